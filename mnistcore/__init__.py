@@ -1,0 +1,19 @@
+"""Multi-layer perceptrons on handwritten digits, from scratch, at the speed of the machine.
+
+Importing this package loads no compiler and no plotting: a backend is loaded when it is asked
+for by :func:`get_backend`.
+"""
+
+from .backends import BackendUnavailableError, available_backends, get_backend
+from .kernels._threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendUnavailableError",
+    "__version__",
+    "available_backends",
+    "get_backend",
+    "get_num_threads",
+    "set_num_threads",
+]

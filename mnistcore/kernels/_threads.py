@@ -1,0 +1,121 @@
+"""The team of threads that both compiled backends share.
+
+The members are ordinary Python threads that sleep until there is work, then enter one compiled
+function that has released the interpreter lock and stay in it for many training steps, meeting
+each other at spin barriers. So a whole slice of an epoch costs one wake-up, no threading
+runtime is linked, and one scheme serves Numba and Cython alike.
+
+The caller is member 0 of its own team. A second caller that comes while the team is at work
+computes on its own thread alone; a forked child starts with a team of its own.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+
+Work = Callable[[int, int], object]
+
+_cap = 0  # 0: as many as there are cores
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """The most threads that a compiled kernel will use."""
+    return _cap or available_cores()
+
+
+def set_num_threads(n: int) -> None:
+    """Cap the threads of the compiled kernels at ``n``; 0 lifts the cap.
+
+    Results do not depend on it, to the bit. Raises ValueError where ``n`` is negative.
+    """
+    global _cap
+    if n < 0:
+        raise ValueError(f"the number of threads must not be negative, got {n}")
+    _cap = n
+
+
+class _Member:
+    """A sleeping thread: ``start`` hands it its share of the work, ``wait`` awaits its end."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+        self._ready = threading.Semaphore(0)
+        self._done = threading.Semaphore(0)
+        self._work: tuple[Work, int] | None = None
+        self._error: BaseException | None = None
+        name = f"mnistcore-{index}"
+        threading.Thread(target=self._serve, name=name, daemon=True).start()
+
+    def start(self, work: Work, count: int) -> None:
+        self._work = work, count
+        self._ready.release()
+
+    def wait(self) -> BaseException | None:
+        self._done.acquire()
+        return self._error
+
+    def _serve(self) -> None:
+        while True:
+            self._ready.acquire()
+            assert self._work is not None
+            work, count = self._work
+            try:
+                work(self._index, count)
+                self._error = None
+            except BaseException as error:
+                self._error = error
+            self._work = work = None  # type: ignore[assignment]  # free the arrays it holds
+            self._done.release()
+
+
+class _Team:
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+        self._members: list[_Member] = []
+
+    def run(self, count: int, work: Work) -> None:
+        if count == 1 or not self._busy.acquire(blocking=False):
+            work(0, 1)
+            return
+        try:
+            while len(self._members) < count - 1:
+                self._members.append(_Member(len(self._members) + 1))
+            others = self._members[: count - 1]
+            for member in others:
+                member.start(work, count)
+            work(0, count)
+            errors = [error for member in others if (error := member.wait())]
+        finally:
+            self._busy.release()
+        if errors:
+            raise errors[0]
+
+
+_team = _Team()
+
+
+def _forget_team() -> None:
+    """Threads do not survive a fork: the child begins with none."""
+    global _team
+    _team = _Team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_team)
+
+
+def run_team(count: int, work: Work) -> None:
+    """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
+
+    n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
+    every n. The caller's thread does index 0.
+    """
+    _team.run(count, work)

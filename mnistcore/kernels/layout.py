@@ -1,0 +1,111 @@
+"""The tables that describe a network and a run to the kernels: columns, codes, records.
+
+Everything here is data, so that one compiled program serves every network and every option:
+``layers`` is an int64 table with a row per layer, ``options`` one structured record.
+"""
+
+import numpy as np
+
+# The columns of the ``layers`` table.
+KIND = 0  # what the layer computes: DENSE
+FAN_IN = 1
+FAN_OUT = 2
+ACTIVATION = 3  # one of the codes below
+WEIGHT_OFFSET = 4  # where the weights (fan_in, fan_out) begin in the flat parameter vector
+BIAS_OFFSET = 5  # where the bias (fan_out,) begins
+DECAY = 6  # 1 where weight decay acts on the weights of the layer
+DROPOUT = 7  # the rate of dropout after the activation, in units of 2**-32
+LAYER_COLUMNS = 8
+
+DENSE = 0
+
+# The codes of the ACTIVATION column. The last layer is IDENTITY: its outputs are logits.
+IDENTITY = 0
+LOGISTIC = 1
+TANH = 2
+RELU = 3
+ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
+
+# The codes of ``options["optimizer"]`` and the rows of ``state`` that each keeps.
+SGD = 0
+ADAM = 1
+ADAMW = 2
+OPTIMIZERS = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
+
+# One record of options. Eight-byte fields only, so that NumPy, Numba and C agree on its layout.
+OPTIONS_DTYPE = np.dtype(
+    [
+        ("batch_size", np.int64),
+        ("optimizer", np.int64),  # SGD, ADAM or ADAMW
+        ("nesterov", np.int64),  # 0 or 1; SGD with momentum only
+        ("seed", np.int64),  # of dropout
+        ("epoch", np.int64),  # of dropout: a new epoch draws new masks
+        ("scale", np.float64),  # an input value enters as value * scale + shift
+        ("shift", np.float64),
+        ("momentum", np.float64),
+        ("beta1", np.float64),
+        ("beta2", np.float64),
+        ("eps", np.float64),
+        ("weight_decay", np.float64),
+    ]
+)
+
+# The entries of ``metrics``.
+LOSS_SUM = 0  # sum of weight * loss
+WEIGHT_SUM = 1
+HIT_SUM = 2  # sum of weight where the largest logit is the label's
+METRICS = 3
+
+
+def state_slots(optimizer: int, momentum: float) -> int:
+    """The number of rows of ``state`` that an optimizer keeps: 0, 1 (velocity) or 2 (m, v)."""
+    if optimizer == SGD:
+        return 1 if momentum else 0
+    return 2
+
+
+def dropout_threshold(rate: float) -> int:
+    """The DROPOUT column for a rate in [0, 1): a unit drops where its 32 random bits are below.
+
+    Raises
+    ------
+    ValueError
+        If ``rate`` is outside [0, 1).
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout rate must be in [0, 1), got {rate}")
+    return int(rate * 2**32)
+
+
+def mix32(bits: np.ndarray) -> np.ndarray:
+    """Scramble uint32 numbers: the finalizer that C. Wellons found by search, ``lowbias32``.
+
+    Two multiplications and three xor-shifts, a bijection in which flipping one input bit
+    flips each output bit with probability 1/2 to within 0.1 %.
+    """
+    bits = bits ^ (bits >> np.uint32(16))
+    bits = bits * np.uint32(0x7FEB352D)
+    bits = bits ^ (bits >> np.uint32(15))
+    bits = bits * np.uint32(0x846CA68B)
+    return bits ^ (bits >> np.uint32(16))
+
+
+GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, odd: spreads consecutive units
+
+
+def random_bits(
+    samples: np.ndarray, n_units: int, seed: int, epoch: int, layer: int
+) -> np.ndarray:
+    """The (len(samples), n_units) uint32 numbers of a layer: the recipe that backends repeat.
+
+    ``key = mix(mix(mix(mix(seed) + epoch) + sample) + layer)``, and the number of a unit is
+    ``mix(key ^ (unit * GOLDEN))``, all modulo 2**32. A counter hash has no state to share, so
+    any thread can draw any number (the idea of Salmon et al. 2011, "Parallel random numbers:
+    as easy as 1, 2, 3").
+    """
+    mask = 0xFFFFFFFF
+    key = mix32(np.array([seed & mask], np.uint32)) + np.uint32(epoch & mask)
+    key = mix32(key) + (samples & mask).astype(np.uint32)
+    key = mix32(mix32(key) + np.uint32(layer & mask))
+    units = np.arange(n_units, dtype=np.uint32) * GOLDEN
+    return mix32(key[:, None] ^ units)
