@@ -9,7 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .layout import LAYER_COLUMNS, METRICS, OPTIONS_DTYPE, state_slots
+from .layout import (
+    BIAS_OFFSET,
+    FAN_IN,
+    FAN_OUT,
+    LAYER_COLUMNS,
+    METRICS,
+    OPTIONS_DTYPE,
+    WEIGHT_OFFSET,
+    state_slots,
+)
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
@@ -112,6 +121,58 @@ def check_labels(
         )
 
 
+def check_cross_entropy(
+    floats: Sequence[np.dtype],
+    logits: np.ndarray,
+    labels: np.ndarray,
+    sample_weight: np.ndarray,
+    dlogits: np.ndarray,
+) -> None:
+    """Check the arguments of ``softmax_cross_entropy``."""
+    function = "softmax_cross_entropy"
+    shapes = (("logits", logits, ("B", "C")), ("dlogits", dlogits, ("B", "C")))
+    check_kernel(function, floats, *shapes)
+    check_labels(function, labels, logits.shape[1], sample_weight, logits.dtype)
+    check_shapes(function, shapes[0], ("labels", labels, ("B",)))
+
+
+def check_dropout(
+    floats: Sequence[np.dtype], a: np.ndarray, samples: np.ndarray, out: np.ndarray
+) -> None:
+    """Check the arrays of ``dropout``."""
+    check_kernel("dropout", floats, ("a", a, ("B", "O")), ("out", out, ("B", "O")))
+    check_dtype("dropout", "samples", samples, (INT64,))
+    check_shapes("dropout", ("a", a, ("B", "O")), ("samples", samples, ("B",)))
+
+
+def check_sgd(
+    floats: Sequence[np.dtype],
+    gradient: np.ndarray,
+    momentum: float,
+    params: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """Check the arrays of ``sgd_update``; without momentum there is no velocity."""
+    length = "P" if momentum else 0
+    shapes = (("params", params, ("P",)), ("velocity", velocity, (length,)))
+    check_kernel("sgd_update", floats, ("gradient", gradient, ("P",)), *shapes)
+
+
+def check_adam(
+    floats: Sequence[np.dtype],
+    gradient: np.ndarray,
+    step: int,
+    params: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    """Check the arrays and the step of ``adam_update``."""
+    shapes = (("params", params, ("P",)), ("m", m, ("P",)), ("v", v, ("P",)))
+    check_kernel("adam_update", floats, ("gradient", gradient, ("P",)), *shapes)
+    if step < 1:
+        raise ValueError(f"adam_update: step counts from 1, got {step}")
+
+
 def check_network(
     function: str, floats: Sequence[np.dtype], x: np.ndarray, params: np.ndarray, layers: np.ndarray
 ) -> None:
@@ -122,12 +183,49 @@ def check_network(
     check_shapes(function, ("params", params, ("P",)), ("layers", layers, ("L", LAYER_COLUMNS)))
     if not len(layers):
         raise ValueError(f"{function}: layers must have at least one row")
-    check_shapes(function, ("x", x, ("N", int(layers[0, 1]))))
-    needed = int(max((layers[:, 4] + layers[:, 1] * layers[:, 2]).max(), layers[:, 5:6].max()))
-    if needed > params.size or int((layers[:, 5] + layers[:, 2]).max()) > params.size:
+    check_shapes(function, ("x", x, ("N", int(layers[0, FAN_IN]))))
+    weights_end = layers[:, WEIGHT_OFFSET] + layers[:, FAN_IN] * layers[:, FAN_OUT]
+    bias_end = layers[:, BIAS_OFFSET] + layers[:, FAN_OUT]
+    if layers.min() < 0 or layers[:, FAN_IN : FAN_OUT + 1].min() < 1:
+        raise ValueError(f"{function}: layers must hold positive sizes and no negative number")
+    if max(int(weights_end.max()), int(bias_end.max())) > params.size:
         raise ValueError(f"{function}: layers reach beyond the {params.size} params")
-    if (layers[1:, 1] != layers[:-1, 2]).any():
+    if (layers[1:, FAN_IN] != layers[:-1, FAN_OUT]).any():
         raise ValueError(f"{function}: the fan_in of a layer must be the fan_out of the one before")
+
+
+def check_forward_program(
+    floats: Sequence[np.dtype],
+    x: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    logits: np.ndarray,
+) -> None:
+    """Check the arguments of ``forward``, apart from its workspace."""
+    check_network("forward", floats, x, params, layers)
+    check_dtype("forward", "logits", logits, (params.dtype,))
+    wanted = (("x", x, ("N", "I")), ("logits", logits, ("N", int(layers[-1, FAN_OUT]))))
+    check_shapes("forward", *wanted)
+
+
+def check_loss_and_gradient(
+    floats: Sequence[np.dtype],
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    gradient: np.ndarray,
+) -> None:
+    """Check the arguments of ``loss_and_gradient``, apart from its workspace."""
+    function = "loss_and_gradient"
+    check_network(function, floats, x, params, layers)
+    check_options(function, options)
+    check_labels(function, targets, int(layers[-1, FAN_OUT]), sample_weight, params.dtype)
+    check_shapes(function, ("x", x, ("B", "I")), ("targets", targets, ("B",)))
+    shapes = (("params", params, ("P",)), ("gradient", gradient, ("P",)))
+    check_kernel(function, (params.dtype,), *shapes)
 
 
 def check_options(function: str, options: np.ndarray) -> None:
@@ -171,7 +269,7 @@ def check_train_steps(
     function = "train_steps"
     check_network(function, floats, x, params, layers)
     check_options(function, options)
-    check_labels(function, targets, int(layers[-1, 2]), sample_weight, params.dtype)
+    check_labels(function, targets, int(layers[-1, FAN_OUT]), sample_weight, params.dtype)
     check_dtype(function, "order", order, (INT64,))
     check_dtype(function, "learning_rates", learning_rates, (FLOAT64,))
     for name, array in (("state", state), ("buffers", buffers)):
@@ -182,7 +280,7 @@ def check_train_steps(
     steps = -(-len(order) // int(record["batch_size"])) if order.ndim == 1 else 0
     check_shapes(
         function,
-        ("x", x, ("N", int(layers[0, 1]))),
+        ("x", x, ("N", int(layers[0, FAN_IN]))),
         ("targets", targets, ("N",)),
         ("order", order, ("n",)),
         ("learning_rates", learning_rates, (steps,)),

@@ -102,12 +102,7 @@ def softmax_cross_entropy(
     ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
     are 0.
     """
-    shapes = (("logits", logits, ("B", "C")), ("dlogits", dlogits, ("B", "C")))
-    _checks.check_kernel("softmax_cross_entropy", FLOATS, *shapes)
-    _checks.check_labels(
-        "softmax_cross_entropy", labels, logits.shape[1], sample_weight, logits.dtype
-    )
-    _checks.check_shapes("softmax_cross_entropy", shapes[0], ("labels", labels, ("B",)))
+    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     weights = sample_weight if sample_weight.size else np.ones(len(labels), logits.dtype)
     losses = _softmax_losses(logits, labels, weights, dlogits)
     total = weights.sum(dtype=np.float64)
@@ -129,10 +124,7 @@ def dropout(
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
     Source: Srivastava et al. 2014, section 4 (scaled at training time).
     """
-    shapes = (("a", a, ("B", "O")), ("out", out, ("B", "O")))
-    _checks.check_kernel("dropout", FLOATS, *shapes)
-    _checks.check_dtype("dropout", "samples", samples, (_checks.INT64,))
-    _checks.check_shapes("dropout", shapes[0], ("samples", samples, ("B",)))
+    _checks.check_dropout(FLOATS, a, samples, out)
     _drop(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
 
 
@@ -152,9 +144,7 @@ def sgd_update(
     ``params -= learning_rate * (g + momentum * velocity)``. Without momentum, velocity has
     length 0. Source: Sutskever et al. 2013, section 2, in the form that PyTorch uses.
     """
-    length = "P" if momentum else 0
-    shapes = (("params", params, ("P",)), ("velocity", velocity, (length,)))
-    _checks.check_kernel("sgd_update", FLOATS, ("gradient", gradient, ("P",)), *shapes)
+    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
     _sgd(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
 
 
@@ -177,11 +167,7 @@ def adam_update(
     gradient) or ``decoupled`` (``params *= 1 - learning_rate * weight_decay`` first). Sources:
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2 (AdamW).
     """
-    moments = (("m", m, ("P",)), ("v", v, ("P",)))
-    shapes = (("gradient", gradient, ("P",)), ("params", params, ("P",)), *moments)
-    _checks.check_kernel("adam_update", FLOATS, *shapes)
-    if step < 1:
-        raise ValueError(f"adam_update: step counts from 1, got {step}")
+    _checks.check_adam(FLOATS, gradient, step, params, m, v)
     _adam(
         gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
     )
@@ -207,11 +193,8 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_network("forward", FLOATS, x, params, layers)
+    _checks.check_forward_program(FLOATS, x, params, layers, logits)
     _checks.check_workspace("forward", workspace, 0)
-    _checks.check_dtype("forward", "logits", logits, (params.dtype,))
-    wanted = (("x", x, ("N", "I")), ("logits", logits, ("N", int(layers[-1, layout.FAN_OUT]))))
-    _checks.check_shapes("forward", *wanted)
     a = _scaled(x, scale, shift, params.dtype)
     for row in layers:
         weights, bias = _views(params, row)
@@ -230,17 +213,10 @@ def loss_and_gradient(
     gradient: np.ndarray,
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
-    function = "loss_and_gradient"
-    _checks.check_network(function, FLOATS, x, params, layers)
-    _checks.check_options(function, options)
-    _checks.check_labels(
-        function, targets, int(layers[-1, layout.FAN_OUT]), sample_weight, params.dtype
+    _checks.check_loss_and_gradient(
+        FLOATS, x, targets, sample_weight, params, layers, options, gradient
     )
-    _checks.check_workspace(function, workspace, 0)
-    shapes = (("x", x, ("B", "I")), ("targets", targets, ("B",)))
-    _checks.check_shapes(function, *shapes)
-    shapes = (("params", params, ("P",)), ("gradient", gradient, ("P",)))
-    _checks.check_kernel(function, (params.dtype,), *shapes)
+    _checks.check_workspace("loss_and_gradient", workspace, 0)
     weights = sample_weight if sample_weight.size else np.ones(len(x), params.dtype)
     samples = np.arange(len(x))
     losses, _ = _backpropagate(x, targets, weights, samples, params, layers, options[0], gradient)

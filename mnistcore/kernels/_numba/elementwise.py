@@ -1,0 +1,299 @@
+"""Everything that is not a product: exp and tanh, losses, dropout, the optimizers' rules.
+
+Vectors in, vectors out; the loops that walk arrays with them are in ``programs`` and in the
+public face.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .. import layout
+from .simd import (
+    FAST_MATH,
+    LANES,
+    fma,
+    keep_lanes,
+    largest,
+    load,
+    load_scalar,
+    raise_exponent,
+    select_less,
+    splat,
+    sqrt,
+    store,
+    store_scalar,
+    total,
+)
+
+GRADIENT = -1  # the "optimizer" that writes the gradient into the first row of its state
+
+# Adding 1.5 * 2**23 leaves no bits for a fraction: the sum is rounded to a whole number, which
+# also stands in the low bits of the mantissa.
+_ROUND = np.float32(1.5 * 2**23)
+_LOG2_E = np.float32(math.log2(math.e))
+# ln 2 in two parts, the first with so few bits that its multiples are exact.
+_LN2_HIGH = np.float32(0.693359375)
+_LN2_LOW = np.float32(math.log(2) - 0.693359375)
+_EXP_MIN = np.float32(-87.33)  # below, exp is no normal number: 0
+_EXP_MAX = np.float32(88.72)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def exp(x):
+    """e**x, lane by lane, to about 1 ulp; 0 below -87.33, inf above 88.72, NaN for NaN.
+
+    x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e**r, 2**n by its exponent (the method
+    of Cephes's expf).
+    """
+    lowest, highest = splat(_EXP_MIN), splat(_EXP_MAX)
+    inside = select_less(x, lowest, lowest, x)
+    inside = select_less(highest, inside, highest, inside)
+    n = fma(inside, splat(_LOG2_E), splat(_ROUND))
+    whole = n - splat(_ROUND)
+    r = fma(whole, splat(-_LN2_HIGH), inside)
+    r = fma(whole, splat(-_LN2_LOW), r)
+    p = fma(r, splat(1.9875691500e-4), splat(1.3981999507e-3))
+    p = fma(p, r, splat(8.3334519073e-3))
+    p = fma(p, r, splat(4.1665795894e-2))
+    p = fma(p, r, splat(1.6666665459e-1))
+    p = fma(p, r, splat(5.0000001201e-1))
+    p = fma(p, r * r, r + splat(1.0))
+    # n is 128 only where p < 1, and -126 only where p >= 1: the result is always a normal number.
+    y = raise_exponent(p, n)
+    y = select_less(x, lowest, splat(0.0), y)
+    y = select_less(highest, x, splat(np.inf), y)
+    return fma(inside, splat(0.0), y)  # NaN * 0 carries a NaN over
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def tanh(x):
+    """tanh x, lane by lane: an odd polynomial near 0, else 1 - 2 / (e**2|x| + 1) (Cephes)."""
+    zero = splat(0.0)
+    size = select_less(x, zero, zero - x, x)
+    square = x * x
+    p = fma(square, splat(-5.70498872745e-3), splat(2.06390887954e-2))
+    p = fma(p, square, splat(-5.37397155531e-2))
+    p = fma(p, square, splat(1.33314422036e-1))
+    p = fma(p, square, splat(-3.33332819422e-1))
+    near = fma(p * square, x, x)
+    far = splat(1.0) - splat(2.0) / (exp(size + size) + splat(1.0))
+    far = select_less(x, zero, zero - far, far)
+    return select_less(size, splat(0.625), near, far)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def logistic(x):
+    """1 / (1 + e**-x), lane by lane."""
+    return splat(1.0) / (splat(1.0) + exp(splat(0.0) - x))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def relu(x):
+    """max(x, 0), lane by lane; NaN stays NaN."""
+    return select_less(x, splat(0.0), splat(0.0), x)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def activate(code, z):
+    """The activation of a code of ``layout`` on a vector."""
+    if code == layout.RELU:
+        return relu(z)
+    if code == layout.TANH:
+        return tanh(z)
+    if code == layout.LOGISTIC:
+        return logistic(z)
+    return z
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def derivative(code, a):
+    """The derivative of an activation by its input, from one output a (a float32)."""
+    if code == layout.RELU:
+        return np.float32(1.0) if a > np.float32(0.0) else np.float32(0.0)
+    if code == layout.TANH:
+        return np.float32(1.0) - a * a
+    if code == layout.LOGISTIC:
+        return a * (np.float32(1.0) - a)
+    return np.float32(1.0)
+
+
+# ---------------------------------------------------------------------------------------------
+# Random numbers and dropout: the recipe of layout.random_bits
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def mix32(bits):
+    """:func:`layout.mix32` on one number."""
+    bits = np.uint32(bits)
+    bits = np.uint32(bits ^ (bits >> np.uint32(16)))
+    bits = np.uint32(bits * np.uint32(0x7FEB352D))
+    bits = np.uint32(bits ^ (bits >> np.uint32(15)))
+    bits = np.uint32(bits * np.uint32(0x846CA68B))
+    return np.uint32(bits ^ (bits >> np.uint32(16)))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def row_key(seed, epoch, sample, layer):
+    """The key from which the numbers of one sample in one layer are drawn."""
+    mask = np.int64(0xFFFFFFFF)
+    key = mix32(np.uint32(seed & mask))
+    key = mix32(np.uint32(key + np.uint32(epoch & mask)))
+    key = mix32(np.uint32(key + np.uint32(sample & mask)))
+    return mix32(np.uint32(key + np.uint32(layer & mask)))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def is_kept(key, unit, threshold):
+    """Whether dropout keeps a unit."""
+    product = np.uint32(np.uint32(unit) * np.uint32(0x9E3779B9))
+    return mix32(np.uint32(key ^ product)) >= np.uint32(threshold)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def keep_factor(threshold):
+    """What kept units are multiplied by: 1 / (1 - rate)."""
+    return np.float32(1.0 / (1.0 - threshold / 4294967296.0))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def drop_row(base, position, n, first_unit, key, threshold, target, target_position):
+    """Dropout of n units of one sample, from base + position to target + target_position."""
+    factor = keep_factor(threshold)
+    for i in range(n):
+        value = load_scalar(base, position + i) * factor
+        if not is_kept(key, first_unit + i, threshold):
+            value = np.float32(0.0)
+        store_scalar(target, target_position + i, value)
+
+
+# ---------------------------------------------------------------------------------------------
+# Softmax and the loss
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def row_maximum(base, position, n):
+    """The largest of n floats, read in whole vectors: LANES - 1 floats may stand behind them."""
+    lowest = splat(-np.inf)
+    best = lowest
+    for i in range(0, n, LANES):
+        x = keep_lanes(load(base, position + i), n - i, lowest)
+        best = select_less(best, x, x, best)
+    return largest(best)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def exponentials(base, position, n, maximum):
+    """Replace n floats by exp(x - maximum), what stands behind in the last vector by 0; the sum."""
+    shift = splat(maximum)
+    total_sum = splat(0.0)
+    for i in range(0, n, LANES):
+        e = exp(load(base, position + i) - shift)
+        e = keep_lanes(e, n - i, splat(0.0))
+        store(base, position + i, e)
+        total_sum = total_sum + e
+    return total(total_sum)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def softmax_loss(base, position, n, label, inverse):
+    """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
+
+    The n logits become ``inverse * (probs - onehot)``; ``inverse`` is the sample's weight over
+    the sum of the batch's weights. The row is read and written in whole vectors.
+    """
+    maximum = row_maximum(base, position, n)
+    picked = load_scalar(base, position + label)
+    hit = picked == maximum
+    if hit:  # the first of equal logits is the prediction, as in argmax
+        for i in range(label):
+            hit = hit and load_scalar(base, position + i) != maximum
+    row_sum = exponentials(base, position, n, maximum)
+    factor = splat(inverse / row_sum)
+    for i in range(0, n, LANES):
+        store(base, position + i, load(base, position + i) * factor)
+    store_scalar(base, position + label, load_scalar(base, position + label) - inverse)
+    loss = math.log(np.float64(row_sum)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+# ---------------------------------------------------------------------------------------------
+# Optimizers
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def rule_constants(record, learning_rate, step):
+    """The numbers of one optimizer step, as float32: see :func:`update_vectors` for their use.
+
+    (learning rate, momentum, L2, shrinkage, beta1, 1 - beta1, beta2, 1 - beta2,
+    learning rate / (1 - beta1**step), 1 / sqrt(1 - beta2**step), eps)
+    """
+    decay = record.weight_decay
+    decoupled = record.optimizer == layout.ADAMW
+    first = learning_rate / (1.0 - record.beta1**step)
+    second = 1.0 / math.sqrt(1.0 - record.beta2**step)
+    return (
+        np.float32(learning_rate),
+        np.float32(record.momentum),
+        np.float32(0.0 if decoupled else decay),
+        np.float32(1.0 - learning_rate * decay if decoupled else 1.0),
+        np.float32(record.beta1),
+        np.float32(1.0 - record.beta1),
+        np.float32(record.beta2),
+        np.float32(1.0 - record.beta2),
+        np.float32(first),
+        np.float32(second),
+        np.float32(record.eps),
+    )
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _sgd(constants, nesterov, decayed, base, w, slot, gradients, g, n):
+    learning_rate, momentum, l2 = constants[0], constants[1], constants[2]
+    if not decayed:
+        l2 = np.float32(0.0)
+    for i in range(0, n, LANES):
+        weights = load(base, w + i)
+        gradient = fma(weights, splat(l2), load(gradients, g + i))
+        if slot:
+            velocity = fma(load(base, w + slot + i), splat(momentum), gradient)
+            store(base, w + slot + i, velocity)
+            gradient = fma(velocity, splat(momentum), gradient) if nesterov else velocity
+        store(base, w + i, fma(gradient, splat(-learning_rate), weights))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _adam(constants, decayed, base, w, slot, gradients, g, n):
+    _, _, l2, shrinkage, beta1, rest1, beta2, rest2, first, second, eps = constants
+    if not decayed:
+        l2, shrinkage = np.float32(0.0), np.float32(1.0)
+    for i in range(0, n, LANES):
+        weights = load(base, w + i) * splat(shrinkage)
+        gradient = fma(weights, splat(l2), load(gradients, g + i))
+        m = fma(gradient, splat(rest1), load(base, w + slot + i) * splat(beta1))
+        v = load(base, w + 2 * slot + i) * splat(beta2)
+        v = fma(gradient * gradient, splat(rest2), v)
+        store(base, w + slot + i, m)
+        store(base, w + 2 * slot + i, v)
+        size = fma(sqrt(v), splat(second), splat(eps))
+        store(base, w + i, weights - m * splat(first) / size)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def update_vectors(optimizer, nesterov, constants, decayed, base, w, slot, gradients, g, n):
+    """Apply an optimizer's rule to n parameters (whole vectors) at base + w.
+
+    Their gradients stand at gradients + g, the rows of the optimizer's state at base + w + slot
+    and base + w + 2 * slot; ``slot`` is 0 for plain gradient descent.
+    """
+    if optimizer == layout.SGD:
+        _sgd(constants, nesterov, decayed, base, w, slot, gradients, g, n)
+    elif optimizer == GRADIENT:
+        for i in range(0, n, LANES):
+            store(base, w + slot + i, load(gradients, g + i))
+    else:
+        _adam(constants, decayed, base, w, slot, gradients, g, n)

@@ -1,0 +1,487 @@
+"""The programs: what a thread of a team does over many training steps, and over a prediction.
+
+Every thread runs :func:`train` from the first step to the last. Between two barriers each
+thread writes what is its own and reads what was finished before: work is cut into units (a row
+of a panel) in panel-major order, and every thread takes an equal, contiguous share. A layer with
+as many panels as threads is so divided by columns, each thread keeping its weights and moments
+in its own cache; a narrow one is divided by rows.
+
+One step, a ``|`` for each barrier::
+
+    forward 1 | ... | forward n | loss | input gradient n | ... | input gradient 2 |
+    weight gradients and updates of all layers, gather of the next batch |
+
+The optimizer runs on a tile of the gradient while that is in the L1 cache: no gradient is ever
+written to memory.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ..layout import (
+    ACTIVATION,
+    BIAS_OFFSET,
+    DECAY,
+    DROPOUT,
+    FAN_IN,
+    FAN_OUT,
+    HIT_SUM,
+    LOSS_SUM,
+    SGD,
+    WEIGHT_OFFSET,
+    WEIGHT_SUM,
+)
+from .elementwise import (
+    activate,
+    derivative,
+    drop_row,
+    is_kept,
+    keep_factor,
+    row_key,
+    rule_constants,
+    softmax_loss,
+    update_vectors,
+)
+from .inputs import find_active, gather_rows, note_rows
+from .plan import (
+    BATCH_WIDTH,
+    BIAS,
+    DZ,
+    DZT,
+    INPUT_LEADING,
+    INPUT_SIZE,
+    INPUTS,
+    LEADING,
+    OUTPUT,
+    PANELS,
+    SCRATCH_SIZE,
+    SCRATCHES,
+    SLOT,
+    WEIGHTS,
+    WIDTH,
+)
+from .simd import FAST_MATH, LANES, load, load_scalar, set_float_mode, splat, store, store_scalar
+from .team import flush_denormals, meet, share
+from .tiles import copy_row, multiply, tile_height
+
+
+# ---------------------------------------------------------------------------------------------
+# Packing: between the public row-major layout and the panels
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def pack(layers, plan, flat, base, packed, thread, threads):
+    """This thread's share of the flat vector at ``flat``, into panels at base + packed."""
+    for layer in range(len(layers)):
+        fan_in, fan_out = layers[layer, FAN_IN], layers[layer, FAN_OUT]
+        width, panels = plan[layer, WIDTH], plan[layer, PANELS]
+        first, stop = share((fan_in + 1) * panels, thread, threads)
+        for unit in range(first, stop):
+            panel, i = unit // (fan_in + 1), unit % (fan_in + 1)
+            source = layers[layer, WEIGHT_OFFSET] + i * fan_out
+            target = plan[layer, WEIGHTS] + (panel * fan_in + i) * width
+            if i == fan_in:
+                source = layers[layer, BIAS_OFFSET]
+                target = plan[layer, BIAS] + panel * width
+            n = min(width, fan_out - panel * width)
+            copy_row(flat, source + panel * width, n, base, packed + target, width)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def unpack(layers, plan, base, packed, flat, thread, threads):
+    """The way back: this thread's share of the panels into the flat vector."""
+    for layer in range(len(layers)):
+        fan_in, fan_out = layers[layer, FAN_IN], layers[layer, FAN_OUT]
+        width, panels = plan[layer, WIDTH], plan[layer, PANELS]
+        first, stop = share((fan_in + 1) * panels, thread, threads)
+        for unit in range(first, stop):
+            panel, i = unit // (fan_in + 1), unit % (fan_in + 1)
+            source = plan[layer, WEIGHTS] + (panel * fan_in + i) * width
+            target = layers[layer, WEIGHT_OFFSET] + i * fan_out
+            if i == fan_in:
+                source = plan[layer, BIAS] + panel * width
+                target = layers[layer, BIAS_OFFSET]
+            n = min(width, fan_out - panel * width)
+            copy_row(base, packed + source, n, flat, target + panel * width, n)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def clear_padding(layers, plan, batch_size, base, thread, threads):
+    """Zero dz of every layer: what no unit writes must add nothing to the padding of weights."""
+    for layer in range(len(layers)):
+        size = plan[layer, PANELS] * batch_size * plan[layer, WIDTH]
+        first, stop = share(size // LANES, thread, threads)
+        for i in range(first, stop):
+            store(base, plan[layer, DZ] + i * LANES, splat(0.0))
+
+
+# ---------------------------------------------------------------------------------------------
+# The phases of a step
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def forward_layer(
+    base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples, scratch,
+    thread, threads,
+):  # fmt: skip
+    """This thread's share of a = dropout(activation(x w + b)) for a batch.
+
+    The inputs (batch, leading) stand at base + inputs, their k columns belonging to the weight
+    rows ``rows_of_w``. ``key`` is (seed, epoch, layer) of the dropout.
+    """
+    fan_in, width, code = row[FAN_IN], plan_row[WIDTH], row[ACTIVATION]
+    first, stop = share(plan_row[PANELS] * batch, thread, threads)
+    while first < stop:
+        panel = first // batch
+        start = first - panel * batch
+        end = min(batch, start + stop - first)
+        weights = plan_row[WEIGHTS] + panel * fan_in * width
+        bias = plan_row[BIAS] + panel * width
+        height = tile_height(end - start)
+        for top in range(start, end, height):
+            rows = min(height, end - top)
+            a = inputs + top * leading
+            multiply(
+                rows, width, base, a, leading, 1, k, 0, k, base, weights, rows_of_w, width,
+                base + 4 * scratch,
+            )  # fmt: skip
+            for r in range(rows):
+                out = plan_row[OUTPUT] + (top + r) * plan_row[LEADING] + panel * width
+                for c in range(0, width, LANES):
+                    z = load(base, scratch + r * width + c) + load(base, bias + c)
+                    store(base, out + c, activate(code, z))
+                if dropped:
+                    unit_key = row_key(key[0], key[1], samples[top + r], key[2])
+                    drop_row(
+                        base, out, width, panel * width, unit_key, row[DROPOUT], base, out
+                    )
+        first += end - start
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def loss_rows(
+    base, row, plan_row, batch, capacity, batch_width, targets, sample_weight, weight_sum,
+    samples, losses, hits, thread, threads,
+):  # fmt: skip
+    """This thread's rows of softmax-cross-entropy: losses, hits, and both layouts of dlogits."""
+    classes, width = row[FAN_OUT], plan_row[WIDTH]
+    first, stop = share(batch, thread, threads)
+    for b in range(first, stop):
+        logits = plan_row[OUTPUT] + b * plan_row[LEADING]
+        weight = np.float64(1.0)
+        if len(sample_weight):
+            weight = np.float64(sample_weight[samples[b]])
+        inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
+        loss, hit = softmax_loss(base, logits, classes, targets[samples[b]], inverse)
+        losses[b] = loss * weight
+        hits[b] = weight if hit else 0.0
+        for panel in range(plan_row[PANELS]):
+            out = plan_row[DZ] + (panel * capacity + b) * width
+            n = min(width, classes - panel * width)
+            copy_row(base, logits + panel * width, n, base, out, width)
+        column = plan_row[DZT] + (b // batch_width) * classes * batch_width + b % batch_width
+        for o in range(classes):
+            store_scalar(base, column + o * batch_width, load_scalar(base, logits + o))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def input_gradient(
+    base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity, key,
+    samples, scratch, thread, threads,
+):  # fmt: skip
+    """This thread's share of dz of the layer before: (w dz^T), times the derivative.
+
+    The tile holds input units of this layer by samples: the weights are the broadcast operand,
+    read straight from their panels, a segment for each; dzt is the vector operand.
+    """
+    fan_in, fan_out, width = row[FAN_IN], row[FAN_OUT], plan_row[WIDTH]
+    code, threshold, width_before = before[ACTIVATION], before[DROPOUT], plan_before[WIDTH]
+    shrink = np.float32(1.0) / keep_factor(threshold)
+    first, stop = share(fan_in, thread, threads)
+    height = tile_height(stop - first)
+    for top in range(first, stop, height):
+        rows = min(height, stop - top)
+        for start in range(0, batch, batch_width):
+            panel = start // batch_width
+            dzt = plan_row[DZT] + panel * fan_out * batch_width
+            multiply(
+                rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, width,
+                fan_in * width, fan_out, base, dzt, identity, batch_width, base + 4 * scratch,
+            )  # fmt: skip
+            out_t = plan_before[DZT] + (panel * fan_in + top) * batch_width
+            for c in range(min(batch_width, batch - start)):
+                b = start + c
+                unit_key = np.uint32(0)
+                if threshold:
+                    unit_key = row_key(key[0], key[1], samples[b], key[2])
+                for r in range(rows):
+                    i = top + r
+                    a = load_scalar(base, plan_before[OUTPUT] + b * plan_before[LEADING] + i)
+                    gradient = load_scalar(base, scratch + r * batch_width + c)
+                    if threshold:
+                        # a is mask * undropped * keep_factor, and so is the gradient's factor.
+                        kept = is_kept(unit_key, i, threshold)
+                        gradient = gradient / shrink if kept else np.float32(0.0)
+                        a *= shrink
+                    gradient *= derivative(code, a)
+                    out = (i // width_before * capacity + b) * width_before + i % width_before
+                    store_scalar(base, plan_before[DZ] + out, gradient)
+                    store_scalar(base, out_t + r * batch_width + c, gradient)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def update_layer(
+    base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity, slot,
+    optimizer, nesterov, constants, scratch, thread, threads,
+):  # fmt: skip
+    """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once.
+
+    Column ``position`` of the inputs belongs to weight row ``active[position]``; the rows from
+    ``n_active`` on have inputs that are zero in the whole batch, so their gradient is zero.
+    """
+    fan_in, width, decayed = row[FAN_IN], plan_row[WIDTH], row[DECAY] != 0
+    idle = optimizer == SGD and slot == 0 and (constants[2] == 0.0 or not decayed)
+    reach = n_active if idle else fan_in
+    first, stop = share(plan_row[PANELS], thread, threads)
+    for panel in range(first, stop):
+        update_bias(
+            base, plan_row[BIAS] + panel * width, plan_row[DZ] + panel * capacity * width, width,
+            batch, slot, optimizer, nesterov, constants, scratch,
+        )  # fmt: skip
+    first, stop = share(plan_row[PANELS] * reach, thread, threads)
+    while first < stop:
+        panel = first // reach
+        start = first - panel * reach
+        end = min(reach, start + stop - first)
+        weights = plan_row[WEIGHTS] + panel * fan_in * width
+        dz = plan_row[DZ] + panel * capacity * width
+        first += end - start
+        while start < end:
+            # Whole tiles of active rows, then of idle ones.
+            limit = min(end, n_active) if start < n_active else end
+            height = tile_height(limit - start)
+            for top in range(start, limit, height):
+                rows = min(height, limit - top)
+                depth = batch if top < n_active else 0
+                multiply(
+                    rows, width, base, inputs + top, 1, leading, batch, 0, depth, base, dz,
+                    identity, width, base + 4 * scratch,
+                )  # fmt: skip
+                for r in range(rows):
+                    w = weights + active[top + r] * width
+                    update_vectors(
+                        optimizer, nesterov, constants, decayed, base, w, slot, base,
+                        scratch + r * width, width,
+                    )  # fmt: skip
+            start = limit
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def update_bias(
+    base, bias, dz, width, batch, slot, optimizer, nesterov, constants, scratch
+):
+    """The gradient of one panel of a bias, the sum of dz over the batch, and its update."""
+    for c in range(0, width, LANES):
+        gradient = splat(0.0)
+        for b in range(batch):
+            gradient = gradient + load(base, dz + b * width + c)
+        store(base, scratch + c, gradient)
+    update_vectors(
+        optimizer, nesterov, constants, False, base, bias, slot, base, scratch, width
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Training
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def backward(
+    base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch, barrier,
+    meeting, thread, threads,
+):  # fmt: skip
+    """dz of every hidden layer, from the last to the first; a barrier after each."""
+    for layer in range(len(layers) - 1, 0, -1):
+        input_gradient(
+            base, layers[layer], plan[layer], layers[layer - 1], plan[layer - 1], batch,
+            capacity, totals[BATCH_WIDTH], identity, (seed, epoch, layer - 1), samples, scratch, thread,
+            threads,
+        )  # fmt: skip
+        meeting = meet(barrier, threads, meeting)
+    return meeting
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def sum_of_weights(sample_weight, samples):
+    """The sum of a batch's sample weights."""
+    if not len(sample_weight):
+        return np.float64(len(samples))
+    weight_sum = np.float64(0.0)
+    for b in range(len(samples)):
+        weight_sum += np.float64(sample_weight[samples[b]])
+    return weight_sum
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def train(
+    thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers, options,
+    optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active, losses,
+    hits, skip_zeros, metrics,
+):  # fmt: skip
+    """What one thread does in ``train_steps``; the number of steps done.
+
+    x is flat; ``optimizer`` is a code of ``layout`` or GRADIENT; ``seen`` (threads, fan_in) and
+    ``active`` (threads, 2, fan_in) are for the zero columns of the input.
+    """
+    mode = flush_denormals()
+    base, flat, moments = workspace.ctypes.data, params.ctypes.data, state.ctypes.data
+    record = options[0]
+    n_layers, batch_size = len(layers), record.batch_size
+    fan_in, slot, slots = layers[0, FAN_IN], totals[SLOT], len(state)
+    if slots == 0:
+        slot = 0
+    scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
+    leading = totals[INPUT_LEADING]
+    scale, shift = np.float32(record.scale), np.float32(record.shift)
+    skip = skip_zeros and shift == 0.0
+
+    pack(layers, plan, flat, base, 0, thread, threads)
+    for s in range(slots):
+        row_of_state = moments + 4 * s * len(params)
+        pack(layers, plan, row_of_state, base, (s + 1) * totals[SLOT], thread, threads)
+    clear_padding(layers, plan, batch_size, base, thread, threads)
+    samples = order[:batch_size]
+    first, stop = share(len(samples), thread, threads)
+    note_rows(x, samples[first:stop], fan_in, skip, seen[thread])
+    meeting = meet(barrier, threads, 1)
+    n_next = find_active(seen, threads, skip, active[thread, 0])
+    gather_rows(
+        x, samples, fan_in, first, stop, active[thread, 0], n_next, scale, shift, base,
+        totals[INPUTS], leading,
+    )  # fmt: skip
+    meeting = meet(barrier, threads, meeting)
+
+    done = 0
+    for step in range(len(learning_rates)):
+        side = step % 2
+        inputs = totals[INPUTS] + side * totals[INPUT_SIZE]
+        n_active, rows_of_w = n_next, active[thread, side]
+        batch = len(samples)
+        coming = order[(step + 1) * batch_size : (step + 2) * batch_size]
+        first, stop = share(len(coming), thread, threads)
+        note_rows(x, coming[first:stop], fan_in, skip, seen[thread])
+
+        a, a_leading, k, rows = inputs, leading, n_active, rows_of_w
+        for layer in range(n_layers):
+            row, plan_row = layers[layer], plan[layer]
+            forward_layer(
+                base, row, plan_row, a, a_leading, k, rows, batch, row[DROPOUT] != 0,
+                (record.seed, record.epoch, layer), samples, scratch, thread, threads,
+            )  # fmt: skip
+            a, a_leading, k, rows = plan_row[OUTPUT], plan_row[LEADING], row[FAN_OUT], identity
+            # A last layer of one panel is divided by rows, and so is the loss: no need to wait.
+            if layer < n_layers - 1 or plan_row[PANELS] > 1:
+                meeting = meet(barrier, threads, meeting)
+
+        weight_sum = sum_of_weights(sample_weight, samples)
+        loss_rows(
+            base, layers[n_layers - 1], plan[n_layers - 1], batch, batch_size,
+            totals[BATCH_WIDTH], targets, sample_weight, weight_sum, samples, losses, hits, thread, threads,
+        )  # fmt: skip
+        meeting = meet(barrier, threads, meeting)
+        loss_sum, hit_sum = 0.0, 0.0
+        for b in range(batch):
+            loss_sum += losses[b]
+            hit_sum += hits[b]
+        if not math.isfinite(loss_sum):
+            break
+        if thread == 0:
+            metrics[LOSS_SUM] += loss_sum
+            metrics[WEIGHT_SUM] += weight_sum
+            metrics[HIT_SUM] += hit_sum
+
+        meeting = backward(
+            base, layers, plan, totals, batch, batch_size, identity, record.seed, record.epoch,
+            samples, scratch, barrier, meeting, thread, threads,
+        )  # fmt: skip
+        constants = rule_constants(record, learning_rates[step], first_step + step + 1)
+        for layer in range(n_layers):
+            row = layers[layer]
+            a, a_leading, n, rows = inputs, leading, n_active, rows_of_w
+            if layer:
+                a, a_leading = plan[layer - 1, OUTPUT], plan[layer - 1, LEADING]
+                n, rows = row[FAN_IN], identity
+            update_layer(
+                base, row, plan[layer], a, a_leading, rows, n, batch, batch_size, identity, slot,
+                optimizer, record.nesterov != 0, constants, scratch, thread, threads,
+            )  # fmt: skip
+        if len(coming):
+            n_next = find_active(seen, threads, skip, active[thread, 1 - side])
+            gather_rows(
+                x, coming, fan_in, first, stop, active[thread, 1 - side], n_next, scale, shift,
+                base, totals[INPUTS] + (1 - side) * totals[INPUT_SIZE], leading,
+            )  # fmt: skip
+        samples = coming
+        meeting = meet(barrier, threads, meeting)
+        done += 1
+
+    unpack(layers, plan, base, 0, flat, thread, threads)
+    for s in range(slots):
+        row_of_state = moments + 4 * s * len(params)
+        unpack(layers, plan, base, (s + 1) * totals[SLOT], row_of_state, thread, threads)
+    set_float_mode(mode)
+    return done
+
+
+# ---------------------------------------------------------------------------------------------
+# Prediction
+# ---------------------------------------------------------------------------------------------
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def predict(
+    thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
+    chunk, chunk_size, identity, seen, active, skip_zeros, logits,
+):  # fmt: skip
+    """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
+
+    ``plan`` is made for a batch of ``chunk`` rows; a thread's own arrays begin
+    ``thread * chunk_size`` floats later.
+    """
+    mode = flush_denormals()
+    base, flat, out = workspace.ctypes.data, params.ctypes.data, logits.ctypes.data
+    pack(layers, plan, flat, base, 0, thread, threads)
+    meet(barrier, threads, 1)
+    mine = plan.copy()
+    mine[:, OUTPUT] += thread * chunk_size
+    inputs = totals[INPUTS] + thread * chunk_size
+    scratch = totals[SCRATCHES] + thread * chunk_size
+    fan_in, classes = layers[0, FAN_IN], layers[-1, FAN_OUT]
+    skip = skip_zeros and shift == 0.0
+    rows, stop = share(n, thread, threads)
+    while rows < stop:
+        batch = min(chunk, stop - rows)
+        samples = np.arange(rows, rows + batch)
+        note_rows(x, samples, fan_in, skip, seen[thread])
+        n_active = find_active(seen[thread : thread + 1], 1, skip, active[thread, 0])
+        a, leading, k, rows_of_w = inputs, totals[INPUT_LEADING], n_active, active[thread, 0]
+        gather_rows(
+            x, samples, fan_in, 0, batch, rows_of_w, k, np.float32(scale), np.float32(shift), base,
+            a, leading,
+        )  # fmt: skip
+        for layer in range(len(layers)):
+            forward_layer(
+                base, layers[layer], mine[layer], a, leading, k, rows_of_w, batch, False,
+                (0, 0, layer), samples, scratch, 0, 1,
+            )  # fmt: skip
+            a, leading = mine[layer, OUTPUT], mine[layer, LEADING]
+            k, rows_of_w = layers[layer, FAN_OUT], identity
+        for b in range(batch):
+            copy_row(base, a + b * leading, classes, out, (rows + b) * classes, classes)
+        rows += batch
+    set_float_mode(mode)

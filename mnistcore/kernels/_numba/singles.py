@@ -1,0 +1,203 @@
+"""The kernels that stand alone: the loops behind the first tier of the contract.
+
+Each takes arrays that the public face has checked. A loop walks whole vectors; the last one
+loads and stores only the lanes that are there.
+"""
+
+import numpy as np
+from numba import njit
+
+from .. import layout
+from .elementwise import (
+    activate,
+    drop_row,
+    exponentials,
+    row_key,
+    row_maximum,
+    rule_constants,
+    softmax_loss,
+    update_vectors,
+)
+from .simd import (
+    FAST_MATH,
+    LANES,
+    load,
+    load_first,
+    load_scalar,
+    select_less,
+    splat,
+    store,
+    store_first,
+    store_scalar,
+)
+from .team import meet, share
+from .tiles import SCRATCH, copy_row, multiply, panel_width, tile_height
+
+NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _pack_panels(kind, b, n, k, width, packed, thread, threads):
+    """This thread's share of B as panels (k, width); B is (k, n), or (n, k) for NT."""
+    panels = -(-n // width)
+    first, stop = share(panels * k, thread, threads)
+    for unit in range(first, stop):
+        panel, i = unit // k, unit % k
+        column, target = panel * width, unit * width
+        columns = min(width, n - column)
+        if kind == NT:
+            for c in range(columns):
+                store_scalar(packed, target + c, load_scalar(b, (column + c) * k + i))
+            for c in range(columns, width):
+                store_scalar(packed, target + c, np.float32(0.0))
+        else:
+            copy_row(b, i * n + column, columns, packed, target, width)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def product(thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, out):
+    """What one thread does in a matrix product: pack B, meet, multiply tiles.
+
+    ``workspace`` holds the panels of B, then SCRATCH floats for each thread.
+    """
+    a_base, b_base, out_base = a.ctypes.data, b.ctypes.data, out.ctypes.data
+    packed, width = workspace.ctypes.data, panel_width(n)
+    _pack_panels(kind, b_base, n, k, width, packed, thread, threads)
+    meet(barrier, threads, 1)
+    panels = -(-n // width)
+    scratch = packed + 4 * (panels * width * k + thread * SCRATCH)
+    a_row, a_step = (1, m) if kind == TN else (k, 1)
+    first, stop = share(panels * m, thread, threads)
+    while first < stop:
+        panel = first // m
+        start = first - panel * m
+        end = min(m, start + stop - first)
+        height = tile_height(end - start)
+        columns = min(width, n - panel * width)
+        for top in range(start, end, height):
+            rows = min(height, end - top)
+            multiply(
+                rows, width, a_base, top * a_row, a_row, a_step, k, 0, k, packed,
+                panel * k * width, identity, width, scratch,
+            )  # fmt: skip
+            for r in range(rows):
+                position = (top + r) * n + panel * width
+                copy_row(scratch, r * width, columns, out_base, position, columns)
+        first += end - start
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def add_bias(z, b, out):
+    """out = z + b, row by row."""
+    z_base, b_base, out_base = z.ctypes.data, b.ctypes.data, out.ctypes.data
+    rows, n = z.shape
+    for r in range(rows):
+        for i in range(0, n, LANES):
+            row = load_first(z_base, r * n + i, n - i) + load_first(b_base, i, n - i)
+            store_first(out_base, r * n + i, row, n - i)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def sum_rows(dz, out):
+    """out = the sum of the rows of dz, in order."""
+    base, out_base = dz.ctypes.data, out.ctypes.data
+    rows, n = dz.shape
+    for i in range(0, n, LANES):
+        column = splat(0.0)
+        for r in range(rows):
+            column = column + load_first(base, r * n + i, n - i)
+        store_first(out_base, i, column, n - i)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def activation(code, z, a):
+    """a = the activation of z."""
+    z_base, a_base = z.ctypes.data, a.ctypes.data
+    n = z.size
+    for i in range(0, n, LANES):
+        store_first(a_base, i, activate(code, load_first(z_base, i, n - i)), n - i)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def activation_gradient(code, da, a, dz):
+    """dz = da times the activation's derivative, from the output a."""
+    da_base, a_base, dz_base = da.ctypes.data, a.ctypes.data, dz.ctypes.data
+    n = a.size
+    zero, one = splat(0.0), splat(1.0)
+    for i in range(0, n, LANES):
+        output, gradient = load_first(a_base, i, n - i), load_first(da_base, i, n - i)
+        if code == layout.RELU:
+            gradient = gradient * select_less(zero, output, one, zero)
+        elif code == layout.TANH:
+            gradient = gradient * (one - output * output)
+        else:
+            gradient = gradient * (output * (one - output))
+        store_first(dz_base, i, gradient, n - i)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def softmax(logits, probs, row):
+    """probs = softmax of each row; ``row`` is scratch for one, in whole vectors."""
+    base, out, scratch = logits.ctypes.data, probs.ctypes.data, row.ctypes.data
+    rows, n = logits.shape
+    for r in range(rows):
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        factor = splat(np.float32(1.0) / exponentials(scratch, 0, n, row_maximum(scratch, 0, n)))
+        for i in range(0, n, LANES):
+            store_first(out, r * n + i, load(scratch, i) * factor, n - i)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
+    """The loss, and dlogits; ``row`` is scratch for one row, in whole vectors."""
+    base, out, scratch = logits.ctypes.data, dlogits.ctypes.data, row.ctypes.data
+    rows, n = logits.shape
+    weight_sum = np.float64(rows)
+    if len(sample_weight):
+        weight_sum = np.float64(0.0)
+        for weight in sample_weight:
+            weight_sum += np.float64(weight)
+    loss_sum = 0.0
+    for r in range(rows):
+        weight = np.float64(sample_weight[r]) if len(sample_weight) else np.float64(1.0)
+        inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        loss, _ = softmax_loss(scratch, 0, n, labels[r], inverse)
+        copy_row(scratch, 0, n, out, r * n, n)
+        loss_sum += loss * weight
+    return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def dropout(a, samples, threshold, seed, epoch, layer, out):
+    """Dropout of each row."""
+    base, out_base = a.ctypes.data, out.ctypes.data
+    rows, n = a.shape
+    for r in range(rows):
+        key = row_key(seed, epoch, samples[r], layer)
+        drop_row(base, r * n, n, 0, key, threshold, out_base, r * n)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def update(options, learning_rate, step, nesterov, gradient, params, m, v, block):
+    """One optimizer step on flat arrays, in vectors that pass through ``block``.
+
+    ``block`` is scratch for four vectors: parameters, both rows of state, the gradient.
+    """
+    record = options[0]
+    constants = rule_constants(record, learning_rate, step)
+    base, slot = block.ctypes.data, LANES if len(m) else 0
+    rows = (params.ctypes.data, m.ctypes.data, v.ctypes.data)
+    lengths = (len(params), len(m), len(v))
+    for i in range(0, len(params), LANES):
+        n = len(params) - i
+        store(base, 3 * LANES, load_first(gradient.ctypes.data, i, n))
+        for r in range(3):
+            if lengths[r]:
+                store(base, r * LANES, load_first(rows[r], i, n))
+        update_vectors(
+            record.optimizer, nesterov, constants, True, base, 0, slot, base, 3 * LANES, LANES
+        )
+        for r in range(3):
+            if lengths[r]:
+                store_first(rows[r], i, load(base, r * LANES), n)

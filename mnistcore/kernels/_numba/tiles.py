@@ -1,0 +1,137 @@
+"""The matrix products: panels, and a tile of accumulators that lives in registers.
+
+Why a tile. A product of (M, K) by (K, N) makes 2 M N K flops out of M K + K N numbers, but a loop
+that multiplies one number by one vector loads as much as it computes. A tile of R rows and V
+vectors keeps R * V sums in registers; for each k it loads R single numbers (broadcast by the
+load itself) and V vectors, and does R * V multiply-adds with them. AVX-512 has 32 registers:
+14 x 2 accumulators, 2 vectors of B and one spare, so 28 FMAs for 16 loads. AVX2 has 16 registers:
+6 x 2 accumulators, 12 FMAs for 8 loads. Either way the FMA units, not the loads, are the limit,
+and there are more independent sums than the 8 that hide an FMA's latency.
+
+Why panels. B is read V vectors at a time, all k in turn. Stored as *panels* (K, width), that is
+one stream of consecutive cache lines; stored as rows of a wide matrix, each k would touch
+another page, and with a power of two as the width the same few sets of the L1 cache.
+
+A is read in place, row-major or transposed alike: only the broadcast loads know the difference.
+"""
+
+from numba import njit
+
+from .simd import (
+    FAST_MATH,
+    LANES,
+    add_outer,
+    load_first,
+    row_length,
+    store_first,
+    store_tile,
+    zero_tile,
+)
+
+TILE_ROWS = 14 if LANES == 16 else 6
+PANEL = 2 * LANES  # columns of a wide panel
+SCRATCH = TILE_ROWS * PANEL  # floats that a tile takes
+
+# The one or two vectors of a panel, as tuples whose length the compiler knows.
+_ONE, _TWO = (0,), (0, 0)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def panel_width(n):
+    """Columns of the panels of a matrix with n columns: two vectors, or one that pads less."""
+    wide = -(-n // PANEL) * PANEL
+    narrow = -(-n // LANES) * LANES
+    return LANES if 10 * wide > 11 * narrow else PANEL
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _accumulate(tile, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out):
+    """The micro-kernel: one chain of multiply-adds over k for every sum of the tile."""
+    done = 0
+    while done < k:
+        position = a0
+        stop = min(done + segment, k)
+        for i in range(done, stop):
+            tile = add_outer(tile, a, position, a_row, b, b0 + b_rows[i] * b_step)
+            position += a_step
+        a0 += a_segment
+        done = stop
+    store_tile(tile, out, 0, row_length(tile))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _low_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out):
+    if rows == 6:
+        _accumulate(zero_tile(6, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 5:
+        _accumulate(zero_tile(5, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 4:
+        _accumulate(zero_tile(4, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 3:
+        _accumulate(zero_tile(3, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 2:
+        _accumulate(zero_tile(2, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    else:
+        _accumulate(zero_tile(1, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _high_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out):
+    if rows <= 6:
+        _low_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 14:
+        _accumulate(zero_tile(14, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 13:
+        _accumulate(zero_tile(13, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 12:
+        _accumulate(zero_tile(12, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 11:
+        _accumulate(zero_tile(11, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 10:
+        _accumulate(zero_tile(10, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 9:
+        _accumulate(zero_tile(9, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    elif rows == 8:
+        _accumulate(zero_tile(8, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+    else:
+        _accumulate(zero_tile(7, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+
+
+# The number of rows must be known to the compiler, so there is a tile of each height.
+_tile_of = _high_tile if TILE_ROWS == 14 else _low_tile
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def multiply(rows, width, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out):
+    """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
+
+    A[r, i] stands at ``a + a0 + r * a_row + (i // segment) * a_segment + (i % segment) * a_step``
+    (row-major: a_row = leading dimension, a_step = 1; transposed: the other way round; a packed
+    panel: segments). Row i of B stands at ``b + b0 + b_rows[i] * b_step``, one panel row;
+    ``b_rows`` is 0, 1, 2 ... or the columns of A that are not all zero. ``rows`` is at most
+    TILE_ROWS, ``width`` is LANES or PANEL. Each sum is one chain over i, so its bits depend on
+    nothing but its own row and column.
+    """
+    if width == PANEL:
+        _tile_of(
+            rows, _TWO, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out
+        )
+    else:
+        _tile_of(
+            rows, _ONE, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out
+        )
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def tile_height(n):
+    """Rows of the tiles that n rows are cut into: as equal as can be, at most TILE_ROWS."""
+    tiles = -(-n // TILE_ROWS)
+    return -(-n // tiles) if tiles else 1
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def copy_row(source, position, n, target, target_position, width):
+    """Copy n floats into a row of ``width`` floats, zeros behind them; nothing else is touched."""
+    for i in range(0, width, LANES):
+        row = load_first(source, position + i, n - i)
+        store_first(target, target_position + i, row, width - i)

@@ -1,0 +1,368 @@
+"""The Numba backend: compiled at first use for the machine it runs on, cached on disk.
+
+Here are the checks and what must be allocated; the loops are in the package ``_numba``, whose
+``@njit`` functions can be imported too. The contract is in the docstring of ``kernels``.
+"""
+
+import numpy as np
+
+from . import _checks, layout
+from ._numba import CACHE_FOLDER as CACHE_FOLDER
+from ._numba import elementwise, plan, programs, singles, team, tiles
+from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
+from ._numba.simd import LANES
+from ._threads import get_num_threads, run_team
+
+FLOATS = (_checks.FLOAT32,)
+
+# Benchmarks switch this off to show what the zero columns of the input are worth.
+skip_zero_columns = True
+
+_NOTHING = np.zeros(0, np.float32)
+
+# ---------------------------------------------------------------------------------------------
+# Kernels
+# ---------------------------------------------------------------------------------------------
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a b; a (M, K), b (K, N), out (M, N)."""
+    _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+    _multiply(singles.NN, a, b, a.shape[1], out)
+
+
+def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a^T b; a (K, M), b (K, N), out (M, N)."""
+    _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+    _multiply(singles.TN, a, b, a.shape[0], out)
+
+
+def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a b^T; a (M, K), b (N, K), out (M, N)."""
+    _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+    _multiply(singles.NT, a, b, a.shape[1], out)
+
+
+def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
+    shapes = (("z", z, ("B", "O")), ("b", b, ("O",)), ("out", out, ("B", "O")))
+    _checks.check_kernel("add_bias", FLOATS, *shapes)
+    singles.add_bias(z, b, out)
+
+
+def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
+    """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
+    _checks.check_kernel("sum_rows", FLOATS, ("dz", dz, ("B", "O")), ("out", out, ("O",)))
+    singles.sum_rows(dz, out)
+
+
+def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = tanh z; both (B, O)."""
+    _checks.check_forward("tanh_forward", FLOATS, z, a)
+    singles.activation(layout.TANH, z, a)
+
+
+def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
+    _checks.check_backward("tanh_backward", FLOATS, da, a, dz)
+    singles.activation_gradient(layout.TANH, da, a, dz)
+
+
+def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = max(z, 0), NaN staying NaN; both (B, O)."""
+    _checks.check_forward("relu_forward", FLOATS, z, a)
+    singles.activation(layout.RELU, z, a)
+
+
+def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
+    _checks.check_backward("relu_backward", FLOATS, da, a, dz)
+    singles.activation_gradient(layout.RELU, da, a, dz)
+
+
+def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = 1 / (1 + exp(-z)); both (B, O)."""
+    _checks.check_forward("logistic_forward", FLOATS, z, a)
+    singles.activation(layout.LOGISTIC, z, a)
+
+
+def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
+    _checks.check_backward("logistic_backward", FLOATS, da, a, dz)
+    singles.activation_gradient(layout.LOGISTIC, da, a, dz)
+
+
+def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
+    """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
+    shapes = (("logits", logits, ("B", "C")), ("probs", probs, ("B", "C")))
+    _checks.check_kernel("softmax", FLOATS, *shapes)
+    singles.softmax(logits, probs, _row_scratch(logits))
+
+
+def softmax_cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray, dlogits: np.ndarray
+) -> float:
+    """The weighted mean of -log softmax(logits)[label], and its gradient in dlogits.
+
+    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0.
+    """
+    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
+    return singles.softmax_cross_entropy(
+        logits, labels, sample_weight, dlogits, _row_scratch(logits)
+    )
+
+
+def dropout(
+    a: np.ndarray,
+    samples: np.ndarray,
+    rate: float,
+    seed: int,
+    epoch: int,
+    layer: int,
+    out: np.ndarray,
+) -> None:
+    """Inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
+
+    a and out (B, O), samples (B,) int64 ids; the mask is that of :func:`.layout.random_bits`.
+    """
+    _checks.check_dropout(FLOATS, a, samples, out)
+    singles.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+
+
+def sgd_update(
+    gradient: np.ndarray,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    params: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """One step of (momentum) gradient descent on flat arrays (P,), in place."""
+    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
+    options = np.zeros(1, layout.OPTIONS_DTYPE)
+    options["optimizer"], options["momentum"] = layout.SGD, momentum
+    options["weight_decay"] = weight_decay
+    _update(options, learning_rate, 1, nesterov, gradient, params, velocity, _NOTHING)
+
+
+def adam_update(
+    gradient: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+    params: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    """One step of Adam, or AdamW if decoupled, on flat arrays (P,), in place; step from 1."""
+    _checks.check_adam(FLOATS, gradient, step, params, m, v)
+    options = np.zeros(1, layout.OPTIONS_DTYPE)
+    options["optimizer"] = layout.ADAMW if decoupled else layout.ADAM
+    options["beta1"], options["beta2"], options["eps"] = beta1, beta2, eps
+    options["weight_decay"] = weight_decay
+    _update(options, learning_rate, step, False, gradient, params, m, v)
+
+
+# ---------------------------------------------------------------------------------------------
+# Programs
+# ---------------------------------------------------------------------------------------------
+
+
+def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
+    """How many float32 the workspace of a program must hold at least."""
+    _, totals = plan.make_plan(layers, batch_size, max(slots, 1))
+    size = totals[plan.TOTAL]
+    _, totals, chunk_size = _forward_plan(layers, batch_size)
+    return int(max(size, totals[plan.INPUTS] + chunk_size * get_num_threads()))
+
+
+def forward(
+    x: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    scale: float,
+    shift: float,
+    workspace: np.ndarray,
+    logits: np.ndarray,
+) -> None:
+    """The logits (N, C) of the inputs x (N, I)."""
+    _checks.check_forward_program(FLOATS, x, params, layers, logits)
+    rows, totals, chunk_size = _forward_plan(layers, len(x))
+    _checks.check_workspace("forward", workspace, int(totals[plan.INPUTS] + chunk_size))
+    fit = int(workspace.size - totals[plan.INPUTS]) // chunk_size
+    wanted = min(_worthwhile_threads(len(x), layers, meetings=1), fit)
+    chunk, identity = min(CHUNK, max(len(x), 1)), _identity(layers, 1)
+    barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, wanted)
+    flat = x.reshape(-1)
+
+    def work(thread: int, threads: int) -> None:
+        programs.predict(
+            thread, threads, barrier, flat, len(x), layers, float(scale), float(shift), params,
+            workspace, rows, totals, chunk, chunk_size, identity, seen, active,
+            skip_zero_columns, logits,
+        )  # fmt: skip
+
+    run_team(wanted, work)
+
+
+def loss_and_gradient(
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    workspace: np.ndarray,
+    gradient: np.ndarray,
+) -> float:
+    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    _checks.check_loss_and_gradient(
+        FLOATS, x, targets, sample_weight, params, layers, options, gradient
+    )
+    metrics = np.zeros(layout.METRICS)
+    whole = options.copy()
+    whole["batch_size"] = max(len(x), 1)
+    _train(
+        x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers, whole,
+        elementwise.GRADIENT, 0, params.copy(), gradient[None], workspace, metrics,
+    )  # fmt: skip
+    weight = metrics[layout.WEIGHT_SUM]
+    return float(metrics[layout.LOSS_SUM] / weight) if weight else 0.0
+
+
+def train_steps(
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    order: np.ndarray,
+    learning_rates: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    first_step: int,
+    params: np.ndarray,
+    state: np.ndarray,
+    buffers: np.ndarray,
+    workspace: np.ndarray,
+    metrics: np.ndarray,
+) -> int:
+    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    _checks.check_train_steps(
+        x, targets, sample_weight, order, learning_rates, layers, options,
+        params, state, buffers, metrics, FLOATS,
+    )  # fmt: skip
+    return _train(
+        x, targets, sample_weight, order, learning_rates, layers, options,
+        int(options["optimizer"][0]), first_step, params, state, workspace, metrics,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------
+# What the public functions share
+# ---------------------------------------------------------------------------------------------
+
+CHUNK = 4 * tiles.TILE_ROWS  # rows that a thread predicts at a time: their activations stay in L2
+
+# A team is worth waking where each of its threads has this many multiply-adds between two
+# meetings; below, waiting for each other costs more than the company is worth.
+WORTHWHILE = 20_000
+
+
+def _worthwhile_threads(batch_size: int, layers: np.ndarray, meetings: int) -> int:
+    if team.MAX_TEAM:
+        return team.MAX_TEAM
+    weights = int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
+    deserved = 3 * weights * batch_size // (WORTHWHILE * meetings)
+    return max(1, min(get_num_threads(), deserved, plan.MAX_THREADS))
+
+
+def _identity(layers: np.ndarray, batch_size: int) -> np.ndarray:
+    return np.arange(max(int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max()), batch_size))
+
+
+def _zero_column_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    fan_in = int(layers[0, layout.FAN_IN])
+    return np.empty((threads, fan_in), np.uint8), np.zeros((threads, 2, fan_in), np.int64)
+
+
+def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The plan of a chunk of rows, its totals, and the floats of each thread's own arrays."""
+    rows, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0)
+    return rows, totals, int(totals[plan.SCRATCHES] + totals[plan.SCRATCH_SIZE]) - int(
+        totals[plan.INPUTS]
+    )
+
+
+def _train(
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    order: np.ndarray,
+    learning_rates: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    optimizer: int,
+    first_step: int,
+    params: np.ndarray,
+    state: np.ndarray,
+    workspace: np.ndarray,
+    metrics: np.ndarray,
+) -> int:
+    batch_size = int(options["batch_size"][0])
+    rows, totals = plan.make_plan(layers, batch_size, len(state))
+    _checks.check_workspace("train_steps", workspace, int(totals[plan.TOTAL]))
+    identity = _identity(layers, batch_size)
+    threads = _worthwhile_threads(batch_size, layers, meetings=2 * len(layers))
+    barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, threads)
+    losses, hits = np.empty(batch_size), np.empty(batch_size)
+    flat, done = x.reshape(-1), [0] * threads
+
+    def work(thread: int, count: int) -> None:
+        done[thread] = programs.train(
+            thread, count, barrier, flat, targets, sample_weight, order, learning_rates, layers,
+            options, optimizer, first_step, params, state, workspace, rows, totals, identity,
+            seen, active, losses, hits, skip_zero_columns, metrics,
+        )  # fmt: skip
+
+    run_team(threads, work)
+    return done[0]
+
+
+def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
+    m, n = out.shape
+    width = tiles.panel_width(n)
+    threads = max(1, min(get_num_threads(), m * n * k // (16 * WORTHWHILE)))
+    threads = min(threads, team.MAX_TEAM or threads)
+    panels = -(-n // width) * width * k
+    workspace = np.empty(panels + threads * tiles.SCRATCH, np.float32)
+    barrier, identity = team.new_barrier(), np.arange(k)
+
+    def work(thread: int, count: int) -> None:
+        singles.product(
+            thread, count, barrier, kind, a, b, m, n, k, identity, workspace, out
+        )
+
+    run_team(threads, work)
+
+
+def _row_scratch(logits: np.ndarray) -> np.ndarray:
+    return np.empty(-(-max(logits.shape[1], 1) // LANES) * LANES, np.float32)
+
+
+def _update(
+    options: np.ndarray,
+    learning_rate: float,
+    step: int,
+    nesterov: bool,
+    gradient: np.ndarray,
+    params: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    block = np.zeros(4 * LANES, np.float32)
+    rate = float(learning_rate)
+    singles.update(options, rate, step, bool(nesterov), gradient, params, m, v, block)
