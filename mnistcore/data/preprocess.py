@@ -1,0 +1,185 @@
+"""From raw pixels and labels to what a network is fed: split, scaling, flattening, one-hot."""
+
+import math
+
+import numpy as np
+
+_CHUNK = 2**20
+_SPLIT_STREAM = 1  # keeps the draws of the split apart from all others of the same seed
+
+
+def train_validation_split(
+    labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split sample indices at random into two parts with the same mix of classes.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (N,)
+    fraction : float
+        Share of the samples in the validation part, 0 <= `fraction` < 1.
+    seed : int
+        Not negative; the same seed gives the same split.
+
+    Returns
+    -------
+    train_indices, validation_indices : ndarray of int64
+        Each sorted; together every index once. The validation part has ``fraction * N``
+        samples, rounded, at least one unless `fraction` is 0. Every class is in both parts as
+        far as sizes allow.
+
+    Raises
+    ------
+    TypeError
+        `labels` are not integers.
+    ValueError
+        `fraction` or `seed` is out of range, or there are too few samples to split.
+    """
+    labels = _checked_labels(labels)
+    if not 0 <= fraction < 1:
+        raise ValueError(f"fraction is {fraction}; it must be at least 0 and below 1")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must not be negative")
+    if fraction == 0:
+        return np.arange(len(labels)), np.empty(0, np.int64)
+    if len(labels) < 2:
+        raise ValueError(f"{len(labels)} samples cannot be split; use fraction 0")
+    n_validation = min(max(math.floor(fraction * len(labels) + 0.5), 1), len(labels) - 1)
+    classes, class_of = np.unique(labels, return_inverse=True)
+    counts = _validation_counts(np.bincount(class_of), n_validation)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_SPLIT_STREAM,)))
+    in_validation = np.zeros(len(labels), bool)
+    for k in range(len(classes)):
+        members = np.flatnonzero(class_of == k)
+        in_validation[rng.permutation(members)[: counts[k]]] = True
+    return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
+
+
+def _validation_counts(sizes: np.ndarray, n_validation: int) -> np.ndarray:
+    """Share out `n_validation` samples among classes of these sizes, by largest remainder.
+
+    A class of two or more samples gets at least one on either side if that can be.
+    """
+    quota = sizes * (n_validation / sizes.sum())
+    least = (sizes >= 2).astype(np.int64)
+    if least.sum() > n_validation:
+        least[:] = 0
+    most = np.maximum(sizes - 1, least)
+    if most.sum() < n_validation:
+        most = sizes
+    counts: np.ndarray = np.clip(np.floor(quota).astype(np.int64), least, most)
+    while counts.sum() < n_validation:
+        counts[np.argmax(np.where(counts < most, quota - counts, -np.inf))] += 1
+    while counts.sum() > n_validation:
+        counts[np.argmax(np.where(counts > least, counts - quota, -np.inf))] -= 1
+    return counts
+
+
+def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return a float32 matrix of shape (N, n_classes) with a one at each label's column.
+
+    Raises
+    ------
+    TypeError
+        `labels` are not integers.
+    ValueError
+        A label is negative or not below `n_classes`.
+    """
+    labels = _checked_labels(labels)
+    if labels.size and (labels.min() < 0 or labels.max() >= n_classes):
+        raise ValueError(
+            f"labels span {labels.min()}..{labels.max()}; they must lie in 0..{n_classes - 1}"
+        )
+    encoded = np.zeros((len(labels), n_classes), np.float32)
+    encoded[np.arange(len(labels)), labels] = 1
+    return encoded
+
+
+def pixel_statistics(images: np.ndarray) -> tuple[float, float]:
+    """Return mean and (population) standard deviation of all pixels on the scale [0, 1].
+
+    Parameters
+    ----------
+    images : ndarray of uint8, any shape
+
+    Returns
+    -------
+    mean, std : float
+        Of ``images / 255``, from a count of the 256 values: nothing is summed up inexactly.
+
+    Raises
+    ------
+    TypeError
+        `images` is not uint8.
+    ValueError
+        There is no pixel.
+    """
+    if images.dtype != np.uint8:
+        raise TypeError(f"images are {images.dtype}; they must be uint8")
+    if images.size == 0:
+        raise ValueError("there are no pixels to take the mean of")
+    pixels = images.reshape(-1)
+    histogram = np.zeros(256, np.int64)
+    for start in range(0, pixels.size, _CHUNK):  # bincount works on an int64 copy
+        histogram += np.bincount(pixels[start : start + _CHUNK], minlength=256)
+    values = np.arange(256) / 255
+    mean = histogram @ values / pixels.size
+    variance = histogram @ (values - mean) ** 2 / pixels.size
+    return float(mean), math.sqrt(variance)
+
+
+def input_scaling(images: np.ndarray, standardize: bool) -> tuple[float, float]:
+    """Return the scale and shift that turn raw pixels into a network's input.
+
+    The input is ``pixel * scale + shift``: in [0, 1], or standardised with the one mean and
+    the one standard deviation of all pixels (for MNIST 0.1307 and 0.3081).
+
+    Parameters
+    ----------
+    images : ndarray of uint8
+        The training images; only `standardize` looks at them.
+    standardize : bool
+
+    Raises
+    ------
+    ValueError
+        All pixels are the same, and `standardize` is true.
+    """
+    if not standardize:
+        return 1 / 255, 0.0
+    mean, std = pixel_statistics(images)
+    if std == 0:
+        raise ValueError("all pixels have the same value, which cannot be standardised")
+    return 1 / 255 / std, -mean / std
+
+
+def flatten(images: np.ndarray) -> np.ndarray:
+    """Return images of shape (N, H, W) as rows of shape (N, H * W): a view, never a copy.
+
+    Raises
+    ------
+    ValueError
+        `images` is not C-contiguous or has fewer than two dimensions.
+    """
+    if images.ndim < 2:
+        raise ValueError(f"images have shape {images.shape}; it must be (N, H, W)")
+    if not images.flags.c_contiguous:
+        raise ValueError("images are not contiguous; pass them through np.ascontiguousarray")
+    return images.reshape(len(images), math.prod(images.shape[1:]))
+
+
+def scale_images(images: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    """Return ``images * scale + shift`` as float32, of the same shape."""
+    scaled: np.ndarray = images.astype(np.float32)
+    scaled *= np.float32(scale)
+    scaled += np.float32(shift)
+    return scaled
+
+
+def _checked_labels(labels: np.ndarray) -> np.ndarray:
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels are {labels.dtype}; they must be integers")
+    if labels.ndim != 1:
+        raise ValueError(f"labels have shape {labels.shape}; it must be (N,)")
+    return labels

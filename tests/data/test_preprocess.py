@@ -1,0 +1,153 @@
+"""Splits, one-hot labels and the scaling of pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnistcore.data.preprocess import (
+    flatten,
+    input_scaling,
+    one_hot,
+    pixel_statistics,
+    scale_images,
+    train_validation_split,
+)
+
+label_arrays = st.lists(st.integers(0, 6), min_size=2, max_size=80).map(np.array)
+
+
+@given(label_arrays, st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_split_is_a_sorted_partition_of_the_exact_size(labels, fraction, seed):
+    train, validation = train_validation_split(labels, fraction, seed)
+    for indices in (train, validation):
+        assert indices.dtype == np.int64
+        np.testing.assert_array_equal(indices, np.sort(indices))
+    np.testing.assert_array_equal(np.union1d(train, validation), np.arange(len(labels)))
+    assert len(train) + len(validation) == len(labels)
+    assert abs(len(validation) - fraction * len(labels)) <= 0.5 or 1 in map(
+        len, (train, validation)
+    )
+
+
+@given(label_arrays, st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_split_has_every_class_on_both_sides_where_that_can_be(labels, fraction, seed):
+    train, validation = train_validation_split(labels, fraction, seed)
+    classes, sizes = np.unique(labels, return_counts=True)
+    common = classes[sizes >= 2]
+    if len(validation) >= len(common):
+        assert set(common) <= set(labels[validation])
+    if len(validation) <= (sizes - 1).sum():
+        assert set(classes) <= set(labels[train])
+
+
+def test_split_is_stratified():
+    labels = np.repeat([0, 1, 2], [1000, 300, 3])
+    _, validation = train_validation_split(labels, 0.1, seed=3)
+    np.testing.assert_array_equal(np.bincount(labels[validation]), [99, 30, 1])
+
+
+def test_split_is_decided_by_the_seed():
+    labels = np.arange(1000) % 10
+    one, again, other = (train_validation_split(labels, 0.2, seed)[1] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+def test_fraction_zero_trains_on_everything():
+    train, validation = train_validation_split(np.array([3, 1, 2]), 0, seed=0)
+    np.testing.assert_array_equal(train, [0, 1, 2])
+    assert validation.shape == (0,) and train.dtype == validation.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("labels", "fraction", "seed", "error", "words"),
+    [
+        ([0, 1], 1.0, 0, ValueError, "below 1"),
+        ([0, 1], -0.1, 0, ValueError, "at least 0"),
+        ([0, 1], float("nan"), 0, ValueError, "fraction is nan"),
+        ([0, 1], 0.5, -1, ValueError, "seed is -1"),
+        ([0], 0.5, 0, ValueError, "1 samples cannot be split"),
+        ([0.0, 1.0], 0.5, 0, TypeError, "must be integers"),
+        ([[0, 1]], 0.5, 0, ValueError, r"must be \(N,\)"),
+    ],
+)
+def test_split_refuses(labels, fraction, seed, error, words):
+    with pytest.raises(error, match=words):
+        train_validation_split(np.array(labels), fraction, seed)
+
+
+def test_one_hot():
+    encoded = one_hot(np.array([2, 0, 3], np.int32), 4)
+    assert encoded.dtype == np.float32
+    np.testing.assert_array_equal(encoded, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    assert one_hot(np.empty(0, np.int32), 4).shape == (0, 4)
+
+
+def test_one_hot_refuses():
+    for labels in ([0, 4], [-1, 0]):
+        with pytest.raises(ValueError, match=r"must lie in 0\.\.3"):
+            one_hot(np.array(labels), 4)
+    with pytest.raises(TypeError):
+        one_hot(np.array([0.5]), 4)
+
+
+def test_pixel_statistics_are_those_of_float64():
+    rng = np.random.default_rng(5)
+    images = (rng.integers(0, 256, (2000, 28, 28)) * (rng.random((2000, 28, 28)) < 0.2)).astype(
+        np.uint8
+    )  # more than one chunk
+    mean, std = pixel_statistics(images)
+    scaled = images.astype(np.longdouble) / 255
+    assert mean == pytest.approx(float(scaled.mean()), rel=1e-14)
+    assert std == pytest.approx(float(scaled.std()), rel=1e-14)
+
+
+def test_pixel_statistics_of_a_hand_worked_image():
+    assert pixel_statistics(np.array([0, 255, 255, 0], np.uint8)) == (0.5, 0.5)
+
+
+def test_pixel_statistics_refuse():
+    with pytest.raises(TypeError, match="must be uint8"):
+        pixel_statistics(np.zeros((2, 3), np.float32))
+    with pytest.raises(ValueError, match="no pixels"):
+        pixel_statistics(np.zeros((0, 28, 28), np.uint8))
+
+
+def test_plain_scaling_maps_bytes_to_zero_and_one():
+    assert input_scaling(np.zeros((1, 2, 2), np.uint8), standardize=False) == (1 / 255, 0.0)
+    scaled = scale_images(np.array([0, 51, 255], np.uint8), 1 / 255, 0.0)
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, [0, 0.2, 1], rtol=np.finfo(np.float32).eps)
+
+
+def test_standardised_images_have_mean_0_and_deviation_1():
+    images = np.random.default_rng(1).integers(0, 256, (50, 9, 7), np.uint8)
+    scale, shift = input_scaling(images, standardize=True)
+    mean, std = pixel_statistics(images)
+    np.testing.assert_allclose(
+        scale_images(images, scale, shift), (images / 255 - mean) / std, atol=1e-6
+    )
+    standardised = images * scale + shift
+    assert standardised.mean() == pytest.approx(0, abs=1e-12)
+    assert standardised.std() == pytest.approx(1)
+
+
+def test_constant_images_cannot_be_standardised():
+    with pytest.raises(ValueError, match="same value"):
+        input_scaling(np.full((3, 2, 2), 7, np.uint8), standardize=True)
+
+
+def test_flatten_is_a_view():
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    rows = flatten(images)
+    assert rows.shape == (2, 12) and np.shares_memory(rows, images)
+    np.testing.assert_array_equal(rows[1], np.arange(12, 24))
+    assert flatten(images[:0]).shape == (0, 12)
+
+
+def test_flatten_refuses_what_it_would_have_to_copy():
+    with pytest.raises(ValueError, match="not contiguous"):
+        flatten(np.zeros((2, 3, 4), np.uint8)[:, ::2])
+    with pytest.raises(ValueError, match=r"must be \(N, H, W\)"):
+        flatten(np.zeros(4, np.uint8))
