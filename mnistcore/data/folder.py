@@ -1,0 +1,136 @@
+"""A folder of four IDX files with the names of MNIST's: find them, read them, check them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mnistcore.data.idx import IdxError, read_idx
+
+FILE_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+_INSIDE = ("", "MNIST/raw")  # where torchvision keeps them below the folder that it is given
+
+
+class DataNotFoundError(FileNotFoundError, ValueError):
+    """Data was not found where it was looked for."""
+
+
+class Arrays(NamedTuple):
+    """The four arrays of a data set, in the order of `FILE_NAMES`.
+
+    Images are uint8 of shape (N, H, W), labels class ids of shape (N,).
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Return the four files of a folder, in the order of `FILE_NAMES`.
+
+    Each may be raw or ``.gz``, and be called ``train-images-idx3-ubyte`` or
+    ``train-images.idx3-ubyte``. They may lie in the folder or in its ``MNIST/raw``.
+
+    Raises
+    ------
+    DataNotFoundError
+        There is no such folder, or a file is missing.
+    """
+    try:
+        if not folder.is_dir():
+            what = "is not a folder" if folder.exists() else "no such folder"
+            raise DataNotFoundError(f"{folder}: {what}; name a folder with the four IDX files")
+        candidates = [_find_each(folder / inside) for inside in _INSIDE]
+    except DataNotFoundError:
+        raise
+    except OSError as error:  # permissions, a name that is too long
+        reason = error.strerror or error
+        raise DataNotFoundError(f"{folder}: cannot be read ({reason}); check it") from error
+    for inside, found in zip(_INSIDE, candidates, strict=True):
+        if len(found) == len(FILE_NAMES):
+            return list(found.values())
+        if found:
+            missing = ", ".join(name for name in FILE_NAMES if name not in found)
+            raise DataNotFoundError(
+                f"{folder / inside}: lacks {missing} (raw or .gz); put it beside the others"
+            )
+    raise DataNotFoundError(
+        f"{folder}: holds none of the four IDX files ({', '.join(FILE_NAMES)}, "
+        "each raw or .gz); put them there"
+    )
+
+
+def read_files(files: Sequence[Path]) -> Arrays:
+    """Read and check four files, given in the order of `FILE_NAMES`.
+
+    Returns
+    -------
+    Arrays
+        Labels are uint8, as in the files.
+
+    Raises
+    ------
+    IdxError
+        A file is malformed, or the files do not fit together; the message names the file.
+    """
+    arrays = Arrays(*map(read_idx, files))
+    _check_split(arrays.train_images, arrays.train_labels, files[0], files[1])
+    _check_split(arrays.test_images, arrays.test_labels, files[2], files[3])
+    train_size, test_size = arrays.train_images.shape[1:], arrays.test_images.shape[1:]
+    if train_size != test_size:
+        raise IdxError(
+            f"{files[2]}: images are {_by(test_size)} pixels, those in {files[0].name} are "
+            f"{_by(train_size)}; training and test images must have one size"
+        )
+    unseen = np.setdiff1d(arrays.test_labels, arrays.train_labels)
+    if unseen.size:
+        raise IdxError(
+            f"{files[3]}: label {unseen[0]} is none of the classes in {files[1].name} (the "
+            f"largest is {arrays.train_labels.max()}); check that the files belong together"
+        )
+    return arrays
+
+
+def _find_each(folder: Path) -> dict[str, Path]:
+    """Return those of the four files that are there: raw rather than .gz, by their usual name."""
+    found = {}
+    for name in FILE_NAMES:
+        stems = (name, name.replace("-idx", ".idx"))
+        candidates = [folder / f"{stem}{end}" for end in ("", ".gz") for stem in stems]
+        there = [path for path in candidates if path.exists()]
+        if there:  # a folder of that name only if there is no file
+            found[name] = next((path for path in there if path.is_file()), there[0])
+    return found
+
+
+def _check_split(
+    images: np.ndarray, labels: np.ndarray, images_file: Path, labels_file: Path
+) -> None:
+    for array, file, n_dimensions, what in (
+        (images, images_file, 3, "images (N x height x width)"),
+        (labels, labels_file, 1, "labels (N)"),
+    ):
+        if array.ndim != n_dimensions or array.dtype != np.uint8:
+            raise IdxError(
+                f"{file}: holds an array of {array.ndim} dimensions of {array.dtype}, where "
+                f"{what} of unsigned bytes belong; check that the file has the right name"
+            )
+    if images.size == 0:
+        raise IdxError(f"{images_file}: holds no pixels ({_by(images.shape)}); check the file")
+    if len(images) != len(labels):
+        raise IdxError(
+            f"{labels_file}: holds {len(labels)} labels, {images_file.name} beside it "
+            f"{len(images)} images; check that the files belong together"
+        )
+
+
+def _by(sizes: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sizes))

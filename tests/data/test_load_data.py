@@ -1,0 +1,224 @@
+"""`load_data`: what is loaded for each way of asking, and what is said where it cannot be."""
+
+import os
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mnistcore.data as data_package
+from mnistcore.data import DataNotFoundError, Dataset, IdxError, load_data
+from mnistcore.data.folder import FILE_NAMES
+from mnistcore.data.mnist import MnistFinder
+from mnistcore.data.preprocess import pixel_statistics
+
+NAMED_FOLDER = os.environ.get("MNISTCORE_DATA_DIR")
+REAL_MNIST = Path(NAMED_FOLDER).absolute() if NAMED_FOLDER else None
+
+pytestmark = pytest.mark.usefixtures("clean_place")
+
+
+@pytest.fixture(autouse=True)
+def synthetic(arrays, monkeypatch):
+    """Let the small data set stand in for the built-in digits; collect where it is kept."""
+    folders = []
+
+    def load_synthetic(cache_dir):
+        folders.append(cache_dir)
+        if not cache_dir.is_dir():
+            cache_dir.mkdir()
+        return tuple(arrays)
+
+    stand_in = types.SimpleNamespace(load_synthetic=load_synthetic)
+    monkeypatch.setitem(sys.modules, "mnistcore.data.synthetic", stand_in)
+    return folders
+
+
+@pytest.fixture
+def published(release, monkeypatch):
+    """Let the small data set stand in for MNIST."""
+    monkeypatch.setattr(data_package, "MnistFinder", lambda cache: MnistFinder(cache, release))
+
+
+def assert_is(dataset: Dataset, arrays) -> None:
+    for name, expected in arrays._asdict().items():
+        array = getattr(dataset, name)
+        np.testing.assert_array_equal(array, expected)
+        assert array.dtype == (np.uint8 if "images" in name else np.int32)
+        assert array.flags.c_contiguous and not array.flags.writeable
+        assert type(array) is np.ndarray
+
+
+def test_folder_of_other_data(make_folder, arrays):
+    dataset = load_data(make_folder("shapes", ".gz"))
+    assert_is(dataset, arrays)
+    assert dataset.name == "shapes" and dataset.class_names == ("0", "1", "2", "3")
+    assert "shapes (not mnist)" in dataset.source and dataset.notice is None
+
+
+@pytest.mark.parametrize("name", ["mnist", "synthetic"])
+def test_other_data_does_not_borrow_a_known_name(name, make_folder):
+    assert load_data(str(make_folder(name))).name == f"other-{name}"
+
+
+def test_mnist_in_a_named_folder(make_folder, arrays, published, monkeypatch):
+    folder = make_folder("anything")
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(folder))
+    for dataset in (
+        load_data("auto", folder),
+        load_data("mnist", str(folder)),
+        load_data(folder),
+        load_data(),
+        load_data("mnist"),
+    ):
+        assert_is(dataset, arrays)
+        assert dataset.name == "mnist" and dataset.class_names == tuple("0123456789")
+        assert str(folder) in dataset.source and dataset.notice is None
+
+
+def test_argument_comes_before_the_environment(make_folder, monkeypatch):
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(make_folder("second")))
+    assert load_data("auto", make_folder("first")).name == "first"
+    assert load_data().name == "second"
+
+
+@pytest.mark.parametrize("data", ["auto", "mnist"])
+def test_bad_named_folder_is_an_error_and_never_skipped(
+    data, make_folder, clean_place, monkeypatch, mirrors, synthetic, published
+):
+    make_folder("work/data")  # would be found next
+    damaged = make_folder("damaged")
+    (damaged / FILE_NAMES[0]).write_bytes(b"<html>")
+    lacking = make_folder("lacking")
+    (lacking / FILE_NAMES[3]).unlink()
+    for folder, error, words in (
+        (damaged, IdxError, f"{damaged / FILE_NAMES[0]}: not an IDX file"),
+        (lacking, DataNotFoundError, f"{lacking}: lacks {FILE_NAMES[3]}"),
+        (clean_place / "none", DataNotFoundError, f"{clean_place / 'none'}: no such folder"),
+    ):
+        monkeypatch.delenv("MNISTCORE_DATA_DIR", raising=False)
+        with pytest.raises(error) as caught:
+            load_data(data, folder, mirrors=[mirrors.url("good")])
+        assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+        monkeypatch.setenv("MNISTCORE_DATA_DIR", str(folder))
+        with pytest.raises(error) as caught:
+            load_data(data, mirrors=[mirrors.url("good")])
+        assert words in str(caught.value) and "\n" not in str(caught.value)
+        if error is DataNotFoundError:
+            assert "$MNISTCORE_DATA_DIR" in str(caught.value)
+    assert not mirrors.requests and not synthetic
+
+
+def test_mnist_by_name_refuses_other_data(make_folder, monkeypatch):
+    folder = make_folder("shapes")
+    with pytest.raises(IdxError, match=f"{FILE_NAMES[0]}: is not MNIST's.*give data {folder}"):
+        load_data("mnist", folder)
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(folder))
+    with pytest.raises(IdxError, match="is not MNIST's"):
+        load_data("mnist")
+
+
+def test_data_folder_beside(make_folder, published, synthetic):
+    make_folder("work/data")
+    assert load_data("mnist", mirrors=[]).name == load_data("auto", mirrors=[]).name == "mnist"
+    assert not synthetic
+
+
+def test_download(mirrors, published, arrays):
+    dataset = load_data("mnist", mirrors=[mirrors.url("missing"), mirrors.url("good")])
+    assert dataset.name == "mnist" and "downloaded" in dataset.source
+    assert_is(dataset, arrays)
+
+
+def test_auto_stands_in_the_built_in_digits_and_says_so(mirrors, arrays, clean_place, synthetic):
+    address = mirrors.url("wrong")
+    dataset = load_data("auto", mirrors=[address])
+    assert_is(dataset, arrays)
+    assert dataset.name == "synthetic" and dataset.class_names == tuple("0123456789")
+    assert synthetic == [clean_place / "cache"]
+    for words in (
+        "./data: no such folder",
+        address,
+        "SHA256",
+        "To get MNIST",
+        "--data-dir",
+        "built-in digits",
+        "not accuracies on MNIST",
+    ):
+        assert words in dataset.notice
+
+
+def test_mnist_by_name_fails_with_the_same_message(mirrors, synthetic):
+    address = mirrors.url("missing")
+    notice = load_data("auto", mirrors=[address]).notice
+    synthetic.clear()
+    with pytest.raises(DataNotFoundError) as caught:
+        load_data("mnist", mirrors=[address])
+    assert notice.startswith(str(caught.value)) and not synthetic
+
+
+def test_synthetic_needs_no_notice_and_looks_nowhere(mirrors, monkeypatch, clean_place):
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(clean_place / "none"))
+    dataset = load_data("synthetic", mirrors=[mirrors.url("good")])
+    assert dataset.name == "synthetic" and dataset.notice is None and not mirrors.requests
+
+
+def test_synthetic_without_a_cache(clean_place, monkeypatch, arrays, synthetic):
+    (clean_place / "file").write_text("")
+    monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(clean_place / "file" / "cache"))
+    assert_is(load_data("synthetic"), arrays)
+    assert len(synthetic) == 2 and not synthetic[1].exists()
+
+
+def test_second_run_without_a_network_does_not_wait(mirrors, monkeypatch):
+    monkeypatch.setattr("mnistcore.data.download.SILENCE_SECONDS", 1.2)
+    started = time.monotonic()
+    assert "silent" in load_data(mirrors=[mirrors.url("silent")]).notice
+    assert time.monotonic() - started > 1.2
+    started = time.monotonic()
+    assert "tried 0 min ago" in load_data(mirrors=[mirrors.url("silent")]).notice
+    assert time.monotonic() - started < 0.6
+
+
+@pytest.mark.parametrize(
+    ("data", "data_dir", "error", "words"),
+    [
+        ("minst", None, DataNotFoundError, "minst: no such folder.*or give data auto, mnist"),
+        ("synthetic", ".", ValueError, "data_dir is for data auto or mnist"),
+        (".", ".", ValueError, "leave it out"),
+        (None, None, TypeError, "data is None"),
+        ("", None, DataNotFoundError, "none of the four"),
+        ("x" * 5000, None, DataNotFoundError, "cannot be read .File name too long"),
+    ],
+)
+def test_bad_arguments(data, data_dir, error, words):
+    with pytest.raises(error, match=words):
+        load_data(data, data_dir)
+
+
+def test_import_is_light():
+    program = (
+        "import sys, mnistcore.data\n"
+        "heavy = {'pooch', 'requests', 'rich', 'platformdirs', 'numba', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout == "[]\n", ran.stderr
+
+
+@pytest.mark.skipif(REAL_MNIST is None, reason="MNISTCORE_DATA_DIR names no folder with MNIST")
+def test_real_mnist():
+    dataset = load_data("mnist", REAL_MNIST)
+    assert dataset.train_images.shape == (60_000, 28, 28)
+    assert dataset.test_images.shape == (10_000, 28, 28)
+    mean, std = pixel_statistics(dataset.train_images)
+    assert (round(mean, 4), round(std, 4)) == (0.1307, 0.3081)  # as PyTorch users know them
+    np.testing.assert_array_equal(dataset.train_labels[:10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
+    started = time.perf_counter()
+    again = load_data("mnist", REAL_MNIST)
+    assert time.perf_counter() - started < 0.1
+    assert not again.train_images.flags.owndata
