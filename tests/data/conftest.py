@@ -81,8 +81,8 @@ class Mirrors:
 
     ``good`` delivers; ``missing`` answers 404; ``busy`` answers 503 to the first request for a
     file and then delivers; ``wrong`` delivers other bytes, ``short`` half of them, ``endless``
-    ever more; ``silent`` never answers, ``late`` only on `hang_up`; ``stalled`` stops half-way; ``drip`` sends a byte now
-    and then.
+    ever more; ``silent`` never answers, ``late`` only on `hang_up`; ``stalled`` stops half-way;
+    ``drip`` sends a byte now and then.
     """
 
     def __init__(self, arrays: Arrays) -> None:

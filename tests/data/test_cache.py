@@ -37,7 +37,8 @@ def test_cache_folder_is_the_one_that_the_environment_names(monkeypatch, tmp_pat
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path))
     assert cache_folder() == tmp_path
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", "~/here")
-    assert cache_folder().name == "here" and cache_folder().is_absolute()
+    assert cache_folder().name == "here"
+    assert cache_folder().is_absolute()
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", "")
     assert cache_folder() == pooch.os_cache("mnistcore")
 
@@ -46,7 +47,8 @@ def test_stored_data_comes_back_mapped(cache, arrays):
     assert cache.load() is None
     for loaded in (cache.store(arrays), cache.load()):
         for mapped, original in zip(loaded, arrays, strict=True):
-            assert isinstance(mapped.base, np.memmap) and not mapped.flags.writeable
+            assert isinstance(mapped.base, np.memmap)
+            assert not mapped.flags.writeable
             np.testing.assert_array_equal(mapped, original)
 
 
@@ -63,8 +65,10 @@ def test_without_a_usable_note_files_are_hashed_again(note, cache, arrays, hashe
     hashed.clear()
     path = cache.folder / "verified.json"
     path.unlink() if note is None else path.write_text(note)
-    assert cache.load() is not None and len(hashed) == 4
-    assert cache.load() is not None and len(hashed) == 4  # noted anew
+    assert cache.load() is not None
+    assert len(hashed) == 4
+    assert cache.load() is not None
+    assert len(hashed) == 4
 
 
 def test_changed_file_is_not_trusted(cache, arrays):
@@ -114,7 +118,8 @@ def test_failed_download_is_remembered_for_some_minutes(cache, monkeypatch):
     assert cache.failed_download() is None
     cache.note_failed_download({"http://a": "silent"})
     age, failures = cache.failed_download()
-    assert 0 <= age < 5 and failures == {"http://a": "silent"}
+    assert 0 <= age < 5
+    assert failures == {"http://a": "silent"}
     now = time.time()
     for later in (3600, -3600):  # a clock that was set back must not make it last
         monkeypatch.setattr(cache_module.time, "time", lambda later=later: now + later)
@@ -131,10 +136,12 @@ def test_unusable_note_of_a_failure_is_ignored(content, cache):
 def test_cache_that_cannot_be_written_keeps_nothing(tmp_path, release, arrays):
     (tmp_path / "file").write_text("not a folder")
     cache = VerifiedCache(tmp_path / "file" / "shapes", release.raw_sha256)
-    assert cache.load() is None and cache.store(arrays) is None
+    assert cache.load() is None
+    assert cache.store(arrays) is None
     cache.note_failed_download({})
     cache.note_copy([tmp_path], file_stamps([tmp_path]))
-    assert cache.failed_download() is None and not cache.knows([tmp_path])
+    assert cache.failed_download() is None
+    assert not cache.knows([tmp_path])
     assert (tmp_path / "file").read_text() == "not a folder"
 
 
@@ -179,6 +186,7 @@ for _ in range(25):
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        assert process.communicate(timeout=30) == ("", "") and process.returncode == 0
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
     assert cache.load() is not None
     assert {path.name for path in cache.folder.iterdir()} == {*FILE_NAMES, "verified.json"}

@@ -79,7 +79,9 @@ def test_failure_lists_each_mirror_with_its_reason(mirrors, files, tmp_path, sho
     assert list(reasons) == addresses
     told = ["404 Not Found", "SHA256", "IncompleteRead", "", "refused", "no address"]
     for address, words in zip(addresses, told, strict=True):
-        assert words in reasons[address] and reasons[address] and "\n" not in reasons[address]
+        assert words in reasons[address]
+        assert reasons[address]
+        assert "\n" not in reasons[address]
         assert address in str(caught.value)
     assert names_asked(mirrors, "silent") == [LABELS]  # not waited for twice
     assert names_asked(mirrors, "missing") == [LABELS] * 2
@@ -175,7 +177,8 @@ def test_progress_is_shown_on_standard_error(mirrors, files, tmp_path, capsys):
     download(files, [mirrors.url("good")], tmp_path, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
-    assert all(name in err for name in files) and "127.0.0.1" in err
+    assert all(name in err for name in files)
+    assert "127.0.0.1" in err
 
 
 def test_nothing_is_shown_unless_asked(mirrors, files, tmp_path, capfd):

@@ -147,8 +147,10 @@ def test_reads_every_type_as_defined(dtype: str, code: int, tmp_path: Path) -> N
     data = values.astype(np.dtype(dtype).newbyteorder(">")).tobytes()
     (tmp_path / "file").write_bytes(idx_bytes(code, (2, 3), data))
     array = read_idx(tmp_path / "file")
-    assert array.dtype == np.dtype(dtype) and array.dtype.isnative
-    assert array.flags.c_contiguous and array.flags.writeable
+    assert array.dtype == np.dtype(dtype)
+    assert array.dtype.isnative
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
     np.testing.assert_array_equal(array, values)
     np.testing.assert_array_equal(map_idx(tmp_path / "file"), values)
 
@@ -167,7 +169,8 @@ def test_what_is_written_is_read(
     path = tmp_path_factory.getbasetemp() / name
     write_idx(path, array)
     back = read_idx(path)
-    assert back.dtype == array.dtype.newbyteorder("=") and back.shape == array.shape
+    assert back.dtype == array.dtype.newbyteorder("=")
+    assert back.shape == array.shape
     np.testing.assert_array_equal(back, array)
     raw = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
     assert hashlib.sha256(raw).hexdigest() == idx_sha256(array) == idx_sha256(back)
@@ -256,7 +259,8 @@ def test_write_onto_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_map_is_read_only_and_not_a_copy(tmp_path: Path) -> None:
     write_idx(tmp_path / "file", np.arange(6, dtype=np.uint8).reshape(2, 3))
     array = map_idx(tmp_path / "file")
-    assert isinstance(array.base, np.memmap) and not array.flags.writeable
+    assert isinstance(array.base, np.memmap)
+    assert not array.flags.writeable
 
 
 def test_compressed_file_is_not_mapped(tmp_path: Path) -> None:

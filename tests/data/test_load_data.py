@@ -49,15 +49,18 @@ def assert_is(dataset: Dataset, arrays) -> None:
         array = getattr(dataset, name)
         np.testing.assert_array_equal(array, expected)
         assert array.dtype == (np.uint8 if "images" in name else np.int32)
-        assert array.flags.c_contiguous and not array.flags.writeable
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
         assert type(array) is np.ndarray
 
 
 def test_folder_of_other_data(make_folder, arrays):
     dataset = load_data(make_folder("shapes", ".gz"))
     assert_is(dataset, arrays)
-    assert dataset.name == "shapes" and dataset.class_names == ("0", "1", "2", "3")
-    assert "shapes (not mnist)" in dataset.source and dataset.notice is None
+    assert dataset.name == "shapes"
+    assert dataset.class_names == ("0", "1", "2", "3")
+    assert "shapes (not mnist)" in dataset.source
+    assert dataset.notice is None
 
 
 @pytest.mark.parametrize("name", ["mnist", "synthetic"])
@@ -76,8 +79,10 @@ def test_mnist_in_a_named_folder(make_folder, arrays, published, monkeypatch):
         load_data("mnist"),
     ):
         assert_is(dataset, arrays)
-        assert dataset.name == "mnist" and dataset.class_names == tuple("0123456789")
-        assert str(folder) in dataset.source and dataset.notice is None
+        assert dataset.name == "mnist"
+        assert dataset.class_names == tuple("0123456789")
+        assert str(folder) in dataset.source
+        assert dataset.notice is None
 
 
 def test_argument_comes_before_the_environment(make_folder, monkeypatch):
@@ -103,14 +108,17 @@ def test_bad_named_folder_is_an_error_and_never_skipped(
         monkeypatch.delenv("MNISTCORE_DATA_DIR", raising=False)
         with pytest.raises(error) as caught:
             load_data(data, folder, mirrors=[mirrors.url("good")])
-        assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+        assert str(caught.value).startswith(words)
+        assert "\n" not in str(caught.value)
         monkeypatch.setenv("MNISTCORE_DATA_DIR", str(folder))
         with pytest.raises(error) as caught:
             load_data(data, mirrors=[mirrors.url("good")])
-        assert words in str(caught.value) and "\n" not in str(caught.value)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
         if error is DataNotFoundError:
             assert "$MNISTCORE_DATA_DIR" in str(caught.value)
-    assert not mirrors.requests and not synthetic
+    assert not mirrors.requests
+    assert not synthetic
 
 
 def test_mnist_by_name_refuses_other_data(make_folder, monkeypatch):
@@ -130,7 +138,8 @@ def test_data_folder_beside(make_folder, published, synthetic):
 
 def test_download(mirrors, published, arrays):
     dataset = load_data("mnist", mirrors=[mirrors.url("missing"), mirrors.url("good")])
-    assert dataset.name == "mnist" and "downloaded" in dataset.source
+    assert dataset.name == "mnist"
+    assert "downloaded" in dataset.source
     assert_is(dataset, arrays)
 
 
@@ -138,7 +147,8 @@ def test_auto_stands_in_the_built_in_digits_and_says_so(mirrors, arrays, clean_p
     address = mirrors.url("wrong")
     dataset = load_data("auto", mirrors=[address])
     assert_is(dataset, arrays)
-    assert dataset.name == "synthetic" and dataset.class_names == tuple("0123456789")
+    assert dataset.name == "synthetic"
+    assert dataset.class_names == tuple("0123456789")
     assert synthetic == [clean_place / "cache"]
     for words in (
         "./data: no such folder",
@@ -158,20 +168,24 @@ def test_mnist_by_name_fails_with_the_same_message(mirrors, synthetic):
     synthetic.clear()
     with pytest.raises(DataNotFoundError) as caught:
         load_data("mnist", mirrors=[address])
-    assert notice.startswith(str(caught.value)) and not synthetic
+    assert notice.startswith(str(caught.value))
+    assert not synthetic
 
 
 def test_synthetic_needs_no_notice_and_looks_nowhere(mirrors, monkeypatch, clean_place):
     monkeypatch.setenv("MNISTCORE_DATA_DIR", str(clean_place / "none"))
     dataset = load_data("synthetic", mirrors=[mirrors.url("good")])
-    assert dataset.name == "synthetic" and dataset.notice is None and not mirrors.requests
+    assert dataset.name == "synthetic"
+    assert dataset.notice is None
+    assert not mirrors.requests
 
 
 def test_synthetic_without_a_cache(clean_place, monkeypatch, arrays, synthetic):
     (clean_place / "file").write_text("")
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(clean_place / "file" / "cache"))
     assert_is(load_data("synthetic"), arrays)
-    assert len(synthetic) == 2 and not synthetic[1].exists()
+    assert len(synthetic) == 2
+    assert not synthetic[1].exists()
 
 
 def test_second_run_without_a_network_does_not_wait(mirrors, monkeypatch):

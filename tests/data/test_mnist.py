@@ -38,18 +38,22 @@ def test_release_is_recognised_however_it_is_compressed(
 ):
     folder = make_folder("somewhere", end)
     found = finder.in_folder(folder)
-    assert found.differs is None and is_mapped(found) and str(folder) in found.source
+    assert found.differs is None
+    assert is_mapped(found)
+    assert str(folder) in found.source
     assert_equal(found, arrays)
     monkeypatch.setattr(mnist_module, "read_files", None)  # not read a second time
     again = finder.in_folder(folder)
-    assert again.source == found.source and is_mapped(again)
+    assert again.source == found.source
+    assert is_mapped(again)
     assert_equal(again, arrays)
 
 
 def test_other_data_is_taken_for_what_it_is(finder, make_folder, arrays):
     other = arrays._replace(test_images=arrays.test_images ^ 1)
     found = finder.in_folder(make_folder("other", **other._asdict()))
-    assert found.differs is not None and found.differs.name == FILE_NAMES[2]
+    assert found.differs is not None
+    assert found.differs.name == FILE_NAMES[2]
     assert_equal(found, other)
     assert finder.cache.load() is None
 
@@ -73,10 +77,12 @@ def test_data_folder_comes_first_then_the_cache_then_the_mirrors(
 ):
     address = [mirrors.url("good")]
     downloaded = anywhere(finder, address)
-    assert is_mapped(downloaded) and len(mirrors.requests) == 4
+    assert is_mapped(downloaded)
+    assert len(mirrors.requests) == 4
     assert downloaded.source == f"downloaded to {finder.cache.folder}"
     cached = anywhere(finder, address)
-    assert is_mapped(cached) and len(mirrors.requests) == 4
+    assert is_mapped(cached)
+    assert len(mirrors.requests) == 4
     assert cached.source.startswith(str(finder.cache.folder))
     make_folder("work/data", ".gz")
     local = anywhere(finder, address)
@@ -118,7 +124,8 @@ def test_failure_tells_all_that_was_tried_and_what_to_do(finder, mirrors):
     assert len(tried) == len(starts)
     for line, start in zip(tried, starts, strict=True):
         assert line.startswith(f"  {start}")
-    assert "404" in tried[2] and "SHA256" in tried[3]
+    assert "404" in tried[2]
+    assert "SHA256" in tried[3]
     for word in (*FILE_NAMES, "--data-dir", "$MNISTCORE_DATA_DIR", "./data", addresses[0]):
         assert word in advice
 
@@ -171,7 +178,8 @@ assert tuple(map(idx_sha256, found.arrays)) == release.raw_sha256
         process.stdin.write("\n")
         process.stdin.flush()
     for process in processes:
-        assert process.communicate(timeout=30) == ("", "") and process.returncode == 0
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0
     left = {path.name for path in (clean_place / "cache" / "shapes").iterdir()}
     assert left == {*FILE_NAMES, "verified.json"}
 
@@ -180,4 +188,5 @@ def test_mirrors_of_mnist_are_https():
     assert len(MNIST.mirrors) == 3
     assert all(mirror.startswith("https://") for mirror in MNIST.mirrors)
     for hashes in (MNIST.gz_sha256, MNIST.raw_sha256):
-        assert len(set(hashes)) == 4 and {len(bytes.fromhex(each)) for each in hashes} == {32}
+        assert len(set(hashes)) == 4
+        assert {len(bytes.fromhex(each)) for each in hashes} == {32}

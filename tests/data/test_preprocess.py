@@ -57,7 +57,8 @@ def test_split_is_decided_by_the_seed():
 def test_fraction_zero_trains_on_everything():
     train, validation = train_validation_split(np.array([3, 1, 2]), 0, seed=0)
     np.testing.assert_array_equal(train, [0, 1, 2])
-    assert validation.shape == (0,) and train.dtype == validation.dtype == np.int64
+    assert validation.shape == (0,)
+    assert train.dtype == validation.dtype == np.int64
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,8 @@ def test_constant_images_cannot_be_standardised():
 def test_flatten_is_a_view():
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     rows = flatten(images)
-    assert rows.shape == (2, 12) and np.shares_memory(rows, images)
+    assert rows.shape == (2, 12)
+    assert np.shares_memory(rows, images)
     np.testing.assert_array_equal(rows[1], np.arange(12, 24))
     assert flatten(images[:0]).shape == (0, 12)
 
