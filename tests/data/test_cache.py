@@ -171,7 +171,7 @@ arrays = read_files(find_files(Path({str(source)!r})))
 cache = VerifiedCache(Path({str(cache.folder)!r}), {release.raw_sha256!r})
 print("ready", flush=True)
 input()
-for _ in range(25):
+for _ in range(10):
     stored = cache.store(arrays)
     assert stored is not None
     assert tuple(map(idx_sha256, stored)) == {release.raw_sha256!r}
