@@ -123,9 +123,12 @@ class Network:
         Values enter as ``x * scale + shift``; a network trained on pixels in [0, 1] takes raw
         uint8 images with ``scale=1/255``.
         """
-        if x.dtype != np.uint8:
-            x = np.asarray(x, params.dtype)
-        x = np.ascontiguousarray(x.reshape(len(x), -1))
+        x = np.asarray(x, None if x.dtype == np.uint8 else params.dtype)
+        if x.ndim < 2 or x[:1].size not in (0, self.layer_sizes[0]):
+            raise ValueError(
+                f"x must be (N, {self.layer_sizes[0]}) or flatten to it, got shape {x.shape}"
+            )
+        x = np.ascontiguousarray(x.reshape(len(x), self.layer_sizes[0]))
         logits = np.empty((len(x), self.layer_sizes[-1]), params.dtype)
         layers = self.layers()
         workspace = np.empty(kernels.workspace_size(layers, max(len(x), 1), 0), np.float32)

@@ -75,9 +75,7 @@ def check_kernel(function: str, floats: Sequence[np.dtype], *arguments: Argument
     check_shapes(function, *arguments)
 
 
-def check_forward(
-    function: str, floats: Sequence[np.dtype], z: np.ndarray, a: np.ndarray
-) -> None:
+def check_forward(function: str, floats: Sequence[np.dtype], z: np.ndarray, a: np.ndarray) -> None:
     """Check the two arrays (B, O) of an activation."""
     check_kernel(function, floats, ("z", z, ("B", "O")), ("a", a, ("B", "O")))
 

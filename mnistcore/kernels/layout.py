@@ -93,9 +93,7 @@ def mix32(bits: np.ndarray) -> np.ndarray:
 GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, odd: spreads consecutive units
 
 
-def random_bits(
-    samples: np.ndarray, n_units: int, seed: int, epoch: int, layer: int
-) -> np.ndarray:
+def random_bits(samples: np.ndarray, n_units: int, seed: int, epoch: int, layer: int) -> np.ndarray:
     """The (len(samples), n_units) uint32 numbers of a layer: the recipe that backends repeat.
 
     ``key = mix(mix(mix(mix(seed) + epoch) + sample) + layer)``, and the number of a unit is

@@ -202,7 +202,7 @@ def forward(
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
-            thread, threads, barrier, flat, len(x), layers, float(scale), float(shift), params,
+            tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale), float(shift), params,
             workspace, rows, totals, chunk, chunk_size, identity, seen, active,
             skip_zero_columns, logits,
         )  # fmt: skip
@@ -292,8 +292,10 @@ def _zero_column_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
     """The plan of a chunk of rows, its totals, and the floats of each thread's own arrays."""
     rows, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0)
-    return rows, totals, int(totals[plan.SCRATCHES] + totals[plan.SCRATCH_SIZE]) - int(
-        totals[plan.INPUTS]
+    return (
+        rows,
+        totals,
+        int(totals[plan.SCRATCHES] + totals[plan.SCRATCH_SIZE]) - int(totals[plan.INPUTS]),
     )
 
 
@@ -323,7 +325,7 @@ def _train(
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
-            thread, count, barrier, flat, targets, sample_weight, order, learning_rates, layers,
+            tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order, learning_rates, layers,
             options, optimizer, first_step, params, state, workspace, rows, totals, identity,
             seen, active, losses, hits, skip_zero_columns, metrics,
         )  # fmt: skip
@@ -343,7 +345,7 @@ def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) 
 
     def work(thread: int, count: int) -> None:
         singles.product(
-            thread, count, barrier, kind, a, b, m, n, k, identity, workspace, out
+            tiles.multiply, thread, count, barrier, kind, a, b, m, n, k, identity, workspace, out
         )
 
     run_team(threads, work)

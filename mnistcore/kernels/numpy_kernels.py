@@ -73,10 +73,10 @@ def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = 1 / (1 + exp(-z)); both (B, O). Written with tanh, which cannot overflow."""
+    """a = 1 / (1 + exp(-z)); both (B, O). Written with exp(-|z|), which cannot overflow."""
     check_forward("logistic_forward", FLOATS, z, a)
-    half = z.dtype.type(0.5)
-    a[...] = half * np.tanh(half * z) + half
+    e = np.exp(-np.abs(z))
+    np.divide(np.where(z < 0, e, z.dtype.type(1)), 1 + e, out=a)
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
@@ -168,9 +168,7 @@ def adam_update(
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2 (AdamW).
     """
     _checks.check_adam(FLOATS, gradient, step, params, m, v)
-    _adam(
-        gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
-    )
+    _adam(gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -317,7 +315,8 @@ def _softmax_losses(
 ) -> np.ndarray:
     """The loss of each row in float64; dlogits receives the gradient of their weighted mean."""
     rows = np.arange(len(labels))
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # inf - inf: the loss will say so
+        shifted = logits - logits.max(axis=1, keepdims=True)
     picked = shifted[rows, labels].astype(np.float64)
     exponentials = np.exp(shifted)
     sums = exponentials.sum(axis=1, keepdims=True)
@@ -402,7 +401,11 @@ def _update(
     parts = [(slice(None), 0.0)] if not decay else []
     for row in layers if decay else ():
         for offset, size, flag in (
-            (row[layout.WEIGHT_OFFSET], row[layout.FAN_IN] * row[layout.FAN_OUT], row[layout.DECAY]),
+            (
+                row[layout.WEIGHT_OFFSET],
+                row[layout.FAN_IN] * row[layout.FAN_OUT],
+                row[layout.DECAY],
+            ),
             (row[layout.BIAS_OFFSET], row[layout.FAN_OUT], 0),
         ):
             parts.append((slice(offset, offset + size), decay if flag else 0.0))

@@ -62,9 +62,19 @@ from .plan import (
     WEIGHTS,
     WIDTH,
 )
-from .simd import FAST_MATH, LANES, load, load_scalar, set_float_mode, splat, store, store_scalar
+from .simd import (
+    FAST_MATH,
+    LANES,
+    address,
+    load,
+    load_scalar,
+    set_float_mode,
+    splat,
+    store,
+    store_scalar,
+)
 from .team import flush_denormals, meet, share
-from .tiles import copy_row, multiply, tile_height
+from .tiles import copy_row, tile_height
 
 
 # ---------------------------------------------------------------------------------------------
@@ -125,7 +135,7 @@ def clear_padding(layers, plan, batch_size, base, thread, threads):
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def forward_layer(
-    base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples, scratch,
+    multiply, base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples, scratch,
     thread, threads,
 ):  # fmt: skip
     """This thread's share of a = dropout(activation(x w + b)) for a batch.
@@ -146,8 +156,8 @@ def forward_layer(
             rows = min(height, end - top)
             a = inputs + top * leading
             multiply(
-                rows, width, base, a, leading, 1, k, 0, k, base, weights, rows_of_w, width,
-                base + 4 * scratch,
+                rows, width, base, a, leading, 1, k, 0, k, base, weights, address(rows_of_w),
+                width, base + 4 * scratch,
             )  # fmt: skip
             for r in range(rows):
                 out = plan_row[OUTPUT] + (top + r) * plan_row[LEADING] + panel * width
@@ -156,9 +166,7 @@ def forward_layer(
                     store(base, out + c, activate(code, z))
                 if dropped:
                     unit_key = row_key(key[0], key[1], samples[top + r], key[2])
-                    drop_row(
-                        base, out, width, panel * width, unit_key, row[DROPOUT], base, out
-                    )
+                    drop_row(base, out, width, panel * width, unit_key, row[DROPOUT], base, out)
         first += end - start
 
 
@@ -190,7 +198,7 @@ def loss_rows(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def input_gradient(
-    base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity, key,
+    multiply, base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity, key,
     samples, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of dz of the layer before: (w dz^T), times the derivative.
@@ -210,7 +218,8 @@ def input_gradient(
             dzt = plan_row[DZT] + panel * fan_out * batch_width
             multiply(
                 rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, width,
-                fan_in * width, fan_out, base, dzt, identity, batch_width, base + 4 * scratch,
+                fan_in * width, fan_out, base, dzt, address(identity), batch_width,
+                base + 4 * scratch,
             )  # fmt: skip
             out_t = plan_before[DZT] + (panel * fan_in + top) * batch_width
             for c in range(min(batch_width, batch - start)):
@@ -235,7 +244,7 @@ def input_gradient(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_layer(
-    base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity, slot,
+    multiply, base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity, slot,
     optimizer, nesterov, constants, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once.
@@ -269,7 +278,7 @@ def update_layer(
                 depth = batch if top < n_active else 0
                 multiply(
                     rows, width, base, inputs + top, 1, leading, batch, 0, depth, base, dz,
-                    identity, width, base + 4 * scratch,
+                    address(identity), width, base + 4 * scratch,
                 )  # fmt: skip
                 for r in range(rows):
                     w = weights + active[top + r] * width
@@ -281,18 +290,14 @@ def update_layer(
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def update_bias(
-    base, bias, dz, width, batch, slot, optimizer, nesterov, constants, scratch
-):
+def update_bias(base, bias, dz, width, batch, slot, optimizer, nesterov, constants, scratch):
     """The gradient of one panel of a bias, the sum of dz over the batch, and its update."""
     for c in range(0, width, LANES):
         gradient = splat(0.0)
         for b in range(batch):
             gradient = gradient + load(base, dz + b * width + c)
         store(base, scratch + c, gradient)
-    update_vectors(
-        optimizer, nesterov, constants, False, base, bias, slot, base, scratch, width
-    )
+    update_vectors(optimizer, nesterov, constants, False, base, bias, slot, base, scratch, width)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -302,13 +307,13 @@ def update_bias(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def backward(
-    base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch, barrier,
+    multiply, base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch, barrier,
     meeting, thread, threads,
 ):  # fmt: skip
     """dz of every hidden layer, from the last to the first; a barrier after each."""
     for layer in range(len(layers) - 1, 0, -1):
         input_gradient(
-            base, layers[layer], plan[layer], layers[layer - 1], plan[layer - 1], batch,
+            multiply, base, layers[layer], plan[layer], layers[layer - 1], plan[layer - 1], batch,
             capacity, totals[BATCH_WIDTH], identity, (seed, epoch, layer - 1), samples, scratch, thread,
             threads,
         )  # fmt: skip
@@ -329,7 +334,7 @@ def sum_of_weights(sample_weight, samples):
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def train(
-    thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers, options,
+    multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers, options,
     optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active, losses,
     hits, skip_zeros, metrics,
 ):  # fmt: skip
@@ -339,7 +344,7 @@ def train(
     ``active`` (threads, 2, fan_in) are for the zero columns of the input.
     """
     mode = flush_denormals()
-    base, flat, moments = workspace.ctypes.data, params.ctypes.data, state.ctypes.data
+    base, flat, moments = address(workspace), address(params), address(state)
     record = options[0]
     n_layers, batch_size = len(layers), record.batch_size
     fan_in, slot, slots = layers[0, FAN_IN], totals[SLOT], len(state)
@@ -380,7 +385,7 @@ def train(
         for layer in range(n_layers):
             row, plan_row = layers[layer], plan[layer]
             forward_layer(
-                base, row, plan_row, a, a_leading, k, rows, batch, row[DROPOUT] != 0,
+                multiply, base, row, plan_row, a, a_leading, k, rows, batch, row[DROPOUT] != 0,
                 (record.seed, record.epoch, layer), samples, scratch, thread, threads,
             )  # fmt: skip
             a, a_leading, k, rows = plan_row[OUTPUT], plan_row[LEADING], row[FAN_OUT], identity
@@ -406,7 +411,7 @@ def train(
             metrics[HIT_SUM] += hit_sum
 
         meeting = backward(
-            base, layers, plan, totals, batch, batch_size, identity, record.seed, record.epoch,
+            multiply, base, layers, plan, totals, batch, batch_size, identity, record.seed, record.epoch,
             samples, scratch, barrier, meeting, thread, threads,
         )  # fmt: skip
         constants = rule_constants(record, learning_rates[step], first_step + step + 1)
@@ -417,7 +422,7 @@ def train(
                 a, a_leading = plan[layer - 1, OUTPUT], plan[layer - 1, LEADING]
                 n, rows = row[FAN_IN], identity
             update_layer(
-                base, row, plan[layer], a, a_leading, rows, n, batch, batch_size, identity, slot,
+                multiply, base, row, plan[layer], a, a_leading, rows, n, batch, batch_size, identity, slot,
                 optimizer, record.nesterov != 0, constants, scratch, thread, threads,
             )  # fmt: skip
         if len(coming):
@@ -445,7 +450,7 @@ def train(
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
-    thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
+    multiply, thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
     chunk, chunk_size, identity, seen, active, skip_zeros, logits,
 ):  # fmt: skip
     """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
@@ -454,7 +459,7 @@ def predict(
     ``thread * chunk_size`` floats later.
     """
     mode = flush_denormals()
-    base, flat, out = workspace.ctypes.data, params.ctypes.data, logits.ctypes.data
+    base, flat, out = address(workspace), address(params), address(logits)
     pack(layers, plan, flat, base, 0, thread, threads)
     meet(barrier, threads, 1)
     mine = plan.copy()
@@ -476,7 +481,7 @@ def predict(
         )  # fmt: skip
         for layer in range(len(layers)):
             forward_layer(
-                base, layers[layer], mine[layer], a, leading, k, rows_of_w, batch, False,
+                multiply, base, layers[layer], mine[layer], a, leading, k, rows_of_w, batch, False,
                 (0, 0, layer), samples, scratch, 0, 1,
             )  # fmt: skip
             a, leading = mine[layer, OUTPUT], mine[layer, LEADING]

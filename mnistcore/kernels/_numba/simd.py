@@ -2,7 +2,7 @@
 
 A vector is a first-class value in an ``@njit`` function: :func:`load` it, combine it with
 ``+ - * /`` and :func:`fma`, :func:`store` it. Memory is named by the address of a float32 array
-(``array.ctypes.data``) and an offset counted in floats, so a pointer costs one register.
+(:func:`address`) and an offset counted in floats, so a pointer costs one register.
 
 A *tile* is a tuple of rows, each a tuple of vectors: accumulators that LLVM keeps in registers.
 Its shape is part of its type, so a function that takes a tile is compiled for each shape.
@@ -214,6 +214,27 @@ def load_scalar(typingctx, base, offset):
         return builder.load(_pointer(builder, *args, _F32), align=4, typ=_F32)
 
     return types.float32(types.int64, types.int64), generate
+
+
+@_twin_of(lambda base, position: int(_memory(base, position, 1, ctypes.c_int64)[0]))
+def load_index(typingctx, base, position):
+    """One int64 at base + position."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(_pointer(builder, *args, _I64), align=8, typ=_I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@_twin_of(lambda array: array.ctypes.data)
+def address(typingctx, array):
+    """The address of the first number of an array, as int64."""
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, _I64)
+
+    return types.int64(array), generate
 
 
 def _store_scalar_twin(base, offset, value):

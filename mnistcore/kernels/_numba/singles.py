@@ -21,6 +21,7 @@ from .elementwise import (
 from .simd import (
     FAST_MATH,
     LANES,
+    address,
     load,
     load_first,
     load_scalar,
@@ -31,7 +32,7 @@ from .simd import (
     store_scalar,
 )
 from .team import meet, share
-from .tiles import SCRATCH, copy_row, multiply, panel_width, tile_height
+from .tiles import SCRATCH, copy_row, panel_width, tile_height
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 
@@ -55,13 +56,13 @@ def _pack_panels(kind, b, n, k, width, packed, thread, threads):
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def product(thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, out):
+def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, out):
     """What one thread does in a matrix product: pack B, meet, multiply tiles.
 
     ``workspace`` holds the panels of B, then SCRATCH floats for each thread.
     """
-    a_base, b_base, out_base = a.ctypes.data, b.ctypes.data, out.ctypes.data
-    packed, width = workspace.ctypes.data, panel_width(n)
+    a_base, b_base, out_base = address(a), address(b), address(out)
+    packed, width = address(workspace), panel_width(n)
     _pack_panels(kind, b_base, n, k, width, packed, thread, threads)
     meet(barrier, threads, 1)
     panels = -(-n // width)
@@ -78,7 +79,7 @@ def product(thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, 
             rows = min(height, end - top)
             multiply(
                 rows, width, a_base, top * a_row, a_row, a_step, k, 0, k, packed,
-                panel * k * width, identity, width, scratch,
+                panel * k * width, address(identity), width, scratch,
             )  # fmt: skip
             for r in range(rows):
                 position = (top + r) * n + panel * width
@@ -89,7 +90,7 @@ def product(thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def add_bias(z, b, out):
     """out = z + b, row by row."""
-    z_base, b_base, out_base = z.ctypes.data, b.ctypes.data, out.ctypes.data
+    z_base, b_base, out_base = address(z), address(b), address(out)
     rows, n = z.shape
     for r in range(rows):
         for i in range(0, n, LANES):
@@ -100,7 +101,7 @@ def add_bias(z, b, out):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def sum_rows(dz, out):
     """out = the sum of the rows of dz, in order."""
-    base, out_base = dz.ctypes.data, out.ctypes.data
+    base, out_base = address(dz), address(out)
     rows, n = dz.shape
     for i in range(0, n, LANES):
         column = splat(0.0)
@@ -112,7 +113,7 @@ def sum_rows(dz, out):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def activation(code, z, a):
     """a = the activation of z."""
-    z_base, a_base = z.ctypes.data, a.ctypes.data
+    z_base, a_base = address(z), address(a)
     n = z.size
     for i in range(0, n, LANES):
         store_first(a_base, i, activate(code, load_first(z_base, i, n - i)), n - i)
@@ -121,7 +122,7 @@ def activation(code, z, a):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def activation_gradient(code, da, a, dz):
     """dz = da times the activation's derivative, from the output a."""
-    da_base, a_base, dz_base = da.ctypes.data, a.ctypes.data, dz.ctypes.data
+    da_base, a_base, dz_base = address(da), address(a), address(dz)
     n = a.size
     zero, one = splat(0.0), splat(1.0)
     for i in range(0, n, LANES):
@@ -138,7 +139,7 @@ def activation_gradient(code, da, a, dz):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def softmax(logits, probs, row):
     """probs = softmax of each row; ``row`` is scratch for one, in whole vectors."""
-    base, out, scratch = logits.ctypes.data, probs.ctypes.data, row.ctypes.data
+    base, out, scratch = address(logits), address(probs), address(row)
     rows, n = logits.shape
     for r in range(rows):
         copy_row(base, r * n, n, scratch, 0, len(row))
@@ -150,7 +151,7 @@ def softmax(logits, probs, row):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
     """The loss, and dlogits; ``row`` is scratch for one row, in whole vectors."""
-    base, out, scratch = logits.ctypes.data, dlogits.ctypes.data, row.ctypes.data
+    base, out, scratch = address(logits), address(dlogits), address(row)
     rows, n = logits.shape
     weight_sum = np.float64(rows)
     if len(sample_weight):
@@ -171,7 +172,7 @@ def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def dropout(a, samples, threshold, seed, epoch, layer, out):
     """Dropout of each row."""
-    base, out_base = a.ctypes.data, out.ctypes.data
+    base, out_base = address(a), address(out)
     rows, n = a.shape
     for r in range(rows):
         key = row_key(seed, epoch, samples[r], layer)
@@ -186,12 +187,12 @@ def update(options, learning_rate, step, nesterov, gradient, params, m, v, block
     """
     record = options[0]
     constants = rule_constants(record, learning_rate, step)
-    base, slot = block.ctypes.data, LANES if len(m) else 0
-    rows = (params.ctypes.data, m.ctypes.data, v.ctypes.data)
+    base, slot = address(block), LANES if len(m) else 0
+    rows = (address(params), address(m), address(v))
     lengths = (len(params), len(m), len(v))
     for i in range(0, len(params), LANES):
         n = len(params) - i
-        store(base, 3 * LANES, load_first(gradient.ctypes.data, i, n))
+        store(base, 3 * LANES, load_first(address(gradient), i, n))
         for r in range(3):
             if lengths[r]:
                 store(base, r * LANES, load_first(rows[r], i, n))

@@ -1,0 +1,47 @@
+"""Fixtures that the whole suite shares."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mnistcore.backends import BACKENDS, get_backend, unavailable_reason
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--require-backends",
+        default="",
+        metavar="NAMES",
+        help="fail, rather than skip, where one of these backends (comma-separated) is missing",
+    )
+
+
+@pytest.fixture(params=BACKENDS)
+def kernels(request):
+    """Each backend's module in turn; a missing one skips with its reason, or fails in CI."""
+    return load_backend(request.param, request.config)
+
+
+@pytest.fixture(params=[name for name in BACKENDS if name != "numpy"])
+def compiled(request):
+    """Each compiled backend in turn."""
+    return load_backend(request.param, request.config)
+
+
+def load_backend(name, config):
+    reason = unavailable_reason(name)
+    if reason is None:
+        return get_backend(name)
+    if name in config.getoption("--require-backends").split(","):
+        pytest.fail(reason)
+    return pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """The folder of the real MNIST, from $MNISTCORE_DATA_DIR; tests on it skip without."""
+    folder = os.environ.get("MNISTCORE_DATA_DIR")
+    if not folder or not any(Path(folder).glob("train-images*")):
+        pytest.skip("set MNISTCORE_DATA_DIR to the folder with MNIST's four IDX files")
+    return Path(folder)

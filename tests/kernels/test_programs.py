@@ -1,0 +1,340 @@
+"""Whole training steps: gradients, and every backend against the reference in float64."""
+
+import itertools
+
+import naive
+import numpy as np
+import pytest
+from tolerances import assert_relative
+
+from mnistcore import set_num_threads
+from mnistcore.kernels import numpy_kernels
+from mnistcore.network import Network
+from mnistcore.optimizers import make_options, make_state
+
+NETWORKS = {
+    "one layer": Network((5, 3)),
+    "784-10-10": Network((784, 10, 10), "tanh"),
+    "two hidden": Network((20, 33, 17, 10), "relu"),
+    "odd": Network((7, 1, 31, 16, 2), "logistic"),
+    "linear": Network((9, 14, 4), "identity"),
+    "wide classes": Network((12, 40, 70), "tanh"),
+    "dropout": Network((30, 64, 33, 10), "relu", 0.3),
+    "dropout of tanh": Network((30, 15, 5), "tanh", 0.5),
+    "dropout of logistic": Network((30, 15, 13, 5), "logistic", (0.0, 0.4)),
+}
+OPTIMIZERS = {
+    "sgd": dict(optimizer="sgd", momentum=0.0),
+    "momentum": dict(optimizer="sgd", momentum=0.9),
+    "nesterov": dict(optimizer="sgd", momentum=0.9, nesterov=True),
+    "sgd with decay": dict(optimizer="sgd", weight_decay=0.02),
+    "adam": dict(optimizer="adam"),
+    "adam with decay": dict(optimizer="adam", weight_decay=0.02, beta1=0.8),
+    "adamw": dict(optimizer="adamw", weight_decay=0.05, beta2=0.99, eps=1e-6),
+}
+RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
+DTYPES = {"numpy": np.float64}
+
+
+@pytest.fixture(autouse=True)
+def _no_cap():
+    yield
+    set_num_threads(0)
+
+
+def _data(network, n, *, images, sparse=True, seed=0):
+    """Samples with columns of zeros, as MNIST has; uint8 images or floats."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, network.layer_sizes[0])).astype(np.uint8)
+    if sparse:
+        x[rng.random(x.shape) < 0.8] = 0
+        x[:, :: max(3, x.shape[1] // 5)] = 0
+    targets = rng.integers(0, network.layer_sizes[-1], n).astype(np.int32)
+    return (x if images else (x / np.float32(255)).astype(np.float32)), targets
+
+
+def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.float32, **how):
+    """Some passes over a small data set: (params, state, metrics, steps)."""
+    images, weighted = how.get("images", True), how.get("weighted", False)
+    x, targets = _data(network, n, images=images)
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(0.2, 2, n).astype(dtype) if weighted else np.zeros(0, dtype)
+    if not images:
+        x = x.astype(dtype)
+    options = make_options(
+        **rule, batch_size=batch_size, seed=11, scale=1 / 255 if images else 1.0,
+        shift=how.get("shift", 0.0),
+    )  # fmt: skip
+    params = network.init(np.random.default_rng(2), dtype=np.float32).astype(dtype)
+    params += np.float32(0.01)  # biases other than zero
+    state, layers = make_state(options, params), network.layers()
+    size = kernels.workspace_size(layers, batch_size, len(state))
+    workspace = np.full(size, np.nan, np.float32)
+    metrics, done = np.zeros(3), 0
+    for epoch in range(passes):
+        options["epoch"] = epoch
+        order = np.random.default_rng([3, epoch]).permutation(n)
+        rates = np.full(-(-n // batch_size), RATES[rule["optimizer"]])
+        done += kernels.train_steps(
+            x, targets, weights, order, rates, layers, options, done, params, state,
+            np.zeros(0, dtype), workspace, metrics,
+        )  # fmt: skip
+    return params, state, metrics, done
+
+
+def _compare(kernels, network, rule, bound=2e-5, **how):
+    expected = _train(numpy_kernels, network, rule, dtype=np.float64, **how)
+    actual = _train(kernels, network, rule, **how)
+    assert_relative(actual[0], expected[0], bound)
+    for row, wanted in zip(actual[1], expected[1], strict=True):
+        assert_relative(row, wanted, 10 * bound)
+    np.testing.assert_allclose(actual[2], expected[2], rtol=1e-4)
+    assert actual[3] == expected[3]
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+def test_steps_match_the_reference(kernels, network, rule):
+    _compare(kernels, network, rule)
+
+
+CIRCUMSTANCES = [
+    dict(zip(("images", "weighted", "shift", "batch_size"), values, strict=True))
+    for values in itertools.product((True, False), (True, False), (0.0, -0.4), (1, 16, 33, 100))
+]
+
+
+@pytest.mark.parametrize("how", CIRCUMSTANCES, ids=str)
+@pytest.mark.parametrize("name", ["two hidden", "dropout of tanh"])
+def test_circumstances_match_the_reference(kernels, name, how):
+    _compare(kernels, NETWORKS[name], OPTIMIZERS["adam with decay"], bound=1e-4, **how)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 13, 14, 15, 29, 31, 32, 33, 57])
+def test_every_batch_size_matches_the_reference(kernels, batch_size):
+    network, rule = NETWORKS["two hidden"], OPTIMIZERS["nesterov"]
+    _compare(kernels, network, rule, batch_size=batch_size, passes=1, bound=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
+    results = []
+    monkeypatch.setattr(compiled, "WORTHWHILE", 1)  # a team even for work as small as this
+    for threads in (1, 2, 3, 4):
+        set_num_threads(threads)
+        params, state, metrics, _ = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"])
+        results.append((params.tobytes(), state.tobytes(), metrics.tobytes()))
+    assert len(set(results)) == 1
+
+
+def test_a_run_repeats_itself(kernels):
+    runs = [_train(kernels, NETWORKS["dropout"], OPTIMIZERS["adamw"]) for _ in range(2)]
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_slices_of_an_epoch_are_the_epoch(kernels):
+    """Cutting the order at batch boundaries changes nothing, to the bit."""
+    network = NETWORKS["dropout"]
+    x, targets = _data(network, 57, images=True)
+    options = make_options("adam", batch_size=8, scale=1 / 255)
+    layers, order, rates = network.layers(), np.arange(57)[::-1].copy(), np.full(8, 1e-3)
+    results = []
+    for cuts in ([0, 8], [0, 3, 8], [0, 1, 2, 7, 8]):
+        params = network.init(np.random.default_rng(0))
+        state, metrics = make_state(options, params), np.zeros(3)
+        workspace = np.zeros(kernels.workspace_size(layers, 8, 2), np.float32)
+        for first, stop in itertools.pairwise(cuts):
+            kernels.train_steps(
+                x, targets, np.zeros(0, np.float32), order[8 * first : 8 * stop],
+                rates[first:stop], layers, options, first, params, state,
+                np.zeros(0, np.float32), workspace, metrics,
+            )  # fmt: skip
+        results.append((params.tobytes(), state.tobytes()))
+    assert len(set(results)) == 1
+
+
+def _gradient(kernels, network, params, x, targets, weights, workspace_of):
+    options = make_options(seed=5, scale=1 / 255)
+    gradient = np.full_like(params, np.nan)
+    size = kernels.workspace_size(network.layers(), len(x), 1)
+    loss = kernels.loss_and_gradient(
+        x, targets, weights, params, network.layers(), options,
+        np.full(size, np.nan, workspace_of), gradient,
+    )  # fmt: skip
+    return loss, gradient
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradient_is_that_of_the_reference(kernels, name):
+    network = NETWORKS[name]
+    x, targets = _data(network, 23, images=True)
+    weights = np.random.default_rng(4).uniform(0.5, 2, 23)
+    params = network.init(np.random.default_rng(5), dtype=np.float64) + 0.01
+    loss, exact = _gradient(numpy_kernels, network, params, x, targets, weights, np.float32)
+    single = params.astype(np.float32), x, targets, weights.astype(np.float32)
+    actual_loss, actual = _gradient(kernels, network, *single, np.float32)
+    assert abs(actual_loss - loss) < 1e-5 * abs(loss)
+    assert_relative(actual, exact, 1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradient_of_the_reference_against_central_differences(name):
+    """Along random directions: (loss(p + h d) - loss(p - h d)) / 2h, in float64."""
+    network = NETWORKS[name]
+    x, targets = _data(network, 11, images=True, sparse=False)
+    rng = np.random.default_rng(6)
+    weights = rng.uniform(0.5, 2, 11)
+    params = network.init(rng, dtype=np.float64) + 0.01
+    _, gradient = _gradient(numpy_kernels, network, params, x, targets, weights, np.float32)
+    step = 1e-6
+    for _ in range(3):
+        direction = rng.normal(size=params.shape)
+        direction /= np.linalg.norm(direction)
+        ends = [
+            _gradient(
+                numpy_kernels, network, params + sign * step * direction, x, targets, weights,
+                np.float32,
+            )[0]
+            for sign in (1, -1)
+        ]  # fmt: skip
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert abs(slope - gradient @ direction) < 1e-6 * max(1.0, np.linalg.norm(gradient))
+
+
+def test_gradient_of_a_network_worked_by_hand(kernels):
+    """2-2-2, ReLU, one sample: every number below can be followed with a pencil."""
+    network = Network((2, 2, 2), "relu")
+    params = np.zeros(network.n_params, np.float32)
+    (w1, b1), (w2, b2) = network.views(params)
+    w1[...], b1[...] = [[1, -1], [2, 1]], [0, 1]
+    w2[...], b2[...] = [[1, 0], [1, 2]], [-3, 0]
+    x, label = np.array([[1, 1]], np.float32), np.array([0], np.int32)
+    # z1 = (1 + 2, -1 + 1 + 1) = (3, 1); logits = (3 + 1 - 3, 2) = (1, 2)
+    p = 1 / (1 + np.e)  # of class 0
+    dlogits = np.array([p - 1, 1 - p])
+    da = np.array([dlogits[0], dlogits[0] + 2 * dlogits[1]])  # both units are active
+    expected = np.concatenate([da, da, da, 3 * dlogits, dlogits, dlogits])
+    gradient = np.full_like(params, np.nan)
+    layers, options = network.layers(), make_options()
+    workspace = np.empty(kernels.workspace_size(layers, 1, 1), np.float32)
+    loss = kernels.loss_and_gradient(
+        x, label, np.zeros(0, np.float32), params, layers, options, workspace, gradient
+    )
+    assert abs(loss + np.log(p)) < 1e-6
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n", [1, 2, 15, 100, 301])
+def test_forward(kernels, name, n):
+    network = NETWORKS[name]
+    x, _ = _data(network, n, images=True)
+    params = network.init(np.random.default_rng(7)) + np.float32(0.01)
+    exact = network.forward(numpy_kernels, params.astype(np.float64), x, 1 / 255)
+    assert_relative(network.forward(kernels, params, x, 1 / 255), exact, 1e-5)
+    floats = (x / 255).astype(np.float32)
+    assert_relative(network.forward(kernels, params, floats), exact, 1e-5)
+    shifted = network.forward(numpy_kernels, params.astype(np.float64), x, 1 / 255, -0.3)
+    assert_relative(network.forward(kernels, params, x, 1 / 255, -0.3), shifted, 1e-5)
+
+
+def test_forward_of_no_rows(kernels):
+    network = NETWORKS["two hidden"]
+    params = network.init(np.random.default_rng(0))
+    assert network.forward(kernels, params, np.zeros((0, 20), np.uint8)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("bad_step", [0, 2, 5])
+def test_a_loss_that_is_not_finite_stops_before_its_update(kernels, bad_step):
+    network = NETWORKS["two hidden"]
+    x, targets = _data(network, 60, images=False)
+    x[10 * bad_step + 3, 1] = np.nan
+    options, layers = make_options("sgd", batch_size=10), network.layers()
+    rates, none = np.full(6, 0.1), np.zeros(0, np.float32)
+    workspace = np.zeros(kernels.workspace_size(layers, 10, 0), np.float32)
+
+    def run(n, params):
+        metrics = np.zeros(3)
+        done = kernels.train_steps(
+            x, targets, none, np.arange(n), rates[: n // 10], layers, options, 0, params,
+            make_state(options, params), none, workspace, metrics,
+        )  # fmt: skip
+        return done, metrics
+
+    stopped = network.init(np.random.default_rng(0))
+    done, metrics = run(60, stopped)
+    assert done == bad_step
+    assert metrics[1] == 10 * bad_step and np.isfinite(metrics).all()
+    before = network.init(np.random.default_rng(0))
+    run(10 * bad_step, before)
+    np.testing.assert_array_equal(stopped, before)
+
+
+def test_hits_are_counted_as_argmax_counts_them(kernels):
+    """With equal logits the first class is the prediction."""
+    network = Network((3, 4))
+    layers, options = network.layers(), make_options("sgd", batch_size=8)
+    params, none = np.zeros(network.n_params, np.float32), np.zeros(0, np.float32)
+    metrics = np.zeros(3)
+    kernels.train_steps(
+        np.zeros((8, 3), np.uint8), np.array([0, 0, 0, 1, 1, 2, 3, 3], np.int32), none,
+        np.arange(8), np.zeros(1), layers, options, 0, params, np.zeros((0, params.size), "f4"),
+        none, np.zeros(kernels.workspace_size(layers, 8, 0), np.float32), metrics,
+    )  # fmt: skip
+    np.testing.assert_allclose(metrics, [8 * np.log(4), 8, 3], rtol=1e-6)
+
+
+BAD_PROGRAM_CALLS = {
+    "order beyond the data": dict(order=np.array([0, 60])),
+    "negative order": dict(order=np.array([-1, 0])),
+    "too few learning rates": dict(learning_rates=np.zeros(0)),
+    "label beyond the classes": dict(targets=np.full(60, 10, np.int32)),
+    "x of another width": dict(x=np.zeros((60, 19), np.uint8)),
+    "params too short": dict(params=np.zeros(5, np.float32)),
+    "state without rows": dict(state=np.zeros((0, 1427), np.float32)),
+    "weights too short": dict(sample_weight=np.ones(3, np.float32)),
+    "int32 order": dict(order=np.zeros(2, np.int32)),
+    "float64 x": dict(x=np.zeros((60, 20))),
+    "a list": dict(targets=[0] * 60),
+}
+
+
+@pytest.mark.parametrize("change", BAD_PROGRAM_CALLS.values(), ids=BAD_PROGRAM_CALLS.keys())
+def test_bad_program_calls_are_refused(kernels, change):
+    network = NETWORKS["two hidden"]
+    x, targets = _data(network, 60, images=True)
+    options, params = make_options(batch_size=10), network.init(np.random.default_rng(0))
+    arguments = dict(
+        x=x, targets=targets, sample_weight=np.zeros(0, np.float32), order=np.arange(2),
+        learning_rates=np.zeros(1), layers=network.layers(), options=options, first_step=0,
+        params=params, state=make_state(options, params), buffers=np.zeros(0, np.float32),
+        workspace=np.zeros(kernels.workspace_size(network.layers(), 10, 2), np.float32),
+        metrics=np.zeros(3),
+    )  # fmt: skip
+    arguments |= change
+    before = params.copy()
+    with pytest.raises((ValueError, TypeError)) as caught:
+        kernels.train_steps(**arguments)
+    assert str(caught.value).startswith("train_steps: ")
+    np.testing.assert_array_equal(params, before)
+
+
+def test_a_workspace_that_is_too_small_is_refused(compiled):
+    network = NETWORKS["two hidden"]
+    with pytest.raises(ValueError, match="workspace must hold at least"):
+        compiled.forward(
+            np.zeros((4, 20), np.uint8), network.init(np.random.default_rng(0)), network.layers(),
+            1.0, 0.0, np.zeros(3, np.float32), np.zeros((4, 10), np.float32),
+        )  # fmt: skip
+
+
+def test_the_oracle_agrees_about_one_hidden_unit():
+    """The reference against the loops of naive.py, which share no code with it."""
+    network = Network((1, 1, 2), "tanh")
+    params = np.array([0.7, -0.2, 1.5, -0.5, 0.1, 0.3])
+    a, _ = naive.activation("tanh", 0.7 * 0.9 - 0.2)
+    logits = [[1.5 * a + 0.1, -0.5 * a + 0.3]]
+    np.testing.assert_allclose(
+        network.forward(numpy_kernels, params, np.array([[0.9]])), logits, rtol=1e-14
+    )
