@@ -1,0 +1,63 @@
+"""``mnistcore COMMAND`` and ``python -m mnistcore COMMAND``: finds the command and hands over."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .command_line import BAD_INPUT, DONE
+
+# Each is a module of this package with a main(argv); the line is shown by --help.
+COMMANDS = {
+    "train": "train a network and write a run folder",
+    "info": "show versions, the CPU, the backends, data and cache folders",
+    "gradcheck": "check every gradient against numerical differences",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return DONE
+    command, *rest = arguments
+    if command == "--version":
+        print(f"mnistcore {__version__}")
+        return DONE
+    if command not in COMMANDS:
+        print(f"mnistcore: error: {_unknown(command)}", file=sys.stderr)
+        return BAD_INPUT
+    module = importlib.import_module(f".{command}", __package__)
+    status: int = module.main(rest)
+    return status
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS)) + 2
+    lines = [f"  {name:{width}}{about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: mnistcore COMMAND [OPTION ...]",
+            "",
+            "Multi-layer perceptrons on handwritten digits, from scratch, on the CPU.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`mnistcore COMMAND --help` lists the options of a command; `mnistcore --version`"
+            " prints the version.",
+        ]
+    )
+
+
+def _unknown(command: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(command, COMMANDS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+    return f"there is no command {command!r}; {hint}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,278 @@
+"""What a training run shows: a live bar on a terminal, plain lines elsewhere, or next to nothing.
+
+Every display is a listener of the run and a context manager around it. Nothing here computes:
+the figures come from the run's records and its summary.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .loop import EpochRecord, Listener, Progress
+from .recipes import RECIPES
+from .tables import confusion_table, facts_table, notice_panel, recipe_list
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from .train import Job, TrainResult
+
+
+_COMPILING = "compiling the {} kernels (first run only)"
+
+
+class Display(Listener):
+    """What all displays do; this one writes to no one but reports a notice on standard error."""
+
+    shows_progress = False
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal in order."""
+
+    def started(self, job: "Job") -> None:
+        """The data is loaded, training is about to begin."""
+        if job.dataset.notice:
+            print(job.dataset.notice, file=sys.stderr)
+
+    def finished(self, result: "TrainResult") -> None:
+        """The run is over and its folder is written."""
+
+
+class QuietDisplay(Display):
+    """One line, at the end."""
+
+    def finished(self, result: "TrainResult") -> None:
+        print(last_line(result))
+
+
+class JsonDisplay(Display):
+    """The summary and where the run was written, as JSON, at the end."""
+
+    def finished(self, result: "TrainResult") -> None:
+        print(json.dumps({**result.summary, "run_folder": str(result.folder.path)}, indent=2))
+
+
+class PlainDisplay(Display):
+    """A line for every epoch and the figures at the end, without cursor movements."""
+
+    shows_progress = True
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._epochs = 0
+        self._samples = 0
+
+    def started(self, job: "Job") -> None:
+        self._epochs = job.config.epochs
+        self._samples = len(job.train_indices)
+        if job.dataset.notice:
+            self._console.print(notice_panel(job.dataset.notice))
+        self._console.print(facts_table(_intentions(job)))
+        self._console.print()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        if compiling:
+            self._line(_COMPILING.format(backend))
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self._line(epoch_line(record, self._epochs, self._samples))
+
+    def finished(self, result: "TrainResult") -> None:
+        matrix = result.summary["confusion_matrix"]
+        if matrix is not None:
+            self._show(confusion_table(np.array(matrix), result.model.class_names, self._width))
+        self._show(facts_table(_figures(result)))
+
+    @property
+    def _width(self) -> int:
+        return self._console.width
+
+    def _line(self, text: str) -> None:
+        """Print one line, however long: what is no terminal has no width."""
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def _show(self, table: "RenderableType") -> None:
+        self._console.print()
+        self._console.print(table)
+
+
+class LiveDisplay(PlainDisplay):
+    """A progress bar for the epoch at work, below the lines of those that are done."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        super().__init__(console)
+        epoch, figures = TextColumn("{task.description}"), TextColumn("{task.fields[figures]}")
+        self._bars = Bars(
+            epoch, BarColumn(None), figures, console=console, expand=True, transient=True
+        )
+        self._bar = self._bars.add_task("", figures="", visible=False)
+        self._status = console.status("")
+        self._began = 0.0
+        self._last: EpochRecord | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+        self._bars.stop()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        what = _COMPILING if compiling else "loading the {} kernels"
+        self._status.update(what.format(backend))
+        self._status.start()
+
+    def prepared(self) -> None:
+        self._status.stop()
+        self._began = time.perf_counter()
+        self._bars.start()
+
+    def slice_done(self, progress: Progress) -> None:
+        self._bars.update(
+            self._bar,
+            description=_epoch(progress.epoch, self._epochs),
+            completed=progress.samples_done,
+            total=progress.samples,
+            figures=self._running_figures(progress),
+            visible=True,
+        )
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self._last = record
+        self._bars.update(
+            self._bar, description=_epoch(record.epoch + 1, self._epochs), completed=0
+        )
+        super().epoch_done(record)
+
+    def finished(self, result: "TrainResult") -> None:
+        self._bars.stop()
+        super().finished(result)
+
+    def _running_figures(self, progress: Progress) -> str:
+        share = (progress.epoch - 1 + progress.samples_done / progress.samples) / self._epochs
+        left = (time.perf_counter() - self._began) * (1 - share) / share
+        parts = [
+            f"{progress.samples_per_second:,.0f}/s",
+            f"loss {progress.loss:.4f}",
+            f"train {_percent(progress.accuracy)}",
+        ]
+        validated = self._last.validation_accuracy if self._last else None
+        if validated is not None and self._width >= 100:
+            parts.append(f"validation {_percent(validated)}")
+        return "  ".join([*parts, f"{_clock(left)} left"])
+
+
+def choose_display(quiet: bool, as_json: bool) -> Display:
+    """The display for where standard output goes and for what was asked."""
+    if as_json:
+        return JsonDisplay()
+    if quiet:
+        return QuietDisplay()
+    from rich.console import Console
+
+    console = Console()
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+def print_recipes() -> None:
+    """The recipes and what they set."""
+    from rich.console import Console
+
+    Console().print(recipe_list(RECIPES))
+
+
+def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
+    """An epoch of so many samples in a line that fits 80 columns."""
+    parts = [
+        _epoch(record.epoch, epochs),
+        f"loss {record.train_loss:.4f}",
+        f"train {_percent(record.train_accuracy)}",
+    ]
+    if record.validation_accuracy is not None:
+        parts.append(f"validation {_percent(record.validation_accuracy)}")
+    speed = samples / max(record.seconds, 1e-9)
+    return "  ".join([*parts, f"{record.seconds:.2f} s", f"{speed:,.0f}/s"])
+
+
+def last_line(result: "TrainResult") -> str:
+    """A run in a line."""
+    summary = result.summary
+    how = "" if summary["outcome"] == "finished" else f"{summary['outcome']}; "
+    if summary["test_accuracy"] is not None:
+        how += f"test accuracy {_percent(summary['test_accuracy'])}, "
+        how += f"test loss {summary['test_loss']:.4f}, "
+    epochs = f"{summary['epochs_run']} epochs in {summary['train_seconds']:.2f} s"
+    return f"{how}{epochs}, {result.folder.path}"
+
+
+def _intentions(job: "Job") -> Mapping[str, str]:
+    """What is going to be trained, and on what."""
+    config, dataset = job.config, job.dataset
+    sizes = "-".join(map(str, job.network.layer_sizes))
+    images = f"{len(job.train_indices):,} images"
+    if len(job.validation_indices):
+        images += f", {len(job.validation_indices):,} for validation"
+    return {
+        "network": f"{sizes}, {config.activation}, {job.network.n_params:,} parameters",
+        "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
+        f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
+        "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
+        "from": dataset.source,
+        "backend": job.backend,
+    }
+
+
+def _figures(result: "TrainResult") -> Mapping[str, str]:
+    """What came of it."""
+    summary = result.summary
+    figures = {}
+    if summary["test_accuracy"] is not None:
+        figures["test accuracy"] = _percent(summary["test_accuracy"])
+        figures["test loss"] = f"{summary['test_loss']:.4f}"
+    if summary["outcome"] != "finished":
+        figures["outcome"] = _outcome(result)
+    figures["training"] = (
+        f"{summary['train_seconds']:.2f} s, {summary['epochs_run']} epochs,"
+        f" {summary['samples_per_second']:,.0f} samples/s"
+    )
+    figures["in all"] = f"{summary['total_seconds']:.2f} s"
+    figures["run folder"] = str(result.folder.path)
+    return figures
+
+
+def _outcome(result: "TrainResult") -> str:
+    best = result.summary["best_epoch"]
+    kept = f"the weights of epoch {best} are kept" if best else "the latest weights are kept"
+    return f"{result.summary['outcome']}; {kept}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _epoch(epoch: int, epochs: int) -> str:
+    return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

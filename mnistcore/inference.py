@@ -1,0 +1,63 @@
+"""A network over any number of samples, part by part: memory stays bounded, Ctrl-C is heard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from .metrics import accuracy, confusion_matrix, cross_entropy
+from .network import Network
+
+PART = 1000  # samples at a time: large enough for the kernels, small enough for the cache
+
+
+def logits_of(
+    kernels: ModuleType,
+    network: Network,
+    params: np.ndarray,
+    x: np.ndarray,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    check: Callable[[], None] | None = None,
+) -> np.ndarray:
+    """The logits (N, C) of x: (N, I), or (N, ...) flattened; uint8 or float.
+
+    As :meth:`.Network.forward`, with ``check`` called before each part; it may raise.
+    """
+    logits = np.empty((len(x), network.layer_sizes[-1]), params.dtype)
+    for first in range(0, len(x), PART):
+        if check is not None:
+            check()
+        part = slice(first, first + PART)
+        logits[part] = network.forward(kernels, params, x[part], scale, shift)
+    return logits
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Mean cross-entropy, share of right answers, and the confusion matrix (C, C), int64."""
+
+    loss: float
+    accuracy: float
+    confusion: np.ndarray
+
+
+def evaluate(
+    kernels: ModuleType,
+    network: Network,
+    params: np.ndarray,
+    x: np.ndarray,
+    labels: np.ndarray,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    check: Callable[[], None] | None = None,
+) -> Evaluation:
+    """How a network does on samples x (N, I) with labels (N,); arguments as :func:`logits_of`."""
+    logits = logits_of(kernels, network, params, x, scale, shift, check)
+    predictions = logits.argmax(axis=1)
+    return Evaluation(
+        cross_entropy(logits, labels),
+        accuracy(labels, predictions),
+        confusion_matrix(labels, predictions, logits.shape[1]),
+    )

@@ -1,0 +1,191 @@
+"""What is installed and what this machine is: ``mnistcore info``."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .backends import BACKENDS, get_backend, unavailable_reason
+from .command_line import DONE, CommandError, Parser, run_command, user_errors
+from .environment import cpu_model, folder_size, installed_version, instruction_sets
+from .kernels._threads import available_cores, get_num_threads
+
+__all__ = ["clear_cache", "main", "run"]
+
+_LIBRARIES = ("numpy", "numba", "llvmlite", "Cython", "safetensors", "rich", "pooch")
+# What mnistcore keeps in its cache folder, which may lie among other things.
+_CACHED = ("mnist", "synthetic", "numba")
+
+
+def run() -> dict[str, Any]:
+    """Facts about the installation and the machine, ready for JSON.
+
+    Returns
+    -------
+    dict
+        ``versions`` by library, ``cpu`` (model, cores, instruction sets), ``threads``,
+        ``backends`` (by name: available, instruction set, or the reason why not), ``data`` (where
+        MNIST is looked for) and ``cache`` (folder and bytes of each part).
+    """
+    return {
+        "versions": _versions(),
+        "cpu": {
+            "model": cpu_model(),
+            "cores": available_cores(),
+            "instruction_sets": list(instruction_sets()),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "threads": get_num_threads(),
+        "default_backend": next(n for n in BACKENDS if unavailable_reason(n) is None),
+        "backends": {name: _backend(name) for name in BACKENDS},
+        "data": _data_folders(),
+        "cache": _cache(),
+    }
+
+
+def clear_cache() -> int:
+    """Remove what mnistcore keeps in its cache folder; the bytes that this freed.
+
+    Raises
+    ------
+    OSError
+        If something cannot be removed.
+    """
+    freed = 0
+    for part in _cache_parts().values():
+        freed += folder_size(part)
+        if part.is_dir():
+            shutil.rmtree(part)
+    return freed
+
+
+def _versions() -> dict[str, str | None]:
+    libraries = {name: installed_version(name) for name in _LIBRARIES}
+    return {"mnistcore": __version__, "python": platform.python_version(), **libraries}
+
+
+def _backend(name: str) -> dict[str, Any]:
+    """Whether a backend loads, and what it runs on, or why it does not."""
+    reason = unavailable_reason(name)
+    if reason is not None:
+        return {"available": False, "reason": reason}
+    runs_on = getattr(get_backend(name), "INSTRUCTION_SET", None) or _blas()
+    return {"available": True, "runs_on": runs_on}
+
+
+def _blas() -> str:
+    """The BLAS that NumPy was built with."""
+    import numpy as np
+
+    configuration: Any = np.show_config(mode="dicts")
+    blas = configuration.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def _data_folders() -> dict[str, str]:
+    """The folders in which MNIST is looked for, in turn, and what there is of them."""
+    from .data import DataNotFoundError, cache_folder
+    from .data.folder import find_files
+
+    named = os.environ.get("MNISTCORE_DATA_DIR")
+    folders = {"$MNISTCORE_DATA_DIR": Path(named).expanduser() if named else None}
+    folders |= {"./data": Path("data"), "cache": cache_folder() / "mnist"}
+    states = {}
+    for name, folder in folders.items():
+        if folder is None:
+            states[name] = "not set"
+            continue
+        try:
+            files = find_files(folder)
+        except DataNotFoundError:
+            states[name] = f"{folder}: no data"
+        else:
+            size = sum(file.stat().st_size for file in files)
+            states[name] = f"{folder}: {_megabytes(size)}"
+    return states
+
+
+def _cache_parts() -> dict[str, Path]:
+    """The folders that mnistcore made in its cache folder, and Numba's where it is apart."""
+    from .data import cache_folder
+
+    root = cache_folder()
+    parts = {name: root / name for name in _CACHED}
+    numba_root = os.environ.get("NUMBA_CACHE_DIR")
+    if numba_root:
+        parts["numba"] = Path(numba_root) / "numba"
+    return parts
+
+
+def _cache() -> dict[str, Any]:
+    from .data import cache_folder
+
+    sizes = {name: folder_size(path) for name, path in _cache_parts().items()}
+    return {"folder": str(cache_folder()), "bytes": sizes}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command("info", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    parser = Parser("info", "Show versions, the CPU, the backends, data and cache folders.")
+    parser.add_argument(
+        "--clear-cache",
+        action="store_true",
+        help="remove downloaded data, built-in digits and compiled kernels from the cache",
+    )
+    parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.clear_cache:
+        if arguments.json:
+            raise CommandError("give either --clear-cache or --json")
+        with user_errors():
+            freed = clear_cache()
+        print(f"cache cleared: {_megabytes(freed)} freed")
+        return DONE
+    with user_errors():
+        facts = run()
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        _show(facts)
+    return DONE
+
+
+def _show(facts: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from .tables import facts_table
+
+    cpu, cache = facts["cpu"], facts["cache"]
+    sets = ", ".join(cpu["instruction_sets"]) or "unknown"
+    rows = {
+        "versions": ", ".join(f"{k} {v or 'not installed'}" for k, v in facts["versions"].items()),
+        "cpu": f"{cpu['model']} ({cpu['cores']} cores, {cpu['system']})",
+        "instructions": sets,
+        "threads": str(facts["threads"]),
+    }
+    for name, state in facts["backends"].items():
+        default = ", the default" if name == facts["default_backend"] else ""
+        found = f"available: {state['runs_on']}{default}" if state["available"] else state["reason"]
+        rows[name] = found
+    for name, state in facts["data"].items():
+        rows[f"data, {name}"] = state
+    parts = ", ".join(f"{name} {_megabytes(size)}" for name, size in cache["bytes"].items())
+    rows["cache"] = f"{cache['folder']}: {parts}"
+    Console().print(facts_table(rows))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Recipes: named settings of well-known networks, from which a ``TrainConfig`` starts.
+
+Epochs, learning rates and schedules were chosen on 10,000 validation images held out of MNIST's
+training set, never on the test set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_RECIPE = "relu-two-hidden"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe is, in a line, and the options that it sets: every recipe sets the same."""
+
+    about: str
+    settings: Mapping[str, Any]
+
+
+RECIPES: dict[str, Recipe] = {
+    "tanh-10-10": Recipe(
+        "784-10-10, tanh, plain gradient descent: a first network, small enough to draw",
+        {
+            "hidden": (10,),
+            "activation": "tanh",
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "schedule": "constant",
+            "batch_size": 32,
+            "epochs": 100,
+            "weight_decay": 0.0,
+            "dropout": (0.0,),
+        },
+    ),
+    "relu-two-hidden": Recipe(
+        "784-128-64-10, ReLU, Adam: good accuracy within seconds",
+        {
+            "hidden": (128, 64),
+            "activation": "relu",
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "schedule": "cosine",
+            "batch_size": 64,
+            "epochs": 12,
+            "weight_decay": 0.0,
+            "dropout": (0.0,),
+        },
+    ),
+    "relu-1024-128": Recipe(
+        "784-1024-128-10, ReLU, Adam: the most accurate, and a load for the kernels",
+        {
+            "hidden": (1024, 128),
+            "activation": "relu",
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "schedule": "cosine",
+            "batch_size": 128,
+            "epochs": 15,
+            "weight_decay": 0.0,
+            "dropout": (0.2,),
+        },
+    ),
+}
