@@ -1,0 +1,1 @@
+include "_cython_engine/kernels.pxi"

@@ -1,0 +1,132 @@
+# ``forward``: the logits of many rows, block of rows after block of rows.
+
+cdef enum:
+    BLOCK_TILES = 8  # register tiles in the rows that go through all layers together
+
+
+def block_rows():
+    """The rows that go through all layers together where the workspace has room for them."""
+    return BLOCK_TILES * MR
+
+
+cdef class Inference:
+    """One call of ``forward``: the members pack the weights together, then take blocks."""
+
+    cdef Layer *layers
+    cdef int64_t *identity
+    cdef int64_t n_layers, rows, block, next_block, arrivals, ld
+    cdef Source source
+    cdef const float *params
+    cdef float *buffers
+    cdef float *logits
+    cdef object arrays
+
+    def __init__(self, const int64_t[:, ::1] table):
+        cdef int64_t l, largest = 1
+        self.n_layers = table.shape[0]
+        self.next_block = self.arrivals = 0
+        self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
+        read_table(table, self.layers)
+        self.ld = leading_dimension(self.layers[0].fan_in + VL)
+        for l in range(self.n_layers):
+            largest = max(largest, self.layers[l].fan_in)
+            self.ld = max(self.ld, self.layers[l].lda)
+        self.identity = <int64_t *> allocate(largest * sizeof(int64_t))
+        for l in range(largest):
+            self.identity[l] = l
+
+    def __dealloc__(self):
+        free(self.layers)
+        free(self.identity)
+
+    cdef int64_t place(self, float *base, int64_t rows) noexcept nogil:
+        """Lay out the workspace: the packed weights, then two buffers for ``rows`` in all."""
+        cdef int64_t used = 0, l
+        for l in range(self.n_layers):
+            place_weights(&self.layers[l], 1, base, &used)
+        self.buffers = base + used
+        return used + 2 * rows * self.ld
+
+    def workspace_size(self, int64_t rows):
+        """The floats for blocks of ``rows`` in all, room for alignment included."""
+        return self.place(NULL, rows) + 16
+
+    def set_arrays(
+        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float scale,
+        float shift, bint skip_zeros, const float[::1] params, float[::1] workspace,
+        float[:, ::1] logits, int64_t members,
+    ):
+        """The data; one of x_bytes and x_floats is None. Larger blocks in a larger workspace."""
+        cdef int64_t room = (workspace.shape[0] - self.workspace_size(0)) // (2 * self.ld)
+        self.rows = logits.shape[0]
+        self.block = min(<int64_t> (BLOCK_TILES * MR), room // members)
+        memset(&self.source, 0, sizeof(Source))
+        if x_bytes is not None:
+            self.source.bytes = &x_bytes[0, 0]
+        else:
+            self.source.floats = &x_floats[0, 0]
+        self.source.columns = self.layers[0].fan_in
+        self.source.scale, self.source.shift = scale, shift
+        self.source.skip_zeros = skip_zeros
+        self.params = &params[0]
+        self.logits = out_address(logits)
+        self.place(<float *> ((<size_t> &workspace[0] + 63) // 64 * 64), room)
+        self.arrays = (x_bytes, x_floats, params, workspace, logits)
+
+    def run(self, int64_t index, int64_t count):
+        """Be member ``index`` of ``count``."""
+        cdef int64_t n = self.source.columns, l, block
+        cdef int64_t *lists = <int64_t *> allocate(2 * n * sizeof(int64_t) + n)
+        cdef Columns columns
+        cdef Member member
+        cdef uint32_t mode
+        columns.active, columns.idle = lists, lists + n
+        member.index, member.count = index, count
+        member.arrivals, member.expected = &self.arrivals, 0
+        with nogil:
+            mode = enter_float_mode()
+            for l in range(self.n_layers):
+                pack_layer(&member, &self.layers[l], 0, self.params)
+            meet(&member)
+            while True:
+                block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
+                if block * self.block >= self.rows:
+                    break
+                self.compute(
+                    block * self.block, min(self.block, self.rows - block * self.block),
+                    &columns, <uint8_t *> (lists + 2 * n),
+                    self.buffers + 2 * index * self.block * self.ld,
+                )
+            set_float_mode(mode)
+        free(lists)
+
+    cdef void compute(
+        self, int64_t first, int64_t rows, Columns *columns, uint8_t *mask, float *buffers
+    ) noexcept nogil:
+        """Rows first to first + rows through all layers, from one buffer to the other."""
+        cdef int64_t l, row, classes = self.layers[self.n_layers - 1].fan_out
+        cdef float *out = buffers + self.block * self.ld
+        cdef Masks no_masks
+        cdef Inputs inputs
+        cdef Member alone
+        cdef Share share
+        memset(&no_masks, 0, sizeof(Masks))
+        alone.index, alone.count = 0, 1
+        mark_columns(&self.source, NULL, first, first + rows, mask)
+        list_columns(&self.source, mask, 1, columns)
+        gather(
+            &self.source, NULL, first, first + rows, columns, buffers - first * self.ld, self.ld
+        )
+        inputs.a, inputs.ld = buffers, self.ld
+        inputs.n, inputs.units = columns.n_active, columns.active
+        for l in range(self.n_layers):
+            share = share_of(&alone, self.layers[l].panels, rows)
+            forward_share(&self.layers[l], &inputs, &share, &no_masks, out, self.ld)
+            inputs.n, inputs.units = self.layers[l].fan_out, self.identity
+            inputs.a = out
+            out = buffers if out != buffers else buffers + self.block * self.ld
+        for row in range(rows):
+            memcpy(
+                self.logits + (first + row) * classes, inputs.a + row * self.ld,
+                classes * sizeof(float),
+            )

@@ -1,0 +1,381 @@
+"""The Cython backend: the checks in Python, then a kernel compiled at installation.
+
+Importing this module picks the build for the best instruction set that this machine can run;
+:data:`INSTRUCTION_SET` names it, and ``MNISTCORE_CYTHON_ISA`` (avx512, avx2 or baseline) forces
+one. The contract is in the package's docstring.
+"""
+
+import importlib
+import os
+import shutil
+from types import ModuleType
+
+import numpy as np
+
+from . import _checks, layout
+from ._checks import FLOAT32, check_backward, check_forward
+from ._threads import get_num_threads, run_team
+
+__all__ = [
+    "INSTRUCTION_SET",
+    "adam_update",
+    "add_bias",
+    "dropout",
+    "forward",
+    "logistic_backward",
+    "logistic_forward",
+    "loss_and_gradient",
+    "matmul",
+    "matmul_nt",
+    "matmul_tn",
+    "relu_backward",
+    "relu_forward",
+    "sgd_update",
+    "softmax",
+    "softmax_cross_entropy",
+    "sum_rows",
+    "tanh_backward",
+    "tanh_forward",
+    "train_steps",
+    "workspace_size",
+]
+
+FLOATS = (FLOAT32,)
+BUILDS = ("avx512", "avx2", "baseline")
+VARIABLE = "MNISTCORE_CYTHON_ISA"
+
+# The multiply-adds from which on one thread more is worth waking or waiting for: between two
+# meetings of a training step; a single product must also wake the team, at 16 times the price.
+WORTHWHILE = 20_000
+
+
+def _build(name: str) -> ModuleType:
+    """Import one build, or say why it cannot be and what to do."""
+    try:
+        return importlib.import_module(f"._cython_{name}", __package__)
+    except ImportError as error:
+        compilers = ("cc", "gcc", "clang")
+        found = any(shutil.which(compiler) for compiler in compilers)
+        reason = "" if found else f" (there is no C compiler here: none of {', '.join(compilers)})"
+        raise ImportError(
+            f"the compiled kernels for {name} are not built for this Python{reason}; install GCC"
+            " or Clang, reinstall with `pip install -v --force-reinstall --no-deps .` from the"
+            f" source folder and read the compiler's messages [{error}]"
+        ) from error
+
+
+def _pick() -> tuple[str, ModuleType]:
+    """The name and the module of the build to use."""
+    supported = _build("baseline").instruction_sets()
+    forced = os.environ.get(VARIABLE)
+    if forced:
+        if forced not in BUILDS:
+            raise ImportError(f"{VARIABLE} must be one of {', '.join(BUILDS)}, got {forced!r}")
+        if forced not in supported:
+            raise ImportError(
+                f"{VARIABLE} is {forced}, but this machine runs only {', '.join(supported)}"
+            )
+        return forced, _build(forced)
+    for name in supported[:-1]:
+        try:
+            return name, _build(name)
+        except ImportError:  # an old compiler may know fewer instruction sets than the machine
+            continue
+    return "baseline", _build("baseline")
+
+
+INSTRUCTION_SET, _core = _pick()
+
+# ---------------------------------------------------------------------------------------------
+# Kernels
+# ---------------------------------------------------------------------------------------------
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a b; a (M, K), b (K, N), out (M, N)."""
+    _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+    _matmul(a, b, out, False, False)
+
+
+def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a^T b; a (K, M), b (K, N), out (M, N)."""
+    _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+    _matmul(a, b, out, True, False)
+
+
+def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out = a b^T; a (M, K), b (N, K), out (M, N)."""
+    _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+    _matmul(a, b, out, False, True)
+
+
+def _matmul(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray, a_transposed: bool, b_transposed: bool
+) -> None:
+    multiplications = out.size * a.shape[0 if a_transposed else 1]
+    count = max(1, min(get_num_threads(), multiplications // (16 * WORTHWHILE)))
+    run_team(count, _core.Matmul(a, b, out, a_transposed, b_transposed, count).run)
+
+
+def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
+    shapes = (("z", z, ("B", "O")), ("b", b, ("O",)), ("out", out, ("B", "O")))
+    _checks.check_kernel("add_bias", FLOATS, *shapes)
+    _core.add_bias(z, b, out)
+
+
+def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
+    """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
+    _checks.check_kernel("sum_rows", FLOATS, ("dz", dz, ("B", "O")), ("out", out, ("O",)))
+    _core.sum_rows(dz, out)
+
+
+def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = tanh z; both (B, O)."""
+    check_forward("tanh_forward", FLOATS, z, a)
+    _core.activation_forward(layout.TANH, z, a)
+
+
+def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
+    check_backward("tanh_backward", FLOATS, da, a, dz)
+    _core.activation_backward(layout.TANH, da, a, dz)
+
+
+def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = max(z, 0), NaN staying NaN; both (B, O)."""
+    check_forward("relu_forward", FLOATS, z, a)
+    _core.activation_forward(layout.RELU, z, a)
+
+
+def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
+    check_backward("relu_backward", FLOATS, da, a, dz)
+    _core.activation_backward(layout.RELU, da, a, dz)
+
+
+def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
+    """a = 1 / (1 + exp(-z)); both (B, O)."""
+    check_forward("logistic_forward", FLOATS, z, a)
+    _core.activation_forward(layout.LOGISTIC, z, a)
+
+
+def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
+    """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
+    check_backward("logistic_backward", FLOATS, da, a, dz)
+    _core.activation_backward(layout.LOGISTIC, da, a, dz)
+
+
+def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
+    """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
+    shapes = (("logits", logits, ("B", "C")), ("probs", probs, ("B", "C")))
+    _checks.check_kernel("softmax", FLOATS, *shapes)
+    _core.softmax(logits, probs)
+
+
+def softmax_cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray, dlogits: np.ndarray
+) -> float:
+    """The weighted mean of -log softmax(logits)[label], and its gradient in dlogits.
+
+    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0. The gradient is
+    ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
+    are 0.
+    """
+    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
+    return _core.softmax_cross_entropy(logits, labels, sample_weight, dlogits)
+
+
+def dropout(
+    a: np.ndarray,
+    samples: np.ndarray,
+    rate: float,
+    seed: int,
+    epoch: int,
+    layer: int,
+    out: np.ndarray,
+) -> None:
+    """Inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
+
+    a and out (B, O), samples (B,) int64 ids. The mask is a hash of (seed, epoch, sample, layer,
+    unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
+    """
+    _checks.check_dropout(FLOATS, a, samples, out)
+    _core.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+
+
+def sgd_update(
+    gradient: np.ndarray,
+    learning_rate: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    params: np.ndarray,
+    velocity: np.ndarray,
+) -> None:
+    """One step of (momentum) gradient descent on flat arrays (P,), in place.
+
+    The formulas are those of the reference, ``numpy_kernels.sgd_update``.
+    """
+    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
+    _core.sgd_update(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
+
+
+def adam_update(
+    gradient: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+    params: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+) -> None:
+    """One step of Adam on flat arrays (P,), in place; ``step`` counts from 1.
+
+    The formulas are those of the reference, ``numpy_kernels.adam_update``.
+    """
+    _checks.check_adam(FLOATS, gradient, step, params, m, v)
+    _core.adam_update(
+        gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Programs
+# ---------------------------------------------------------------------------------------------
+
+# Leave out the input columns that are zero in a whole batch: the same numbers in less time.
+skip_zero_columns = True
+
+
+def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
+    """How many float32 a program needs; the layout is told in ``_cython_engine``.
+
+    ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
+    counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
+    rows, faster where there is room for a whole block for each thread.
+    """
+    rows = min(batch_size, _core.block_rows() * get_num_threads())
+    inference = _core.Inference(layers).workspace_size(rows)
+    return max(inference, _core.training_size(layers, batch_size, max(slots, 1)))
+
+
+def forward(
+    x: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    scale: float,
+    shift: float,
+    workspace: np.ndarray,
+    logits: np.ndarray,
+) -> None:
+    """The logits (N, C) of the inputs x (N, I)."""
+    _checks.check_forward_program(FLOATS, x, params, layers, logits)
+    program = _core.Inference(layers)
+    _checks.check_workspace("forward", workspace, program.workspace_size(1))
+    if not len(x):
+        return
+    count = min(get_num_threads(), -(-len(x) // _core.block_rows()))
+    while count > 1 and program.workspace_size(count) > workspace.size:
+        count -= 1
+    skip = skip_zero_columns and _zeros_add_nothing(scale, shift, params, layers)
+    program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits, count)
+    run_team(count, program.run)
+
+
+def loss_and_gradient(
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    params: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    workspace: np.ndarray,
+    gradient: np.ndarray,
+) -> float:
+    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    _checks.check_loss_and_gradient(
+        FLOATS, x, targets, sample_weight, params, layers, options, gradient
+    )
+    needed = workspace_size(layers, len(x), 1)
+    _checks.check_workspace("loss_and_gradient", workspace, needed)
+    if not len(x):
+        gradient[...] = 0.0
+        return 0.0
+    one_step = options.copy()
+    one_step["batch_size"] = len(x)
+    metrics = np.zeros(layout.METRICS)
+    count = choose_threads(layers, len(x))
+    program = _core.Training(layers, one_step, 1, count)
+    skip = skip_zero_columns and _zeros_add_nothing(
+        float(options["scale"][0]), float(options["shift"][0]), params, layers
+    )
+    program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
+    program.set_gradient_only(np.zeros(1), len(x))
+    program.set_outputs(params, gradient[None, :], workspace, metrics)
+    run_team(count, program.run)
+    return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
+
+
+def train_steps(
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weight: np.ndarray,
+    order: np.ndarray,
+    learning_rates: np.ndarray,
+    layers: np.ndarray,
+    options: np.ndarray,
+    first_step: int,
+    params: np.ndarray,
+    state: np.ndarray,
+    buffers: np.ndarray,
+    workspace: np.ndarray,
+    metrics: np.ndarray,
+) -> int:
+    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    _checks.check_train_steps(
+        x, targets, sample_weight, order, learning_rates, layers, options,
+        params, state, buffers, metrics, FLOATS,
+    )  # fmt: skip
+    record = options[0]
+    batch_size = int(record["batch_size"])
+    _checks.check_workspace(
+        "train_steps", workspace, workspace_size(layers, batch_size, len(state))
+    )
+    if not len(order):
+        return 0
+    count = choose_threads(layers, batch_size)
+    program = _core.Training(layers, options, len(state), count)
+    skip = skip_zero_columns and _zeros_add_nothing(
+        float(record["scale"]), float(record["shift"]), params, layers
+    )
+    program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
+    program.set_steps(order, learning_rates, first_step)
+    program.set_outputs(params, state, workspace, metrics)
+    run_team(count, program.run)
+    return program.steps_done
+
+
+def choose_threads(layers: np.ndarray, batch_size: int) -> int:
+    """How many threads a training step deserves, at most the cap of ``set_num_threads``.
+
+    They meet twice per layer in a step; between two meetings each must have enough to do.
+    """
+    weights = int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
+    meetings = 2 * len(layers)
+    return max(1, min(get_num_threads(), 3 * weights * batch_size // (meetings * WORTHWHILE)))
+
+
+def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    return (x, None) if x.dtype == np.uint8 else (None, x)
+
+
+def _zeros_add_nothing(scale: float, shift: float, params: np.ndarray, layers: np.ndarray) -> bool:
+    """Whether a zero column may be left out: it enters as 0 and meets finite weights."""
+    start = int(layers[0, layout.WEIGHT_OFFSET])
+    weights = params[start : start + int(layers[0, layout.FAN_IN] * layers[0, layout.FAN_OUT])]
+    return shift == 0.0 and bool(np.isfinite(scale)) and bool(np.isfinite(weights).all())

@@ -1,0 +1,91 @@
+"""Build the Cython kernels: one source, one extension module per instruction set.
+
+The rest of the packaging is in ``pyproject.toml``. Three environment variables are read:
+
+MNISTCORE_REQUIRE_CYTHON=1  a kernel that does not build is an error (for CI); otherwise the
+                            package installs without it and ``get_backend("cython")`` says why
+MNISTCORE_CYTHON_DEBUG=1    bounds checks wherever the source indexes an array or memoryview
+MNISTCORE_CYTHON_ANNOTATE=1 write Cython's annotated HTML beside the sources
+"""
+
+import os
+import platform
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# Never -march=native: what is built here may run elsewhere. Never -ffast-math: a NaN must stay
+# one. Products and sums become FMA only where the source says so, for the same bits everywhere.
+FAST = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+INSTRUCTION_SETS = {
+    "avx512": [
+        *("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"),
+        "-mprefer-vector-width=512",
+    ],
+    "avx2": ["-mavx2", "-mfma"],
+    "baseline": [],
+}
+
+
+def _requested(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+def _extensions() -> list[Extension]:
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    # What Cython marks inline must be inlined: the micro-kernel is specialised that way.
+    inline = "inline __attribute__((always_inline))"
+    return [
+        Extension(
+            f"mnistcore.kernels._cython_{name}",
+            [f"mnistcore/kernels/_cython_{name}.pyx"],
+            extra_compile_args=FAST + flags,
+            define_macros=[("CYTHON_INLINE", inline)],
+            optional=not _requested("MNISTCORE_REQUIRE_CYTHON"),
+        )
+        for name, flags in INSTRUCTION_SETS.items()
+        if x86 or name == "baseline"
+    ]
+
+
+class BuildKernels(build_ext):
+    """Compile the modules side by side and say plainly what is missing afterwards."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+        self.force = self.force or debug
+
+    def run(self) -> None:
+        super().run()
+        missing = [
+            extension.name
+            for extension in self.extensions
+            if not os.path.exists(self.get_ext_fullpath(extension.name))
+        ]
+        if missing:
+            print(
+                f"warning: not built: {', '.join(missing)}. The package works without them, on"
+                " the numba and numpy backends; the compiler's messages are above.",
+                file=sys.stderr,
+            )
+
+
+debug = _requested("MNISTCORE_CYTHON_DEBUG")
+setup(
+    ext_modules=cythonize(
+        _extensions(),
+        force=debug,
+        annotate=_requested("MNISTCORE_CYTHON_ANNOTATE"),
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": debug,
+            "initializedcheck": debug,
+            "wraparound": False,
+            "cdivision": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildKernels},
+)
