@@ -11,7 +11,7 @@ from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import elementwise, plan, programs, singles, team, tiles
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
-from ._threads import get_num_threads, run_team
+from ._threads import get_num_threads, run_team, team_size
 
 FLOATS = (_checks.FLOAT32,)
 
@@ -195,7 +195,7 @@ def forward(
     rows, totals, chunk_size = _forward_plan(layers, len(x))
     _checks.check_workspace("forward", workspace, int(totals[plan.INPUTS] + chunk_size))
     fit = int(workspace.size - totals[plan.INPUTS]) // chunk_size
-    wanted = min(_worthwhile_threads(len(x), layers, meetings=1), fit)
+    wanted = min(_team_size(len(x) * _weights(layers), START), fit)
     chunk, identity = min(CHUNK, max(len(x), 1)), _identity(layers, 1)
     barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, wanted)
     flat = x.reshape(-1)
@@ -266,18 +266,15 @@ def train_steps(
 # ---------------------------------------------------------------------------------------------
 
 CHUNK = 4 * tiles.TILE_ROWS  # rows that a thread predicts at a time: their activations stay in L2
-
-# A team is worth waking where each of its threads has this many multiply-adds between two
-# meetings; below, waiting for each other costs more than the company is worth.
-WORTHWHILE = 20_000
+START = 50  # what waking a team costs, in meetings
 
 
-def _worthwhile_threads(batch_size: int, layers: np.ndarray, meetings: int) -> int:
-    if team.MAX_TEAM:
-        return team.MAX_TEAM
-    weights = int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
-    deserved = 3 * weights * batch_size // (WORTHWHILE * meetings)
-    return max(1, min(get_num_threads(), deserved, plan.MAX_THREADS))
+def _team_size(multiply_adds: int, meetings: int) -> int:
+    return team.MAX_TEAM or team_size(multiply_adds, meetings)
+
+
+def _weights(layers: np.ndarray) -> int:
+    return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
 
 
 def _identity(layers: np.ndarray, batch_size: int) -> np.ndarray:
@@ -318,7 +315,8 @@ def _train(
     rows, totals = plan.make_plan(layers, batch_size, len(state))
     _checks.check_workspace("train_steps", workspace, int(totals[plan.TOTAL]))
     identity = _identity(layers, batch_size)
-    threads = _worthwhile_threads(batch_size, layers, meetings=2 * len(layers))
+    # Three products a weight and sample, two meetings a layer.
+    threads = _team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
     barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, threads)
     losses, hits = np.empty(batch_size), np.empty(batch_size)
     flat, done = x.reshape(-1), [0] * threads
@@ -337,8 +335,7 @@ def _train(
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
     m, n = out.shape
     width = tiles.panel_width(n)
-    threads = max(1, min(get_num_threads(), m * n * k // (16 * WORTHWHILE)))
-    threads = min(threads, team.MAX_TEAM or threads)
+    threads = _team_size(m * n * k, START)
     panels = -(-n // width) * width * k
     workspace = np.empty(panels + threads * tiles.SCRATCH, np.float32)
     barrier, identity = team.new_barrier(), np.arange(k)

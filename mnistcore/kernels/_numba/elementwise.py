@@ -232,22 +232,22 @@ def rule_constants(record, learning_rate, step):
     (learning rate, momentum, L2, shrinkage, beta1, 1 - beta1, beta2, 1 - beta2,
     learning rate / (1 - beta1**step), 1 / sqrt(1 - beta2**step), eps)
     """
-    decay = record.weight_decay
-    decoupled = record.optimizer == layout.ADAMW
-    first = learning_rate / (1.0 - record.beta1**step)
-    second = 1.0 / math.sqrt(1.0 - record.beta2**step)
+    decay = record["weight_decay"]
+    decoupled = record["optimizer"] == layout.ADAMW
+    first = learning_rate / (1.0 - record["beta1"]**step)
+    second = 1.0 / math.sqrt(1.0 - record["beta2"]**step)
     return (
         np.float32(learning_rate),
-        np.float32(record.momentum),
+        np.float32(record["momentum"]),
         np.float32(0.0 if decoupled else decay),
         np.float32(1.0 - learning_rate * decay if decoupled else 1.0),
-        np.float32(record.beta1),
-        np.float32(1.0 - record.beta1),
-        np.float32(record.beta2),
-        np.float32(1.0 - record.beta2),
+        np.float32(record["beta1"]),
+        np.float32(1.0 - record["beta1"]),
+        np.float32(record["beta2"]),
+        np.float32(1.0 - record["beta2"]),
         np.float32(first),
         np.float32(second),
-        np.float32(record.eps),
+        np.float32(record["eps"]),
     )
 
 

@@ -32,8 +32,8 @@ def find_active(seen, threads, skip, active):
     fan_in = len(active)
     n_active, n_idle = 0, 0
     for i in range(fan_in):
-        marked = seen[0, i]
-        for thread in range(1, threads):
+        marked = np.int64(0)
+        for thread in range(threads):
             marked |= seen[thread, i]
         # Both places are written, one of them counts: no branch to mispredict.
         active[fan_in - 1 - n_idle] = i if not marked else active[fan_in - 1 - n_idle]

@@ -18,6 +18,7 @@ array    layout                          who reads it, and how
 import numpy as np
 from numba import njit
 
+from .._threads import MAX_THREADS
 from ..layout import FAN_IN, FAN_OUT
 from .simd import LANES
 from .tiles import SCRATCH, panel_width
@@ -43,8 +44,6 @@ SCRATCH_SIZE = 5  # floats of one thread's scratch
 BATCH_WIDTH = 6  # columns of a panel over the samples
 TOTAL = 7  # floats in all
 TOTALS = 8
-
-MAX_THREADS = 64  # that the workspace has scratch for
 
 
 @njit(nogil=True, cache=True)

@@ -346,13 +346,13 @@ def train(
     mode = flush_denormals()
     base, flat, moments = address(workspace), address(params), address(state)
     record = options[0]
-    n_layers, batch_size = len(layers), record.batch_size
+    n_layers, batch_size = len(layers), record["batch_size"]
     fan_in, slot, slots = layers[0, FAN_IN], totals[SLOT], len(state)
     if slots == 0:
         slot = 0
     scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
     leading = totals[INPUT_LEADING]
-    scale, shift = np.float32(record.scale), np.float32(record.shift)
+    scale, shift = np.float32(record["scale"]), np.float32(record["shift"])
     skip = skip_zeros and shift == 0.0
 
     pack(layers, plan, flat, base, 0, thread, threads)
@@ -386,7 +386,7 @@ def train(
             row, plan_row = layers[layer], plan[layer]
             forward_layer(
                 multiply, base, row, plan_row, a, a_leading, k, rows, batch, row[DROPOUT] != 0,
-                (record.seed, record.epoch, layer), samples, scratch, thread, threads,
+                (record["seed"], record["epoch"], layer), samples, scratch, thread, threads,
             )  # fmt: skip
             a, a_leading, k, rows = plan_row[OUTPUT], plan_row[LEADING], row[FAN_OUT], identity
             # A last layer of one panel is divided by rows, and so is the loss: no need to wait.
@@ -411,7 +411,7 @@ def train(
             metrics[HIT_SUM] += hit_sum
 
         meeting = backward(
-            multiply, base, layers, plan, totals, batch, batch_size, identity, record.seed, record.epoch,
+            multiply, base, layers, plan, totals, batch, batch_size, identity, record["seed"], record["epoch"],
             samples, scratch, barrier, meeting, thread, threads,
         )  # fmt: skip
         constants = rule_constants(record, learning_rates[step], first_step + step + 1)
@@ -423,7 +423,7 @@ def train(
                 n, rows = row[FAN_IN], identity
             update_layer(
                 multiply, base, row, plan[layer], a, a_leading, rows, n, batch, batch_size, identity, slot,
-                optimizer, record.nesterov != 0, constants, scratch, thread, threads,
+                optimizer, record["nesterov"] != 0, constants, scratch, thread, threads,
             )  # fmt: skip
         if len(coming):
             n_next = find_active(seen, threads, skip, active[thread, 1 - side])

@@ -86,7 +86,7 @@ class _VectorModel(models.PrimitiveModel):
 
 def _memory(base, offset, n, kind=ctypes.c_float):
     """A NumPy view of n numbers behind an address."""
-    address = base + offset * ctypes.sizeof(kind)
+    address = int(base) + int(offset) * ctypes.sizeof(kind)
     return np.ctypeslib.as_array((kind * n).from_address(address))
 
 
@@ -169,7 +169,8 @@ def _first_lanes(builder, n):
 
 def _load_first_twin(base, offset, n):
     vector = np.zeros(LANES, np.float32)
-    vector[:n] = _memory(base, offset, min(n, LANES))
+    n = max(0, min(n, LANES))
+    vector[:n] = _memory(base, offset, n)
     return vector
 
 
@@ -188,7 +189,7 @@ def load_first(typingctx, base, offset, n):
 
 
 def _store_first_twin(base, offset, vector, n):
-    n = min(n, LANES)
+    n = max(0, min(n, LANES))
     _memory(base, offset, n)[:] = vector[:n]
 
 

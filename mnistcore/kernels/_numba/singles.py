@@ -197,7 +197,7 @@ def update(options, learning_rate, step, nesterov, gradient, params, m, v, block
             if lengths[r]:
                 store(base, r * LANES, load_first(rows[r], i, n))
         update_vectors(
-            record.optimizer, nesterov, constants, True, base, 0, slot, base, 3 * LANES, LANES
+            record["optimizer"], nesterov, constants, True, base, 0, slot, base, 3 * LANES, LANES
         )
         for r in range(3):
             if lengths[r]:

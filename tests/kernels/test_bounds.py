@@ -1,0 +1,120 @@
+"""No kernel reads or writes outside its arrays: each array ends at a page that may not be touched.
+
+Neither the uncompiled run nor bounds checks see past raw loads; the machine does: a float too far
+is a segmentation fault. So each case runs in a child process.
+"""
+
+import ctypes
+import mmap
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PAGE = mmap.PAGESIZE
+
+
+def guarded(array):
+    """A copy of ``array`` whose last byte is the last one before a page without any access."""
+    size = -(-max(array.nbytes, 1) // PAGE) * PAGE
+    memory = mmap.mmap(-1, size + PAGE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(PAGE), 0):
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+    copy = np.frombuffer(memory, array.dtype, array.size, size - array.nbytes).reshape(array.shape)
+    copy[...] = array
+    _KEPT.append(memory)
+    return copy
+
+
+_KEPT: list[mmap.mmap] = []
+
+PREAMBLE = """
+import sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+from test_bounds import guarded
+from mnistcore import get_backend, set_num_threads
+from mnistcore.network import Network
+from mnistcore.optimizers import make_options, make_state
+kernels = get_backend({backend!r})
+rng = np.random.default_rng(0)
+def floats(*shape):
+    return guarded(rng.normal(size=shape).astype(np.float32))
+"""
+
+CASES = {
+    "products": """
+        for m, k, n in ((1, 1, 1), (5, 3, 7), (14, 10, 33), (15, 17, 31), (33, 16, 10), (2, 5, 90)):
+            kernels.matmul(floats(m, k), floats(k, n), floats(m, n))
+            kernels.matmul_tn(floats(k, m), floats(k, n), floats(m, n))
+            kernels.matmul_nt(floats(m, k), floats(n, k), floats(m, n))
+    """,
+    "elementwise": """
+        for b, o in ((1, 1), (3, 5), (4, 17), (2, 31), (7, 10)):
+            z, a, out = floats(b, o), floats(b, o), floats(b, o)
+            for name in ("tanh", "relu", "logistic"):
+                getattr(kernels, name + "_forward")(z, out)
+                getattr(kernels, name + "_backward")(z, a, out)
+            kernels.add_bias(z, floats(o), out)
+            kernels.sum_rows(z, floats(o))
+            kernels.softmax(z, out)
+            labels = guarded(np.zeros(b, np.int32))
+            kernels.softmax_cross_entropy(z, labels, abs(floats(b)), out)
+            kernels.dropout(z, guarded(np.arange(b)), 0.5, 1, 2, 3, out)
+    """,
+    "updates": """
+        for n in (1, 15, 17, 40):
+            kernels.sgd_update(floats(n), 0.1, 0.9, True, 0.1, floats(n), floats(n))
+            kernels.adam_update(floats(n), 0.1, 0.9, 0.9, 1e-8, 0.1, False, 1, floats(n),
+                                floats(n), abs(floats(n)))
+    """,
+    "programs": """
+        for sizes, batch in (((5, 3), 4), ((7, 17, 10), 9), ((30, 5, 33, 2), 16), ((784, 10, 10), 3)):
+            for dtype in (np.uint8, np.float32):
+                n = 21
+                network = Network(sizes, "relu", 0.5)
+                layers = guarded(network.layers())
+                x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(dtype))
+                targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
+                options = make_options(batch_size=batch, scale=1 / 255)
+                params = guarded(network.init(rng))
+                state = guarded(make_state(options, params))
+                order = guarded(rng.permutation(n))
+                size = kernels.workspace_size(layers, batch, 2)
+                workspace = floats(size)
+                kernels.train_steps(
+                    x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
+                    layers, options, 0, params, state, np.zeros(0, np.float32), workspace,
+                    guarded(np.zeros(3)))
+                size = kernels.workspace_size(layers, n, 0)
+                kernels.forward(x, params, layers, 1.0, 0.0, floats(size), floats(n, sizes[-1]))
+                kernels.loss_and_gradient(
+                    x, targets, abs(floats(n)), params, layers, options,
+                    floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
+    """,
+}
+
+
+def _run(backend, body):
+    code = PREAMBLE.format(tests=str(Path(__file__).parent), backend=backend)
+    code += textwrap.dedent(body)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called through Linux's libc")
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_outside_the_arrays_is_touched(compiled, case):
+    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    done = _run(name, CASES[case])
+    assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called through Linux's libc")
+def test_the_guard_bites():
+    body = "import ctypes; ctypes.c_float.from_address(floats(4).ctypes.data + 16).value"
+    assert _run("numpy", body).returncode < 0

@@ -1,0 +1,110 @@
+"""The team of threads: forks, several callers at once, more threads than cores, errors."""
+
+import multiprocessing
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from mnistcore import get_num_threads, set_num_threads
+from mnistcore.kernels import _threads
+from mnistcore.network import Network
+from mnistcore.optimizers import make_options, make_state
+
+
+@pytest.fixture(autouse=True)
+def _eager_team(monkeypatch):
+    monkeypatch.setattr(_threads, "WORTHWHILE", 0)
+    set_num_threads(3)
+    yield
+    set_num_threads(0)
+
+
+def _train(kernels, steps=60):
+    network = Network((50, 64, 32, 10))
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (200, 50)).astype(np.uint8)
+    targets = rng.integers(0, 10, 200).astype(np.int32)
+    options = make_options(batch_size=16, scale=1 / 255)
+    params, layers = network.init(np.random.default_rng(1)), network.layers()
+    state = make_state(options, params)
+    workspace = np.zeros(kernels.workspace_size(layers, 16, 2), np.float32)
+    order = np.random.default_rng(2).integers(0, 200, 16 * steps)
+    none = np.zeros(0, np.float32)
+    kernels.train_steps(
+        x, targets, none, order, np.full(steps, 1e-3), layers, options, 0, params, state, none,
+        workspace, np.zeros(3),
+    )  # fmt: skip
+    return params.tobytes()
+
+
+def test_callers_at_once_get_the_same_bits(compiled):
+    expected = _train(compiled)
+    results = [None] * 6
+
+    def call(i):
+        results[i] = _train(compiled)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(6)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(timeout=60)
+    assert results == [expected] * 6
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_computes(compiled):
+    expected = _train(compiled)  # the team is awake when the process forks
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, b"1" if _train(compiled) == expected else b"0")
+        finally:
+            os._exit(0)
+    os.close(write)
+    assert os.read(read, 1) == b"1"
+    os.waitpid(child, 0)
+    assert _train(compiled) == expected
+
+
+def test_more_threads_than_cores(compiled):
+    expected = _train(compiled)
+    set_num_threads(4 * _threads.available_cores())
+    assert _train(compiled, steps=60) == expected
+
+
+def _in_a_pool(name):
+    from mnistcore import get_backend
+
+    return _train(get_backend(name), steps=20)
+
+
+def test_processes_of_a_pool(compiled):
+    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    with multiprocessing.get_context("fork").Pool(3) as pool:
+        results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
+    assert set(results) == {_train(compiled, steps=20)}
+
+
+def test_an_error_in_any_thread_reaches_the_caller():
+    def work(thread, threads):
+        if thread == threads - 1:
+            raise RuntimeError(f"from {thread}")
+
+    with pytest.raises(RuntimeError, match="from 2"):
+        _threads.run_team(3, work)
+    done = []
+    _threads.run_team(3, lambda thread, threads: done.append(thread))
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_the_cap():
+    set_num_threads(2)
+    assert get_num_threads() == 2
+    set_num_threads(0)
+    assert get_num_threads() == _threads.available_cores()
+    with pytest.raises(ValueError, match="negative"):
+        set_num_threads(-1)
