@@ -1,0 +1,148 @@
+"""What the benchmarks share: backends, threads, the figures beside a time, the summary."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mnistcore import get_backend, set_num_threads
+from mnistcore.backends import BACKENDS, unavailable_reason
+from mnistcore.kernels._threads import available_cores
+
+from . import ceilings
+from .sizes import MAX_SECONDS, MIN_ROUNDS
+
+# NumPy comes first, because it is what the others of a group are compared with.
+ORDER = ("numpy", *(name for name in reversed(BACKENDS) if name != "numpy"))
+TABLE = pytest.StashKey[list[tuple[str, ...]]]()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend by name, with its module."""
+
+    name: str
+    kernels: ModuleType
+
+
+@pytest.fixture(params=ORDER)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each backend in turn; one that is missing skips with its reason."""
+    reason = unavailable_reason(request.param)
+    if reason is not None:
+        pytest.skip(reason)
+    return Backend(request.param, get_backend(request.param))
+
+
+@pytest.fixture(params=sorted({1, available_cores()}), ids=lambda n: f"{n}-threads")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """One thread, then all: of our kernels and of NumPy's BLAS alike."""
+    with limited_threads(request.param):
+        yield request.param
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Compute with so many threads, in the kernels and in NumPy's BLAS."""
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="sets the threads of NumPy's BLAS")
+    set_num_threads(count)
+    try:
+        with threadpoolctl.threadpool_limits(count, "blas"):
+            yield
+    finally:
+        set_num_threads(0)
+
+
+class Measure:
+    """Times a call that has been verified, and notes what the time means."""
+
+    def __init__(self, benchmark: Any, table: list[tuple[str, ...]], baselines: dict[str, float]):
+        self._benchmark, self._table, self._baselines = benchmark, table, baselines
+
+    def __call__(
+        self,
+        group: str,
+        label: str,
+        threads: int,
+        call: Callable[[], object],
+        flops: int = 0,
+        moved_bytes: int = 0,
+    ) -> None:
+        """Time ``call``, which does so many operations or else moves so many bytes."""
+        self._benchmark.group = group
+        self._benchmark(call)
+        if self._benchmark.stats is None:  # --benchmark-disable: it was only called
+            return
+        seconds = self._benchmark.stats.stats.min
+        info = {"backend": label, "threads": threads, "best_seconds": seconds}
+        info |= _rates(seconds, threads, flops, moved_bytes)
+        if label == "numpy":
+            self._baselines[group] = seconds
+        if group in self._baselines:
+            info["times_as_fast_as_numpy"] = self._baselines[group] / seconds
+        self._benchmark.extra_info.update(info)
+        self._table.append(_line(group, info))
+
+
+def _rates(seconds: float, threads: int, flops: int, moved_bytes: int) -> dict[str, float]:
+    if flops:
+        rate, peak = 1e-9 * flops / seconds, ceilings.peak_gflops(threads)
+        return {"gflops": rate, "peak_gflops": peak, "fraction_of_peak": rate / peak}
+    rate, peak = 1e-9 * moved_bytes / seconds, ceilings.bandwidth_gbs(threads, moved_bytes)
+    return {"gbs": rate, "triad_gbs": peak, "fraction_of_bandwidth": rate / peak}
+
+
+def _line(group: str, info: dict[str, Any]) -> tuple[str, ...]:
+    if "gflops" in info:
+        rate, fraction = f"{info['gflops']:.1f} GFLOP/s", info["fraction_of_peak"]
+    else:
+        rate, fraction = f"{info['gbs']:.1f} GB/s", info["fraction_of_bandwidth"]
+    faster = info.get("times_as_fast_as_numpy")
+    return (
+        group,
+        info["backend"],
+        f"{1e6 * info['best_seconds']:.1f} us",
+        rate,
+        f"{fraction:.0%}",
+        f"{faster:.2f}x" if faster else "",
+    )
+
+
+@pytest.fixture(scope="session")
+def baselines() -> dict[str, float]:
+    """NumPy's best time of each group, in seconds."""
+    return {}
+
+
+@pytest.fixture
+def measure(benchmark: Any, baselines: dict[str, float], pytestconfig: pytest.Config) -> Measure:
+    """Times a call and notes its rate, the fraction of the limit, and the gain over NumPy."""
+    return Measure(benchmark, pytestconfig.stash.setdefault(TABLE, []), baselines)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every benchmark the same, short time."""
+    for item in items:
+        if item.path.parent.samefile(os.path.dirname(__file__)):
+            item.add_marker(pytest.mark.benchmark(min_rounds=MIN_ROUNDS, max_time=MAX_SECONDS))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the rates beside pytest-benchmark's own tables, which leave them out."""
+    rows = config.stash.get(TABLE, [])
+    if not rows:
+        return
+    terminalreporter.section("rates: of the best round, of the measured limit, against NumPy")
+    header = ("group", "backend", "best", "rate", "of limit", "NumPy")
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if column < 2 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        terminalreporter.write_line("  ".join(cells))

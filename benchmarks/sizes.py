@@ -1,0 +1,103 @@
+"""Every network, batch and shape that is timed, and for how long. Nothing else sets a size."""
+
+import os
+from dataclasses import dataclass
+from itertools import pairwise
+
+QUICK = os.environ.get("MNISTCORE_BENCH_QUICK", "") not in ("", "0")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and how it is trained.
+
+    Attributes
+    ----------
+    layer_sizes, activation, batch_size, optimizer, learning_rate
+        As the recipes and ``make_options`` name them.
+    epoch_steps
+        Steps that stand for an epoch of this network, scaled up by samples; 0 for all of them.
+    round_steps
+        Steps of a round in ``bench_train_step``: long enough that calling it costs nothing.
+    """
+
+    layer_sizes: tuple[int, ...]
+    activation: str
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    epoch_steps: int
+    round_steps: int
+
+    @property
+    def name(self) -> str:
+        """Its layer sizes, as in 784-10-10."""
+        return "-".join(map(str, self.layer_sizes))
+
+    @property
+    def flops_per_sample(self) -> int:
+        """Of the products of a training step: 2 I O a layer and product.
+
+        There are three: forward, by the weights, by the inputs; the first layer lacks the last.
+        """
+        weights = [fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes)]
+        return 6 * sum(weights) - 2 * weights[0]
+
+
+_ALL, _LARGEST = (3, 3) if QUICK else (0, 60)
+_CASES = (
+    Case((784, 10, 10), "tanh", 32, "sgd", 0.1, _ALL, 5 if QUICK else 200),
+    Case((784, 128, 64, 10), "relu", 64, "adam", 0.001, _ALL, 2 if QUICK else 100),
+    Case((784, 1024, 128, 10), "relu", 128, "adam", 0.001, _ALL, 1 if QUICK else 20),
+    Case((784, 2500, 2000, 1500, 1000, 500, 10), "relu", 128, "adam", 0.001, _LARGEST, 4),
+)
+NETWORKS = {case.name: case for case in _CASES}
+DEFAULT_NETWORK = _CASES[1]  # that of the default recipe
+LARGE_NETWORK = _CASES[2]
+TRAIN_STEP_NETWORKS = _CASES[:2] if QUICK else _CASES
+
+# The samples of the data set that ``bench_*`` trains on, and of an epoch in a comparison.
+SAMPLES = 4_000 if QUICK else 60_000
+TEST_SAMPLES = 1_000 if QUICK else 10_000
+
+# Products (M, K) by (K, N): those that the layers of the networks make of a batch.
+PRODUCT_BATCHES = (32,) if QUICK else (32, 64, 128, 512)
+BENCHED_PRODUCT_BATCHES = (32,) if QUICK else (128,)  # of these in ``bench_kernels``
+SQUARES = (64, 128) if QUICK else (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+
+# Element-wise kernels work on (B, O), the optimizers on the parameters of a network.
+ELEMENTWISE_SHAPE = (32, 64) if QUICK else (128, 1024)
+CLASSES = 10
+UPDATED_NETWORK = DEFAULT_NETWORK if QUICK else LARGE_NETWORK
+
+SCALING_BATCHES = (32,) if QUICK else (16, 32, 64, 128, 256, 512)
+SCALING_WIDTHS = (32,) if QUICK else (32, 128, 512, 2048)
+
+# pytest-benchmark: at least so many rounds, and more until so many seconds have passed.
+MIN_ROUNDS = 2 if QUICK else 5
+MAX_SECONDS = 0.005 if QUICK else 0.12
+
+# Ceilings: the best of so many runs of so many multiply-adds a chain.
+CEILING_RUNS = 3 if QUICK else 15
+CEILING_ITERATIONS = 200_000 if QUICK else 2_000_000
+LARGEST_TRIAD = 1 << (22 if QUICK else 28)  # bytes of its three arrays: far beyond the caches
+
+# Inference in a comparison.
+PREDICTION_CHUNKS = (10_000, 2_000, 500)  # images at a time; each library takes its best
+SINGLE_IMAGES = 20 if QUICK else 1_000  # predicted one by one, for their latency
+
+# A job whose peak memory is taken runs for so many epochs; the peak is reached in the first.
+MEMORY_EPOCHS = 1 if QUICK else 2
+
+
+def product_shapes(batches: tuple[int, ...] = PRODUCT_BATCHES) -> list[tuple[str, int, int, int]]:
+    """(kernel, M, N, K) of every product that the networks make at these batch sizes."""
+    shapes = {}
+    for batch in batches:
+        for case in _CASES[: 2 if QUICK else None]:
+            for layer, (fan_in, fan_out) in enumerate(pairwise(case.layer_sizes)):
+                shapes["matmul", batch, fan_out, fan_in] = None
+                shapes["matmul_tn", fan_in, fan_out, batch] = None
+                if layer:
+                    shapes["matmul_nt", batch, fan_in, fan_out] = None
+    return list(shapes)
