@@ -12,7 +12,10 @@ from numba import njit
 from .. import layout
 from .simd import (
     FAST_MATH,
+    HAS_ESTIMATES,
     LANES,
+    estimate_reciprocal,
+    estimate_rsqrt,
     fma,
     keep_lanes,
     largest,
@@ -108,15 +111,16 @@ def activate(code, z):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def derivative(code, a):
-    """The derivative of an activation by its input, from one output a (a float32)."""
+def backpropagate(code, gradient, a):
+    """``gradient`` times the derivative of an activation by its input, from its output a."""
+    one = splat(1.0)
     if code == layout.RELU:
-        return np.float32(1.0) if a > np.float32(0.0) else np.float32(0.0)
+        return select_less(splat(0.0), a, gradient, splat(0.0))
     if code == layout.TANH:
-        return np.float32(1.0) - a * a
+        return gradient * (one - a * a)
     if code == layout.LOGISTIC:
-        return a * (np.float32(1.0) - a)
-    return np.float32(1.0)
+        return gradient * (a * (one - a))
+    return gradient
 
 
 # ---------------------------------------------------------------------------------------------
@@ -267,6 +271,32 @@ def _sgd(constants, nesterov, decayed, base, w, slot, gradients, g, n):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
+def _divided_exactly(m, v, second, eps):
+    """m / (sqrt(v) * second + eps)."""
+    return m / fma(sqrt(v), second, eps)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _divided_by_estimates(m, v, second, eps):
+    """The same from estimates of 14 bits, each doubled by a Newton step: within 2 ulp.
+
+    A division and a square root keep the unit busy for some twenty cycles, the twelve
+    instructions here for about ten.
+    """
+    tiny = splat(1.1754944e-38)  # the smallest normal number, whose root is no infinity's inverse
+    inverse = estimate_rsqrt(select_less(v, tiny, tiny, v))
+    root = v * inverse
+    root = fma(inverse * splat(0.5), fma(splat(0.0) - root, root, v), root)
+    size = fma(root, second, eps)
+    inverse = estimate_reciprocal(size)
+    inverse = fma(inverse, fma(splat(0.0) - size, inverse, splat(1.0)), inverse)
+    return m * inverse
+
+
+_divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
 def _adam(constants, decayed, base, w, slot, gradients, g, n):
     _, _, l2, shrinkage, beta1, rest1, beta2, rest2, first, second, eps = constants
     if not decayed:
@@ -279,8 +309,7 @@ def _adam(constants, decayed, base, w, slot, gradients, g, n):
         v = fma(gradient * gradient, splat(rest2), v)
         store(base, w + slot + i, m)
         store(base, w + 2 * slot + i, v)
-        size = fma(sqrt(v), splat(second), splat(eps))
-        store(base, w + i, weights - m * splat(first) / size)
+        store(base, w + i, weights - _divided(m * splat(first), v, splat(second), splat(eps)))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)

@@ -35,9 +35,8 @@ from ..layout import (
 )
 from .elementwise import (
     activate,
-    derivative,
+    backpropagate,
     drop_row,
-    is_kept,
     keep_factor,
     row_key,
     rule_constants,
@@ -67,15 +66,18 @@ from .simd import (
     LANES,
     address,
     load,
+    load_block,
     load_scalar,
     set_float_mode,
     splat,
     store,
+    store_block,
+    store_first,
     store_scalar,
+    transpose,
 )
 from .team import flush_denormals, meet, share
-from .tiles import copy_row, tile_height
-
+from .tiles import TILE, copy_row, tile_height
 
 # ---------------------------------------------------------------------------------------------
 # Packing: between the public row-major layout and the panels
@@ -198,8 +200,8 @@ def loss_rows(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def input_gradient(
-    multiply, base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity, key,
-    samples, scratch, thread, threads,
+    multiply, base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity,
+    keep_transposed, key, samples, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of dz of the layer before: (w dz^T), times the derivative.
 
@@ -207,39 +209,63 @@ def input_gradient(
     read straight from their panels, a segment for each; dzt is the vector operand.
     """
     fan_in, fan_out, width = row[FAN_IN], row[FAN_OUT], plan_row[WIDTH]
-    code, threshold, width_before = before[ACTIVATION], before[DROPOUT], plan_before[WIDTH]
-    shrink = np.float32(1.0) / keep_factor(threshold)
     first, stop = share(fan_in, thread, threads)
-    height = tile_height(stop - first)
-    for top in range(first, stop, height):
-        rows = min(height, stop - top)
-        for start in range(0, batch, batch_width):
-            panel = start // batch_width
-            dzt = plan_row[DZT] + panel * fan_out * batch_width
-            multiply(
-                rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, width,
-                fan_in * width, fan_out, base, dzt, address(identity), batch_width,
-                base + 4 * scratch,
-            )  # fmt: skip
-            out_t = plan_before[DZT] + (panel * fan_in + top) * batch_width
-            for c in range(min(batch_width, batch - start)):
-                b = start + c
-                unit_key = np.uint32(0)
+    while first < stop:
+        # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
+        end = min(stop, (first // plan_before[WIDTH] + 1) * plan_before[WIDTH])
+        height = tile_height(end - first)
+        for top in range(first, end, height):
+            rows = min(height, end - top)
+            for start in range(0, batch, batch_width):
+                dzt = plan_row[DZT] + start * fan_out
+                multiply(
+                    rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, width,
+                    fan_in * width, fan_out, base, dzt, address(identity), batch_width,
+                    base + 4 * scratch,
+                )  # fmt: skip
+                backpropagate_tile(
+                    base, before, plan_before, top, rows, start, min(batch_width, batch - start),
+                    capacity, batch_width, keep_transposed, key, samples, scratch,
+                )  # fmt: skip
+        first = end
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def backpropagate_tile(
+    base, before, plan_before, top, rows, start, n, capacity, batch_width, keep_transposed, key,
+    samples, scratch,
+):  # fmt: skip
+    """Turn a tile of w dz^T, units [top, top + rows) by n samples from ``start``, into dz.
+
+    Square blocks are transposed in registers, so that a sample's units lie side by side, as
+    they do in a and dz; and back again where dzt is wanted too.
+    """
+    code, threshold, width = before[ACTIVATION], before[DROPOUT], plan_before[WIDTH]
+    undo = splat(np.float32(1.0) / keep_factor(threshold))
+    block = scratch + TILE
+    for upper in range(0, rows, LANES):
+        unit, units = top + upper, min(LANES, rows - upper)
+        for left in range(0, n, LANES):
+            tile = load_block(base, scratch + upper * batch_width + left, batch_width)
+            store_block(transpose(tile), base, block, LANES)
+            for c in range(min(LANES, n - left)):
+                b = start + left + c
+                a = load(base, plan_before[OUTPUT] + b * plan_before[LEADING] + unit)
                 if threshold:
+                    # The derivative wants the output before dropout; the mask is drawn again.
                     unit_key = row_key(key[0], key[1], samples[b], key[2])
-                for r in range(rows):
-                    i = top + r
-                    a = load_scalar(base, plan_before[OUTPUT] + b * plan_before[LEADING] + i)
-                    gradient = load_scalar(base, scratch + r * batch_width + c)
-                    if threshold:
-                        # a is mask * undropped * keep_factor, and so is the gradient's factor.
-                        kept = is_kept(unit_key, i, threshold)
-                        gradient = gradient / shrink if kept else np.float32(0.0)
-                        a *= shrink
-                    gradient *= derivative(code, a)
-                    out = (i // width_before * capacity + b) * width_before + i % width_before
-                    store_scalar(base, plan_before[DZ] + out, gradient)
-                    store_scalar(base, out_t + r * batch_width + c, gradient)
+                    at = block + c * LANES
+                    drop_row(base, at, units, unit, unit_key, threshold, base, at)
+                    a = a * undo
+                gradient = backpropagate(code, load(base, block + c * LANES), a)
+                store(base, block + c * LANES, gradient)
+                out = (unit // width * capacity + b) * width + unit % width
+                store_first(base, plan_before[DZ] + out, gradient, units)
+            if keep_transposed:
+                store_block(transpose(load_block(base, block, LANES)), base, block, LANES)
+                out = plan_before[DZT] + start * before[FAN_OUT] + unit * batch_width + left
+                for r in range(units):
+                    store(base, out + r * batch_width, load(base, block + r * LANES))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -314,8 +340,8 @@ def backward(
     for layer in range(len(layers) - 1, 0, -1):
         input_gradient(
             multiply, base, layers[layer], plan[layer], layers[layer - 1], plan[layer - 1], batch,
-            capacity, totals[BATCH_WIDTH], identity, (seed, epoch, layer - 1), samples, scratch, thread,
-            threads,
+            capacity, totals[BATCH_WIDTH], identity, layer > 1, (seed, epoch, layer - 1), samples,
+            scratch, thread, threads,
         )  # fmt: skip
         meeting = meet(barrier, threads, meeting)
     return meeting
@@ -334,9 +360,9 @@ def sum_of_weights(sample_weight, samples):
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def train(
-    multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers, options,
-    optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active, losses,
-    hits, skip_zeros, metrics,
+    multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers,
+    options, optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active,
+    losses, hits, skip_zeros, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 

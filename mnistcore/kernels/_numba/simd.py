@@ -306,6 +306,36 @@ def sqrt(typingctx, x):
     return vector_type(vector_type), generate
 
 
+# AVX-512 estimates 1 / sqrt(x) and 1 / x to 14 bits, by a rule that does not depend on who made
+# the processor. The estimates of older sets do, so there nothing is estimated.
+HAS_ESTIMATES = LANES == 16
+
+
+def _estimate(builder, name, x):
+    everywhere = ir.Constant(ir.IntType(16), -1)
+    return _call(builder, f"llvm.x86.avx512.{name}.ps.512", _VECTOR, x, x, everywhere)
+
+
+@_twin_of(lambda x: (1 / np.sqrt(x)).astype(np.float32))
+def estimate_rsqrt(typingctx, x):
+    """1 / sqrt(x) of each lane to 14 bits, where HAS_ESTIMATES."""
+
+    def generate(context, builder, signature, args):
+        return _estimate(builder, "rsqrt14", args[0])
+
+    return vector_type(vector_type), generate
+
+
+@_twin_of(lambda x: (1 / x).astype(np.float32))
+def estimate_reciprocal(typingctx, x):
+    """1 / x of each lane to 14 bits, where HAS_ESTIMATES."""
+
+    def generate(context, builder, signature, args):
+        return _estimate(builder, "rcp14", args[0])
+
+    return vector_type(vector_type), generate
+
+
 @_twin_of(lambda x, limit, below, other: np.where(x < limit, below, other))
 def select_less(typingctx, x, limit, below, other):
     """Lane by lane ``below`` where x < limit, else ``other`` (also where x is NaN)."""
@@ -494,6 +524,78 @@ def store_tile(typingctx, tile, out, offset, stride):
         return context.get_dummy_value()
 
     return types.void(tile, *[types.int64] * 3), generate
+
+
+# ---------------------------------------------------------------------------------------------
+# Square blocks
+# ---------------------------------------------------------------------------------------------
+
+_BLOCK = types.UniTuple(vector_type, LANES)
+
+
+def _load_block_twin(base, offset, stride):
+    return np.stack([_memory(base, offset + row * stride, LANES) for row in range(LANES)])
+
+
+@_twin_of(_load_block_twin)
+def load_block(typingctx, base, offset, stride):
+    """LANES x LANES floats at base + offset, their rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        base, offset, stride = args
+        block = ir.Constant(context.get_value_type(_BLOCK), ir.Undefined)
+        for row in range(LANES):
+            position = builder.add(offset, builder.mul(stride, _I64(row)))
+            pointer = _float_pointer(builder, base, position, _VECTOR)
+            block = builder.insert_value(block, builder.load(pointer, align=4, typ=_VECTOR), row)
+        return block
+
+    return _BLOCK(types.int64, types.int64, types.int64), generate
+
+
+def _store_block_twin(block, base, offset, stride):
+    for row in range(LANES):
+        _memory(base, offset + row * stride, LANES)[:] = block[row]
+
+
+@_twin_of(_store_block_twin)
+def store_block(typingctx, block, base, offset, stride):
+    """Write a block at base + offset, its rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        block, base, offset, stride = args
+        for row in range(LANES):
+            position = builder.add(offset, builder.mul(stride, _I64(row)))
+            pointer = _float_pointer(builder, base, position, _VECTOR)
+            builder.store(builder.extract_value(block, row), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(_BLOCK, types.int64, types.int64, types.int64), generate
+
+
+@_twin_of(lambda block: block.T.copy())
+def transpose(typingctx, block):
+    """The transpose of a block, in registers: swap ever smaller squares off the diagonal."""
+
+    def generate(context, builder, signature, args):
+        rows = [builder.extract_value(args[0], row) for row in range(LANES)]
+        size = LANES // 2
+        while size:
+            # Of two rows ``size`` apart, the first keeps its low squares and takes the other's.
+            first = [i if not i & size else LANES + i - size for i in range(LANES)]
+            second = [i + size if not i & size else LANES + i for i in range(LANES)]
+            for row in range(LANES):
+                if not row & size:
+                    pair = rows[row], rows[row + size]
+                    rows[row] = builder.shuffle_vector(*pair, ir.Constant(_INTS, first))
+                    rows[row + size] = builder.shuffle_vector(*pair, ir.Constant(_INTS, second))
+            size //= 2
+        block = args[0]
+        for row in range(LANES):
+            block = builder.insert_value(block, rows[row], row)
+        return block
+
+    return _BLOCK(_BLOCK), generate
 
 
 # ---------------------------------------------------------------------------------------------

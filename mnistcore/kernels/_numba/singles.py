@@ -7,9 +7,9 @@ loads and stores only the lanes that are there.
 import numpy as np
 from numba import njit
 
-from .. import layout
 from .elementwise import (
     activate,
+    backpropagate,
     drop_row,
     exponentials,
     row_key,
@@ -25,7 +25,6 @@ from .simd import (
     load,
     load_first,
     load_scalar,
-    select_less,
     splat,
     store,
     store_first,
@@ -124,15 +123,9 @@ def activation_gradient(code, da, a, dz):
     """dz = da times the activation's derivative, from the output a."""
     da_base, a_base, dz_base = address(da), address(a), address(dz)
     n = a.size
-    zero, one = splat(0.0), splat(1.0)
     for i in range(0, n, LANES):
-        output, gradient = load_first(a_base, i, n - i), load_first(da_base, i, n - i)
-        if code == layout.RELU:
-            gradient = gradient * select_less(zero, output, one, zero)
-        elif code == layout.TANH:
-            gradient = gradient * (one - output * output)
-        else:
-            gradient = gradient * (output * (one - output))
+        gradient = load_first(da_base, i, n - i)
+        gradient = backpropagate(code, gradient, load_first(a_base, i, n - i))
         store_first(dz_base, i, gradient, n - i)
 
 

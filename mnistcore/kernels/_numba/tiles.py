@@ -32,7 +32,9 @@ from .simd import (
 
 TILE_ROWS = 14 if LANES == 16 else 6
 PANEL = 2 * LANES  # columns of a wide panel
-SCRATCH = TILE_ROWS * PANEL  # floats that a tile takes
+# Floats that a tile takes, in whole square blocks, and behind it one such block.
+TILE = -(-TILE_ROWS // LANES) * LANES * PANEL
+SCRATCH = TILE + LANES * LANES
 
 # The one or two vectors of a panel, as tuples whose length the compiler knows.
 _ONE, _TWO = (0,), (0, 0)
