@@ -11,7 +11,10 @@ computes on its own thread alone; a forked child starts with a team of its own.
 
 import os
 import threading
+import time
 from collections.abc import Callable
+
+import numpy as np
 
 Work = Callable[[int, int], object]
 
@@ -48,11 +51,55 @@ def set_num_threads(n: int) -> None:
 WORTHWHILE = 20_000
 MAX_THREADS = 64  # that the backends lay out scratch for
 
+# A barrier is an int64 array. Members count their arrivals in one entry, and in another, on its
+# own cache line, how often they waited so long that they offered their core to others.
+ARRIVALS = 0
+IMPATIENT = 8
+PATIENCE = 2000  # spins, 20 to 100 us: far longer than the members of a healthy team wait
+
+
+def new_barrier() -> np.ndarray:
+    """A barrier for one run of a team: (16,) int64 zeros."""
+    return np.zeros(16, np.int64)
+
+
+class _Room:
+    """How many cores seem to be free: learned from the waits of the teams that ran.
+
+    Members of a team that has more threads than there are free cores wait for one that is not
+    running, a time slice at a time: one thread fewer is then many times faster. So a team that
+    lost its patience is followed by smaller ones, and now and then by a larger one that tries.
+    """
+
+    HOLD = 0.5  # seconds until a larger team is tried again
+    TOLERATED = 0.02  # the share of arrivals that may lose patience
+
+    def __init__(self) -> None:
+        self._limit = MAX_THREADS
+        self._until = 0.0
+
+    def limit(self) -> int:
+        if self._limit < MAX_THREADS and time.monotonic() > self._until:
+            self._limit += 1
+            self._until = time.monotonic() + self.HOLD
+        return self._limit
+
+    def judge(self, count: int, barrier: np.ndarray) -> None:
+        if count > 1 and barrier[IMPATIENT] > self.TOLERATED * barrier[ARRIVALS]:
+            self._limit = count - 1
+            self._until = time.monotonic() + self.HOLD
+
+
+_room = _Room()
+
 
 def team_size(multiply_adds: int, meetings: int) -> int:
-    """How many threads so much work between start and end, with so many meetings, deserves."""
+    """How many threads so much work between start and end, with so many meetings, deserves.
+
+    At most the cap, and fewer where other programs keep the cores busy.
+    """
     deserved = multiply_adds // max(1, WORTHWHILE * meetings)
-    return max(1, min(get_num_threads(), deserved, MAX_THREADS))
+    return max(1, min(get_num_threads(), deserved, _room.limit(), MAX_THREADS))
 
 
 class _Member:
@@ -125,10 +172,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run_team(count: int, work: Work) -> None:
+def run_team(count: int, work: Work, barrier: np.ndarray | None = None) -> None:
     """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
 
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
-    every n. The caller's thread does index 0.
+    every n. The caller's thread does index 0. From ``barrier``, where the members met, is learned
+    how many cores are free.
     """
     _team.run(count, work)
+    if barrier is not None:
+        _room.judge(count, barrier)

@@ -11,7 +11,7 @@ from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import elementwise, plan, programs, singles, team, tiles
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
-from ._threads import get_num_threads, run_team, team_size
+from ._threads import get_num_threads, new_barrier, run_team, team_size
 
 FLOATS = (_checks.FLOAT32,)
 
@@ -197,13 +197,13 @@ def forward(
     fit = int(workspace.size - totals[plan.INPUTS]) // chunk_size
     wanted = min(_team_size(len(x) * _weights(layers), START), fit)
     chunk, identity = min(CHUNK, max(len(x), 1)), _identity(layers, 1)
-    barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, wanted)
+    barrier, scratch = new_barrier(), _gather_scratch(layers, wanted)
     flat = x.reshape(-1)
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
             tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale), float(shift), params,
-            workspace, rows, totals, chunk, chunk_size, identity, seen, active,
+            workspace, rows, totals, chunk, chunk_size, identity, *scratch,
             skip_zero_columns, logits,
         )  # fmt: skip
 
@@ -281,9 +281,12 @@ def _identity(layers: np.ndarray, batch_size: int) -> np.ndarray:
     return np.arange(max(int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max()), batch_size))
 
 
-def _zero_column_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+def _gather_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each thread: the columns seen, two lists of the active ones, their blocks."""
     fan_in = int(layers[0, layout.FAN_IN])
-    return np.empty((threads, fan_in), np.uint8), np.zeros((threads, 2, fan_in), np.int64)
+    seen = np.empty((threads, fan_in), np.uint8)
+    active = np.zeros((threads, 2, fan_in), np.int64)
+    return seen, active, np.empty((threads, fan_in, 2), np.int64)
 
 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -317,7 +320,7 @@ def _train(
     identity = _identity(layers, batch_size)
     # Three products a weight and sample, two meetings a layer.
     threads = _team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
-    barrier, seen, active = team.new_barrier(), *_zero_column_scratch(layers, threads)
+    barrier, scratch = new_barrier(), _gather_scratch(layers, threads)
     losses, hits = np.empty(batch_size), np.empty(batch_size)
     flat, done = x.reshape(-1), [0] * threads
 
@@ -325,10 +328,10 @@ def _train(
         done[thread] = programs.train(
             tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order, learning_rates, layers,
             options, optimizer, first_step, params, state, workspace, rows, totals, identity,
-            seen, active, losses, hits, skip_zero_columns, metrics,
+            *scratch, losses, hits, skip_zero_columns, metrics,
         )  # fmt: skip
 
-    run_team(threads, work)
+    run_team(threads, work, barrier)
     return done[0]
 
 
@@ -338,7 +341,7 @@ def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) 
     threads = _team_size(m * n * k, START)
     panels = -(-n // width) * width * k
     workspace = np.empty(panels + threads * tiles.SCRATCH, np.float32)
-    barrier, identity = team.new_barrier(), np.arange(k)
+    barrier, identity = new_barrier(), np.arange(k)
 
     def work(thread: int, count: int) -> None:
         singles.product(

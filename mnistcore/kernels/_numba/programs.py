@@ -43,7 +43,7 @@ from .elementwise import (
     softmax_loss,
     update_vectors,
 )
-from .inputs import find_active, gather_rows, note_rows
+from .inputs import find_active, find_blocks, gather_rows, note_rows, prefetch_rows
 from .plan import (
     BATCH_WIDTH,
     BIAS,
@@ -362,12 +362,13 @@ def sum_of_weights(sample_weight, samples):
 def train(
     multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers,
     options, optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active,
-    losses, hits, skip_zeros, metrics,
+    blocks, losses, hits, skip_zeros, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
     x is flat; ``optimizer`` is a code of ``layout`` or GRADIENT; ``seen`` (threads, fan_in) and
-    ``active`` (threads, 2, fan_in) are for the zero columns of the input.
+    ``active`` (threads, 2, fan_in) are for the zero columns of the input, ``blocks`` (threads,
+    fan_in, 2) for its gather.
     """
     mode = flush_denormals()
     base, flat, moments = address(workspace), address(params), address(state)
@@ -390,9 +391,10 @@ def train(
     first, stop = share(len(samples), thread, threads)
     note_rows(x, samples[first:stop], fan_in, skip, seen[thread])
     meeting = meet(barrier, threads, 1)
-    n_next = find_active(seen, threads, skip, active[thread, 0])
+    n_next = find_active(seen, threads, active[thread, 0])
+    n_blocks = find_blocks(active[thread, 0], n_next, blocks[thread])
     gather_rows(
-        x, samples, fan_in, first, stop, active[thread, 0], n_next, scale, shift, base,
+        x, samples, fan_in, first, stop, blocks[thread], n_blocks, scale, shift, base,
         totals[INPUTS], leading,
     )  # fmt: skip
     meeting = meet(barrier, threads, meeting)
@@ -406,6 +408,9 @@ def train(
         coming = order[(step + 1) * batch_size : (step + 2) * batch_size]
         first, stop = share(len(coming), thread, threads)
         note_rows(x, coming[first:stop], fan_in, skip, seen[thread])
+        later = order[(step + 2) * batch_size : (step + 3) * batch_size]
+        first_later, stop_later = share(len(later), thread, threads)
+        prefetch_rows(x, later[first_later:stop_later], fan_in)
 
         a, a_leading, k, rows = inputs, leading, n_active, rows_of_w
         for layer in range(n_layers):
@@ -452,10 +457,11 @@ def train(
                 optimizer, record["nesterov"] != 0, constants, scratch, thread, threads,
             )  # fmt: skip
         if len(coming):
-            n_next = find_active(seen, threads, skip, active[thread, 1 - side])
+            n_next = find_active(seen, threads, active[thread, 1 - side])
+            n_blocks = find_blocks(active[thread, 1 - side], n_next, blocks[thread])
             gather_rows(
-                x, coming, fan_in, first, stop, active[thread, 1 - side], n_next, scale, shift,
-                base, totals[INPUTS] + (1 - side) * totals[INPUT_SIZE], leading,
+                x, coming, fan_in, first, stop, blocks[thread], n_blocks, scale, shift, base,
+                totals[INPUTS] + (1 - side) * totals[INPUT_SIZE], leading,
             )  # fmt: skip
         samples = coming
         meeting = meet(barrier, threads, meeting)
@@ -477,7 +483,7 @@ def train(
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
     multiply, thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
-    chunk, chunk_size, identity, seen, active, skip_zeros, logits,
+    chunk, chunk_size, identity, seen, active, blocks, skip_zeros, logits,
 ):  # fmt: skip
     """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
 
@@ -499,11 +505,12 @@ def predict(
         batch = min(chunk, stop - rows)
         samples = np.arange(rows, rows + batch)
         note_rows(x, samples, fan_in, skip, seen[thread])
-        n_active = find_active(seen[thread : thread + 1], 1, skip, active[thread, 0])
+        n_active = find_active(seen[thread : thread + 1], 1, active[thread, 0])
+        n_blocks = find_blocks(active[thread, 0], n_active, blocks[thread])
         a, leading, k, rows_of_w = inputs, totals[INPUT_LEADING], n_active, active[thread, 0]
         gather_rows(
-            x, samples, fan_in, 0, batch, rows_of_w, k, np.float32(scale), np.float32(shift), base,
-            a, leading,
+            x, samples, fan_in, 0, batch, blocks[thread], n_blocks, np.float32(scale),
+            np.float32(shift), base, a, leading,
         )  # fmt: skip
         for layer in range(len(layers)):
             forward_layer(

@@ -254,22 +254,65 @@ def store_scalar(typingctx, base, offset, value):
     return types.void(types.int64, types.int64, types.float32), generate
 
 
+def _widened(builder, loaded, element):
+    """A vector of what an input array holds, as floats."""
+    if element == _F32:
+        return loaded
+    return builder.sitofp(builder.zext(loaded, _INTS), _VECTOR)
+
+
+def _input_pointer(context, builder, signature, args, element):
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.gep(array.data, [args[1]], source_etype=element)
+
+
 @_twin_of(lambda values, position: values[position : position + LANES].astype(np.float32))
 def load_input(typingctx, values, position):
     """LANES numbers of a flat uint8 or float32 array, as float32."""
     element = _F32 if values.dtype == types.float32 else ir.IntType(8)
+    stored = ir.VectorType(element, LANES)
 
     def generate(context, builder, signature, args):
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        pointer = builder.gep(array.data, [args[1]], source_etype=element)
-        stored = ir.VectorType(element, LANES)
-        pointer = builder.bitcast(pointer, stored.as_pointer())
-        loaded = builder.load(pointer, align=1 if element != _F32 else 4, typ=stored)
-        if element == _F32:
-            return loaded
-        return builder.sitofp(builder.zext(loaded, _INTS), _VECTOR)
+        pointer = _input_pointer(context, builder, signature, args, element)
+        return _widened(builder, builder.load(pointer, align=1, typ=stored), element)
 
     return vector_type(values, types.int64), generate
+
+
+def _load_input_first_twin(values, position, n):
+    vector = np.zeros(LANES, np.float32)
+    vector[:n] = values[position : position + n]
+    return vector
+
+
+@_twin_of(_load_input_first_twin)
+def load_input_first(typingctx, values, position, n):
+    """The first n numbers, at most LANES, and zeros; the others are not touched."""
+    element = _F32 if values.dtype == types.float32 else ir.IntType(8)
+    stored = ir.VectorType(element, LANES)
+
+    def generate(context, builder, signature, args):
+        pointer = _input_pointer(context, builder, signature, args, element)
+        name = f"llvm.masked.load.v{LANES}{'f32' if element == _F32 else 'i8'}.p0"
+        mask = _first_lanes(builder, args[2])
+        loaded = _call(builder, name, stored, pointer, _I32(1), mask, ir.Constant(stored, None))
+        return _widened(builder, loaded, element)
+
+    return vector_type(values, types.int64, types.int64), generate
+
+
+@_twin_of(lambda values, position: None)
+def prefetch_input(typingctx, values, position):
+    """Begin to bring the cache line of values[position] near; it need not exist."""
+    element = _F32 if values.dtype == types.float32 else ir.IntType(8)
+
+    def generate(context, builder, signature, args):
+        pointer = _input_pointer(context, builder, signature, args, element)
+        read, keep, data = _I32(0), _I32(2), _I32(1)
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, read, keep, data)
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64), generate
 
 
 @_twin_of(lambda value: np.full(LANES, value, np.float32))

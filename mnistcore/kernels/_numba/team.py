@@ -1,8 +1,8 @@
 """What the threads of a team do together: meet at barriers, share out work."""
 
-import numpy as np
 from numba import njit
 
+from .._threads import ARRIVALS, IMPATIENT, PATIENCE
 from .simd import (
     FAST_MATH,
     FLUSH_TO_ZERO,
@@ -15,15 +15,6 @@ from .simd import (
     yield_core,
 )
 
-# Spins before a waiting thread offers its core to others: about 100 us, far longer than the
-# threads of a healthy team wait for each other, and short for a machine that is too busy.
-PATIENCE = 2000
-
-
-def new_barrier():
-    """The counter of a barrier, alone on its cache line: int64 zeros, for one run of a team."""
-    return np.zeros(16, np.int64)
-
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def meet(barrier, threads, meeting):
@@ -32,14 +23,16 @@ def meet(barrier, threads, meeting):
     One counter that only grows: nobody has to reset it, so nobody can be overtaken.
     """
     if threads > 1:
-        atomic_add(barrier, 0, 1)
+        atomic_add(barrier, ARRIVALS, 1)
         spins = 0
-        while atomic_load(barrier, 0) < threads * meeting:
+        while atomic_load(barrier, ARRIVALS) < threads * meeting:
             spins += 1
             if spins < PATIENCE:
                 pause()
             else:
                 yield_core()
+        if spins >= PATIENCE:
+            atomic_add(barrier, IMPATIENT, 1)
     return meeting + 1
 
 
