@@ -108,7 +108,7 @@ def save(path: str | Path, model: Model) -> None:
     for index, (weights, bias) in enumerate(model.network.views(model.params)):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(weights, np.float32)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(bias, np.float32)
-    content = encode(tensors, _metadata(model))
+    content = _in_order(encode(tensors, _metadata(model)))
     with replacing(Path(path)) as file:
         file.write(content)
 
@@ -134,6 +134,18 @@ def load(path: str | Path) -> Model:
         return _read(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted, so that equal models make equal files.
+
+    The library writes the metadata in an order that is new in every process. The header is JSON
+    behind its length, padded with spaces to a multiple of 8 bytes.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _metadata(model: Model) -> dict[str, str]:

@@ -1,0 +1,350 @@
+"""Commands as they are typed: exit status, what goes to which stream, what is left on disk."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_digits import write_small_digits
+
+from mnistcore import __version__, command_line
+from mnistcore.__main__ import COMMANDS, main
+from mnistcore.command_line import CommandError, run_command, user_errors
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder with the small data set in ../data and a cache of its own."""
+    monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("MNISTCORE_DATA_DIR", raising=False)
+    write_small_digits(tmp_path / "data")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def python(*arguments, **settings):
+    """Start a new interpreter in the working folder, on this package."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **settings,
+    )
+
+
+def train(*flags):
+    return main(["train", *QUICK, "--data", "../data", *flags])
+
+
+BAD_LINES = [
+    (["--epochs"], "argument --epochs: expected one argument"),
+    (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
+    (["--epochs", "0"], r"--epochs must be in \[1, 1000000000\], got 0"),
+    (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+    (["--hidden", "10", "x"], "--hidden must be a whole number, got 'x'"),
+    (["--hidden", "-5"], r"--hidden must be in \[1, 1000000000\], got -5"),
+    (["--learning-rate", "0"], "--learning-rate must be above 0 and finite, got 0.0"),
+    (["--learning-rate", "nan"], "--learning-rate must be above 0 and finite, got nan"),
+    (["--dropout", "1"], r"--dropout must be in \[0, 1\), got 1.0"),
+    (["--dropout", "0.1", "0.2"], r"one for each hidden layer \(1\), got 2"),
+    (["--validation-fraction", "1"], r"--validation-fraction must be in \[0, 1\)"),
+    (["--validation-fraction", "0", "--patience", "3"], "patience needs validation"),
+    (["--momentum", "0.9"], "momentum is for optimizer sgd, not adam"),
+    (["--optimizer", "sgd", "--nesterov"], "nesterov needs optimizer sgd with a momentum"),
+    (["--optimizer", "adagrad"], "--optimizer must be one of sgd, adam, adamw"),
+    (["--backend", "cuda"], "--backend must be one of auto, cython, numba, numpy, got 'cuda'"),
+    (["--recipe", "resnet"], "--recipe must be one of tanh-10-10, relu-two-hidden"),
+    (["--seed", "-1"], "--seed must be in"),
+    (["--seed", "1.5"], "--seed must be a whole number, got '1.5'"),
+    (["--threads", "-2"], "--threads must be in"),
+    (["--config", "none.toml"], "none.toml: No such file or directory"),
+    (["--config", "bad.toml"], "bad.toml: unknown option 'epoch'; did you mean 'epochs'"),
+    (["--config", "."], "must end in .toml or .json"),
+    (["--data", "nowhere"], "nowhere: no such folder"),
+    (["--data", "../work"], "holds none of the four IDX files"),
+    (["--data-dir", "../data"], "data_dir is for data auto or mnist"),
+    (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
+    (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
+    (["--quiet", "--json"], "argument --json: not allowed with argument --quiet"),
+    (["stray"], "unrecognized arguments: stray"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD_LINES)
+def test_a_bad_command_line_gets_one_clear_line(place, capsys, flags, message):
+    Path("bad.toml").write_text("epoch = 3\n")
+    Path("full").mkdir()
+    Path("full", "thesis.tex").write_text("years of work")
+    before = sorted(place.rglob("*"))
+    assert train(*flags) == command_line.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore train: error: .*\n", err)
+    assert re.search(message, err)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_write_protected_place_is_refused_before_training(place, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write anywhere
+    assert train() == command_line.BAD_INPUT
+    assert re.search(r"runs: cannot be written, .* write-protected", capsys.readouterr().err)
+
+
+def test_a_missing_backend_is_told_with_its_reason(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mnistcore.kernels.numba_kernels", None)
+    assert train("--backend", "numba") == command_line.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert err.startswith("mnistcore train: error: backend numba is not available: ")
+    assert (out, err.count("\n")) == ("", 1)
+
+
+def test_a_run_on_plain_output_is_plain_lines(place, capsys):
+    assert train("--output", "run") == command_line.DONE
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    assert "\r" not in out
+    assert re.search(r"^network +36-8-4, relu, 332 parameters", out, re.MULTILINE)
+    lines = re.findall(
+        r"^epoch \d/2  loss .* train .* validation .* s  [\d,]+/s$", out, re.MULTILINE
+    )
+    assert len(lines) == 2
+    assert re.search(r"^test accuracy  \d+\.\d\d %", out, re.MULTILINE)
+    assert re.search(r"^run folder +run", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_quiet_prints_the_last_line_only(place, capsys):
+    assert train("--quiet", "--output", "run") == command_line.DONE
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        r"test accuracy [\d.]+ %, test loss [\d.]+, 2 epochs in [\d.]+ s, run\n", out
+    )
+    assert err == ""
+
+
+def test_json_prints_the_summary_and_nothing_else(place, capsys):
+    assert train("--json") == command_line.DONE
+    out, err = capsys.readouterr()
+    printed = json.loads(out)
+    folder = Path(printed.pop("run_folder"))
+    assert printed == json.loads((folder / "summary.json").read_text())
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-relu-two-hidden-numpy", folder.as_posix())
+    assert err == ""
+
+
+@pytest.mark.parametrize("flag", ["--quiet", "--json"])
+def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatch, flag):
+    import dataclasses
+
+    from mnistcore import train as module
+    from mnistcore.data import load_data
+
+    dataset = dataclasses.replace(load_data("../data"), notice="These are not MNIST.")
+    monkeypatch.setattr(module, "load_data", lambda *arguments: dataset)
+    assert train(flag) == command_line.DONE
+    out, err = capsys.readouterr()
+    assert "not MNIST" not in out
+    assert err == "These are not MNIST.\n"
+    assert train() == command_line.DONE
+    assert "These are not MNIST." in capsys.readouterr().out
+
+
+def test_a_file_of_options_is_taken_and_flags_win(place, capsys):
+    Path("mine.toml").write_text('epochs = 1\nhidden = 5\nbackend = "numpy"\ndata = "../data"\n')
+    assert main(["train", "--config", "mine.toml", "--hidden", "6", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["layer_sizes"] == [36, 6, 4]
+    assert summary["epochs_run"] == 1
+
+
+def test_the_config_of_a_run_repeats_it(place, capsys):
+    assert train("--json", "--output", "first") == 0
+    assert main(["train", "--config", "first/config.json", "--json", "--output", "second"]) == 0
+    for name in ("config.json", "model.safetensors"):
+        assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+
+
+def test_recipes_are_listed(capsys):
+    assert main(["train", "--list-recipes"]) == 0
+    out = capsys.readouterr().out
+    for name in ("tanh-10-10", "relu-two-hidden", "relu-1024-128"):
+        assert re.search(f"^{name}", out, re.MULTILINE)
+
+
+def test_a_diverged_run_ends_with_status_1(place, capsys):
+    flags = ["--optimizer", "sgd", "--activation", "identity", "--learning-rate", "1e25"]
+    assert train(*flags, "--output", "run", "--quiet") == command_line.BAD_RESULT
+    err = capsys.readouterr().err
+    assert re.fullmatch("mnistcore train: error: the loss is no longer finite.*\n", err)
+    assert Path("run/model.safetensors").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_saves_the_best_weights_and_exits_with_130(place):
+    flags = [*QUICK, "--data", "../data", "--epochs", "1000000", "--output", "run"]
+    process = python("-m", "mnistcore.train", *flags)
+    wait_for(lambda: Path("run/metrics.jsonl").exists() or process.poll() is not None)
+    time.sleep(0.3)
+    began = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    seconds = time.perf_counter() - began
+    assert (process.returncode, err) == (command_line.INTERRUPTED, "")
+    assert seconds < 1.5  # half a second where the machine is not busy
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert summary["interrupted"] is True
+    assert summary["test_accuracy"] is None
+    assert summary["epochs_run"] == len(Path("run/metrics.jsonl").read_text().splitlines())
+    assert f"interrupted; the weights of epoch {summary['best_epoch']} are kept" in out
+    assert Path("run/model.safetensors").exists()
+    assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_gets_a_progress_bar(place, columns):
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TERM": "xterm-256color",
+        "COLUMNS": str(columns),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mnistcore.train", *QUICK, "--data", "../data", "--epochs", "300"],
+        stdout=theirs, stderr=theirs, env=environment,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # Linux says so where others end the file
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert re.search(r"epoch +\d+/300 .*━", text)
+    assert " left" in text
+    assert re.search(r"\x1b\[[\d;]*48", text)  # the confusion matrix has background colours
+    assert text.endswith(("\r\n", "\x1b[?25h"))
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is shown again
+
+
+def test_help_is_quick_because_it_loads_nothing_heavy():
+    heavy = ("numba", "llvmlite", "rich", "pooch", "matplotlib", "safetensors", "scipy", "sklearn")
+    code = (
+        "import sys; from mnistcore.train import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print(sorted(set(sys.modules) & set({heavy!r})))"
+    )
+    out, err = python("-c", code).communicate()
+    assert err == ""
+    assert out.splitlines()[0].startswith("usage: mnistcore train")
+    assert out.splitlines()[-1] == "[]"
+
+
+def test_the_module_is_a_command_of_its_own(place):
+    process = python("-W", "error", "-m", "mnistcore.train", "--epochs", "0")
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "")
+    assert err.startswith("mnistcore train: error: --epochs must be")
+
+
+def test_a_closed_pipe_is_no_error():
+    process = python("-m", "mnistcore", "train", "--list-recipes")
+    process.stdout.close()
+    process.wait()
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_commands_are_listed(capsys, arguments):
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in COMMANDS)
+
+
+def test_the_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mnistcore {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"), [("trian", "did you mean train?"), ("--quiet", "commands are train")]
+)
+def test_an_unknown_command_gets_a_hint(capsys, command, hint):
+    assert main([command]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"there is no command '{command}'; " in err
+    assert hint in err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_run_main_and_help(name, capsys):
+    import importlib
+
+    module = importlib.import_module(f"mnistcore.{name}")
+    assert callable(module.run)
+    with pytest.raises(SystemExit) as caught:
+        module.main(["--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: mnistcore {name}")
+
+
+def raising(error):
+    def body(argv):
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (CommandError("no such thing"), 2, "mnistcore x: error: no such thing\n"),
+        (FileNotFoundError(2, "No such file", "a/b"), 2, "mnistcore x: error: a/b: No such file\n"),
+        (MemoryError(), 2, "mnistcore x: error: there is not enough memory\n"),
+        (KeyboardInterrupt(), 130, "mnistcore x: interrupted\n"),
+    ],
+)
+def test_a_users_error_is_a_line(capsys, error, status, line):
+    assert run_command("x", raising(error), []) == status
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), TypeError("a bug"), KeyError("a bug")])
+def test_a_bug_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        run_command("x", raising(error), [])
+
+
+def test_bad_input_is_told_from_a_bug_by_where_it_happens():
+    with pytest.raises(CommandError, match="out of range"), user_errors():
+        raise ValueError("out of range")
+    with pytest.raises(KeyError), user_errors():
+        raise KeyError("a bug")
