@@ -21,6 +21,7 @@ from .schedules import SCHEDULES
 _POSITIVE = Range(0, open_low=True)
 _SHARE = Range(0, 1, open_high=True)  # [0, 1)
 _COUNT = Range(1, 10**9)
+_UNITS = Range(1, 10**6)
 
 
 def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **settings: Any) -> Any:
@@ -68,7 +69,7 @@ class TrainConfig:
         None, str, "folder to take MNIST from", optional=True, metavar="DIR"
     )
     hidden: tuple[int, ...] = _from_recipe(
-        "hidden", int, "units of each hidden layer", many=True, limits=_COUNT, metavar="N"
+        "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
     )
     activation: str = _from_recipe(
         "activation", str, "of the hidden layers", choices=tuple(ACTIVATIONS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .kernels._threads import get_num_threads
 from .loop import EpochRecord, Listener, Progress
 from .recipes import RECIPES
 from .tables import confusion_table, facts_table, notice_panel, recipe_list
@@ -236,8 +237,15 @@ def _intentions(job: "Job") -> Mapping[str, str]:
         f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
-        "backend": job.backend,
+        "backend": job.backend + _threads(job),
     }
+
+
+def _threads(job: "Job") -> str:
+    if job.backend == "numpy":
+        return ""  # its BLAS has threads of its own
+    threads = job.config.threads or get_num_threads()
+    return f", up to {threads} threads" if threads > 1 else ", 1 thread"
 
 
 def _figures(result: "TrainResult") -> Mapping[str, str]:

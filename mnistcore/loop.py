@@ -133,8 +133,10 @@ class Trainer:
         self._x, self._targets, self._indices = x, targets, indices
         self._no_weights = np.empty(0, params.dtype)
         self._layers = network.layers()
+        # A batch larger than the samples is no other run, only a larger workspace.
+        self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
-        self._batch_size = int(options["batch_size"][0])
+        self._options["batch_size"] = self._batch_size
         self._rates = rates
         self._check = check
         self._state = make_state(options, params)

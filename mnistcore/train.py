@@ -178,17 +178,18 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     if job.config.threads:
         set_num_threads(job.config.threads)
     try:
-        trainer = _trainer(job, interrupt.check)
         listener.preparing(job.backend, _must_compile(job.kernels))
+        trainer = _trainer(job, interrupt.check)
         trainer.prepare()
-        _test(job, trainer.params, slice(0, 1))
+        job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
         listener.prepared()
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
         folder.write_config(job.config.to_dict())
         with interrupt:
             return _train(job, trainer, folder, listener, interrupt.check)
     finally:
-        set_num_threads(cap)
+        if job.config.threads:
+            set_num_threads(cap)
 
 
 def _must_compile(kernels: ModuleType) -> bool:
@@ -265,7 +266,7 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
     if outcome.ending not in ("finished", "stopped early"):
         return None
     try:
-        test = _test(job, outcome.params, check=check)
+        test = _test(job, outcome.params, check)
     except KeyboardInterrupt:
         outcome.ending = "interrupted"
         return None
@@ -309,19 +310,14 @@ def _validation(
     return validate
 
 
-def _test(
-    job: Job,
-    params: np.ndarray,
-    part: slice = slice(None),
-    check: Callable[[], None] | None = None,
-) -> Evaluation:
-    """Evaluate on the test images, or on a part of them."""
+def _test(job: Job, params: np.ndarray, check: Callable[[], None]) -> Evaluation:
+    """Evaluate on the test images."""
     return evaluate(
         job.kernels,
         job.network,
         params,
-        flatten(job.dataset.test_images)[part],
-        job.dataset.test_labels[part],
+        flatten(job.dataset.test_images),
+        job.dataset.test_labels,
         job.scale,
         job.shift,
         check,

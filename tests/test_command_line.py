@@ -54,7 +54,7 @@ BAD_LINES = [
     (["--epochs", "0"], r"--epochs must be in \[1, 1000000000\], got 0"),
     (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
     (["--hidden", "10", "x"], "--hidden must be a whole number, got 'x'"),
-    (["--hidden", "-5"], r"--hidden must be in \[1, 1000000000\], got -5"),
+    (["--hidden", "-5"], r"--hidden must be in \[1, 1000000\], got -5"),
     (["--learning-rate", "0"], "--learning-rate must be above 0 and finite, got 0.0"),
     (["--learning-rate", "nan"], "--learning-rate must be above 0 and finite, got nan"),
     (["--dropout", "1"], r"--dropout must be in \[0, 1\), got 1.0"),

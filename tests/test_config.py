@@ -85,7 +85,7 @@ def test_a_network_without_hidden_layers_is_allowed():
     ("options", "message"),
     [
         ({"epochs": 0}, r"epochs must be in \[1, 1000000000\], got 0"),
-        ({"hidden": [10, 0]}, r"hidden must be in \[1, "),
+        ({"hidden": [10, 0]}, r"hidden must be in \[1, 1000000\], got 0"),
         ({"batch_size": -1}, "batch_size must be in"),
         ({"learning_rate": 0}, "learning_rate must be above 0 and finite, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0 and finite, got nan"),

@@ -52,12 +52,18 @@ def samples():
 
 
 def make_trainer(
-    samples, kernels=numpy_kernels, rate=0.1, indices=None, activation="tanh", **settings
+    samples,
+    kernels=numpy_kernels,
+    rate=0.1,
+    indices=None,
+    activation="tanh",
+    batch_size=BATCH,
+    **settings,
 ):
     x, targets = samples
     network = Network((5, 7, 3), activation)
     params = network.init(np.random.default_rng(1))
-    options = make_options("sgd", batch_size=BATCH, momentum=0.5, scale=1 / 255, seed=4)
+    options = make_options("sgd", batch_size=batch_size, momentum=0.5, scale=1 / 255, seed=4)
     indices = np.arange(N) if indices is None else indices
     rates = lambda first, steps: np.full(steps, rate)  # noqa: E731
     return Trainer(kernels, network, params, x, targets, indices, options, rates, **settings)
@@ -122,6 +128,12 @@ def test_read_only_samples_are_enough(samples):
     for array in samples:
         array.flags.writeable = False
     assert make_trainer(samples).train_epoch(1, lambda progress: None)
+
+
+def test_a_batch_beyond_the_samples_is_all_of_them(samples, kernels):
+    trainer = make_trainer(samples, kernels, batch_size=10**9)
+    trainer.train_epoch(1, lambda progress: None)
+    assert (trainer.step, trainer.samples) == (1, N)
 
 
 def test_preparing_trains_nothing(samples, kernels):
