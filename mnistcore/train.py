@@ -193,9 +193,9 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
 
 
 def _must_compile(kernels: ModuleType) -> bool:
-    """Whether a backend that compiles at first use has nothing in its cache yet."""
+    """Whether a backend that compiles at first use lacks the training program in its cache."""
     folder = getattr(kernels, "CACHE_FOLDER", None)
-    return folder is not None and not any(Path(folder).rglob("*.nbi"))
+    return folder is not None and not any(Path(folder).rglob("*train*.nbi"))
 
 
 def _trainer(job: Job, check: Callable[[], None]) -> Trainer:

@@ -126,6 +126,17 @@ def test_a_run_on_plain_output_is_plain_lines(place, capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_compiling_is_said_where_nothing_is_cached(place, capsys, monkeypatch, cached):
+    from mnistcore.kernels import numpy_kernels
+
+    monkeypatch.setattr(numpy_kernels, "CACHE_FOLDER", str(place), raising=False)
+    if cached:
+        Path("programs.train-1.py311.nbi").touch()
+    assert train() == 0
+    assert ("compiling the numpy kernels (first run only)" in capsys.readouterr().out) != cached
+
+
 def test_quiet_prints_the_last_line_only(place, capsys):
     assert train("--quiet", "--output", "run") == command_line.DONE
     out, err = capsys.readouterr()
