@@ -277,29 +277,42 @@ def fit(
     listener = listener or Listener()
     initial = trainer.params.copy()
     outcome = Fit(trainer.params)
-    best_score = (-math.inf, -math.inf)
-    best_params: np.ndarray | None = None
+    best = _Best()
     try:
         for epoch in range(1, epochs + 1):
             record = _one_epoch(trainer, epoch, validate, listener)
             outcome.history.append(record)
-            score = _score(record)
-            if score is not None and score > best_score:
-                best_score, best_params = score, trainer.params.copy()
-                outcome.best_epoch = epoch
+            best.see(record, trainer.params)
+            outcome.best_epoch = best.epoch
             listener.epoch_done(record)
-            if patience is not None and epoch - outcome.best_epoch >= patience:
+            if patience is not None and epoch - best.epoch >= patience:
                 outcome.ending = "stopped early"
                 break
     except KeyboardInterrupt:
         outcome.ending = "interrupted"
     except NonFiniteLossError as error:
         outcome.ending, outcome.message = "diverged", str(error)
-    if best_params is not None and (patience is not None or outcome.ending != "finished"):
-        outcome.params = best_params
+    if best.params is not None and (patience is not None or outcome.ending != "finished"):
+        outcome.params = best.params
     elif not np.isfinite(outcome.params).all():
         outcome.params = initial
     return outcome
+
+
+class _Best:
+    """The weights with the best validation so far, and their epoch; 0 while there is none."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.params: np.ndarray | None = None
+        self._score = (-math.inf, -math.inf)
+
+    def see(self, record: EpochRecord, params: np.ndarray) -> None:
+        if record.validation_accuracy is None or record.validation_loss is None:
+            return
+        score = record.validation_accuracy, -record.validation_loss
+        if score > self._score:
+            self.epoch, self.params, self._score = record.epoch, params.copy(), score
 
 
 def _one_epoch(
@@ -324,9 +337,3 @@ def _one_epoch(
         learning_rate,
         seconds,
     )
-
-
-def _score(record: EpochRecord) -> tuple[float, float] | None:
-    if record.validation_accuracy is None or record.validation_loss is None:
-        return None
-    return record.validation_accuracy, -record.validation_loss
