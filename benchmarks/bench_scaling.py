@@ -10,6 +10,7 @@ from .conftest import Backend, Measure, limited_threads
 from .sizes import (
     DEFAULT_NETWORK,
     SCALING_BATCHES,
+    SCALING_FLOPS,
     SCALING_WIDTHS,
     TRAIN_STEP_NETWORKS,
     Case,
@@ -46,6 +47,6 @@ def bench_batch_size(batch_size: int, backend: Backend, measure: Measure) -> Non
 @pytest.mark.parametrize("width", SCALING_WIDTHS)
 def bench_width(width: int, backend: Backend, measure: Measure) -> None:
     case = replace(DEFAULT_NETWORK, layer_sizes=(784, width, 10))
-    steps = max(1, min(200, 2 * 10**9 // (case.flops_per_sample * case.batch_size)))
+    steps = max(1, min(200, SCALING_FLOPS // (case.flops_per_sample * case.batch_size)))
     group = f"width: {case.name}, batch {case.batch_size}"
     _measure_training(group, case, steps, available_cores(), backend, measure)

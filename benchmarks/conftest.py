@@ -1,9 +1,9 @@
 """What the benchmarks share: backends, threads, the figures beside a time, the summary."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -125,10 +125,20 @@ def measure(benchmark: Any, baselines: dict[str, float], pytestconfig: pytest.Co
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every benchmark the same, short time."""
-    for item in items:
-        if item.path.parent.samefile(os.path.dirname(__file__)):
-            item.add_marker(pytest.mark.benchmark(min_rounds=MIN_ROUNDS, max_time=MAX_SECONDS))
+    """Give every benchmark the same, short time, and run the backends of a group in turn."""
+    ours = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.benchmark(min_rounds=MIN_ROUNDS, max_time=MAX_SECONDS))
+    groups: dict[str, int] = {}
+    for item in ours:
+        groups.setdefault(_without_backend(item), len(groups))
+    others = [item for item in items if item not in set(ours)]
+    items[:] = others + sorted(ours, key=lambda item: groups[_without_backend(item)])
+
+
+def _without_backend(item: pytest.Item) -> str:
+    params = item.callspec.params if isinstance(item, pytest.Function) else {}
+    return f"{item.path}{item.name.split('[')[0]}{params | {'backend': None}}"
 
 
 @pytest.hookimpl(trylast=True)

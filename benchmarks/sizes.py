@@ -44,7 +44,7 @@ class Case:
         return 6 * sum(weights) - 2 * weights[0]
 
 
-_ALL, _LARGEST = (3, 3) if QUICK else (0, 60)
+_ALL, _LARGEST = (20, 2) if QUICK else (0, 60)
 _CASES = (
     Case((784, 10, 10), "tanh", 32, "sgd", 0.1, _ALL, 5 if QUICK else 200),
     Case((784, 128, 64, 10), "relu", 64, "adam", 0.001, _ALL, 2 if QUICK else 100),
@@ -72,6 +72,7 @@ UPDATED_NETWORK = DEFAULT_NETWORK if QUICK else LARGE_NETWORK
 
 SCALING_BATCHES = (32,) if QUICK else (16, 32, 64, 128, 256, 512)
 SCALING_WIDTHS = (32,) if QUICK else (32, 128, 512, 2048)
+SCALING_FLOPS = 10**7 if QUICK else 2 * 10**9  # of a round of networks of these widths
 
 # pytest-benchmark: at least so many rounds, and more until so many seconds have passed.
 MIN_ROUNDS = 2 if QUICK else 5
@@ -81,6 +82,9 @@ MAX_SECONDS = 0.005 if QUICK else 0.12
 CEILING_RUNS = 3 if QUICK else 15
 CEILING_ITERATIONS = 200_000 if QUICK else 2_000_000
 LARGEST_TRIAD = 1 << (22 if QUICK else 28)  # bytes of its three arrays: far beyond the caches
+
+# A network that learns reads more of the test set after its first epoch in a comparison.
+LEAST_ACCURACY = 0.2 if QUICK else 0.7
 
 # Inference in a comparison.
 PREDICTION_CHUNKS = (10_000, 2_000, 500)  # images at a time; each library takes its best

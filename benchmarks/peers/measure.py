@@ -1,0 +1,248 @@
+"""What is measured: each section of the results, from workers or fresh processes."""
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.sizes import (
+    DEFAULT_NETWORK,
+    NETWORKS,
+    SAMPLES,
+    SQUARES,
+    TEST_SAMPLES,
+    product_shapes,
+)
+from mnistcore.data import Dataset
+
+from .libraries import LIBRARIES
+from .products import installed_product_libraries
+from .results import Row
+from .rounds import Worker, WorkerError, run_fresh, take_turns
+from .worker import Assignment
+
+LOADING_AT_ONCE = 2  # workers that load their library side by side
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: libraries, networks and numbers of threads, and for how many rounds."""
+
+    libraries: Sequence[str]
+    networks: Sequence[str]
+    threads: Sequence[int]
+    rounds: int
+    folder: str
+
+
+class Notice:
+    """Is told how a measurement goes."""
+
+    def say(self, text: str) -> None:
+        """A line for the person who waits."""
+
+    def fail(self, error: WorkerError) -> None:
+        """A library could not be measured; the others are."""
+
+
+@contextmanager
+def data_folder(dataset: Dataset) -> Iterator[str]:
+    """A folder with the raw arrays, as every library reads them."""
+    with tempfile.TemporaryDirectory(prefix="mnistcore-peers-") as folder:
+        for name, array in (
+            ("images", dataset.train_images[:SAMPLES].reshape(-1, 784)),
+            ("labels", dataset.train_labels[:SAMPLES]),
+            ("test_images", dataset.test_images[:TEST_SAMPLES].reshape(-1, 784)),
+            ("test_labels", dataset.test_labels[:TEST_SAMPLES]),
+        ):
+            np.save(Path(folder, f"{name}.npy"), array)
+        yield folder
+
+
+@contextmanager
+def _ready_workers(
+    kind: str, assignments: Sequence[Assignment], notice: Notice
+) -> Iterator[list[Worker]]:
+    """A worker for each assignment, loaded; those that fail are left out."""
+    with ExitStack() as stack:
+        ready = []
+        for first in range(0, len(assignments), LOADING_AT_ONCE):
+            part = assignments[first : first + LOADING_AT_ONCE]
+            for worker in [stack.enter_context(Worker(kind, one)) for one in part]:
+                try:
+                    worker.await_ready()
+                    ready.append(worker)
+                except WorkerError as error:
+                    notice.fail(error)
+        yield ready
+
+
+def measure_ceilings(threads: Sequence[int], folder: str) -> dict[str, dict[str, float]]:
+    """Peak and bandwidth by number of threads."""
+    ceilings = {}
+    for count in threads:
+        assignment = Assignment("ceilings", DEFAULT_NETWORK.name, count, folder)
+        with Worker("ceilings", assignment) as worker:
+            worker.await_ready()
+            ceilings[str(count)] = worker.tell("ceilings")
+    return ceilings
+
+
+def measure_networks(
+    plan: Plan, sections: Sequence[str], notice: Notice
+) -> Iterator[tuple[str, list[Row]]]:
+    """(section, rows) of each network: sections "epoch" and "inference"."""
+    for network in plan.networks:
+        assignments = [
+            Assignment(library, network, threads, plan.folder)
+            for threads in plan.threads
+            for library in plan.libraries
+            if LIBRARIES[library].trains or "inference" in sections
+        ]
+        notice.say(f"{network}: loading {len(assignments)} workers")
+        with _ready_workers("peer", assignments, notice) as workers:
+            warm = _warmed(workers, notice)
+            if "epoch" in sections:
+                yield "epoch", _epoch_rows(plan, network, warm, notice)
+            if "inference" in sections:
+                yield "inference", _inference_rows(plan, network, warm, notice)
+
+
+def _warmed(workers: Sequence[Worker], notice: Notice) -> dict[Worker, Row]:
+    """What each worker answers to its warm-up; those that fail are left out."""
+    warm = {}
+    for worker in workers:
+        try:
+            warm[worker] = worker.tell("warm")
+        except WorkerError as error:
+            notice.fail(error)
+            continue
+        one = worker.assignment
+        accuracy = warm[worker]["accuracy"]
+        notice.say(f"  {one.library}, {one.threads} threads: warm, test accuracy {accuracy:.3f}")
+    return warm
+
+
+def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notice) -> list[Row]:
+    notice.say(f"{network}: {plan.rounds} rounds of an epoch each")
+    training = [one for one in warm if LIBRARIES[one.assignment.library].trains]
+    rows = []
+    for worker, answers in zip(training, take_turns(training, plan.rounds, "epoch"), strict=True):
+        rows.append(
+            _identity(worker)
+            | {
+                "seconds": [answer["seconds"] for answer in answers],
+                "samples": answers[0]["samples"],
+                "samples_trained": answers[0]["samples_trained"],
+                "batch_size": NETWORKS[network].batch_size,
+                "note": warm[worker]["note"],
+                "warm_accuracy": warm[worker]["accuracy"],
+                "idle_cpu": worker.idle_cpu,
+            }
+        )
+        notice.say(f"  {_name(worker)}: {statistics.median(rows[-1]['seconds']):.3f} s")
+    return rows
+
+
+def _inference_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notice) -> list[Row]:
+    notice.say(f"{network}: {plan.rounds} rounds of prediction")
+    workers = list(warm)
+    rows = []
+    for worker, answers in zip(workers, take_turns(workers, plan.rounds, "predict"), strict=True):
+        rows.append(
+            _identity(worker)
+            | {
+                "images_per_second": [answer["images_per_second"] for answer in answers],
+                "latency": [answer["latency"] for answer in answers],
+                "chunks": [answer["chunk"] for answer in answers],
+                "idle_cpu": worker.idle_cpu,
+            }
+        )
+        rate = statistics.median(rows[-1]["images_per_second"])
+        latency = statistics.median(rows[-1]["latency"])
+        notice.say(f"  {_name(worker)}: {rate:,.0f} images/s, {1e6 * latency:.1f} us for one")
+    return rows
+
+
+def _identity(worker: Worker) -> Row:
+    one = worker.assignment
+    return {"network": one.network, "library": one.library, "threads": one.threads}
+
+
+def _name(worker: Worker) -> str:
+    return f"{worker.assignment.library}, {worker.assignment.threads} threads"
+
+
+def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: Notice) -> list[Row]:
+    """Rows of "start" or "memory": a new process each time, all libraries in turn.
+
+    The first run of each, which fills caches of files and of compiled code, does not count.
+    """
+    libraries = [library for library in plan.libraries if LIBRARIES[library].trains]
+    threads, network = max(plan.threads), DEFAULT_NETWORK.name
+    rows = {
+        library: {"network": network, "library": library, "threads": threads, "cold": False}
+        for library in libraries
+    }
+    figures: dict[str, list[float]] = {library: [] for library in libraries}
+    for round_ in range(plan.rounds + 1):
+        for library in list(figures):
+            assignment = Assignment(library, network, threads, plan.folder)
+            try:
+                seconds, answer = run_fresh(what, assignment, **environment)
+            except WorkerError as error:
+                notice.fail(error)
+                del figures[library]
+                continue
+            figure = seconds if what == "start" else float(answer["bytes"])
+            notice.say(f"  {what}: {library}: {_readable(what, figure)}")
+            if round_:
+                figures[library].append(figure)
+    measured = [rows[library] | {_key(what): figures[library]} for library in figures]
+    if what == "start" and "mnistcore-numba" in figures:
+        measured.append(_cold_start(replace(plan, threads=[threads]), environment, notice))
+    return measured
+
+
+def _cold_start(plan: Plan, environment: dict[str, str], notice: Notice) -> Row:
+    """Numba with nothing compiled yet, once."""
+    library, network = "mnistcore-numba", DEFAULT_NETWORK.name
+    assignment = Assignment(library, network, plan.threads[0], plan.folder)
+    with tempfile.TemporaryDirectory() as empty:
+        seconds, _ = run_fresh("start", assignment, **environment, NUMBA_CACHE_DIR=empty)
+    notice.say(f"  start: {library}, nothing compiled yet: {seconds:.2f} s")
+    identity = {"network": network, "library": library, "threads": plan.threads[0]}
+    return identity | {"cold": True, "seconds": [seconds]}
+
+
+def _key(what: str) -> str:
+    return "seconds" if what == "start" else "bytes"
+
+
+def _readable(what: str, figure: float) -> str:
+    return f"{figure:.2f} s" if what == "start" else f"{figure / 2**20:.0f} MiB"
+
+
+def measure_products(plan: Plan, notice: Notice) -> list[Row]:
+    """Rows of "products": the shapes of the networks, and squares."""
+    wanted = [name for name in installed_product_libraries() if name in plan.libraries]
+    assignments = [
+        Assignment(library, DEFAULT_NETWORK.name, threads, plan.folder)
+        for threads in plan.threads
+        for library in wanted
+    ]
+    shapes = product_shapes() + [("matmul", size, size, size) for size in SQUARES]
+    rows = []
+    with _ready_workers("product", assignments, notice) as workers:
+        for index, (kernel, m, n, k) in enumerate(shapes, start=1):
+            notice.say(f"product {index} of {len(shapes)}: {kernel} {m} x {k} x {n}")
+            answers = take_turns(workers, plan.rounds, "product", kernel=kernel, m=m, n=n, k=k)
+            for worker, own in zip(workers, answers, strict=True):
+                identity = {key: _identity(worker)[key] for key in ("library", "threads")}
+                shape = {"kernel": kernel, "m": m, "n": n, "k": k}
+                rows.append(identity | shape | {"seconds": [one["seconds"] for one in own]})
+    return rows

@@ -1,0 +1,76 @@
+"""Matrix products alone: ours, NumPy's BLAS, and MKL by way of PyTorch."""
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import numpy as np
+
+PRODUCT_LIBRARIES = ("mnistcore-numba", "mnistcore-cython", "numpy", "torch")
+LEAST_SECONDS = 0.002  # a measurement repeats the call until this much time is spent
+
+
+class Products:
+    """Times the products of one library, each verified when it first comes."""
+
+    def __init__(self, library: str, threads: int) -> None:
+        self._make = _torch_calls if library == "torch" else _kernel_calls
+        self._library, self._threads = library, threads
+        self._calls: dict[tuple[str, int, int, int], Callable[[], object]] = {}
+
+    def seconds(self, kernel: str, m: int, n: int, k: int) -> float:
+        """The best time of a call, of a few milliseconds of calls."""
+        shape = kernel, m, n, k
+        call = self._calls.get(shape)
+        if call is None:
+            call = self._calls[shape] = self._verified_call(*shape)
+        call()
+        best, spent = np.inf, 0.0
+        while spent < LEAST_SECONDS:
+            began = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - began
+            best, spent = min(best, seconds), spent + seconds
+        return best
+
+    def _verified_call(self, kernel: str, m: int, n: int, k: int) -> Callable[[], object]:
+        rng = np.random.default_rng([m, n, k])
+        # Sums of products of small integers are exact in float32, in whatever order.
+        a, b = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((m, k), (k, n)))
+        expected = a @ b
+        if kernel == "matmul_tn":
+            a = np.ascontiguousarray(a.T)
+        if kernel == "matmul_nt":
+            b = np.ascontiguousarray(b.T)
+        out = np.full((m, n), np.nan, np.float32)
+        call = self._make(self._library, self._threads, kernel, a, b, out)
+        call()
+        np.testing.assert_array_equal(out, expected)
+        return call
+
+
+def _kernel_calls(
+    library: str, threads: int, kernel: str, a: np.ndarray, b: np.ndarray, out: np.ndarray
+) -> Callable[[], object]:
+    from mnistcore import get_backend, set_num_threads
+
+    set_num_threads(threads)
+    product = getattr(get_backend(library.removeprefix("mnistcore-")), kernel)
+    return lambda: product(a, b, out)
+
+
+def _torch_calls(
+    library: str, threads: int, kernel: str, a: np.ndarray, b: np.ndarray, out: np.ndarray
+) -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(threads)
+    left, right, result = map(torch.from_numpy, (a, b, out))
+    left = left.t() if kernel == "matmul_tn" else left
+    right = right.t() if kernel == "matmul_nt" else right
+    return lambda: torch.mm(left, right, out=result)
+
+
+def installed_product_libraries() -> list[str]:
+    """Those of PRODUCT_LIBRARIES that are here."""
+    return [name for name in PRODUCT_LIBRARIES if name != "torch" or find_spec("torch")]

@@ -1,0 +1,124 @@
+"""The file of figures: JSON, with the machine that they were measured on.
+
+``machine``    CPU, cores, instruction sets, system, versions
+``runs``       when which sections were measured, and how busy the machine was
+``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad
+``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows; times in seconds
+"""
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mnistcore import __version__
+from mnistcore.environment import cpu_model, instruction_sets
+from mnistcore.kernels._threads import available_cores
+
+FORMAT = 1
+SECTIONS = ("epoch", "start", "memory", "inference", "products")
+PACKAGES = (
+    *("numpy", "numba", "torch", "jax", "keras", "scikit-learn", "onnxruntime"),
+    *("Cython", "llvmlite"),
+)
+
+Results = dict[str, Any]
+Row = dict[str, Any]
+
+
+def describe_machine() -> dict[str, Any]:
+    """The CPU, the system and the versions of the libraries."""
+    versions = {"mnistcore": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": cpu_model(),
+        "cores": available_cores(),
+        "instruction_sets": list(instruction_sets()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def load_average() -> float | None:
+    """Processes that wanted a core in the last minute, on average; None where unknown."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def new_results() -> Results:
+    """Results of this machine without any figures."""
+    return {
+        "format": FORMAT,
+        "machine": describe_machine(),
+        "runs": [],
+        "ceilings": {},
+        **{section: [] for section in SECTIONS},
+    }
+
+
+def read_results(path: Path) -> Results:
+    """The results in a file.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or is no file of results.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as results: {error}") from error
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise ValueError(f"{path}: is no file of results in format {FORMAT}")
+    missing = {"machine", "runs", "ceilings", *SECTIONS} - results.keys()
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(sorted(missing))}")
+    return results
+
+
+def open_results(path: Path) -> Results:
+    """The results in a file of this machine, to add to; new ones where there is no file."""
+    if not path.exists():
+        return new_results()
+    results = read_results(path)
+    here = describe_machine()
+    for key in ("cpu", "cores", "system"):
+        if results["machine"].get(key) != here[key]:
+            was, now = results["machine"].get(key), here[key]
+            raise ValueError(f"{path}: was measured on another machine ({key} {was}, here {now})")
+    results["machine"] = here
+    return results
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write the file, whole or not at all."""
+    write_text(path, json.dumps(results, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def replace_rows(results: Results, section: str, rows: Iterable[Row]) -> None:
+    """Put rows in place of those that were there for the same networks."""
+    rows = list(rows)
+    networks = {row.get("network") for row in rows}
+    kept = [row for row in results[section] if row.get("network") not in networks]
+    results[section] = kept + rows

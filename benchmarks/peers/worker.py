@@ -1,0 +1,238 @@
+"""The process that runs one library with one number of threads, a round at a time.
+
+It is told what to be by its first line of standard input and what to do by the next ones, JSON
+each, and answers each with a line of JSON: ``{"error": "..."}`` where it failed.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .libraries import Job, Peer
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is: a library, the network, its threads, the folder with the data."""
+
+    library: str
+    network: str
+    threads: int
+    folder: str
+
+    def to_json(self) -> str:
+        """As a line."""
+        return json.dumps(asdict(self))
+
+
+def confine(threads: int) -> None:
+    """Let this process use as many cores as it has threads, the last ones of those it may use.
+
+    Interrupts and other processes are more often on the first.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[-threads:])
+
+
+def make_job(assignment: Assignment) -> "Job":
+    """The data and the initial weights that every library begins with."""
+    import numpy as np
+
+    from benchmarks.sizes import NETWORKS
+    from mnistcore.network import Network
+
+    from .libraries import Job
+
+    case, folder = NETWORKS[assignment.network], Path(assignment.folder)
+    network = Network(case.layer_sizes, case.activation)
+    weights = network.views(network.init(np.random.default_rng(0)))
+    images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")
+    return Job(assignment.library, case, assignment.threads, images, labels, weights)
+
+
+class PeerWorker:
+    """Runs the commands ``warm``, ``epoch`` and ``predict`` with one library."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        import numpy as np
+
+        from .libraries import LIBRARIES
+
+        self._library = LIBRARIES[assignment.library]
+        self._job = make_job(assignment)
+        self._test_images = np.load(Path(assignment.folder, "test_images.npy"))
+        self._test_labels = np.load(Path(assignment.folder, "test_labels.npy"))
+        self._peer: Peer = self._library.load()(self._job)
+        self._rng = np.random.default_rng(1)
+        self._chunk = len(self._test_images)
+
+    def warm(self) -> dict[str, Any]:
+        """Check that it does the same work as the others, choose the fastest way, train once."""
+        from benchmarks.sizes import LEAST_ACCURACY
+
+        if self._library.trains:
+            self._verify_training()
+            self._peer.tune()
+            self.epoch()
+        self._verify_prediction()
+        accuracy = float((self._predict_in_chunks() == self._test_labels).mean())
+        if self._library.trains and not accuracy > LEAST_ACCURACY:
+            raise AssertionError(f"it does not learn: accuracy {accuracy:.3f} after the warm-up")
+        return {"accuracy": accuracy, "note": self._peer.note}
+
+    def epoch(self) -> dict[str, Any]:
+        """Train for an epoch, or for the steps that stand for one, scaled up by samples."""
+        samples, case = len(self._job.images), self._job.case
+        trained = min(samples, case.epoch_steps * case.batch_size) or samples
+        began = time.perf_counter()
+        self._peer.train(self._rng.permutation(samples)[:trained])
+        seconds = time.perf_counter() - began
+        return {
+            "seconds": seconds * samples / trained,
+            "samples": samples,
+            "samples_trained": trained,
+        }
+
+    def predict(self) -> dict[str, Any]:
+        """Images a second of the whole test set, and the median latency of a single image."""
+        import numpy as np
+
+        from benchmarks.sizes import PREDICTION_CHUNKS, SINGLE_IMAGES
+
+        rates = {}
+        for chunk in PREDICTION_CHUNKS:
+            self._chunk = chunk
+            self._predict_in_chunks()
+            began = time.perf_counter()
+            self._predict_in_chunks()
+            rates[chunk] = len(self._test_images) / (time.perf_counter() - began)
+        single, latencies = self._test_images[:, None], []
+        for index in range(SINGLE_IMAGES):
+            began = time.perf_counter()
+            self._peer.predict(single[index % len(single)])
+            latencies.append(time.perf_counter() - began)
+        best = max(rates, key=lambda chunk: rates[chunk])
+        return {
+            "images_per_second": rates[best],
+            "chunk": best,
+            "latency": float(np.median(latencies)),
+        }
+
+    def _predict_in_chunks(self) -> Any:
+        import numpy as np
+
+        images = self._test_images
+        chunks = range(0, len(images), self._chunk)
+        return np.concatenate(
+            [self._peer.predict(images[first : first + self._chunk]) for first in chunks]
+        )
+
+    def _verify_training(self) -> None:
+        """Train a few steps beside our reference, from the same weights on the same batches."""
+        import numpy as np
+
+        from benchmarks.workloads import TOLERANCE, VERIFIED_STEPS
+
+        order = np.arange(VERIFIED_STEPS * self._job.case.batch_size)
+        if not self._peer.follows_order:
+            self._peer.train(order)
+            return
+        reference = _reference(self._job, self._job.weights)
+        reference.train(order)
+        self._peer.train(order)
+        before, expected = _flat(self._job.weights), _flat(reference.weights())
+        error = np.linalg.norm(_flat(self._peer.weights()) - expected)
+        error /= np.linalg.norm(expected - before)
+        if not error < TOLERANCE:
+            raise AssertionError(f"it trains otherwise than the reference: {error:.2g} off")
+
+    def _verify_prediction(self) -> None:
+        reference = _reference(self._job, self._peer.weights())
+        expected = reference.predict(self._test_images)
+        agreement = (self._predict_in_chunks() == expected).mean()
+        if not agreement > 0.998:
+            raise AssertionError(f"it predicts otherwise than the reference: {agreement:.4f}")
+
+
+def _reference(job: "Job", weights: Any) -> "Peer":
+    from dataclasses import replace
+
+    from .libraries import LIBRARIES
+
+    name = "mnistcore-numpy"
+    return LIBRARIES[name].load()(replace(job, library=name, weights=weights))
+
+
+def _flat(weights: Any) -> Any:
+    import numpy as np
+
+    return np.concatenate([part.ravel() for pair in weights for part in pair])
+
+
+class ProductWorker:
+    """Runs the command ``product`` with one library."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        from .products import Products
+
+        self._products = Products(assignment.library, assignment.threads)
+
+    def product(self, kernel: str, m: int, n: int, k: int) -> dict[str, Any]:
+        """The best time of a call."""
+        return {"seconds": self._products.seconds(kernel, m, n, k)}
+
+
+class CeilingsWorker:
+    """Runs the command ``ceilings``."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._threads = assignment.threads
+
+    def ceilings(self) -> dict[str, Any]:
+        """Peak and bandwidth of this many threads."""
+        from benchmarks.ceilings import measure_ceilings
+
+        return measure_ceilings([self._threads])[str(self._threads)]
+
+
+KINDS: dict[str, Callable[[Assignment], Any]] = {
+    "peer": PeerWorker,
+    "product": ProductWorker,
+    "ceilings": CeilingsWorker,
+}
+
+
+def serve(kind: str) -> None:
+    """Answer commands until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    worker, idle_since = None, time.process_time()
+    for line in sys.stdin:
+        message = json.loads(line)
+        idle_cpu = time.process_time() - idle_since
+        try:
+            if worker is None:
+                assignment = Assignment(**message)
+                confine(assignment.threads)
+                worker, answer = KINDS[kind](assignment), {}
+            else:
+                answer = getattr(worker, message.pop("do"))(**message)
+            answer["idle_cpu"] = idle_cpu
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        idle_since = time.process_time()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
