@@ -112,67 +112,81 @@ def sum_rows(const float[:, ::1] dz, float[::1] out):  # IN, OUT
 
 
 # ---------------------------------------------------------------------------------------------
-# Softmax and its loss, on one padded row
+# Softmax and its loss, on VL rows at once: lanes are rows, so nothing is summed across lanes
 # ---------------------------------------------------------------------------------------------
 
-cdef inline float exponentials(float *row, int64_t n) noexcept nogil:
-    """row = exp(row - max), in place; the maximum. Room for whole vectors; pads become 0."""
-    cdef int64_t i, v, vectors = divide_up(n, VL)
-    cdef float largest
-    cdef vec top
-    for i in range(n, vectors * VL):
-        row[i] = -INFINITY
-    top = load(row)
-    for v in range(1, vectors):
-        top = maximum(top, load(row + v * VL))
-    largest = max_lanes(top)
-    for v in range(vectors):
-        store(row + v * VL, exp(load(row + v * VL) - splat(largest)))
-    return largest
-
-
-cdef inline float sum_row(const float *row, int64_t n) noexcept nogil:
-    cdef int64_t v
-    cdef vec total = splat(0)
-    for v in range(divide_up(n, VL)):
-        total = total + load(row + v * VL)
-    return sum_lanes(total)
-
-
-cdef inline void scale_row(float *row, int64_t n, float factor) noexcept nogil:
-    cdef int64_t v
-    for v in range(divide_up(n, VL)):
-        store(row + v * VL, load(row + v * VL) * splat(factor))
-
-
-cdef inline double loss_row(
-    float *row, int64_t n, int64_t label, float weight_share
+cdef inline vec exponentials(
+    float *columns, int64_t width, int64_t classes, vec *largest, vec *best
 ) noexcept nogil:
-    """The loss of one row of logits, which becomes its gradient times the weight's share.
+    """columns[c] = exp(columns[c] - largest); their sum, the largest and the first that is so."""
+    cdef int64_t c
+    cdef ivec larger
+    cdef vec z, top = load(columns), first = splat(0), total = splat(0)
+    for c in range(1, classes):
+        z = load(columns + c * width)
+        larger = less(top, z)
+        top = select(larger, z, top)
+        first = select(larger, splat(c), first)
+    for c in range(classes):
+        z = exp(load(columns + c * width) - top)
+        store(columns + c * width, z)
+        total = total + z
+    largest[0], best[0] = top, first
+    return total
 
-    A log-sum-exp with the true maximum: finite where the label's probability underflows.
+
+cdef inline void scale_columns(
+    float *columns, int64_t width, int64_t classes, vec factor
+) noexcept nogil:
+    cdef int64_t c
+    for c in range(classes):
+        store(columns + c * width, load(columns + c * width) * factor)
+
+
+cdef void loss_block(
+    const float *logits, int64_t ld, int64_t rows, int64_t classes, const int32_t *labels,
+    const float *shares, float *columns, int64_t width, double *losses, uint8_t *hits,
+) noexcept nogil:
+    """The losses and hits of at most VL rows, whose gradients are left in ``columns``.
+
+    ``columns`` (classes, width) holds the rows' logits transposed; ``shares`` is each row's
+    part of all weights. A log-sum-exp with the true maximum: finite where the label's
+    probability underflows.
     """
-    cdef float picked = row[label]
-    cdef float largest = exponentials(row, n)
-    cdef float total = sum_row(row, n)
-    scale_row(row, n, weight_share / total)
-    row[label] -= weight_share
-    return log(<double> total) - <double> (picked - largest)
+    cdef float share[VL]
+    cdef float top[VL]
+    cdef float first[VL]
+    cdef float sums[VL]
+    cdef vec largest, best
+    cdef vec total = exponentials(columns, width, classes, &largest, &best)
+    cdef int64_t r
+    store(share, load_part(shares, rows))
+    store(sums, total)
+    store(top, largest)
+    store(first, best)
+    scale_columns(columns, width, classes, load(share) / total)
+    for r in range(rows):
+        losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])
+        hits[r] = first[r] == labels[r]
+        columns[labels[r] * width + r] -= share[r]
 
 
 def softmax(const float[:, ::1] logits, float[:, ::1] probs):  # IN, OUT
-    cdef int64_t n = logits.shape[1], r
-    cdef float *row = <float *> allocate((n + VL) * sizeof(float))
+    cdef int64_t n = logits.shape[1], r, rows
+    cdef float *columns = <float *> allocate(n * VL * sizeof(float))
+    cdef vec largest, best
     cdef uint32_t mode
     with nogil:
         mode = enter_float_mode()
-        for r in range(logits.shape[0] if n else 0):
-            memcpy(row, &logits[r, 0], n * sizeof(float))
-            exponentials(row, n)
-            scale_row(row, n, 1 / sum_row(row, n))
-            memcpy(&probs[r, 0], row, n * sizeof(float))
+        for r in range(divide_up(logits.shape[0], VL) if n else 0):
+            rows = min(logits.shape[0] - r * VL, <int64_t> VL)
+            pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
+            scale_columns(
+                columns, VL, n, splat(1) / exponentials(columns, VL, n, &largest, &best)
+            )
+            unpack_transposed(columns, n, rows, &probs[r * VL, 0], n)
         set_float_mode(mode)
-    free(row)
+    free(columns)
 
 
 def softmax_cross_entropy(
@@ -180,24 +194,32 @@ def softmax_cross_entropy(
     float[:, ::1] dlogits,
 ):
     # IN, IN, IN (or length 0), OUT; the mean loss
-    cdef int64_t n = logits.shape[1], rows = logits.shape[0], r
+    cdef int64_t n = logits.shape[1], r, i, rows
     cdef bint weighted = sample_weight.shape[0] != 0
-    cdef double total = 0, loss = 0, weight = 1, inverse
-    cdef float *row = <float *> allocate((n + VL) * sizeof(float))
+    cdef double total = 0, loss = 0, inverse
+    cdef double losses[VL]
+    cdef float shares[VL]
+    cdef uint8_t hits[VL]
+    cdef float *columns = <float *> allocate(n * VL * sizeof(float))
     cdef uint32_t mode
     with nogil:
         mode = enter_float_mode()
-        for r in range(rows):
+        for r in range(labels.shape[0]):
             total += sample_weight[r] if weighted else 1
         inverse = 1 / total if total else 0
-        for r in range(rows):
-            if weighted:
-                weight = sample_weight[r]
-            memcpy(row, &logits[r, 0], n * sizeof(float))
-            loss += weight * loss_row(row, n, labels[r], <float> (weight * inverse))
-            memcpy(&dlogits[r, 0], row, n * sizeof(float))
+        for r in range(0 if n == 0 else divide_up(labels.shape[0], VL)):
+            rows = min(labels.shape[0] - r * VL, <int64_t> VL)
+            for i in range(rows):
+                shares[i] = <float> (inverse * (sample_weight[r * VL + i] if weighted else 1))
+            pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
+            loss_block(
+                &logits[r * VL, 0], n, rows, n, &labels[r * VL], shares, columns, VL, losses, hits
+            )
+            unpack_transposed(columns, n, rows, &dlogits[r * VL, 0], n)
+            for i in range(rows):
+                loss += losses[i] * (sample_weight[r * VL + i] if weighted else 1)
         set_float_mode(mode)
-    free(row)
+    free(columns)
     return loss / total if total else 0.0
 
 

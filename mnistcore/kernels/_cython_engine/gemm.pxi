@@ -1,15 +1,15 @@
 # The micro-kernel, and the matrix products of the public tier.
 
 cdef struct Product:
-    # One tile of a product: out[r, c] = sum over k of a(r, k) * b(k, c).
-    const float *a  # IN, a(r, k) at a + r*a_row + (k // segment)*a_segment + (k % segment)*a_step
+    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = index[0], index[1] ...
+    const float *a  # IN, a(r, i) at a + r*a_row + i*a_step,
     int64_t a_row
     int64_t a_step
-    int64_t segment
+    int64_t segment  # a_segment further on after every ``segment`` terms of the sum
     int64_t a_segment
-    int64_t K
-    const float *b  # IN, b(k, 0) at b + b_rows[k]*b_step, the columns contiguous
-    const int64_t *b_rows
+    int64_t K  # terms of the sum
+    const int64_t *index
+    const float *b  # IN, b(i, c) at b + i*b_step + c
     int64_t b_step
 
 
@@ -27,10 +27,10 @@ cdef inline void tile_body(
     """
     cdef vec total[14][2]
     cdef vec left, right, element
-    cdef const float *a = product.a
+    cdef const float *start = product.a
+    cdef const float *a
     cdef const float *b
     cdef int64_t k = 0, stop
-    cdef const float *a_start = product.a
     cdef int r
     for r in range(rows):
         total[r][0] = splat(0)
@@ -38,9 +38,9 @@ cdef inline void tile_body(
             total[r][1] = splat(0)
     while k < product.K:
         stop = min(product.K, k + product.segment)
-        a = a_start
         while k < stop:
-            b = product.b + product.b_rows[k] * product.b_step
+            a = start + product.index[k] * product.a_step
+            b = product.b + product.index[k] * product.b_step
             left = load(b)
             if vectors == 2:
                 right = load(b + VL)
@@ -49,9 +49,8 @@ cdef inline void tile_body(
                 total[r][0] = fma(element, left, total[r][0])
                 if vectors == 2:
                     total[r][1] = fma(element, right, total[r][1])
-            a += product.a_step
             k += 1
-        a_start += product.a_segment
+        start += product.a_segment
     for r in range(rows):
         store(out + r * vectors * VL, total[r][0])
         if vectors == 2:
@@ -130,14 +129,13 @@ cdef void pack_panel(
 cdef void transpose_tile(vec *x) noexcept nogil:
     """Transpose VL vectors in place: log2(VL) rounds, each a perfect shuffle of the whole."""
     cdef vec y[VL]
-    cdef int i, done = 1
-    while done < VL:
+    cdef int i, j
+    for j in range(ROUNDS):
         for i in range(VL // 2):
             y[2 * i] = zip_low(x[i], x[i + VL // 2])
             y[2 * i + 1] = zip_high(x[i], x[i + VL // 2])
         for i in range(VL):
             x[i] = y[i]
-        done *= 2
 
 
 cdef void pack_transposed(
@@ -162,6 +160,25 @@ cdef void pack_transposed(
         transpose_tile(x)
         for i in range(n):
             store(panel + (k + i) * width + c, x[i])
+
+
+cdef void unpack_transposed(
+    const float *panel, int64_t rows, int64_t columns, float *b, int64_t ldb
+) noexcept nogil:
+    """The inverse of pack_transposed for a panel of width VL: at most VL rows of b."""
+    cdef vec x[VL]
+    cdef int64_t k, n
+    cdef int i
+    for k in range(divide_up(rows, VL)):
+        n = min(rows - k * VL, <int64_t> VL)
+        for i in range(VL):
+            x[i] = load(panel + (k * VL + i) * VL) if i < n else splat(0)
+        transpose_tile(x)
+        for i in range(columns):
+            if n == VL:
+                store(b + i * ldb + k * VL, x[i])
+            else:
+                store_part(b + i * ldb + k * VL, x[i], n)
 
 
 cdef class Matmul:
@@ -237,7 +254,7 @@ cdef class Matmul:
         product.segment = self.K
         product.a_segment = 0
         product.K = self.K
-        product.b, product.b_rows, product.b_step = panel, self.identity, self.width
+        product.b, product.index, product.b_step = panel, self.identity, self.width
         for i in range(tiles):
             low = first + i * rows // tiles
             high = first + (i + 1) * rows // tiles

@@ -13,7 +13,8 @@ cdef class Inference:
     """One call of ``forward``: the members pack the weights together, then take blocks."""
 
     cdef Layer *layers
-    cdef int64_t *identity
+    cdef int64_t *lists
+    cdef Columns whole  # the columns of the widest layer, all active
     cdef int64_t n_layers, rows, block, next_block, arrivals, ld
     cdef Source source
     cdef const float *params
@@ -27,17 +28,17 @@ cdef class Inference:
         self.next_block = self.arrivals = 0
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, self.layers)
-        self.ld = leading_dimension(self.layers[0].fan_in + VL)
+        self.ld = leading_dimension(self.layers[0].fan_in)
         for l in range(self.n_layers):
             largest = max(largest, self.layers[l].fan_in)
             self.ld = max(self.ld, self.layers[l].lda)
-        self.identity = <int64_t *> allocate(largest * sizeof(int64_t))
-        for l in range(largest):
-            self.identity[l] = l
+        self.lists = <int64_t *> allocate(columns_size(largest) * sizeof(int64_t))
+        self.whole = place_columns(self.lists, largest)
+        all_columns(&self.whole, largest)
 
     def __dealloc__(self):
         free(self.layers)
-        free(self.identity)
+        free(self.lists)
 
     cdef int64_t place(self, float *base, int64_t rows) noexcept nogil:
         """Lay out the workspace: the packed weights, then two buffers for ``rows`` in all."""
@@ -76,11 +77,10 @@ cdef class Inference:
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
         cdef int64_t n = self.source.columns, l, block
-        cdef int64_t *lists = <int64_t *> allocate(2 * n * sizeof(int64_t) + n)
-        cdef Columns columns
+        cdef int64_t *lists = <int64_t *> allocate(columns_size(n) * sizeof(int64_t) + n)
+        cdef Columns columns = place_columns(lists, n)
         cdef Member member
         cdef uint32_t mode
-        columns.active, columns.idle = lists, lists + n
         member.index, member.count = index, count
         member.arrivals, member.expected = &self.arrivals, 0
         with nogil:
@@ -94,7 +94,7 @@ cdef class Inference:
                     break
                 self.compute(
                     block * self.block, min(self.block, self.rows - block * self.block),
-                    &columns, <uint8_t *> (lists + 2 * n),
+                    &columns, <uint8_t *> (lists + columns_size(n)),
                     self.buffers + 2 * index * self.block * self.ld,
                 )
             set_float_mode(mode)
@@ -106,24 +106,21 @@ cdef class Inference:
         """Rows first to first + rows through all layers, from one buffer to the other."""
         cdef int64_t l, row, classes = self.layers[self.n_layers - 1].fan_out
         cdef float *out = buffers + self.block * self.ld
+        cdef Columns whole = self.whole
         cdef Masks no_masks
         cdef Inputs inputs
         cdef Member alone
         cdef Share share
         memset(&no_masks, 0, sizeof(Masks))
         alone.index, alone.count = 0, 1
-        mark_columns(&self.source, NULL, first, first + rows, mask)
+        gather(&self.source, NULL, first, first + rows, mask, buffers, self.ld)
         list_columns(&self.source, mask, 1, columns)
-        gather(
-            &self.source, NULL, first, first + rows, columns, buffers - first * self.ld, self.ld
-        )
-        inputs.a, inputs.ld = buffers, self.ld
-        inputs.n, inputs.units = columns.n_active, columns.active
+        inputs.a, inputs.ld, inputs.columns = buffers, self.ld, columns
         for l in range(self.n_layers):
             share = share_of(&alone, self.layers[l].panels, rows)
             forward_share(&self.layers[l], &inputs, &share, &no_masks, out, self.ld)
-            inputs.n, inputs.units = self.layers[l].fan_out, self.identity
-            inputs.a = out
+            whole.n_active = self.layers[l].fan_out
+            inputs.a, inputs.columns = out, &whole
             out = buffers if out != buffers else buffers + self.block * self.ld
         for row in range(rows):
             memcpy(

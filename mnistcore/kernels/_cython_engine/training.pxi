@@ -46,8 +46,10 @@ cdef struct Run:
     int64_t steps_done
     # Blocks of our own
     int64_t *identity
+    Columns *columns  # of each layer but the first, whose own differ from batch to batch
+    int64_t *lists  # that these point into
     uint8_t *masks  # (members, columns)
-    double *losses  # (batch_size,) of each row, times its weight
+    double *losses  # (batch_size,) of each row
     uint8_t *hits  # (batch_size,)
     int64_t *arrivals
 
@@ -69,36 +71,28 @@ cdef int64_t place_run(Run *run, float *base) noexcept nogil:
         layer.a = base + take(&used, batch * layer.lda)
         layer.dz = base + take(&used, batch * layer.panels * layer.width)
         layer.dzt = base + take(&used, batch_panels * layer.fan_out * run.batch_width)
-    run.ld_inputs = leading_dimension(run.layers[0].fan_in + VL)
+    run.ld_inputs = leading_dimension(run.layers[0].fan_in)
     for l in range(2):
         run.batches[l].inputs = base + take(&used, batch * run.ld_inputs)
     return used
 
 
 cdef void start_batch(Run *run, Batch *batch, int64_t step) noexcept nogil:
-    cdef int64_t start = step * run.options.batch_size
+    """The batch of a step; none has rows behind the last."""
+    cdef int64_t start = min(step * run.options.batch_size, run.n_order)
     batch.rows = min(run.options.batch_size, run.n_order - start)
     batch.samples = run.order
     if run.order != NULL:
         batch.samples += start
 
 
-cdef void mark_share(Run *run, const Member *member, const Batch *batch) noexcept nogil:
-    """Mark the columns that this member's rows use; it also brings the rows into the cache."""
-    mark_columns(
-        &run.source, batch.samples, member.index * batch.rows // member.count,
-        (member.index + 1) * batch.rows // member.count,
-        run.masks + member.index * run.source.columns,
-    )
-
-
-cdef void gather_share(
-    Run *run, const Member *member, const Batch *batch, Columns *columns
-) noexcept nogil:
-    list_columns(&run.source, run.masks, member.count, columns)
+cdef void gather_share(Run *run, const Member *member, const Batch *batch) noexcept nogil:
+    """This member's rows of a batch, and the mask of their nonzero columns."""
+    cdef int64_t first = member.index * batch.rows // member.count
     gather(
-        &run.source, batch.samples, member.index * batch.rows // member.count,
-        (member.index + 1) * batch.rows // member.count, columns, batch.inputs, run.ld_inputs,
+        &run.source, batch.samples, first, (member.index + 1) * batch.rows // member.count,
+        run.masks + member.index * run.source.columns, batch.inputs + first * run.ld_inputs,
+        run.ld_inputs,
     )
 
 
@@ -107,11 +101,10 @@ cdef Inputs inputs_of(
 ) noexcept nogil:
     cdef Inputs inputs
     if l == 0:
-        inputs.a, inputs.ld = batch.inputs, run.ld_inputs
-        inputs.n, inputs.units = columns.n_active, columns.active
+        inputs.a, inputs.ld, inputs.columns = batch.inputs, run.ld_inputs, columns
     else:
         inputs.a, inputs.ld = run.layers[l - 1].a, run.layers[l - 1].lda
-        inputs.n, inputs.units = run.layers[l].fan_in, run.identity
+        inputs.columns = &run.columns[l]
     return inputs
 
 
@@ -160,37 +153,69 @@ cdef double weight_sum(const Run *run, const Batch *batch) noexcept nogil:
     return total
 
 
+cdef inline void row_share(
+    const Member *member, int64_t rows, int64_t *first, int64_t *last
+) noexcept nogil:
+    """A member's rows of the batch where VL rows go together."""
+    cdef int64_t blocks = divide_up(rows, VL)
+    first[0] = member.index * blocks // member.count * VL
+    last[0] = min(rows, (member.index + 1) * blocks // member.count * VL)
+
+
 cdef void loss_share(Run *run, const Member *member, const Batch *batch) noexcept nogil:
     """The losses of this member's rows, and dz of the last layer in both layouts."""
     cdef Layer *layer = &run.layers[run.n_layers - 1]
     cdef double total = weight_sum(run, batch)
     cdef double inverse = 1 / total if total else 0
-    cdef double weight
-    cdef int64_t row, c, best, label, width = run.batch_width
-    cdef float *logits
+    cdef int32_t labels[VL]
+    cdef float shares[VL]
+    cdef int64_t row, last, rows, r, width = run.batch_width
     cdef float *dzt
-    for row in range(
-        member.index * batch.rows // member.count, (member.index + 1) * batch.rows // member.count
-    ):
-        logits = layer.a + row * layer.lda
-        label = run.targets[row_id(batch.samples, row)]
-        best = 0
-        for c in range(1, layer.fan_out):
-            best = c if logits[c] > logits[best] else best
-        run.hits[row] = best == label
-        weight = weight_of(run, batch, row)
-        run.losses[row] = weight * loss_row(
-            logits, layer.fan_out, label, <float> (weight * inverse)
-        )
+    row_share(member, batch.rows, &row, &last)
+    while row < last:
+        rows = min(last - row, <int64_t> VL)
+        for r in range(rows):
+            labels[r] = run.targets[row_id(batch.samples, row + r)]
+            shares[r] = <float> (weight_of(run, batch, row + r) * inverse)
         dzt = layer.dzt + row // width * layer.fan_out * width + row % width
-        for c in range(layer.fan_out):
-            dzt[c * width] = logits[c]
-        for c in range(layer.panels):
-            memcpy(
-                layer.dz + (c * run.options.batch_size + row) * layer.width,
-                logits + c * layer.width,
-                layer.width * sizeof(float),
-            )
+        transpose_logits(layer, row, rows, dzt, width)
+        loss_block(
+            layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, shares, dzt,
+            width, run.losses + row, run.hits + row,
+        )
+        transpose_gradient(layer, row, rows, run.options.batch_size, dzt, width)
+        row += VL
+
+
+cdef inline void transpose_logits(
+    const Layer *layer, int64_t row, int64_t rows, float *dzt, int64_t width
+) noexcept nogil:
+    """Write VL rows of logits to ``dzt`` (classes, width), lanes being rows."""
+    cdef vec x[VL]
+    cdef int64_t block, i
+    for block in range(divide_up(layer.fan_out, VL)):
+        for i in range(VL):
+            x[i] = load(layer.a + (row + i) * layer.lda + block * VL) if i < rows else splat(0)
+        transpose_tile(x)
+        for i in range(min(layer.fan_out - block * VL, <int64_t> VL)):
+            store(dzt + (block * VL + i) * width, x[i])
+
+
+cdef inline void transpose_gradient(
+    const Layer *layer, int64_t row, int64_t rows, int64_t batch, const float *dzt, int64_t width
+) noexcept nogil:
+    """Write VL rows of dz from ``dzt`` (classes, width)."""
+    cdef vec x[VL]
+    cdef int64_t block, i
+    for block in range(divide_up(layer.fan_out, VL)):
+        for i in range(VL):
+            if block * VL + i < layer.fan_out:
+                x[i] = load(dzt + (block * VL + i) * width)
+            else:
+                x[i] = splat(0)
+        transpose_tile(x)
+        for i in range(rows):
+            store(panel_row(layer, block * VL, row + i, batch), x[i])
 
 
 cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexcept nogil:
@@ -198,7 +223,7 @@ cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexc
     cdef double loss = 0, hits = 0
     cdef int64_t row
     for row in range(batch.rows):
-        loss += run.losses[row]
+        loss += weight_of(run, batch, row) * run.losses[row]
     if not isfinite(loss) and not run.keep_gradient:
         return False
     if member.index == 0:
@@ -212,24 +237,26 @@ cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexc
 
 
 cdef void forward_step(
-    Run *run, Member *member, const Batch *batch, const Columns *columns, const Batch *ahead
+    Run *run, Member *member, const Batch *batch, const Columns *columns
 ) noexcept nogil:
-    """All layers, then the losses; the rows of the next batch are marked on the way."""
+    """All layers, then the losses."""
     cdef Layer *layer
     cdef Inputs inputs
     cdef Masks masks
     cdef Share share
+    cdef bint losses_follow
     cdef int64_t l
     for l in range(run.n_layers):
         layer = &run.layers[l]
         inputs = inputs_of(run, l, batch, columns)
         masks = masks_of(run, l, batch)
         share = share_of(member, layer.panels, batch.rows)
+        losses_follow = l == run.n_layers - 1 and layer.panels == 1
+        if losses_follow:
+            row_share(member, batch.rows, &share.unit, &share.stop)
         forward_share(layer, &inputs, &share, &masks, layer.a, layer.lda)
-        if l == 0 and ahead != NULL:
-            mark_share(run, member, ahead)
-        # One panel: a member made the very rows whose losses it takes next.
-        if l < run.n_layers - 1 or layer.panels > 1:
+        # A member that made the very rows whose losses it takes next need not wait.
+        if not losses_follow:
             meet(member)
     loss_share(run, member, batch)
     meet(member)
@@ -242,20 +269,17 @@ cdef void update_step(
     cdef Update updates[2]
     cdef Layer *layer
     cdef Inputs inputs
-    cdef Share share
     cdef int64_t l
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
     for l in range(run.n_layers - 1, -1, -1):
         layer = &run.layers[l]
         inputs = inputs_of(run, l, batch, columns)
-        share = share_of(member, layer.panels, inputs.n)
         weight_gradient_share(
-            layer, &inputs, &updates[layer.decay != 0], &share, batch.rows,
+            layer, &inputs, &updates[layer.decay != 0], member, batch.rows,
             run.options.batch_size, run.identity,
         )
         if l == 0:
-            share = share_of(member, layer.panels, columns.n_idle)
-            zero_gradient_share(layer, &updates[layer.decay != 0], &share, columns.idle)
+            zero_gradient_share(layer, columns, &updates[layer.decay != 0], member)
         bias_share(
             member, layer, &updates[layer.decay != 0], batch.rows, run.options.batch_size
         )
@@ -263,17 +287,13 @@ cdef void update_step(
 
 cdef void backward_step(Run *run, Member *member, const Batch *batch) noexcept nogil:
     """dz of every layer, from the last but one to the first."""
-    cdef Layer *layer
     cdef Masks masks
-    cdef Share share
     cdef int64_t l
     for l in range(run.n_layers - 1, 0, -1):
-        layer = &run.layers[l]
         masks = masks_of(run, l - 1, batch)
-        share = share_of(member, 1, layer.fan_in)
         input_gradient_share(
-            layer, &run.layers[l - 1], &masks, &share, batch.rows, run.options.batch_size,
-            run.batch_width, run.identity,
+            &run.layers[l], &run.layers[l - 1], &masks, member, batch.rows,
+            run.options.batch_size, run.batch_width, run.identity,
         )
         meet(member)
 
@@ -310,27 +330,23 @@ cdef void train_member(Run *run, Member *member, Columns *columns) noexcept nogi
     """What one member does: all steps, meeting the others between the phases of each."""
     cdef Batch batches[2]
     cdef Batch *batch
-    cdef Batch *ahead
+    cdef Batch *next
     cdef int64_t step
     batches[0], batches[1] = run.batches[0], run.batches[1]
     enter(run, member)
     start_batch(run, &batches[0], 0)
-    mark_share(run, member, &batches[0])
-    meet(member)
-    gather_share(run, member, &batches[0], &columns[0])
+    gather_share(run, member, &batches[0])
     meet(member)
     for step in range(run.n_steps):
-        batch, ahead = &batches[step % 2], NULL
-        if step + 1 < run.n_steps:
-            ahead = &batches[(step + 1) % 2]
-            start_batch(run, ahead, step + 1)
-        forward_step(run, member, batch, &columns[step % 2], ahead)
+        batch, next = &batches[step % 2], &batches[(step + 1) % 2]
+        start_batch(run, next, step + 1)
+        list_columns(&run.source, run.masks, member.count, columns)
+        forward_step(run, member, batch, columns)
         if not count_losses(run, member, batch):
             break
         backward_step(run, member, batch)
-        update_step(run, member, step, batch, &columns[step % 2])
-        if ahead != NULL:
-            gather_share(run, member, ahead, &columns[(step + 1) % 2])
+        update_step(run, member, step, batch, columns)
+        gather_share(run, member, next)
         meet(member)
         if member.index == 0:
             run.steps_done = step + 1
@@ -352,7 +368,7 @@ cdef class Training:
         int64_t members,
     ):
         cdef Run *run = &self.state
-        cdef int64_t l, largest
+        cdef int64_t l, largest, used = 0
         self.members = members
         run.options = options[0]
         run.slots = slots
@@ -362,9 +378,17 @@ cdef class Training:
         largest = run.options.batch_size
         for l in range(run.n_layers):
             largest = max(largest, run.layers[l].fan_in, run.layers[l].fan_out)
+            used += columns_size(run.layers[l].fan_in)
         run.identity = <int64_t *> allocate(largest * sizeof(int64_t))
         for l in range(largest):
             run.identity[l] = l
+        run.columns = <Columns *> allocate(run.n_layers * sizeof(Columns))
+        run.lists = <int64_t *> allocate(used * sizeof(int64_t))
+        used = 0
+        for l in range(run.n_layers):
+            run.columns[l] = place_columns(run.lists + used, run.layers[l].fan_in)
+            all_columns(&run.columns[l], run.layers[l].fan_in)
+            used += columns_size(run.layers[l].fan_in)
         run.source.columns = run.layers[0].fan_in
         run.source.scale = <float> run.options.scale
         run.source.shift = <float> run.options.shift
@@ -377,6 +401,8 @@ cdef class Training:
     def __dealloc__(self):
         free(self.state.layers)
         free(self.state.identity)
+        free(self.state.columns)
+        free(self.state.lists)
         free(self.state.masks)
         free(self.state.losses)
         free(self.state.hits)
@@ -434,17 +460,15 @@ cdef class Training:
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
         cdef int64_t n = self.state.source.columns
-        cdef int64_t *lists = <int64_t *> allocate(4 * n * sizeof(int64_t))
-        cdef Columns columns[2]
+        cdef int64_t *lists = <int64_t *> allocate(columns_size(n) * sizeof(int64_t))
+        cdef Columns columns = place_columns(lists, n)
         cdef Member member
         cdef uint32_t mode
-        columns[0].active, columns[0].idle = lists, lists + n
-        columns[1].active, columns[1].idle = lists + 2 * n, lists + 3 * n
         member.index, member.count = index, count
         member.arrivals, member.expected = self.state.arrivals, 0
         with nogil:
             mode = enter_float_mode()
-            train_member(&self.state, &member, columns)
+            train_member(&self.state, &member, &columns)
             set_float_mode(mode)
         free(lists)
 

@@ -53,12 +53,10 @@ cdef extern from *:
     typedef int32_t ivec __attribute__((vector_size(4 * VL)));
     typedef uint32_t uvec __attribute__((vector_size(4 * VL)));
     typedef vec loose_vec __attribute__((aligned(4), may_alias));
-    typedef uint8_t byte_vec __attribute__((vector_size(VL), aligned(1), may_alias));
     #define load(p) ((vec)*(const loose_vec *)(p))
     #define store(p, x) (*(loose_vec *)(p) = (x))
     #define splat(x) ((float)(x) - (vec){0})
     #define splat_bits(x) ((uint32_t)(x) + (uvec){0})
-    #define from_bytes(p) __builtin_convertvector(*(const byte_vec *)(p), vec)
     #define less(a, b) ((ivec)((a) < (b)))
     #define select(mask, a, b) ((vec)(((mask) & (ivec)(a)) | (~(mask) & (ivec)(b))))
     #ifdef __clang__
@@ -80,7 +78,6 @@ cdef extern from *:
     void store(float *p, vec x) noexcept nogil
     vec splat(float x) noexcept nogil
     uvec splat_bits(uint32_t x) noexcept nogil
-    vec from_bytes(const uint8_t *p) noexcept nogil
     vec fma "fma_vec"(vec a, vec b, vec c) noexcept nogil  # a * b + c
     vec sqrt "sqrt_vec"(vec x) noexcept nogil
     ivec less(vec a, vec b) noexcept nogil  # lanes of all ones where a < b
@@ -96,6 +93,7 @@ cdef extern from *:
     void set_float_mode(uint32_t mode) noexcept nogil
     bint has_avx2() noexcept nogil  # of the CPU and the operating system, when it runs
     bint has_avx512() noexcept nogil
+    void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
     int __ATOMIC_ACQUIRE
     int __ATOMIC_ACQ_REL
     int64_t __atomic_add_fetch(int64_t *p, int64_t n, int order) noexcept nogil
@@ -103,6 +101,7 @@ cdef extern from *:
 
 cdef enum:
     NR = 2 * VL  # columns of the register tile
+    ROUNDS = 2 + VL // 8  # log2(VL)
 
 
 cdef inline vec load_part(const float *p, int64_t n) noexcept nogil:
@@ -125,27 +124,6 @@ cdef inline vec maximum(vec a, vec b) noexcept nogil:
 cdef inline vec minimum(vec a, vec b) noexcept nogil:
     """The smaller, lane by lane; b where either is NaN."""
     return select(less(a, b), a, b)
-
-
-cdef inline float sum_lanes(vec x) noexcept nogil:
-    cdef float lanes[VL]
-    cdef float total = 0
-    cdef int i
-    store(lanes, x)
-    for i in range(VL):
-        total += lanes[i]
-    return total
-
-
-cdef inline float max_lanes(vec x) noexcept nogil:
-    cdef float lanes[VL]
-    cdef float largest
-    cdef int i
-    store(lanes, x)
-    largest = lanes[0]
-    for i in range(1, VL):
-        largest = lanes[i] if lanes[i] > largest else largest
-    return largest
 
 
 cdef inline vec exp(vec x) noexcept nogil:
