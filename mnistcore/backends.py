@@ -22,7 +22,7 @@ def get_backend(name: str = "auto") -> ModuleType:
         If it cannot be loaded on this machine.
     """
     if name == "auto":
-        name = next(iter(available_backends()))
+        name = next(name for name in BACKENDS if unavailable_reason(name) is None)
     if name not in BACKENDS:
         raise ValueError(f"unknown backend {name!r}; choose from {', '.join(BACKENDS)}, auto")
     try:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.idx import replacing
+from .atomic import replacing
 from .data.preprocess import flatten
 from .inference import logits_of
 from .kernels.layout import ACTIVATIONS

@@ -3,6 +3,7 @@
 The network holds no parameters and no backend: both are handed to its methods.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -46,7 +47,7 @@ class Network:
     def n_params(self) -> int:
         """The number of parameters P: weights and biases of every layer."""
         sizes = self.layer_sizes
-        return sum((i + 1) * o for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        return sum((i + 1) * o for i, o in itertools.pairwise(sizes))
 
     def layers(self) -> np.ndarray:
         """The (n_layers, 8) int64 table that the kernels read; columns as in ``kernels.layout``."""
@@ -100,7 +101,7 @@ class Network:
             known = ", ".join(INITIALIZATIONS)
             raise ValueError(f"unknown initialisation {scheme!r}; choose from {known}")
         he = scheme == "he" or (scheme == "auto" and self.activation == "relu")
-        params = np.zeros(self.n_params, dtype)
+        params: np.ndarray = np.zeros(self.n_params, dtype)
         for weights, _ in self.views(params):
             fan_in, fan_out = weights.shape
             if he:

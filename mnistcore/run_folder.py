@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint
-from .data.idx import replacing
+from .atomic import replacing
 from .loop import EpochRecord
 
 RUNS = "runs"  # where runs are kept whose folder the user does not name

@@ -58,7 +58,7 @@ def test_what_computes_knows_no_command_and_no_data(module):
 def test_data_knows_nothing_of_networks():
     for source in SOURCES:
         if source.parts[0] == "data":
-            assert {name.split(".")[0] for name in _imported(source)} <= {"data"}, source
+            assert {name.split(".")[0] for name in _imported(source)} <= {"data", "atomic"}, source
 
 
 def test_importing_the_package_loads_nothing_heavy():

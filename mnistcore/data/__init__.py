@@ -1,7 +1,6 @@
 """Data sets of labelled images: MNIST, folders in its format, digits drawn by program."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,14 +153,10 @@ def _dataset(found: Found) -> Dataset:
 
 
 def _built_in_digits(notice: str | None = None) -> Dataset:
-    """Take the built-in digits from the cache, or make them anew if it cannot be written."""
+    """Take the built-in digits from the cache, where they are made on first use."""
     from mnistcore.data.synthetic import load_synthetic
 
-    try:
-        arrays = Arrays(*load_synthetic(cache_folder()))
-    except OSError:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            arrays = Arrays(*map(np.array, load_synthetic(Path(folder))))
+    arrays = load_synthetic(cache_folder())
     return _made("synthetic", arrays, _DIGITS, "built-in digits, drawn by program", notice)
 
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnistcore.atomic import replacing
 from mnistcore.data.folder import FILE_NAMES, Arrays
-from mnistcore.data.idx import IdxError, idx_sha256, map_idx, replacing, write_idx
+from mnistcore.data.idx import IdxError, idx_sha256, map_idx, write_idx
 
 _RECENT_SECONDS = 600.0
 

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import math
 import os
-import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from mnistcore.atomic import replacing
 
 MAX_BYTES = 2**30  # twice the largest relative of MNIST (EMNIST ByClass); headers lie
 _MAX_DIMENSIONS = 32  # what every NumPy can hold
@@ -147,26 +148,6 @@ def idx_sha256(array: np.ndarray) -> str:
     digest = hashlib.sha256(header)
     digest.update(elements)
     return digest.hexdigest()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when the block ends without an error."""
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    with beside.open("xb") as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            file.close()
-            beside.unlink(missing_ok=True)
-            raise
-    try:
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mnistcore.atomic import replacing
 from mnistcore.data import strokes
 from mnistcore.data.cache import VerifiedCache
 from mnistcore.data.folder import FILE_NAMES, Arrays
-from mnistcore.data.idx import idx_sha256, replacing
+from mnistcore.data.idx import idx_sha256
 from mnistcore.data.strokes import N_POINTS, stroke_tables
 
 __all__ = ["load_synthetic", "make_digits"]

@@ -52,10 +52,11 @@ WORTHWHILE = 20_000
 MAX_THREADS = 64  # that the backends lay out scratch for
 
 # A barrier is an int64 array. Members count their arrivals in one entry, and in another, on its
-# own cache line, how often they waited so long that they offered their core to others.
+# own cache line, how often they waited too long: spun PATIENCE times, then offered their core to
+# others as often, which together takes about a millisecond.
 ARRIVALS = 0
 IMPATIENT = 8
-PATIENCE = 2000  # spins, 20 to 100 us: far longer than the members of a healthy team wait
+PATIENCE = 2000  # 20 to 100 us of spinning: longer than most waits of a healthy team
 
 
 def new_barrier() -> np.ndarray:

@@ -202,8 +202,8 @@ def forward(
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
-            tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale), float(shift), params,
-            workspace, rows, totals, chunk, chunk_size, identity, *scratch,
+            tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale),
+            float(shift), params, workspace, rows, totals, chunk, chunk_size, identity, *scratch,
             skip_zero_columns, logits,
         )  # fmt: skip
 
@@ -326,9 +326,9 @@ def _train(
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
-            tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order, learning_rates, layers,
-            options, optimizer, first_step, params, state, workspace, rows, totals, identity,
-            *scratch, losses, hits, skip_zero_columns, metrics,
+            tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order,
+            learning_rates, layers, options, optimizer, first_step, params, state, workspace,
+            rows, totals, identity, *scratch, losses, hits, skip_zero_columns, metrics,
         )  # fmt: skip
 
     run_team(threads, work, barrier)

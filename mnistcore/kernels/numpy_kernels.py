@@ -319,12 +319,16 @@ def _softmax_losses(
         shifted = logits - logits.max(axis=1, keepdims=True)
     picked = shifted[rows, labels].astype(np.float64)
     exponentials = np.exp(shifted)
-    sums = exponentials.sum(axis=1, keepdims=True)
+    own = exponentials[rows, labels]
+    exponentials[rows, labels] = 0
+    others = exponentials.sum(axis=1)
+    sums = others + own
     total = weights.sum(dtype=np.float64)
     inverse = (weights * (1.0 / total if total else 0.0)).astype(logits.dtype)
-    np.multiply(exponentials, inverse[:, None] / sums, out=dlogits)
-    dlogits[rows, labels] -= inverse
-    return np.log(sums[:, 0].astype(np.float64)) - picked
+    np.multiply(exponentials, (inverse / sums)[:, None], out=dlogits)
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    dlogits[rows, labels] = -others * (inverse / sums)
+    return np.log(sums.astype(np.float64)) - picked
 
 
 def _drop(

@@ -74,7 +74,8 @@ CASES = {
                                 floats(n), abs(floats(n)))
     """,
     "programs": """
-        for sizes, batch in (((5, 3), 4), ((7, 17, 10), 9), ((30, 5, 33, 2), 16), ((784, 10, 10), 3)):
+        networks = ((5, 3), 4), ((7, 17, 10), 9), ((30, 5, 33, 2), 16), ((784, 10, 10), 3)
+        for sizes, batch in networks:
             for dtype in (np.uint8, np.float32):
                 n = 21
                 network = Network(sizes, "relu", 0.5)

@@ -79,7 +79,8 @@ def test_nan_of_an_operand_arrives(kernels):
     a[1, 2] = np.nan
     out = np.zeros((3, 5), np.float32)
     kernels.matmul(a, b, out)
-    assert np.isnan(out[1]).all() and (out[[0, 2]] == 4).all()
+    assert np.isnan(out[1]).all()
+    assert (out[[0, 2]] == 4).all()
 
 
 def test_empty_inner_dimension_gives_zeros(kernels):

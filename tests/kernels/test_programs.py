@@ -24,13 +24,13 @@ NETWORKS = {
     "dropout of logistic": Network((30, 15, 13, 5), "logistic", (0.0, 0.4)),
 }
 OPTIMIZERS = {
-    "sgd": dict(optimizer="sgd", momentum=0.0),
-    "momentum": dict(optimizer="sgd", momentum=0.9),
-    "nesterov": dict(optimizer="sgd", momentum=0.9, nesterov=True),
-    "sgd with decay": dict(optimizer="sgd", weight_decay=0.02),
-    "adam": dict(optimizer="adam"),
-    "adam with decay": dict(optimizer="adam", weight_decay=0.02, beta1=0.8),
-    "adamw": dict(optimizer="adamw", weight_decay=0.05, beta2=0.99, eps=1e-6),
+    "sgd": {"optimizer": "sgd", "momentum": 0.0},
+    "momentum": {"optimizer": "sgd", "momentum": 0.9},
+    "nesterov": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
+    "sgd with decay": {"optimizer": "sgd", "weight_decay": 0.02},
+    "adam": {"optimizer": "adam"},
+    "adam with decay": {"optimizer": "adam", "weight_decay": 0.02, "beta1": 0.8},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.05, "beta2": 0.99, "eps": 1e-6},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
 DTYPES = {"numpy": np.float64}
@@ -265,7 +265,8 @@ def test_a_loss_that_is_not_finite_stops_before_its_update(kernels, bad_step):
     stopped = network.init(np.random.default_rng(0))
     done, metrics = run(60, stopped)
     assert done == bad_step
-    assert metrics[1] == 10 * bad_step and np.isfinite(metrics).all()
+    assert metrics[1] == 10 * bad_step
+    assert np.isfinite(metrics).all()
     before = network.init(np.random.default_rng(0))
     run(10 * bad_step, before)
     np.testing.assert_array_equal(stopped, before)
@@ -286,17 +287,17 @@ def test_hits_are_counted_as_argmax_counts_them(kernels):
 
 
 BAD_PROGRAM_CALLS = {
-    "order beyond the data": dict(order=np.array([0, 60])),
-    "negative order": dict(order=np.array([-1, 0])),
-    "too few learning rates": dict(learning_rates=np.zeros(0)),
-    "label beyond the classes": dict(targets=np.full(60, 10, np.int32)),
-    "x of another width": dict(x=np.zeros((60, 19), np.uint8)),
-    "params too short": dict(params=np.zeros(5, np.float32)),
-    "state without rows": dict(state=np.zeros((0, 1427), np.float32)),
-    "weights too short": dict(sample_weight=np.ones(3, np.float32)),
-    "int32 order": dict(order=np.zeros(2, np.int32)),
-    "float64 x": dict(x=np.zeros((60, 20))),
-    "a list": dict(targets=[0] * 60),
+    "order beyond the data": {"order": np.array([0, 60])},
+    "negative order": {"order": np.array([-1, 0])},
+    "too few learning rates": {"learning_rates": np.zeros(0)},
+    "label beyond the classes": {"targets": np.full(60, 10, np.int32)},
+    "x of another width": {"x": np.zeros((60, 19), np.uint8)},
+    "params too short": {"params": np.zeros(5, np.float32)},
+    "state without rows": {"state": np.zeros((0, 1427), np.float32)},
+    "weights too short": {"sample_weight": np.ones(3, np.float32)},
+    "int32 order": {"order": np.zeros(2, np.int32)},
+    "float64 x": {"x": np.zeros((60, 20))},
+    "a list": {"targets": [0] * 60},
 }
 
 
@@ -305,13 +306,14 @@ def test_bad_program_calls_are_refused(kernels, change):
     network = NETWORKS["two hidden"]
     x, targets = _data(network, 60, images=True)
     options, params = make_options(batch_size=10), network.init(np.random.default_rng(0))
-    arguments = dict(
-        x=x, targets=targets, sample_weight=np.zeros(0, np.float32), order=np.arange(2),
-        learning_rates=np.zeros(1), layers=network.layers(), options=options, first_step=0,
-        params=params, state=make_state(options, params), buffers=np.zeros(0, np.float32),
-        workspace=np.zeros(kernels.workspace_size(network.layers(), 10, 2), np.float32),
-        metrics=np.zeros(3),
-    )  # fmt: skip
+    arguments = {
+        "x": x, "targets": targets, "sample_weight": np.zeros(0, np.float32), "order": np.arange(2),
+        "learning_rates": np.zeros(1), "layers": network.layers(), "options": options,
+        "first_step": 0,
+        "params": params, "state": make_state(options, params), "buffers": np.zeros(0, np.float32),
+        "workspace": np.zeros(kernels.workspace_size(network.layers(), 10, 2), np.float32),
+        "metrics": np.zeros(3),
+    }  # fmt: skip
     arguments |= change
     before = params.copy()
     with pytest.raises((ValueError, TypeError)) as caught:

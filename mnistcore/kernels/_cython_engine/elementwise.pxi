@@ -115,13 +115,13 @@ def sum_rows(const float[:, ::1] dz, float[::1] out):  # IN, OUT
 # Softmax and its loss, on VL rows at once: lanes are rows, so nothing is summed across lanes
 # ---------------------------------------------------------------------------------------------
 
-cdef inline vec exponentials(
+cdef inline void exponentials(
     float *columns, int64_t width, int64_t classes, vec *largest, vec *best
 ) noexcept nogil:
-    """columns[c] = exp(columns[c] - largest); their sum, the largest and the first that is so."""
+    """columns[c] = exp(columns[c] - largest); the largest and the first that is so."""
     cdef int64_t c
     cdef ivec larger
-    cdef vec z, top = load(columns), first = splat(0), total = splat(0)
+    cdef vec z, top = load(columns), first = splat(0)
     for c in range(1, classes):
         z = load(columns + c * width)
         larger = less(top, z)
@@ -130,8 +130,14 @@ cdef inline vec exponentials(
     for c in range(classes):
         z = exp(load(columns + c * width) - top)
         store(columns + c * width, z)
-        total = total + z
     largest[0], best[0] = top, first
+
+
+cdef inline vec sum_columns(const float *columns, int64_t width, int64_t classes) noexcept nogil:
+    cdef int64_t c
+    cdef vec total = splat(0)
+    for c in range(classes):
+        total = total + load(columns + c * width)
     return total
 
 
@@ -153,22 +159,31 @@ cdef void loss_block(
     part of all weights. A log-sum-exp with the true maximum: finite where the label's
     probability underflows.
     """
-    cdef float share[VL]
+    cdef float own[VL]  # the exponentials of the labels' own logits
     cdef float top[VL]
     cdef float first[VL]
     cdef float sums[VL]
-    cdef vec largest, best
-    cdef vec total = exponentials(columns, width, classes, &largest, &best)
+    cdef float factors[VL]
+    cdef float others[VL]
+    cdef vec largest, best, rest
     cdef int64_t r
-    store(share, load_part(shares, rows))
-    store(sums, total)
+    exponentials(columns, width, classes, &largest, &best)
+    store(own, splat(0))
+    for r in range(rows):
+        own[r] = columns[labels[r] * width + r]
+        columns[labels[r] * width + r] = 0
+    rest = sum_columns(columns, width, classes)
+    store(others, rest)
+    store(sums, rest + load(own))
     store(top, largest)
     store(first, best)
-    scale_columns(columns, width, classes, load(share) / total)
+    store(factors, load_part(shares, rows) / load(sums))
+    scale_columns(columns, width, classes, load(factors))
     for r in range(rows):
         losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])
         hits[r] = first[r] == labels[r]
-        columns[labels[r] * width + r] -= share[r]
+        # probs - 1, without the cancellation that loses its digits as probs nears 1.
+        columns[labels[r] * width + r] = -others[r] * factors[r]
 
 
 def softmax(const float[:, ::1] logits, float[:, ::1] probs):  # IN, OUT
@@ -181,9 +196,8 @@ def softmax(const float[:, ::1] logits, float[:, ::1] probs):  # IN, OUT
         for r in range(divide_up(logits.shape[0], VL) if n else 0):
             rows = min(logits.shape[0] - r * VL, <int64_t> VL)
             pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
-            scale_columns(
-                columns, VL, n, splat(1) / exponentials(columns, VL, n, &largest, &best)
-            )
+            exponentials(columns, VL, n, &largest, &best)
+            scale_columns(columns, VL, n, splat(1) / sum_columns(columns, VL, n))
             unpack_transposed(columns, n, rows, &probs[r * VL, 0], n)
         set_float_mode(mode)
     free(columns)

@@ -191,15 +191,20 @@ def row_maximum(base, position, n):
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def exponentials(base, position, n, maximum):
-    """Replace n floats by exp(x - maximum), what stands behind in the last vector by 0; the sum."""
+    """Replace n floats by exp(x - maximum), and what stands behind in the last vector by 0."""
     shift = splat(maximum)
-    total_sum = splat(0.0)
     for i in range(0, n, LANES):
         e = exp(load(base, position + i) - shift)
-        e = keep_lanes(e, n - i, splat(0.0))
-        store(base, position + i, e)
-        total_sum = total_sum + e
-    return total(total_sum)
+        store(base, position + i, keep_lanes(e, n - i, splat(0.0)))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def row_sum(base, position, n):
+    """The sum of n floats, zeros standing behind them in the last vector."""
+    lanes = splat(0.0)
+    for i in range(0, n, LANES):
+        lanes = lanes + load(base, position + i)
+    return total(lanes)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -215,12 +220,16 @@ def softmax_loss(base, position, n, label, inverse):
     if hit:  # the first of equal logits is the prediction, as in argmax
         for i in range(label):
             hit = hit and load_scalar(base, position + i) != maximum
-    row_sum = exponentials(base, position, n, maximum)
-    factor = splat(inverse / row_sum)
+    exponentials(base, position, n, maximum)
+    own = load_scalar(base, position + label)
+    store_scalar(base, position + label, np.float32(0.0))
+    others = row_sum(base, position, n)
+    factor = inverse / (others + own)
     for i in range(0, n, LANES):
-        store(base, position + i, load(base, position + i) * factor)
-    store_scalar(base, position + label, load_scalar(base, position + label) - inverse)
-    loss = math.log(np.float64(row_sum)) - (np.float64(picked) - np.float64(maximum))
+        store(base, position + i, load(base, position + i) * splat(factor))
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store_scalar(base, position + label, -others * factor)
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
     return loss, hit
 
 
@@ -238,8 +247,8 @@ def rule_constants(record, learning_rate, step):
     """
     decay = record["weight_decay"]
     decoupled = record["optimizer"] == layout.ADAMW
-    first = learning_rate / (1.0 - record["beta1"]**step)
-    second = 1.0 / math.sqrt(1.0 - record["beta2"]**step)
+    first = learning_rate / (1.0 - record["beta1"] ** step)
+    second = 1.0 / math.sqrt(1.0 - record["beta2"] ** step)
     return (
         np.float32(learning_rate),
         np.float32(record["momentum"]),

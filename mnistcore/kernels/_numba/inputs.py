@@ -20,7 +20,6 @@ from .simd import (
     store,
 )
 
-
 LINE = 64  # bytes of a cache line
 
 
@@ -81,7 +80,9 @@ def find_blocks(active, n_active, blocks):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def gather_rows(x, samples, fan_in, first, stop, blocks, n_blocks, scale, shift, base, target, leading):
+def gather_rows(
+    x, samples, fan_in, first, stop, blocks, n_blocks, scale, shift, base, target, leading
+):
     """Write rows [first, stop) of a batch, active columns only, as ``x * scale + shift``.
 
     A block is converted as a whole vector; what it brings along from behind its columns is

@@ -137,8 +137,8 @@ def clear_padding(layers, plan, batch_size, base, thread, threads):
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def forward_layer(
-    multiply, base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples, scratch,
-    thread, threads,
+    multiply, base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples,
+    scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a = dropout(activation(x w + b)) for a batch.
 
@@ -270,8 +270,8 @@ def backpropagate_tile(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_layer(
-    multiply, base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity, slot,
-    optimizer, nesterov, constants, scratch, thread, threads,
+    multiply, base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity,
+    slot, optimizer, nesterov, constants, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once.
 
@@ -333,8 +333,8 @@ def update_bias(base, bias, dz, width, batch, slot, optimizer, nesterov, constan
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def backward(
-    multiply, base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch, barrier,
-    meeting, thread, threads,
+    multiply, base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch,
+    barrier, meeting, thread, threads,
 ):  # fmt: skip
     """dz of every hidden layer, from the last to the first; a barrier after each."""
     for layer in range(len(layers) - 1, 0, -1):
@@ -427,7 +427,8 @@ def train(
         weight_sum = sum_of_weights(sample_weight, samples)
         loss_rows(
             base, layers[n_layers - 1], plan[n_layers - 1], batch, batch_size,
-            totals[BATCH_WIDTH], targets, sample_weight, weight_sum, samples, losses, hits, thread, threads,
+            totals[BATCH_WIDTH], targets, sample_weight, weight_sum, samples, losses, hits, thread,
+            threads,
         )  # fmt: skip
         meeting = meet(barrier, threads, meeting)
         loss_sum, hit_sum = 0.0, 0.0
@@ -442,8 +443,8 @@ def train(
             metrics[HIT_SUM] += hit_sum
 
         meeting = backward(
-            multiply, base, layers, plan, totals, batch, batch_size, identity, record["seed"], record["epoch"],
-            samples, scratch, barrier, meeting, thread, threads,
+            multiply, base, layers, plan, totals, batch, batch_size, identity, record["seed"],
+            record["epoch"], samples, scratch, barrier, meeting, thread, threads,
         )  # fmt: skip
         constants = rule_constants(record, learning_rates[step], first_step + step + 1)
         for layer in range(n_layers):
@@ -453,8 +454,9 @@ def train(
                 a, a_leading = plan[layer - 1, OUTPUT], plan[layer - 1, LEADING]
                 n, rows = row[FAN_IN], identity
             update_layer(
-                multiply, base, row, plan[layer], a, a_leading, rows, n, batch, batch_size, identity, slot,
-                optimizer, record["nesterov"] != 0, constants, scratch, thread, threads,
+                multiply, base, row, plan[layer], a, a_leading, rows, n, batch, batch_size,
+                identity, slot, optimizer, record["nesterov"] != 0, constants, scratch, thread,
+                threads,
             )  # fmt: skip
         if len(coming):
             n_next = find_active(seen, threads, active[thread, 1 - side])

@@ -14,6 +14,7 @@ from .elementwise import (
     exponentials,
     row_key,
     row_maximum,
+    row_sum,
     rule_constants,
     softmax_loss,
     update_vectors,
@@ -136,7 +137,8 @@ def softmax(logits, probs, row):
     rows, n = logits.shape
     for r in range(rows):
         copy_row(base, r * n, n, scratch, 0, len(row))
-        factor = splat(np.float32(1.0) / exponentials(scratch, 0, n, row_maximum(scratch, 0, n)))
+        exponentials(scratch, 0, n, row_maximum(scratch, 0, n))
+        factor = splat(np.float32(1.0) / row_sum(scratch, 0, n))
         for i in range(0, n, LANES):
             store_first(out, r * n + i, load(scratch, i) * factor, n - i)
 

@@ -31,7 +31,7 @@ def meet(barrier, threads, meeting):
                 pause()
             else:
                 yield_core()
-        if spins >= PATIENCE:
+        if spins >= 2 * PATIENCE:
             atomic_add(barrier, IMPATIENT, 1)
     return meeting + 1
 

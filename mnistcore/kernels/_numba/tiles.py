@@ -130,10 +130,8 @@ def _multiply(rows, width, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b
 # The tiles are compiled once, as a C function behind a pointer that the programs are handed. A
 # function called by name would be copied into every caller and optimised again in each: that
 # took 37 s instead of 9. The call costs a few nanoseconds, a tile takes hundreds.
-if JIT:
-    multiply = cfunc(types.void(*[types.int64] * 14), nopython=True, cache=True)(_multiply)
-else:
-    multiply = _multiply
+_as_c_function = cfunc(types.void(*[types.int64] * 14), cache=True)
+multiply = _as_c_function(_multiply) if JIT else _multiply
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
