@@ -1,0 +1,49 @@
+"""How well a network trained on the built-in digits alone reads the real MNIST.
+
+python -m benchmarks.transfer                # on MNIST's training images, to develop against
+python -m benchmarks.transfer --split test   # on its test images, once, at the end
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnistcore import get_backend
+from mnistcore.data import load_data
+from mnistcore.metrics import accuracy
+from mnistcore.recipes import DEFAULT_RECIPE, RECIPES
+from mnistcore.train import TrainConfig, run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
+    parser.add_argument("--recipe", default=DEFAULT_RECIPE, choices=list(RECIPES))
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--split", default="train", choices=("train", "test"))
+    arguments = parser.parse_args(argv)
+    mnist = load_data("mnist")
+    images, labels = (
+        (mnist.train_images, mnist.train_labels)
+        if arguments.split == "train"
+        else (mnist.test_images, mnist.test_labels)
+    )
+    for seed in arguments.seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            config = TrainConfig(
+                recipe=arguments.recipe,
+                backend=arguments.backend,
+                data="synthetic",
+                seed=seed,
+                output=str(Path(folder) / "run"),
+            )
+            model = run(config).model
+        share = accuracy(labels, model.predict(get_backend(arguments.backend), images))
+        print(f"seed {seed}: {share:.2%} of MNIST's {arguments.split} images", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
