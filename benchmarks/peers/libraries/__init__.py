@@ -3,7 +3,7 @@
 All train the same network with the same batches, from the same initial weights, in float32, with
 Adam as in Kingma and Ba's algorithm 1 or with plain gradient descent. An epoch visits every
 sample once in a new random order, makes the last partial batch too, and leaves updated weights.
-The pixels may be scaled to float32 in memory beforehand, which only ours does not.
+Where it is faster for a library, the pixels are scaled to float32 in memory beforehand.
 """
 
 import importlib
