@@ -96,7 +96,7 @@ MEMORY_EPOCHS = 1 if QUICK else 2
 
 def product_shapes(batches: tuple[int, ...] = PRODUCT_BATCHES) -> list[tuple[str, int, int, int]]:
     """(kernel, M, N, K) of every product that the networks make at these batch sizes."""
-    shapes = {}
+    shapes: dict[tuple[str, int, int, int], None] = {}
     for batch in batches:
         for case in _CASES[: 2 if QUICK else None]:
             for layer, (fan_in, fan_out) in enumerate(pairwise(case.layer_sizes)):

@@ -214,7 +214,9 @@ def serve(kind: str) -> None:
     """Answer commands until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
-    worker, idle_since = None, time.process_time()
+    worker: Any = None
+    idle_since = time.process_time()
+    answer: dict[str, Any]
     for line in sys.stdin:
         message = json.loads(line)
         idle_cpu = time.process_time() - idle_since

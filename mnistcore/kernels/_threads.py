@@ -49,6 +49,7 @@ def set_num_threads(n: int) -> None:
 # 0.4 us at about 50 of them a nanosecond. A team pays where its threads have several times as
 # much to do between two meetings.
 WORTHWHILE = 20_000
+START = 50  # what waking a team costs, in meetings
 MAX_THREADS = 64  # that the backends lay out scratch for
 
 # A barrier is an int64 array. Members count their arrivals in one entry, and in another, on its

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _checks, layout
 from ._checks import FLOAT32, check_backward, check_forward
-from ._threads import get_num_threads, run_team
+from ._threads import START, get_num_threads, new_barrier, run_team, team_size
 
 __all__ = [
     "INSTRUCTION_SET",
@@ -43,10 +43,6 @@ __all__ = [
 FLOATS = (FLOAT32,)
 BUILDS = ("avx512", "avx2", "baseline")
 VARIABLE = "MNISTCORE_CYTHON_ISA"
-
-# The multiply-adds from which on one thread more is worth waking or waiting for: between two
-# meetings of a training step; a single product must also wake the team, at 16 times the price.
-WORTHWHILE = 20_000
 
 
 def _build(name: str) -> ModuleType:
@@ -113,7 +109,7 @@ def _matmul(
     a: np.ndarray, b: np.ndarray, out: np.ndarray, a_transposed: bool, b_transposed: bool
 ) -> None:
     multiplications = out.size * a.shape[0 if a_transposed else 1]
-    count = max(1, min(get_num_threads(), multiplications // (16 * WORTHWHILE)))
+    count = team_size(multiplications, START)
     run_team(count, _core.Matmul(a, b, out, a_transposed, b_transposed, count).run)
 
 
@@ -279,10 +275,10 @@ def forward(
     _checks.check_workspace("forward", workspace, program.workspace_size(1))
     if not len(x):
         return
-    count = min(get_num_threads(), -(-len(x) // _core.block_rows()))
+    count = team_size(len(x) * _weights(layers), START)
     while count > 1 and program.workspace_size(count) > workspace.size:
         count -= 1
-    skip = skip_zero_columns and _zeros_add_nothing(scale, shift, params, layers)
+    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
     program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits, count)
     run_team(count, program.run)
 
@@ -309,15 +305,16 @@ def loss_and_gradient(
     one_step = options.copy()
     one_step["batch_size"] = len(x)
     metrics = np.zeros(layout.METRICS)
-    count = choose_threads(layers, len(x))
+    count = _step_team(layers, len(x))
     program = _core.Training(layers, one_step, 1, count)
-    skip = skip_zero_columns and _zeros_add_nothing(
+    skip = skip_zero_columns and layout.zeros_add_nothing(
         float(options["scale"][0]), float(options["shift"][0]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_gradient_only(np.zeros(1), len(x))
-    program.set_outputs(params, gradient[None, :], workspace, metrics)
-    run_team(count, program.run)
+    barrier = new_barrier()
+    program.set_outputs(params, gradient[None, :], workspace, metrics, barrier)
+    run_team(count, program.run, barrier)
     return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
 
 
@@ -348,34 +345,27 @@ def train_steps(
     )
     if not len(order):
         return 0
-    count = choose_threads(layers, batch_size)
+    count = _step_team(layers, batch_size)
     program = _core.Training(layers, options, len(state), count)
-    skip = skip_zero_columns and _zeros_add_nothing(
+    skip = skip_zero_columns and layout.zeros_add_nothing(
         float(record["scale"]), float(record["shift"]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_steps(order, learning_rates, first_step)
-    program.set_outputs(params, state, workspace, metrics)
-    run_team(count, program.run)
+    barrier = new_barrier()
+    program.set_outputs(params, state, workspace, metrics, barrier)
+    run_team(count, program.run, barrier)
     return program.steps_done
 
 
-def choose_threads(layers: np.ndarray, batch_size: int) -> int:
-    """How many threads a training step deserves, at most the cap of ``set_num_threads``.
+def _step_team(layers: np.ndarray, batch_size: int) -> int:
+    # Three products a weight and sample, two meetings a layer.
+    return team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
 
-    They meet twice per layer in a step; between two meetings each must have enough to do.
-    """
-    weights = int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
-    meetings = 2 * len(layers)
-    return max(1, min(get_num_threads(), 3 * weights * batch_size // (meetings * WORTHWHILE)))
+
+def _weights(layers: np.ndarray) -> int:
+    return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
 
 
 def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
     return (x, None) if x.dtype == np.uint8 else (None, x)
-
-
-def _zeros_add_nothing(scale: float, shift: float, params: np.ndarray, layers: np.ndarray) -> bool:
-    """Whether a zero column may be left out: it enters as 0 and meets finite weights."""
-    start = int(layers[0, layout.WEIGHT_OFFSET])
-    weights = params[start : start + int(layers[0, layout.FAN_IN] * layers[0, layout.FAN_OUT])]
-    return shift == 0.0 and bool(np.isfinite(scale)) and bool(np.isfinite(weights).all())

@@ -64,6 +64,13 @@ def state_slots(optimizer: int, momentum: float) -> int:
     return 2
 
 
+def zeros_add_nothing(scale: float, shift: float, params: np.ndarray, layers: np.ndarray) -> bool:
+    """Whether an input column of zeros may be left out: it enters as 0 and meets finite weights."""
+    start = int(layers[0, WEIGHT_OFFSET])
+    weights = params[start : start + int(layers[0, FAN_IN] * layers[0, FAN_OUT])]
+    return shift == 0.0 and bool(np.isfinite(scale)) and bool(np.isfinite(weights).all())
+
+
 def dropout_threshold(rate: float) -> int:
     """The DROPOUT column for a rate in [0, 1): a unit drops where its 32 random bits are below.
 

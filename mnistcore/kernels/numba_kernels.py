@@ -11,7 +11,7 @@ from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import elementwise, plan, programs, singles, team, tiles
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
-from ._threads import get_num_threads, new_barrier, run_team, team_size
+from ._threads import START, get_num_threads, new_barrier, run_team, team_size
 
 FLOATS = (_checks.FLOAT32,)
 
@@ -199,12 +199,13 @@ def forward(
     chunk, identity = min(CHUNK, max(len(x), 1)), _identity(layers, 1)
     barrier, scratch = new_barrier(), _gather_scratch(layers, wanted)
     flat = x.reshape(-1)
+    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
             tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale),
             float(shift), params, workspace, rows, totals, chunk, chunk_size, identity, *scratch,
-            skip_zero_columns, logits,
+            skip, logits,
         )  # fmt: skip
 
     run_team(wanted, work)
@@ -266,7 +267,6 @@ def train_steps(
 # ---------------------------------------------------------------------------------------------
 
 CHUNK = 4 * tiles.TILE_ROWS  # rows that a thread predicts at a time: their activations stay in L2
-START = 50  # what waking a team costs, in meetings
 
 
 def _team_size(multiply_adds: int, meetings: int) -> int:
@@ -323,12 +323,14 @@ def _train(
     barrier, scratch = new_barrier(), _gather_scratch(layers, threads)
     losses, hits = np.empty(batch_size), np.empty(batch_size)
     flat, done = x.reshape(-1), [0] * threads
+    scale, shift = float(options["scale"][0]), float(options["shift"][0])
+    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
             tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order,
             learning_rates, layers, options, optimizer, first_step, params, state, workspace,
-            rows, totals, identity, *scratch, losses, hits, skip_zero_columns, metrics,
+            rows, totals, identity, *scratch, losses, hits, skip, metrics,
         )  # fmt: skip
 
     run_team(threads, work, barrier)

@@ -7,6 +7,7 @@ gradients set to None, no synchronisation in the loop, ``inference_mode`` for pr
 import time
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,14 +38,14 @@ class Eager(Peer):
         self._use_optimizer("fused")
 
     def _use_optimizer(self, kind: str) -> None:
-        rule = torch.optim.Adam if self.job.case.optimizer == "adam" else torch.optim.SGD
+        rule: Any = torch.optim.Adam if self.job.case.optimizer == "adam" else torch.optim.SGD
         parameters, rate = self._model.parameters(), self.job.case.learning_rate
         self._optimizer = rule(parameters, lr=rate, **{kind: True})
         self.note = f"float32 tensors in memory, {rule.__name__}({kind}=True)"
 
     def tune(self) -> None:
         order = np.arange(TRIED_STEPS * self.job.case.batch_size) % len(self.job.images)
-        seconds = {}
+        seconds: dict[str, float] = {}
         for kind in ("fused", "foreach", "fused", "foreach"):
             self._use_optimizer(kind)
             self.train(order)

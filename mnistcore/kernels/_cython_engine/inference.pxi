@@ -15,7 +15,8 @@ cdef class Inference:
     cdef Layer *layers
     cdef int64_t *lists
     cdef Columns whole  # the columns of the widest layer, all active
-    cdef int64_t n_layers, rows, block, next_block, arrivals, ld
+    cdef int64_t n_layers, rows, block, next_block, ld
+    cdef int64_t barrier[16]
     cdef Source source
     cdef const float *params
     cdef float *buffers
@@ -23,15 +24,16 @@ cdef class Inference:
     cdef object arrays
 
     def __init__(self, const int64_t[:, ::1] table):
-        cdef int64_t l, largest = 1
+        cdef int64_t depth, largest = 1
         self.n_layers = table.shape[0]
-        self.next_block = self.arrivals = 0
+        self.next_block = 0
+        memset(self.barrier, 0, sizeof(self.barrier))
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, self.layers)
         self.ld = leading_dimension(self.layers[0].fan_in)
-        for l in range(self.n_layers):
-            largest = max(largest, self.layers[l].fan_in)
-            self.ld = max(self.ld, self.layers[l].lda)
+        for depth in range(self.n_layers):
+            largest = max(largest, self.layers[depth].fan_in)
+            self.ld = max(self.ld, self.layers[depth].lda)
         self.lists = <int64_t *> allocate(columns_size(largest) * sizeof(int64_t))
         self.whole = place_columns(self.lists, largest)
         all_columns(&self.whole, largest)
@@ -42,9 +44,9 @@ cdef class Inference:
 
     cdef int64_t place(self, float *base, int64_t rows) noexcept nogil:
         """Lay out the workspace: the packed weights, then two buffers for ``rows`` in all."""
-        cdef int64_t used = 0, l
-        for l in range(self.n_layers):
-            place_weights(&self.layers[l], 1, base, &used)
+        cdef int64_t used = 0, depth
+        for depth in range(self.n_layers):
+            place_weights(&self.layers[depth], 1, base, &used)
         self.buffers = base + used
         return used + 2 * rows * self.ld
 
@@ -76,17 +78,17 @@ cdef class Inference:
 
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
-        cdef int64_t n = self.source.columns, l, block
+        cdef int64_t n = self.source.columns, depth, block
         cdef int64_t *lists = <int64_t *> allocate(columns_size(n) * sizeof(int64_t) + n)
         cdef Columns columns = place_columns(lists, n)
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
-        member.arrivals, member.expected = &self.arrivals, 0
+        member.barrier, member.expected = self.barrier, 0
         with nogil:
             mode = enter_float_mode()
-            for l in range(self.n_layers):
-                pack_layer(&member, &self.layers[l], 0, self.params)
+            for depth in range(self.n_layers):
+                pack_layer(&member, &self.layers[depth], 0, self.params)
             meet(&member)
             while True:
                 block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
@@ -104,7 +106,7 @@ cdef class Inference:
         self, int64_t first, int64_t rows, Columns *columns, uint8_t *mask, float *buffers
     ) noexcept nogil:
         """Rows first to first + rows through all layers, from one buffer to the other."""
-        cdef int64_t l, row, classes = self.layers[self.n_layers - 1].fan_out
+        cdef int64_t depth, row, classes = self.layers[self.n_layers - 1].fan_out
         cdef float *out = buffers + self.block * self.ld
         cdef Columns whole = self.whole
         cdef Masks no_masks
@@ -116,10 +118,10 @@ cdef class Inference:
         gather(&self.source, NULL, first, first + rows, mask, buffers, self.ld)
         list_columns(&self.source, mask, 1, columns)
         inputs.a, inputs.ld, inputs.columns = buffers, self.ld, columns
-        for l in range(self.n_layers):
-            share = share_of(&alone, self.layers[l].panels, rows)
-            forward_share(&self.layers[l], &inputs, &share, &no_masks, out, self.ld)
-            whole.n_active = self.layers[l].fan_out
+        for depth in range(self.n_layers):
+            share = share_of(&alone, self.layers[depth].panels, rows)
+            forward_share(&self.layers[depth], &inputs, &share, &no_masks, out, self.ld)
+            whole.n_active = self.layers[depth].fan_out
             inputs.a, inputs.columns = out, &whole
             out = buffers if out != buffers else buffers + self.block * self.ld
         for row in range(rows):

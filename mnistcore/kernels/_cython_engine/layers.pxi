@@ -49,13 +49,14 @@ cdef inline float *panel_row(
 
 cdef void read_table(const int64_t[:, ::1] table, Layer *layers) noexcept:
     cdef Layer *layer
-    cdef int64_t l
-    for l in range(table.shape[0]):
-        layer = &layers[l]
-        layer.fan_in, layer.fan_out = table[l, FAN_IN], table[l, FAN_OUT]
-        layer.activation, layer.decay = table[l, ACTIVATION], table[l, DECAY]
-        layer.weight_offset, layer.bias_offset = table[l, WEIGHT_OFFSET], table[l, BIAS_OFFSET]
-        layer.dropout = table[l, DROPOUT]
+    cdef int64_t depth
+    for depth in range(table.shape[0]):
+        layer = &layers[depth]
+        layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
+        layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
+        layer.weight_offset = table[depth, WEIGHT_OFFSET]
+        layer.bias_offset = table[depth, BIAS_OFFSET]
+        layer.dropout = table[depth, DROPOUT]
         layer.width = panel_width(layer.fan_out)
         layer.panels = divide_up(layer.fan_out, layer.width)
         layer.lda = leading_dimension(layer.panels * layer.width)

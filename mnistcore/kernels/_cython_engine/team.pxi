@@ -1,10 +1,13 @@
 # The members of a team of threads: their barrier and their shares of the work.
 
+cdef enum:
+    PATIENCE = 2000  # _threads.PATIENCE
+
 cdef struct Member:
     # One thread of a team.
     int64_t index
     int64_t count
-    int64_t *arrivals  # at the barrier, by the whole team since the start
+    int64_t *barrier  # of _threads.new_barrier: arrivals of the whole team, impatient ones
     int64_t expected
 
 cdef struct Share:
@@ -27,12 +30,15 @@ cdef inline void meet(Member *member) noexcept nogil:
     if member.count == 1:
         return
     member.expected += member.count
-    __atomic_add_fetch(member.arrivals, 1, __ATOMIC_ACQ_REL)
-    while __atomic_load_n(member.arrivals, __ATOMIC_ACQUIRE) < member.expected:
-        pause_cpu()
+    __atomic_add_fetch(member.barrier, 1, __ATOMIC_ACQ_REL)
+    while __atomic_load_n(member.barrier, __ATOMIC_ACQUIRE) < member.expected:
         spins += 1
-        if spins > 2000:  # the machine has fewer free cores than the team has members
+        if spins < PATIENCE:
+            pause_cpu()
+        else:  # the machine may have fewer free cores than the team has members
             sched_yield()
+    if spins >= 2 * PATIENCE:
+        __atomic_add_fetch(member.barrier + 8, 1, __ATOMIC_ACQ_REL)
 
 
 cdef inline Share share_of(const Member *member, int64_t panels, int64_t rows) noexcept nogil:

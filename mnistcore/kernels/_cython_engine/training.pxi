@@ -51,7 +51,7 @@ cdef struct Run:
     uint8_t *masks  # (members, columns)
     double *losses  # (batch_size,) of each row
     uint8_t *hits  # (batch_size,)
-    int64_t *arrivals
+    int64_t *barrier
 
 
 cdef int64_t place_run(Run *run, float *base) noexcept nogil:
@@ -60,20 +60,20 @@ cdef int64_t place_run(Run *run, float *base) noexcept nogil:
     Per layer, the packed parameters and rows of state, the outputs, dz and dz^T; then the two
     buffers of gathered inputs.
     """
-    cdef int64_t used = 0, l, batch = run.options.batch_size
+    cdef int64_t used = 0, depth, batch = run.options.batch_size
     cdef int64_t batch_panels
     cdef Layer *layer
     run.batch_width = panel_width(batch)
     batch_panels = divide_up(batch, run.batch_width)
-    for l in range(run.n_layers):
-        layer = &run.layers[l]
+    for depth in range(run.n_layers):
+        layer = &run.layers[depth]
         place_weights(layer, 1 + run.slots, base, &used)
         layer.a = base + take(&used, batch * layer.lda)
         layer.dz = base + take(&used, batch * layer.panels * layer.width)
         layer.dzt = base + take(&used, batch_panels * layer.fan_out * run.batch_width)
     run.ld_inputs = leading_dimension(run.layers[0].fan_in)
-    for l in range(2):
-        run.batches[l].inputs = base + take(&used, batch * run.ld_inputs)
+    for depth in range(2):
+        run.batches[depth].inputs = base + take(&used, batch * run.ld_inputs)
     return used
 
 
@@ -97,23 +97,23 @@ cdef void gather_share(Run *run, const Member *member, const Batch *batch) noexc
 
 
 cdef Inputs inputs_of(
-    const Run *run, int64_t l, const Batch *batch, const Columns *columns
+    const Run *run, int64_t depth, const Batch *batch, const Columns *columns
 ) noexcept nogil:
     cdef Inputs inputs
-    if l == 0:
+    if depth == 0:
         inputs.a, inputs.ld, inputs.columns = batch.inputs, run.ld_inputs, columns
     else:
-        inputs.a, inputs.ld = run.layers[l - 1].a, run.layers[l - 1].lda
-        inputs.columns = &run.columns[l]
+        inputs.a, inputs.ld = run.layers[depth - 1].a, run.layers[depth - 1].lda
+        inputs.columns = &run.columns[depth]
     return inputs
 
 
-cdef Masks masks_of(const Run *run, int64_t l, const Batch *batch) noexcept nogil:
+cdef Masks masks_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
     cdef Masks masks
-    cdef double rate = run.layers[l].dropout / 4294967296.0
-    masks.seed, masks.epoch, masks.layer = run.options.seed, run.options.epoch, l
+    cdef double rate = run.layers[depth].dropout / 4294967296.0
+    masks.seed, masks.epoch, masks.layer = run.options.seed, run.options.epoch, depth
     masks.samples = batch.samples
-    masks.threshold = <uint32_t> run.layers[l].dropout
+    masks.threshold = <uint32_t> run.layers[depth].dropout
     masks.keep, masks.factor = <float> (1 - rate), <float> (1 / (1 - rate))
     return masks
 
@@ -245,13 +245,13 @@ cdef void forward_step(
     cdef Masks masks
     cdef Share share
     cdef bint losses_follow
-    cdef int64_t l
-    for l in range(run.n_layers):
-        layer = &run.layers[l]
-        inputs = inputs_of(run, l, batch, columns)
-        masks = masks_of(run, l, batch)
+    cdef int64_t depth
+    for depth in range(run.n_layers):
+        layer = &run.layers[depth]
+        inputs = inputs_of(run, depth, batch, columns)
+        masks = masks_of(run, depth, batch)
         share = share_of(member, layer.panels, batch.rows)
-        losses_follow = l == run.n_layers - 1 and layer.panels == 1
+        losses_follow = depth == run.n_layers - 1 and layer.panels == 1
         if losses_follow:
             row_share(member, batch.rows, &share.unit, &share.stop)
         forward_share(layer, &inputs, &share, &masks, layer.a, layer.lda)
@@ -269,16 +269,16 @@ cdef void update_step(
     cdef Update updates[2]
     cdef Layer *layer
     cdef Inputs inputs
-    cdef int64_t l
+    cdef int64_t depth
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
-    for l in range(run.n_layers - 1, -1, -1):
-        layer = &run.layers[l]
-        inputs = inputs_of(run, l, batch, columns)
+    for depth in range(run.n_layers - 1, -1, -1):
+        layer = &run.layers[depth]
+        inputs = inputs_of(run, depth, batch, columns)
         weight_gradient_share(
             layer, &inputs, &updates[layer.decay != 0], member, batch.rows,
             run.options.batch_size, run.identity,
         )
-        if l == 0:
+        if depth == 0:
             zero_gradient_share(layer, columns, &updates[layer.decay != 0], member)
         bias_share(
             member, layer, &updates[layer.decay != 0], batch.rows, run.options.batch_size
@@ -288,11 +288,11 @@ cdef void update_step(
 cdef void backward_step(Run *run, Member *member, const Batch *batch) noexcept nogil:
     """dz of every layer, from the last but one to the first."""
     cdef Masks masks
-    cdef int64_t l
-    for l in range(run.n_layers - 1, 0, -1):
-        masks = masks_of(run, l - 1, batch)
+    cdef int64_t depth
+    for depth in range(run.n_layers - 1, 0, -1):
+        masks = masks_of(run, depth - 1, batch)
         input_gradient_share(
-            &run.layers[l], &run.layers[l - 1], &masks, member, batch.rows,
+            &run.layers[depth], &run.layers[depth - 1], &masks, member, batch.rows,
             run.options.batch_size, run.batch_width, run.identity,
         )
         meet(member)
@@ -301,9 +301,9 @@ cdef void backward_step(Run *run, Member *member, const Batch *batch) noexcept n
 cdef void enter(Run *run, Member *member) noexcept nogil:
     """Pack the parameters and the state; padding starts as zeros."""
     cdef Layer *layer
-    cdef int64_t l, row, batch = run.options.batch_size
-    for l in range(run.n_layers):
-        layer = &run.layers[l]
+    cdef int64_t depth, row, batch = run.options.batch_size
+    for depth in range(run.n_layers):
+        layer = &run.layers[depth]
         pack_layer(member, layer, 0, run.params)
         for row in range(0 if run.keep_gradient else run.slots):
             pack_layer(member, layer, 1 + row, run.state + row * run.n_params)
@@ -318,12 +318,12 @@ cdef void enter(Run *run, Member *member) noexcept nogil:
 
 cdef void leave(Run *run, Member *member) noexcept nogil:
     """Unpack what changed."""
-    cdef int64_t l, row
-    for l in range(run.n_layers):
+    cdef int64_t depth, row
+    for depth in range(run.n_layers):
         if not run.keep_gradient:
-            unpack_layer(member, &run.layers[l], 0, run.params)
+            unpack_layer(member, &run.layers[depth], 0, run.params)
         for row in range(run.slots):
-            unpack_layer(member, &run.layers[l], 1 + row, run.state + row * run.n_params)
+            unpack_layer(member, &run.layers[depth], 1 + row, run.state + row * run.n_params)
 
 
 cdef void train_member(Run *run, Member *member, Columns *columns) noexcept nogil:
@@ -368,7 +368,7 @@ cdef class Training:
         int64_t members,
     ):
         cdef Run *run = &self.state
-        cdef int64_t l, largest, used = 0
+        cdef int64_t depth, largest, used = 0
         self.members = members
         run.options = options[0]
         run.slots = slots
@@ -376,27 +376,25 @@ cdef class Training:
         run.layers = <Layer *> allocate(run.n_layers * sizeof(Layer))
         read_table(table, run.layers)
         largest = run.options.batch_size
-        for l in range(run.n_layers):
-            largest = max(largest, run.layers[l].fan_in, run.layers[l].fan_out)
-            used += columns_size(run.layers[l].fan_in)
+        for depth in range(run.n_layers):
+            largest = max(largest, run.layers[depth].fan_in, run.layers[depth].fan_out)
+            used += columns_size(run.layers[depth].fan_in)
         run.identity = <int64_t *> allocate(largest * sizeof(int64_t))
-        for l in range(largest):
-            run.identity[l] = l
+        for depth in range(largest):
+            run.identity[depth] = depth
         run.columns = <Columns *> allocate(run.n_layers * sizeof(Columns))
         run.lists = <int64_t *> allocate(used * sizeof(int64_t))
         used = 0
-        for l in range(run.n_layers):
-            run.columns[l] = place_columns(run.lists + used, run.layers[l].fan_in)
-            all_columns(&run.columns[l], run.layers[l].fan_in)
-            used += columns_size(run.layers[l].fan_in)
+        for depth in range(run.n_layers):
+            run.columns[depth] = place_columns(run.lists + used, run.layers[depth].fan_in)
+            all_columns(&run.columns[depth], run.layers[depth].fan_in)
+            used += columns_size(run.layers[depth].fan_in)
         run.source.columns = run.layers[0].fan_in
         run.source.scale = <float> run.options.scale
         run.source.shift = <float> run.options.shift
         run.masks = <uint8_t *> allocate(members * run.source.columns)
         run.losses = <double *> allocate(run.options.batch_size * sizeof(double))
         run.hits = <uint8_t *> allocate(run.options.batch_size)
-        run.arrivals = <int64_t *> allocate(128)
-        run.arrivals[0] = 0
 
     def __dealloc__(self):
         free(self.state.layers)
@@ -406,7 +404,6 @@ cdef class Training:
         free(self.state.masks)
         free(self.state.losses)
         free(self.state.hits)
-        free(self.state.arrivals)
 
     def set_samples(
         self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats,
@@ -442,16 +439,17 @@ cdef class Training:
         self.arrays += (learning_rates,)
 
     def set_outputs(
-        self, float[::1] params, float[:, ::1] state, float[::1] workspace, double[::1] metrics
+        self, float[::1] params, float[:, ::1] state, float[::1] workspace, double[::1] metrics,
+        int64_t[::1] barrier,
     ):
         """What changes; ``params`` stays where only a gradient is asked for."""
         cdef Run *run = &self.state
         cdef float *base = <float *> ((<size_t> &workspace[0] + 63) // 64 * 64)
         run.params, run.n_params = &params[0], params.shape[0]
         run.state = out_address(state)
-        run.metrics = &metrics[0]
+        run.metrics, run.barrier = &metrics[0], &barrier[0]
         place_run(run, base)
-        self.arrays += (params, state, workspace, metrics)
+        self.arrays += (params, state, workspace, metrics, barrier)
 
     @property
     def steps_done(self):
@@ -465,7 +463,7 @@ cdef class Training:
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
-        member.arrivals, member.expected = self.state.arrivals, 0
+        member.barrier, member.expected = self.state.barrier, 0
         with nogil:
             mode = enter_float_mode()
             train_member(&self.state, &member, &columns)

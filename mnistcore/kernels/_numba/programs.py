@@ -362,7 +362,7 @@ def sum_of_weights(sample_weight, samples):
 def train(
     multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers,
     options, optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active,
-    blocks, losses, hits, skip_zeros, metrics,
+    blocks, losses, hits, skip, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
@@ -380,7 +380,6 @@ def train(
     scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
     leading = totals[INPUT_LEADING]
     scale, shift = np.float32(record["scale"]), np.float32(record["shift"])
-    skip = skip_zeros and shift == 0.0
 
     pack(layers, plan, flat, base, 0, thread, threads)
     for s in range(slots):
@@ -485,7 +484,7 @@ def train(
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
     multiply, thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
-    chunk, chunk_size, identity, seen, active, blocks, skip_zeros, logits,
+    chunk, chunk_size, identity, seen, active, blocks, skip, logits,
 ):  # fmt: skip
     """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
 
@@ -501,7 +500,6 @@ def predict(
     inputs = totals[INPUTS] + thread * chunk_size
     scratch = totals[SCRATCHES] + thread * chunk_size
     fan_in, classes = layers[0, FAN_IN], layers[-1, FAN_OUT]
-    skip = skip_zeros and shift == 0.0
     rows, stop = share(n, thread, threads)
     while rows < stop:
         batch = min(chunk, stop - rows)
