@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
-from ._numba import elementwise, plan, programs, singles, team, tiles
+from ._numba import elementwise, inputs, plan, programs, singles, team, tiles
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
 from ._threads import START, get_num_threads, new_barrier, run_team, team_size
@@ -196,15 +196,15 @@ def forward(
     _checks.check_workspace("forward", workspace, int(totals[plan.INPUTS] + chunk_size))
     fit = int(workspace.size - totals[plan.INPUTS]) // chunk_size
     wanted = min(_team_size(len(x) * _weights(layers), START), fit)
-    chunk, identity = min(CHUNK, max(len(x), 1)), _identity(layers, 1)
-    barrier, scratch = new_barrier(), _gather_scratch(layers, wanted)
+    chunk = min(CHUNK, max(len(x), 1))
+    barrier, scratch = new_barrier(), _column_scratch(layers, wanted)
     flat = x.reshape(-1)
     skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
             tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale),
-            float(shift), params, workspace, rows, totals, chunk, chunk_size, identity, *scratch,
+            float(shift), params, workspace, rows, totals, chunk, chunk_size, *scratch,
             skip, logits,
         )  # fmt: skip
 
@@ -277,16 +277,12 @@ def _weights(layers: np.ndarray) -> int:
     return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
 
 
-def _identity(layers: np.ndarray, batch_size: int) -> np.ndarray:
-    return np.arange(max(int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max()), batch_size))
-
-
-def _gather_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each thread: the columns seen, two lists of the active ones, their blocks."""
-    fan_in = int(layers[0, layout.FAN_IN])
-    seen = np.empty((threads, fan_in), np.uint8)
-    active = np.zeros((threads, 2, fan_in), np.int64)
-    return seen, active, np.empty((threads, fan_in, 2), np.int64)
+def _column_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each thread: the input columns that it has seen, lists of columns, runs of terms."""
+    largest = int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max())
+    seen = np.empty((threads, int(layers[0, layout.FAN_IN])), np.uint8)
+    lists = np.empty((threads, 2, inputs.LISTS, largest), np.int64)
+    return seen, lists, np.empty((threads, 2, 3 * largest), np.int64)
 
 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -317,10 +313,9 @@ def _train(
     batch_size = int(options["batch_size"][0])
     rows, totals = plan.make_plan(layers, batch_size, len(state))
     _checks.check_workspace("train_steps", workspace, int(totals[plan.TOTAL]))
-    identity = _identity(layers, batch_size)
     # Three products a weight and sample, two meetings a layer.
     threads = _team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
-    barrier, scratch = new_barrier(), _gather_scratch(layers, threads)
+    barrier, scratch = new_barrier(), _column_scratch(layers, threads)
     losses, hits = np.empty(batch_size), np.empty(batch_size)
     flat, done = x.reshape(-1), [0] * threads
     scale, shift = float(options["scale"][0]), float(options["shift"][0])
@@ -330,7 +325,7 @@ def _train(
         done[thread] = programs.train(
             tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order,
             learning_rates, layers, options, optimizer, first_step, params, state, workspace,
-            rows, totals, identity, *scratch, losses, hits, skip, metrics,
+            rows, totals, *scratch, losses, hits, skip, metrics,
         )  # fmt: skip
 
     run_team(threads, work, barrier)
@@ -343,11 +338,11 @@ def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) 
     threads = _team_size(m * n * k, START)
     panels = -(-n // width) * width * k
     workspace = np.empty(panels + threads * tiles.SCRATCH, np.float32)
-    barrier, identity = new_barrier(), np.arange(k)
+    barrier, runs = new_barrier(), np.array([0, 0, k])
 
     def work(thread: int, count: int) -> None:
         singles.product(
-            tiles.multiply, thread, count, barrier, kind, a, b, m, n, k, identity, workspace, out
+            tiles.multiply, thread, count, barrier, kind, a, b, m, n, k, runs, workspace, out
         )
 
     run_team(threads, work)

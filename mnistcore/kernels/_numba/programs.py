@@ -43,7 +43,15 @@ from .elementwise import (
     softmax_loss,
     update_vectors,
 )
-from .inputs import find_active, find_blocks, gather_rows, note_rows, prefetch_rows
+from .inputs import (
+    IDLE,
+    TILE_FIRST,
+    TILE_ROWS_OF,
+    cover,
+    gather_rows,
+    list_columns,
+    prefetch_share,
+)
 from .plan import (
     BATCH_WIDTH,
     BIAS,
@@ -77,7 +85,7 @@ from .simd import (
     transpose,
 )
 from .team import flush_denormals, meet, share
-from .tiles import TILE, copy_row, tile_height
+from .tiles import TILE, copy_row, single_run, tile_height
 
 # ---------------------------------------------------------------------------------------------
 # Packing: between the public row-major layout and the panels
@@ -137,13 +145,13 @@ def clear_padding(layers, plan, batch_size, base, thread, threads):
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def forward_layer(
-    multiply, base, row, plan_row, inputs, leading, k, rows_of_w, batch, dropped, key, samples,
+    multiply, base, row, plan_row, inputs, leading, runs, n_runs, batch, dropped, key, samples,
     scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a = dropout(activation(x w + b)) for a batch.
 
-    The inputs (batch, leading) stand at base + inputs, their k columns belonging to the weight
-    rows ``rows_of_w``. ``key`` is (seed, epoch, layer) of the dropout.
+    The inputs (batch, leading) stand at base + inputs; the product is over the columns of
+    ``runs``. ``key`` is (seed, epoch, layer) of the dropout.
     """
     fan_in, width, code = row[FAN_IN], plan_row[WIDTH], row[ACTIVATION]
     first, stop = share(plan_row[PANELS] * batch, thread, threads)
@@ -158,8 +166,8 @@ def forward_layer(
             rows = min(height, end - top)
             a = inputs + top * leading
             multiply(
-                rows, width, base, a, leading, 1, k, 0, k, base, weights, address(rows_of_w),
-                width, base + 4 * scratch,
+                rows, width, base, a, leading, 1, base, weights, width, address(runs), n_runs,
+                base + 4 * scratch,
             )  # fmt: skip
             for r in range(rows):
                 out = plan_row[OUTPUT] + (top + r) * plan_row[LEADING] + panel * width
@@ -200,15 +208,19 @@ def loss_rows(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def input_gradient(
-    multiply, base, row, plan_row, before, plan_before, batch, capacity, batch_width, identity,
+    multiply, base, row, plan_row, before, plan_before, batch, capacity, batch_width, runs,
     keep_transposed, key, samples, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of dz of the layer before: (w dz^T), times the derivative.
 
     The tile holds input units of this layer by samples: the weights are the broadcast operand,
-    read straight from their panels, a segment for each; dzt is the vector operand.
+    read straight from their panels, a run for each; dzt is the vector operand.
     """
     fan_in, fan_out, width = row[FAN_IN], row[FAN_OUT], plan_row[WIDTH]
+    for panel in range(plan_row[PANELS]):
+        runs[3 * panel] = panel * fan_in * width
+        runs[3 * panel + 1] = panel * width * batch_width
+        runs[3 * panel + 2] = min(width, fan_out - panel * width)
     first, stop = share(fan_in, thread, threads)
     while first < stop:
         # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
@@ -219,9 +231,8 @@ def input_gradient(
             for start in range(0, batch, batch_width):
                 dzt = plan_row[DZT] + start * fan_out
                 multiply(
-                    rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, width,
-                    fan_in * width, fan_out, base, dzt, address(identity), batch_width,
-                    base + 4 * scratch,
+                    rows, batch_width, base, plan_row[WEIGHTS] + top * width, width, 1, base, dzt,
+                    batch_width, address(runs), plan_row[PANELS], base + 4 * scratch,
                 )  # fmt: skip
                 backpropagate_tile(
                     base, before, plan_before, top, rows, start, min(batch_width, batch - start),
@@ -270,49 +281,46 @@ def backpropagate_tile(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_layer(
-    multiply, base, row, plan_row, inputs, leading, active, n_active, batch, capacity, identity,
-    slot, optimizer, nesterov, constants, scratch, thread, threads,
+    multiply, base, row, plan_row, inputs, leading, lists, n_tiles, n_idle, batch, capacity,
+    runs, slot, optimizer, nesterov, constants, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once.
 
-    Column ``position`` of the inputs belongs to weight row ``active[position]``; the rows from
-    ``n_active`` on have inputs that are zero in the whole batch, so their gradient is zero.
+    The tiles of ``lists`` cover the inputs that are not zero in the whole batch; the gradient of
+    the idle ones' weights is zero.
     """
     fan_in, width, decayed = row[FAN_IN], plan_row[WIDTH], row[DECAY] != 0
-    idle = optimizer == SGD and slot == 0 and (constants[2] == 0.0 or not decayed)
-    reach = n_active if idle else fan_in
     first, stop = share(plan_row[PANELS], thread, threads)
     for panel in range(first, stop):
         update_bias(
             base, plan_row[BIAS] + panel * width, plan_row[DZ] + panel * capacity * width, width,
             batch, slot, optimizer, nesterov, constants, scratch,
         )  # fmt: skip
-    first, stop = share(plan_row[PANELS] * reach, thread, threads)
-    while first < stop:
-        panel = first // reach
-        start = first - panel * reach
-        end = min(reach, start + stop - first)
-        weights = plan_row[WEIGHTS] + panel * fan_in * width
+    n_runs = single_run(runs, batch)
+    first, stop = share(plan_row[PANELS] * n_tiles, thread, threads)
+    for task in range(first, stop):
+        panel, tile = task // n_tiles, task % n_tiles
+        top, rows = lists[TILE_FIRST, tile], lists[TILE_ROWS_OF, tile]
         dz = plan_row[DZ] + panel * capacity * width
-        first += end - start
-        while start < end:
-            # Whole tiles of active rows, then of idle ones.
-            limit = min(end, n_active) if start < n_active else end
-            height = tile_height(limit - start)
-            for top in range(start, limit, height):
-                rows = min(height, limit - top)
-                depth = batch if top < n_active else 0
-                multiply(
-                    rows, width, base, inputs + top, 1, leading, batch, 0, depth, base, dz,
-                    address(identity), width, base + 4 * scratch,
-                )  # fmt: skip
-                for r in range(rows):
-                    w = weights + active[top + r] * width
-                    update_vectors(
-                        optimizer, nesterov, constants, decayed, base, w, slot, base,
-                        scratch + r * width, width,
-                    )  # fmt: skip
-            start = limit
+        multiply(
+            rows, width, base, inputs + top, 1, leading, base, dz, width, address(runs), n_runs,
+            base + 4 * scratch,
+        )  # fmt: skip
+        update_vectors(
+            optimizer, nesterov, constants, decayed, base,
+            plan_row[WEIGHTS] + (panel * fan_in + top) * width, slot, base, scratch, rows * width,
+        )  # fmt: skip
+    if optimizer == SGD and slot == 0 and (constants[2] == 0.0 or not decayed):
+        return  # without decay and moments, a gradient of zero changes nothing
+    for c in range(0, width, LANES):
+        store(base, scratch + c, splat(0.0))
+    first, stop = share(plan_row[PANELS] * n_idle, thread, threads)
+    for task in range(first, stop):
+        panel, i = task // n_idle, lists[IDLE, task % n_idle]
+        update_vectors(
+            optimizer, nesterov, constants, decayed, base,
+            plan_row[WEIGHTS] + (panel * fan_in + i) * width, slot, base, scratch, width,
+        )  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -333,14 +341,14 @@ def update_bias(base, bias, dz, width, batch, slot, optimizer, nesterov, constan
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def backward(
-    multiply, base, layers, plan, totals, batch, capacity, identity, seed, epoch, samples, scratch,
+    multiply, base, layers, plan, totals, batch, capacity, runs, seed, epoch, samples, scratch,
     barrier, meeting, thread, threads,
 ):  # fmt: skip
     """dz of every hidden layer, from the last to the first; a barrier after each."""
     for layer in range(len(layers) - 1, 0, -1):
         input_gradient(
             multiply, base, layers[layer], plan[layer], layers[layer - 1], plan[layer - 1], batch,
-            capacity, totals[BATCH_WIDTH], identity, layer > 1, (seed, epoch, layer - 1), samples,
+            capacity, totals[BATCH_WIDTH], runs, layer > 1, (seed, epoch, layer - 1), samples,
             scratch, thread, threads,
         )  # fmt: skip
         meeting = meet(barrier, threads, meeting)
@@ -361,14 +369,14 @@ def sum_of_weights(sample_weight, samples):
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def train(
     multiply, thread, threads, barrier, x, targets, sample_weight, order, learning_rates, layers,
-    options, optimizer, first_step, params, state, workspace, plan, totals, identity, seen, active,
-    blocks, losses, hits, skip, metrics,
+    options, optimizer, first_step, params, state, workspace, plan, totals, seen, lists,
+    runs, losses, hits, skip, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
     x is flat; ``optimizer`` is a code of ``layout`` or GRADIENT; ``seen`` (threads, fan_in) and
-    ``active`` (threads, 2, fan_in) are for the zero columns of the input, ``blocks`` (threads,
-    fan_in, 2) for its gather.
+    ``lists`` (threads, 2, LISTS, largest fan_in) are for the columns of the inputs, ``runs``
+    (threads, 2, n) for those of the products.
     """
     mode = flush_denormals()
     base, flat, moments = address(workspace), address(params), address(state)
@@ -388,37 +396,32 @@ def train(
     clear_padding(layers, plan, batch_size, base, thread, threads)
     samples = order[:batch_size]
     first, stop = share(len(samples), thread, threads)
-    note_rows(x, samples[first:stop], fan_in, skip, seen[thread])
-    meeting = meet(barrier, threads, 1)
-    n_next = find_active(seen, threads, active[thread, 0])
-    n_blocks = find_blocks(active[thread, 0], n_next, blocks[thread])
     gather_rows(
-        x, samples, fan_in, first, stop, blocks[thread], n_blocks, scale, shift, base,
-        totals[INPUTS], leading,
-    )  # fmt: skip
-    meeting = meet(barrier, threads, meeting)
+        x, samples, fan_in, first, stop, scale, shift, base, totals[INPUTS], leading, seen[thread]
+    )
+    meeting = meet(barrier, threads, 1)
 
     done = 0
     for step in range(len(learning_rates)):
-        side = step % 2
-        inputs = totals[INPUTS] + side * totals[INPUT_SIZE]
-        n_active, rows_of_w = n_next, active[thread, side]
+        inputs = totals[INPUTS] + step % 2 * totals[INPUT_SIZE]
         batch = len(samples)
         coming = order[(step + 1) * batch_size : (step + 2) * batch_size]
-        first, stop = share(len(coming), thread, threads)
-        note_rows(x, coming[first:stop], fan_in, skip, seen[thread])
-        later = order[(step + 2) * batch_size : (step + 3) * batch_size]
-        first_later, stop_later = share(len(later), thread, threads)
-        prefetch_rows(x, later[first_later:stop_later], fan_in)
+        prefetch_share(x, order[(step + 2) * batch_size :], batch_size, fan_in, thread, threads)
+        n_runs, n_tiles, n_idle = list_columns(
+            lists[thread, 0], runs[thread, 0], seen, threads, skip, plan[0, WIDTH]
+        )
 
-        a, a_leading, k, rows = inputs, leading, n_active, rows_of_w
+        a, a_leading = inputs, leading
         for layer in range(n_layers):
-            row, plan_row = layers[layer], plan[layer]
+            row, plan_row, which = layers[layer], plan[layer], min(layer, 1)
+            if layer:
+                n_runs = single_run(runs[thread, 1], row[FAN_IN])
             forward_layer(
-                multiply, base, row, plan_row, a, a_leading, k, rows, batch, row[DROPOUT] != 0,
-                (record["seed"], record["epoch"], layer), samples, scratch, thread, threads,
+                multiply, base, row, plan_row, a, a_leading, runs[thread, which], n_runs, batch,
+                row[DROPOUT] != 0, (record["seed"], record["epoch"], layer), samples, scratch,
+                thread, threads,
             )  # fmt: skip
-            a, a_leading, k, rows = plan_row[OUTPUT], plan_row[LEADING], row[FAN_OUT], identity
+            a, a_leading = plan_row[OUTPUT], plan_row[LEADING]
             # A last layer of one panel is divided by rows, and so is the loss: no need to wait.
             if layer < n_layers - 1 or plan_row[PANELS] > 1:
                 meeting = meet(barrier, threads, meeting)
@@ -442,28 +445,25 @@ def train(
             metrics[HIT_SUM] += hit_sum
 
         meeting = backward(
-            multiply, base, layers, plan, totals, batch, batch_size, identity, record["seed"],
-            record["epoch"], samples, scratch, barrier, meeting, thread, threads,
+            multiply, base, layers, plan, totals, batch, batch_size, runs[thread, 1],
+            record["seed"], record["epoch"], samples, scratch, barrier, meeting, thread, threads,
         )  # fmt: skip
         constants = rule_constants(record, learning_rates[step], first_step + step + 1)
         for layer in range(n_layers):
-            row = layers[layer]
-            a, a_leading, n, rows = inputs, leading, n_active, rows_of_w
+            row, a, a_leading = layers[layer], inputs, leading
             if layer:
                 a, a_leading = plan[layer - 1, OUTPUT], plan[layer - 1, LEADING]
-                n, rows = row[FAN_IN], identity
+                n_tiles, n_idle = cover(lists[thread, 1], 0, 0, row[FAN_IN]), 0
             update_layer(
-                multiply, base, row, plan[layer], a, a_leading, rows, n, batch, batch_size,
-                identity, slot, optimizer, record["nesterov"] != 0, constants, scratch, thread,
-                threads,
+                multiply, base, row, plan[layer], a, a_leading, lists[thread, min(layer, 1)],
+                n_tiles, n_idle, batch, batch_size, runs[thread, 1], slot, optimizer,
+                record["nesterov"] != 0, constants, scratch, thread, threads,
             )  # fmt: skip
-        if len(coming):
-            n_next = find_active(seen, threads, active[thread, 1 - side])
-            n_blocks = find_blocks(active[thread, 1 - side], n_next, blocks[thread])
-            gather_rows(
-                x, coming, fan_in, first, stop, blocks[thread], n_blocks, scale, shift, base,
-                totals[INPUTS] + (1 - side) * totals[INPUT_SIZE], leading,
-            )  # fmt: skip
+        first, stop = share(len(coming), thread, threads)
+        gather_rows(
+            x, coming, fan_in, first, stop, scale, shift, base,
+            totals[INPUTS] + (1 - step % 2) * totals[INPUT_SIZE], leading, seen[thread],
+        )  # fmt: skip
         samples = coming
         meeting = meet(barrier, threads, meeting)
         done += 1
@@ -484,7 +484,7 @@ def train(
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
     multiply, thread, threads, barrier, x, n, layers, scale, shift, params, workspace, plan, totals,
-    chunk, chunk_size, identity, seen, active, blocks, skip, logits,
+    chunk, chunk_size, seen, lists, runs, skip, logits,
 ):  # fmt: skip
     """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
 
@@ -504,21 +504,23 @@ def predict(
     while rows < stop:
         batch = min(chunk, stop - rows)
         samples = np.arange(rows, rows + batch)
-        note_rows(x, samples, fan_in, skip, seen[thread])
-        n_active = find_active(seen[thread : thread + 1], 1, active[thread, 0])
-        n_blocks = find_blocks(active[thread, 0], n_active, blocks[thread])
-        a, leading, k, rows_of_w = inputs, totals[INPUT_LEADING], n_active, active[thread, 0]
         gather_rows(
-            x, samples, fan_in, 0, batch, blocks[thread], n_blocks, np.float32(scale),
-            np.float32(shift), base, a, leading,
+            x, samples, fan_in, 0, batch, np.float32(scale), np.float32(shift), base, inputs,
+            totals[INPUT_LEADING], seen[thread],
         )  # fmt: skip
+        n_runs, _, _ = list_columns(
+            lists[thread, 0], runs[thread, 0], seen[thread : thread + 1], 1, skip, plan[0, WIDTH]
+        )
+        a, leading = inputs, totals[INPUT_LEADING]
         for layer in range(len(layers)):
+            if layer:
+                n_runs = single_run(runs[thread, 1], layers[layer, FAN_IN])
             forward_layer(
-                multiply, base, layers[layer], mine[layer], a, leading, k, rows_of_w, batch, False,
-                (0, 0, layer), samples, scratch, 0, 1,
+                multiply, base, layers[layer], mine[layer], a, leading,
+                runs[thread, min(layer, 1)], n_runs, batch, False, (0, 0, layer), samples,
+                scratch, 0, 1,
             )  # fmt: skip
             a, leading = mine[layer, OUTPUT], mine[layer, LEADING]
-            k, rows_of_w = layers[layer, FAN_OUT], identity
         for b in range(batch):
             copy_row(base, a + b * leading, classes, out, (rows + b) * classes, classes)
         rows += batch

@@ -56,10 +56,11 @@ def _pack_panels(kind, b, n, k, width, packed, thread, threads):
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, identity, workspace, out):
+def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, runs, workspace, out):
     """What one thread does in a matrix product: pack B, meet, multiply tiles.
 
-    ``workspace`` holds the panels of B, then SCRATCH floats for each thread.
+    ``runs`` is the one run of k terms; ``workspace`` holds the panels of B, then SCRATCH floats
+    for each thread.
     """
     a_base, b_base, out_base = address(a), address(b), address(out)
     packed, width = address(workspace), panel_width(n)
@@ -78,8 +79,8 @@ def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, identity, w
         for top in range(start, end, height):
             rows = min(height, end - top)
             multiply(
-                rows, width, a_base, top * a_row, a_row, a_step, k, 0, k, packed,
-                panel * k * width, address(identity), width, scratch,
+                rows, width, a_base, top * a_row, a_row, a_step, packed, panel * k * width, width,
+                address(runs), 1, scratch,
             )  # fmt: skip
             for r in range(rows):
                 position = (top + r) * n + panel * width

@@ -49,89 +49,89 @@ def panel_width(n):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _accumulate(tile, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out):
-    """The micro-kernel: one chain of multiply-adds over k for every sum of the tile."""
-    done = 0
-    while done < k:
-        position = a0
-        stop = min(done + segment, k)
-        for i in range(done, stop):
-            row_of_b = b0 + load_index(b_rows, i) * b_step
+def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
+    """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run."""
+    for run in range(n_runs):
+        position = a0 + load_index(runs, 3 * run)
+        row_of_b = b0 + load_index(runs, 3 * run + 1)
+        for _ in range(load_index(runs, 3 * run + 2)):
             tile = add_outer(tile, a, position, a_row, b, row_of_b)
             position += a_step
-        a0 += a_segment
-        done = stop
+            row_of_b += b_step
     store_tile(tile, out, 0, row_length(tile))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _low_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out):
+def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
     if rows == 6:
-        _accumulate(zero_tile(6, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 5:
-        _accumulate(zero_tile(5, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(5, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 4:
-        _accumulate(zero_tile(4, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 3:
-        _accumulate(zero_tile(3, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(3, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 2:
-        _accumulate(zero_tile(2, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     else:
-        _accumulate(zero_tile(1, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _high_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out):
+def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
     if rows <= 6:
-        _low_tile(rows, columns, a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 14:
-        _accumulate(zero_tile(14, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 13:
-        _accumulate(zero_tile(13, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(13, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 12:
-        _accumulate(zero_tile(12, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 11:
-        _accumulate(zero_tile(11, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(11, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 10:
-        _accumulate(zero_tile(10, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 9:
-        _accumulate(zero_tile(9, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(9, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 8:
-        _accumulate(zero_tile(8, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
     else:
-        _accumulate(zero_tile(7, columns), a, a0, ar, at, seg, aseg, k, b, b0, index, bt, out)
+        _accumulate(zero_tile(7, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
 
 
 # The number of rows must be known to the compiler, so there is a tile of each height.
 _tile_of = _high_tile if TILE_ROWS == 14 else _low_tile
 
 
-def _multiply(rows, width, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out):
+def _multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
     """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
-    A[r, i] stands at ``a + a0 + r * a_row + (i // segment) * a_segment + (i % segment) * a_step``
-    (row-major: a_row = leading dimension, a_step = 1; transposed: the other way round; a packed
-    panel: segments). Row i of B stands at ``b + b0 + b_rows[i] * b_step``, one panel row;
-    ``b_rows`` is the address of int64 numbers, 0, 1, 2 ... or the columns of A that are not all
-    zero. ``rows`` is at most
+    A[r, i] stands at ``a + a0 + r * a_row + i * a_step`` (row-major: a_row = leading dimension,
+    a_step = 1; transposed: the other way round), row i of B, one panel row, at
+    ``b + b0 + i * b_step``. The sum is cut into runs of consecutive i, each three int64 at the
+    address ``runs``: what to add to a0, what to add to b0, how many i. So the columns of A that
+    are all zero can be left out, and A can be read from packed panels. ``rows`` is at most
     TILE_ROWS, ``width`` is LANES or PANEL. Each sum is one chain over i, so its bits depend on
     nothing but its own row and column.
     """
     if width == PANEL:
-        _tile_of(
-            rows, _TWO, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out
-        )
+        _tile_of(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out)
     else:
-        _tile_of(
-            rows, _ONE, a, a0, a_row, a_step, segment, a_segment, k, b, b0, b_rows, b_step, out
-        )
+        _tile_of(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out)
 
 
 # The tiles are compiled once, as a C function behind a pointer that the programs are handed. A
 # function called by name would be copied into every caller and optimised again in each: that
 # took 37 s instead of 9. The call costs a few nanoseconds, a tile takes hundreds.
-_as_c_function = cfunc(types.void(*[types.int64] * 14), cache=True)
+_as_c_function = cfunc(types.void(*[types.int64] * 12), cache=True)
 multiply = _as_c_function(_multiply) if JIT else _multiply
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def single_run(runs, n):
+    """Make ``runs`` one run of n terms; the number of runs, 1."""
+    runs[0], runs[1], runs[2] = 0, 0, n
+    return 1
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
