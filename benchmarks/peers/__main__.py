@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="numbers of threads, or all (default: 1 2 all)",
     )
     add("--rounds", type=_rounds, default=5, metavar="N", help="rounds of each (default: 5)")
+    add("--data", default="auto", help="as of `mnistcore train` (default: auto)")
     add("--data-dir", metavar="DIR", help="folder to take MNIST from")
     add(
         "--output",
@@ -153,12 +154,11 @@ def _measure(options: argparse.Namespace, parser: argparse.ArgumentParser) -> in
     results = open_results(output)
     sections = _flat(options.what, SECTIONS)
     notice = _Terminal()
-    dataset = load_data("auto", options.data_dir)
+    dataset = load_data(options.data, options.data_dir)
     threads = sorted(set(options.threads))
     with data_folder(dataset) as folder:
-        plan = Plan(
-            libraries, _flat(options.networks, tuple(NETWORKS)), threads, options.rounds, folder
-        )
+        networks = _flat(options.networks, tuple(NETWORKS))
+        plan = Plan(libraries, networks, threads, options.rounds, folder, options.data)
         environment = {"MNISTCORE_DATA_DIR": options.data_dir} if options.data_dir else {}
         results["runs"].append(
             {

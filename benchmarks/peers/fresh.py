@@ -37,7 +37,12 @@ def start(assignment: Assignment) -> None:
 
     backend = assignment.library.removeprefix("mnistcore-")
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(backend=backend, threads=assignment.threads, output=f"{folder}/run")
+        config = TrainConfig(
+            backend=backend,
+            data=assignment.data,
+            threads=assignment.threads,
+            output=f"{folder}/run",
+        )
         try:
             run(config, listener=StopAtFirstStep())
         except FirstStepDone:
@@ -54,7 +59,15 @@ def train_default_job(assignment: Assignment) -> None:
 
         backend = assignment.library.removeprefix("mnistcore-")
         with tempfile.TemporaryDirectory() as folder:
-            flags = ["--backend", backend, "--epochs", str(MEMORY_EPOCHS), "--quiet"]
+            flags = [
+                "--backend",
+                backend,
+                "--epochs",
+                str(MEMORY_EPOCHS),
+                "--quiet",
+                "--data",
+                assignment.data,
+            ]
             status = main(
                 [*flags, "--threads", str(assignment.threads), "--output", f"{folder}/run"]
             )

@@ -37,6 +37,7 @@ class Plan:
     threads: Sequence[int]
     rounds: int
     folder: str
+    data: str
 
 
 class Notice:
@@ -191,7 +192,7 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
     figures: dict[str, list[float]] = {library: [] for library in libraries}
     for round_ in range(plan.rounds + 1):
         for library in list(figures):
-            assignment = Assignment(library, network, threads, plan.folder)
+            assignment = Assignment(library, network, threads, plan.folder, plan.data)
             try:
                 seconds, answer = run_fresh(what, assignment, **environment)
             except WorkerError as error:
@@ -211,7 +212,7 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
 def _cold_start(plan: Plan, environment: dict[str, str], notice: Notice) -> Row:
     """Numba with nothing compiled yet, once."""
     library, network = "mnistcore-numba", DEFAULT_NETWORK.name
-    assignment = Assignment(library, network, plan.threads[0], plan.folder)
+    assignment = Assignment(library, network, plan.threads[0], plan.folder, plan.data)
     with tempfile.TemporaryDirectory() as empty:
         seconds, _ = run_fresh("start", assignment, **environment, NUMBA_CACHE_DIR=empty)
     notice.say(f"  start: {library}, nothing compiled yet: {seconds:.2f} s")

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is: a library, the network, its threads, the folder with the data."""
+    """What a worker is: a library, the network, its threads, the folder with the data.
+
+    ``data`` is what a whole run of mnistcore, which looks for its data itself, is to look for.
+    """
 
     library: str
     network: str
     threads: int
     folder: str
+    data: str = "auto"
 
     def to_json(self) -> str:
         """As a line."""

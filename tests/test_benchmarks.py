@@ -1,0 +1,299 @@
+"""The benchmarks measure what they say: shapes and counts, same work, files, tables, mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import sizes, workloads
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers import tables
+from benchmarks.peers.libraries import LIBRARIES, Job
+from benchmarks.peers.results import (
+    new_results,
+    open_results,
+    read_results,
+    replace_rows,
+    write_results,
+)
+from mnistcore import get_backend, set_num_threads
+from mnistcore.network import Network
+
+ROOT = Path(__file__).parents[1]
+CASES = {
+    "adam": sizes.Case((784, 12, 8, 10), "relu", 16, "adam", 0.001, 0, 1),
+    "sgd": sizes.Case((784, 10, 10), "tanh", 16, "sgd", 0.1, 0, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def _all_threads_afterwards():
+    yield
+    set_num_threads(0)
+
+
+def make_job(library, case, samples=100):
+    rng = np.random.default_rng(0)
+    network = Network(case.layer_sizes, case.activation)
+    weights = network.views(network.init(rng))
+    images = rng.integers(0, 256, (samples, 784), np.uint8)
+    labels = rng.integers(0, 10, samples).astype(np.int32)
+    return Job(library, case, 1, images, labels, weights)
+
+
+def load(library, case):
+    missing = [name for name in LIBRARIES[library].requires if find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
+    return LIBRARIES[library].load()(make_job(library, case))
+
+
+def norm_of_difference(left, right):
+    pairs = zip(left, right, strict=True)
+    return sum(
+        np.linalg.norm(a - b) for one, other in pairs for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_flops_of_a_step_are_those_of_its_products():
+    case = CASES["adam"]
+    forward = 784 * 12 + 12 * 8 + 8 * 10
+    by_inputs = 12 * 8 + 8 * 10
+    assert case.flops_per_sample == 2 * (2 * forward + by_inputs)
+
+
+def test_product_shapes_leave_out_the_gradient_by_the_pixels():
+    shapes = sizes.product_shapes((32,))
+    assert ("matmul", 32, 128, 784) in shapes
+    assert ("matmul_tn", 784, 128, 32) in shapes
+    assert ("matmul_nt", 32, 128, 64) in shapes
+    assert not any(name == "matmul_nt" and n == 784 for name, _, n, _ in shapes)
+    assert len(shapes) == len(set(shapes))
+
+
+@pytest.mark.parametrize("optimizer", CASES)
+@pytest.mark.parametrize(
+    "library", [name for name in LIBRARIES if name not in ("keras", "sklearn", "onnxruntime")]
+)
+def test_a_library_trains_as_the_reference_does(library, optimizer):
+    """Weights after two epochs, a partial batch in each, from the same weights and batches."""
+    if library == "torch-compile" and not os.environ.get("CI"):
+        pytest.skip("compiling takes half a minute; $CI is not set")
+    case = CASES[optimizer]
+    peer, reference = load(library, case), load("mnistcore-numpy", case)
+    before = [(w.copy(), b.copy()) for w, b in reference.weights()]
+    for seed in range(2):
+        order = np.random.default_rng(seed).permutation(100)
+        peer.train(order)
+        reference.train(order)
+    change = norm_of_difference(reference.weights(), before)
+    assert change > 0
+    assert norm_of_difference(peer.weights(), reference.weights()) < 1e-3 * change
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_predicts_as_the_reference_does(library):
+    if library == "torch-compile" and not os.environ.get("CI"):
+        pytest.skip("compiling takes half a minute; $CI is not set")
+    peer, reference = load(library, CASES["adam"]), load("mnistcore-numpy", CASES["adam"])
+    images = np.random.default_rng(5).integers(0, 256, (30, 784), np.uint8)
+    np.testing.assert_array_equal(peer.predict(images), reference.predict(images))
+    np.testing.assert_array_equal(peer.predict(images[:1]), reference.predict(images[:1]))
+
+
+@pytest.mark.parametrize("library", ["keras", "sklearn"])
+def test_a_library_that_shuffles_starts_from_the_same_weights_and_trains(library):
+    case = replace(CASES["sgd"], learning_rate=1e-12)
+    peer = load(library, case)
+    peer.train(np.arange(100))
+    assert norm_of_difference(peer.weights(), peer.job.weights) < 1e-4
+    peer = load(library, CASES["sgd"])
+    peer.train(np.arange(100))
+    assert norm_of_difference(peer.weights(), peer.job.weights) > 0.01
+
+
+def test_a_kernel_that_is_wrong_is_not_timed():
+    class Wrong:
+        @staticmethod
+        def matmul(a, b, out):
+            out[...] = 0
+
+    with pytest.raises(AssertionError):
+        workloads.product("matmul", 5, 6, 7).verify(Wrong)
+
+
+def test_verifying_an_update_leaves_its_parameters_as_they_were():
+    call = workloads.elementwise_calls()["adam_update"]
+    before = [array.copy() for array in call.changes]
+    call.verify(get_backend("numpy"))
+    for array, values in zip(call.changes, before, strict=True):
+        np.testing.assert_array_equal(array, values)
+
+
+def example_results():
+    """One core, two networks; numba 4x and 2x ahead of the best other."""
+    results = new_results()
+    results["runs"].append({"date": "2026-01-01 00:00 UTC"})
+    results["ceilings"] = {"1": {"gflops": 100.0, "gbs": 20.0}}
+    seconds = {"mnistcore-numba": (0.1, 0.5), "jax": (0.4, 2.0), "torch": (0.8, 1.0)}
+    for index, network in enumerate(("784-10-10", "784-128-64-10")):
+        for library, times in seconds.items():
+            for threads in (1, 2):
+                results["epoch"].append(
+                    {
+                        "network": network,
+                        "library": library,
+                        "threads": threads,
+                        "seconds": [times[index] * threads, times[index] * threads, 99.0],
+                        "samples": 60_000,
+                        "samples_trained": 60_000,
+                        "batch_size": 64,
+                    }
+                )
+    return results
+
+
+def test_tables_compare_with_the_best_other_library():
+    text = tables.markdown(example_results())
+    assert "| mnistcore, numba | 0.100 (1) | 0.500 (1) |" in text
+    assert "| **mnistcore, numba: times ahead of the best other** | **4.00x** | **2.00x** |" in text
+    assert "100 GFLOP/s and 20 GB/s on 1 core" in text
+    assert "scaled up" not in text
+
+
+def test_results_survive_a_round_trip_and_rows_are_replaced_by_network(tmp_path):
+    results = example_results()
+    path = tmp_path / "folder" / "results.json"
+    write_results(path, results)
+    again = open_results(path)
+    assert again == json.loads(json.dumps(results))
+    replace_rows(again, "epoch", [{"network": "784-10-10", "library": "numpy"}])
+    assert {row["library"] for row in again["epoch"] if row["network"] == "784-10-10"} == {"numpy"}
+    assert sum(row["network"] == "784-128-64-10" for row in again["epoch"]) == 6
+
+
+def test_results_of_another_machine_are_not_added_to(tmp_path):
+    results = example_results()
+    results["machine"]["cpu"] = "an abacus"
+    write_results(tmp_path / "r.json", results)
+    with pytest.raises(ValueError, match="another machine"):
+        open_results(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"format": 99}', '{"format": 1}'])
+def test_a_file_that_holds_no_results_is_one_clear_line(tmp_path, capsys, content):
+    path = tmp_path / "results.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json"):
+        read_results(path)
+    assert peers.main(["--table", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_readme_is_written_between_the_comments(tmp_path):
+    write_results(tmp_path / "r.json", example_results())
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
+    flags = ["--write-readme", str(tmp_path / "r.json"), "--readme", str(readme)]
+    assert peers.main(flags) == 0
+    first = readme.read_text()
+    assert first.startswith(f"before\n{tables.BEGIN}\n")
+    assert first.endswith(f"\n{tables.END}\nafter\n")
+    assert "**4.00x**" in first
+    assert "old" not in first
+    assert peers.main(flags) == 0
+    assert readme.read_text() == first
+
+
+@pytest.mark.parametrize("text", ["", tables.BEGIN, f"{tables.END}\n{tables.BEGIN}"])
+def test_a_readme_without_the_comments_stays_as_it_is(tmp_path, capsys, text):
+    write_results(tmp_path / "r.json", example_results())
+    readme = tmp_path / "README.md"
+    readme.write_text(text)
+    flags = ["--write-readme", str(tmp_path / "r.json"), "--readme", str(readme)]
+    assert peers.main(flags) == 2
+    assert "README.md: needs the lines" in capsys.readouterr().err
+    assert readme.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--what", "speed"],
+        ["--libraries", "numpy,tensorflow"],
+        ["--networks", "784-10"],
+        ["--threads", "0"],
+        ["--threads", "100000"],
+        ["--rounds", "0"],
+        ["--rounds", "many"],
+    ],
+)
+def test_a_bad_command_line_ends_with_status_2(flags, capsys):
+    with pytest.raises(SystemExit) as ending:
+        peers.main(flags)
+    assert ending.value.code == 2
+    assert flags[1].split(",")[-1] in capsys.readouterr().err
+
+
+def run_module(*arguments, **variables):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"MNISTCORE_BENCH_QUICK": "1"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def small_results(tmp_path):
+    """A real comparison, of NumPy with NumPy, in quick mode."""
+    path = tmp_path / "quick.json"
+    flags = ["--what", "epoch,inference", "--libraries", "numpy,mnistcore-numpy", "--rounds", "2"]
+    flags += ["--networks", "784-10-10", "--threads", "1", "--output", str(path)]
+    data = [] if os.environ.get("MNISTCORE_DATA_DIR") else ["--data", "synthetic"]
+    finished = run_module("benchmarks.peers", *flags, *data)
+    assert finished.returncode == 0, finished.stderr
+    return path
+
+
+def test_a_comparison_measures_each_library_in_each_round(small_results):
+    results = read_results(small_results)
+    for section, key in (("epoch", "seconds"), ("inference", "latency")):
+        rows = {row["library"]: row for row in results[section]}
+        assert rows.keys() == {"numpy", "mnistcore-numpy"}
+        for row in rows.values():
+            assert len(row[key]) == 2
+            assert min(row[key]) > 0
+    assert "figures mean nothing" in tables.markdown(results)
+
+
+def test_pictures_are_drawn(tmp_path):
+    results = example_results()
+    for size in (16, 64):
+        for library in ("mnistcore-numba", "numpy"):
+            shape = {"kernel": "matmul", "m": size, "n": size, "k": size, "threads": 1}
+            results["products"].append(shape | {"library": library, "seconds": [1e-6 * size]})
+    write_results(tmp_path / "r.json", results)
+    pictures = tmp_path / "pictures"
+    finished = run_module(
+        "benchmarks.plots", str(tmp_path / "r.json"), "--folder", str(pictures), MPLBACKEND="agg"
+    )
+    assert finished.returncode == 0, finished.stderr
+    names = {
+        f"{name}.{suffix}"
+        for name in ("products", "epochs", "scaling")
+        for suffix in ("svg", "png")
+    }
+    assert {path.name for path in pictures.iterdir()} == names
+    write_results(tmp_path / "empty.json", new_results())
+    assert run_module("benchmarks.plots", str(tmp_path / "empty.json")).returncode == 2
