@@ -256,7 +256,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     rows, faster where there is room for a whole block for each thread.
     """
     rows = min(batch_size, _core.block_rows() * get_num_threads())
-    inference = _core.Inference(layers).workspace_size(rows)
+    inference = _core.inference_size(layers, rows)
     return max(inference, _core.training_size(layers, batch_size, max(slots, 1)))
 
 
@@ -271,15 +271,15 @@ def forward(
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
     _checks.check_forward_program(FLOATS, x, params, layers, logits)
-    program = _core.Inference(layers)
-    _checks.check_workspace("forward", workspace, program.workspace_size(1))
+    _checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
     if not len(x):
         return
     count = team_size(len(x) * _weights(layers), START)
-    while count > 1 and program.workspace_size(count) > workspace.size:
+    while count > 1 and _core.inference_size(layers, count) > workspace.size:
         count -= 1
     skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
-    program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits, count)
+    program = _core.Inference(layers, count)
+    program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits)
     run_team(count, program.run)
 
 

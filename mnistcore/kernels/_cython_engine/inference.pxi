@@ -9,13 +9,37 @@ def block_rows():
     return BLOCK_TILES * MR
 
 
+cdef int64_t widest(const Layer *layers, int64_t n_layers) noexcept nogil:
+    """The leading dimension that serves the inputs and outputs of every layer."""
+    cdef int64_t depth, ld = leading_dimension(layers[0].fan_in)
+    for depth in range(n_layers):
+        ld = max(ld, layers[depth].lda)
+    return ld
+
+
+def inference_size(const int64_t[:, ::1] table, int64_t rows):
+    """The floats of workspace for blocks of ``rows`` in all: the packed weights, then two
+    buffers for each member; room for alignment included.
+    """
+    cdef int64_t depth, used = 16
+    cdef Layer *layers = <Layer *> allocate(table.shape[0] * sizeof(Layer))
+    read_table(table, layers)
+    for depth in range(table.shape[0]):
+        place_weights(&layers[depth], 1, NULL, &used)
+    used += 2 * rows * widest(layers, table.shape[0])
+    free(layers)
+    return used
+
+
 cdef class Inference:
     """One call of ``forward``: the members pack the weights together, then take blocks."""
 
     cdef Layer *layers
     cdef int64_t *lists
+    cdef int64_t *member_lists  # of the columns of a block, for each member
+    cdef uint8_t *masks  # (members, columns)
     cdef Columns whole  # the columns of the widest layer, all active
-    cdef int64_t n_layers, rows, block, next_block, ld
+    cdef int64_t n_layers, members, rows, block, next_block, ld
     cdef int64_t barrier[16]
     cdef Source source
     cdef const float *params
@@ -23,46 +47,41 @@ cdef class Inference:
     cdef float *logits
     cdef object arrays
 
-    def __init__(self, const int64_t[:, ::1] table):
+    def __init__(self, const int64_t[:, ::1] table, int64_t members):
         cdef int64_t depth, largest = 1
-        self.n_layers = table.shape[0]
-        self.next_block = 0
+        self.n_layers, self.members, self.next_block = table.shape[0], members, 0
         memset(self.barrier, 0, sizeof(self.barrier))
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, self.layers)
-        self.ld = leading_dimension(self.layers[0].fan_in)
+        self.ld = widest(self.layers, self.n_layers)
         for depth in range(self.n_layers):
             largest = max(largest, self.layers[depth].fan_in)
-            self.ld = max(self.ld, self.layers[depth].lda)
-        self.lists = <int64_t *> allocate(columns_size(largest) * sizeof(int64_t))
+        self.lists = allocate_lists(largest, 1)
         self.whole = place_columns(self.lists, largest)
         all_columns(&self.whole, largest)
+        self.member_lists = allocate_lists(self.layers[0].fan_in, members)
+        self.masks = <uint8_t *> allocate(members * self.layers[0].fan_in)
 
     def __dealloc__(self):
         free(self.layers)
         free(self.lists)
-
-    cdef int64_t place(self, float *base, int64_t rows) noexcept nogil:
-        """Lay out the workspace: the packed weights, then two buffers for ``rows`` in all."""
-        cdef int64_t used = 0, depth
-        for depth in range(self.n_layers):
-            place_weights(&self.layers[depth], 1, base, &used)
-        self.buffers = base + used
-        return used + 2 * rows * self.ld
-
-    def workspace_size(self, int64_t rows):
-        """The floats for blocks of ``rows`` in all, room for alignment included."""
-        return self.place(NULL, rows) + 16
+        free(self.member_lists)
+        free(self.masks)
 
     def set_arrays(
         self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float scale,
         float shift, bint skip_zeros, const float[::1] params, float[::1] workspace,
-        float[:, ::1] logits, int64_t members,
+        float[:, ::1] logits,
     ):
         """The data; one of x_bytes and x_floats is None. Larger blocks in a larger workspace."""
-        cdef int64_t room = (workspace.shape[0] - self.workspace_size(0)) // (2 * self.ld)
+        cdef float *base = <float *> ((<size_t> &workspace[0] + 63) // 64 * 64)
+        cdef int64_t depth, used = 0
+        for depth in range(self.n_layers):
+            place_weights(&self.layers[depth], 1, base, &used)
+        self.buffers = base + used
         self.rows = logits.shape[0]
-        self.block = min(<int64_t> (BLOCK_TILES * MR), room // members)
+        self.block = (workspace.shape[0] - 16 - used) // (2 * self.ld * self.members)
+        self.block = min(<int64_t> (BLOCK_TILES * MR), self.block)
         memset(&self.source, 0, sizeof(Source))
         if x_bytes is not None:
             self.source.bytes = &x_bytes[0, 0]
@@ -73,14 +92,12 @@ cdef class Inference:
         self.source.skip_zeros = skip_zeros
         self.params = &params[0]
         self.logits = out_address(logits)
-        self.place(<float *> ((<size_t> &workspace[0] + 63) // 64 * 64), room)
         self.arrays = (x_bytes, x_floats, params, workspace, logits)
 
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
         cdef int64_t n = self.source.columns, depth, block
-        cdef int64_t *lists = <int64_t *> allocate(columns_size(n) * sizeof(int64_t) + n)
-        cdef Columns columns = place_columns(lists, n)
+        cdef Columns columns = place_columns(self.member_lists + index * columns_size(n), n)
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
@@ -96,11 +113,10 @@ cdef class Inference:
                     break
                 self.compute(
                     block * self.block, min(self.block, self.rows - block * self.block),
-                    &columns, <uint8_t *> (lists + columns_size(n)),
+                    &columns, self.masks + index * n,
                     self.buffers + 2 * index * self.block * self.ld,
                 )
             set_float_mode(mode)
-        free(lists)
 
     cdef void compute(
         self, int64_t first, int64_t rows, Columns *columns, uint8_t *mask, float *buffers

@@ -150,6 +150,11 @@ cdef int64_t columns_size(int64_t n) noexcept nogil:
     return 4 * n
 
 
+cdef int64_t *allocate_lists(int64_t n, int64_t count) except NULL:
+    """Room for the lists of ``count`` sets of columns."""
+    return <int64_t *> allocate(count * columns_size(n) * sizeof(int64_t))
+
+
 cdef Columns place_columns(int64_t *lists, int64_t n) noexcept nogil:
     cdef Columns columns
     memset(&columns, 0, sizeof(Columns))

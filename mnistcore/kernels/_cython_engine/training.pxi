@@ -72,8 +72,8 @@ cdef int64_t place_run(Run *run, float *base) noexcept nogil:
         layer.dz = base + take(&used, batch * layer.panels * layer.width)
         layer.dzt = base + take(&used, batch_panels * layer.fan_out * run.batch_width)
     run.ld_inputs = leading_dimension(run.layers[0].fan_in)
-    for depth in range(2):
-        run.batches[depth].inputs = base + take(&used, batch * run.ld_inputs)
+    run.batches[0].inputs = base + take(&used, batch * run.ld_inputs)
+    run.batches[1].inputs = base + take(&used, batch * run.ld_inputs)
     return used
 
 
@@ -358,7 +358,7 @@ cdef class Training:
 
     cdef Run state
     cdef object arrays  # what the pointers above point into
-    cdef int64_t members
+    cdef int64_t *member_lists  # of the columns of a batch, for each member
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(Run))
@@ -368,8 +368,7 @@ cdef class Training:
         int64_t members,
     ):
         cdef Run *run = &self.state
-        cdef int64_t depth, largest, used = 0
-        self.members = members
+        cdef int64_t depth, i, largest, used = 0
         run.options = options[0]
         run.slots = slots
         run.n_layers = table.shape[0]
@@ -380,8 +379,8 @@ cdef class Training:
             largest = max(largest, run.layers[depth].fan_in, run.layers[depth].fan_out)
             used += columns_size(run.layers[depth].fan_in)
         run.identity = <int64_t *> allocate(largest * sizeof(int64_t))
-        for depth in range(largest):
-            run.identity[depth] = depth
+        for i in range(largest):
+            run.identity[i] = i
         run.columns = <Columns *> allocate(run.n_layers * sizeof(Columns))
         run.lists = <int64_t *> allocate(used * sizeof(int64_t))
         used = 0
@@ -393,6 +392,8 @@ cdef class Training:
         run.source.scale = <float> run.options.scale
         run.source.shift = <float> run.options.shift
         run.masks = <uint8_t *> allocate(members * run.source.columns)
+        # Nothing is allocated in a member: one that failed would be waited for.
+        self.member_lists = allocate_lists(run.source.columns, members)
         run.losses = <double *> allocate(run.options.batch_size * sizeof(double))
         run.hits = <uint8_t *> allocate(run.options.batch_size)
 
@@ -402,6 +403,7 @@ cdef class Training:
         free(self.state.columns)
         free(self.state.lists)
         free(self.state.masks)
+        free(self.member_lists)
         free(self.state.losses)
         free(self.state.hits)
 
@@ -458,8 +460,7 @@ cdef class Training:
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
         cdef int64_t n = self.state.source.columns
-        cdef int64_t *lists = <int64_t *> allocate(columns_size(n) * sizeof(int64_t))
-        cdef Columns columns = place_columns(lists, n)
+        cdef Columns columns = place_columns(self.member_lists + index * columns_size(n), n)
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
@@ -468,7 +469,6 @@ cdef class Training:
             mode = enter_float_mode()
             train_member(&self.state, &member, &columns)
             set_float_mode(mode)
-        free(lists)
 
 
 def training_size(const int64_t[:, ::1] table, int64_t batch_size, int64_t slots):
