@@ -5,6 +5,10 @@ docstring. Matrix products go to NumPy's BLAS, which is what the compiled backen
 against.
 """
 
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from . import _checks, layout
@@ -57,7 +61,7 @@ def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
 def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
     check_backward("tanh_backward", FLOATS, da, a, dz)
-    np.multiply(da, 1 - a * a, out=dz)
+    dz[...] = _DERIVE[layout.TANH](da, a)
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
@@ -69,20 +73,19 @@ def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
 def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
     check_backward("relu_backward", FLOATS, da, a, dz)
-    np.multiply(da, a > 0, out=dz)
+    dz[...] = _DERIVE[layout.RELU](da, a)
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
     """a = 1 / (1 + exp(-z)); both (B, O). Written with exp(-|z|), which cannot overflow."""
     check_forward("logistic_forward", FLOATS, z, a)
-    e = np.exp(-np.abs(z))
-    np.divide(np.where(z < 0, e, z.dtype.type(1)), 1 + e, out=a)
+    a[...] = _logistic(z.copy())
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
     check_backward("logistic_backward", FLOATS, da, a, dz)
-    np.multiply(da, a * (1 - a), out=dz)
+    dz[...] = _DERIVE[layout.LOGISTIC](da, a)
 
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
@@ -104,9 +107,10 @@ def softmax_cross_entropy(
     """
     _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     weights = sample_weight if sample_weight.size else np.ones(len(labels), logits.dtype)
-    losses = _softmax_losses(logits, labels, weights, dlogits)
-    total = weights.sum(dtype=np.float64)
-    return float(losses @ weights.astype(np.float64) / total) if total else 0.0
+    shares, total = _shares(weights)
+    with np.errstate(invalid="ignore"):  # inf - inf: the loss will say so
+        losses = _softmax_losses(logits, labels, shares, dlogits)
+    return _weighted_sum(losses, weights) / total if total else 0.0
 
 
 def dropout(
@@ -216,10 +220,10 @@ def loss_and_gradient(
     )
     _checks.check_workspace("loss_and_gradient", workspace, 0)
     weights = sample_weight if sample_weight.size else np.ones(len(x), params.dtype)
-    samples = np.arange(len(x))
-    losses, _ = _backpropagate(x, targets, weights, samples, params, layers, options[0], gradient)
-    total = weights.sum(dtype=np.float64)
-    return float(losses @ weights.astype(np.float64) / total) if total else 0.0
+    stack, record = _stack(params, gradient, layers), options[0]
+    shares, total = _shares(weights)
+    losses, _ = _backpropagate(x, targets, shares, np.arange(len(x)), stack, record)
+    return _weighted_sum(losses, weights) / total if total else 0.0
 
 
 def train_steps(
@@ -246,19 +250,18 @@ def train_steps(
     record = options[0]
     batch_size = int(record["batch_size"])
     gradient = np.empty_like(params)
+    stack, parts = _stack(params, gradient, layers), _parts(layers, record)
+    ones = np.ones(batch_size, params.dtype)
     for step, learning_rate in enumerate(learning_rates):
         samples = order[step * batch_size : (step + 1) * batch_size]
-        labels = targets[samples]
-        ones = np.ones(len(samples), params.dtype)
-        weights = sample_weight[samples] if sample_weight.size else ones
-        losses, hits = _backpropagate(
-            x[samples], labels, weights, samples, params, layers, record, gradient
-        )
-        loss_sum = losses @ weights.astype(np.float64)
-        if not np.isfinite(loss_sum):
+        weights = sample_weight[samples] if sample_weight.size else ones[: len(samples)]
+        shares, total = _shares(weights)
+        losses, hits = _backpropagate(x[samples], targets[samples], shares, samples, stack, record)
+        loss_sum = _weighted_sum(losses, weights)
+        if not math.isfinite(loss_sum):
             return step
-        metrics += loss_sum, weights.sum(dtype=np.float64), weights[hits].sum(dtype=np.float64)
-        _update(gradient, learning_rate, first_step + step + 1, layers, record, params, state)
+        metrics += loss_sum, total, _weighted_sum(hits, weights)
+        _update(gradient, float(learning_rate), first_step + step + 1, parts, record, params, state)
     return len(learning_rates)
 
 
@@ -276,25 +279,50 @@ def _tanh(z: np.ndarray) -> np.ndarray:
 
 
 def _logistic(z: np.ndarray) -> np.ndarray:
-    logistic_forward(z, z)
-    return z
+    e = np.exp(-np.abs(z))
+    return np.divide(np.where(z < 0, e, z.dtype.type(1)), 1 + e, out=z)
 
 
 def _identity(z: np.ndarray) -> np.ndarray:
     return z
 
 
+# By activation: the output from z, in its place, and dz from da and the output.
 _ACTIVATE = {
     layout.IDENTITY: _identity,
     layout.LOGISTIC: _logistic,
     layout.TANH: _tanh,
     layout.RELU: _relu,
 }
-_BACKWARD = {
-    layout.LOGISTIC: logistic_backward,
-    layout.TANH: tanh_backward,
-    layout.RELU: relu_backward,
+_DERIVE: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    layout.IDENTITY: lambda da, a: da,
+    layout.LOGISTIC: lambda da, a: da * (a * (1 - a)),
+    layout.TANH: lambda da, a: da * (1 - a * a),
+    layout.RELU: lambda da, a: da * (a > 0),
 }
+
+
+class _Layer(NamedTuple):
+    """A layer's views of the flat vectors, and what it does."""
+
+    weights: np.ndarray  # (I, O)
+    bias: np.ndarray  # (O,)
+    dweights: np.ndarray  # of the gradient
+    dbias: np.ndarray
+    activation: int
+    dropout: int  # the threshold of layout.DROPOUT
+
+
+def _stack(params: np.ndarray, gradient: np.ndarray, layers: np.ndarray) -> list[_Layer]:
+    return [
+        _Layer(
+            *_views(params, row),
+            *_views(gradient, row),
+            int(row[layout.ACTIVATION]),
+            int(row[layout.DROPOUT]),
+        )
+        for row in layers
+    ]
 
 
 def _views(flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -306,29 +334,39 @@ def _views(flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scaled(x: np.ndarray, scale: float, shift: float, dtype: np.dtype) -> np.ndarray:
-    scaled = np.multiply(x, scale, dtype=dtype, casting="unsafe")
+    # Converting first and scaling in place is faster than one multiply that converts as it goes.
+    scaled = x.astype(dtype)
+    scaled *= dtype.type(scale)
     return np.add(scaled, dtype.type(shift), out=scaled) if shift else scaled
 
 
 def _softmax_losses(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, dlogits: np.ndarray
+    logits: np.ndarray, labels: np.ndarray, shares: np.ndarray, dlogits: np.ndarray
 ) -> np.ndarray:
-    """The loss of each row in float64; dlogits receives the gradient of their weighted mean."""
+    """The loss of each row; dlogits receives the gradient of their mean weighted by ``shares``."""
     rows = np.arange(len(labels))
-    with np.errstate(invalid="ignore"):  # inf - inf: the loss will say so
-        shifted = logits - logits.max(axis=1, keepdims=True)
-    picked = shifted[rows, labels].astype(np.float64)
-    exponentials = np.exp(shifted)
-    own = exponentials[rows, labels]
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    picked = shifted[rows, labels]
+    exponentials = np.exp(shifted, out=shifted)
     exponentials[rows, labels] = 0
     others = exponentials.sum(axis=1)
-    sums = others + own
-    total = weights.sum(dtype=np.float64)
-    inverse = (weights * (1.0 / total if total else 0.0)).astype(logits.dtype)
-    np.multiply(exponentials, (inverse / sums)[:, None], out=dlogits)
+    sums = others + np.exp(picked)
+    factors = shares / sums
+    np.multiply(exponentials, factors[:, None], out=dlogits)
     # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
-    dlogits[rows, labels] = -others * (inverse / sums)
-    return np.log(sums.astype(np.float64)) - picked
+    dlogits[rows, labels] = -others * factors
+    return np.log(sums) - picked
+
+
+def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
+    """The sum of values times weights, in float64."""
+    return float(np.multiply(values, weights, dtype=np.float64).sum())
+
+
+def _shares(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """The weights over their sum, 0 where that is 0; and the sum, in float64."""
+    total = float(weights.sum(dtype=np.float64))
+    return weights * weights.dtype.type(1.0 / total if total else 0.0), total
 
 
 def _drop(
@@ -348,79 +386,73 @@ def _drop(
 def _backpropagate(
     x: np.ndarray,
     labels: np.ndarray,
-    weights: np.ndarray,
+    shares: np.ndarray,
     samples: np.ndarray,
-    params: np.ndarray,
-    layers: np.ndarray,
+    stack: list[_Layer],
     record: np.void,
-    gradient: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Forward and backward over one batch: each row's loss and whether it was a hit."""
     seed, epoch = int(record["seed"]), int(record["epoch"])
-    inputs = [_scaled(x, record["scale"], record["shift"], params.dtype)]
-    outputs = []
-    for layer, row in enumerate(layers):
-        layer_weights, bias = _views(params, row)
-        a = inputs[-1] @ layer_weights
-        a += bias
-        a = _ACTIVATE[row[layout.ACTIVATION]](a)
-        outputs.append(a)
-        if row[layout.DROPOUT]:
-            a = np.empty_like(a)
-            _drop(outputs[-1], samples, int(row[layout.DROPOUT]), seed, epoch, layer, a)
+    a = _scaled(x, float(record["scale"]), float(record["shift"]), stack[0].weights.dtype)
+    inputs, outputs = [], []
+    for index, layer in enumerate(stack):
         inputs.append(a)
+        a = a @ layer.weights
+        a += layer.bias
+        a = _ACTIVATE[layer.activation](a)
+        outputs.append(a)
+        if layer.dropout:
+            a = np.empty_like(a)
+            _drop(outputs[-1], samples, layer.dropout, seed, epoch, index, a)
 
-    logits = outputs[-1]
-    hits = logits.argmax(axis=1) == labels
-    dz = np.empty_like(logits)
-    losses = _softmax_losses(logits, labels, weights, dz)
-    for layer in range(len(layers) - 1, -1, -1):
-        row = layers[layer]
-        layer_weights, _ = _views(params, row)
-        dweights, dbias = _views(gradient, row)
-        np.matmul(inputs[layer].T, dz, out=dweights)
-        np.sum(dz, axis=0, out=dbias)
-        if layer:
-            before = layers[layer - 1]
-            dz = dz @ layer_weights.T
-            if before[layout.DROPOUT]:
-                threshold = int(before[layout.DROPOUT])
-                _drop(dz, samples, threshold, seed, epoch, layer - 1, dz)
-            if before[layout.ACTIVATION] != layout.IDENTITY:
-                _BACKWARD[before[layout.ACTIVATION]](dz, outputs[layer - 1], dz)
+    hits = a.argmax(axis=1) == labels
+    dz = np.empty_like(a)
+    losses = _softmax_losses(a, labels, shares, dz)
+    for index in range(len(stack) - 1, -1, -1):
+        layer = stack[index]
+        np.matmul(inputs[index].T, dz, out=layer.dweights)
+        np.add.reduce(dz, axis=0, out=layer.dbias)
+        if index:
+            before = stack[index - 1]
+            da = dz @ layer.weights.T
+            if before.dropout:
+                _drop(da, samples, before.dropout, seed, epoch, index - 1, da)
+            dz = _DERIVE[before.activation](da, outputs[index - 1])
     return losses, hits
+
+
+def _parts(layers: np.ndarray, record: np.void) -> list[tuple[slice, float]]:
+    """The parameters in parts, each with its weight decay; one part where there is none."""
+    decay = float(record["weight_decay"])
+    if not decay:
+        return [(slice(None), 0.0)]
+    parts = []
+    for row in layers:
+        offset, bias_offset = int(row[layout.WEIGHT_OFFSET]), int(row[layout.BIAS_OFFSET])
+        size = int(row[layout.FAN_IN] * row[layout.FAN_OUT])
+        parts.append((slice(offset, offset + size), decay if row[layout.DECAY] else 0.0))
+        parts.append((slice(bias_offset, bias_offset + int(row[layout.FAN_OUT])), 0.0))
+    return parts
 
 
 def _update(
     gradient: np.ndarray,
     learning_rate: float,
     step: int,
-    layers: np.ndarray,
+    parts: list[tuple[slice, float]],
     record: np.void,
     params: np.ndarray,
     state: np.ndarray,
 ) -> None:
-    """One optimizer step: one call for everything, or per layer where decay tells parts apart."""
-    decay = float(record["weight_decay"])
-    parts = [(slice(None), 0.0)] if not decay else []
-    for row in layers if decay else ():
-        for offset, size, flag in (
-            (
-                row[layout.WEIGHT_OFFSET],
-                row[layout.FAN_IN] * row[layout.FAN_OUT],
-                row[layout.DECAY],
-            ),
-            (row[layout.BIAS_OFFSET], row[layout.FAN_OUT], 0),
-        ):
-            parts.append((slice(offset, offset + size), decay if flag else 0.0))
-    for part, part_decay in parts:
+    """One optimizer step on every part of the parameters."""
+    for part, decay in parts:
         if record["optimizer"] == layout.SGD:
             velocity = state[0, part] if len(state) else params[:0]
             _sgd(gradient[part], learning_rate, float(record["momentum"]),
-                 bool(record["nesterov"]), part_decay, params[part], velocity)  # fmt: skip
+                 bool(record["nesterov"]), decay, params[part], velocity)  # fmt: skip
         else:
             _adam(gradient[part], learning_rate, float(record["beta1"]), float(record["beta2"]),
-                  float(record["eps"]), part_decay, record["optimizer"] == layout.ADAMW, step,
+                  float(record["eps"]), decay, record["optimizer"] == layout.ADAMW, step,
                   params[part], state[0, part], state[1, part])  # fmt: skip
 
 
