@@ -2,10 +2,10 @@
 
 The rest of the packaging is in ``pyproject.toml``. Three environment variables are read:
 
-MNISTCORE_REQUIRE_CYTHON=1  a kernel that does not build is an error (for CI); otherwise the
-                            package installs without it and ``get_backend("cython")`` says why
-MNISTCORE_CYTHON_DEBUG=1    bounds checks wherever the source indexes an array or memoryview
-MNISTCORE_CYTHON_ANNOTATE=1 write Cython's annotated HTML beside the sources
+MNISTCORE_REQUIRE_CYTHON=1   a kernel that does not build is an error (for CI); otherwise the
+                             package installs without it and ``get_backend("cython")`` says why
+MNISTCORE_CYTHON_DEBUG=1     bounds checks wherever the source indexes an array or memoryview
+MNISTCORE_CYTHON_ANNOTATE=1  write Cython's annotated HTML beside the sources
 """
 
 import os
@@ -29,11 +29,13 @@ INSTRUCTION_SETS = {
 }
 
 
-def _requested(variable: str) -> bool:
+def requested(variable: str) -> bool:
+    """Whether an environment variable switches something on."""
     return os.environ.get(variable, "") not in ("", "0")
 
 
-def _extensions() -> list[Extension]:
+def extensions() -> list[Extension]:
+    """The modules for this kind of machine."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     # What Cython marks inline must be inlined: the micro-kernel is specialised that way.
     inline = "inline __attribute__((always_inline))"
@@ -43,7 +45,6 @@ def _extensions() -> list[Extension]:
             [f"mnistcore/kernels/_cython_{name}.pyx"],
             extra_compile_args=FAST + flags,
             define_macros=[("CYTHON_INLINE", inline)],
-            optional=not _requested("MNISTCORE_REQUIRE_CYTHON"),
         )
         for name, flags in INSTRUCTION_SETS.items()
         if x86 or name == "baseline"
@@ -56,7 +57,8 @@ class BuildKernels(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
-        self.force = self.force or debug
+        # Flags are not among what a build compares to find out what is stale.
+        self.force = self.force or requested("MNISTCORE_CYTHON_DEBUG")
 
     def run(self) -> None:
         super().run()
@@ -73,12 +75,13 @@ class BuildKernels(build_ext):
             )
 
 
-debug = _requested("MNISTCORE_CYTHON_DEBUG")
-setup(
-    ext_modules=cythonize(
-        _extensions(),
+def kernels() -> list[Extension]:
+    """The modules, translated to C, each allowed to fail unless all are required."""
+    debug = requested("MNISTCORE_CYTHON_DEBUG")
+    modules = cythonize(
+        extensions(),
         force=debug,
-        annotate=_requested("MNISTCORE_CYTHON_ANNOTATE"),
+        annotate=requested("MNISTCORE_CYTHON_ANNOTATE"),
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,
@@ -86,6 +89,11 @@ setup(
             "wraparound": False,
             "cdivision": True,
         },
-    ),
-    cmdclass={"build_ext": BuildKernels},
-)
+    )
+    for module in modules:  # cythonize forgets whether an extension was optional
+        module.optional = not requested("MNISTCORE_REQUIRE_CYTHON")
+    return modules
+
+
+if __name__ == "__main__":
+    setup(ext_modules=kernels(), cmdclass={"build_ext": BuildKernels})

@@ -55,8 +55,8 @@ def _build(name: str) -> ModuleType:
         reason = "" if found else f" (there is no C compiler here: none of {', '.join(compilers)})"
         raise ImportError(
             f"the compiled kernels for {name} are not built for this Python{reason}; install GCC"
-            " or Clang, reinstall with `pip install -v --force-reinstall --no-deps .` from the"
-            f" source folder and read the compiler's messages [{error}]"
+            " or Clang, run `pip install -v --force-reinstall --no-deps -e .` in the source folder"
+            f" and read the compiler's messages [{error}]"
         ) from error
 
 

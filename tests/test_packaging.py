@@ -1,0 +1,128 @@
+"""What is built from a checkout: the files, the metadata, and a build whose compiler fails."""
+
+import ast
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import mnistcore
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of what is under version control."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a git checkout")
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in git("ls-files"):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def run_setup(folder, *arguments, **environment):
+    """``setup.py`` in a folder: its exit status and what it printed."""
+    pytest.importorskip("Cython", reason="the builds need Cython beside this Python")
+    done = subprocess.run(
+        [sys.executable, "setup.py", *arguments],
+        cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project():
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("pyproject.toml is in the source folder only")
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_metadata_is_the_package(project):
+    assert metadata.version("mnistcore") == mnistcore.__version__
+    (script,) = metadata.entry_points(group="console_scripts", name="mnistcore")
+    assert script.value == project["scripts"]["mnistcore"]
+    assert callable(script.load())
+
+
+def test_extra_all_is_the_five_for_users(project):
+    extras = project["optional-dependencies"]
+    (everything,) = extras["all"]
+    named = re.fullmatch(r"mnistcore\[(.*)\]", everything).group(1).split(",")
+    assert set(named) == set(extras) - {"all", "dev", "peers"}
+
+
+def test_every_import_of_the_package_is_a_dependency(project):
+    """What a module imports is installed with it, or belongs to an extra."""
+    listed = [
+        *project["dependencies"],
+        *itertools.chain(*project["optional-dependencies"].values()),
+    ]
+    known = {re.match(r"[\w-]+", name).group().lower().replace("-", "_") for name in listed}
+    known |= {"pil", "sklearn", "llvmlite", "mnistcore", "mpl_toolkits", "multipart"}
+    for file in (ROOT / "mnistcore").rglob("*.py"):
+        for name in imported(file):
+            assert name in sys.stdlib_module_names or name.lower() in known, f"{file}: {name}"
+
+
+def imported(file):
+    """The packages that a module imports by their full names."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_version_control_hides_no_source():
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a git checkout")
+    for pattern in ("*.py", "*.pyx", "*.pxi"):
+        for file in (ROOT / "mnistcore").rglob(pattern):
+            done = subprocess.run(["git", "check-ignore", "-q", file], cwd=ROOT)
+            assert done.returncode == 1, f"{file} is ignored"
+
+
+def test_source_distribution_is_complete(checkout):
+    """It holds what a build needs and nothing that a build made."""
+    status, output = run_setup(checkout, "-q", "sdist")
+    assert status == 0, output
+    (archive,) = (checkout / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "tests/naive.py"):
+        assert wanted in names
+    for source in (checkout / "mnistcore").rglob("*.p*"):
+        if source.suffix in (".py", ".pyx", ".pxi"):
+            assert str(source.relative_to(checkout)) in names
+    assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
+def test_a_failing_compiler_does_not_break_the_build(checkout):
+    status, output = run_setup(checkout, "build_ext", "--inplace", CC="false")
+    assert status == 0, output
+    assert "not built: mnistcore.kernels._cython_" in output
+    assert not list((checkout / "mnistcore" / "kernels").glob("*.so"))
+
+
+def test_a_failing_compiler_fails_where_kernels_are_required(checkout):
+    status, _ = run_setup(
+        checkout, "build_ext", "--inplace", CC="false", MNISTCORE_REQUIRE_CYTHON="1"
+    )
+    assert status != 0
