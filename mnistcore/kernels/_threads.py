@@ -10,6 +10,7 @@ computes on its own thread alone; a forked child starts with a team of its own.
 """
 
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -52,29 +53,27 @@ WORTHWHILE = 20_000
 START = 50  # what waking a team costs, in meetings
 MAX_THREADS = 64  # that the backends lay out scratch for
 
-# A barrier is an int64 array. Members count their arrivals in one entry, and in another, on its
-# own cache line, how often they waited too long: spun PATIENCE times, then offered their core to
-# others as often, which together takes about a millisecond.
-ARRIVALS = 0
-IMPATIENT = 8
-PATIENCE = 2000  # 20 to 100 us of spinning: longer than most waits of a healthy team
+PATIENCE = 2000  # spins at a barrier, 20 to 100 us, before a member offers its core to others
 
 
 def new_barrier() -> np.ndarray:
-    """A barrier for one run of a team: (16,) int64 zeros."""
+    """A barrier for one run of a team: int64 zeros, a cache line or two; arrivals come first."""
     return np.zeros(16, np.int64)
 
 
 class _Room:
-    """How many cores seem to be free: learned from the waits of the teams that ran.
+    """How many cores seem to be free: learned from how the teams fared.
 
     Members of a team that has more threads than there are free cores wait for one that is not
-    running, a time slice at a time: one thread fewer is then many times faster. So a team that
-    lost its patience is followed by smaller ones, and now and then by a larger one that tries.
+    running, a time slice at a time: one thread fewer is then many times faster. The operating
+    system counts how often it took a core from this process while it still had work. A team that
+    lost its cores often is followed by smaller ones, and now and then by a larger one that tries.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
-    TOLERATED = 0.02  # the share of arrivals that may lose patience
+    SWITCH = 0.001  # seconds that a lost core costs the team, at least
+    TOLERATED = 0.1  # the share of a run's time that may be lost so
+    FEW = 3  # so few losses are chance
 
     def __init__(self) -> None:
         self._limit = MAX_THREADS
@@ -86,10 +85,15 @@ class _Room:
             self._until = time.monotonic() + self.HOLD
         return self._limit
 
-    def judge(self, count: int, barrier: np.ndarray) -> None:
-        if count > 1 and barrier[IMPATIENT] > self.TOLERATED * barrier[ARRIVALS]:
+    def judge(self, count: int, switches: int, seconds: float) -> None:
+        if count > 1 and switches > max(self.FEW, self.TOLERATED * seconds / self.SWITCH):
             self._limit = count - 1
             self._until = time.monotonic() + self.HOLD
+
+
+def _switches() -> int:
+    """How often this process has lost a core that it still had work for."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 _room = _Room()
@@ -174,13 +178,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run_team(count: int, work: Work, barrier: np.ndarray | None = None) -> None:
+def run_team(count: int, work: Work) -> None:
     """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
 
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
-    every n. The caller's thread does index 0. From ``barrier``, where the members met, is learned
-    how many cores are free.
+    every n. The caller's thread does index 0.
     """
+    switches, began = _switches(), time.perf_counter()
     _team.run(count, work)
-    if barrier is not None:
-        _room.judge(count, barrier)
+    _room.judge(count, _switches() - switches, time.perf_counter() - began)

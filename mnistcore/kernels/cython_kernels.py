@@ -312,9 +312,8 @@ def loss_and_gradient(
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_gradient_only(np.zeros(1), len(x))
-    barrier = new_barrier()
-    program.set_outputs(params, gradient[None, :], workspace, metrics, barrier)
-    run_team(count, program.run, barrier)
+    program.set_outputs(params, gradient[None, :], workspace, metrics, new_barrier())
+    run_team(count, program.run)
     return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
 
 
@@ -352,9 +351,8 @@ def train_steps(
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_steps(order, learning_rates, first_step)
-    barrier = new_barrier()
-    program.set_outputs(params, state, workspace, metrics, barrier)
-    run_team(count, program.run, barrier)
+    program.set_outputs(params, state, workspace, metrics, new_barrier())
+    run_team(count, program.run)
     return program.steps_done
 
 

@@ -328,7 +328,7 @@ def _train(
             rows, totals, *scratch, losses, hits, skip, metrics,
         )  # fmt: skip
 
-    run_team(threads, work, barrier)
+    run_team(threads, work)
     return done[0]
 
 

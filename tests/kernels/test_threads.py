@@ -108,3 +108,20 @@ def test_the_cap():
     assert get_num_threads() == _threads.available_cores()
     with pytest.raises(ValueError, match="negative"):
         set_num_threads(-1)
+
+
+def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(_threads.time, "monotonic", lambda: clock[0])
+    room = _threads._Room()
+    room.judge(4, switches=15, seconds=1.0)
+    assert room.limit() == _threads.MAX_THREADS
+    room.judge(4, switches=15, seconds=0.04)
+    assert room.limit() == 3
+    room.judge(3, switches=15, seconds=0.04)
+    assert room.limit() == 2
+    clock[0] += 0.6
+    assert room.limit() == 3
+    assert room.limit() == 3
+    clock[0] += 0.6
+    assert room.limit() == 4

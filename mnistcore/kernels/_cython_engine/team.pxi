@@ -7,7 +7,7 @@ cdef struct Member:
     # One thread of a team.
     int64_t index
     int64_t count
-    int64_t *barrier  # of _threads.new_barrier: arrivals of the whole team, impatient ones
+    int64_t *barrier  # of _threads.new_barrier: the arrivals of the whole team
     int64_t expected
 
 cdef struct Share:
@@ -37,8 +37,6 @@ cdef inline void meet(Member *member) noexcept nogil:
             pause_cpu()
         else:  # the machine may have fewer free cores than the team has members
             sched_yield()
-    if spins >= 2 * PATIENCE:
-        __atomic_add_fetch(member.barrier + 8, 1, __ATOMIC_ACQ_REL)
 
 
 cdef inline Share share_of(const Member *member, int64_t panels, int64_t rows) noexcept nogil:

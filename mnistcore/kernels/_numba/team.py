@@ -2,7 +2,7 @@
 
 from numba import njit
 
-from .._threads import ARRIVALS, IMPATIENT, PATIENCE
+from .._threads import PATIENCE
 from .simd import (
     FAST_MATH,
     FLUSH_TO_ZERO,
@@ -23,16 +23,14 @@ def meet(barrier, threads, meeting):
     One counter that only grows: nobody has to reset it, so nobody can be overtaken.
     """
     if threads > 1:
-        atomic_add(barrier, ARRIVALS, 1)
+        atomic_add(barrier, 0, 1)
         spins = 0
-        while atomic_load(barrier, ARRIVALS) < threads * meeting:
+        while atomic_load(barrier, 0) < threads * meeting:
             spins += 1
             if spins < PATIENCE:
                 pause()
             else:
                 yield_core()
-        if spins >= 2 * PATIENCE:
-            atomic_add(barrier, IMPATIENT, 1)
     return meeting + 1
 
 
