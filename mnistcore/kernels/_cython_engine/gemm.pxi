@@ -1,4 +1,4 @@
-# The micro-kernel, and the matrix products of the public tier.
+# The micro-kernel, and the packing of its operands.
 
 cdef struct Product:
     # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = index[0], index[1] ...
@@ -11,12 +11,14 @@ cdef struct Product:
     const int64_t *index
     const float *b  # IN, b(i, c) at b + i*b_step + c
     int64_t b_step
+    float *out  # OUT, out[r, c] at out + r*out_row + c
+    int64_t out_row
 
 
 cdef inline void tile_body(
-    const int rows, const int vectors, const Product *product, float *out
+    const int rows, const int vectors, const Product *product
 ) noexcept nogil:
-    """The tile of exactly ``rows`` x ``vectors`` vectors, to ``out`` row by row.
+    """The tile of exactly ``rows`` x ``vectors`` vectors.
 
     ``rows`` and ``vectors`` are constants where this is inlined, so that the compiler unrolls
     their loops and keeps ``total`` in registers. On AVX-512 a whole tile holds 28 of the 32 in
@@ -52,51 +54,51 @@ cdef inline void tile_body(
             k += 1
         start += product.a_segment
     for r in range(rows):
-        store(out + r * vectors * VL, total[r][0])
+        store(product.out + r * product.out_row, total[r][0])
         if vectors == 2:
-            store(out + r * vectors * VL + VL, total[r][1])
+            store(product.out + r * product.out_row + VL, total[r][1])
 
 
 cdef inline void tile_rows(
-    const int vectors, int rows, const Product *product, float *out
+    const int vectors, int rows, const Product *product
 ) noexcept nogil:
     """Pick the specialisation for the number of rows; those above MR compile to nothing."""
     if rows == 1:
-        tile_body(1, vectors, product, out)
+        tile_body(1, vectors, product)
     elif rows == 2:
-        tile_body(2, vectors, product, out)
+        tile_body(2, vectors, product)
     elif rows == 3:
-        tile_body(3, vectors, product, out)
+        tile_body(3, vectors, product)
     elif rows == 4:
-        tile_body(4, vectors, product, out)
+        tile_body(4, vectors, product)
     elif rows == 5:
-        tile_body(5, vectors, product, out)
+        tile_body(5, vectors, product)
     elif rows == 6:
-        tile_body(6, vectors, product, out)
+        tile_body(6, vectors, product)
     elif MR >= 12 and rows == 7:
-        tile_body(7, vectors, product, out)
+        tile_body(7, vectors, product)
     elif MR >= 12 and rows == 8:
-        tile_body(8, vectors, product, out)
+        tile_body(8, vectors, product)
     elif MR >= 12 and rows == 9:
-        tile_body(9, vectors, product, out)
+        tile_body(9, vectors, product)
     elif MR >= 12 and rows == 10:
-        tile_body(10, vectors, product, out)
+        tile_body(10, vectors, product)
     elif MR >= 12 and rows == 11:
-        tile_body(11, vectors, product, out)
+        tile_body(11, vectors, product)
     elif MR >= 12 and rows == 12:
-        tile_body(12, vectors, product, out)
+        tile_body(12, vectors, product)
     elif MR >= 14 and rows == 13:
-        tile_body(13, vectors, product, out)
+        tile_body(13, vectors, product)
     elif MR >= 14 and rows == 14:
-        tile_body(14, vectors, product, out)
+        tile_body(14, vectors, product)
 
 
-cdef void tile(int rows, int vectors, const Product *product, float *out) noexcept nogil:
-    """``out[r, c] = sum over k of a(r, k) b(k, c)``: rows in [1, MR], vectors 1 or 2."""
-    if vectors == 2:
-        tile_rows(2, rows, product, out)
+cdef void tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
+    """A tile of the product: rows in [1, MR], width VL or NR."""
+    if width == NR:
+        tile_rows(2, <int> rows, product)
     else:
-        tile_rows(1, rows, product, out)
+        tile_rows(1, <int> rows, product)
 
 
 cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
@@ -121,7 +123,8 @@ cdef void pack_panel(
             if c + VL <= columns:
                 store(panel + c, load(b + c))
             else:
-                store(panel + c, load_part(b + c, columns - c if columns > c else 0))
+                store(panel + c, splat(0))
+                copy_part(panel + c, b + c, max(columns - c, <int64_t> 0))
         b += ldb
         panel += width
 
@@ -143,20 +146,20 @@ cdef void pack_transposed(
 ) noexcept nogil:
     """Copy the transpose of b, whose ``columns`` rows hold ``rows`` floats, to a panel."""
     cdef vec x[VL]
-    cdef int64_t k, c, n
-    cdef int64_t block, blocks = divide_up(rows, VL)
-    cdef int i
+    cdef int64_t c, k, i, n, block, blocks = divide_up(rows, VL)
+    cdef const float *row
     for block in range(width // VL * blocks):
         c = block // blocks * VL
         k = block % blocks * VL
         n = min(rows - k, <int64_t> VL)
         for i in range(VL):
+            row = b + (c + i) * ldb + k
             if c + i >= columns:
                 x[i] = splat(0)
-            elif n == VL:
-                x[i] = load(b + (c + i) * ldb + k)
+            elif n == VL or (columns - c - i - 1) * ldb + rows - k >= VL:
+                x[i] = load(row)  # all of it lies within b: lanes behind a row are not stored
             else:
-                x[i] = load_part(b + (c + i) * ldb + k, n)
+                x[i] = load_part(row, n)
         transpose_tile(x)
         for i in range(n):
             store(panel + (k + i) * width + c, x[i])
@@ -179,101 +182,3 @@ cdef void unpack_transposed(
                 store(b + i * ldb + k * VL, x[i])
             else:
                 store_part(b + i * ldb + k * VL, x[i], n)
-
-
-cdef class Matmul:
-    """``out = op(a) op(b)``: built by one thread, then run by the members of a team.
-
-    The members take (panel of columns, block of rows) after (panel, block) from a shared
-    counter: a member that wakes late takes fewer. Each packs the panel of B for itself.
-    """
-
-    cdef const float[:, ::1] a
-    cdef const float[:, ::1] b
-    cdef float[:, ::1] out
-    cdef int64_t M, N, K, width, panels, blocks, next_task
-    cdef bint a_transposed, b_transposed
-    cdef int64_t *identity
-
-    def __init__(
-        self, const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
-        bint a_transposed, bint b_transposed, int64_t members,
-    ):
-        cdef int64_t k
-        self.a, self.b, self.out = a, b, out  # IN, IN, OUT
-        self.a_transposed, self.b_transposed = a_transposed, b_transposed
-        self.M, self.N = out.shape[0], out.shape[1]
-        self.K = a.shape[0] if a_transposed else a.shape[1]
-        self.width = panel_width(self.N)
-        self.panels = divide_up(self.N, self.width)
-        # Enough tasks for every member, but no more packing than that needs.
-        self.blocks = 1
-        if members > 1:
-            self.blocks = min(divide_up(2 * members, max(self.panels, 1)), divide_up(self.M, MR))
-        self.next_task = 0
-        self.identity = <int64_t *> allocate(self.K * sizeof(int64_t))
-        for k in range(self.K):
-            self.identity[k] = k
-
-    def __dealloc__(self):
-        free(self.identity)
-
-    def run(self, int64_t index, int64_t count):
-        """Take tasks until there are none."""
-        cdef float *panel = <float *> allocate(self.K * self.width * sizeof(float))
-        cdef int64_t task
-        cdef uint32_t mode
-        with nogil:
-            mode = enter_float_mode()
-            while True:
-                task = __atomic_add_fetch(&self.next_task, 1, __ATOMIC_ACQ_REL) - 1
-                if task >= self.panels * self.blocks:
-                    break
-                self.compute(task // self.blocks, task % self.blocks, panel)
-            set_float_mode(mode)
-        free(panel)
-
-    cdef void compute(self, int64_t p, int64_t block, float *panel) noexcept nogil:
-        """The columns of panel p in one block of rows."""
-        cdef int64_t column = p * self.width
-        cdef int64_t columns = min(self.N - column, self.width)
-        cdef int64_t first = block * self.M // self.blocks
-        cdef int64_t rows = (block + 1) * self.M // self.blocks - first
-        cdef int64_t tiles = divide_up(rows, MR)
-        cdef int64_t i, low, high
-        cdef float scratch[14 * NR]
-        cdef Product product
-        if self.b_transposed:
-            pack_transposed(
-                address(self.b) + column * self.K, self.K, self.K, columns, self.width, panel
-            )
-        else:
-            pack_panel(address(self.b) + column, self.N, self.K, columns, self.width, panel)
-        product.a_row = 1 if self.a_transposed else self.K
-        product.a_step = self.M if self.a_transposed else 1
-        product.segment = self.K
-        product.a_segment = 0
-        product.K = self.K
-        product.b, product.index, product.b_step = panel, self.identity, self.width
-        for i in range(tiles):
-            low = first + i * rows // tiles
-            high = first + (i + 1) * rows // tiles
-            product.a = address(self.a) + low * product.a_row
-            tile(<int> (high - low), <int> (self.width // VL), &product, scratch)
-            self.write(low, high, column, columns, scratch)
-
-    cdef void write(
-        self, int64_t low, int64_t high, int64_t column, int64_t columns, const float *scratch
-    ) noexcept nogil:
-        """Copy a tile to its place in ``out``."""
-        cdef int64_t row, v, c
-        cdef float *out
-        for row in range(low, high):
-            out = &self.out[0, 0] + row * self.N + column
-            for v in range(divide_up(columns, VL)):
-                c = v * VL
-                if c + VL <= columns:
-                    store(out + c, load(scratch + c))
-                else:
-                    store_part(out + c, load(scratch + c), columns - c)
-            scratch += self.width

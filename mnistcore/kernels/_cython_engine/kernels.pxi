@@ -29,6 +29,7 @@ from libc.math cimport INFINITY, isfinite, log, pow, signbit
 include "memory.pxi"
 include "vectors.pxi"
 include "gemm.pxi"
+include "matmul.pxi"
 include "elementwise.pxi"
 include "team.pxi"
 include "layers.pxi"

@@ -58,10 +58,11 @@ cdef void forward_share(
     product.K = product.segment = inputs.columns.n_active
     product.a_segment = 0
     product.index, product.b_step = inputs.columns.active, layer.width
+    product.out, product.out_row = scratch, layer.width
     while next_tile(share):
         product.a = inputs.a + share.low * inputs.ld
         product.b = layer.weights[0] + share.panel * layer.fan_in * layer.width
-        tile(<int> (share.high - share.low), <int> (layer.width // VL), &product, scratch)
+        tile(share.high - share.low, layer.width, &product)
         if layer.activation == RELU:
             activate_tile(RELU, share, scratch, layer.width, layer.bias[0], masks, out, ld)
         elif layer.activation == TANH:
@@ -144,6 +145,7 @@ cdef void input_gradient_share(
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
     product.index, product.b_step = identity, batch_width
+    product.out_row = batch_width
     while unit < end:
         n = min(end, (unit // before.width + 1) * before.width) - unit
         tiles = divide_up(n, MR)
@@ -152,10 +154,8 @@ cdef void input_gradient_share(
             for i in range(tiles):
                 low, high = i * n // tiles, (i + 1) * n // tiles
                 product.a = layer.weights[0] + (unit + low) * layer.width
-                tile(
-                    <int> (high - low), <int> (batch_width // VL), &product,
-                    scratch + low * batch_width,
-                )
+                product.out = scratch + low * batch_width
+                tile(high - low, batch_width, &product)
             for i in range(n * batch_width, divide_up(n, VL) * VL * batch_width):
                 scratch[i] = 0
             low, high = q * batch_width, rows - q * batch_width
@@ -227,6 +227,7 @@ cdef void weight_gradient_share(
     product.a_row, product.a_step = 1, inputs.ld
     product.segment, product.a_segment, product.K = rows, 0, rows
     product.index, product.b_step = identity, layer.width
+    product.out, product.out_row = scratch, layer.width
     for task in range(
         member.index * tasks // member.count, (member.index + 1) * tasks // member.count
     ):
@@ -236,7 +237,7 @@ cdef void weight_gradient_share(
         product.b = layer.dz + task // columns.n_tiles * batch * layer.width
         at = (task // columns.n_tiles * layer.fan_in + at) * layer.width
         fetch_weights(update, layer, at, n * layer.width)
-        tile(<int> n, <int> (layer.width // VL), &product, scratch)
+        tile(n, layer.width, &product)
         update_weights(update, layer, at, n * layer.width, scratch)
 
 

@@ -104,16 +104,46 @@ cdef enum:
     ROUNDS = 2 + VL // 8  # log2(VL)
 
 
+cdef inline void copy_part(float *to, const float *source, int64_t n) noexcept nogil:
+    """Copy n < NR floats in pieces whose sizes the compiler knows."""
+    if VL >= 16 and n & 16:
+        memcpy(to, source, 64)
+        to += 16
+        source += 16
+    if VL >= 8 and n & 8:
+        memcpy(to, source, 32)
+        to += 8
+        source += 8
+    if n & 4:
+        memcpy(to, source, 16)
+        to += 4
+        source += 4
+    if n & 2:
+        memcpy(to, source, 8)
+        to += 2
+        source += 2
+    if n & 1:
+        to[0] = source[0]
+
+
 cdef inline vec load_part(const float *p, int64_t n) noexcept nogil:
-    """The first n floats at p and zeros; touches nothing behind them."""
-    cdef vec x = splat(0)
-    memcpy(&x, p, n * sizeof(float))
-    return x
+    """The first n <= VL floats at p and zeros; touches nothing behind them."""
+    cdef float lanes[VL]
+    if n == VL:
+        return load(p)
+    store(lanes, splat(0))
+    copy_part(lanes, p, n % VL)
+    return load(lanes)
 
 
 cdef inline void store_part(float *p, vec x, int64_t n) noexcept nogil:
-    """Store the first n lanes of x at p."""
-    memcpy(p, &x, n * sizeof(float))
+    """Store the first n <= VL lanes of x at p."""
+    cdef float lanes[VL]
+    if n == VL:
+        store(p, x)
+    else:
+        store(lanes, x)
+        copy_part(p, lanes, n % VL)
 
 
 cdef inline vec maximum(vec a, vec b) noexcept nogil:
