@@ -274,10 +274,12 @@ def forward(
     _checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
     if not len(x):
         return
-    count = team_size(len(x) * _weights(layers), START)
-    while count > 1 and _core.inference_size(layers, count) > workspace.size:
-        count -= 1
-    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+    count, skip = 1, False
+    if len(x) > _core.tile_rows():  # else looking for zeros costs more than they save
+        count = team_size(len(x) * _weights(layers), START)
+        while count > 1 and _core.inference_size(layers, count) > workspace.size:
+            count -= 1
+        skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
     program = _core.Inference(layers, count)
     program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits)
     run_team(count, program.run)

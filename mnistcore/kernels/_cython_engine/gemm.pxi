@@ -59,7 +59,7 @@ cdef inline void tile_body(
             store(product.out + r * product.out_row + VL, total[r][1])
 
 
-cdef inline void tile_rows(
+cdef inline void sized_tile(
     const int vectors, int rows, const Product *product
 ) noexcept nogil:
     """Pick the specialisation for the number of rows; those above MR compile to nothing."""
@@ -96,9 +96,9 @@ cdef inline void tile_rows(
 cdef void tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
     """A tile of the product: rows in [1, MR], width VL or NR."""
     if width == NR:
-        tile_rows(2, <int> rows, product)
+        sized_tile(2, <int> rows, product)
     else:
-        tile_rows(1, <int> rows, product)
+        sized_tile(1, <int> rows, product)
 
 
 cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:

@@ -4,6 +4,11 @@ cdef enum:
     BLOCK_TILES = 8  # register tiles in the rows that go through all layers together
 
 
+def tile_rows():
+    """The rows of a register tile: so few read the weights once, where they lie."""
+    return MR
+
+
 def block_rows():
     """The rows that go through all layers together where the workspace has room for them."""
     return BLOCK_TILES * MR
@@ -32,7 +37,10 @@ def inference_size(const int64_t[:, ::1] table, int64_t rows):
 
 
 cdef class Inference:
-    """One call of ``forward``: the members pack the weights together, then take blocks."""
+    """One call of ``forward``: the members pack the weights together, then take blocks.
+
+    Packing pays where many rows use the weights; a tile's rows or fewer read them in place.
+    """
 
     cdef Layer *layers
     cdef int64_t *lists
@@ -78,6 +86,9 @@ cdef class Inference:
         cdef int64_t depth, used = 0
         for depth in range(self.n_layers):
             place_weights(&self.layers[depth], 1, base, &used)
+            if logits.shape[0] <= MR:
+                self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
+                self.layers[depth].end = &params[0] + params.shape[0]
         self.buffers = base + used
         self.rows = logits.shape[0]
         self.block = (workspace.shape[0] - 16 - used) // (2 * self.ld * self.members)
@@ -135,8 +146,11 @@ cdef class Inference:
         list_columns(&self.source, mask, 1, columns)
         inputs.a, inputs.ld, inputs.columns = buffers, self.ld, columns
         for depth in range(self.n_layers):
-            share = share_of(&alone, self.layers[depth].panels, rows)
-            forward_share(&self.layers[depth], &inputs, &share, &no_masks, out, self.ld)
+            if self.layers[depth].in_place != NULL:
+                forward_in_place(&self.layers[depth], &inputs, rows, &no_masks, out, self.ld)
+            else:
+                share = share_of(&alone, self.layers[depth].panels, rows)
+                forward_share(&self.layers[depth], &inputs, &share, &no_masks, out, self.ld)
             whole.n_active = self.layers[depth].fan_out
             inputs.a, inputs.columns = out, &whole
             out = buffers if out != buffers else buffers + self.block * self.ld

@@ -20,6 +20,8 @@ cdef struct Layer:
     int64_t dropout
     int64_t width  # of the panels that fan_out is cut into
     int64_t panels
+    const float *in_place  # weights (fan_in, fan_out) to read where they lie, or NULL
+    const float *end  # of the parameters there
     float *weights[3]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[3]  # (panels * width,) each
     float *a  # (batch, lda) outputs after activation and dropout
@@ -52,6 +54,7 @@ cdef void read_table(const int64_t[:, ::1] table, Layer *layers) noexcept:
     cdef int64_t depth
     for depth in range(table.shape[0]):
         layer = &layers[depth]
+        layer.in_place = NULL
         layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
         layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
         layer.weight_offset = table[depth, WEIGHT_OFFSET]
@@ -73,17 +76,21 @@ cdef void place_weights(Layer *layer, int64_t rows, float *base, int64_t *used) 
 cdef void pack_layer(
     const Member *member, const Layer *layer, int64_t row, const float *flat
 ) noexcept nogil:
-    """Copy this member's panels of a flat vector (parameters or a row of state) to panels."""
+    """Copy this member's panels of a flat vector (parameters or a row of state) to panels.
+
+    Of a layer whose weights are read in place, only the bias.
+    """
     cdef int64_t p, column, size = layer.fan_in * layer.width
     for p in range(
         member.index * layer.panels // member.count,
         (member.index + 1) * layer.panels // member.count,
     ):
         column = p * layer.width
-        pack_panel(
-            flat + layer.weight_offset + column, layer.fan_out, layer.fan_in,
-            layer.fan_out - column, layer.width, layer.weights[row] + p * size,
-        )
+        if layer.in_place == NULL:
+            pack_panel(
+                flat + layer.weight_offset + column, layer.fan_out, layer.fan_in,
+                layer.fan_out - column, layer.width, layer.weights[row] + p * size,
+            )
         pack_panel(
             flat + layer.bias_offset + column, 0, 1, layer.fan_out - column, layer.width,
             layer.bias[row] + column,

@@ -17,11 +17,11 @@ cdef struct Masks:
     float factor  # 1 / (1 - rate)
 
 
-cdef inline void activate_tile(
-    const int64_t activation, const Share *share, const float *scratch, int64_t width,
-    const float *bias, const Masks *masks, float *out, int64_t ld,
+cdef inline void activate_rows(
+    const int64_t activation, const Layer *layer, const Share *share, const Masks *masks,
+    const float *sums, int64_t ld_sums, float *out, int64_t ld,
 ) noexcept nogil:
-    """out = activation(scratch + bias) for a tile, dropped where masks say so.
+    """out = activation(sums + bias) for a tile, dropped where masks say so.
 
     A dropped unit is written as -0.0 and a kept one never is, so that the backward pass can
     tell them apart without drawing the mask again.
@@ -34,9 +34,9 @@ cdef inline void activate_tile(
             key = random_key(
                 masks.seed, masks.epoch, row_id(masks.samples, row), masks.layer
             )
-        for v in range(width // VL):
-            unit = share.panel * width + v * VL
-            a = activate(activation, load(scratch + v * VL) + load(bias + unit))
+        for v in range(layer.width // VL):
+            unit = share.panel * layer.width + v * VL
+            a = activate(activation, load(sums + v * VL) + load(layer.bias[0] + unit))
             if masks.threshold:
                 a = select(
                     keep_mask(key, unit, masks.threshold),
@@ -44,7 +44,21 @@ cdef inline void activate_tile(
                     splat(-0.0),
                 )
             store(out + row * ld + unit, a)
-        scratch += width
+        sums += ld_sums
+
+
+cdef void activate_tile(
+    const Layer *layer, const Share *share, const Masks *masks, const float *sums,
+    int64_t ld_sums, float *out, int64_t ld,
+) noexcept nogil:
+    if layer.activation == RELU:
+        activate_rows(RELU, layer, share, masks, sums, ld_sums, out, ld)
+    elif layer.activation == TANH:
+        activate_rows(TANH, layer, share, masks, sums, ld_sums, out, ld)
+    elif layer.activation == LOGISTIC:
+        activate_rows(LOGISTIC, layer, share, masks, sums, ld_sums, out, ld)
+    else:
+        activate_rows(IDENTITY, layer, share, masks, sums, ld_sums, out, ld)
 
 
 cdef void forward_share(
@@ -63,14 +77,43 @@ cdef void forward_share(
         product.a = inputs.a + share.low * inputs.ld
         product.b = layer.weights[0] + share.panel * layer.fan_in * layer.width
         tile(share.high - share.low, layer.width, &product)
-        if layer.activation == RELU:
-            activate_tile(RELU, share, scratch, layer.width, layer.bias[0], masks, out, ld)
-        elif layer.activation == TANH:
-            activate_tile(TANH, share, scratch, layer.width, layer.bias[0], masks, out, ld)
-        elif layer.activation == LOGISTIC:
-            activate_tile(LOGISTIC, share, scratch, layer.width, layer.bias[0], masks, out, ld)
-        else:
-            activate_tile(IDENTITY, share, scratch, layer.width, layer.bias[0], masks, out, ld)
+        activate_tile(layer, share, masks, scratch, layer.width, out, ld)
+
+
+cdef inline vec load_last(const float *p, int64_t n, const float *end) noexcept nogil:
+    """n < VL floats at p, and whatever lies behind them but before ``end``."""
+    return load(p) if p + VL <= end else load_part(p, n)
+
+
+cdef void forward_in_place(
+    const Layer *layer, const Inputs *inputs, int64_t rows, const Masks *masks, float *out,
+    int64_t ld,
+) noexcept nogil:
+    """The same for few rows and weights as the user laid them out.
+
+    Weights are read in order, once; the sums, in the cache, are the same chains of FMAs.
+    """
+    cdef int64_t k, row, v, vectors = layer.fan_out // VL, rest = layer.fan_out % VL
+    cdef const float *weights
+    cdef float *sums
+    cdef vec element, last
+    cdef Share share
+    for row in range(rows):
+        memset(out + row * ld, 0, layer.panels * layer.width * sizeof(float))
+    for k in range(inputs.columns.n_active):
+        weights = layer.in_place + inputs.columns.active[k] * layer.fan_out
+        last = load_last(weights + vectors * VL, rest, layer.end)
+        for row in range(rows):
+            element = splat(inputs.a[row * inputs.ld + inputs.columns.active[k]])
+            sums = out + row * ld
+            for v in range(vectors):
+                store(sums + v * VL, fma(element, load(weights + v * VL), load(sums + v * VL)))
+            if rest:
+                sums += vectors * VL
+                store(sums, fma(element, last, load(sums)))
+    share.low, share.high = 0, rows
+    for share.panel in range(layer.panels):
+        activate_tile(layer, &share, masks, out + share.panel * layer.width, ld, out, ld)
 
 
 cdef inline void derive_block(
