@@ -253,11 +253,13 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
 
     ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
     counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
-    rows, faster where there is room for a whole block for each thread.
+    rows, faster where there is room for a whole block for each thread. With less than this
+    number, which counts all the threads allowed now, a program runs on fewer threads.
     """
     rows = min(batch_size, _core.block_rows() * get_num_threads())
     inference = _core.inference_size(layers, rows)
-    return max(inference, _core.training_size(layers, batch_size, max(slots, 1)))
+    members = min(_core.division(layers, batch_size)[1], get_num_threads())
+    return max(inference, _core.training_size(layers, batch_size, max(slots, 1), members))
 
 
 def forward(
@@ -299,15 +301,13 @@ def loss_and_gradient(
     _checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, gradient
     )
-    needed = workspace_size(layers, len(x), 1)
-    _checks.check_workspace("loss_and_gradient", workspace, needed)
     if not len(x):
         gradient[...] = 0.0
         return 0.0
+    count = _step_team("loss_and_gradient", layers, len(x), 1, workspace)
     one_step = options.copy()
     one_step["batch_size"] = len(x)
     metrics = np.zeros(layout.METRICS)
-    count = _step_team(layers, len(x))
     program = _core.Training(layers, one_step, 1, count)
     skip = skip_zero_columns and layout.zeros_add_nothing(
         float(options["scale"][0]), float(options["shift"][0]), params, layers
@@ -341,12 +341,9 @@ def train_steps(
     )  # fmt: skip
     record = options[0]
     batch_size = int(record["batch_size"])
-    _checks.check_workspace(
-        "train_steps", workspace, workspace_size(layers, batch_size, len(state))
-    )
     if not len(order):
         return 0
-    count = _step_team(layers, batch_size)
+    count = _step_team("train_steps", layers, batch_size, len(state), workspace)
     program = _core.Training(layers, options, len(state), count)
     skip = skip_zero_columns and layout.zeros_add_nothing(
         float(record["scale"]), float(record["shift"]), params, layers
@@ -358,9 +355,19 @@ def train_steps(
     return program.steps_done
 
 
-def _step_team(layers: np.ndarray, batch_size: int) -> int:
-    # Three products a weight and sample, two meetings a layer.
-    return team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
+def _step_team(
+    name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
+) -> int:
+    """How many threads share a training step: as many as it deserves and there is room for."""
+    _checks.check_workspace(
+        name, workspace, _core.training_size(layers, batch_size, slots, 1)
+    )
+    meetings, most = _core.division(layers, batch_size)
+    # Three products a weight and sample.
+    count = min(most, team_size(3 * _weights(layers) * batch_size, meetings))
+    while _core.training_size(layers, batch_size, slots, count) > workspace.size:
+        count -= 1
+    return count
 
 
 def _weights(layers: np.ndarray) -> int:

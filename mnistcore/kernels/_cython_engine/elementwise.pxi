@@ -151,7 +151,7 @@ cdef inline void scale_columns(
 
 cdef void loss_block(
     const float *logits, int64_t ld, int64_t rows, int64_t classes, const int32_t *labels,
-    const float *shares, float *columns, int64_t width, double *losses, uint8_t *hits,
+    const float *shares, float *columns, int64_t width, double *losses, int32_t *hits,
 ) noexcept nogil:
     """The losses and hits of at most VL rows, whose gradients are left in ``columns``.
 
@@ -213,7 +213,7 @@ def softmax_cross_entropy(
     cdef double total = 0, loss = 0, inverse
     cdef double losses[VL]
     cdef float shares[VL]
-    cdef uint8_t hits[VL]
+    cdef int32_t hits[VL]
     cdef float *columns = <float *> allocate(n * VL * sizeof(float))
     cdef uint32_t mode
     with nogil:

@@ -8,7 +8,7 @@ cdef struct Product:
     int64_t segment  # a_segment further on after every ``segment`` terms of the sum
     int64_t a_segment
     int64_t K  # terms of the sum
-    const int64_t *index
+    const int32_t *index
     const float *b  # IN, b(i, c) at b + i*b_step + c
     int64_t b_step
     float *out  # OUT, out[r, c] at out + r*out_row + c

@@ -31,6 +31,7 @@ def inference_size(const int64_t[:, ::1] table, int64_t rows):
     read_table(table, layers)
     for depth in range(table.shape[0]):
         place_weights(&layers[depth], 1, NULL, &used)
+        place_bias(&layers[depth], 1, NULL, &used)
     used += 2 * rows * widest(layers, table.shape[0])
     free(layers)
     return used
@@ -43,10 +44,9 @@ cdef class Inference:
     """
 
     cdef Layer *layers
-    cdef int64_t *lists
-    cdef int64_t *member_lists  # of the columns of a block, for each member
-    cdef uint8_t *masks  # (members, columns)
-    cdef Columns whole  # the columns of the widest layer, all active
+    cdef int32_t *identity  # 0, 1, 2 ...
+    cdef Listed *listed  # of a block of rows, for each member
+    cdef uint64_t *bits  # scratch of the gather, for each member
     cdef int64_t n_layers, members, rows, block, next_block, ld
     cdef int64_t barrier[16]
     cdef Source source
@@ -64,17 +64,19 @@ cdef class Inference:
         self.ld = widest(self.layers, self.n_layers)
         for depth in range(self.n_layers):
             largest = max(largest, self.layers[depth].fan_in)
-        self.lists = allocate_lists(largest, 1)
-        self.whole = place_columns(self.lists, largest)
-        all_columns(&self.whole, largest)
-        self.member_lists = allocate_lists(self.layers[0].fan_in, members)
-        self.masks = <uint8_t *> allocate(members * self.layers[0].fan_in)
+        self.identity = <int32_t *> allocate(largest * sizeof(int32_t))
+        for depth in range(largest):
+            self.identity[depth] = <int32_t> depth
 
     def __dealloc__(self):
+        cdef int64_t member
         free(self.layers)
-        free(self.lists)
-        free(self.member_lists)
-        free(self.masks)
+        free(self.identity)
+        if self.listed != NULL:
+            for member in range(self.members):
+                free_listed(&self.listed[member])
+        free(self.listed)
+        free(self.bits)
 
     def set_arrays(
         self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float scale,
@@ -86,6 +88,7 @@ cdef class Inference:
         cdef int64_t depth, used = 0
         for depth in range(self.n_layers):
             place_weights(&self.layers[depth], 1, base, &used)
+            place_bias(&self.layers[depth], 1, base, &used)
             if logits.shape[0] <= MR:
                 self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
                 self.layers[depth].end = &params[0] + params.shape[0]
@@ -98,17 +101,30 @@ cdef class Inference:
             self.source.bytes = &x_bytes[0, 0]
         else:
             self.source.floats = &x_floats[0, 0]
-        self.source.columns = self.layers[0].fan_in
+        set_columns(&self.source, self.layers[0].fan_in, 1)
         self.source.scale, self.source.shift = scale, shift
         self.source.skip_zeros = skip_zeros
+        if skip_zeros:
+            self.allocate_lists()
         self.params = &params[0]
         self.logits = out_address(logits)
         self.arrays = (x_bytes, x_floats, params, workspace, logits)
 
+    cdef int allocate_lists(self) except -1:
+        """Room to list what is not zero in a block of rows."""
+        cdef int64_t member, size = self.members * sizeof(Listed)
+        self.listed = <Listed *> allocate(size)
+        memset(self.listed, 0, size)
+        for member in range(self.members):
+            self.listed[member] = allocate_listed(&self.source, self.block)
+        self.bits = <uint64_t *> allocate(
+            self.members * self.source.words * sizeof(uint64_t)
+        )
+        return 0
+
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
-        cdef int64_t n = self.source.columns, depth, block
-        cdef Columns columns = place_columns(self.member_lists + index * columns_size(n), n)
+        cdef int64_t depth, block
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
@@ -116,7 +132,9 @@ cdef class Inference:
         with nogil:
             mode = enter_float_mode()
             for depth in range(self.n_layers):
-                pack_layer(&member, &self.layers[depth], 0, self.params)
+                if self.layers[depth].in_place == NULL:
+                    pack_weights(&member, &self.layers[depth], 0, self.params)
+                pack_bias(&member, &self.layers[depth], 0, self.params)
             meet(&member)
             while True:
                 block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
@@ -124,35 +142,45 @@ cdef class Inference:
                     break
                 self.compute(
                     block * self.block, min(self.block, self.rows - block * self.block),
-                    &columns, self.masks + index * n,
-                    self.buffers + 2 * index * self.block * self.ld,
+                    index, self.buffers + 2 * index * self.block * self.ld,
                 )
             set_float_mode(mode)
 
     cdef void compute(
-        self, int64_t first, int64_t rows, Columns *columns, uint8_t *mask, float *buffers
+        self, int64_t first, int64_t rows, int64_t index, float *buffers
     ) noexcept nogil:
         """Rows first to first + rows through all layers, from one buffer to the other."""
         cdef int64_t depth, row, classes = self.layers[self.n_layers - 1].fan_out
         cdef float *out = buffers + self.block * self.ld
-        cdef Columns whole = self.whole
+        cdef Source source = self.source
+        cdef uint64_t *any_row = self.bits + index * source.words
         cdef Masks no_masks
         cdef Inputs inputs
         cdef Member alone
+        cdef Parts whole
         cdef Share share
         memset(&no_masks, 0, sizeof(Masks))
         alone.index, alone.count = 0, 1
-        gather(&self.source, NULL, first, first + rows, mask, buffers, self.ld)
-        list_columns(&self.source, mask, 1, columns)
-        inputs.a, inputs.ld, inputs.columns = buffers, self.ld, columns
+        whole.first, whole.end = 0, 1
+        inputs.a, inputs.ld, inputs.identity = buffers, self.ld, self.identity
+        inputs.source, inputs.listed = &source, NULL
+        if self.listed != NULL:
+            inputs.listed = &self.listed[index]
+        if source.bytes != NULL:
+            source.bytes += first * source.columns
+        else:
+            source.floats += first * source.columns
+        gather(&source, NULL, 0, rows, &whole, any_row, inputs.listed, buffers, self.ld)
         for depth in range(self.n_layers):
             if self.layers[depth].in_place != NULL:
                 forward_in_place(&self.layers[depth], &inputs, rows, &no_masks, out, self.ld)
             else:
-                share = share_of(&alone, self.layers[depth].panels, rows)
+                share = share_of(
+                    &alone, self.layers[depth].panels, rows,
+                    1 if inputs.listed == NULL else BLOCK,
+                )
                 forward_share(&self.layers[depth], &inputs, &share, &no_masks, out, self.ld)
-            whole.n_active = self.layers[depth].fan_out
-            inputs.a, inputs.columns = out, &whole
+            inputs.a, inputs.listed = out, NULL
             out = buffers if out != buffers else buffers + self.block * self.ld
         for row in range(rows):
             memcpy(

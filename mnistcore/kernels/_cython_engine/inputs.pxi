@@ -1,9 +1,10 @@
-# The input layer: values as floats, and which columns are not zero in the whole batch.
+# The input layer: values as floats, and where they are not zero.
+#
+# Four of five of MNIST's pixels are zero. Where a pixel is zero in all rows of a tile it adds
+# nothing to the tile's sums: the first layer's products go around it, to the same numbers.
 
 cdef enum:
-    ROWS_AHEAD = 6  # rows of a shuffled batch lie anywhere in memory: ask for them early
-    LINE = 64  # bytes in a cache line
-    GAP = 2  # columns of zeros that are cheaper to compute than to go around
+    ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
 
 cdef struct Source:
     # The rows that a program reads: one of bytes and floats is NULL.
@@ -12,18 +13,23 @@ cdef struct Source:
     int64_t columns
     float scale
     float shift
-    bint skip_zeros  # leave out the columns that are zero in every row of a batch
+    bint skip_zeros  # list what is not zero, else everything
+    int64_t words  # of columns, the last maybe not full
+    int64_t parts  # word w belongs to part w % parts; each part has its own lists
+    int64_t part_words  # the most words that a part has
 
-cdef struct Columns:
-    # The inputs of a layer: those that the forward product reads, tiles that cover them for
-    # the weight gradient, and those outside the tiles.
-    int64_t n_active
-    int64_t n_tiles
-    int64_t n_idle
-    int64_t *active
-    int64_t *tile_first
-    int64_t *tile_rows
-    int64_t *idle
+cdef struct Listed:
+    # What is not zero in the rows of a batch. A block is BLOCK rows or BLOCK columns.
+    int32_t *columns  # (parts, row blocks, room): those with a value in any row of the block ...
+    int32_t *n_columns  # (parts, row blocks): ... and how many they are
+    uint8_t *marks  # (parts, rows, words): bits for the blocks of columns that are not all zero
+    int64_t blocks  # of rows that there is room for
+
+cdef struct RowLists:
+    # The same, seen from the columns; made from the marks.
+    int32_t *rows  # (column blocks, room): those with a value in any column of the block
+    int32_t *n_rows
+    int64_t room
 
 
 cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
@@ -31,133 +37,215 @@ cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
     return row if samples == NULL else samples[row]
 
 
-cdef inline void fetch_row(const Source *source, int64_t row) noexcept nogil:
-    """Ask the memory for a row that is needed soon."""
-    cdef int64_t size = source.columns * (1 if source.bytes != NULL else sizeof(float))
-    cdef const char *start
+cdef inline void set_columns(Source *source, int64_t columns, int64_t parts) noexcept nogil:
+    source.columns, source.words = columns, divide_up(columns, WORD)
+    source.parts, source.part_words = parts, divide_up(source.words, parts)
+
+
+cdef inline uint8_t *part_marks(
+    const Source *source, const Listed *listed, int64_t part, int64_t row
+) noexcept nogil:
+    """The marks of a row in a part, a byte a word."""
+    return listed.marks + (part * listed.blocks * BLOCK + row) * source.part_words
+
+
+cdef inline int64_t list_index(const Listed *listed, int64_t part, int64_t row) noexcept nogil:
+    """Which list is that of a row's block and a part."""
+    return part * listed.blocks + row // BLOCK
+
+
+cdef inline const int32_t *column_list(
+    const Source *source, const Listed *listed, int64_t index
+) noexcept nogil:
+    return listed.columns + index * source.part_words * WORD
+
+
+cdef inline void fetch_word(const Source *source, int64_t at) noexcept nogil:
+    """Ask the memory for a word of columns that is needed soon."""
     cdef int64_t line
     if source.bytes != NULL:
-        start = <const char *> (source.bytes + row * source.columns)
+        __builtin_prefetch(source.bytes + at, 0, 3)
+        return
+    for line in range(4):
+        __builtin_prefetch(source.floats + at + line * 16, 0, 2)
+
+
+cdef inline void scale_values(
+    const Source *source, int64_t at, int64_t n, float *out
+) noexcept nogil:
+    """n values as the network sees them."""
+    cdef float scale = source.scale, shift = source.shift
+    cdef const uint8_t *bytes = source.bytes + at
+    cdef const float *floats = source.floats + at
+    cdef int64_t i
+    if source.bytes != NULL:
+        for i in range(n):
+            out[i] = <float> bytes[i] * scale + shift
     else:
-        start = <const char *> (source.floats + row * source.columns)
-    for line in range(divide_up(size, LINE)):
-        __builtin_prefetch(start + line * LINE, 0, 2)
+        for i in range(n):
+            out[i] = floats[i] * scale + shift
 
 
-cdef inline void take_bytes(
-    const Source *source, int64_t row, uint8_t *mask, float *out
+cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n) noexcept nogil:
+    """A bit for each of n <= 64 values that is not zero, or for each that there is."""
+    cdef uint8_t marks[WORD]
+    cdef int64_t i
+    if not source.skip_zeros:
+        return <uint64_t> -1 >> (WORD - n)
+    if source.bytes != NULL and n == WORD:
+        return nonzero_bytes(source.bytes + at)
+    memset(marks, 0, WORD)
+    if source.bytes != NULL:
+        memcpy(marks, source.bytes + at, n)
+    else:
+        for i in range(n):
+            marks[i] = source.floats[at + i] != 0
+    return nonzero_bytes(marks)
+
+
+cdef inline int64_t append_bits(
+    uint64_t bits, int64_t base, int32_t *items, int64_t n
 ) noexcept nogil:
-    """One row of bytes: mark its nonzero columns, write it scaled."""
-    cdef const uint8_t *pixels = source.bytes + row * source.columns
-    cdef float scale = source.scale, shift = source.shift
-    cdef int64_t c, n = source.columns
-    for c in range(n):
-        mask[c] |= pixels[c]
-    for c in range(n):
-        out[c] = <float> pixels[c] * scale + shift
+    """Append base + the number of each set bit; how many items there are then."""
+    while bits:
+        if VL == 16:  # sixteen at once, and what is stored behind the last is overwritten
+            store_set_bits(items + n, bits & 0xFFFF, base)
+            n += count_bits(bits & 0xFFFF)
+            bits >>= 16
+            base += 16
+        else:
+            items[n] = <int32_t> (base + lowest_bit(bits))
+            bits &= bits - 1
+            n += 1
+    return n
 
 
-cdef inline void take_floats(
-    const Source *source, int64_t row, uint8_t *mask, float *out
-) noexcept nogil:
-    """One row of floats: mark its nonzero columns, write it scaled."""
-    cdef const float *values = source.floats + row * source.columns
-    cdef float scale = source.scale, shift = source.shift
-    cdef int64_t c, n = source.columns
-    for c in range(n):
-        mask[c] |= values[c] != 0
-    for c in range(n):
-        out[c] = values[c] * scale + shift
+cdef inline uint8_t blocks_of(uint64_t bits) noexcept nogil:
+    """A bit for each byte that is not zero: the blocks of a word of columns."""
+    cdef uint64_t low = 0x7F7F7F7F7F7F7F7F
+    bits = (((bits & low) + low) | bits) & ~low  # the high bit of each such byte ...
+    return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
+
+
+cdef struct Parts:
+    # Some of the parts of the inputs: from the first up to another.
+    int64_t first
+    int64_t end
 
 
 cdef void gather(
-    const Source *source, const int64_t *samples, int64_t first, int64_t last, uint8_t *mask,
-    float *out, int64_t ld,
+    const Source *source, const int64_t *samples, int64_t first, int64_t last,
+    const Parts *parts, uint64_t *any_row, const Listed *listed, float *out, int64_t ld,
 ) noexcept nogil:
-    """Rows first to last, scaled, to ``out``; mask[c] is nonzero where column c is in one."""
-    cdef int64_t row
-    memset(mask, 0, source.columns)
-    for row in range(first, min(last, first + ROWS_AHEAD)):
-        fetch_row(source, row_id(samples, row))
+    """Some parts of the rows first to last of a batch, scaled, to ``out``: row 0 of the batch.
+
+    ``first`` begins a block. What is not zero is listed in ``listed``, unless that is NULL;
+    ``any_row`` is scratch for the bits of a row.
+    """
+    cdef int64_t row, at, ahead, group, w, end, part, words = source.words
+    cdef uint64_t bits
     for row in range(first, last):
-        if row + ROWS_AHEAD < last:
-            fetch_row(source, row_id(samples, row + ROWS_AHEAD))
-        if source.bytes != NULL:
-            take_bytes(source, row_id(samples, row), mask, out)
-        else:
-            take_floats(source, row_id(samples, row), mask, out)
-        out += ld
-
-
-cdef void cut_tiles(Columns *columns, int64_t first, int64_t n) noexcept nogil:
-    """Cover n neighbouring columns with equal tiles of at most MR."""
-    cdef int64_t i, tiles = divide_up(n, MR)
-    for i in range(tiles):
-        columns.tile_first[columns.n_tiles] = first + i * n // tiles
-        columns.tile_rows[columns.n_tiles] = (i + 1) * n // tiles - i * n // tiles
-        columns.n_tiles += 1
-
-
-cdef void all_columns(Columns *columns, int64_t n) noexcept nogil:
-    """Every column is active."""
-    cdef int64_t c
-    for c in range(n):
-        columns.active[c] = c
-    columns.n_active, columns.n_tiles, columns.n_idle = n, 0, 0
-    cut_tiles(columns, 0, n)
+        at = row_id(samples, row) * source.columns
+        ahead = row_id(samples, min(row + ROWS_AHEAD, last - 1)) * source.columns
+        for group in range(source.part_words):
+            w = group * source.parts + parts.first
+            end = min(group * source.parts + parts.end, words)  # words side by side
+            if w < end:
+                scale_values(
+                    source, at + w * WORD, min(source.columns, end * WORD) - w * WORD,
+                    out + row * ld + w * WORD,
+                )
+            for part in range(parts.first, parts.first + end - w):
+                fetch_word(source, ahead + w * WORD)
+                if listed != NULL:
+                    bits = nonzero_values(
+                        source, at + w * WORD, min(source.columns - w * WORD, <int64_t> WORD)
+                    )
+                    part_marks(source, listed, part, row)[group] = blocks_of(bits)
+                    any_row[w] = bits | (any_row[w] if row % BLOCK else 0)
+                w += 1
+        if listed != NULL and (row % BLOCK == BLOCK - 1 or row == last - 1):
+            for part in range(parts.first, parts.end):
+                list_columns(source, listed, part, row, any_row)
 
 
 cdef void list_columns(
-    const Source *source, const uint8_t *masks, int64_t n_masks, Columns *columns
+    const Source *source, const Listed *listed, int64_t part, int64_t row,
+    const uint64_t *any_row,
 ) noexcept nogil:
-    """List the columns that one of the masks marks, and cover them with tiles.
-
-    MNIST's margins are empty: of 784 columns a batch of 64 leaves about 300 at zero in every
-    image. They add nothing to the first layer's product and their weights have no gradient.
-    """
-    cdef int64_t c, m, i = 0, n = 0, end = 0
-    cdef uint8_t mark
-    if not source.skip_zeros:
-        all_columns(columns, source.columns)
-        return
-    for c in range(source.columns):
-        mark = 0
-        for m in range(n_masks):
-            mark |= masks[m * source.columns + c]
-        columns.active[n] = c  # counts or is overwritten: no branch to mispredict
-        n += mark != 0
-    columns.n_active, columns.n_tiles, columns.n_idle = n, 0, 0
-    while i < n:
-        c = columns.active[i]
-        i += 1
-        while i < n and columns.active[i] - columns.active[i - 1] <= GAP + 1:
-            i += 1
-        list_idle(columns, end, c)
-        end = columns.active[i - 1] + 1
-        cut_tiles(columns, c, end - c)
-    list_idle(columns, end, source.columns)
+    """The list of a row's block and a part, from a bit for each column."""
+    cdef int64_t index = list_index(listed, part, row)
+    cdef int32_t *items = <int32_t *> column_list(source, listed, index)
+    cdef int64_t w = part, n = 0
+    while w < source.words:
+        n = append_bits(any_row[w], w * WORD, items, n)
+        w += source.parts
+    listed.n_columns[index] = <int32_t> n
 
 
-cdef inline void list_idle(Columns *columns, int64_t first, int64_t last) noexcept nogil:
-    cdef int64_t c
-    for c in range(first, last):
-        columns.idle[columns.n_idle] = c
-        columns.n_idle += 1
+cdef void list_rows(
+    const Source *source, const Listed *listed, int64_t part, int64_t rows, const RowLists *lists
+) noexcept nogil:
+    """For each block of columns of a part the rows in which it is not all zero."""
+    cdef uint64_t square[WORD]
+    cdef int64_t words = source.part_words, blocks = divide_up(source.columns, BLOCK)
+    cdef int64_t w, group, first, r, j, block
+    for w in range(0, words, 8):
+        for group in range(divide_up(rows, WORD)):
+            first = group * WORD
+            memset(square, 0, sizeof(square))
+            for r in range(min(rows - first, <int64_t> WORD)):
+                copy_marks(
+                    part_marks(source, listed, part, first + r) + w, words - w, &square[r]
+                )
+            transpose_bits(square)
+            for j in range(WORD):
+                block = (part + (w + j // 8) * source.parts) * 8 + j % 8
+                if block >= blocks:
+                    break
+                lists.n_rows[block] = <int32_t> append_bits(
+                    square[j], first, lists.rows + block * lists.room,
+                    lists.n_rows[block] if first else 0,
+                )
 
 
-cdef int64_t columns_size(int64_t n) noexcept nogil:
-    """The int64 that the lists of ``n`` columns take."""
-    return 4 * n
+cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noexcept nogil:
+    """The first of n bytes as a word."""
+    if n >= 8:
+        memcpy(bits, marks, 8)
+    else:
+        memcpy(bits, marks, n)
 
 
-cdef int64_t *allocate_lists(int64_t n, int64_t count) except NULL:
-    """Room for the lists of ``count`` sets of columns."""
-    return <int64_t *> allocate(count * columns_size(n) * sizeof(int64_t))
+cdef Listed allocate_listed(const Source *source, int64_t rows) except *:
+    """Lists for a batch of ``rows`` rows."""
+    cdef Listed listed
+    cdef int64_t lists
+    memset(&listed, 0, sizeof(Listed))
+    listed.blocks = divide_up(rows, BLOCK)
+    lists = listed.blocks * source.parts
+    listed.columns = <int32_t *> allocate(lists * source.part_words * WORD * sizeof(int32_t))
+    listed.n_columns = <int32_t *> allocate(lists * sizeof(int32_t))
+    listed.marks = <uint8_t *> allocate(lists * BLOCK * source.part_words)
+    return listed
 
 
-cdef Columns place_columns(int64_t *lists, int64_t n) noexcept nogil:
-    cdef Columns columns
-    memset(&columns, 0, sizeof(Columns))
-    columns.active, columns.idle = lists, lists + n
-    columns.tile_first, columns.tile_rows = lists + 2 * n, lists + 3 * n
-    return columns
+cdef RowLists allocate_row_lists(const Source *source, int64_t rows) except *:
+    cdef RowLists lists
+    cdef int64_t blocks = divide_up(source.columns, BLOCK)
+    memset(&lists, 0, sizeof(RowLists))
+    lists.room = divide_up(rows, WORD) * WORD
+    lists.rows = <int32_t *> allocate(blocks * lists.room * sizeof(int32_t))
+    lists.n_rows = <int32_t *> allocate(blocks * sizeof(int32_t))
+    return lists
+
+
+cdef void free_row_lists(RowLists *lists) noexcept:
+    free(lists.rows)
+    free(lists.n_rows)
+
+
+cdef void free_listed(Listed *listed) noexcept:
+    free(listed.columns)
+    free(listed.n_columns)
+    free(listed.marks)

@@ -8,7 +8,7 @@ Design note
     change. Function multiversioning inside one module was rejected: the tile must be inlined
     into loops that are compiled for the same instruction set.
 (b) *Vectors, not auto-vectorisation.* GCC and Clang have a vector type with the usual operators;
-    ``vectors.pxi`` names it in at most 60 lines of C, and Cython believes that it is a float.
+    ``vectors.pxi`` names it in some 75 lines of C, and Cython believes that it is a float.
     Products and sums are contracted to FMA only where the source says ``fma``
     (``-ffp-contract=off``), so the bits of an element do not depend on how the compiler
     specialised the loop around it, on the tile it fell into, or on the thread that owned it.

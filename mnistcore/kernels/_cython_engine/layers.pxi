@@ -9,6 +9,12 @@ cdef enum:
     BIAS_OFFSET = 5
     DECAY = 6
     DROPOUT = 7
+    # What plans go by.
+    LIGHT = 1 << 14  # weights that every member may read in a step: 64 KiB
+    PARTS = 4
+    WORD = 64  # columns whose bits fill a word
+    MOST_LISTED = 4096  # rows of a batch: beyond, the lists would outgrow the caches
+    MOST_MEMBERS = 64  # _threads.MAX_THREADS
 
 cdef struct Layer:
     int64_t fan_in
@@ -28,6 +34,29 @@ cdef struct Layer:
     int64_t lda
     float *dz  # panels (panels, batch, width): B of the weight gradient
     float *dzt  # panels (batch panels, fan_out, batch_width): B of the input gradient
+
+
+cdef struct Plan:
+    # How a training step is divided among the members of a team: by shapes alone.
+    bint rows_alone  # what follows the first layer is divided by rows of the batch, not by units
+    int64_t parts  # of the inputs, owned and summed apart, where the first layer is one panel
+    bint shared_inputs  # gathered together, because copies for each member would be too large
+
+
+cdef Plan plan_of(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
+    cdef Plan plan
+    cdef int64_t depth, weights = 0
+    for depth in range(1, n_layers):
+        weights += layers[depth].fan_in * layers[depth].fan_out
+    plan.rows_alone = weights <= LIGHT
+    plan.shared_inputs = batch_size > MOST_LISTED
+    plan.parts = 1
+    if (
+        plan.rows_alone and layers[0].panels == 1 and layers[0].fan_in >= PARTS * WORD
+        and not plan.shared_inputs
+    ):
+        plan.parts = PARTS
+    return plan
 
 
 cdef inline int64_t leading_dimension(int64_t n) noexcept nogil:
@@ -66,54 +95,74 @@ cdef void read_table(const int64_t[:, ::1] table, Layer *layers) noexcept:
 
 
 cdef void place_weights(Layer *layer, int64_t rows, float *base, int64_t *used) noexcept nogil:
-    """Reserve ``rows`` copies of the layer's weights and bias, packed."""
+    """Reserve ``rows`` copies of the layer's weights, packed."""
     cdef int64_t row
     for row in range(rows):
         layer.weights[row] = base + take(used, layer.panels * layer.fan_in * layer.width)
+
+
+cdef void place_bias(Layer *layer, int64_t rows, float *base, int64_t *used) noexcept nogil:
+    """The same of the bias."""
+    cdef int64_t row
+    for row in range(rows):
         layer.bias[row] = base + take(used, layer.panels * layer.width)
 
 
-cdef void pack_layer(
+cdef void pack_weights(
     const Member *member, const Layer *layer, int64_t row, const float *flat
 ) noexcept nogil:
-    """Copy this member's panels of a flat vector (parameters or a row of state) to panels.
+    """Copy a share of the weights in a flat vector (parameters or a row of state) to panels."""
+    cdef int64_t column
+    cdef Share share = share_of(member, layer.panels, layer.fan_in, 1)
+    while next_tile(&share):
+        column = share.panel * layer.width
+        pack_panel(
+            flat + layer.weight_offset + share.low * layer.fan_out + column, layer.fan_out,
+            share.high - share.low, layer.fan_out - column, layer.width,
+            layer.weights[row] + (share.panel * layer.fan_in + share.low) * layer.width,
+        )
 
-    Of a layer whose weights are read in place, only the bias.
-    """
-    cdef int64_t p, column, size = layer.fan_in * layer.width
-    for p in range(
-        member.index * layer.panels // member.count,
-        (member.index + 1) * layer.panels // member.count,
-    ):
-        column = p * layer.width
-        if layer.in_place == NULL:
-            pack_panel(
-                flat + layer.weight_offset + column, layer.fan_out, layer.fan_in,
-                layer.fan_out - column, layer.width, layer.weights[row] + p * size,
-            )
+
+cdef void pack_bias(
+    const Member *member, const Layer *layer, int64_t row, const float *flat
+) noexcept nogil:
+    """The same of the bias."""
+    cdef int64_t column
+    cdef Share share = share_of(member, layer.panels, 1, 1)
+    while next_tile(&share):
+        column = share.panel * layer.width
         pack_panel(
             flat + layer.bias_offset + column, 0, 1, layer.fan_out - column, layer.width,
             layer.bias[row] + column,
         )
 
 
-cdef void unpack_layer(
+cdef void unpack_weights(
     const Member *member, const Layer *layer, int64_t row, float *flat
 ) noexcept nogil:
-    """The inverse of pack_layer."""
-    cdef int64_t p, k, column, columns
-    for p in range(
-        member.index * layer.panels // member.count,
-        (member.index + 1) * layer.panels // member.count,
-    ):
-        column = p * layer.width
+    """The inverse of pack_weights."""
+    cdef int64_t k, column, columns
+    cdef Share share = share_of(member, layer.panels, layer.fan_in, 1)
+    while next_tile(&share):
+        column = share.panel * layer.width
         columns = min(layer.fan_out - column, layer.width)
-        for k in range(layer.fan_in):
+        for k in range(share.low, share.high):
             memcpy(
                 flat + layer.weight_offset + k * layer.fan_out + column,
-                layer.weights[row] + (p * layer.fan_in + k) * layer.width,
+                layer.weights[row] + (share.panel * layer.fan_in + k) * layer.width,
                 columns * sizeof(float),
             )
+
+
+cdef void unpack_bias(
+    const Member *member, const Layer *layer, int64_t row, float *flat
+) noexcept nogil:
+    """The inverse of pack_bias."""
+    cdef int64_t column
+    cdef Share share = share_of(member, layer.panels, 1, 1)
+    while next_tile(&share):
+        column = share.panel * layer.width
         memcpy(
-            flat + layer.bias_offset + column, layer.bias[row] + column, columns * sizeof(float)
+            flat + layer.bias_offset + column, layer.bias[row] + column,
+            min(layer.fan_out - column, layer.width) * sizeof(float),
         )

@@ -19,7 +19,7 @@ cdef class Matmul:
     cdef float[:, ::1] out
     cdef int64_t M, N, K, width, panels, group, blocks, tasks, next_task
     cdef bint a_transposed, b_transposed, pack_a
-    cdef int64_t *identity
+    cdef int32_t *identity
 
     def __init__(
         self, const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
@@ -42,9 +42,9 @@ cdef class Matmul:
         self.next_task = 0
         # Rows of A that fall into one cache set would evict each other from the tile.
         self.pack_a = self.group > 1 and (a_transposed or self.K % SET_STRIDE == 0)
-        self.identity = <int64_t *> allocate(self.K * sizeof(int64_t))
+        self.identity = <int32_t *> allocate(self.K * sizeof(int32_t))
         for k in range(self.K):
-            self.identity[k] = k
+            self.identity[k] = <int32_t> k
 
     def __dealloc__(self):
         free(self.identity)

@@ -1,12 +1,16 @@
 # Raw memory: addresses of arrays that may be empty, and small blocks of our own.
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
+from posix.stdlib cimport posix_memalign
+
+cdef enum:
+    LINE = 64  # bytes in a cache line
 
 
 cdef void *allocate(size_t n) except NULL:
-    """n bytes, released by free."""
-    cdef void *block = malloc(n if n else 1)
-    if block == NULL:
+    """n bytes on cache lines of their own, released by free."""
+    cdef void *block
+    if posix_memalign(&block, LINE, (n + LINE - 1) // LINE * LINE + LINE):
         raise MemoryError()
     return block
 

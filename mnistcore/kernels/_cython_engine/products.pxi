@@ -1,10 +1,13 @@
 # The three products of a layer and what follows each: what a member does between two barriers.
 
 cdef struct Inputs:
-    # What a layer multiplies: rows of a matrix, and the columns that matter.
+    # What a layer multiplies: rows of a matrix, and where they are not zero.
     const float *a
     int64_t ld
-    const Columns *columns
+    const int32_t *identity  # 0, 1, 2 ...: the list of everything
+    const Source *source
+    const Listed *listed  # or NULL: multiply everything
+    const RowLists *lists  # the same by columns
 
 cdef struct Masks:
     # The dropout of one layer in one step.
@@ -61,23 +64,93 @@ cdef void activate_tile(
         activate_rows(IDENTITY, layer, share, masks, sums, ld_sums, out, ld)
 
 
+cdef inline void forward_tile(
+    const Layer *layer, const Inputs *inputs, const Share *share, const Masks *masks,
+    const int32_t *terms, int64_t n_terms, float *out, int64_t ld,
+) noexcept nogil:
+    """The outputs of the tile in hand, summed over ``terms``: columns of the inputs."""
+    cdef float scratch[14 * NR]
+    cdef Product product
+    product.a, product.a_row, product.a_step = inputs.a + share.low * inputs.ld, inputs.ld, 1
+    product.K = product.segment = n_terms
+    product.a_segment, product.index = 0, terms
+    product.b = layer.weights[0] + share.panel * layer.fan_in * layer.width
+    product.b_step = product.out_row = layer.width
+    product.out = scratch
+    tile(share.high - share.low, layer.width, &product)
+    activate_tile(layer, share, masks, scratch, layer.width, out, ld)
+
+
 cdef void forward_share(
     const Layer *layer, const Inputs *inputs, Share *share, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
     """The outputs (rows, ld) of a layer for this member's share of (panel, row)."""
-    cdef float scratch[14 * NR]
-    cdef Product product
-    product.a_row, product.a_step = inputs.ld, 1
-    product.K = product.segment = inputs.columns.n_active
-    product.a_segment = 0
-    product.index, product.b_step = inputs.columns.active, layer.width
-    product.out, product.out_row = scratch, layer.width
+    cdef int64_t index
     while next_tile(share):
+        if inputs.listed == NULL:
+            forward_tile(layer, inputs, share, masks, inputs.identity, layer.fan_in, out, ld)
+        else:
+            index = list_index(inputs.listed, 0, share.low)
+            forward_tile(
+                layer, inputs, share, masks, column_list(inputs.source, inputs.listed, index),
+                inputs.listed.n_columns[index], out, ld,
+            )
+
+
+cdef void forward_rows(
+    const Layer *layer, const Inputs *inputs, int64_t first, int64_t last, int64_t rows,
+    const Masks *masks,
+) noexcept nogil:
+    """The outputs of the rows first to last of a batch of ``rows``, in every panel."""
+    cdef int64_t panel
+    cdef Share share
+    for panel in range(layer.panels):
+        share = share_between(rows, 1, panel * rows + first, panel * rows + last)
+        forward_share(layer, inputs, &share, masks, layer.a, layer.lda)
+
+
+cdef void partial_sums(
+    const Layer *layer, const Inputs *inputs, int64_t part, int64_t rows, float *out
+) noexcept nogil:
+    """The products of one part of the inputs with their weights, summed, to ``out`` (rows, width).
+
+    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a member
+    reads no weights but those that it updates, which stay in its own cache.
+    """
+    cdef int64_t index
+    cdef Product product
+    cdef Share share = share_between(rows, BLOCK, 0, divide_up(rows, BLOCK))
+    product.a_row, product.a_step, product.a_segment = inputs.ld, 1, 0
+    product.b, product.b_step, product.out_row = layer.weights[0], layer.width, layer.width
+    while next_tile(&share):
+        index = list_index(inputs.listed, part, share.low)
         product.a = inputs.a + share.low * inputs.ld
-        product.b = layer.weights[0] + share.panel * layer.fan_in * layer.width
+        product.index = column_list(inputs.source, inputs.listed, index)
+        product.K = product.segment = inputs.listed.n_columns[index]
+        product.out = out + share.low * layer.width
         tile(share.high - share.low, layer.width, &product)
-        activate_tile(layer, share, masks, scratch, layer.width, out, ld)
+
+
+cdef void add_parts(
+    const Layer *layer, const float *partial, int64_t parts, int64_t batch, int64_t first,
+    int64_t last, const Masks *masks,
+) noexcept nogil:
+    """The outputs of the rows first to last from ``partial`` (parts, batch, width)."""
+    cdef float scratch[MR * NR]
+    cdef int64_t i, part, n
+    cdef const float *sums
+    cdef vec total
+    cdef Share share = share_between(last, 1, first, last)
+    while next_tile(&share):
+        sums = partial + share.low * layer.width
+        n = (share.high - share.low) * layer.width
+        for i in range(n // VL):
+            total = load(sums + i * VL)
+            for part in range(1, parts):
+                total = total + load(sums + part * batch * layer.width + i * VL)
+            store(scratch + i * VL, total)
+        activate_tile(layer, &share, masks, scratch, layer.width, layer.a, layer.lda)
 
 
 cdef inline vec load_last(const float *p, int64_t n, const float *end) noexcept nogil:
@@ -100,11 +173,11 @@ cdef void forward_in_place(
     cdef Share share
     for row in range(rows):
         memset(out + row * ld, 0, layer.panels * layer.width * sizeof(float))
-    for k in range(inputs.columns.n_active):
-        weights = layer.in_place + inputs.columns.active[k] * layer.fan_out
+    for k in range(layer.fan_in):
+        weights = layer.in_place + k * layer.fan_out
         last = load_last(weights + vectors * VL, rest, layer.end)
         for row in range(rows):
-            element = splat(inputs.a[row * inputs.ld + inputs.columns.active[k]])
+            element = splat(inputs.a[row * inputs.ld + k])
             sums = out + row * ld
             for v in range(vectors):
                 store(sums + v * VL, fma(element, load(weights + v * VL), load(sums + v * VL)))
@@ -168,22 +241,32 @@ cdef inline void derive_blocks(
             )
 
 
-cdef void input_gradient_share(
-    const Layer *layer, const Layer *before, const Masks *masks, const Member *member,
-    int64_t rows, int64_t batch, int64_t batch_width, const int64_t *identity,
+cdef void derive_tiles(
+    const Layer *layer, const Masks *masks, int64_t unit, int64_t units, int64_t row,
+    int64_t rows, int64_t batch, const float *da, int64_t width, float *dzt,
 ) noexcept nogil:
-    """dz of the layer before, for this member's share of its units and all rows.
+    if layer.activation == RELU:
+        derive_blocks(RELU, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+    elif layer.activation == TANH:
+        derive_blocks(TANH, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+    elif layer.activation == LOGISTIC:
+        derive_blocks(LOGISTIC, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+    else:
+        derive_blocks(IDENTITY, layer, masks, unit, units, row, rows, batch, da, width, dzt)
 
-    The product is da^T = w dz^T, so that both operands lie as they are. Shares are whole
-    vectors of units, taken panel by panel of the layer before.
+
+cdef void input_gradient(
+    const Layer *layer, const Layer *before, const Masks *masks, int64_t unit, int64_t end,
+    int64_t first, int64_t last, int64_t batch, int64_t batch_width, const int32_t *identity,
+) noexcept nogil:
+    """dz of the layer before, of the units ``unit`` to ``end`` and the rows first to last.
+
+    The product is da^T = w dz^T, so that both operands lie as they are. ``unit`` and ``first``
+    are whole vectors.
     """
     cdef float scratch[NR * NR]
     cdef Product product
-    cdef int64_t vectors = divide_up(layer.fan_in, VL)
-    cdef int64_t unit = member.index * vectors // member.count * VL
-    cdef int64_t end = min(layer.fan_in, (member.index + 1) * vectors // member.count * VL)
-    cdef int64_t n, q, i, tiles, low, high
-    cdef float *dzt
+    cdef int64_t n, row, width, i, low, high
     product.a_row, product.a_step = layer.width, 1
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
@@ -191,31 +274,50 @@ cdef void input_gradient_share(
     product.out_row = batch_width
     while unit < end:
         n = min(end, (unit // before.width + 1) * before.width) - unit
-        tiles = divide_up(n, MR)
-        for q in range(divide_up(rows, batch_width)):
-            product.b = layer.dzt + q * layer.fan_out * batch_width
-            for i in range(tiles):
-                low, high = i * n // tiles, (i + 1) * n // tiles
+        row = first
+        while row < last:
+            width = batch_width
+            if row % batch_width or last - row <= VL:
+                width = VL
+            product.b = panel_start(layer, row, 0, batch_width)
+            low = 0
+            while low < n:
+                high = low + (n - low) // divide_up(n - low, MR)
                 product.a = layer.weights[0] + (unit + low) * layer.width
                 product.out = scratch + low * batch_width
-                tile(high - low, batch_width, &product)
+                tile(high - low, width, &product)
+                low = high
             for i in range(n * batch_width, divide_up(n, VL) * VL * batch_width):
                 scratch[i] = 0
-            low, high = q * batch_width, rows - q * batch_width
-            dzt = before.dzt + (q * before.fan_out + unit) * batch_width
-            if before.activation == RELU:
-                derive_blocks(RELU, before, masks, unit, n, low, high, batch, scratch,
-                              batch_width, dzt)
-            elif before.activation == TANH:
-                derive_blocks(TANH, before, masks, unit, n, low, high, batch, scratch,
-                              batch_width, dzt)
-            elif before.activation == LOGISTIC:
-                derive_blocks(LOGISTIC, before, masks, unit, n, low, high, batch, scratch,
-                              batch_width, dzt)
-            else:
-                derive_blocks(IDENTITY, before, masks, unit, n, low, high, batch, scratch,
-                              batch_width, dzt)
+            derive_tiles(
+                before, masks, unit, n, row, min(last - row, width), batch, scratch,
+                batch_width, panel_start(before, row, unit, batch_width),
+            )
+            row += width
         unit += n
+
+
+cdef inline float *panel_start(
+    const Layer *layer, int64_t row, int64_t unit, int64_t width
+) noexcept nogil:
+    """Where dz^T of a row of the batch and a unit is."""
+    return layer.dzt + (row // width * layer.fan_out + unit) * width + row % width
+
+
+cdef void input_gradient_share(
+    const Layer *layer, const Layer *before, const Masks *masks, const Member *member,
+    int64_t rows, int64_t batch, int64_t batch_width, const int32_t *identity,
+) noexcept nogil:
+    """dz of the layer before, for this member's share of its units and all rows.
+
+    Shares are whole vectors of units, taken panel by panel of the layer before.
+    """
+    cdef int64_t vectors = divide_up(layer.fan_in, VL)
+    input_gradient(
+        layer, before, masks, member.index * vectors // member.count * VL,
+        min(layer.fan_in, (member.index + 1) * vectors // member.count * VL), 0, rows, batch,
+        batch_width, identity,
+    )
 
 
 cdef inline void update_rows(
@@ -258,48 +360,73 @@ cdef inline void fetch_weights(
             __builtin_prefetch(layer.weights[row] + at + line * 16, 1, 3)
 
 
+cdef inline void weight_gradient_tile(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
+    int64_t n, const int32_t *terms, int64_t n_terms, int64_t batch,
+) noexcept nogil:
+    """The gradient of n rows of a panel, summed over ``terms``, and the step it makes."""
+    cdef float scratch[14 * NR]
+    cdef int64_t at = (panel * layer.fan_in + first) * layer.width
+    cdef Product product
+    if n_terms == 0:
+        # No input, no gradient: nothing to do for descent without memory or decay.
+        if update.rule != PLAIN or update.decay != 0:
+            update_weights(update, layer, at, n * layer.width, NULL)
+        return
+    product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
+    product.K = product.segment = n_terms
+    product.a_segment, product.index = 0, terms
+    product.b = layer.dz + panel * batch * layer.width
+    product.b_step = product.out_row = layer.width
+    product.out = scratch
+    fetch_weights(update, layer, at, n * layer.width)
+    tile(n, layer.width, &product)
+    update_weights(update, layer, at, n * layer.width, scratch)
+
+
 cdef void weight_gradient_share(
     const Layer *layer, const Inputs *inputs, const Update *update, const Member *member,
-    int64_t rows, int64_t batch, const int64_t *identity,
+    int64_t rows, int64_t batch,
 ) noexcept nogil:
-    """The weight gradient for a share of (panel, tile of columns), and the step it makes."""
-    cdef const Columns *columns = inputs.columns
-    cdef float scratch[14 * NR]
-    cdef Product product
-    cdef int64_t task, n, at, tasks = layer.panels * columns.n_tiles
-    product.a_row, product.a_step = 1, inputs.ld
-    product.segment, product.a_segment, product.K = rows, 0, rows
-    product.index, product.b_step = identity, layer.width
-    product.out, product.out_row = scratch, layer.width
-    for task in range(
-        member.index * tasks // member.count, (member.index + 1) * tasks // member.count
-    ):
-        n = columns.tile_rows[task % columns.n_tiles]
-        at = columns.tile_first[task % columns.n_tiles]
-        product.a = inputs.a + at
-        product.b = layer.dz + task // columns.n_tiles * batch * layer.width
-        at = (task // columns.n_tiles * layer.fan_in + at) * layer.width
-        fetch_weights(update, layer, at, n * layer.width)
-        tile(n, layer.width, &product)
-        update_weights(update, layer, at, n * layer.width, scratch)
+    """The weight gradient for a share of (panel, row of weights), and the step it makes."""
+    cdef int64_t block
+    cdef Share share
+    if inputs.listed == NULL:
+        share = share_of(member, layer.panels, layer.fan_in, 1)
+    else:
+        share = share_of(member, layer.panels, layer.fan_in, BLOCK)
+    while next_tile(&share):
+        if inputs.listed == NULL:
+            weight_gradient_tile(
+                layer, inputs, update, share.panel, share.low, share.high - share.low,
+                inputs.identity, rows, batch,
+            )
+        else:
+            block = share.low // BLOCK
+            weight_gradient_tile(
+                layer, inputs, update, share.panel, share.low, share.high - share.low,
+                inputs.lists.rows + block * inputs.lists.room, inputs.lists.n_rows[block], batch,
+            )
 
 
-cdef void zero_gradient_share(
-    const Layer *layer, const Columns *columns, const Update *update, const Member *member
+cdef void part_gradient(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t part, int64_t batch
 ) noexcept nogil:
-    """The step of the weights whose inputs were all zero: moments decay, the gradient is 0."""
-    cdef int64_t task, tasks = layer.panels * columns.n_idle
-    if update.rule == PLAIN and update.decay == 0:
-        return
-    for task in range(
-        member.index * tasks // member.count, (member.index + 1) * tasks // member.count
-    ):
-        update_weights(
-            update, layer,
-            (task // columns.n_idle * layer.fan_in + columns.idle[task % columns.n_idle])
-            * layer.width,
-            layer.width, NULL,
-        )
+    """The weight gradient of one part of the inputs to a layer of one panel, and the step."""
+    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), word = part, block, low, n
+    while word < inputs.source.words:
+        for block in range(word * 8, min(blocks, word * 8 + 8)):
+            low = block * BLOCK
+            while low < min(layer.fan_in, (block + 1) * BLOCK):
+                n = min(layer.fan_in - low, <int64_t> BLOCK - low % BLOCK)
+                n = n // divide_up(n, MR)
+                weight_gradient_tile(
+                    layer, inputs, update, 0, low, n,
+                    inputs.lists.rows + block * inputs.lists.room,
+                    inputs.lists.n_rows[block], batch,
+                )
+                low += n
+        word += inputs.source.parts
 
 
 cdef void bias_share(

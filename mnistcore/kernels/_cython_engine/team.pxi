@@ -2,6 +2,7 @@
 
 cdef enum:
     PATIENCE = 2000  # _threads.PATIENCE
+    BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
 
 cdef struct Member:
     # One thread of a team.
@@ -13,12 +14,10 @@ cdef struct Member:
 cdef struct Share:
     # A member's share of all (panel, row) pairs, handed out in tiles of at most MR rows.
     int64_t rows  # in each panel
-    int64_t unit  # the first pair of the run of rows in hand
+    int64_t grain  # BLOCK where tiles must not cross a multiple of it, else 1
+    int64_t unit  # the first grain of the run of rows in hand, counted panel by panel
     int64_t stop
-    int64_t first
-    int64_t n
-    int64_t tile
-    int64_t tiles
+    int64_t end  # of that run of rows
     int64_t panel  # the tile in hand: rows low to high of the panel
     int64_t low
     int64_t high
@@ -39,27 +38,43 @@ cdef inline void meet(Member *member) noexcept nogil:
             sched_yield()
 
 
-cdef inline Share share_of(const Member *member, int64_t panels, int64_t rows) noexcept nogil:
+cdef inline Share share_of(
+    const Member *member, int64_t panels, int64_t rows, int64_t grain
+) noexcept nogil:
     """Equal shares in panel-major order; as many panels as members: each owns its columns."""
+    cdef int64_t units = panels * divide_up(rows, grain)
+    return share_between(
+        rows, grain, member.index * units // member.count,
+        (member.index + 1) * units // member.count,
+    )
+
+
+cdef inline Share share_between(
+    int64_t rows, int64_t grain, int64_t unit, int64_t stop
+) noexcept nogil:
     cdef Share share
     memset(&share, 0, sizeof(Share))
-    share.rows = rows
-    share.unit = member.index * panels * rows // member.count
-    share.stop = (member.index + 1) * panels * rows // member.count
+    share.rows, share.grain, share.unit, share.stop = rows, grain, unit, stop
     return share
 
 
 cdef inline bint next_tile(Share *share) noexcept nogil:
-    if share.tile == share.tiles:
-        share.unit += share.n
+    """Go on to the next tile; False where there is none."""
+    cdef int64_t units, n
+    if share.high == share.end:
         if share.unit >= share.stop:
             return False
-        share.panel = share.unit // share.rows
-        share.first = share.unit % share.rows
-        share.n = min(share.rows - share.first, share.stop - share.unit)
-        share.tile = 0
-        share.tiles = divide_up(share.n, MR)
-    share.low = share.first + share.tile * share.n // share.tiles
-    share.tile += 1
-    share.high = share.first + share.tile * share.n // share.tiles
+        units = divide_up(share.rows, share.grain)
+        share.panel = share.unit // units
+        n = min(units - share.unit % units, share.stop - share.unit)
+        share.high = share.unit % units * share.grain
+        share.end = min(share.rows, share.high + n * share.grain)
+        share.unit += n
+    share.low = share.high
+    n = share.end - share.low
+    if share.grain == BLOCK:
+        n = min(n, BLOCK - share.low % BLOCK)
+    if n > MR:  # equal tiles: none is much lower than the others
+        n = n // divide_up(n, MR)
+    share.high = share.low + n
     return True

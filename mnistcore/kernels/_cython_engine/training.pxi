@@ -16,10 +16,17 @@ cdef struct Options:
     double weight_decay
 
 cdef struct Batch:
-    # One mini-batch; two take turns, because the next is gathered while this one updates.
+    # A member's view of the mini-batch in hand. Its inputs are gathered by each member for
+    # itself: to read them again from memory is faster than from another core's cache.
     int64_t rows
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
+    Listed listed  # where the inputs are not zero
+    RowLists lists  # the same, seen from the columns
+    uint64_t *any_row  # scratch of the gather
+    Layer *layers  # the run's, or this member's own
+    double *losses  # (batch_size,) of each row
+    int32_t *hits  # (batch_size,)
 
 cdef struct Run:
     # What the members of a team share.
@@ -27,9 +34,12 @@ cdef struct Run:
     Layer *layers
     int64_t n_layers
     int64_t slots
+    Plan plan
     int64_t batch_width  # of the panels that a batch is cut into
+    float *partial  # (2, parts, batch_size, width) sums of the first layer, where it has parts
     int64_t ld_inputs
-    Batch batches[2]
+    Batch *batches  # (members,)
+    int64_t members
     Source source
     const int32_t *targets
     const float *sample_weight  # or NULL: all are 1
@@ -44,40 +54,54 @@ cdef struct Run:
     int64_t n_params
     double *metrics
     int64_t steps_done
+    bint listed  # what is not zero in the inputs is listed
     # Blocks of our own
-    int64_t *identity
-    Columns *columns  # of each layer but the first, whose own differ from batch to batch
-    int64_t *lists  # that these point into
-    uint8_t *masks  # (members, columns)
-    double *losses  # (batch_size,) of each row
-    uint8_t *hits  # (batch_size,)
+    int32_t *identity  # 0, 1, 2 ...
     int64_t *barrier
+
+
+cdef void place_layer(Run *run, Layer *layer, float *base, int64_t *used) noexcept nogil:
+    """Lay out what a layer keeps but its weights."""
+    cdef int64_t batch = run.options.batch_size
+    place_bias(layer, 1 + run.slots, base, used)
+    layer.a = base + take(used, batch * layer.lda)
+    layer.dz = base + take(used, batch * layer.panels * layer.width)
+    layer.dzt = base + take(
+        used, divide_up(batch, run.batch_width) * layer.fan_out * run.batch_width
+    )
 
 
 cdef int64_t place_run(Run *run, float *base) noexcept nogil:
     """Lay out the workspace from ``base`` on; the number of floats it takes.
 
-    Per layer, the packed parameters and rows of state, the outputs, dz and dz^T; then the two
-    buffers of gathered inputs.
+    Per layer, the packed parameters and rows of state, the outputs, dz and dz^T: once, or once
+    for each member but for the weights of the first layer. Then the gathered inputs.
     """
-    cdef int64_t used = 0, depth, batch = run.options.batch_size
-    cdef int64_t batch_panels
+    cdef int64_t used = 0, depth, m, batch = run.options.batch_size
+    cdef int64_t copies = run.members if run.plan.parts > 1 else 1
     cdef Layer *layer
     run.batch_width = panel_width(batch)
-    batch_panels = divide_up(batch, run.batch_width)
-    for depth in range(run.n_layers):
-        layer = &run.layers[depth]
-        place_weights(layer, 1 + run.slots, base, &used)
-        layer.a = base + take(&used, batch * layer.lda)
-        layer.dz = base + take(&used, batch * layer.panels * layer.width)
-        layer.dzt = base + take(&used, batch_panels * layer.fan_out * run.batch_width)
     run.ld_inputs = leading_dimension(run.layers[0].fan_in)
-    run.batches[0].inputs = base + take(&used, batch * run.ld_inputs)
-    run.batches[1].inputs = base + take(&used, batch * run.ld_inputs)
+    place_weights(&run.layers[0], 1 + run.slots, base, &used)
+    for m in range(copies):
+        for depth in range(run.n_layers):
+            layer = &run.layers[m * run.n_layers + depth]
+            if m:
+                layer[0] = run.layers[depth]
+            if depth:
+                place_weights(layer, 1 + run.slots, base, &used)
+            place_layer(run, layer, base, &used)
+    for m in range(run.members):
+        run.batches[m].layers = &run.layers[m * run.n_layers if copies > 1 else 0]
+        if m == 0 or not run.plan.shared_inputs:
+            run.batches[m].inputs = base + take(&used, batch * run.ld_inputs)
+        else:
+            run.batches[m].inputs = run.batches[0].inputs
+    run.partial = base + take(&used, 2 * run.plan.parts * batch * run.layers[0].width)
     return used
 
 
-cdef void start_batch(Run *run, Batch *batch, int64_t step) noexcept nogil:
+cdef void start_batch(const Run *run, Batch *batch, int64_t step) noexcept nogil:
     """The batch of a step; none has rows behind the last."""
     cdef int64_t start = min(step * run.options.batch_size, run.n_order)
     batch.rows = min(run.options.batch_size, run.n_order - start)
@@ -86,25 +110,42 @@ cdef void start_batch(Run *run, Batch *batch, int64_t step) noexcept nogil:
         batch.samples += start
 
 
-cdef void gather_share(Run *run, const Member *member, const Batch *batch) noexcept nogil:
-    """This member's rows of a batch, and the mask of their nonzero columns."""
-    cdef int64_t first = member.index * batch.rows // member.count
+cdef inline Parts parts_of(const Run *run, const Member *member) noexcept nogil:
+    """The parts of the inputs that a member owns; where there is but one, all share it."""
+    cdef Parts parts
+    parts.first, parts.end = 0, 1
+    if run.plan.parts > 1:
+        parts.first = member.index * run.plan.parts // member.count
+        parts.end = (member.index + 1) * run.plan.parts // member.count
+    return parts
+
+
+cdef void gather_batch(Run *run, const Member *member, Batch *batch) noexcept nogil:
+    """The inputs that this member will read, and where they are not zero."""
+    cdef int64_t part, first = 0, last = batch.rows
+    cdef Parts parts = parts_of(run, member)
+    if run.plan.shared_inputs:
+        first = member.index * batch.rows // member.count
+        last = (member.index + 1) * batch.rows // member.count
     gather(
-        &run.source, batch.samples, first, (member.index + 1) * batch.rows // member.count,
-        run.masks + member.index * run.source.columns, batch.inputs + first * run.ld_inputs,
-        run.ld_inputs,
+        &run.source, batch.samples, first, last, &parts, batch.any_row,
+        &batch.listed if run.listed else NULL, batch.inputs, run.ld_inputs,
     )
+    if run.listed:
+        for part in range(parts.first, parts.end):
+            list_rows(&run.source, &batch.listed, part, batch.rows, &batch.lists)
 
 
-cdef Inputs inputs_of(
-    const Run *run, int64_t depth, const Batch *batch, const Columns *columns
-) noexcept nogil:
+cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
     cdef Inputs inputs
+    inputs.identity, inputs.source = run.identity, &run.source
+    inputs.listed, inputs.lists = NULL, &batch.lists
     if depth == 0:
-        inputs.a, inputs.ld, inputs.columns = batch.inputs, run.ld_inputs, columns
+        inputs.a, inputs.ld = batch.inputs, run.ld_inputs
+        if run.listed:
+            inputs.listed = &batch.listed
     else:
-        inputs.a, inputs.ld = run.layers[depth - 1].a, run.layers[depth - 1].lda
-        inputs.columns = &run.columns[depth]
+        inputs.a, inputs.ld = batch.layers[depth - 1].a, batch.layers[depth - 1].lda
     return inputs
 
 
@@ -156,22 +197,23 @@ cdef double weight_sum(const Run *run, const Batch *batch) noexcept nogil:
 cdef inline void row_share(
     const Member *member, int64_t rows, int64_t *first, int64_t *last
 ) noexcept nogil:
-    """A member's rows of the batch where VL rows go together."""
-    cdef int64_t blocks = divide_up(rows, VL)
-    first[0] = member.index * blocks // member.count * VL
-    last[0] = min(rows, (member.index + 1) * blocks // member.count * VL)
+    """A member's rows of the batch where vectors of rows, and their blocks, stay together."""
+    cdef int64_t grain = max(<int64_t> VL, <int64_t> BLOCK), grains = divide_up(rows, grain)
+    first[0] = member.index * grains // member.count * grain
+    last[0] = min(rows, (member.index + 1) * grains // member.count * grain)
 
 
-cdef void loss_share(Run *run, const Member *member, const Batch *batch) noexcept nogil:
-    """The losses of this member's rows, and dz of the last layer in both layouts."""
-    cdef Layer *layer = &run.layers[run.n_layers - 1]
+cdef void loss_rows(
+    Run *run, const Batch *batch, int64_t row, int64_t last
+) noexcept nogil:
+    """The losses of some rows, and dz of the last layer in both layouts."""
+    cdef Layer *layer = &batch.layers[run.n_layers - 1]
     cdef double total = weight_sum(run, batch)
     cdef double inverse = 1 / total if total else 0
     cdef int32_t labels[VL]
     cdef float shares[VL]
-    cdef int64_t row, last, rows, r, width = run.batch_width
+    cdef int64_t rows, r, width = run.batch_width
     cdef float *dzt
-    row_share(member, batch.rows, &row, &last)
     while row < last:
         rows = min(last - row, <int64_t> VL)
         for r in range(rows):
@@ -181,7 +223,7 @@ cdef void loss_share(Run *run, const Member *member, const Batch *batch) noexcep
         transpose_logits(layer, row, rows, dzt, width)
         loss_block(
             layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, shares, dzt,
-            width, run.losses + row, run.hits + row,
+            width, batch.losses + row, batch.hits + row,
         )
         transpose_gradient(layer, row, rows, run.options.batch_size, dzt, width)
         row += VL
@@ -223,12 +265,12 @@ cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexc
     cdef double loss = 0, hits = 0
     cdef int64_t row
     for row in range(batch.rows):
-        loss += weight_of(run, batch, row) * run.losses[row]
+        loss += weight_of(run, batch, row) * batch.losses[row]
     if not isfinite(loss) and not run.keep_gradient:
         return False
     if member.index == 0:
         for row in range(batch.rows):
-            if run.hits[row]:
+            if batch.hits[row]:
                 hits += weight_of(run, batch, row)
         run.metrics[0] += loss
         run.metrics[1] += weight_sum(run, batch)
@@ -236,59 +278,81 @@ cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexc
     return True
 
 
-cdef void forward_step(
-    Run *run, Member *member, const Batch *batch, const Columns *columns
+cdef void first_forward(
+    Run *run, Member *member, const Batch *batch, int64_t step
 ) noexcept nogil:
-    """All layers, then the losses."""
+    """The first layer, by units; or its sums over each part of the inputs."""
+    cdef Layer *layer = &batch.layers[0]
+    cdef Inputs inputs = inputs_of(run, 0, batch)
+    cdef Masks masks = masks_of(run, 0, batch)
+    cdef Parts parts = parts_of(run, member)
+    cdef Share share
+    cdef int64_t part
+    if run.plan.parts == 1:
+        share = share_of(
+            member, layer.panels, batch.rows, 1 if inputs.listed == NULL else BLOCK
+        )
+        forward_share(layer, &inputs, &share, &masks, layer.a, layer.lda)
+        return
+    for part in range(parts.first, parts.end):
+        partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
+
+
+cdef inline float *partial_of(const Run *run, int64_t step, int64_t part) noexcept nogil:
+    """Two steps take turns: one member may write the next while another reads this one."""
+    return run.partial + (step % 2 * run.plan.parts + part) * (
+        run.options.batch_size * run.layers[0].width
+    )
+
+
+cdef void rows_step(
+    Run *run, const Batch *batch, int64_t step, int64_t first, int64_t last
+) noexcept nogil:
+    """All that follows the first layer, forward and back, for some rows of the batch.
+
+    No row needs another: where the weights are few, and reading all of them costs little, the
+    members need not meet between the layers.
+    """
+    cdef Layer *layers = batch.layers
+    cdef Inputs inputs
+    cdef Masks masks
+    cdef int64_t depth
+    if run.plan.parts > 1:
+        masks = masks_of(run, 0, batch)
+        add_parts(
+            layers, partial_of(run, step, 0), run.plan.parts, run.options.batch_size, first,
+            last, &masks,
+        )
+    for depth in range(1, run.n_layers):
+        inputs = inputs_of(run, depth, batch)
+        masks = masks_of(run, depth, batch)
+        forward_rows(&layers[depth], &inputs, first, last, batch.rows, &masks)
+    loss_rows(run, batch, first, last)
+    for depth in range(run.n_layers - 1, 0, -1):
+        masks = masks_of(run, depth - 1, batch)
+        input_gradient(
+            &layers[depth], &layers[depth - 1], &masks, 0, layers[depth].fan_in, first, last,
+            run.options.batch_size, run.batch_width, run.identity,
+        )
+
+
+cdef void layers_step(Run *run, Member *member, const Batch *batch) noexcept nogil:
+    """The same, layer by layer: each member computes its units of a layer for all rows."""
     cdef Layer *layer
     cdef Inputs inputs
     cdef Masks masks
     cdef Share share
-    cdef bint losses_follow
-    cdef int64_t depth
-    for depth in range(run.n_layers):
+    cdef int64_t depth, first, last
+    for depth in range(1, run.n_layers):
         layer = &run.layers[depth]
-        inputs = inputs_of(run, depth, batch, columns)
+        inputs = inputs_of(run, depth, batch)
         masks = masks_of(run, depth, batch)
-        share = share_of(member, layer.panels, batch.rows)
-        losses_follow = depth == run.n_layers - 1 and layer.panels == 1
-        if losses_follow:
-            row_share(member, batch.rows, &share.unit, &share.stop)
+        share = share_of(member, layer.panels, batch.rows, 1)
         forward_share(layer, &inputs, &share, &masks, layer.a, layer.lda)
-        # A member that made the very rows whose losses it takes next need not wait.
-        if not losses_follow:
-            meet(member)
-    loss_share(run, member, batch)
+        meet(member)
+    row_share(member, batch.rows, &first, &last)
+    loss_rows(run, batch, first, last)
     meet(member)
-
-
-cdef void update_step(
-    Run *run, Member *member, int64_t step, const Batch *batch, const Columns *columns
-) noexcept nogil:
-    """The weight gradients of all layers and the updates that they make."""
-    cdef Update updates[2]
-    cdef Layer *layer
-    cdef Inputs inputs
-    cdef int64_t depth
-    updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
-    for depth in range(run.n_layers - 1, -1, -1):
-        layer = &run.layers[depth]
-        inputs = inputs_of(run, depth, batch, columns)
-        weight_gradient_share(
-            layer, &inputs, &updates[layer.decay != 0], member, batch.rows,
-            run.options.batch_size, run.identity,
-        )
-        if depth == 0:
-            zero_gradient_share(layer, columns, &updates[layer.decay != 0], member)
-        bias_share(
-            member, layer, &updates[layer.decay != 0], batch.rows, run.options.batch_size
-        )
-
-
-cdef void backward_step(Run *run, Member *member, const Batch *batch) noexcept nogil:
-    """dz of every layer, from the last but one to the first."""
-    cdef Masks masks
-    cdef int64_t depth
     for depth in range(run.n_layers - 1, 0, -1):
         masks = masks_of(run, depth - 1, batch)
         input_gradient_share(
@@ -298,59 +362,131 @@ cdef void backward_step(Run *run, Member *member, const Batch *batch) noexcept n
         meet(member)
 
 
-cdef void enter(Run *run, Member *member) noexcept nogil:
+cdef void update_step(
+    Run *run, const Member *member, int64_t step, const Batch *batch
+) noexcept nogil:
+    """The weight gradients of all layers and the updates that they make.
+
+    Where the first layer has parts, each member updates its own, and its own copy of the rest.
+    """
+    cdef Update updates[2]
+    cdef Update *update
+    cdef Layer *layer
+    cdef Inputs inputs
+    cdef Parts parts = parts_of(run, member)
+    cdef Member alone, worker = member[0]
+    cdef int64_t depth, part
+    alone.index, alone.count = 0, 1
+    if run.plan.parts > 1:
+        worker = alone
+    updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
+    for depth in range(run.n_layers - 1, -1, -1):
+        layer = &batch.layers[depth]
+        update = &updates[layer.decay != 0]
+        inputs = inputs_of(run, depth, batch)
+        if depth == 0 and run.plan.parts > 1:
+            for part in range(parts.first, parts.end):
+                part_gradient(layer, &inputs, update, part, run.options.batch_size)
+        else:
+            weight_gradient_share(
+                layer, &inputs, update, &worker, batch.rows, run.options.batch_size
+            )
+        bias_share(&worker, layer, update, batch.rows, run.options.batch_size)
+
+
+cdef void enter(Run *run, const Member *member, const Batch *batch) noexcept nogil:
     """Pack the parameters and the state; padding starts as zeros."""
     cdef Layer *layer
-    cdef int64_t depth, row, batch = run.options.batch_size
+    cdef Member alone, worker = member[0]
+    cdef const float *flat
+    cdef int64_t depth, row, rows = run.options.batch_size
+    alone.index, alone.count = 0, 1
+    if run.plan.parts > 1:
+        worker = alone
     for depth in range(run.n_layers):
-        layer = &run.layers[depth]
-        pack_layer(member, layer, 0, run.params)
-        for row in range(0 if run.keep_gradient else run.slots):
-            pack_layer(member, layer, 1 + row, run.state + row * run.n_params)
-        if member.index == member.count - 1:
-            memset(layer.dz, 0, batch * layer.panels * layer.width * sizeof(float))
+        layer = &batch.layers[depth]
+        for row in range(1 if run.keep_gradient else 1 + run.slots):
+            flat = run.params if row == 0 else run.state + (row - 1) * run.n_params
+            pack_weights(member if depth == 0 else &worker, layer, row, flat)
+            pack_bias(&worker, layer, row, flat)
+        if worker.index == worker.count - 1:
+            memset(layer.dz, 0, rows * layer.panels * layer.width * sizeof(float))
             memset(
                 layer.dzt, 0,
-                divide_up(batch, run.batch_width) * layer.fan_out * run.batch_width
+                divide_up(rows, run.batch_width) * layer.fan_out * run.batch_width
                 * sizeof(float),
             )
 
 
-cdef void leave(Run *run, Member *member) noexcept nogil:
-    """Unpack what changed."""
+cdef void leave(Run *run, const Member *member, const Batch *batch) noexcept nogil:
+    """Unpack what changed. Of copies, the first member's are as good as any."""
+    cdef Layer *layer
+    cdef Member alone, worker = member[0]
+    cdef float *flat
     cdef int64_t depth, row
+    alone.index, alone.count = 0, 1
+    if run.plan.parts > 1:
+        worker = alone
     for depth in range(run.n_layers):
-        if not run.keep_gradient:
-            unpack_layer(member, &run.layers[depth], 0, run.params)
-        for row in range(run.slots):
-            unpack_layer(member, &run.layers[depth], 1 + row, run.state + row * run.n_params)
+        layer = &batch.layers[depth]
+        for row in range(1 if run.keep_gradient else 0, 1 + run.slots):
+            flat = run.params if row == 0 else run.state + (row - 1) * run.n_params
+            if depth == 0:
+                unpack_weights(member, layer, row, flat)
+            elif member.index == 0 or run.plan.parts == 1:
+                unpack_weights(&worker, layer, row, flat)
+            if member.index == 0 or run.plan.parts == 1:
+                unpack_bias(&worker, layer, row, flat)
 
 
-cdef void train_member(Run *run, Member *member, Columns *columns) noexcept nogil:
+cdef void train_member(Run *run, Member *member, Batch *batch) noexcept nogil:
     """What one member does: all steps, meeting the others between the phases of each."""
-    cdef Batch batches[2]
-    cdef Batch *batch
-    cdef Batch *next
-    cdef int64_t step
-    batches[0], batches[1] = run.batches[0], run.batches[1]
-    enter(run, member)
-    start_batch(run, &batches[0], 0)
-    gather_share(run, member, &batches[0])
+    cdef int64_t step, first = 0, last
+    enter(run, member, batch)
+    start_batch(run, batch, 0)
+    gather_batch(run, member, batch)
     meet(member)
     for step in range(run.n_steps):
-        batch, next = &batches[step % 2], &batches[(step + 1) % 2]
-        start_batch(run, next, step + 1)
-        list_columns(&run.source, run.masks, member.count, columns)
-        forward_step(run, member, batch, columns)
+        first_forward(run, member, batch, step)
+        meet(member)
+        if run.plan.parts > 1:
+            rows_step(run, batch, step, 0, batch.rows)
+        elif run.plan.rows_alone:
+            row_share(member, batch.rows, &first, &last)
+            rows_step(run, batch, step, first, last)
+            meet(member)
+        else:
+            layers_step(run, member, batch)
         if not count_losses(run, member, batch):
             break
-        backward_step(run, member, batch)
-        update_step(run, member, step, batch, columns)
-        gather_share(run, member, next)
-        meet(member)
+        update_step(run, member, step, batch)
+        if run.plan.shared_inputs:
+            meet(member)
+        start_batch(run, batch, step + 1)
+        gather_batch(run, member, batch)
+        if run.plan.parts == 1:  # else a member goes on with what it has updated itself
+            meet(member)
         if member.index == 0:
             run.steps_done = step + 1
-    leave(run, member)
+    meet(member)
+    leave(run, member, batch)
+
+
+cdef Run run_of(
+    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t members
+) except *:
+    """What follows from the shapes alone; its layers and batches are allocated."""
+    cdef Run run
+    memset(&run, 0, sizeof(Run))
+    run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
+    run.layers = <Layer *> allocate(members * run.n_layers * sizeof(Layer))
+    read_table(table, run.layers)
+    run.plan = plan_of(run.layers, run.n_layers, batch_size)
+    run.members = members
+    run.batches = <Batch *> allocate(members * sizeof(Batch))
+    memset(run.batches, 0, members * sizeof(Batch))
+    set_columns(&run.source, run.layers[0].fan_in, run.plan.parts)
+    return run
 
 
 cdef class Training:
@@ -358,7 +494,9 @@ cdef class Training:
 
     cdef Run state
     cdef object arrays  # what the pointers above point into
-    cdef int64_t *member_lists  # of the columns of a batch, for each member
+    # Nothing is allocated in a member: one that failed would be waited for.
+    cdef double *losses  # (copies, batch_size)
+    cdef int32_t *hits  # (copies, batch_size)
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(Run))
@@ -367,45 +505,36 @@ cdef class Training:
         self, const int64_t[:, ::1] table, const Options[::1] options, int64_t slots,
         int64_t members,
     ):
+        cdef int64_t depth, i, m, batch = options[0].batch_size, largest = batch
         cdef Run *run = &self.state
-        cdef int64_t depth, i, largest, used = 0
+        run[0] = run_of(table, batch, slots, members)
         run.options = options[0]
-        run.slots = slots
-        run.n_layers = table.shape[0]
-        run.layers = <Layer *> allocate(run.n_layers * sizeof(Layer))
-        read_table(table, run.layers)
-        largest = run.options.batch_size
         for depth in range(run.n_layers):
             largest = max(largest, run.layers[depth].fan_in, run.layers[depth].fan_out)
-            used += columns_size(run.layers[depth].fan_in)
-        run.identity = <int64_t *> allocate(largest * sizeof(int64_t))
+        run.identity = <int32_t *> allocate(largest * sizeof(int32_t))
         for i in range(largest):
-            run.identity[i] = i
-        run.columns = <Columns *> allocate(run.n_layers * sizeof(Columns))
-        run.lists = <int64_t *> allocate(used * sizeof(int64_t))
-        used = 0
-        for depth in range(run.n_layers):
-            run.columns[depth] = place_columns(run.lists + used, run.layers[depth].fan_in)
-            all_columns(&run.columns[depth], run.layers[depth].fan_in)
-            used += columns_size(run.layers[depth].fan_in)
-        run.source.columns = run.layers[0].fan_in
+            run.identity[i] = <int32_t> i
         run.source.scale = <float> run.options.scale
         run.source.shift = <float> run.options.shift
-        run.masks = <uint8_t *> allocate(members * run.source.columns)
-        # Nothing is allocated in a member: one that failed would be waited for.
-        self.member_lists = allocate_lists(run.source.columns, members)
-        run.losses = <double *> allocate(run.options.batch_size * sizeof(double))
-        run.hits = <uint8_t *> allocate(run.options.batch_size)
+        self.losses = <double *> allocate(members * batch * sizeof(double))
+        self.hits = <int32_t *> allocate(members * batch * sizeof(int32_t))
+        for m in range(members):
+            i = m * batch if run.plan.parts > 1 else 0
+            run.batches[m].losses, run.batches[m].hits = self.losses + i, self.hits + i
 
     def __dealloc__(self):
-        free(self.state.layers)
-        free(self.state.identity)
-        free(self.state.columns)
-        free(self.state.lists)
-        free(self.state.masks)
-        free(self.member_lists)
-        free(self.state.losses)
-        free(self.state.hits)
+        cdef Run *run = &self.state
+        cdef int64_t m
+        if run.batches != NULL:
+            for m in range(run.members):
+                free_listed(&run.batches[m].listed)
+                free_row_lists(&run.batches[m].lists)
+                free(run.batches[m].any_row)
+        free(run.batches)
+        free(run.layers)
+        free(run.identity)
+        free(self.losses)
+        free(self.hits)
 
     def set_samples(
         self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats,
@@ -418,9 +547,24 @@ cdef class Training:
         else:
             run.source.floats = &x_floats[0, 0]
         run.source.skip_zeros = skip_zeros
+        if run.plan.parts > 1 or skip_zeros and not run.plan.shared_inputs:
+            self.allocate_lists()
         run.targets = &targets[0]
         run.sample_weight = &sample_weight[0] if sample_weight.shape[0] else NULL
         self.arrays = (x_bytes, x_floats, targets, sample_weight)
+
+    cdef int allocate_lists(self) except -1:
+        """Room to list what is not zero in the inputs."""
+        cdef Run *run = &self.state
+        cdef int64_t m, batch = run.options.batch_size
+        for m in range(run.members):
+            run.batches[m].listed = allocate_listed(&run.source, batch)
+            run.batches[m].lists = allocate_row_lists(&run.source, batch)
+            run.batches[m].any_row = <uint64_t *> allocate(
+                run.source.words * sizeof(uint64_t)
+            )
+        run.listed = True
+        return 0
 
     def set_steps(
         self, const int64_t[::1] order, const double[::1] learning_rates, int64_t first_step,
@@ -459,26 +603,33 @@ cdef class Training:
 
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
-        cdef int64_t n = self.state.source.columns
-        cdef Columns columns = place_columns(self.member_lists + index * columns_size(n), n)
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
         member.barrier, member.expected = self.state.barrier, 0
         with nogil:
             mode = enter_float_mode()
-            train_member(&self.state, &member, &columns)
+            train_member(&self.state, &member, &self.state.batches[index])
             set_float_mode(mode)
 
 
-def training_size(const int64_t[:, ::1] table, int64_t batch_size, int64_t slots):
+def training_size(
+    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t members
+):
     """The floats of workspace that a training program needs, room for alignment included."""
-    cdef Run run
-    cdef int64_t size
-    memset(&run, 0, sizeof(Run))
-    run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
-    run.layers = <Layer *> allocate(run.n_layers * sizeof(Layer))
-    read_table(table, run.layers)
-    size = place_run(&run, NULL) + 16
+    cdef Run run = run_of(table, batch_size, slots, members)
+    cdef int64_t size = place_run(&run, NULL) + 16
     free(run.layers)
+    free(run.batches)
     return size
+
+
+def division(const int64_t[:, ::1] table, int64_t batch_size):
+    """How often the members of a team meet in a step, and the most that can share it."""
+    cdef Run run = run_of(table, batch_size, 0, 1)
+    cdef Plan plan = run.plan
+    free(run.layers)
+    free(run.batches)
+    if plan.parts > 1:
+        return 1, plan.parts
+    return (3 if plan.rows_alone else 2 * table.shape[0]), MOST_MEMBERS

@@ -1,6 +1,6 @@
 # The vector type and what Cython has no word for, in C; then exp, tanh and the random numbers.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "<sched.h>":
@@ -66,6 +66,26 @@ cdef extern from *:
     #endif
     #define zip_low(a, b) shuffle(a, b, PAIRS(0))
     #define zip_high(a, b) shuffle(a, b, PAIRS(VL / 2))
+    #define lowest_bit(x) __builtin_ctzll(x)
+    #define count_bits(x) __builtin_popcount(x)
+    #if defined(__AVX512BW__)
+      #define nonzero_bytes(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
+      #define LANES _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+      #define store_set_bits(p, bits, base) _mm512_storeu_si512(p, \
+          _mm512_maskz_compress_epi32(bits, _mm512_add_epi32(LANES, _mm512_set1_epi32(base))))
+    #elif defined(__x86_64__)
+      #define ZEROS(p, i) ((uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8( \
+          _mm_loadu_si128((const __m128i *)(p) + i), _mm_setzero_si128())) << 16 * i)
+      #define nonzero_bytes(p) (~(ZEROS(p, 0) | ZEROS(p, 1) | ZEROS(p, 2) | ZEROS(p, 3)))
+    #else
+      #define MARKS(p, i) ((uint64_t)vaddv_u8(vand_u8(vtst_u8(vld1_u8((p) + 8 * i), \
+          vdup_n_u8(255)), vcreate_u8(0x8040201008040201))) << 8 * i)
+      #define nonzero_bytes(p) (MARKS(p, 0) | MARKS(p, 1) | MARKS(p, 2) | MARKS(p, 3) | \
+          MARKS(p, 4) | MARKS(p, 5) | MARKS(p, 6) | MARKS(p, 7))
+    #endif
+    #ifndef store_set_bits
+      #define store_set_bits(p, bits, base) ((void)0)
+    #endif
     """
     ctypedef float vec  # VL floats
     ctypedef int ivec  # VL int32
@@ -88,6 +108,10 @@ cdef extern from *:
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
+    uint64_t nonzero_bytes(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
+    int lowest_bit(uint64_t x) noexcept nogil  # the number of the lowest set bit, x not 0
+    int count_bits(uint32_t x) noexcept nogil
+    void store_set_bits(int32_t *p, int bits, int64_t base) noexcept nogil  # VL 16: see append_bits
     void pause_cpu() noexcept nogil
     uint32_t get_float_mode() noexcept nogil
     void set_float_mode(uint32_t mode) noexcept nogil
@@ -226,6 +250,20 @@ cdef inline ivec keep_mask(uint32_t key, int64_t unit, uint32_t threshold) noexc
     x = (x ^ (x >> 15)) * splat_bits(0x846CA68B)
     x = x ^ (x >> 16)
     return ~less_bits(x, splat_bits(threshold))
+
+
+cdef inline void transpose_bits(uint64_t *x) noexcept nogil:
+    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    cdef uint64_t swapped, mask = 0xFFFFFFFF
+    cdef int64_t half = 32, pair, i
+    while half:
+        for pair in range(32 // half):
+            for i in range(2 * pair * half, (2 * pair + 1) * half):
+                swapped = ((x[i] >> half) ^ x[i + half]) & mask
+                x[i] ^= swapped << half
+                x[i + half] ^= swapped
+        half //= 2
+        mask ^= mask << half
 
 
 cdef inline uint32_t enter_float_mode() noexcept nogil:
