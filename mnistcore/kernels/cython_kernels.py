@@ -359,9 +359,7 @@ def _step_team(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> int:
     """How many threads share a training step: as many as it deserves and there is room for."""
-    _checks.check_workspace(
-        name, workspace, _core.training_size(layers, batch_size, slots, 1)
-    )
+    _checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
     meetings, most = _core.division(layers, batch_size)
     # Three products a weight and sample.
     count = min(most, team_size(3 * _weights(layers) * batch_size, meetings))

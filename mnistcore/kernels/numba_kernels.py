@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
-from ._numba import elementwise, inputs, plan, programs, singles, team, tiles
+from ._numba import elementwise, plan, programs, singles, team, tiles
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
 from ._threads import START, get_num_threads, new_barrier, run_team, team_size
@@ -174,11 +174,14 @@ def adam_update(
 
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
-    """How many float32 the workspace of a program must hold at least."""
-    _, totals = plan.make_plan(layers, batch_size, max(slots, 1))
-    size = totals[plan.TOTAL]
-    _, totals, chunk_size = _forward_plan(layers, batch_size)
-    return int(max(size, totals[plan.INPUTS] + chunk_size * get_num_threads()))
+    """How many float32 the workspace of a program must hold at least.
+
+    It counts all the threads allowed now; with less room a program runs on fewer.
+    """
+    threads = min(get_num_threads(), plan.MAX_THREADS)
+    totals = plan.make_plan(layers, batch_size, max(slots, 1), threads).totals
+    totals_forward, chunk_size = _forward_plan(layers, batch_size)[1:]
+    return max(int(totals[plan.TOTAL]), int(totals_forward[plan.SLOT]) + chunk_size * threads)
 
 
 def forward(
@@ -192,20 +195,27 @@ def forward(
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
     _checks.check_forward_program(FLOATS, x, params, layers, logits)
-    rows, totals, chunk_size = _forward_plan(layers, len(x))
-    _checks.check_workspace("forward", workspace, int(totals[plan.INPUTS] + chunk_size))
-    fit = int(workspace.size - totals[plan.INPUTS]) // chunk_size
-    wanted = min(_team_size(len(x) * _weights(layers), START), fit)
+    nets, totals, chunk_size = _forward_plan(layers, len(x))
+    packed = int(totals[plan.SLOT])
+    _checks.check_workspace("forward", workspace, packed + chunk_size)
+    wanted = _team_size(len(x) * _weights(layers), START)
+    wanted = min(wanted, (workspace.size - packed) // chunk_size)
     chunk = min(CHUNK, max(len(x), 1))
-    barrier, scratch = new_barrier(), _column_scratch(layers, wanted)
-    flat = x.reshape(-1)
-    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+    barrier, flat = new_barrier(), x.reshape(-1)
+    # For a few rows, looking for zeros costs more than they save.
+    skip = (
+        len(x) > tiles.TILE_ROWS
+        and skip_zero_columns
+        and layout.zeros_add_nothing(scale, shift, params, layers)
+    )
+    lists = plan.lists_of(x.shape[1], chunk, 1, wanted) if skip else []
+    integers = np.empty((wanted, nets.size + 3 * _largest(layers) + chunk), np.int64)
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
-            tiles.multiply, thread, threads, barrier, flat, len(x), layers, float(scale),
-            float(shift), params, workspace, rows, totals, chunk, chunk_size, *scratch,
-            skip, logits,
+            tiles.multiply, tiles.multiply_listed, thread, threads, barrier, flat, len(x),
+            float(scale), float(shift), params, workspace, nets, totals, chunk, chunk_size,
+            lists[thread].ctypes.data if lists else 0, integers, skip, logits,
         )  # fmt: skip
 
     run_team(wanted, work)
@@ -229,8 +239,8 @@ def loss_and_gradient(
     whole = options.copy()
     whole["batch_size"] = max(len(x), 1)
     _train(
-        x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers, whole,
-        elementwise.GRADIENT, 0, params.copy(), gradient[None], workspace, metrics,
+        "loss_and_gradient", x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers,
+        whole, elementwise.GRADIENT, 0, params.copy(), gradient[None], workspace, metrics,
     )  # fmt: skip
     weight = metrics[layout.WEIGHT_SUM]
     return float(metrics[layout.LOSS_SUM] / weight) if weight else 0.0
@@ -257,7 +267,7 @@ def train_steps(
         params, state, buffers, metrics, FLOATS,
     )  # fmt: skip
     return _train(
-        x, targets, sample_weight, order, learning_rates, layers, options,
+        "train_steps", x, targets, sample_weight, order, learning_rates, layers, options,
         int(options["optimizer"][0]), first_step, params, state, workspace, metrics,
     )  # fmt: skip
 
@@ -277,25 +287,34 @@ def _weights(layers: np.ndarray) -> int:
     return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
 
 
-def _column_scratch(layers: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each thread: the input columns that it has seen, lists of columns, runs of terms."""
-    largest = int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max())
-    seen = np.empty((threads, int(layers[0, layout.FAN_IN])), np.uint8)
-    lists = np.empty((threads, 2, inputs.LISTS, largest), np.int64)
-    return seen, lists, np.empty((threads, 2, 3 * largest), np.int64)
+def _largest(layers: np.ndarray) -> int:
+    return int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max())
 
 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """The plan of a chunk of rows, its totals, and the floats of each thread's own arrays."""
-    rows, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0)
-    return (
-        rows,
-        totals,
-        int(totals[plan.SCRATCHES] + totals[plan.SCRATCH_SIZE]) - int(totals[plan.INPUTS]),
-    )
+    """The plan of a chunk of rows, and the floats of each thread's own arrays."""
+    nets, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0, 1)
+    return nets, totals, int(totals[plan.TOTAL] - totals[plan.SLOT])
+
+
+def _train_plan(
+    name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
+) -> tuple[plan.Plan, int]:
+    """The plan of a training step, and how many threads share it: what it deserves and fits."""
+    least = plan.make_plan(layers, batch_size, slots, 1)
+    _checks.check_workspace(name, workspace, int(least.totals[plan.TOTAL]))
+    # Three products a weight and sample.
+    threads = _team_size(3 * _weights(layers) * batch_size, least.meetings())
+    threads = min(threads, least.most_threads())
+    while True:
+        fitting = plan.make_plan(layers, batch_size, slots, threads)
+        if fitting.totals[plan.TOTAL] <= workspace.size:
+            return fitting, threads
+        threads -= 1
 
 
 def _train(
+    name: str,
     x: np.ndarray,
     targets: np.ndarray,
     sample_weight: np.ndarray,
@@ -311,21 +330,22 @@ def _train(
     metrics: np.ndarray,
 ) -> int:
     batch_size = int(options["batch_size"][0])
-    rows, totals = plan.make_plan(layers, batch_size, len(state))
-    _checks.check_workspace("train_steps", workspace, int(totals[plan.TOTAL]))
-    # Three products a weight and sample, two meetings a layer.
-    threads = _team_size(3 * _weights(layers) * batch_size, 2 * len(layers))
-    barrier, scratch = new_barrier(), _column_scratch(layers, threads)
-    losses, hits = np.empty(batch_size), np.empty(batch_size)
-    flat, done = x.reshape(-1), [0] * threads
+    (nets, totals), threads = _train_plan(name, layers, batch_size, len(state), workspace)
     scale, shift = float(options["scale"][0]), float(options["shift"][0])
     skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+    parts, lists = int(totals[plan.PARTS]), []
+    if parts > 1 or (skip and batch_size <= plan.MOST_LISTED):
+        lists = plan.lists_of(x.shape[1], batch_size, parts, threads)
+    integers = np.empty((threads, programs.RUNS + 3 * _largest(layers) + 16), np.int64)
+    losses = np.empty((2, int(totals[plan.COPIES]), batch_size))
+    barrier, flat, done = new_barrier(), x.reshape(-1), [0] * threads
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
-            tiles.multiply, thread, count, barrier, flat, targets, sample_weight, order,
-            learning_rates, layers, options, optimizer, first_step, params, state, workspace,
-            rows, totals, *scratch, losses, hits, skip, metrics,
+            tiles.multiply, tiles.multiply_listed, thread, count, barrier, flat, targets,
+            sample_weight, order, learning_rates, options, optimizer, first_step, params, state,
+            workspace, nets, totals, lists[thread].ctypes.data if lists else 0, integers,
+            losses[0], losses[1], skip, metrics,
         )  # fmt: skip
 
     run_team(threads, work)
@@ -342,7 +362,20 @@ def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) 
 
     def work(thread: int, count: int) -> None:
         singles.product(
-            tiles.multiply, thread, count, barrier, kind, a, b, m, n, k, runs, workspace, out
+            tiles.multiply,
+            thread,
+            count,
+            barrier,
+            kind,
+            a,
+            b,
+            m,
+            n,
+            k,
+            width,
+            runs,
+            workspace,
+            out,
         )
 
     run_team(threads, work)

@@ -4,8 +4,9 @@
 ``tiles``        the register tile, panels, and the three matrix products over them
 ``elementwise``  exp, tanh and their like, losses, dropout, optimizers: a vector at a time
 ``team``         barriers between the threads of a team, the division of work
-``inputs``       the gather of a batch, zero columns left out
-``plan``         where everything lies in the workspace
+``inputs``       the gather of a batch, and where it is not zero
+``plan``         where everything lies in the workspace, and how a step is divided
+``layers``       the products of a layer, and what follows each
 ``programs``     the training step and the forward pass
 ``singles``      the kernels that stand alone
 
@@ -60,5 +61,15 @@ def _cache_in(folder: str):
 
 CACHE_FOLDER = _cache_folder()
 with _cache_in(CACHE_FOLDER):
-    for _name in ("simd", "tiles", "elementwise", "team", "inputs", "plan", "programs", "singles"):
+    for _name in (
+        "simd",
+        "tiles",
+        "elementwise",
+        "team",
+        "inputs",
+        "plan",
+        "layers",
+        "programs",
+        "singles",
+    ):
         import_module(f".{_name}", __package__)

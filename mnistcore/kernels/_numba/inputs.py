@@ -1,117 +1,186 @@
-"""The input layer: a batch of uint8 or float32 rows becomes scaled floats; its zero columns.
+"""The input layer: a batch of uint8 or float32 rows becomes scaled floats, its zeros listed.
 
-Four fifths of MNIST's pixels are 0, and a third of the pixel columns are 0 in every image of a
-batch. Such a column adds exactly nothing to the products of the first layer, so the gather marks
-the other columns, the active ones: the forward product reads only them, and the weight gradient
-is cut into tiles that cover them. Data without zeros skips nothing.
+Four fifths of MNIST's pixels are 0. Where a pixel is 0 in all the rows of a tile it adds exactly
+nothing to the tile's sums, so the gather lists what is not: for each block of eight rows the
+columns to multiply (the forward product), and for each block of eight columns the rows (the
+weight gradient). Data without zeros lists everything.
+
+Columns are counted off in words of 64, one bit each. A network whose first layer is narrow
+divides its inputs among the threads: word w then belongs to part ``w % parts``, and each part
+has lists of its own.
 """
 
-import numpy as np
 from numba import njit
 
 from .simd import (
     FAST_MATH,
+    HAS_COMPRESS,
     LANES,
+    WORD,
+    count_bits,
     fma,
+    load_index,
     load_input,
     load_input_first,
+    load_int32,
+    lowest_bit,
+    nonzero_bits,
+    nonzero_bytes,
     prefetch_input,
     splat,
     store,
+    store_index,
+    store_int32,
+    store_set_bits,
 )
-from .team import share
-from .tiles import single_run, tile_height
+from .tiles import BLOCK
 
 LINE = 64  # bytes of a cache line
-GAP = 2  # zero columns that are cheaper to compute than to go around
+ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
 
-# The rows of a thread's lists of columns.
-ACTIVE = 0  # the columns that are not all zero, ascending
-TILE_FIRST = 1  # the first column of each tile
-TILE_ROWS_OF = 2  # its number of columns
-IDLE = 3  # the columns outside the tiles
-LISTS = 4
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def prefetch_share(x, order, batch_size, fan_in, thread, threads):
-    """Ask for this thread's rows of the batch that ``order`` begins with, needed a step later."""
-    first, stop = share(min(batch_size, len(order)), thread, threads)
-    step = LINE // x.itemsize
-    for sample in order[first:stop]:
-        for i in range(sample * fan_in, (sample + 1) * fan_in, step):
-            prefetch_input(x, i)
+# What a thread lists, as a table of int64: addresses of int32 and int64 arrays, and sizes.
+COLUMNS = 0  # int32 (parts, row blocks, room): the columns with a value in any row of the block
+N_COLUMNS = 1  # int32 (parts, row blocks): how many they are
+ROWS = 2  # int32 (column blocks, rows room): the rows with a value in any column of the block
+N_ROWS = 3  # int32 (column blocks,)
+MARKS = 4  # int64 (parts, rows, words of marks): a bit for each block of columns in a row
+ANY_ROW = 5  # int64 (words,): scratch, the bits of a block of rows
+ROW_BLOCKS = 6  # that there is room for
+COLUMN_ROOM = 7
+ROW_ROOM = 8
+MARK_WORDS = 9
+LISTED = 10  # entries of the table
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def gather_rows(x, samples, fan_in, first, stop, scale, shift, base, target, leading, seen):
-    """Write rows [first, stop) of a batch as ``x * scale + shift``.
+def append_bits(items, n, bits, first):
+    """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
+    step = 16 if HAS_COMPRESS else 32
+    while bits:
+        some = bits & ((1 << step) - 1)
+        if HAS_COMPRESS:
+            store_set_bits(items, n, some, first)
+            n += count_bits(some)
+        else:
+            while some:
+                store_int32(items, n, first + lowest_bit(some))
+                some &= some - 1
+                n += 1
+        bits = (bits >> step) & ((1 << (WORD - step)) - 1)
+        first += step
+    return n
 
-    ``seen`` (fan_in,) uint8 is left nonzero where a column is not zero in all of these rows.
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def scale_word(x, at, n, scales, shifts, base, out):
+    """n <= 64 values as the network sees them, in whole vectors."""
+    for i in range(0, n, LANES):
+        whole = n - i >= LANES
+        values = load_input(x, at + i) if whole else load_input_first(x, at + i, n - i)
+        store(base, out + i, fma(values, scales, shifts))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def gather(
+    x, samples, fan_in, first, stop, parts, first_part, last_part, scale, shift, skip, listed,
+    base, target, leading,
+):  # fmt: skip
+    """Some parts of rows [first, stop) of a batch as ``x * scale + shift``, and their lists.
+
+    ``samples`` is the address of the row numbers, ``listed`` that of a table of lists or 0 for
+    none; without ``skip`` everything is listed. ``first`` begins a block.
     """
-    seen[:] = np.uint8(0)
     scales, shifts = splat(scale), splat(shift)
+    words = -(-fan_in // WORD)
+    part_words = -(-words // parts)
     for b in range(first, stop):
-        source, out = samples[b] * fan_in, target + b * leading
-        row = x[source : source + fan_in]
-        for i in range(fan_in):
-            seen[i] |= np.uint8(row[i] != 0)
-        done = 0
-        while done + LANES <= fan_in:
-            store(base, out + done, fma(load_input(x, source + done), scales, shifts))
-            done += LANES
-        if done < fan_in:
-            values = load_input_first(x, source + done, fan_in - done)
-            store(base, out + done, fma(values, scales, shifts))
+        source, out = load_index(samples, b) * fan_in, target + b * leading
+        ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * fan_in
+        for part in range(first_part, last_part):
+            mark = 0
+            for group in range(part_words):
+                w = group * parts + part
+                n = min(WORD, fan_in - w * WORD)
+                if n > 0:
+                    for i in range(0, WORD, LINE // x.itemsize):
+                        prefetch_input(x, ahead + w * WORD + i)
+                    scale_word(x, source + w * WORD, n, scales, shifts, base, out + w * WORD)
+                if listed:
+                    mark |= _mark_word(x, source, b, w, n, skip, listed) << 8 * (group % 8)
+                    if group % 8 == 7 or group == part_words - 1:
+                        _store_marks(listed, part, b, group // 8, mark)
+                        mark = 0
+            if listed and (b % BLOCK == BLOCK - 1 or b == stop - 1):
+                _list_columns(listed, part, parts, part_words, b // BLOCK)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def cover(lists, n_tiles, first, n):
-    """Append equal tiles of neighbouring columns [first, first + n); the number of tiles."""
-    height = tile_height(n)
-    for top in range(first, first + n, height):
-        lists[TILE_FIRST, n_tiles] = top
-        lists[TILE_ROWS_OF, n_tiles] = min(height, first + n - top)
-        n_tiles += 1
-    return n_tiles
+def _mark_word(x, source, b, w, n, skip, listed):
+    """Add a row's word of columns to those of its block; a bit for each of its column blocks."""
+    bits = 0
+    if n > 0:
+        everything = -1 if n == WORD else (1 << n) - 1
+        bits = nonzero_bits(x, source + w * WORD, n) if skip else everything
+    any_row = load_index(listed, ANY_ROW)
+    store_index(any_row, w, bits | load_index(any_row, w) if b % BLOCK else bits)
+    return nonzero_bytes(bits)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def list_columns(lists, runs, seen, threads, skip, width):
-    """List what the first layer reads: (runs, tiles, idle columns).
+def _store_marks(listed, part, b, word, mark):
+    rows = load_index(listed, ROW_BLOCKS) * BLOCK
+    at = (part * rows + b) * load_index(listed, MARK_WORDS) + word
+    store_index(load_index(listed, MARKS), at, mark)
 
-    ``runs`` receives the runs of columns that any thread has seen, for weights in panels of
-    ``width`` columns; ``lists`` (LISTS, fan_in) the tiles that cover them and the columns outside.
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _list_columns(listed, part, parts, part_words, block):
+    """The list of a block of rows and a part."""
+    index = part * load_index(listed, ROW_BLOCKS) + block
+    items = load_index(listed, COLUMNS) + 4 * index * load_index(listed, COLUMN_ROOM)
+    any_row, n = load_index(listed, ANY_ROW), 0
+    for group in range(part_words):
+        w = group * parts + part
+        n = append_bits(items, n, load_index(any_row, w), w * WORD)
+    store_int32(load_index(listed, N_COLUMNS), index, n)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def transpose_bits(square):
+    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    half, mask = 32, 0xFFFFFFFF
+    while half:
+        for pair in range(32 // half):
+            for i in range(2 * pair * half, (2 * pair + 1) * half):
+                low, high = load_index(square, i), load_index(square, i + half)
+                swapped = ((low >> half) ^ high) & mask
+                store_index(square, i, low ^ (swapped << half))
+                store_index(square, i + half, high ^ swapped)
+        half //= 2
+        mask ^= mask << half
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def list_rows(listed, fan_in, rows, parts, part, square):
+    """For each block of columns of a part the rows in which it is not all zero.
+
+    ``square`` is the address of 64 int64.
     """
-    fan_in = seen.shape[1]
-    if not skip:
-        return single_run(runs, fan_in), cover(lists, 0, 0, fan_in), 0
-    n_active = 0
-    for i in range(fan_in):
-        marked = np.int64(0)
-        for thread in range(threads):
-            marked |= seen[thread, i]
-        lists[ACTIVE, n_active] = i  # counts or is overwritten: no branch to mispredict
-        n_active += marked
-    n_runs, n_tiles, n_idle, end, i = 0, 0, 0, 0, 0
-    while i < n_active:
-        first = lists[ACTIVE, i]
-        i += 1
-        while i < n_active and lists[ACTIVE, i] - lists[ACTIVE, i - 1] <= GAP + 1:
-            i += 1
-        n_idle = list_idle(lists, n_idle, end, first)
-        end = lists[ACTIVE, i - 1] + 1
-        n_tiles = cover(lists, n_tiles, first, end - first)
-        runs[3 * n_runs], runs[3 * n_runs + 1] = first, first * width
-        runs[3 * n_runs + 2] = end - first
-        n_runs += 1
-    return n_runs, n_tiles, list_idle(lists, n_idle, end, fan_in)
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def list_idle(lists, n_idle, first, stop):
-    """Append the columns [first, stop), none of them in a tile; the number of idle columns."""
-    for i in range(first, stop):
-        lists[IDLE, n_idle] = i
-        n_idle += 1
-    return n_idle
+    blocks, room = -(-fan_in // BLOCK), load_index(listed, ROW_ROOM)
+    n_rows, items = load_index(listed, N_ROWS), load_index(listed, ROWS)
+    words = load_index(listed, MARK_WORDS)
+    marks = load_index(listed, MARKS) + 8 * part * load_index(listed, ROW_BLOCKS) * BLOCK * words
+    for word in range(words):
+        for first in range(0, rows, WORD):
+            for r in range(WORD):
+                mark = 0
+                if first + r < rows:
+                    mark = load_index(marks, (first + r) * words + word)
+                store_index(square, r, mark)
+            transpose_bits(square)
+            for j in range(WORD):
+                block = ((word * 8 + j // 8) * parts + part) * 8 + j % 8
+                if block < blocks:
+                    n = load_int32(n_rows, block) if first else 0
+                    n = append_bits(items + 4 * block * room, n, load_index(square, j), first)
+                    store_int32(n_rows, block, n)

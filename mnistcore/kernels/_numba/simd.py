@@ -57,6 +57,7 @@ def _lanes() -> tuple[int, str]:
 LANES, INSTRUCTION_SET = _lanes()
 
 _F32 = ir.FloatType()
+_F64 = ir.DoubleType()
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 _VECTOR = ir.VectorType(_F32, LANES)
@@ -227,6 +228,81 @@ def load_index(typingctx, base, position):
     return types.int64(types.int64, types.int64), generate
 
 
+@_twin_of(lambda base, position: _memory(base, position, 1, ctypes.c_double)[0])
+def load_double(typingctx, base, position):
+    """One float64 at base + position."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(_pointer(builder, *args, _F64), align=8, typ=_F64)
+
+    return types.float64(types.int64, types.int64), generate
+
+
+def _store_double_twin(base, position, value):
+    _memory(base, position, 1, ctypes.c_double)[0] = value
+
+
+@_twin_of(_store_double_twin)
+def store_double(typingctx, base, position, value):
+    """Write one float64 at base + position."""
+
+    def generate(context, builder, signature, args):
+        base, position, value = args
+        builder.store(value, _pointer(builder, base, position, _F64), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float64), generate
+
+
+def _signed(bits):
+    """The int64 with the low 64 bits of a Python integer."""
+    return (int(bits) + 2**63) % 2**64 - 2**63
+
+
+def _store_index_twin(base, position, value):
+    _memory(base, position, 1, ctypes.c_int64)[0] = _signed(value)
+
+
+@_twin_of(_store_index_twin)
+def store_index(typingctx, base, position, value):
+    """Write one int64 at base + position."""
+
+    def generate(context, builder, signature, args):
+        base, position, value = args
+        builder.store(value, _pointer(builder, base, position, _I64), align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@_twin_of(lambda base, position: int(_memory(base, position, 1, ctypes.c_int32)[0]))
+def load_int32(typingctx, base, position):
+    """One int32 at base + position, as int64."""
+
+    def generate(context, builder, signature, args):
+        loaded = builder.load(_pointer(builder, *args, _I32), align=4, typ=_I32)
+        return builder.sext(loaded, _I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
+def _store_int32_twin(base, position, value):
+    _memory(base, position, 1, ctypes.c_int32)[0] = value
+
+
+@_twin_of(_store_int32_twin)
+def store_int32(typingctx, base, position, value):
+    """Write the low half of an int64 at base + position, counted in int32."""
+
+    def generate(context, builder, signature, args):
+        base, position, value = args
+        pointer = _pointer(builder, base, position, _I32)
+        builder.store(builder.trunc(value, _I32), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
 @_twin_of(lambda array: array.ctypes.data)
 def address(typingctx, array):
     """The address of the first number of an array, as int64."""
@@ -308,11 +384,127 @@ def prefetch_input(typingctx, values, position):
 
     def generate(context, builder, signature, args):
         pointer = _input_pointer(context, builder, signature, args, element)
-        read, keep, data = _I32(0), _I32(2), _I32(1)
+        read, keep, data = _I32(0), _I32(3), _I32(1)
         _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, read, keep, data)
         return context.get_dummy_value()
 
     return types.void(values, types.int64), generate
+
+
+# ---------------------------------------------------------------------------------------------
+# Bits: sets of up to 64 things, in an int64
+# ---------------------------------------------------------------------------------------------
+
+WORD = 64
+
+
+def _nonzero_twin(values, position, n):
+    marks = values[position : position + min(n, WORD)] != 0
+    return _signed(sum(1 << i for i, mark in enumerate(marks) if mark))
+
+
+@_twin_of(_nonzero_twin)
+def nonzero_bits(typingctx, values, position, n):
+    """A bit for each of n numbers of an input array, at most 64, that is not zero."""
+    element = _F32 if values.dtype == types.float32 else ir.IntType(8)
+    stored = ir.VectorType(element, WORD)
+
+    def generate(context, builder, signature, args):
+        pointer = _input_pointer(context, builder, signature, args, element)
+        name = f"llvm.masked.load.v{WORD}{'f32' if element == _F32 else 'i8'}.p0"
+        n = builder.select(builder.icmp_signed("<", args[2], _I64(WORD)), args[2], _I64(WORD))
+        ints = ir.VectorType(ir.IntType(8), WORD)
+        limit = builder.insert_element(
+            ir.Constant(ints, ir.Undefined), builder.trunc(n, ir.IntType(8)), _I32(0)
+        )
+        zeros = ir.Constant(ir.VectorType(_I32, WORD), None)
+        limit = builder.shuffle_vector(limit, ir.Constant(ints, ir.Undefined), zeros)
+        mask = builder.icmp_unsigned("<", ir.Constant(ints, list(range(WORD))), limit)
+        loaded = _call(builder, name, stored, pointer, _I32(1), mask, ir.Constant(stored, None))
+        zero = ir.Constant(stored, None)
+        if element == _F32:  # unordered: NaN is not zero
+            marks = builder.fcmp_unordered("!=", loaded, zero)
+        else:
+            marks = builder.icmp_unsigned("!=", loaded, zero)
+        return builder.bitcast(marks, _I64)
+
+    return types.int64(values, types.int64, types.int64), generate
+
+
+@_twin_of(lambda bits: sum(1 << i for i in range(8) if bits >> 8 * i & 255))
+def nonzero_bytes(typingctx, bits):
+    """A bit for each of the eight bytes that is not zero."""
+
+    def generate(context, builder, signature, args):
+        octets = ir.VectorType(ir.IntType(8), 8)
+        marks = builder.icmp_unsigned(
+            "!=", builder.bitcast(args[0], octets), ir.Constant(octets, None)
+        )
+        return builder.zext(builder.bitcast(marks, ir.IntType(8)), _I64)
+
+    return types.int64(types.int64), generate
+
+
+@_twin_of(lambda bits: (bits & -bits).bit_length() - 1)
+def lowest_bit(typingctx, bits):
+    """The number of the lowest bit that is set; ``bits`` is not 0."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "llvm.cttz.i64", _I64, args[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), generate
+
+
+@_twin_of(lambda bits: (bits % 2**64).bit_count())
+def count_bits(typingctx, bits):
+    """How many bits are set."""
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "llvm.ctpop.i64", _I64, args[0])
+
+    return types.int64(types.int64), generate
+
+
+# AVX-512 can pack the lanes that a mask picks.
+HAS_COMPRESS = LANES == 16
+
+
+def _store_set_bits_twin(base, position, bits, first):
+    for i in range(16):
+        if bits >> i & 1:
+            _memory(base, position, 1, ctypes.c_int32)[0] = first + i
+            position += 1
+
+
+@_twin_of(_store_set_bits_twin)
+def store_set_bits(typingctx, base, position, bits, first):
+    """Write ``first`` + the number of each of the low 16 bits that is set, as int32.
+
+    Where HAS_COMPRESS. Sixteen are stored; those behind the last mean nothing.
+    """
+
+    def generate(context, builder, signature, args):
+        base, position, bits, first = args
+        numbers = builder.add(
+            _splat(builder, builder.trunc(first, _I32), _INTS), ir.Constant(_INTS, list(range(16)))
+        )
+        mask = builder.bitcast(
+            builder.trunc(bits, ir.IntType(16)), ir.VectorType(ir.IntType(1), 16)
+        )
+        zeros = ir.Constant(_INTS, None)
+        name = "llvm.x86.avx512.mask.compress.v16i32"
+        packed = _call(builder, name, _INTS, numbers, zeros, mask)
+        pointer = _pointer(builder, base, position, _I32)
+        pointer = builder.bitcast(pointer, _INTS.as_pointer())
+        builder.store(packed, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+# ---------------------------------------------------------------------------------------------
+# Arithmetic
+# ---------------------------------------------------------------------------------------------
 
 
 @_twin_of(lambda value: np.full(LANES, value, np.float32))

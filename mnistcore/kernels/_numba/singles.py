@@ -32,7 +32,7 @@ from .simd import (
     store_scalar,
 )
 from .team import meet, share
-from .tiles import SCRATCH, copy_row, panel_width, tile_height
+from .tiles import SCRATCH, copy_row, tile_height
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 
@@ -56,14 +56,14 @@ def _pack_panels(kind, b, n, k, width, packed, thread, threads):
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, runs, workspace, out):
+def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, width, runs, workspace, out):
     """What one thread does in a matrix product: pack B, meet, multiply tiles.
 
-    ``runs`` is the one run of k terms; ``workspace`` holds the panels of B, then SCRATCH floats
-    for each thread.
+    ``runs`` is the one run of k terms; ``workspace`` holds the panels of B, ``width`` columns
+    each, then SCRATCH floats for each thread.
     """
     a_base, b_base, out_base = address(a), address(b), address(out)
-    packed, width = address(workspace), panel_width(n)
+    packed = address(workspace)
     _pack_panels(kind, b_base, n, k, width, packed, thread, threads)
     meet(barrier, threads, 1)
     panels = -(-n // width)
