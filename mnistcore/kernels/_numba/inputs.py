@@ -25,6 +25,7 @@ from .simd import (
     load_int32,
     lowest_bit,
     nonzero_bits,
+    nonzero_bits_first,
     nonzero_bytes,
     prefetch_input,
     splat,
@@ -40,16 +41,15 @@ ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them 
 
 # What a thread lists, as a table of int64: addresses of int32 and int64 arrays, and sizes.
 COLUMNS = 0  # int32 (parts, row blocks, room): the columns with a value in any row of the block
-N_COLUMNS = 1  # int32 (parts, row blocks): how many they are
-ROWS = 2  # int32 (column blocks, rows room): the rows with a value in any column of the block
-N_ROWS = 3  # int32 (column blocks,)
-MARKS = 4  # int64 (parts, rows, words of marks): a bit for each block of columns in a row
-ANY_ROW = 5  # int64 (words,): scratch, the bits of a block of rows
-ROW_BLOCKS = 6  # that there is room for
-COLUMN_ROOM = 7
-ROW_ROOM = 8
-MARK_WORDS = 9
-LISTED = 10  # entries of the table
+ROWS = 1  # int32 (column blocks, room): the rows with a value in any column of the block
+N_ROWS = 2  # int32 (column blocks,): how many they are
+MARKS = 3  # int64 (parts, rows, words of marks): a bit for each block of columns in a row
+ANY_ROW = 4  # int64 (words,): scratch, the bits of a block of rows
+ROW_BLOCKS = 5  # that there is room for
+COLUMN_ROOM = 6
+ROW_ROOM = 7
+MARK_WORDS = 8
+END = -1  # behind the last item of a list of columns or rows
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -74,10 +74,12 @@ def append_bits(items, n, bits, first):
 @njit(fastmath=FAST_MATH, nogil=True)
 def scale_word(x, at, n, scales, shifts, base, out):
     """n <= 64 values as the network sees them, in whole vectors."""
+    if n == WORD:
+        for i in range(0, WORD, LANES):
+            store(base, out + i, fma(load_input(x, at + i), scales, shifts))
+        return
     for i in range(0, n, LANES):
-        whole = n - i >= LANES
-        values = load_input(x, at + i) if whole else load_input_first(x, at + i, n - i)
-        store(base, out + i, fma(values, scales, shifts))
+        store(base, out + i, fma(load_input_first(x, at + i, n - i), scales, shifts))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -93,37 +95,42 @@ def gather(
     scales, shifts = splat(scale), splat(shift)
     words = -(-fan_in // WORD)
     part_words = -(-words // parts)
+    line = LINE // x.itemsize
+    any_row = load_index(listed, ANY_ROW) if listed else 0
     for b in range(first, stop):
         source, out = load_index(samples, b) * fan_in, target + b * leading
         ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * fan_in
+        begins = b % BLOCK == 0
         for part in range(first_part, last_part):
-            mark = 0
+            mark, w = 0, part
             for group in range(part_words):
-                w = group * parts + part
-                n = min(WORD, fan_in - w * WORD)
+                n, bits = min(WORD, fan_in - w * WORD), 0
                 if n > 0:
-                    for i in range(0, WORD, LINE // x.itemsize):
-                        prefetch_input(x, ahead + w * WORD + i)
+                    i = ahead + w * WORD
+                    while i < ahead + w * WORD + WORD:
+                        prefetch_input(x, i)
+                        i += line
                     scale_word(x, source + w * WORD, n, scales, shifts, base, out + w * WORD)
+                    bits = _bits_of(x, source + w * WORD, n, skip)
                 if listed:
-                    mark |= _mark_word(x, source, b, w, n, skip, listed) << 8 * (group % 8)
+                    store_index(any_row, w, bits if begins else bits | load_index(any_row, w))
+                    mark |= nonzero_bytes(bits) << 8 * (group % 8)
                     if group % 8 == 7 or group == part_words - 1:
                         _store_marks(listed, part, b, group // 8, mark)
                         mark = 0
+                w += parts
             if listed and (b % BLOCK == BLOCK - 1 or b == stop - 1):
                 _list_columns(listed, part, parts, part_words, b // BLOCK)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _mark_word(x, source, b, w, n, skip, listed):
-    """Add a row's word of columns to those of its block; a bit for each of its column blocks."""
-    bits = 0
-    if n > 0:
-        everything = -1 if n == WORD else (1 << n) - 1
-        bits = nonzero_bits(x, source + w * WORD, n) if skip else everything
-    any_row = load_index(listed, ANY_ROW)
-    store_index(any_row, w, bits | load_index(any_row, w) if b % BLOCK else bits)
-    return nonzero_bytes(bits)
+def _bits_of(x, at, n, skip):
+    """A bit for each of n <= 64 values that is not zero, or without ``skip`` for each."""
+    if not skip:
+        return -1 if n == WORD else (1 << n) - 1
+    if n == WORD:
+        return nonzero_bits(x, at)
+    return nonzero_bits_first(x, at, n)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -142,7 +149,7 @@ def _list_columns(listed, part, parts, part_words, block):
     for group in range(part_words):
         w = group * parts + part
         n = append_bits(items, n, load_index(any_row, w), w * WORD)
-    store_int32(load_index(listed, N_COLUMNS), index, n)
+    store_int32(items, n, END)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -183,4 +190,5 @@ def list_rows(listed, fan_in, rows, parts, part, square):
                 if block < blocks:
                     n = load_int32(n_rows, block) if first else 0
                     n = append_bits(items + 4 * block * room, n, load_index(square, j), first)
+                    store_int32(items + 4 * block * room, n, END)
                     store_int32(n_rows, block, n)

@@ -29,8 +29,6 @@ from .elementwise import (
 from .inputs import (
     COLUMN_ROOM,
     COLUMNS,
-    N_COLUMNS,
-    N_ROWS,
     ROW_BLOCKS,
     ROW_ROOM,
     ROWS,
@@ -179,8 +177,7 @@ def listed_sums(
     terms = load_index(listed, COLUMNS) + 4 * index * load_index(listed, COLUMN_ROOM)
     multiply_listed(
         rows, width, base, inputs + top * leading, leading, 1, base,
-        load_index(row, WEIGHTS) + panel * fan_in * width, width, terms,
-        load_int32(load_index(listed, N_COLUMNS), index), out,
+        load_index(row, WEIGHTS) + panel * fan_in * width, width, terms, out,
     )  # fmt: skip
 
 
@@ -359,13 +356,12 @@ def update_listed(
     """The same for one block of columns of the inputs, summed over its listed rows."""
     fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
     decayed, top = load_index(row, DECAY) != 0, block * BLOCK
-    rows, n = min(BLOCK, fan_in - top), load_int32(load_index(listed, N_ROWS), block)
-    if n:
+    rows = min(BLOCK, fan_in - top)
+    terms = load_index(listed, ROWS) + 4 * block * load_index(listed, ROW_ROOM)
+    if load_int32(terms, 0) >= 0:
         multiply_listed(
             rows, width, base, inputs + top, 1, leading, base,
-            load_index(row, DZ) + panel * capacity * width, width,
-            load_index(listed, ROWS) + 4 * block * load_index(listed, ROW_ROOM), n,
-            base + 4 * scratch,
+            load_index(row, DZ) + panel * capacity * width, width, terms, base + 4 * scratch,
         )  # fmt: skip
     elif optimizer == SGD and slot == 0 and (constants[2] == 0.0 or not decayed):
         return  # without decay and moments, a gradient of zero changes nothing

@@ -163,15 +163,15 @@ def lists_of(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.
     """For each thread a table of lists as :mod:`.inputs` describes it, and behind it the lists."""
     row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
     words = -(-fan_in // WORD)
-    room = -(-words // parts) * WORD
-    row_room = -(-batch_size // WORD) * WORD
-    mark_words = -(-room // (8 * WORD))
-    # In int64: the table, then columns, their numbers, rows, their numbers, marks, any_row.
+    mark_words = -(-words // (8 * parts))
+    # Lists are written sixteen items at a time, and end with a mark.
+    room = -(-words // parts) * WORD + 16
+    row_room = -(-batch_size // WORD) * WORD + 16
+    # In int64: the table, then columns, rows, their numbers, marks, any_row.
     sizes = [
-        -(-parts * row_blocks * room // 2),
-        -(-parts * row_blocks // 2),
-        -(-blocks * row_room // 2),
-        -(-blocks // 2),
+        parts * row_blocks * room // 2,
+        blocks * row_room // 2,
+        blocks // 2 + 1,
         parts * row_blocks * BLOCK * mark_words,
         words,
     ]

@@ -398,35 +398,46 @@ def prefetch_input(typingctx, values, position):
 WORD = 64
 
 
-def _nonzero_twin(values, position, n):
-    marks = values[position : position + min(n, WORD)] != 0
+def _nonzero_twin(values, position, n=WORD):
+    marks = values[position : position + n] != 0
     return _signed(sum(1 << i for i, mark in enumerate(marks) if mark))
 
 
+def _nonzero(builder, loaded, element):
+    zero = ir.Constant(loaded.type, None)
+    if element == _F32:  # unordered: NaN is not zero
+        return builder.bitcast(builder.fcmp_unordered("!=", loaded, zero), _I64)
+    return builder.bitcast(builder.icmp_unsigned("!=", loaded, zero), _I64)
+
+
 @_twin_of(_nonzero_twin)
-def nonzero_bits(typingctx, values, position, n):
-    """A bit for each of n numbers of an input array, at most 64, that is not zero."""
+def nonzero_bits(typingctx, values, position):
+    """A bit for each of 64 numbers of an input array that is not zero."""
+    element = _F32 if values.dtype == types.float32 else ir.IntType(8)
+    stored = ir.VectorType(element, WORD)
+
+    def generate(context, builder, signature, args):
+        pointer = _input_pointer(context, builder, signature, args, element)
+        return _nonzero(builder, builder.load(pointer, align=1, typ=stored), element)
+
+    return types.int64(values, types.int64), generate
+
+
+@_twin_of(_nonzero_twin)
+def nonzero_bits_first(typingctx, values, position, n):
+    """The same of n numbers, fewer than 64; the others are not touched."""
     element = _F32 if values.dtype == types.float32 else ir.IntType(8)
     stored = ir.VectorType(element, WORD)
 
     def generate(context, builder, signature, args):
         pointer = _input_pointer(context, builder, signature, args, element)
         name = f"llvm.masked.load.v{WORD}{'f32' if element == _F32 else 'i8'}.p0"
-        n = builder.select(builder.icmp_signed("<", args[2], _I64(WORD)), args[2], _I64(WORD))
-        ints = ir.VectorType(ir.IntType(8), WORD)
-        limit = builder.insert_element(
-            ir.Constant(ints, ir.Undefined), builder.trunc(n, ir.IntType(8)), _I32(0)
+        bits = builder.sub(builder.shl(_I64(1), args[2]), _I64(1))
+        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), WORD))
+        none = ir.Constant(stored, None)
+        return _nonzero(
+            builder, _call(builder, name, stored, pointer, _I32(1), mask, none), element
         )
-        zeros = ir.Constant(ir.VectorType(_I32, WORD), None)
-        limit = builder.shuffle_vector(limit, ir.Constant(ints, ir.Undefined), zeros)
-        mask = builder.icmp_unsigned("<", ir.Constant(ints, list(range(WORD))), limit)
-        loaded = _call(builder, name, stored, pointer, _I32(1), mask, ir.Constant(stored, None))
-        zero = ir.Constant(stored, None)
-        if element == _F32:  # unordered: NaN is not zero
-            marks = builder.fcmp_unordered("!=", loaded, zero)
-        else:
-            marks = builder.icmp_unsigned("!=", loaded, zero)
-        return builder.bitcast(marks, _I64)
 
     return types.int64(values, types.int64, types.int64), generate
 

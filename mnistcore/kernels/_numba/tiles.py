@@ -125,52 +125,59 @@ BLOCK = 8  # rows of a tile whose terms are listed
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _accumulate_listed(tile, a, a0, a_row, a_step, b, b0, b_step, terms, n, out, done):
-    for k in range(n):
-        term = load_int32(terms, k)
+def _accumulate_listed(tile, a, a0, a_row, a_step, b, b0, b_step, terms, out, done):
+    # A loop whose length LLVM cannot foresee is not unrolled: unrolled, the tile would not fit
+    # the registers any more.
+    k, term = 0, load_int32(terms, 0)
+    while term >= 0:
         tile = add_outer(tile, a, a0 + term * a_step, a_row, b, b0 + term * b_step)
+        k += 1
+        term = load_int32(terms, k)
     store_tile(tile, out, done * row_length(tile), row_length(tile))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _listed_tiles(rows, columns, a, a0, ar, at, b, b0, bt, terms, n, out):
+def _listed_tiles(rows, columns, a, a0, ar, at, b, b0, bt, terms, out):
     """Tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
     r = 0
     while rows - r >= BLOCK and TILE_ROWS >= BLOCK:
         _accumulate_listed(
-            zero_tile(8, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, n, out, r
+            zero_tile(8, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
         )
         r += 8
     while rows - r >= 4:
         _accumulate_listed(
-            zero_tile(4, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, n, out, r
+            zero_tile(4, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
         )
         r += 4
     while r < rows:
         _accumulate_listed(
-            zero_tile(1, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, n, out, r
+            zero_tile(1, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
         )
         r += 1
 
 
-def _multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, n, out):
-    """The same over listed terms: i is each of the n int32 at the address ``terms`` in turn.
+def _multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, out):
+    """The same over listed terms: i is each int32 at the address ``terms``, up to a negative one.
 
     Where A is zero in all rows of a tile, its terms add nothing and are left out. The lower the
     tile, the more terms are: eight rows are enough independent sums for the FMA units.
     """
     if width == PANEL:
-        _listed_tiles(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, terms, n, out)
+        _listed_tiles(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, terms, out)
     else:
-        _listed_tiles(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, terms, n, out)
+        _listed_tiles(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, terms, out)
 
 
 # The tiles are compiled once, as a C function behind a pointer that the programs are handed. A
 # function called by name would be copied into every caller and optimised again in each: that
 # took 37 s instead of 9. The call costs a few nanoseconds, a tile takes hundreds.
-_as_c_function = cfunc(types.void(*[types.int64] * 12), cache=True)
-multiply = _as_c_function(_multiply) if JIT else _multiply
-multiply_listed = _as_c_function(_multiply_listed) if JIT else _multiply_listed
+def _as_c_function(function, arguments):
+    return cfunc(types.void(*[types.int64] * arguments), cache=True)(function) if JIT else function
+
+
+multiply = _as_c_function(_multiply, 12)
+multiply_listed = _as_c_function(_multiply_listed, 11)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
