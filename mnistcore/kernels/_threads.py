@@ -10,7 +10,6 @@ computes on its own thread alone; a forked child starts with a team of its own.
 """
 
 import os
-import resource
 import threading
 import time
 from collections.abc import Callable
@@ -65,19 +64,20 @@ class _Room:
     """How many cores seem to be free: learned from how the teams fared.
 
     Members of a team that has more threads than there are free cores wait for one that is not
-    running, a time slice at a time: one thread fewer is then many times faster. The operating
-    system counts how often it took a core from this process while it still had work. A team that
-    lost its cores often is followed by smaller ones, and now and then by a larger one that tries.
+    running, a time slice at a time: one thread fewer is then many times faster. A member that
+    spent much less time on a core than it took had to share it with other programs. A team with
+    such a member is followed by smaller ones, and now and then by a larger one that tries.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
-    SWITCH = 0.001  # seconds that a lost core costs the team, at least
-    TOLERATED = 0.1  # the share of a run's time that may be lost so
-    FEW = 3  # so few losses are chance
+    TOLERATED = 0.1  # the share of its time that a member may spend off the cores
+    START = 0.001  # and seconds beside it: waking up, waiting for the interpreter
+    CHANCE = 1  # so many losing runs in a row are chance, such as the first, which loads code
 
     def __init__(self) -> None:
         self._limit = MAX_THREADS
         self._until = 0.0
+        self._losses = 0  # runs in a row that lost much time
 
     def limit(self) -> int:
         if self._limit < MAX_THREADS and time.monotonic() > self._until:
@@ -85,15 +85,17 @@ class _Room:
             self._until = time.monotonic() + self.HOLD
         return self._limit
 
-    def judge(self, count: int, switches: int, seconds: float) -> None:
-        if count > 1 and switches > max(self.FEW, self.TOLERATED * seconds / self.SWITCH):
+    def judge(self, count: int, lost: float, seconds: float) -> None:
+        """Take in a run of ``seconds``, whose members were off the cores for at most ``lost``."""
+        if count == 1:
+            return
+        if lost <= self.START + self.TOLERATED * seconds:
+            self._losses = 0
+            return
+        self._losses += 1
+        if self._losses > self.CHANCE:
             self._limit = count - 1
             self._until = time.monotonic() + self.HOLD
-
-
-def _switches() -> int:
-    """How often this process has lost a core that it still had work for."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 _room = _Room()
@@ -108,6 +110,13 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     return max(1, min(get_num_threads(), deserved, _room.limit(), MAX_THREADS))
 
 
+def _timed(work: Work, index: int, count: int) -> float:
+    """Do a member's work; the seconds that it was off the cores meanwhile."""
+    began, on_core = time.perf_counter(), time.thread_time()
+    work(index, count)
+    return time.perf_counter() - began - (time.thread_time() - on_core)
+
+
 class _Member:
     """A sleeping thread: ``start`` hands it its share of the work, ``wait`` awaits its end."""
 
@@ -117,6 +126,7 @@ class _Member:
         self._done = threading.Semaphore(0)
         self._work: tuple[Work, int] | None = None
         self._error: BaseException | None = None
+        self.lost = 0.0  # seconds of its last work that it was off the cores
         name = f"mnistcore-{index}"
         threading.Thread(target=self._serve, name=name, daemon=True).start()
 
@@ -134,7 +144,7 @@ class _Member:
             assert self._work is not None
             work, count = self._work
             try:
-                work(self._index, count)
+                self.lost = _timed(work, self._index, count)
                 self._error = None
             except BaseException as error:
                 self._error = error
@@ -147,22 +157,25 @@ class _Team:
         self._busy = threading.Lock()
         self._members: list[_Member] = []
 
-    def run(self, count: int, work: Work) -> None:
+    def run(self, count: int, work: Work) -> float:
+        """Do the work; the most seconds that a member was off the cores meanwhile."""
         if count == 1 or not self._busy.acquire(blocking=False):
             work(0, 1)
-            return
+            return 0.0
         try:
             while len(self._members) < count - 1:
                 self._members.append(_Member(len(self._members) + 1))
             others = self._members[: count - 1]
             for member in others:
                 member.start(work, count)
-            work(0, count)
+            lost = _timed(work, 0, count)
             errors = [error for member in others if (error := member.wait())]
+            lost = max(lost, *(member.lost for member in others))
         finally:
             self._busy.release()
         if errors:
             raise errors[0]
+        return lost
 
 
 _team = _Team()
@@ -184,6 +197,6 @@ def run_team(count: int, work: Work) -> None:
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
     every n. The caller's thread does index 0.
     """
-    switches, began = _switches(), time.perf_counter()
-    _team.run(count, work)
-    _room.judge(count, _switches() - switches, time.perf_counter() - began)
+    began = time.perf_counter()
+    lost = _team.run(count, work)
+    _room.judge(count, lost, time.perf_counter() - began)

@@ -114,11 +114,14 @@ def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monk
     clock = [0.0]
     monkeypatch.setattr(_threads.time, "monotonic", lambda: clock[0])
     room = _threads._Room()
-    room.judge(4, switches=15, seconds=1.0)
-    assert room.limit() == _threads.MAX_THREADS
-    room.judge(4, switches=15, seconds=0.04)
+    room.judge(4, lost=0.02, seconds=1.0)
+    room.judge(4, lost=0.03, seconds=0.04)
+    room.judge(4, lost=0.0, seconds=0.04)
+    room.judge(4, lost=0.03, seconds=0.04)
+    assert room.limit() == _threads.MAX_THREADS, "one run that lost its cores is chance"
+    room.judge(4, lost=0.03, seconds=0.04)
     assert room.limit() == 3
-    room.judge(3, switches=15, seconds=0.04)
+    room.judge(3, lost=0.03, seconds=0.04)
     assert room.limit() == 2
     clock[0] += 0.6
     assert room.limit() == 3
