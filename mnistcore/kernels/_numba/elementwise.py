@@ -28,6 +28,7 @@ from .simd import (
     store,
     store_scalar,
     total,
+    where_lane,
 )
 
 GRADIENT = -1  # the "optimizer" that writes the gradient into the first row of its state
@@ -208,12 +209,34 @@ def row_sum(base, position, n):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
+def _softmax_loss_short(base, position, n, label, inverse):
+    """:func:`softmax_loss` for a row of one vector, which stays in a register.
+
+    To write a lane and read the vector again would wait for the memory, row after row.
+    """
+    lowest, zeros = splat(-np.inf), splat(0.0)
+    x = keep_lanes(load(base, position), n, lowest)
+    maximum, picked = largest(x), load_scalar(base, position + label)
+    hit = picked == maximum and largest(keep_lanes(x, label, lowest)) != maximum
+    e = keep_lanes(exp(x - splat(maximum)), n, zeros)
+    own = total(where_lane(label, e, zeros))
+    others = total(where_lane(label, zeros, e))
+    factor = inverse / (others + own)
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store(base, position, where_lane(label, splat(-others), e) * splat(factor))
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
 def softmax_loss(base, position, n, label, inverse):
     """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
 
     The n logits become ``inverse * (probs - onehot)``; ``inverse`` is the sample's weight over
     the sum of the batch's weights. The row is read and written in whole vectors.
     """
+    if n <= LANES:
+        return _softmax_loss_short(base, position, n, label, inverse)
     maximum = row_maximum(base, position, n)
     picked = load_scalar(base, position + label)
     hit = picked == maximum

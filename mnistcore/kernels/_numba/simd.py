@@ -604,6 +604,19 @@ def keep_lanes(typingctx, x, n, fill):
     return vector_type(vector_type, types.int64, vector_type), generate
 
 
+@_twin_of(lambda lane, x, other: np.where(np.arange(LANES) == lane, x, other))
+def where_lane(typingctx, lane, x, other):
+    """One lane of x, and ``other`` in all the others."""
+
+    def generate(context, builder, signature, args):
+        lane, x, other = args
+        lanes = _splat(builder, builder.trunc(lane, _I32), _INTS)
+        mask = builder.icmp_signed("==", ir.Constant(_INTS, list(range(LANES))), lanes)
+        return builder.select(mask, x, other)
+
+    return vector_type(types.int64, vector_type, vector_type), generate
+
+
 def _raise_twin(x, n):
     return (x.view(np.int32) + (n.view(np.int32) << 23)).view(np.float32)
 
