@@ -8,7 +8,8 @@ import numpy as np
 
 from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
-from ._numba import elementwise, plan, programs, singles, team, tiles
+from ._numba import elementwise, inputs, plan, programs, singles, team, tiles
+from ._numba import layers as compiled_layers
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.simd import LANES
 from ._threads import START, get_num_threads, new_barrier, run_team, team_size
@@ -201,7 +202,7 @@ def forward(
     wanted = _team_size(len(x) * _weights(layers), START)
     wanted = min(wanted, (workspace.size - packed) // chunk_size)
     chunk = min(CHUNK, max(len(x), 1))
-    barrier, flat = new_barrier(), x.reshape(-1)
+    barrier = new_barrier()
     # For a few rows, looking for zeros costs more than they save.
     skip = (
         len(x) > tiles.TILE_ROWS
@@ -213,7 +214,8 @@ def forward(
 
     def work(thread: int, threads: int) -> None:
         programs.predict(
-            tiles.multiply, tiles.multiply_listed, thread, threads, barrier, flat, len(x),
+            tiles.multiply, tiles.multiply_listed, programs.pack, inputs.gather,
+            compiled_layers.finish_tile, thread, threads, barrier, *_address(x), len(x),
             float(scale), float(shift), params, workspace, nets, totals, chunk, chunk_size,
             lists[thread].ctypes.data if lists else 0, integers, skip, logits,
         )  # fmt: skip
@@ -291,6 +293,11 @@ def _largest(layers: np.ndarray) -> int:
     return int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max())
 
 
+def _address(x: np.ndarray) -> tuple[int, bool]:
+    """Where the inputs stand, and whether they are floats."""
+    return x.ctypes.data, x.dtype == np.float32
+
+
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
     """The plan of a chunk of rows, and the floats of each thread's own arrays."""
     nets, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0, 1)
@@ -338,14 +345,17 @@ def _train(
         lists = plan.lists_of(x.shape[1], batch_size, parts, threads)
     integers = np.empty((threads, programs.RUNS + 3 * _largest(layers) + 16), np.int64)
     losses = np.empty((2, int(totals[plan.COPIES]), batch_size))
-    barrier, flat, done = new_barrier(), x.reshape(-1), [0] * threads
+    barrier, done = new_barrier(), [0] * threads
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
-            tiles.multiply, tiles.multiply_listed, thread, count, barrier, flat, targets,
-            sample_weight, order, learning_rates, options, optimizer, first_step, params, state,
-            workspace, nets, totals, lists[thread].ctypes.data if lists else 0, integers,
-            losses[0], losses[1], skip, metrics,
+            tiles.multiply, tiles.multiply_listed, programs.pack, programs.unpack, inputs.gather,
+            inputs.list_rows, compiled_layers.finish_tile, programs.loss_rows,
+            compiled_layers.derive_tile, elementwise.update_vectors, thread, count, barrier,
+            *_address(x), targets, sample_weight, order, learning_rates, options, optimizer,
+            first_step, params, state, workspace, nets, totals,
+            lists[thread].ctypes.data if lists else 0, integers, losses[0], losses[1], skip,
+            metrics,
         )  # fmt: skip
 
     run_team(threads, work)
@@ -395,6 +405,9 @@ def _update(
     m: np.ndarray,
     v: np.ndarray,
 ) -> None:
-    block = np.zeros(4 * LANES, np.float32)
+    block = np.zeros(4 * LANES + elementwise.CONSTANTS, np.float32)
     rate = float(learning_rate)
-    singles.update(options, rate, step, bool(nesterov), gradient, params, m, v, block)
+    singles.update(
+        elementwise.update_vectors, options, rate, step, bool(nesterov), gradient, params, m, v,
+        block,
+    )  # fmt: skip

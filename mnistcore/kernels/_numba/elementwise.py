@@ -14,6 +14,7 @@ from .simd import (
     FAST_MATH,
     HAS_ESTIMATES,
     LANES,
+    c_function,
     estimate_reciprocal,
     estimate_rsqrt,
     fma,
@@ -261,45 +262,59 @@ def softmax_loss(base, position, n, label, inverse):
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def rule_constants(record, learning_rate, step):
-    """The numbers of one optimizer step, as float32: see :func:`update_vectors` for their use.
+# The numbers of one optimizer step, float32, in the order of their places in memory.
+LEARNING_RATE = 0
+MOMENTUM = 1
+L2 = 2
+SHRINKAGE = 3
+BETA1 = 4
+REST1 = 5  # 1 - beta1
+BETA2 = 6
+REST2 = 7
+FIRST = 8  # learning rate / (1 - beta1**step)
+SECOND = 9  # 1 / sqrt(1 - beta2**step)
+EPS = 10
+SCALE = 11  # an input value enters as value * scale + shift
+SHIFT = 12
+CONSTANTS = 16  # floats to keep free for them
 
-    (learning rate, momentum, L2, shrinkage, beta1, 1 - beta1, beta2, 1 - beta2,
-    learning rate / (1 - beta1**step), 1 / sqrt(1 - beta2**step), eps)
-    """
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def write_constants(record, learning_rate, step, base, constants):
+    """Write the numbers of a step to base + constants."""
     decay = record["weight_decay"]
     decoupled = record["optimizer"] == layout.ADAMW
     first = learning_rate / (1.0 - record["beta1"] ** step)
     second = 1.0 / math.sqrt(1.0 - record["beta2"] ** step)
-    return (
-        np.float32(learning_rate),
-        np.float32(record["momentum"]),
-        np.float32(0.0 if decoupled else decay),
-        np.float32(1.0 - learning_rate * decay if decoupled else 1.0),
-        np.float32(record["beta1"]),
-        np.float32(1.0 - record["beta1"]),
-        np.float32(record["beta2"]),
-        np.float32(1.0 - record["beta2"]),
-        np.float32(first),
-        np.float32(second),
-        np.float32(record["eps"]),
-    )
+    store_scalar(base, constants + LEARNING_RATE, np.float32(learning_rate))
+    store_scalar(base, constants + MOMENTUM, np.float32(record["momentum"]))
+    store_scalar(base, constants + L2, np.float32(0.0 if decoupled else decay))
+    shrinkage = np.float32(1.0 - learning_rate * decay if decoupled else 1.0)
+    store_scalar(base, constants + SHRINKAGE, shrinkage)
+    store_scalar(base, constants + BETA1, np.float32(record["beta1"]))
+    store_scalar(base, constants + REST1, np.float32(1.0 - record["beta1"]))
+    store_scalar(base, constants + BETA2, np.float32(record["beta2"]))
+    store_scalar(base, constants + REST2, np.float32(1.0 - record["beta2"]))
+    store_scalar(base, constants + FIRST, np.float32(first))
+    store_scalar(base, constants + SECOND, np.float32(second))
+    store_scalar(base, constants + EPS, np.float32(record["eps"]))
+    store_scalar(base, constants + SCALE, np.float32(record["scale"]))
+    store_scalar(base, constants + SHIFT, np.float32(record["shift"]))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _sgd(constants, nesterov, decayed, base, w, slot, gradients, g, n):
-    learning_rate, momentum, l2 = constants[0], constants[1], constants[2]
-    if not decayed:
-        l2 = np.float32(0.0)
+def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
+    momentum = splat(load_scalar(base, constants + MOMENTUM))
+    step = splat(-load_scalar(base, constants + LEARNING_RATE))
+    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
     for i in range(0, n, LANES):
         weights = load(base, w + i)
-        gradient = fma(weights, splat(l2), load(gradients, g + i))
+        gradient = fma(weights, l2, load(base, g + i))
         if slot:
-            velocity = fma(load(base, w + slot + i), splat(momentum), gradient)
+            velocity = fma(load(base, w + slot + i), momentum, gradient)
             store(base, w + slot + i, velocity)
-            gradient = fma(velocity, splat(momentum), gradient) if nesterov else velocity
-        store(base, w + i, fma(gradient, splat(-learning_rate), weights))
+            gradient = fma(velocity, momentum, gradient) if nesterov else velocity
+        store(base, w + i, fma(gradient, step, weights))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -329,32 +344,39 @@ _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _adam(constants, decayed, base, w, slot, gradients, g, n):
-    _, _, l2, shrinkage, beta1, rest1, beta2, rest2, first, second, eps = constants
-    if not decayed:
-        l2, shrinkage = np.float32(0.0), np.float32(1.0)
+def _adam(constants, decayed, base, w, slot, g, n):
+    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
+    shrinkage = splat(load_scalar(base, constants + SHRINKAGE) if decayed else np.float32(1.0))
+    beta1 = splat(load_scalar(base, constants + BETA1))
+    rest1 = splat(load_scalar(base, constants + REST1))
+    beta2 = splat(load_scalar(base, constants + BETA2))
+    rest2 = splat(load_scalar(base, constants + REST2))
+    first = splat(load_scalar(base, constants + FIRST))
+    second = splat(load_scalar(base, constants + SECOND))
+    eps = splat(load_scalar(base, constants + EPS))
     for i in range(0, n, LANES):
-        weights = load(base, w + i) * splat(shrinkage)
-        gradient = fma(weights, splat(l2), load(gradients, g + i))
-        m = fma(gradient, splat(rest1), load(base, w + slot + i) * splat(beta1))
-        v = load(base, w + 2 * slot + i) * splat(beta2)
-        v = fma(gradient * gradient, splat(rest2), v)
+        weights = load(base, w + i) * shrinkage
+        gradient = fma(weights, l2, load(base, g + i))
+        m = fma(gradient, rest1, load(base, w + slot + i) * beta1)
+        v = load(base, w + 2 * slot + i) * beta2
+        v = fma(gradient * gradient, rest2, v)
         store(base, w + slot + i, m)
         store(base, w + 2 * slot + i, v)
-        store(base, w + i, weights - _divided(m * splat(first), v, splat(second), splat(eps)))
+        store(base, w + i, weights - _divided(m * first, v, second, eps))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def update_vectors(optimizer, nesterov, constants, decayed, base, w, slot, gradients, g, n):
+@c_function(9)
+def update_vectors(optimizer, nesterov, constants, decayed, base, w, slot, g, n):
     """Apply an optimizer's rule to n parameters (whole vectors) at base + w.
 
-    Their gradients stand at gradients + g, the rows of the optimizer's state at base + w + slot
-    and base + w + 2 * slot; ``slot`` is 0 for plain gradient descent.
+    Their gradients stand at base + g, the rows of the optimizer's state at base + w + slot and
+    base + w + 2 * slot; ``slot`` is 0 for plain gradient descent. The numbers of the step stand
+    at base + constants.
     """
     if optimizer == layout.SGD:
-        _sgd(constants, nesterov, decayed, base, w, slot, gradients, g, n)
+        _sgd(nesterov, constants, decayed, base, w, slot, g, n)
     elif optimizer == GRADIENT:
         for i in range(0, n, LANES):
-            store(base, w + slot + i, load(gradients, g + i))
+            store(base, w + slot + i, load(base, g + i))
     else:
-        _adam(constants, decayed, base, w, slot, gradients, g, n)
+        _adam(constants, decayed, base, w, slot, g, n)

@@ -12,22 +12,27 @@ has lists of its own.
 
 from numba import njit
 
+from .elementwise import SCALE, SHIFT
 from .simd import (
+    BYTES,
     FAST_MATH,
+    FLOATS,
     HAS_COMPRESS,
     LANES,
     WORD,
+    c_function,
     count_bits,
     fma,
     load_index,
     load_input,
     load_input_first,
     load_int32,
+    load_scalar,
     lowest_bit,
     nonzero_bits,
     nonzero_bits_first,
     nonzero_bytes,
-    prefetch_input,
+    prefetch,
     splat,
     store,
     store_index,
@@ -72,65 +77,23 @@ def append_bits(items, n, bits, first):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def scale_word(x, at, n, scales, shifts, base, out):
-    """n <= 64 values as the network sees them, in whole vectors."""
+def _scale_word(x, at, n, kind, scales, shifts, base, out):
+    """n <= 64 values of a kind as the network sees them, in whole vectors."""
     if n == WORD:
         for i in range(0, WORD, LANES):
-            store(base, out + i, fma(load_input(x, at + i), scales, shifts))
-        return
-    for i in range(0, n, LANES):
-        store(base, out + i, fma(load_input_first(x, at + i, n - i), scales, shifts))
+            store(base, out + i, fma(load_input(x, at + i, kind), scales, shifts))
+    else:
+        for i in range(0, n, LANES):
+            values = load_input_first(x, at + i, n - i, kind)
+            store(base, out + i, fma(values, scales, shifts))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def gather(
-    x, samples, fan_in, first, stop, parts, first_part, last_part, scale, shift, skip, listed,
-    base, target, leading,
-):  # fmt: skip
-    """Some parts of rows [first, stop) of a batch as ``x * scale + shift``, and their lists.
-
-    ``samples`` is the address of the row numbers, ``listed`` that of a table of lists or 0 for
-    none; without ``skip`` everything is listed. ``first`` begins a block.
-    """
-    scales, shifts = splat(scale), splat(shift)
-    words = -(-fan_in // WORD)
-    part_words = -(-words // parts)
-    line = LINE // x.itemsize
-    any_row = load_index(listed, ANY_ROW) if listed else 0
-    for b in range(first, stop):
-        source, out = load_index(samples, b) * fan_in, target + b * leading
-        ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * fan_in
-        begins = b % BLOCK == 0
-        for part in range(first_part, last_part):
-            mark, w = 0, part
-            for group in range(part_words):
-                n, bits = min(WORD, fan_in - w * WORD), 0
-                if n > 0:
-                    i = ahead + w * WORD
-                    while i < ahead + w * WORD + WORD:
-                        prefetch_input(x, i)
-                        i += line
-                    scale_word(x, source + w * WORD, n, scales, shifts, base, out + w * WORD)
-                    bits = _bits_of(x, source + w * WORD, n, skip)
-                if listed:
-                    store_index(any_row, w, bits if begins else bits | load_index(any_row, w))
-                    mark |= nonzero_bytes(bits) << 8 * (group % 8)
-                    if group % 8 == 7 or group == part_words - 1:
-                        _store_marks(listed, part, b, group // 8, mark)
-                        mark = 0
-                w += parts
-            if listed and (b % BLOCK == BLOCK - 1 or b == stop - 1):
-                _list_columns(listed, part, parts, part_words, b // BLOCK)
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def _bits_of(x, at, n, skip):
-    """A bit for each of n <= 64 values that is not zero, or without ``skip`` for each."""
-    if not skip:
-        return -1 if n == WORD else (1 << n) - 1
+def _bits_of(x, at, n, kind):
+    """A bit for each of n <= 64 values that is not zero."""
     if n == WORD:
-        return nonzero_bits(x, at)
-    return nonzero_bits_first(x, at, n)
+        return nonzero_bits(x, at, kind)
+    return nonzero_bits_first(x, at, n, kind)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -167,7 +130,7 @@ def transpose_bits(square):
         mask ^= mask << half
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@c_function(6)
 def list_rows(listed, fan_in, rows, parts, part, square):
     """For each block of columns of a part the rows in which it is not all zero.
 
@@ -192,3 +155,51 @@ def list_rows(listed, fan_in, rows, parts, part, square):
                     n = append_bits(items + 4 * block * room, n, load_index(square, j), first)
                     store_int32(items + 4 * block * room, n, END)
                     store_int32(n_rows, block, n)
+
+
+@c_function(15)
+def gather(
+    x, floats, samples, fan_in, first, stop, parts, first_part, last_part, skip, listed, base,
+    constants, target, leading,
+):  # fmt: skip
+    """Some parts of rows [first, stop) of a batch as ``x * scale + shift``, and their lists.
+
+    ``x`` is the address of bytes, or of ``floats``; ``samples`` that of the row numbers;
+    ``listed`` that of a table of lists, or 0 for none; without ``skip`` everything is listed.
+    ``first`` begins a block. Scale and shift stand among the ``constants``.
+    """
+    scales = splat(load_scalar(base, constants + SCALE))
+    shifts = splat(load_scalar(base, constants + SHIFT))
+    words = -(-fan_in // WORD)
+    part_words = -(-words // parts)
+    size = 4 if floats else 1
+    any_row = load_index(listed, ANY_ROW) if listed else 0
+    for b in range(first, stop):
+        source, out = load_index(samples, b) * fan_in, target + b * leading
+        ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * fan_in
+        begins = b % BLOCK == 0
+        for part in range(first_part, last_part):
+            mark, w = 0, part
+            for group in range(part_words):
+                n, bits = min(WORD, fan_in - w * WORD), 0
+                if n > 0:
+                    at, to = source + w * WORD, out + w * WORD
+                    for line in range(size):
+                        prefetch(x, size * (ahead + w * WORD) + line * LINE)
+                    if floats:
+                        _scale_word(x, at, n, FLOATS, scales, shifts, base, to)
+                        bits = _bits_of(x, at, n, FLOATS)
+                    else:
+                        _scale_word(x, at, n, BYTES, scales, shifts, base, to)
+                        bits = _bits_of(x, at, n, BYTES)
+                    if not skip:
+                        bits = -1 if n == WORD else (1 << n) - 1
+                if listed:
+                    store_index(any_row, w, bits if begins else bits | load_index(any_row, w))
+                    mark |= nonzero_bytes(bits) << 8 * (group % 8)
+                    if group % 8 == 7 or group == part_words - 1:
+                        _store_marks(listed, part, b, group // 8, mark)
+                        mark = 0
+                w += parts
+            if listed and (b % BLOCK == BLOCK - 1 or b == stop - 1):
+                _list_columns(listed, part, parts, part_words, b // BLOCK)

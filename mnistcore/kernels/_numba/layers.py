@@ -19,12 +19,12 @@ from ..layout import (
     WEIGHT_OFFSET,
 )
 from .elementwise import (
+    L2,
     activate,
     backpropagate,
     drop_row,
     keep_factor,
     row_key,
-    update_vectors,
 )
 from .inputs import (
     COLUMN_ROOM,
@@ -38,10 +38,12 @@ from .simd import (
     FAST_MATH,
     LANES,
     WORD,
+    c_function,
     load,
     load_block,
     load_index,
     load_int32,
+    load_scalar,
     splat,
     store,
     store_block,
@@ -111,8 +113,8 @@ def clear_gradient(row, batch_size, base):
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def finish_tile(base, row, panel, top, rows, dropped, key, samples, scratch):
+@c_function(11)
+def finish_tile(base, row, panel, top, rows, dropped, seed, epoch, layer, samples, scratch):
     """a = dropout(activation(sums + bias)) of a tile whose sums stand in the scratch."""
     code, width = load_index(row, ACTIVATION), load_index(row, WIDTH)
     bias = load_index(row, BIAS) + panel * width
@@ -124,47 +126,35 @@ def finish_tile(base, row, panel, top, rows, dropped, key, samples, scratch):
             store(base, out + c, activate(code, z))
         if dropped:
             threshold = load_index(row, DROPOUT)
-            unit_key = row_key(key[0], key[1], load_index(samples, top + r), key[2])
+            unit_key = row_key(seed, epoch, load_index(samples, top + r), layer)
             drop_row(base, out, width, panel * width, unit_key, threshold, base, out)
         out += leading
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def forward_span(
-    multiply, base, row, inputs, leading, panel, start, end, dropped, key, samples, runs, scratch
-):  # fmt: skip
-    """The rows [start, end) of one panel's outputs, from inputs (batch, leading)."""
-    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
-    weights = load_index(row, WEIGHTS) + panel * fan_in * width
-    n_runs, height = single_run(runs, fan_in), tile_height(end - start)
-    for top in range(start, end, height):
-        rows = min(height, end - top)
-        multiply(
-            rows, width, base, inputs + top * leading, leading, 1, base, weights, width, runs,
-            n_runs, base + 4 * scratch,
-        )  # fmt: skip
-        finish_tile(base, row, panel, top, rows, dropped, key, samples, scratch)
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
 def forward_layer(
-    multiply, base, row, inputs, leading, batch, dropped, key, samples, runs, scratch, thread,
-    threads,
+    multiply, finish, base, row, inputs, leading, batch, first_row, last_row, first, stop,
+    dropped, key, samples, runs, scratch,
 ):  # fmt: skip
-    """This thread's share of a = dropout(activation(x w + b)) for a batch.
+    """a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
 
+    The rows are [first_row, last_row) of each panel, the units [first, stop) panel by panel.
     ``key`` is (seed, epoch, layer) of the dropout.
     """
-    first, stop = share(load_index(row, PANELS) * batch, thread, threads)
-    while first < stop:
-        panel = first // batch
-        start = first - panel * batch
-        end = min(batch, start + stop - first)
-        forward_span(
-            multiply, base, row, inputs, leading, panel, start, end, dropped, key, samples, runs,
-            scratch,
-        )  # fmt: skip
-        first += end - start
+    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
+    n_runs = single_run(runs, fan_in)
+    for panel in range(load_index(row, PANELS)):
+        start = max(first_row, first - panel * batch)
+        end = min(last_row, stop - panel * batch)
+        height = tile_height(end - start)
+        for top in range(start, end, height):
+            rows = min(height, end - top)
+            multiply(
+                rows, width, base, inputs + top * leading, leading, 1, base,
+                load_index(row, WEIGHTS) + panel * fan_in * width, width, runs, n_runs,
+                base + 4 * scratch,
+            )  # fmt: skip
+            finish(base, row, panel, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -183,8 +173,8 @@ def listed_sums(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def forward_listed(
-    multiply_listed, base, row, inputs, leading, listed, batch, dropped, key, samples, scratch,
-    thread, threads,
+    multiply_listed, finish, base, row, inputs, leading, listed, batch, dropped, key, samples,
+    scratch, thread, threads,
 ):  # fmt: skip
     """The first layer's share, around the zeros of its inputs: blocks of rows, panel by panel."""
     blocks = -(-batch // BLOCK)
@@ -196,7 +186,7 @@ def forward_listed(
             multiply_listed, base, row, inputs, leading, listed, 0, panel, top, rows,
             base + 4 * scratch,
         )  # fmt: skip
-        finish_tile(base, row, panel, top, rows, dropped, key, samples, scratch)
+        finish(base, row, panel, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -215,7 +205,9 @@ def partial_sums(multiply_listed, base, row, inputs, leading, listed, part, batc
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def add_parts(base, row, partial, parts, batch_size, batch, dropped, key, samples, scratch):
+def add_parts(
+    finish, base, row, partial, parts, batch_size, batch, dropped, key, samples, scratch
+):  # fmt: skip
     """The outputs of the first layer from the partial sums (parts, batch_size, width)."""
     width = load_index(row, WIDTH)
     for top in range(0, batch, BLOCK):
@@ -225,7 +217,7 @@ def add_parts(base, row, partial, parts, batch_size, batch, dropped, key, sample
             for part in range(1, parts):
                 total = total + load(base, partial + (part * batch_size + top) * width + i)
             store(base, scratch + i, total)
-        finish_tile(base, row, 0, top, rows, dropped, key, samples, scratch)
+        finish(base, row, 0, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -235,8 +227,8 @@ def add_parts(base, row, partial, parts, batch_size, batch, dropped, key, sample
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def input_gradient(
-    multiply, base, row, before, first, stop, low, high, capacity, batch_width, keep_transposed,
-    key, samples, runs, scratch,
+    multiply, derive, base, row, before, first, stop, low, high, capacity, batch_width,
+    keep_transposed, key, samples, runs, scratch,
 ):  # fmt: skip
     """dz of the layer before, units [first, stop) and rows [low, high): (w dz^T) derived.
 
@@ -267,18 +259,18 @@ def input_gradient(
                     rows, columns, base, load_index(row, WEIGHTS) + top * width, width, 1, base,
                     dzt, batch_width, runs, panels, base + 4 * scratch,
                 )  # fmt: skip
-                backpropagate_tile(
+                derive(
                     base, before, top, rows, start, min(columns, high - start), columns, capacity,
-                    batch_width, keep_transposed, key, samples, scratch,
+                    batch_width, keep_transposed, key[0], key[1], key[2], samples, scratch,
                 )  # fmt: skip
                 start += columns
         first = end
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def backpropagate_tile(
-    base, before, top, rows, start, n, columns, capacity, batch_width, keep_transposed, key,
-    samples, scratch,
+@c_function(15)
+def derive_tile(
+    base, before, top, rows, start, n, columns, capacity, batch_width, keep_transposed, seed,
+    epoch, layer, samples, scratch,
 ):  # fmt: skip
     """Turn a tile of w dz^T, units [top, top + rows) by n samples from ``start``, into dz.
 
@@ -299,7 +291,7 @@ def backpropagate_tile(
                 a = load(base, load_index(before, OUTPUT) + b * leading + unit)
                 if threshold:
                     # The derivative wants the output before dropout; the mask is drawn again.
-                    unit_key = row_key(key[0], key[1], load_index(samples, b), key[2])
+                    unit_key = row_key(seed, epoch, load_index(samples, b), layer)
                     at = block + c * LANES
                     drop_row(base, at, units, unit, unit_key, threshold, base, at)
                     a = a * undo
@@ -322,8 +314,8 @@ def backpropagate_tile(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_layer(
-    multiply, base, row, inputs, leading, batch, capacity, slot, optimizer, nesterov, constants,
-    runs, scratch, thread, threads,
+    multiply, update, base, row, inputs, leading, batch, capacity, slot, optimizer, nesterov,
+    constants, runs, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once."""
     fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
@@ -340,9 +332,9 @@ def update_layer(
                 rows, width, base, inputs + top, 1, leading, base, dz, width, runs, n_runs,
                 base + 4 * scratch,
             )  # fmt: skip
-            update_vectors(
+            update(
                 optimizer, nesterov, constants, decayed, base,
-                load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, base, scratch,
+                load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch,
                 rows * width,
             )  # fmt: skip
         first += end - start
@@ -350,8 +342,8 @@ def update_layer(
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_listed(
-    multiply_listed, base, row, inputs, leading, listed, panel, block, capacity, slot, optimizer,
-    nesterov, constants, scratch,
+    multiply_listed, update, base, row, inputs, leading, listed, panel, block, capacity, slot,
+    optimizer, nesterov, constants, scratch,
 ):  # fmt: skip
     """The same for one block of columns of the inputs, summed over its listed rows."""
     fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
@@ -363,51 +355,51 @@ def update_listed(
             rows, width, base, inputs + top, 1, leading, base,
             load_index(row, DZ) + panel * capacity * width, width, terms, base + 4 * scratch,
         )  # fmt: skip
-    elif optimizer == SGD and slot == 0 and (constants[2] == 0.0 or not decayed):
+    elif optimizer == SGD and slot == 0 and not (decayed and load_scalar(base, constants + L2)):
         return  # without decay and moments, a gradient of zero changes nothing
     else:
         for i in range(0, rows * width, LANES):
             store(base, scratch + i, splat(0.0))
-    update_vectors(
+    update(
         optimizer, nesterov, constants, decayed, base,
-        load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, base, scratch,
-        rows * width,
+        load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch, rows * width,
     )  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_listed_share(
-    multiply_listed, base, row, inputs, leading, listed, capacity, slot, optimizer, nesterov,
-    constants, scratch, thread, threads,
+    multiply_listed, update, base, row, inputs, leading, listed, capacity, slot, optimizer,
+    nesterov, constants, scratch, thread, threads,
 ):  # fmt: skip
     """This thread's share of (panel, block of columns)."""
     blocks = -(-load_index(row, FAN_IN) // BLOCK)
     first, stop = share(load_index(row, PANELS) * blocks, thread, threads)
     for unit in range(first, stop):
         update_listed(
-            multiply_listed, base, row, inputs, leading, listed, unit // blocks, unit % blocks,
-            capacity, slot, optimizer, nesterov, constants, scratch,
+            multiply_listed, update, base, row, inputs, leading, listed, unit // blocks,
+            unit % blocks, capacity, slot, optimizer, nesterov, constants, scratch,
         )  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_part(
-    multiply_listed, base, row, inputs, leading, listed, part, parts, capacity, slot, optimizer,
-    nesterov, constants, scratch,
+    multiply_listed, update, base, row, inputs, leading, listed, part, parts, capacity, slot,
+    optimizer, nesterov, constants, scratch,
 ):  # fmt: skip
     """The blocks of columns of one part of the inputs."""
     fan_in = load_index(row, FAN_IN)
     for first in range(part * WORD, fan_in, parts * WORD):
         for top in range(first, min(first + WORD, fan_in), BLOCK):
             update_listed(
-                multiply_listed, base, row, inputs, leading, listed, 0, top // BLOCK, capacity,
-                slot, optimizer, nesterov, constants, scratch,
+                multiply_listed, update, base, row, inputs, leading, listed, 0, top // BLOCK,
+                capacity, slot, optimizer, nesterov, constants, scratch,
             )  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_biases(
-    base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch, thread, threads
+    update, base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch, thread,
+    threads,
 ):  # fmt: skip
     """This thread's panels of a bias: the gradient is the sum of dz over the batch."""
     width = load_index(row, WIDTH)
@@ -419,7 +411,7 @@ def update_biases(
             for b in range(batch):
                 gradient = gradient + load(base, dz + b * width + c)
             store(base, scratch + c, gradient)
-        update_vectors(
-            optimizer, nesterov, constants, False, base, load_index(row, BIAS) + panel * width,
-            slot, base, scratch, width,
+        update(
+            optimizer, nesterov, constants, 0, base, load_index(row, BIAS) + panel * width, slot,
+            scratch, width,
         )  # fmt: skip

@@ -21,14 +21,12 @@ import numpy as np
 from numba import njit
 
 from ..layout import DROPOUT, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from .elementwise import rule_constants, softmax_loss
-from .inputs import gather, list_rows
+from .elementwise import CONSTANTS, SCALE, SHIFT, softmax_loss, write_constants
 from .layers import (
     add_parts,
     clear_gradient,
     forward_layer,
     forward_listed,
-    forward_span,
     input_gradient,
     pack_bias,
     pack_weights,
@@ -65,6 +63,7 @@ from .simd import (
     LANES,
     WORD,
     address,
+    c_function,
     load_double,
     load_index,
     load_int32,
@@ -93,7 +92,7 @@ def row_share(batch, thread, threads):
     return first * LANES, min(stop * LANES, batch)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@c_function(8)
 def pack(net, n_layers, flat, base, packed, thread, threads, alone):
     """Pack a flat vector (parameters or a row of state); ``alone``, its copies as well."""
     mine, ours = (0, 1) if alone else (thread, threads)
@@ -107,7 +106,7 @@ def pack(net, n_layers, flat, base, packed, thread, threads, alone):
             pack_bias(row, flat, base, packed)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@c_function(8)
 def unpack(net, n_layers, base, packed, flat, thread, threads, alone):
     """The way back; of copies, the first thread's are as good as any."""
     for layer in range(n_layers):
@@ -121,14 +120,26 @@ def unpack(net, n_layers, base, packed, flat, thread, threads, alone):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
+def sum_of_weights(sample_weight, samples, batch):
+    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
+    if not sample_weight:
+        return np.float64(batch)
+    weight_sum = np.float64(0.0)
+    for b in range(batch):
+        weight_sum += np.float64(load_scalar(sample_weight, load_index(samples, b)))
+    return weight_sum
+
+
+@c_function(12)
 def loss_rows(
-    base, row, first, stop, capacity, batch_width, targets, sample_weight, weight_sum, samples,
+    base, row, first, stop, batch, capacity, batch_width, targets, sample_weight, samples,
     losses, hits,
 ):  # fmt: skip
     """Rows [first, stop) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
 
     ``sample_weight`` is an address, or 0 for weights of 1.
     """
+    weight_sum = sum_of_weights(sample_weight, samples, batch)
     classes, width = load_index(row, FAN_OUT), load_index(row, WIDTH)
     for b in range(first, stop):
         logits = load_index(row, OUTPUT) + b * load_index(row, LEADING)
@@ -149,84 +160,64 @@ def loss_rows(
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def sum_of_weights(sample_weight, samples, batch):
-    """The sum of a batch's sample weights."""
-    if not sample_weight:
-        return np.float64(batch)
-    weight_sum = np.float64(0.0)
-    for b in range(batch):
-        weight_sum += np.float64(load_scalar(sample_weight, load_index(samples, b)))
-    return weight_sum
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def rows_forward(
-    multiply, base, net, n_layers, first, stop, seed, epoch, samples, runs, scratch
+def forward_layers(
+    multiply, finish, base, net, layer, n_layers, inputs, leading, batch, by_rows, first, stop,
+    seed, epoch, samples, runs, scratch, barrier, meeting, thread, threads,
 ):  # fmt: skip
-    """The layers after the first for rows [first, stop) of a batch."""
-    for layer in range(1, n_layers):
-        row, before = row_of(net, layer), row_of(net, layer - 1)
-        for panel in range(load_index(row, PANELS)):
-            forward_span(
-                multiply, base, row, load_index(before, OUTPUT), load_index(before, LEADING),
-                panel, first, stop, load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples,
-                runs, scratch,
-            )  # fmt: skip
+    """The layers from ``layer`` on; the number of the next meeting.
 
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def rows_backward(
-    multiply, base, net, n_layers, first, stop, capacity, batch_width, seed, epoch, samples, runs,
-    scratch,
-):  # fmt: skip
-    """dz of every hidden layer for rows [first, stop) of a batch, from the last to the first."""
-    for layer in range(n_layers - 1, 0, -1):
+    The first layer is divided by units, the others too or, ``by_rows``, by rows of the batch:
+    this thread's are [first, stop). The threads meet after what was divided by units.
+    """
+    while layer < n_layers:
         row = row_of(net, layer)
-        input_gradient(
-            multiply, base, row, row_of(net, layer - 1), 0, load_index(row, FAN_IN), first, stop,
-            capacity, batch_width, layer > 1, (seed, epoch, layer - 1), samples, runs, scratch,
-        )  # fmt: skip
-
-
-@njit(fastmath=FAST_MATH, nogil=True)
-def layers_forward(
-    multiply, base, net, n_layers, batch, seed, epoch, samples, runs, scratch, barrier, meeting,
-    thread, threads,
-):  # fmt: skip
-    """The layers after the first, layer by layer, a meeting after each."""
-    for layer in range(1, n_layers):
-        row, before = row_of(net, layer), row_of(net, layer - 1)
+        if layer:
+            before = row_of(net, layer - 1)
+            inputs, leading = load_index(before, OUTPUT), load_index(before, LEADING)
+        units = load_index(row, PANELS) * batch
+        low, high, first_unit, last_unit = first, stop, 0, units
+        if layer == 0 or not by_rows:
+            low, high = 0, batch
+            first_unit, last_unit = share(units, thread, threads)
         forward_layer(
-            multiply, base, row, load_index(before, OUTPUT), load_index(before, LEADING), batch,
-            load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples, runs, scratch, thread,
-            threads,
+            multiply, finish, base, row, inputs, leading, batch, low, high, first_unit, last_unit,
+            load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples, runs, scratch,
         )  # fmt: skip
-        meeting = meet(barrier, threads, meeting)
+        if layer == 0 or not by_rows:
+            meeting = meet(barrier, threads, meeting)
+        layer += 1
     return meeting
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def layers_backward(
-    multiply, base, net, n_layers, batch, capacity, batch_width, seed, epoch, samples, runs,
-    scratch, barrier, meeting, thread, threads,
+def backward_layers(
+    multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity, batch_width,
+    seed, epoch, samples, runs, scratch, barrier, meeting, thread, threads,
 ):  # fmt: skip
-    """dz of every hidden layer, layer by layer, a meeting before each and after the last."""
+    """dz of every hidden layer, from the last to the first; the number of the next meeting.
+
+    Divided by units, the threads meet before each; or by rows, as :func:`forward_layers`.
+    """
     for layer in range(n_layers - 1, 0, -1):
         row = row_of(net, layer)
-        meeting = meet(barrier, threads, meeting)
-        first, stop = share(-(-load_index(row, FAN_IN) // LANES), thread, threads)
+        fan_in = load_index(row, FAN_IN)
+        low, high, first_unit, last_unit = first, stop, 0, fan_in
+        if not by_rows:
+            meeting = meet(barrier, threads, meeting)
+            vector, last_vector = share(-(-fan_in // LANES), thread, threads)
+            first_unit, last_unit = vector * LANES, min(last_vector * LANES, fan_in)
+            low, high = 0, batch
         input_gradient(
-            multiply, base, row, row_of(net, layer - 1), first * LANES,
-            min(stop * LANES, load_index(row, FAN_IN)), 0, batch, capacity, batch_width,
-            layer > 1, (seed, epoch, layer - 1), samples, runs, scratch,
+            multiply, derive, base, row, row_of(net, layer - 1), first_unit, last_unit, low, high,
+            capacity, batch_width, layer > 1, (seed, epoch, layer - 1), samples, runs, scratch,
         )  # fmt: skip
-    return meet(barrier, threads, meeting)
+    return meeting
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def update_net(
-    multiply, base, net, n_layers, from_layer, inputs, leading, batch, capacity, slot, optimizer,
-    nesterov, constants, runs, scratch, thread, threads,
+    multiply, update, base, net, n_layers, from_layer, inputs, leading, batch, capacity, slot,
+    optimizer, nesterov, constants, runs, scratch, thread, threads,
 ):  # fmt: skip
     """The weight gradients and updates of the layers from one on, and the biases of all."""
     for layer in range(n_layers):
@@ -236,34 +227,34 @@ def update_net(
             a, a_leading = load_index(before, OUTPUT), load_index(before, LEADING)
         if layer >= from_layer:
             update_layer(
-                multiply, base, row, a, a_leading, batch, capacity, slot, optimizer, nesterov,
-                constants, runs, scratch, thread, threads,
+                multiply, update, base, row, a, a_leading, batch, capacity, slot, optimizer,
+                nesterov, constants, runs, scratch, thread, threads,
             )  # fmt: skip
         update_biases(
-            base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch, thread,
-            threads,
+            update, base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch,
+            thread, threads,
         )  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def train(
-    multiply, multiply_listed, thread, threads, barrier, x, targets, sample_weight, order,
-    learning_rates, options, optimizer, first_step, params, state, workspace, nets, totals,
-    listed, integers, losses, hits, skip, metrics,
+    multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
+    update, thread, threads, barrier, x, floats, targets, sample_weight, order, learning_rates,
+    options, optimizer, first_step, params, state, workspace, nets, totals, listed, integers,
+    losses, hits, skip, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
-    x is flat; ``optimizer`` is a code of ``layout`` or GRADIENT; ``nets`` and ``totals`` are the
-    plan's; ``listed`` is the address of this thread's table of lists, or 0 to multiply zeros
-    like all else; ``integers`` (threads, n) and ``losses`` and ``hits`` (copies, batch size) are
-    scratch.
+    The functions come first. ``x`` is the address of bytes, or of ``floats``; ``optimizer`` is a
+    code of ``layout`` or GRADIENT; ``nets`` and ``totals`` are the plan's; ``listed`` is the
+    address of this thread's table of lists, or 0 to multiply zeros like all else; ``integers``
+    (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch.
     """
     mode = flush_denormals()
     base, flat, moments = address(workspace), address(params), address(state)
     record = options[0]
     seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
-    scale, shift = np.float32(record["scale"]), np.float32(record["shift"])
-    n_layers, capacity = nets.shape[1], record["batch_size"]
+    n_layers, capacity, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
     batch_width, parts = totals[BATCH_WIDTH], totals[PARTS]
     shared, alone = totals[INPUT_SIZE] == 0, parts > 1
     # Copies: each thread works on its own, for itself.
@@ -277,6 +268,7 @@ def train(
     inputs = totals[INPUTS] + thread * totals[INPUT_SIZE]
     leading = totals[INPUT_LEADING]
     scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
+    constants = scratch + totals[SCRATCH_SIZE] - CONSTANTS
     square = address(integers) + 8 * integers.shape[1] * thread
     runs = square + 8 * RUNS
     losses_at = address(losses) + 8 * losses.shape[1] * copy
@@ -284,70 +276,55 @@ def train(
     labels, ids = address(targets), address(order)
     weights = address(sample_weight) if len(sample_weight) else 0
 
-    pack(net, n_layers, flat, base, 0, thread, threads, alone)
+    pack_all(net, n_layers, flat, base, 0, thread, threads, alone)
     for s in range(slots):
         row_of_state = moments + 4 * s * len(params)
-        pack(net, n_layers, row_of_state, base, (s + 1) * slot, thread, threads, alone)
+        pack_all(net, n_layers, row_of_state, base, (s + 1) * slot, thread, threads, alone)
     if mine == 0:
         for layer in range(n_layers):
             clear_gradient(row_of(net, layer), capacity, base)
 
+    write_constants(record, 0.0, 1, base, constants)
     meeting, done, batch, samples = 1, 0, 0, ids
     for step in range(-1, len(learning_rates)):
         if step >= 0:
             dropped, key = load_index(net, DROPOUT) != 0, (seed, epoch, 0)
             partial = totals[PARTIAL] + step % 2 * parts * capacity * width
+            first, stop = (0, batch) if alone else row_share(batch, thread, threads)
             if alone:
                 for part in range(first_part, last_part):
                     partial_sums(
                         multiply_listed, base, first_row, inputs, leading, listed, part, batch,
                         partial + part * capacity * width,
                     )  # fmt: skip
+                meeting = meet(barrier, threads, meeting)
+                add_parts(
+                    finish, base, first_row, partial, parts, capacity, batch, dropped, key,
+                    samples, scratch,
+                )  # fmt: skip
             elif listed:
                 forward_listed(
-                    multiply_listed, base, first_row, inputs, leading, listed, batch, dropped,
-                    key, samples, scratch, thread, threads,
+                    multiply_listed, finish, base, first_row, inputs, leading, listed, batch,
+                    dropped, key, samples, scratch, thread, threads,
                 )  # fmt: skip
-            else:
-                forward_layer(
-                    multiply, base, first_row, inputs, leading, batch, dropped, key, samples,
-                    runs, scratch, thread, threads,
-                )  # fmt: skip
-            meeting = meet(barrier, threads, meeting)
-
-            first, stop = (0, batch) if alone else row_share(batch, thread, threads)
-            if alone:
-                add_parts(
-                    base, first_row, partial, parts, capacity, batch, dropped, key, samples,
-                    scratch,
-                )  # fmt: skip
-            if totals[ROWS_ALONE]:
-                rows_forward(
-                    multiply, base, net, n_layers, first, stop, seed, epoch, samples, runs,
-                    scratch,
-                )  # fmt: skip
-            else:
-                meeting = layers_forward(
-                    multiply, base, net, n_layers, batch, seed, epoch, samples, runs, scratch,
-                    barrier, meeting, thread, threads,
-                )  # fmt: skip
+                meeting = meet(barrier, threads, meeting)
+            meeting = forward_layers(
+                multiply, finish, base, net, 1 if listed else 0, n_layers, inputs, leading, batch,
+                by_rows, first, stop, seed, epoch, samples, runs, scratch, barrier, meeting,
+                thread, threads,
+            )  # fmt: skip
             weight_sum = sum_of_weights(weights, samples, batch)
-            loss_rows(
-                base, last_row, first, stop, capacity, batch_width, labels, weights, weight_sum,
+            losses_of(
+                base, last_row, first, stop, batch, capacity, batch_width, labels, weights,
                 samples, losses_at, hits_at,
             )  # fmt: skip
-            if totals[ROWS_ALONE]:
-                rows_backward(
-                    multiply, base, net, n_layers, first, stop, capacity, batch_width, seed,
-                    epoch, samples, runs, scratch,
-                )  # fmt: skip
-                if not alone:
-                    meeting = meet(barrier, threads, meeting)
-            else:
-                meeting = layers_backward(
-                    multiply, base, net, n_layers, batch, capacity, batch_width, seed, epoch,
-                    samples, runs, scratch, barrier, meeting, thread, threads,
-                )  # fmt: skip
+            meeting = backward_layers(
+                multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity,
+                batch_width, seed, epoch, samples, runs, scratch, barrier, meeting, thread,
+                threads,
+            )  # fmt: skip
+            if not alone:
+                meeting = meet(barrier, threads, meeting)
 
             loss_sum, hit_sum = 0.0, 0.0
             for b in range(batch):
@@ -360,20 +337,21 @@ def train(
                 metrics[WEIGHT_SUM] += weight_sum
                 metrics[HIT_SUM] += hit_sum
 
-            constants = rule_constants(record, learning_rates[step], first_step + step + 1)
+            rate, count = learning_rates[step], first_step + step + 1
+            write_constants(record, rate, count, base, constants)
             if alone:
                 for part in range(first_part, last_part):
                     update_part(
-                        multiply_listed, base, first_row, inputs, leading, listed, part, parts,
-                        capacity, slot, optimizer, nesterov, constants, scratch,
+                        multiply_listed, update, base, first_row, inputs, leading, listed, part,
+                        parts, capacity, slot, optimizer, nesterov, constants, scratch,
                     )  # fmt: skip
             elif listed:
                 update_listed_share(
-                    multiply_listed, base, first_row, inputs, leading, listed, capacity, slot,
-                    optimizer, nesterov, constants, scratch, thread, threads,
+                    multiply_listed, update, base, first_row, inputs, leading, listed, capacity,
+                    slot, optimizer, nesterov, constants, scratch, thread, threads,
                 )  # fmt: skip
             update_net(
-                multiply, base, net, n_layers, 1 if listed else 0, inputs, leading, batch,
+                multiply, update, base, net, n_layers, 1 if listed else 0, inputs, leading, batch,
                 capacity, slot, optimizer, nesterov, constants, runs, scratch, mine, ours,
             )  # fmt: skip
             done += 1
@@ -385,21 +363,21 @@ def train(
         batch, samples = min(capacity, len(order) - start), ids + 8 * start
         if batch > 0:
             first, stop = share(batch, thread, threads) if shared else (0, batch)
-            gather(
-                x, samples, fan_in, first, stop, parts, first_part, last_part, scale, shift,
-                skip, listed, base, inputs, leading,
+            fetch(
+                x, floats, samples, fan_in, first, stop, parts, first_part, last_part, skip,
+                listed, base, constants, inputs, leading,
             )  # fmt: skip
             if listed:
                 for part in range(first_part, last_part):
-                    list_rows(listed, fan_in, batch, parts, part, square)
+                    index(listed, fan_in, batch, parts, part, square)
         if step < 0 or not alone:  # else a thread goes on with what it has updated itself
             meeting = meet(barrier, threads, meeting)
 
     meeting = meet(barrier, threads, meeting)
-    unpack(net, n_layers, base, 0, flat, thread, threads, alone)
+    unpack_all(net, n_layers, base, 0, flat, thread, threads, alone)
     for s in range(slots):
         row_of_state = moments + 4 * s * len(params)
-        unpack(net, n_layers, base, (s + 1) * slot, row_of_state, thread, threads, alone)
+        unpack_all(net, n_layers, base, (s + 1) * slot, row_of_state, thread, threads, alone)
     set_float_mode(mode)
     return done
 
@@ -411,8 +389,9 @@ def train(
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
-    multiply, multiply_listed, thread, threads, barrier, x, n, scale, shift, params, workspace,
-    nets, totals, chunk, chunk_size, listed, integers, skip, logits,
+    multiply, multiply_listed, pack_all, fetch, finish, thread, threads, barrier, x, floats, n,
+    scale, shift, params, workspace, nets, totals, chunk, chunk_size, listed, integers, skip,
+    logits,
 ):  # fmt: skip
     """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
 
@@ -421,7 +400,7 @@ def predict(
     """
     mode = flush_denormals()
     base, out, n_layers = address(workspace), address(logits), nets.shape[1]
-    pack(address(nets), n_layers, address(params), base, 0, thread, threads, False)
+    pack_all(address(nets), n_layers, address(params), base, 0, thread, threads, False)
     meet(barrier, threads, 1)
     shift_all = thread * chunk_size
     net = address(integers) + 8 * integers.shape[1] * thread
@@ -433,6 +412,9 @@ def predict(
             entry += shift_all
         store_index(net, i, 0 if column == DROPOUT else entry)
     inputs, scratch = totals[INPUTS] + shift_all, totals[SCRATCHES] + shift_all
+    constants = scratch + totals[SCRATCH_SIZE] - CONSTANTS
+    store_scalar(base, constants + SCALE, np.float32(scale))
+    store_scalar(base, constants + SHIFT, np.float32(shift))
     last = row_of(net, n_layers - 1)
     classes, fan_in = load_index(last, FAN_OUT), load_index(net, FAN_IN)
     rows, stop = share(n, thread, threads)
@@ -440,21 +422,20 @@ def predict(
         batch = min(chunk, stop - rows)
         for b in range(batch):
             store_index(samples, b, rows + b)
-        gather(
-            x, samples, fan_in, 0, batch, 1, 0, 1, np.float32(scale), np.float32(shift), skip,
-            listed, base, inputs, totals[INPUT_LEADING],
+        fetch(
+            x, floats, samples, fan_in, 0, batch, 1, 0, 1, skip, listed, base, constants, inputs,
+            totals[INPUT_LEADING],
         )  # fmt: skip
         if listed:
             forward_listed(
-                multiply_listed, base, net, inputs, totals[INPUT_LEADING], listed, batch, False,
-                (0, 0, 0), samples, scratch, 0, 1,
+                multiply_listed, finish, base, net, inputs, totals[INPUT_LEADING], listed, batch,
+                False, (0, 0, 0), samples, scratch, 0, 1,
             )  # fmt: skip
-        else:
-            forward_layer(
-                multiply, base, net, inputs, totals[INPUT_LEADING], batch, False, (0, 0, 0),
-                samples, runs, scratch, 0, 1,
-            )  # fmt: skip
-        rows_forward(multiply, base, net, n_layers, 0, batch, 0, 0, samples, runs, scratch)
+        forward_layers(
+            multiply, finish, base, net, 1 if listed else 0, n_layers, inputs,
+            totals[INPUT_LEADING], batch, True, 0, batch, 0, 0, samples, runs, scratch, barrier, 1,
+            0, 1,
+        )  # fmt: skip
         for b in range(batch):
             a = load_index(last, OUTPUT) + b * load_index(last, LEADING)
             copy_row(base, a, classes, out, (rows + b) * classes, classes)

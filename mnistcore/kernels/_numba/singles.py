@@ -15,9 +15,8 @@ from .elementwise import (
     row_key,
     row_maximum,
     row_sum,
-    rule_constants,
     softmax_loss,
-    update_vectors,
+    write_constants,
 )
 from .simd import (
     FAST_MATH,
@@ -176,14 +175,15 @@ def dropout(a, samples, threshold, seed, epoch, layer, out):
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def update(options, learning_rate, step, nesterov, gradient, params, m, v, block):
+def update(apply, options, learning_rate, step, nesterov, gradient, params, m, v, block):
     """One optimizer step on flat arrays, in vectors that pass through ``block``.
 
-    ``block`` is scratch for four vectors: parameters, both rows of state, the gradient.
+    ``block`` is scratch for four vectors (parameters, both rows of state, the gradient) and the
+    step's constants; ``apply`` is ``update_vectors``.
     """
-    record = options[0]
-    constants = rule_constants(record, learning_rate, step)
     base, slot = address(block), LANES if len(m) else 0
+    constants = 4 * LANES
+    write_constants(options[0], learning_rate, step, base, constants)
     rows = (address(params), address(m), address(v))
     lengths = (len(params), len(m), len(v))
     for i in range(0, len(params), LANES):
@@ -192,9 +192,7 @@ def update(options, learning_rate, step, nesterov, gradient, params, m, v, block
         for r in range(3):
             if lengths[r]:
                 store(base, r * LANES, load_first(rows[r], i, n))
-        update_vectors(
-            record["optimizer"], nesterov, constants, True, base, 0, slot, base, 3 * LANES, LANES
-        )
+        apply(options[0]["optimizer"], nesterov, constants, 1, base, 0, slot, 3 * LANES, LANES)
         for r in range(3):
             if lengths[r]:
                 store_first(rows[r], i, load(base, r * LANES), n)

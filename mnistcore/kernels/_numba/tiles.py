@@ -15,13 +15,13 @@ another page, and with a power of two as the width the same few sets of the L1 c
 A is read in place, row-major or transposed alike: only the broadcast loads know the difference.
 """
 
-from numba import cfunc, njit, types
+from numba import njit
 
 from .simd import (
     FAST_MATH,
-    JIT,
     LANES,
     add_outer,
+    c_function,
     load_first,
     load_index,
     load_int32,
@@ -50,7 +50,7 @@ def panel_width(n: int) -> int:
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
+def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, done):
     """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run."""
     for run in range(n_runs):
         position = a0 + load_index(runs, 3 * run)
@@ -59,23 +59,17 @@ def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
             tile = add_outer(tile, a, position, a_row, b, row_of_b)
             position += a_step
             row_of_b += b_step
-    store_tile(tile, out, 0, row_length(tile))
+    store_tile(tile, out, done * row_length(tile), row_length(tile))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
     if rows == 6:
-        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 5:
-        _accumulate(zero_tile(5, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
     elif rows == 4:
-        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 3:
-        _accumulate(zero_tile(3, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
     elif rows == 2:
-        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    else:
-        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -83,28 +77,30 @@ def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
     if rows <= 6:
         _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out)
     elif rows == 14:
-        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 13:
-        _accumulate(zero_tile(13, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
     elif rows == 12:
-        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 11:
-        _accumulate(zero_tile(11, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
     elif rows == 10:
-        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 9:
-        _accumulate(zero_tile(9, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
-    elif rows == 8:
-        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
     else:
-        _accumulate(zero_tile(7, columns), a, a0, ar, at, b, b0, bt, runs, n, out)
+        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
 
 
-# The number of rows must be known to the compiler, so there is a tile of each height.
-_tile_of = _high_tile if TILE_ROWS == 14 else _low_tile
+_even_tile = _high_tile if TILE_ROWS == 14 else _low_tile
 
 
-def _multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
+@njit(fastmath=FAST_MATH, nogil=True)
+def _tile_of(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
+    """The number of rows must be known to the compiler: even heights, and one row for the rest."""
+    even = rows - rows % 2
+    _even_tile(even, columns, a, a0, ar, at, b, b0, bt, runs, n, out)
+    if rows % 2:
+        a0 += even * ar
+        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out, even)
+
+
+@c_function(12)
+def multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
     """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
     A[r, i] stands at ``a + a0 + r * a_row + i * a_step`` (row-major: a_row = leading dimension,
@@ -141,23 +137,18 @@ def _listed_tiles(rows, columns, a, a0, ar, at, b, b0, bt, terms, out):
     """Tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
     r = 0
     while rows - r >= BLOCK and TILE_ROWS >= BLOCK:
-        _accumulate_listed(
-            zero_tile(8, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
-        )
+        _accumulate_listed(zero_tile(8, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
         r += 8
     while rows - r >= 4:
-        _accumulate_listed(
-            zero_tile(4, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
-        )
+        _accumulate_listed(zero_tile(4, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
         r += 4
     while r < rows:
-        _accumulate_listed(
-            zero_tile(1, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r
-        )
+        _accumulate_listed(zero_tile(1, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
         r += 1
 
 
-def _multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, out):
+@c_function(11)
+def multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, out):
     """The same over listed terms: i is each int32 at the address ``terms``, up to a negative one.
 
     Where A is zero in all rows of a tile, its terms add nothing and are left out. The lower the
@@ -167,17 +158,6 @@ def _multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, ou
         _listed_tiles(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, terms, out)
     else:
         _listed_tiles(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, terms, out)
-
-
-# The tiles are compiled once, as a C function behind a pointer that the programs are handed. A
-# function called by name would be copied into every caller and optimised again in each: that
-# took 37 s instead of 9. The call costs a few nanoseconds, a tile takes hundreds.
-def _as_c_function(function, arguments):
-    return cfunc(types.void(*[types.int64] * arguments), cache=True)(function) if JIT else function
-
-
-multiply = _as_c_function(_multiply, 12)
-multiply_listed = _as_c_function(_multiply_listed, 11)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -191,9 +171,9 @@ def single_run(runs, n):
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def tile_height(n):
-    """Rows of the tiles that n rows are cut into: as equal as can be, at most TILE_ROWS."""
+    """Rows of the tiles that n rows are cut into: an even number, as equal as can be."""
     tiles = -(-n // TILE_ROWS)
-    return -(-n // tiles) if tiles else 1
+    return 2 * -(-n // (2 * tiles)) if tiles > 0 else 2
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
