@@ -131,7 +131,8 @@ def _place_weights(
     table: list[list[int]], widths: list[int], panels: list[int], copies: int
 ) -> tuple[list[list[list[int]]], int]:
     """A net for each copy, and the floats that the packed parameters take."""
-    nets, offset = [], 0
+    nets: list[list[list[int]]] = []
+    offset = 0
     for copy in range(copies):
         net = []
         for layer, row in enumerate(table):
