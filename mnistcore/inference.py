@@ -26,12 +26,13 @@ def logits_of(
     As :meth:`.Network.forward`, with ``check`` called before each part; it may raise.
     """
     logits = np.empty((len(x), network.layer_sizes[-1]), params.dtype)
+    predictor = network.predictor(kernels, params, scale, shift)
     for first in range(0, len(x), PART):
         if check is not None:
             check()
         part = slice(first, first + PART)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
-            logits[part] = network.forward(kernels, params, x[part], scale, shift)
+            logits[part] = predictor.forward(x[part])
     return logits
 
 

@@ -20,7 +20,7 @@ from .kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from .network import Network
 from .optimizers import make_state
 
-SLICE_SECONDS = 0.1  # of training between two looks at the clock, the keyboard and the screen
+SLICE_SECONDS = 0.25  # of training between two looks at the clock, the keyboard and the screen
 GROWTH = 4  # how many times longer than the last a slice may be: the first is a single step
 
 # How a fit ended.

@@ -42,6 +42,9 @@ Tier 2: programs, made of the backend's own kernels inside one call
 -------------------------------------------------------------------
 ``forward(x, params, layers, scale, shift, workspace, logits)``
     The logits of every row of ``x``; no dropout.
+``Predictor(params, layers, scale, shift)`` -> ``predictor(x, logits)``
+    The same for parameters that stay: what depends on them alone is done once, so that a single
+    image takes microseconds.
 ``loss_and_gradient(x, targets, sample_weight, params, layers, options, workspace, gradient)``
     -> loss. One batch, dropout included (the sample ids are the row numbers), no weight decay.
 ``train_steps(x, targets, sample_weight, order, learning_rates, layers, options, first_step,
@@ -108,4 +111,4 @@ KERNELS = (
     "sgd_update",
     "adam_update",
 )
-PROGRAMS = ("forward", "loss_and_gradient", "train_steps", "workspace_size")
+PROGRAMS = ("forward", "Predictor", "loss_and_gradient", "train_steps", "workspace_size")

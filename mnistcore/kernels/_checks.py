@@ -171,17 +171,15 @@ def check_adam(
         raise ValueError(f"adam_update: step counts from 1, got {step}")
 
 
-def check_network(
-    function: str, floats: Sequence[np.dtype], x: np.ndarray, params: np.ndarray, layers: np.ndarray
+def check_parameters(
+    function: str, floats: Sequence[np.dtype], params: np.ndarray, layers: np.ndarray
 ) -> None:
-    """Check the inputs, parameters and layer table that every program takes."""
+    """Check the parameters and the layer table that every program takes."""
     check_dtype(function, "params", params, floats)
-    check_dtype(function, "x", x, (UINT8, params.dtype))
     check_dtype(function, "layers", layers, (INT64,))
     check_shapes(function, ("params", params, ("P",)), ("layers", layers, ("L", LAYER_COLUMNS)))
     if not len(layers):
         raise ValueError(f"{function}: layers must have at least one row")
-    check_shapes(function, ("x", x, ("N", int(layers[0, FAN_IN]))))
     weights_end = layers[:, WEIGHT_OFFSET] + layers[:, FAN_IN] * layers[:, FAN_OUT]
     bias_end = layers[:, BIAS_OFFSET] + layers[:, FAN_OUT]
     if layers.min() < 0 or layers[:, FAN_IN : FAN_OUT + 1].min() < 1:
@@ -192,6 +190,15 @@ def check_network(
         raise ValueError(f"{function}: the fan_in of a layer must be the fan_out of the one before")
 
 
+def check_network(
+    function: str, floats: Sequence[np.dtype], x: np.ndarray, params: np.ndarray, layers: np.ndarray
+) -> None:
+    """Check the inputs, parameters and layer table that every program takes."""
+    check_parameters(function, floats, params, layers)
+    check_dtype(function, "x", x, (UINT8, params.dtype))
+    check_shapes(function, ("x", x, ("N", int(layers[0, FAN_IN]))))
+
+
 def check_forward_program(
     floats: Sequence[np.dtype],
     x: np.ndarray,
@@ -200,10 +207,35 @@ def check_forward_program(
     logits: np.ndarray,
 ) -> None:
     """Check the arguments of ``forward``, apart from its workspace."""
-    check_network("forward", floats, x, params, layers)
-    check_dtype("forward", "logits", logits, (params.dtype,))
-    wanted = (("x", x, ("N", "I")), ("logits", logits, ("N", int(layers[-1, FAN_OUT]))))
-    check_shapes("forward", *wanted)
+    check_parameters("forward", floats, params, layers)
+    ends = int(layers[0, FAN_IN]), int(layers[-1, FAN_OUT])
+    check_inputs("forward", *ends, params.dtype, x, logits)
+
+
+def check_inputs(
+    function: str,
+    fan_in: int,
+    classes: int,
+    dtype: np.dtype,
+    x: np.ndarray,
+    logits: np.ndarray,
+) -> None:
+    """Check inputs x (N, fan_in) and logits (N, classes), fast where all is well."""
+    if (
+        isinstance(x, np.ndarray)
+        and isinstance(logits, np.ndarray)
+        and logits.dtype == dtype
+        and (x.dtype == UINT8 or x.dtype == dtype)
+        and logits.ndim == 2
+        and x.shape == (len(logits), fan_in)
+        and logits.shape[1] == classes
+        and x.flags.c_contiguous
+        and logits.flags.c_contiguous
+    ):
+        return
+    check_dtype(function, "x", x, (UINT8, dtype))
+    check_dtype(function, "logits", logits, (dtype,))
+    check_shapes(function, ("x", x, ("N", fan_in)), ("logits", logits, ("N", classes)))
 
 
 def check_loss_and_gradient(

@@ -277,14 +277,59 @@ def forward(
     if not len(x):
         return
     count, skip = 1, False
-    if len(x) > _core.tile_rows():  # else looking for zeros costs more than they save
+    few = len(x) <= _core.tile_rows()
+    if not few:  # else looking for zeros costs more than they save
         count = team_size(len(x) * _weights(layers), START)
         while count > 1 and _core.inference_size(layers, count) > workspace.size:
             count -= 1
         skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
     program = _core.Inference(layers, count)
-    program.set_arrays(*_bytes_or_floats(x), scale, shift, skip, params, workspace, logits)
+    program.set_weights(params, workspace, few)
+    program.set_scale(scale, shift, skip)
+    program.set_arrays(*_bytes_or_floats(x), logits)
     run_team(count, program.run)
+
+
+class Predictor:
+    """``forward`` with parameters that stay: copied, checked and packed once.
+
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
+    ``params`` do not reach it. Several threads may call one predictor.
+    """
+
+    def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
+        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        self._params, self._layers = params.copy(), layers.copy()
+        self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
+        self._scaling = (
+            scale,
+            shift,
+            skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers),
+        )
+        self._few = _core.tile_rows()
+        self._program = _core.Inference(layers, 1)
+        workspace = np.empty(_core.inference_size(layers, self._few), np.float32)
+        self._program.set_weights(self._params, workspace, False)
+        self._program.set_scale(*self._scaling)
+        self._program.pack()
+
+    def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
+        _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
+        rows = len(x)
+        if 0 < rows <= self._few:
+            self._program.predict(*_bytes_or_floats(x), logits)
+        elif rows:
+            self._predict_many(x, logits)
+
+    def _predict_many(self, x: np.ndarray, logits: np.ndarray) -> None:
+        count = team_size(len(x) * _weights(self._layers), START)
+        block = min(len(x), _core.block_rows() * count)
+        program = _core.Inference(self._layers, count)
+        buffers = np.empty(_core.buffer_size(self._layers, block), np.float32)
+        program.share_weights(self._program, buffers)
+        program.set_scale(*self._scaling)
+        program.set_arrays(*_bytes_or_floats(x), logits)
+        run_team(count, program.run)
 
 
 def loss_and_gradient(

@@ -4,14 +4,18 @@ Here are the checks and what must be allocated; the loops are in the package ``_
 ``@njit`` functions can be imported too. The contract is in the docstring of ``kernels``.
 """
 
+from collections.abc import Callable
+from threading import Lock
+
 import numpy as np
 
 from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import elementwise, inputs, plan, programs, singles, team, tiles
 from ._numba import layers as compiled_layers
+from ._numba import matmul as matmuls
+from ._numba.simd import ALIGNMENT, LANES, pointer
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
-from ._numba.simd import LANES
 from ._threads import START, get_num_threads, new_barrier, run_team, team_size
 
 FLOATS = (_checks.FLOAT32,)
@@ -21,6 +25,28 @@ skip_zero_columns = True
 
 _NOTHING = np.zeros(0, np.float32)
 
+# The C functions that the programs call, in the order of their first parameters.
+_MULTIPLY, _UPDATE = pointer(tiles.multiply), pointer(elementwise.update_vectors)
+_PREDICTION = (
+    _MULTIPLY,
+    pointer(tiles.multiply_listed),
+    pointer(programs.pack),
+    pointer(inputs.gather),
+    pointer(compiled_layers.finish_tile),
+)
+_TRAINING = (
+    _MULTIPLY,
+    pointer(tiles.multiply_listed),
+    pointer(programs.pack),
+    pointer(programs.unpack),
+    pointer(inputs.gather),
+    pointer(inputs.list_rows),
+    pointer(compiled_layers.finish_tile),
+    pointer(programs.loss_rows),
+    pointer(compiled_layers.derive_tile),
+    _UPDATE,
+)
+
 # ---------------------------------------------------------------------------------------------
 # Kernels
 # ---------------------------------------------------------------------------------------------
@@ -29,19 +55,19 @@ _NOTHING = np.zeros(0, np.float32)
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
     _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
-    _multiply(singles.NN, a, b, a.shape[1], out)
+    _multiply(matmuls.NN, a, b, a.shape[1], out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
     _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
-    _multiply(singles.TN, a, b, a.shape[0], out)
+    _multiply(matmuls.TN, a, b, a.shape[0], out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
     _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
-    _multiply(singles.NT, a, b, a.shape[1], out)
+    _multiply(matmuls.NT, a, b, a.shape[1], out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -182,7 +208,8 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     threads = min(get_num_threads(), plan.MAX_THREADS)
     totals = plan.make_plan(layers, batch_size, max(slots, 1), threads).totals
     totals_forward, chunk_size = _forward_plan(layers, batch_size)[1:]
-    return max(int(totals[plan.TOTAL]), int(totals_forward[plan.SLOT]) + chunk_size * threads)
+    packed = int(totals_forward[plan.SLOT]) + ALIGNMENT
+    return max(int(totals[plan.TOTAL]), packed + chunk_size * threads + ALIGNMENT)
 
 
 def forward(
@@ -196,31 +223,96 @@ def forward(
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
     _checks.check_forward_program(FLOATS, x, params, layers, logits)
-    nets, totals, chunk_size = _forward_plan(layers, len(x))
-    packed = int(totals[plan.SLOT])
-    _checks.check_workspace("forward", workspace, packed + chunk_size)
-    wanted = _team_size(len(x) * _weights(layers), START)
-    wanted = min(wanted, (workspace.size - packed) // chunk_size)
     chunk = min(CHUNK, max(len(x), 1))
-    barrier = new_barrier()
+    _, totals, chunk_size = _forward_plan(layers, chunk)
+    packed = int(totals[plan.SLOT]) + ALIGNMENT
+    _checks.check_workspace("forward", workspace, packed + chunk_size + ALIGNMENT)
+    wanted = _team_size(len(x) * _weights(layers), START)
+    wanted = min(wanted, (workspace.size - packed - ALIGNMENT) // chunk_size)
     # For a few rows, looking for zeros costs more than they save.
     skip = (
         len(x) > tiles.TILE_ROWS
         and skip_zero_columns
         and layout.zeros_add_nothing(scale, shift, params, layers)
     )
-    lists = plan.lists_of(x.shape[1], chunk, 1, wanted) if skip else []
-    integers = np.empty((wanted, nets.size + 3 * _largest(layers) + chunk), np.int64)
+    rooms = _Rooms(layers, chunk, wanted, skip, workspace[packed:])
+    call = rooms.call_of(params, True, workspace, scale, shift)
+    x_at, floats = _address(x)
+    out = singles.address_of(logits)
+    run_team(wanted, lambda thread, threads: call(thread, threads, x_at, floats, len(x), out))
 
-    def work(thread: int, threads: int) -> None:
-        programs.predict(
-            tiles.multiply, tiles.multiply_listed, programs.pack, inputs.gather,
-            compiled_layers.finish_tile, thread, threads, barrier, *_address(x), len(x),
-            float(scale), float(shift), params, workspace, nets, totals, chunk, chunk_size,
-            lists[thread].ctypes.data if lists else 0, integers, skip, logits,
-        )  # fmt: skip
 
-    run_team(wanted, work)
+class Predictor:
+    """``forward`` with parameters that stay: copied, checked and packed once.
+
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
+    ``params`` do not reach it. Several threads may call one predictor.
+    """
+
+    def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
+        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
+        self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
+        self._skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+        self._packed = np.empty(_forward_plan(layers, 1)[1][plan.SLOT] + ALIGNMENT, np.float32)
+        self._rooms = _Rooms(layers, tiles.TILE_ROWS, 1, self._skip)
+        self._rooms.call_of(params, True, self._packed, *self._scaling)(0, 1, 0, False, 0, 0)
+        self._few = self._rooms.call_of(_NOTHING, False, self._packed, *self._scaling)
+        self._lock = Lock()  # of the rooms
+
+    def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
+        _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
+        rows, (x_at, floats), out = len(x), _address(x), singles.address_of(logits)
+        if rows <= tiles.TILE_ROWS:
+            with self._lock:
+                self._few(0, 1, x_at, floats, rows, out)
+            return
+        threads = _team_size(rows * _weights(self._layers), START)
+        many = _Rooms(self._layers, min(CHUNK, rows), threads, self._skip)
+        call = many.call_of(_NOTHING, False, self._packed, *self._scaling)
+        run_team(threads, lambda thread, count: call(thread, count, x_at, floats, rows, out))
+
+
+class _Rooms:
+    """What the threads of a prediction write, in chunks of rows, beside their results."""
+
+    def __init__(
+        self,
+        layers: np.ndarray,
+        chunk: int,
+        threads: int,
+        skip: bool,
+        buffers: np.ndarray | None = None,
+    ) -> None:
+        self.nets, self.totals, self.size = _forward_plan(layers, chunk)
+        self.chunk, self.skip, self.barrier = chunk, skip, new_barrier()
+        if buffers is None:
+            buffers = np.empty(threads * self.size + ALIGNMENT, np.float32)
+        self.buffers = buffers
+        fan_in = int(layers[0, layout.FAN_IN])
+        self.lists = plan.lists_of(fan_in, chunk, 1, threads) if skip else []
+        # Addresses: whoever uses them keeps the lists.
+        self.listed = [table.ctypes.data for table in self.lists] or [0] * threads
+        integers = self.nets.size + 3 * _largest(layers) + chunk
+        self.integers = np.empty((threads, integers), np.int64)
+
+    def call_of(
+        self, params: np.ndarray, packs: bool, packed: np.ndarray, scale: float, shift: float
+    ) -> Callable[[int, int, int, bool, int, int], None]:
+        """``call(thread, threads, address of x, whether floats, rows, address of logits)``."""
+
+        # In locals, which are found faster.
+        predict, functions, barrier, chunk = programs.predict, _PREDICTION, self.barrier, self.chunk
+        constants = params, packs, packed, self.buffers, self.nets, self.totals, chunk, self.size
+        listed, integers, skip = self.listed, self.integers, self.skip
+
+        def call(thread: int, threads: int, x: int, floats: bool, rows: int, out: int) -> None:
+            predict(
+                *functions, thread, threads, barrier, x, floats, rows, scale, shift, *constants,
+                listed[thread], integers, skip, out,
+            )  # fmt: skip
+
+        return call
 
 
 def loss_and_gradient(
@@ -295,13 +387,13 @@ def _largest(layers: np.ndarray) -> int:
 
 def _address(x: np.ndarray) -> tuple[int, bool]:
     """Where the inputs stand, and whether they are floats."""
-    return x.ctypes.data, x.dtype == np.float32
+    return singles.address_of(x), x.dtype == _checks.FLOAT32
 
 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
     """The plan of a chunk of rows, and the floats of each thread's own arrays."""
     nets, totals = plan.make_plan(layers, min(CHUNK, max(n, 1)), 0, 1)
-    return nets, totals, int(totals[plan.TOTAL] - totals[plan.SLOT])
+    return nets, totals, int(totals[plan.TOTAL] - totals[plan.SLOT]) - ALIGNMENT
 
 
 def _train_plan(
@@ -349,13 +441,10 @@ def _train(
 
     def work(thread: int, count: int) -> None:
         done[thread] = programs.train(
-            tiles.multiply, tiles.multiply_listed, programs.pack, programs.unpack, inputs.gather,
-            inputs.list_rows, compiled_layers.finish_tile, programs.loss_rows,
-            compiled_layers.derive_tile, elementwise.update_vectors, thread, count, barrier,
-            *_address(x), targets, sample_weight, order, learning_rates, options, optimizer,
-            first_step, params, state, workspace, nets, totals,
-            lists[thread].ctypes.data if lists else 0, integers, losses[0], losses[1], skip,
-            metrics,
+            *_TRAINING, thread, count, barrier, *_address(x), targets, sample_weight, order,
+            learning_rates, options, optimizer, first_step, params, state, workspace, nets,
+            totals, lists[thread].ctypes.data if lists else 0, integers, losses[0], losses[1],
+            skip, metrics,
         )  # fmt: skip
 
     run_team(threads, work)
@@ -364,29 +453,16 @@ def _train(
 
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
     m, n = out.shape
-    width = tiles.panel_width(n)
     threads = _team_size(m * n * k, START)
-    panels = -(-n // width) * width * k
-    workspace = np.empty(panels + threads * tiles.SCRATCH, np.float32)
-    barrier, runs = new_barrier(), np.array([0, 0, k])
+    width, group, blocks, pack_a, room = matmuls.division(kind, m, n, k, threads)
+    workspace = np.empty(threads * room + ALIGNMENT, np.float32)
+    tasks = np.zeros(16, np.int64)  # the counter, and three int64 for a run of terms
 
     def work(thread: int, count: int) -> None:
-        singles.product(
-            tiles.multiply,
-            thread,
-            count,
-            barrier,
-            kind,
-            a,
-            b,
-            m,
-            n,
-            k,
-            width,
-            runs,
-            workspace,
-            out,
-        )
+        matmuls.product(
+            _MULTIPLY, thread, tasks, kind, a, b, out, k, width, group, blocks, pack_a, workspace,
+            room,
+        )  # fmt: skip
 
     run_team(threads, work)
 
@@ -408,6 +484,6 @@ def _update(
     block = np.zeros(4 * LANES + elementwise.CONSTANTS, np.float32)
     rate = float(learning_rate)
     singles.update(
-        elementwise.update_vectors, options, rate, step, bool(nesterov), gradient, params, m, v,
+        _UPDATE, options, rate, step, bool(nesterov), gradient, params, m, v,
         block,
     )  # fmt: skip

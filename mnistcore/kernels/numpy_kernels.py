@@ -197,11 +197,35 @@ def forward(
     """The logits (N, C) of the inputs x (N, I)."""
     _checks.check_forward_program(FLOATS, x, params, layers, logits)
     _checks.check_workspace("forward", workspace, 0)
+    logits[...] = _logits(x, params, layers, scale, shift)
+
+
+class Predictor:
+    """``forward`` with parameters that stay: copied, checked and packed once.
+
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
+    ``params`` do not reach it. Several threads may call one predictor.
+    """
+
+    def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
+        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        self._params, self._layers = params.copy(), layers.copy()
+        self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
+        self._scaling = scale, shift
+
+    def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
+        _checks.check_inputs("Predictor", *self._ends, self._params.dtype, x, logits)
+        logits[...] = _logits(x, self._params, self._layers, *self._scaling)
+
+
+def _logits(
+    x: np.ndarray, params: np.ndarray, layers: np.ndarray, scale: float, shift: float
+) -> np.ndarray:
     a = _scaled(x, scale, shift, params.dtype)
     for row in layers:
         weights, bias = _views(params, row)
         a = _ACTIVATE[row[layout.ACTIVATION]](a @ weights + bias)
-    logits[...] = a
+    return a
 
 
 def loss_and_gradient(

@@ -49,7 +49,8 @@ def floats(*shape):
 
 CASES = {
     "products": """
-        for m, k, n in ((1, 1, 1), (5, 3, 7), (14, 10, 33), (15, 17, 31), (33, 16, 10), (2, 5, 90)):
+        for m, k, n in ((1, 1, 1), (5, 3, 7), (14, 10, 33), (15, 17, 31), (33, 16, 10), (2, 5, 90),
+                        (17, 40, 70), (3, 1024, 33)):
             kernels.matmul(floats(m, k), floats(k, n), floats(m, n))
             kernels.matmul_tn(floats(k, m), floats(k, n), floats(m, n))
             kernels.matmul_nt(floats(m, k), floats(n, k), floats(m, n))
@@ -94,6 +95,9 @@ CASES = {
                     guarded(np.zeros(3)))
                 size = kernels.workspace_size(layers, n, 0)
                 kernels.forward(x, params, layers, 1.0, 0.0, floats(size), floats(n, sizes[-1]))
+                predictor = kernels.Predictor(params, layers, 1.0, 0.0)
+                for rows in (1, n):
+                    predictor(guarded(x[:rows]), floats(rows, sizes[-1]))
                 kernels.loss_and_gradient(
                     x, targets, abs(floats(n)), params, layers, options,
                     floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
+from mnistcore.network import Network
 
 
 @pytest.mark.parametrize("name", KERNELS + PROGRAMS)
@@ -103,3 +104,30 @@ def test_out_may_not_overlap_an_operand(kernels):
     a = _floats(4, 4)
     with pytest.raises(ValueError, match="overlap"):
         kernels.matmul(a, _floats(4, 4), a)
+
+
+BAD_INPUTS = {
+    "too few columns": (ValueError, _floats(2, 4), _floats(2, 3)),
+    "too few rows": (ValueError, _floats(2, 5), _floats(1, 3)),
+    "other classes": (ValueError, _floats(2, 5), _floats(2, 4)),
+    "one image without its axis": (ValueError, _floats(5), _floats(2, 3)),
+    "logits of integers": (TypeError, _floats(2, 5), np.ones((2, 3), np.int32)),
+    "inputs of integers": (TypeError, np.ones((2, 5), np.int16), _floats(2, 3)),
+    "a list": (TypeError, [[1.0] * 5], _floats(1, 3)),
+    "a transposed view": (TypeError, _floats(5, 2).T, _floats(2, 3)),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUTS.values(), ids=BAD_INPUTS.keys())
+def test_a_predictor_refuses_what_forward_refuses(kernels, case):
+    error, x, logits = case
+    network = Network((5, 3))
+    params, layers = network.init(np.random.default_rng(0)), network.layers()
+    workspace = np.empty(kernels.workspace_size(layers, 4, 0), np.float32)
+    with pytest.raises(error) as of_forward:
+        kernels.forward(x, params, layers, 1.0, 0.0, workspace, logits)
+    with pytest.raises(error) as of_predictor:
+        kernels.Predictor(params, layers, 1.0, 0.0)(x, logits)
+    assert str(of_predictor.value) == str(of_forward.value).replace("forward", "Predictor")
+    with pytest.raises(ValueError, match="Predictor: layers reach beyond"):
+        kernels.Predictor(params[:-1], layers, 1.0, 0.0)

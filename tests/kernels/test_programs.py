@@ -1,6 +1,7 @@
 """Whole training steps: gradients, and every backend against the reference in float64."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import naive
 import numpy as np
@@ -237,6 +238,47 @@ def test_forward(kernels, name, n):
     assert_relative(network.forward(kernels, params, floats), exact, 1e-5)
     shifted = network.forward(numpy_kernels, params.astype(np.float64), x, 1 / 255, -0.3)
     assert_relative(network.forward(kernels, params, x, 1 / 255, -0.3), shifted, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["one layer", "784-10-10", "two hidden", "wide classes"])
+@pytest.mark.parametrize("images", [True, False])
+def test_a_predictor_computes_the_bits_of_forward(kernels, name, images):
+    network = NETWORKS[name]
+    params = network.init(np.random.default_rng(0))
+    scale = 1 / 255 if images else 1.0
+    predictor = network.predictor(kernels, params, scale)
+    for n in (0, 1, 2, 14, 15, 40, 500 if kernels is not numpy_kernels else 20):
+        x, _ = _data(network, n, images=images)
+        expected = network.forward(kernels, params, x, scale)
+        if kernels is numpy_kernels:  # BLAS rounds otherwise for other shapes
+            assert_relative(predictor.forward(x), expected.astype(np.float64), 1e-5)
+        else:
+            np.testing.assert_array_equal(predictor.forward(x), expected)
+        if n:
+            np.testing.assert_array_equal(predictor.predict(x), expected.argmax(axis=1))
+            np.testing.assert_allclose(predictor.predict_proba(x).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_predictor_keeps_the_parameters_it_was_made_of(kernels):
+    network = NETWORKS["two hidden"]
+    params = network.init(np.random.default_rng(0))
+    x, _ = _data(network, 3, images=True)
+    predictor = network.predictor(kernels, params, 1 / 255)
+    before = predictor.forward(x)
+    params[:] = np.nan
+    np.testing.assert_array_equal(predictor.forward(x), before)
+    assert np.isnan(network.predictor(kernels, params, 1 / 255).forward(0 * x)).all()
+
+
+def test_threads_share_a_predictor(kernels):
+    network = NETWORKS["784-10-10"]
+    predictor = network.predictor(kernels, network.init(np.random.default_rng(0)), 1 / 255)
+    inputs = [_data(network, n, images=True, seed=n)[0] for n in (1, 2, 3, 5, 20, 100)]
+    expected = [predictor.forward(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for logits, wanted in zip(pool.map(predictor.forward, inputs), expected, strict=True):
+                np.testing.assert_array_equal(logits, wanted)
 
 
 def test_forward_of_no_rows(kernels):

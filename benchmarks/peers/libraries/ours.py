@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.workloads import PIXEL_SCALE
 from mnistcore import get_backend, set_num_threads
 from mnistcore.kernels.layout import METRICS
-from mnistcore.network import Network
+from mnistcore.network import Network, Predictor
 from mnistcore.optimizers import make_options, make_state
 
 from . import Job, Peer, Weights
@@ -31,6 +31,7 @@ class Mnistcore(Peer):
         self._workspace = np.empty(size, np.float32)
         self._metrics = np.zeros(METRICS)
         self._step = 0
+        self._predictor: Predictor | None = None  # of the parameters as they are
 
     def train(self, order: np.ndarray) -> None:
         steps = -(-len(order) // self.job.case.batch_size)
@@ -41,10 +42,13 @@ class Mnistcore(Peer):
             self._workspace, self._metrics,
         )  # fmt: skip
         assert done == steps, "training diverged"
+        self._predictor = None
         self._step += done
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        return self._network.predict(self._kernels, self._params, images, PIXEL_SCALE)
+        if self._predictor is None:
+            self._predictor = self._network.predictor(self._kernels, self._params, PIXEL_SCALE)
+        return self._predictor.predict(images)
 
     def weights(self) -> Weights:
         return self._network.views(self._params)

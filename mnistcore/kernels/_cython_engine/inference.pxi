@@ -26,21 +26,31 @@ def inference_size(const int64_t[:, ::1] table, int64_t rows):
     """The floats of workspace for blocks of ``rows`` in all: the packed weights, then two
     buffers for each member; room for alignment included.
     """
-    cdef int64_t depth, used = 16
+    cdef int64_t depth, used = 0
     cdef Layer *layers = <Layer *> allocate(table.shape[0] * sizeof(Layer))
     read_table(table, layers)
     for depth in range(table.shape[0]):
         place_weights(&layers[depth], 1, NULL, &used)
         place_bias(&layers[depth], 1, NULL, &used)
-    used += 2 * rows * widest(layers, table.shape[0])
     free(layers)
-    return used
+    return used + buffer_size(table, rows)
+
+
+def buffer_size(const int64_t[:, ::1] table, int64_t rows):
+    """The floats of the two buffers alone, room for alignment included."""
+    cdef Layer *layers = <Layer *> allocate(table.shape[0] * sizeof(Layer))
+    cdef int64_t ld
+    read_table(table, layers)
+    ld = widest(layers, table.shape[0])
+    free(layers)
+    return 2 * rows * ld + 16
 
 
 cdef class Inference:
-    """One call of ``forward``: the members pack the weights together, then take blocks.
+    """``forward``: the members pack the weights together, then take blocks of rows.
 
-    Packing pays where many rows use the weights; a tile's rows or fewer read them in place.
+    Packing pays where many rows use the weights, or many calls: what was packed once serves
+    other programs, and calls of ``predict``. A tile's rows or fewer read them in place.
     """
 
     cdef Layer *layers
@@ -49,16 +59,18 @@ cdef class Inference:
     cdef uint64_t *bits  # scratch of the gather, for each member
     cdef int64_t n_layers, members, rows, block, next_block, ld
     cdef int64_t barrier[16]
+    cdef bint packed
     cdef Source source
     cdef const float *params
     cdef float *buffers
     cdef float *logits
-    cdef object arrays
+    cdef object weights, arrays  # what the pointers above point into
 
     def __init__(self, const int64_t[:, ::1] table, int64_t members):
         cdef int64_t depth, largest = 1
         self.n_layers, self.members, self.next_block = table.shape[0], members, 0
         memset(self.barrier, 0, sizeof(self.barrier))
+        memset(&self.source, 0, sizeof(Source))
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, self.layers)
         self.ld = widest(self.layers, self.n_layers)
@@ -78,37 +90,37 @@ cdef class Inference:
         free(self.listed)
         free(self.bits)
 
-    def set_arrays(
-        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float scale,
-        float shift, bint skip_zeros, const float[::1] params, float[::1] workspace,
-        float[:, ::1] logits,
-    ):
-        """The data; one of x_bytes and x_floats is None. Larger blocks in a larger workspace."""
-        cdef float *base = <float *> ((<size_t> &workspace[0] + 63) // 64 * 64)
+    def set_weights(self, const float[::1] params, float[::1] workspace, bint in_place):
+        """Where the parameters are, and where they will be packed; ``in_place`` for few rows."""
+        cdef float *base = aligned(workspace)
         cdef int64_t depth, used = 0
         for depth in range(self.n_layers):
             place_weights(&self.layers[depth], 1, base, &used)
             place_bias(&self.layers[depth], 1, base, &used)
-            if logits.shape[0] <= MR:
+            if in_place:
                 self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
                 self.layers[depth].end = &params[0] + params.shape[0]
-        self.buffers = base + used
-        self.rows = logits.shape[0]
-        self.block = (workspace.shape[0] - 16 - used) // (2 * self.ld * self.members)
-        self.block = min(<int64_t> (BLOCK_TILES * MR), self.block)
-        memset(&self.source, 0, sizeof(Source))
-        if x_bytes is not None:
-            self.source.bytes = &x_bytes[0, 0]
-        else:
-            self.source.floats = &x_floats[0, 0]
+        self.params, self.weights = &params[0], (params, workspace)
+        self.set_buffers(base + used, workspace.shape[0] - 16 - used)
+
+    def share_weights(self, Inference other, float[::1] workspace):
+        """Use the weights that another program, of the same layers, has packed."""
+        memcpy(self.layers, other.layers, self.n_layers * sizeof(Layer))
+        self.packed, self.weights = True, (other, workspace)
+        self.set_buffers(aligned(workspace), workspace.shape[0] - 16)
+
+    cdef void set_buffers(self, float *buffers, int64_t size) noexcept:
+        """Room for the activations: larger blocks in more of it."""
+        self.buffers = buffers
+        self.block = min(<int64_t> BLOCK_TILES * MR, size // (2 * self.ld * self.members))
+
+    def set_scale(self, float scale, float shift, bint skip_zeros):
+        """How inputs enter, and whether the products go round their zeros."""
         set_columns(&self.source, self.layers[0].fan_in, 1)
         self.source.scale, self.source.shift = scale, shift
         self.source.skip_zeros = skip_zeros
         if skip_zeros:
             self.allocate_lists()
-        self.params = &params[0]
-        self.logits = out_address(logits)
-        self.arrays = (x_bytes, x_floats, params, workspace, logits)
 
     cdef int allocate_lists(self) except -1:
         """Room to list what is not zero in a block of rows."""
@@ -122,20 +134,30 @@ cdef class Inference:
         )
         return 0
 
+    def set_arrays(
+        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float[:, ::1] logits
+    ):
+        """The inputs, one of x_bytes and x_floats being None, and where their logits go."""
+        self.source.bytes, self.source.floats = NULL, NULL
+        if x_bytes is not None:
+            self.source.bytes = &x_bytes[0, 0]
+        else:
+            self.source.floats = &x_floats[0, 0]
+        self.rows, self.logits = logits.shape[0], out_address(logits)
+        self.arrays = (x_bytes, x_floats, logits)
+
     def run(self, int64_t index, int64_t count):
         """Be member ``index`` of ``count``."""
-        cdef int64_t depth, block
+        cdef int64_t block
         cdef Member member
         cdef uint32_t mode
         member.index, member.count = index, count
         member.barrier, member.expected = self.barrier, 0
         with nogil:
             mode = enter_float_mode()
-            for depth in range(self.n_layers):
-                if self.layers[depth].in_place == NULL:
-                    pack_weights(&member, &self.layers[depth], 0, self.params)
-                pack_bias(&member, &self.layers[depth], 0, self.params)
-            meet(&member)
+            if not self.packed:
+                self.pack_share(&member)
+                meet(&member)
             while True:
                 block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
                 if block * self.block >= self.rows:
@@ -145,6 +167,38 @@ cdef class Inference:
                     index, self.buffers + 2 * index * self.block * self.ld,
                 )
             set_float_mode(mode)
+
+    def pack(self):
+        """Pack the weights for the calls to come."""
+        cdef Member alone
+        alone.index, alone.count = 0, 1
+        self.pack_share(&alone)
+        self.packed = True
+
+    cdef void pack_share(self, const Member *member) noexcept nogil:
+        cdef int64_t depth
+        for depth in range(self.n_layers):
+            if self.layers[depth].in_place == NULL:
+                pack_weights(member, &self.layers[depth], 0, self.params)
+            pack_bias(member, &self.layers[depth], 0, self.params)
+
+    def predict(
+        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float[:, ::1] logits
+    ):
+        """Compute a few rows, with packed weights, on the thread that calls.
+
+        It keeps the interpreter's lock, so that calls of several threads do not meet in the
+        buffers: it is over before another thread would have been woken.
+        """
+        cdef int64_t first = 0, rows = logits.shape[0]
+        cdef uint32_t mode = enter_float_mode()
+        self.source.bytes = &x_bytes[0, 0] if x_bytes is not None else NULL
+        self.source.floats = &x_floats[0, 0] if x_floats is not None else NULL
+        self.logits = &logits[0, 0]
+        while first < rows:
+            self.compute(first, min(self.block, rows - first), 0, self.buffers)
+            first += self.block
+        set_float_mode(mode)
 
     cdef void compute(
         self, int64_t first, int64_t rows, int64_t index, float *buffers

@@ -21,3 +21,8 @@ cdef inline const float *address(const float[:, ::1] array) noexcept nogil:
 
 cdef inline float *out_address(float[:, ::1] array) noexcept nogil:
     return &array[0, 0] if array.shape[0] and array.shape[1] else NULL
+
+
+cdef inline float *aligned(float[::1] workspace) noexcept nogil:
+    """The first cache line that begins in a workspace: at most 16 floats on."""
+    return <float *> ((<size_t> &workspace[0] + 63) // 64 * 64)

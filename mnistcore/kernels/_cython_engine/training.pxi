@@ -590,7 +590,7 @@ cdef class Training:
     ):
         """What changes; ``params`` stays where only a gradient is asked for."""
         cdef Run *run = &self.state
-        cdef float *base = <float *> ((<size_t> &workspace[0] + 63) // 64 * 64)
+        cdef float *base = aligned(workspace)
         run.params, run.n_params = &params[0], params.shape[0]
         run.state = out_address(state)
         run.metrics, run.barrier = &metrics[0], &barrier[0]

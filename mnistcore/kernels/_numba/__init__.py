@@ -8,7 +8,8 @@
 ``plan``         where everything lies in the workspace, and how a step is divided
 ``layers``       the products of a layer, and what follows each
 ``programs``     the training step and the forward pass
-``singles``      the kernels that stand alone
+``matmul``       the matrix products that stand alone
+``singles``      the other kernels that do
 
 Numba's own disk cache notices an edit in the file of a function, but not one in a file that it
 calls into, nor a changed tuning variable. So the cache folder is named after a hash of all of
@@ -70,6 +71,7 @@ with _cache_in(CACHE_FOLDER):
         "plan",
         "layers",
         "programs",
+        "matmul",
         "singles",
     ):
         import_module(f".{_name}", __package__)

@@ -39,6 +39,7 @@ from .simd import (
     LANES,
     WORD,
     c_function,
+    call,
     load,
     load_block,
     load_index,
@@ -149,12 +150,12 @@ def forward_layer(
         height = tile_height(end - start)
         for top in range(start, end, height):
             rows = min(height, end - top)
-            multiply(
+            call(multiply, (
                 rows, width, base, inputs + top * leading, leading, 1, base,
                 load_index(row, WEIGHTS) + panel * fan_in * width, width, runs, n_runs,
-                base + 4 * scratch,
-            )  # fmt: skip
-            finish(base, row, panel, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
+                base + 4 * scratch, width,
+            ))  # fmt: skip
+            call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -165,10 +166,10 @@ def listed_sums(
     fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
     index = part * load_index(listed, ROW_BLOCKS) + top // BLOCK
     terms = load_index(listed, COLUMNS) + 4 * index * load_index(listed, COLUMN_ROOM)
-    multiply_listed(
+    call(multiply_listed, (
         rows, width, base, inputs + top * leading, leading, 1, base,
         load_index(row, WEIGHTS) + panel * fan_in * width, width, terms, out,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -186,7 +187,7 @@ def forward_listed(
             multiply_listed, base, row, inputs, leading, listed, 0, panel, top, rows,
             base + 4 * scratch,
         )  # fmt: skip
-        finish(base, row, panel, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
+        call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -217,7 +218,7 @@ def add_parts(
             for part in range(1, parts):
                 total = total + load(base, partial + (part * batch_size + top) * width + i)
             store(base, scratch + i, total)
-        finish(base, row, 0, top, rows, dropped, key[0], key[1], key[2], samples, scratch)
+        call(finish, (base, row, 0, top, rows, dropped, *key, samples, scratch))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -255,14 +256,14 @@ def input_gradient(
                     columns = LANES
                 within = start % batch_width
                 dzt = load_index(row, DZT) + (start - within) * fan_out + within
-                multiply(
+                call(multiply, (
                     rows, columns, base, load_index(row, WEIGHTS) + top * width, width, 1, base,
-                    dzt, batch_width, runs, panels, base + 4 * scratch,
-                )  # fmt: skip
-                derive(
+                    dzt, batch_width, runs, panels, base + 4 * scratch, columns,
+                ))  # fmt: skip
+                call(derive, (
                     base, before, top, rows, start, min(columns, high - start), columns, capacity,
                     batch_width, keep_transposed, key[0], key[1], key[2], samples, scratch,
-                )  # fmt: skip
+                ))  # fmt: skip
                 start += columns
         first = end
 
@@ -328,15 +329,15 @@ def update_layer(
         dz, height = load_index(row, DZ) + panel * capacity * width, tile_height(end - start)
         for top in range(start, end, height):
             rows = min(height, end - top)
-            multiply(
+            call(multiply, (
                 rows, width, base, inputs + top, 1, leading, base, dz, width, runs, n_runs,
-                base + 4 * scratch,
-            )  # fmt: skip
-            update(
+                base + 4 * scratch, width,
+            ))  # fmt: skip
+            call(update, (
                 optimizer, nesterov, constants, decayed, base,
                 load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch,
                 rows * width,
-            )  # fmt: skip
+            ))  # fmt: skip
         first += end - start
 
 
@@ -351,19 +352,19 @@ def update_listed(
     rows = min(BLOCK, fan_in - top)
     terms = load_index(listed, ROWS) + 4 * block * load_index(listed, ROW_ROOM)
     if load_int32(terms, 0) >= 0:
-        multiply_listed(
+        call(multiply_listed, (
             rows, width, base, inputs + top, 1, leading, base,
             load_index(row, DZ) + panel * capacity * width, width, terms, base + 4 * scratch,
-        )  # fmt: skip
+        ))  # fmt: skip
     elif optimizer == SGD and slot == 0 and not (decayed and load_scalar(base, constants + L2)):
         return  # without decay and moments, a gradient of zero changes nothing
     else:
         for i in range(0, rows * width, LANES):
             store(base, scratch + i, splat(0.0))
-    update(
+    call(update, (
         optimizer, nesterov, constants, decayed, base,
         load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch, rows * width,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -411,7 +412,7 @@ def update_biases(
             for b in range(batch):
                 gradient = gradient + load(base, dz + b * width + c)
             store(base, scratch + c, gradient)
-        update(
+        call(update, (
             optimizer, nesterov, constants, 0, base, load_index(row, BIAS) + panel * width, slot,
             scratch, width,
-        )  # fmt: skip
+        ))  # fmt: skip

@@ -33,7 +33,7 @@ import numpy as np
 
 from .._threads import MAX_THREADS
 from ..layout import FAN_IN, FAN_OUT, LAYER_COLUMNS
-from .simd import LANES, WORD
+from .simd import ALIGNMENT, LANES, WORD
 from .tiles import BLOCK, SCRATCH, panel_width
 
 # The columns of the net: a row per layer, the columns of the layer table and then these.
@@ -120,7 +120,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> Plan
     totals[SCRATCHES] = totals[PARTIAL] + 2 * totals[PARTS] * batch_size * widths[0]
     # Two cache lines more, so that two threads never write the same line.
     totals[SCRATCH_SIZE] = SCRATCH + 32
-    totals[TOTAL] = totals[SCRATCHES] + threads * totals[SCRATCH_SIZE]
+    totals[TOTAL] = totals[SCRATCHES] + threads * totals[SCRATCH_SIZE] + ALIGNMENT
     plan = Plan(np.array(nets, np.int64), np.array(totals, np.int64))
     for array in plan:
         array.setflags(write=False)

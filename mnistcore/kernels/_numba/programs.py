@@ -63,7 +63,9 @@ from .simd import (
     LANES,
     WORD,
     address,
+    aligned_address,
     c_function,
+    call,
     load_double,
     load_index,
     load_int32,
@@ -251,7 +253,7 @@ def train(
     (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch.
     """
     mode = flush_denormals()
-    base, flat, moments = address(workspace), address(params), address(state)
+    base, flat, moments = aligned_address(workspace), address(params), address(state)
     record = options[0]
     seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
     n_layers, capacity, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
@@ -276,10 +278,10 @@ def train(
     labels, ids = address(targets), address(order)
     weights = address(sample_weight) if len(sample_weight) else 0
 
-    pack_all(net, n_layers, flat, base, 0, thread, threads, alone)
+    call(pack_all, (net, n_layers, flat, base, 0, thread, threads, alone))
     for s in range(slots):
         row_of_state = moments + 4 * s * len(params)
-        pack_all(net, n_layers, row_of_state, base, (s + 1) * slot, thread, threads, alone)
+        call(pack_all, (net, n_layers, row_of_state, base, (s + 1) * slot, thread, threads, alone))
     if mine == 0:
         for layer in range(n_layers):
             clear_gradient(row_of(net, layer), capacity, base)
@@ -314,10 +316,10 @@ def train(
                 thread, threads,
             )  # fmt: skip
             weight_sum = sum_of_weights(weights, samples, batch)
-            losses_of(
+            call(losses_of, (
                 base, last_row, first, stop, batch, capacity, batch_width, labels, weights,
                 samples, losses_at, hits_at,
-            )  # fmt: skip
+            ))  # fmt: skip
             meeting = backward_layers(
                 multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity,
                 batch_width, seed, epoch, samples, runs, scratch, barrier, meeting, thread,
@@ -363,21 +365,23 @@ def train(
         batch, samples = min(capacity, len(order) - start), ids + 8 * start
         if batch > 0:
             first, stop = share(batch, thread, threads) if shared else (0, batch)
-            fetch(
+            call(fetch, (
                 x, floats, samples, fan_in, first, stop, parts, first_part, last_part, skip,
                 listed, base, constants, inputs, leading,
-            )  # fmt: skip
+            ))  # fmt: skip
             if listed:
                 for part in range(first_part, last_part):
-                    index(listed, fan_in, batch, parts, part, square)
+                    call(index, (listed, fan_in, batch, parts, part, square))
         if step < 0 or not alone:  # else a thread goes on with what it has updated itself
             meeting = meet(barrier, threads, meeting)
 
     meeting = meet(barrier, threads, meeting)
-    unpack_all(net, n_layers, base, 0, flat, thread, threads, alone)
+    call(unpack_all, (net, n_layers, base, 0, flat, thread, threads, alone))
     for s in range(slots):
         row_of_state = moments + 4 * s * len(params)
-        unpack_all(net, n_layers, base, (s + 1) * slot, row_of_state, thread, threads, alone)
+        call(unpack_all, (
+            net, n_layers, base, (s + 1) * slot, row_of_state, thread, threads, alone,
+        ))  # fmt: skip
     set_float_mode(mode)
     return done
 
@@ -390,19 +394,21 @@ def train(
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def predict(
     multiply, multiply_listed, pack_all, fetch, finish, thread, threads, barrier, x, floats, n,
-    scale, shift, params, workspace, nets, totals, chunk, chunk_size, listed, integers, skip,
-    logits,
+    scale, shift, params, packs, packed, buffers, nets, totals, chunk, chunk_size, listed,
+    integers, skip, out,
 ):  # fmt: skip
-    """What one thread does in ``forward``: chunks of rows of its own, after a common packing.
+    """What one thread does in ``forward``: chunks of rows of its own.
 
-    ``nets`` is made for a batch of ``chunk`` rows and one thread; a thread's own arrays begin
-    ``thread * chunk_size`` floats later.
+    Where ``packs``, all pack ``params`` into ``packed`` before. ``nets`` is made for a batch of
+    ``chunk`` rows and one thread; a thread's own arrays, ``chunk_size`` floats of ``buffers``,
+    lie behind the packed weights there. ``x`` and ``out`` are addresses.
     """
     mode = flush_denormals()
-    base, out, n_layers = address(workspace), address(logits), nets.shape[1]
-    pack_all(address(nets), n_layers, address(params), base, 0, thread, threads, False)
-    meet(barrier, threads, 1)
-    shift_all = thread * chunk_size
+    base, n_layers = aligned_address(packed), nets.shape[1]
+    if packs:
+        call(pack_all, (address(nets), n_layers, address(params), base, 0, thread, threads, False))
+        meet(barrier, threads, 1)
+    shift_all = (aligned_address(buffers) - base) // 4 - totals[SLOT] + thread * chunk_size
     net = address(integers) + 8 * integers.shape[1] * thread
     runs = net + 8 * (NET_COLUMNS * n_layers)
     samples = runs + 8 * (integers.shape[1] - NET_COLUMNS * n_layers - chunk)
@@ -422,10 +428,10 @@ def predict(
         batch = min(chunk, stop - rows)
         for b in range(batch):
             store_index(samples, b, rows + b)
-        fetch(
+        call(fetch, (
             x, floats, samples, fan_in, 0, batch, 1, 0, 1, skip, listed, base, constants, inputs,
             totals[INPUT_LEADING],
-        )  # fmt: skip
+        ))  # fmt: skip
         if listed:
             forward_listed(
                 multiply_listed, finish, base, net, inputs, totals[INPUT_LEADING], listed, batch,

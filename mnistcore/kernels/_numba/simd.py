@@ -60,12 +60,21 @@ LANES, INSTRUCTION_SET = _lanes()
 def c_function(arguments):
     """Compile a function of so many int64 once, as a C function behind a pointer.
 
-    The programs are handed the pointer. A function called by name is copied into its caller and
-    optimised again there, and in its caller's caller: 37 s of compiling instead of 9 for the
-    tiles alone. The call costs a few nanoseconds where a tile takes hundreds.
+    The programs are handed its :func:`pointer`, for :func:`call`. A function called by name is
+    copied into its caller and optimised again there, and in its caller's caller: 37 s of
+    compiling instead of 9 for the tiles alone. The call costs a few nanoseconds where a tile
+    takes hundreds.
     """
     signature = types.void(*[types.int64] * arguments)
     return numba.cfunc(signature, cache=True) if JIT else lambda function: function
+
+
+def pointer(function):
+    """What a program takes for a C function: its address.
+
+    The function itself would do, but Numba takes 10 us to find out the type of such an argument.
+    """
+    return function.address if JIT else function
 
 
 _F32 = ir.FloatType()
@@ -140,6 +149,23 @@ def _call(builder, name, result, *args):
 def _fma(builder, a, b, c):
     # fmuladd is one instruction where the machine has it, and never a call into libm.
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", _VECTOR, a, b, c)
+
+
+@_twin_of(lambda function, arguments: function(*arguments))
+def call(typingctx, function, arguments):
+    """Call the C function at an address with a tuple of integers."""
+
+    def codegen(context, builder, signature, args):
+        kinds, values = signature.args[1], cgutils.unpack_tuple(builder, args[1])
+        integers = [
+            context.cast(builder, value, kind, types.int64)
+            for value, kind in zip(values, kinds, strict=True)
+        ]
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * len(integers))
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), integers)
+        return context.get_dummy_value()
+
+    return types.void(function, arguments), codegen
 
 
 # ---------------------------------------------------------------------------------------------
@@ -324,6 +350,18 @@ def address(typingctx, array):
         return builder.ptrtoint(data, _I64)
 
     return types.int64(array), generate
+
+
+ALIGNMENT = 16  # floats to add to an array of which :func:`aligned_address` is used
+
+
+@numba.njit(nogil=True)
+def aligned_address(array):
+    """The first cache line that begins in an array.
+
+    NumPy's arrays begin 16 bytes behind one: of vectors of a whole line, each would take two.
+    """
+    return -(-address(array) // 64) * 64
 
 
 def _store_scalar_twin(base, offset, value):
@@ -881,19 +919,22 @@ def transpose(typingctx, block):
 
 def _add_twin(array, index, value):
     array[index] += value
+    return array[index] - value
 
 
 @_twin_of(_add_twin)
 def atomic_add(typingctx, array, index, value):
-    """array[index] += value as one indivisible step that publishes what was written before."""
+    """array[index] += value as one indivisible step that publishes what was written before.
+
+    The result is the number that it found.
+    """
 
     def generate(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
         pointer = builder.gep(data, [args[1]], source_etype=_I64)
-        builder.atomic_rmw("add", pointer, args[2], "acq_rel")
-        return context.get_dummy_value()
+        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
-    return types.void(array, types.int64, types.int64), generate
+    return types.int64(array, types.int64, types.int64), generate
 
 
 @_twin_of(lambda array, index: array[index])

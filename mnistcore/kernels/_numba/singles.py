@@ -22,69 +22,20 @@ from .simd import (
     FAST_MATH,
     LANES,
     address,
+    call,
     load,
     load_first,
-    load_scalar,
     splat,
     store,
     store_first,
-    store_scalar,
 )
-from .team import meet, share
-from .tiles import SCRATCH, copy_row, tile_height
-
-NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
+from .tiles import copy_row
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def _pack_panels(kind, b, n, k, width, packed, thread, threads):
-    """This thread's share of B as panels (k, width); B is (k, n), or (n, k) for NT."""
-    panels = -(-n // width)
-    first, stop = share(panels * k, thread, threads)
-    for unit in range(first, stop):
-        panel, i = unit // k, unit % k
-        column, target = panel * width, unit * width
-        columns = min(width, n - column)
-        if kind == NT:
-            for c in range(columns):
-                store_scalar(packed, target + c, load_scalar(b, (column + c) * k + i))
-            for c in range(columns, width):
-                store_scalar(packed, target + c, np.float32(0.0))
-        else:
-            copy_row(b, i * n + column, columns, packed, target, width)
-
-
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def product(multiply, thread, threads, barrier, kind, a, b, m, n, k, width, runs, workspace, out):
-    """What one thread does in a matrix product: pack B, meet, multiply tiles.
-
-    ``runs`` is the one run of k terms; ``workspace`` holds the panels of B, ``width`` columns
-    each, then SCRATCH floats for each thread.
-    """
-    a_base, b_base, out_base = address(a), address(b), address(out)
-    packed = address(workspace)
-    _pack_panels(kind, b_base, n, k, width, packed, thread, threads)
-    meet(barrier, threads, 1)
-    panels = -(-n // width)
-    scratch = packed + 4 * (panels * width * k + thread * SCRATCH)
-    a_row, a_step = (1, m) if kind == TN else (k, 1)
-    first, stop = share(panels * m, thread, threads)
-    while first < stop:
-        panel = first // m
-        start = first - panel * m
-        end = min(m, start + stop - first)
-        height = tile_height(end - start)
-        columns = min(width, n - panel * width)
-        for top in range(start, end, height):
-            rows = min(height, end - top)
-            multiply(
-                rows, width, a_base, top * a_row, a_row, a_step, packed, panel * k * width, width,
-                address(runs), 1, scratch,
-            )  # fmt: skip
-            for r in range(rows):
-                position = (top + r) * n + panel * width
-                copy_row(scratch, r * width, columns, out_base, position, columns)
-        first += end - start
+@njit(nogil=True, cache=True)
+def address_of(array):
+    """Where an array begins: five times as fast as asking NumPy."""
+    return address(array)
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
@@ -192,7 +143,9 @@ def update(apply, options, learning_rate, step, nesterov, gradient, params, m, v
         for r in range(3):
             if lengths[r]:
                 store(base, r * LANES, load_first(rows[r], i, n))
-        apply(options[0]["optimizer"], nesterov, constants, 1, base, 0, slot, 3 * LANES, LANES)
+        call(apply, (
+            options[0]["optimizer"], nesterov, constants, 1, base, 0, slot, 3 * LANES, LANES,
+        ))  # fmt: skip
         for r in range(3):
             if lengths[r]:
                 store_first(rows[r], i, load(base, r * LANES), n)

@@ -50,7 +50,7 @@ def panel_width(n: int) -> int:
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, done):
+def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld, done):
     """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run."""
     for run in range(n_runs):
         position = a0 + load_index(runs, 3 * run)
@@ -59,62 +59,62 @@ def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, do
             tile = add_outer(tile, a, position, a_row, b, row_of_b)
             position += a_step
             row_of_b += b_step
-    store_tile(tile, out, done * row_length(tile), row_length(tile))
+    store_tile(tile, out, done * ld, ld)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
+def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     if rows == 6:
-        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
     elif rows == 4:
-        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
     elif rows == 2:
-        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
+def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     if rows <= 6:
-        _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out)
+        _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld)
     elif rows == 14:
-        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
     elif rows == 12:
-        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
     elif rows == 10:
-        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
     else:
-        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out, 0)
+        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
 
 
 _even_tile = _high_tile if TILE_ROWS == 14 else _low_tile
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _tile_of(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out):
+def _tile_of(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     """The number of rows must be known to the compiler: even heights, and one row for the rest."""
     even = rows - rows % 2
-    _even_tile(even, columns, a, a0, ar, at, b, b0, bt, runs, n, out)
+    _even_tile(even, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld)
     if rows % 2:
         a0 += even * ar
-        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out, even)
+        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, even)
 
 
-@c_function(12)
-def multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out):
+@c_function(13)
+def multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld):
     """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
-    A[r, i] stands at ``a + a0 + r * a_row + i * a_step`` (row-major: a_row = leading dimension,
-    a_step = 1; transposed: the other way round), row i of B, one panel row, at
-    ``b + b0 + i * b_step``. The sum is cut into runs of consecutive i, each three int64 at the
-    address ``runs``: what to add to a0, what to add to b0, how many i. So the columns of A that
-    are all zero can be left out, and A can be read from packed panels. ``rows`` is at most
-    TILE_ROWS, ``width`` is LANES or PANEL. Each sum is one chain over i, so its bits depend on
-    nothing but its own row and column.
+    The rows of ``out`` are ``ld`` floats apart. A[r, i] stands at
+    ``a + a0 + r * a_row + i * a_step`` (row-major: a_row = leading dimension, a_step = 1;
+    transposed: the other way round), row i of B, one panel row, at ``b + b0 + i * b_step``. The
+    sum is cut into runs of consecutive i, each three int64 at the address ``runs``: what to add
+    to a0, what to add to b0, how many i. So A can be read from packed panels. ``rows`` is at
+    most TILE_ROWS, ``width`` is LANES or PANEL. Each sum is one chain over i, so its bits depend
+    on nothing but its own row and column.
     """
     if width == PANEL:
-        _tile_of(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out)
+        _tile_of(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld)
     else:
-        _tile_of(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out)
+        _tile_of(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld)
 
 
 BLOCK = 8  # rows of a tile whose terms are listed
