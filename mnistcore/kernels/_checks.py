@@ -88,6 +88,19 @@ def check_backward(
     check_kernel(function, floats, *shapes)
 
 
+def _are_matrices(dtype: np.dtype, *arrays: np.ndarray) -> bool:
+    """Whether all are C-contiguous matrices of the dtype."""
+    for array in arrays:
+        if not (
+            type(array) is np.ndarray
+            and array.ndim == 2
+            and array.dtype == dtype
+            and array.flags.c_contiguous
+        ):
+            return False
+    return True
+
+
 def check_matmul(
     function: str,
     floats: Sequence[np.dtype],
@@ -96,7 +109,21 @@ def check_matmul(
     out: np.ndarray,
     dimensions: tuple[str, str],
 ) -> None:
-    """Check a matrix product; ``dimensions`` spells those of ``a`` and ``b``, like "MK", "KN"."""
+    """Check a matrix product; ``dimensions`` spells those of ``a`` and ``b``, like "MK", "KN".
+
+    Where all is well this takes less time than the smallest products.
+    """
+    if (
+        type(a) is np.ndarray
+        and a.dtype in floats
+        and _are_matrices(a.dtype, a, b, out)
+        and out.shape == (a.shape[dimensions[0] == "KM"], b.shape[dimensions[1] == "KN"])
+        and a.shape[dimensions[0] != "KM"] == b.shape[dimensions[1] != "KN"]
+        and out.base is a.base is b.base is None
+        and out is not a
+        and out is not b
+    ):
+        return  # arrays that own their memory do not overlap
     arguments = (("a", a, tuple(dimensions[0])), ("b", b, tuple(dimensions[1])))
     check_kernel(function, floats, *arguments, ("out", out, ("M", "N")))
     if np.may_share_memory(out, a) or np.may_share_memory(out, b):

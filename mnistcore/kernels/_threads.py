@@ -87,8 +87,6 @@ class _Room:
 
     def judge(self, count: int, lost: float, seconds: float) -> None:
         """Take in a run of ``seconds``, whose members were off the cores for at most ``lost``."""
-        if count == 1:
-            return
         if lost <= self.START + self.TOLERATED * seconds:
             self._losses = 0
             return
@@ -107,6 +105,8 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     At most the cap, and fewer where other programs keep the cores busy.
     """
     deserved = multiply_adds // max(1, WORTHWHILE * meetings)
+    if deserved <= 1:
+        return 1
     return max(1, min(get_num_threads(), deserved, _room.limit(), MAX_THREADS))
 
 
@@ -197,6 +197,9 @@ def run_team(count: int, work: Work) -> None:
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
     every n. The caller's thread does index 0.
     """
+    if count == 1:
+        work(0, 1)
+        return
     began = time.perf_counter()
     lost = _team.run(count, work)
     _room.judge(count, lost, time.perf_counter() - began)

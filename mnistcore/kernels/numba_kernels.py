@@ -454,15 +454,12 @@ def _train(
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
     m, n = out.shape
     threads = _team_size(m * n * k, START)
-    width, group, blocks, pack_a, room = matmuls.division(kind, m, n, k, threads)
-    workspace = np.empty(threads * room + ALIGNMENT, np.float32)
+    cut = matmuls.division(kind, m, n, k, threads)
+    workspace = np.empty(threads * cut[-1] + ALIGNMENT, np.float32)
     tasks = np.zeros(16, np.int64)  # the counter, and three int64 for a run of terms
 
     def work(thread: int, count: int) -> None:
-        matmuls.product(
-            _MULTIPLY, thread, tasks, kind, a, b, out, k, width, group, blocks, pack_a, workspace,
-            room,
-        )  # fmt: skip
+        matmuls.product(_MULTIPLY, thread, tasks, kind, a, b, out, k, workspace, *cut)
 
     run_team(threads, work)
 

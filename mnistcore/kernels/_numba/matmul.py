@@ -1,5 +1,7 @@
 """The matrix products of the first tier: what one thread of a team does."""
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit
 
@@ -25,6 +27,7 @@ A_STEP = 16  # floats from one term of the sum to the next in a packed tile of A
 SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
 
 
+@lru_cache(maxsize=1024)
 def division(kind: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, bool, int]:
     """How a product is cut up.
 
@@ -84,7 +87,7 @@ def _pack_a(kind, a, m, k, low, rows, target):
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def product(
-    multiply, thread, tasks, kind, a, b, out, k, width, group, blocks, pack_a, workspace, room,
+    multiply, thread, tasks, kind, a, b, out, k, workspace, width, group, blocks, pack_a, room,
 ):  # fmt: skip
     """Take (group of panels, block of rows) after (group, block) from a shared counter.
 
