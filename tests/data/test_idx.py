@@ -97,6 +97,9 @@ def test_what_is_no_file_gets_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(IdxError, match="cannot be read") as caught:
         read_idx(tmp_path / ("x" * 5000))
     assert_one_line(caught.value, tmp_path / ("x" * 5000))
+    with pytest.raises(IdxError, match="cannot be read") as caught:
+        read_idx(tmp_path / ("x" * 5000))
+    assert_one_line(caught.value, tmp_path / ("x" * 5000))
     with pytest.raises(FileNotFoundError, match="no such file") as missing:
         read_idx(tmp_path / "none")
     assert_one_line(missing.value, tmp_path / "none")

@@ -16,6 +16,7 @@ itself: reading it from memory is faster than reading it from another core's cac
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -40,7 +41,6 @@ from .layers import (
 )
 from .plan import (
     BATCH_WIDTH,
-    COPIES,
     DZ,
     DZT,
     INPUT_LEADING,
@@ -109,7 +109,7 @@ def pack(net, n_layers, flat, base, packed, thread, threads, alone):
 
 
 @c_function(8)
-def unpack(net, n_layers, base, packed, flat, thread, threads, alone):
+def unpack(net, n_layers, flat, base, packed, thread, threads, alone):
     """The way back; of copies, the first thread's are as good as any."""
     for layer in range(n_layers):
         row = row_of(net, layer)
@@ -130,6 +130,15 @@ def sum_of_weights(sample_weight, samples, batch):
     for b in range(batch):
         weight_sum += np.float64(load_scalar(sample_weight, load_index(samples, b)))
     return weight_sum
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def sum_of_doubles(numbers, n):
+    """The sum of n float64 from an address on."""
+    total = 0.0
+    for i in range(n):
+        total += load_double(numbers, i)
+    return total
 
 
 @c_function(12)
@@ -238,6 +247,123 @@ def update_net(
         )  # fmt: skip
 
 
+class Place(NamedTuple):
+    """Where a thread's things are: addresses, or floats from ``base`` on; and its parts."""
+
+    base: int
+    net: int  # of its copy
+    n_layers: int
+    batch_size: int
+    batch_width: int
+    parts: int
+    first_part: int
+    last_part: int
+    partial: int  # sums of the parts
+    inputs: int
+    leading: int  # dimension of the inputs
+    listed: int  # table of lists, or 0
+    slot: int  # from the parameters to the first row of state
+    scratch: int
+    constants: int
+    runs: int
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, thread, threads):
+    parts, first_part, last_part = totals[PARTS], 0, 1
+    if parts > 1:
+        first_part, last_part = share(parts, thread, threads)
+    scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
+    return Place(
+        base, net, n_layers, batch_size, totals[BATCH_WIDTH], parts, first_part, last_part,
+        totals[PARTIAL], totals[INPUTS] + thread * totals[INPUT_SIZE], totals[INPUT_LEADING],
+        listed, totals[SLOT] if slots else 0, scratch,
+        scratch + totals[SCRATCH_SIZE] - CONSTANTS, runs,
+    )  # fmt: skip
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def first_layer(
+    multiply_listed, finish, place, step, batch, seed, epoch, samples, barrier, meeting, thread,
+    threads,
+):  # fmt: skip
+    """The first layer where its inputs are listed: its parts, or a share of its units."""
+    net, dropped, key = place.net, load_index(place.net, DROPOUT) != 0, (seed, epoch, 0)
+    if place.parts == 1:
+        forward_listed(
+            multiply_listed, finish, place.base, net, place.inputs, place.leading, place.listed,
+            batch, dropped, key, samples, place.scratch, thread, threads,
+        )  # fmt: skip
+        return meet(barrier, threads, meeting)
+    size = place.batch_size * load_index(net, WIDTH)
+    # Two steps take turns: one thread may write the next sums while another reads these.
+    partial = place.partial + step % 2 * place.parts * size
+    for part in range(place.first_part, place.last_part):
+        partial_sums(
+            multiply_listed, place.base, net, place.inputs, place.leading, place.listed, part,
+            batch, partial + part * size,
+        )  # fmt: skip
+    meeting = meet(barrier, threads, meeting)
+    add_parts(
+        finish, place.base, net, partial, place.parts, place.batch_size, batch, dropped, key,
+        samples, place.scratch,
+    )  # fmt: skip
+    return meeting
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def update_all(
+    multiply, multiply_listed, update, place, batch, optimizer, nesterov, thread, threads
+):
+    """The weight gradients and updates: this thread's share, or its parts and its own copy."""
+    base, net, scratch, alone = place.base, place.net, place.scratch, place.parts > 1
+    if alone:
+        for part in range(place.first_part, place.last_part):
+            update_part(
+                multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
+                part, place.parts, place.batch_size, place.slot, optimizer, nesterov,
+                place.constants, scratch,
+            )  # fmt: skip
+    elif place.listed:
+        update_listed_share(
+            multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
+            place.batch_size, place.slot, optimizer, nesterov, place.constants, scratch, thread,
+            threads,
+        )  # fmt: skip
+    update_net(
+        multiply, update, base, net, place.n_layers, 1 if place.listed else 0, place.inputs,
+        place.leading, batch, place.batch_size, place.slot, optimizer, nesterov, place.constants,
+        place.runs, scratch, 0 if alone else thread, 1 if alone else threads,
+    )  # fmt: skip
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def next_batch(
+    fetch, index, place, x, floats, samples, batch, skip, shared, square, thread, threads
+):
+    """Gather a batch, or a share of it where ``shared``, and list what is not zero."""
+    fan_in = load_index(place.net, FAN_IN)
+    first, stop = share(batch, thread, threads) if shared else (0, batch)
+    call(fetch, (
+        x, floats, samples, fan_in, first, stop, place.parts, place.first_part, place.last_part,
+        skip, place.listed, place.base, place.constants, place.inputs, place.leading,
+    ))  # fmt: skip
+    if place.listed:
+        for part in range(place.first_part, place.last_part):
+            call(index, (place.listed, fan_in, batch, place.parts, part, square))
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def copy_parameters(copy, place, params, state, thread, threads):
+    """Pack, or unpack, the parameters and the rows of state: ``copy`` is one of the two."""
+    alone = place.parts > 1
+    for row in range(len(state) + 1):
+        flat = address(state) + 4 * (row - 1) * len(params) if row else address(params)
+        call(copy, (
+            place.net, place.n_layers, flat, place.base, row * place.slot, thread, threads, alone,
+        ))  # fmt: skip
+
+
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
 def train(
     multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
@@ -253,135 +379,79 @@ def train(
     (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch.
     """
     mode = flush_denormals()
-    base, flat, moments = aligned_address(workspace), address(params), address(state)
     record = options[0]
     seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
-    n_layers, capacity, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
-    batch_width, parts = totals[BATCH_WIDTH], totals[PARTS]
-    shared, alone = totals[INPUT_SIZE] == 0, parts > 1
-    # Copies: each thread works on its own, for itself.
-    copy, mine, ours = (thread, 0, 1) if totals[COPIES] > 1 or alone else (0, thread, threads)
+    n_layers, batch_size, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
+    shared, alone = totals[INPUT_SIZE] == 0, totals[PARTS] > 1
+    copy = thread if alone else 0  # each thread may work on its own copy, for itself
     net = address(nets) + 8 * NET_COLUMNS * n_layers * copy
-    first_row, last_row = net, row_of(net, n_layers - 1)
-    fan_in, width = load_index(net, FAN_IN), load_index(net, WIDTH)
-    first_part, last_part = share(parts, thread, threads) if alone else (0, 1)
-    slots = len(state)
-    slot = totals[SLOT] if slots else 0
-    inputs = totals[INPUTS] + thread * totals[INPUT_SIZE]
-    leading = totals[INPUT_LEADING]
-    scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
-    constants = scratch + totals[SCRATCH_SIZE] - CONSTANTS
     square = address(integers) + 8 * integers.shape[1] * thread
-    runs = square + 8 * RUNS
+    place = place_of(
+        aligned_address(workspace), net, n_layers, batch_size, len(state), totals, listed,
+        square + 8 * RUNS, thread, threads,
+    )  # fmt: skip
     losses_at = address(losses) + 8 * losses.shape[1] * copy
     hits_at = address(hits) + 8 * hits.shape[1] * copy
-    labels, ids = address(targets), address(order)
     weights = address(sample_weight) if len(sample_weight) else 0
 
-    call(pack_all, (net, n_layers, flat, base, 0, thread, threads, alone))
-    for s in range(slots):
-        row_of_state = moments + 4 * s * len(params)
-        call(pack_all, (net, n_layers, row_of_state, base, (s + 1) * slot, thread, threads, alone))
-    if mine == 0:
+    copy_parameters(pack_all, place, params, state, thread, threads)
+    if thread == 0 or alone:
         for layer in range(n_layers):
-            clear_gradient(row_of(net, layer), capacity, base)
-
-    write_constants(record, 0.0, 1, base, constants)
-    meeting, done, batch, samples = 1, 0, 0, ids
+            clear_gradient(row_of(net, layer), batch_size, place.base)
+    write_constants(record, 0.0, 1, place.base, place.constants)
+    meeting, done, batch, samples = 1, 0, 0, address(order)
     for step in range(-1, len(learning_rates)):
         if step >= 0:
-            dropped, key = load_index(net, DROPOUT) != 0, (seed, epoch, 0)
-            partial = totals[PARTIAL] + step % 2 * parts * capacity * width
             first, stop = (0, batch) if alone else row_share(batch, thread, threads)
-            if alone:
-                for part in range(first_part, last_part):
-                    partial_sums(
-                        multiply_listed, base, first_row, inputs, leading, listed, part, batch,
-                        partial + part * capacity * width,
-                    )  # fmt: skip
-                meeting = meet(barrier, threads, meeting)
-                add_parts(
-                    finish, base, first_row, partial, parts, capacity, batch, dropped, key,
-                    samples, scratch,
+            if listed:
+                meeting = first_layer(
+                    multiply_listed, finish, place, step, batch, seed, epoch, samples, barrier,
+                    meeting, thread, threads,
                 )  # fmt: skip
-            elif listed:
-                forward_listed(
-                    multiply_listed, finish, base, first_row, inputs, leading, listed, batch,
-                    dropped, key, samples, scratch, thread, threads,
-                )  # fmt: skip
-                meeting = meet(barrier, threads, meeting)
             meeting = forward_layers(
-                multiply, finish, base, net, 1 if listed else 0, n_layers, inputs, leading, batch,
-                by_rows, first, stop, seed, epoch, samples, runs, scratch, barrier, meeting,
-                thread, threads,
+                multiply, finish, place.base, net, 1 if listed else 0, n_layers, place.inputs,
+                place.leading, batch, by_rows, first, stop, seed, epoch, samples, place.runs,
+                place.scratch, barrier, meeting, thread, threads,
             )  # fmt: skip
             weight_sum = sum_of_weights(weights, samples, batch)
             call(losses_of, (
-                base, last_row, first, stop, batch, capacity, batch_width, labels, weights,
-                samples, losses_at, hits_at,
+                place.base, row_of(net, n_layers - 1), first, stop, batch, batch_size,
+                place.batch_width, address(targets), weights, samples, losses_at, hits_at,
             ))  # fmt: skip
             meeting = backward_layers(
-                multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity,
-                batch_width, seed, epoch, samples, runs, scratch, barrier, meeting, thread,
-                threads,
+                multiply, derive, place.base, net, n_layers, batch, by_rows, first, stop,
+                batch_size, place.batch_width, seed, epoch, samples, place.runs, place.scratch,
+                barrier, meeting, thread, threads,
             )  # fmt: skip
             if not alone:
                 meeting = meet(barrier, threads, meeting)
-
-            loss_sum, hit_sum = 0.0, 0.0
-            for b in range(batch):
-                loss_sum += load_double(losses_at, b)
-                hit_sum += load_double(hits_at, b)
+            loss_sum = sum_of_doubles(losses_at, batch)
             if not math.isfinite(loss_sum):
                 break
             if thread == 0:
                 metrics[LOSS_SUM] += loss_sum
                 metrics[WEIGHT_SUM] += weight_sum
-                metrics[HIT_SUM] += hit_sum
-
+                metrics[HIT_SUM] += sum_of_doubles(hits_at, batch)
             rate, count = learning_rates[step], first_step + step + 1
-            write_constants(record, rate, count, base, constants)
-            if alone:
-                for part in range(first_part, last_part):
-                    update_part(
-                        multiply_listed, update, base, first_row, inputs, leading, listed, part,
-                        parts, capacity, slot, optimizer, nesterov, constants, scratch,
-                    )  # fmt: skip
-            elif listed:
-                update_listed_share(
-                    multiply_listed, update, base, first_row, inputs, leading, listed, capacity,
-                    slot, optimizer, nesterov, constants, scratch, thread, threads,
-                )  # fmt: skip
-            update_net(
-                multiply, update, base, net, n_layers, 1 if listed else 0, inputs, leading, batch,
-                capacity, slot, optimizer, nesterov, constants, runs, scratch, mine, ours,
+            write_constants(record, rate, count, place.base, place.constants)
+            update_all(
+                multiply, multiply_listed, update, place, batch, optimizer, nesterov, thread,
+                threads,
             )  # fmt: skip
             done += 1
             if shared:
                 meeting = meet(barrier, threads, meeting)
-
-        # The next batch.
-        start = (step + 1) * capacity
-        batch, samples = min(capacity, len(order) - start), ids + 8 * start
+        start = (step + 1) * batch_size
+        batch, samples = min(batch_size, len(order) - start), address(order) + 8 * start
         if batch > 0:
-            first, stop = share(batch, thread, threads) if shared else (0, batch)
-            call(fetch, (
-                x, floats, samples, fan_in, first, stop, parts, first_part, last_part, skip,
-                listed, base, constants, inputs, leading,
-            ))  # fmt: skip
-            if listed:
-                for part in range(first_part, last_part):
-                    call(index, (listed, fan_in, batch, parts, part, square))
+            next_batch(
+                fetch, index, place, x, floats, samples, batch, skip, shared, square, thread,
+                threads,
+            )  # fmt: skip
         if step < 0 or not alone:  # else a thread goes on with what it has updated itself
             meeting = meet(barrier, threads, meeting)
-
     meeting = meet(barrier, threads, meeting)
-    call(unpack_all, (net, n_layers, base, 0, flat, thread, threads, alone))
-    for s in range(slots):
-        row_of_state = moments + 4 * s * len(params)
-        call(unpack_all, (
-            net, n_layers, base, (s + 1) * slot, row_of_state, thread, threads, alone,
-        ))  # fmt: skip
+    copy_parameters(unpack_all, place, params, state, thread, threads)
     set_float_mode(mode)
     return done
 
