@@ -102,13 +102,11 @@ def save(path: str | Path, model: Model) -> None:
     OSError
         If it cannot be written.
     """
-    from safetensors.numpy import save as encode
-
     tensors = {}
     for index, (weights, bias) in enumerate(model.network.views(model.params)):
         tensors[f"layers.{index}.weight"] = np.ascontiguousarray(weights, np.float32)
         tensors[f"layers.{index}.bias"] = np.ascontiguousarray(bias, np.float32)
-    content = _in_order(encode(tensors, _metadata(model)))
+    content = encode(tensors, _metadata(model))
     with replacing(Path(path)) as file:
         file.write(content)
 
@@ -136,12 +134,15 @@ def load(path: str | Path) -> Model:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def _in_order(content: bytes) -> bytes:
-    """A safetensors file with its header sorted, so that equal models make equal files.
+def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    """The content of a safetensors file, its header sorted: equal models make equal files.
 
     The library writes the metadata in an order that is new in every process. The header is JSON
     behind its length, padded with spaces to a multiple of 8 bytes.
     """
+    from safetensors.numpy import save as unsorted
+
+    content = unsorted(dict(tensors), dict(metadata))
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:start]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)
@@ -192,7 +193,10 @@ def _read(path: Path) -> Model:
 def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
     """The model of an open safetensors file; its shapes are compared before they are believed."""
     if metadata.get("format") != FORMAT:
-        raise CheckpointError("was not written by mnistcore: its metadata lack the format")
+        raise CheckpointError(
+            "was not written by mnistcore: its metadata lack the format; `mnistcore convert` takes"
+            " weights of other libraries"
+        )
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
         raise CheckpointError(

@@ -1,0 +1,302 @@
+"""Weights that another library trained become a model: ``mnistcore convert``.
+
+Multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy, as safetensors or ``.npz``.
+The file has the weights; what it does not say (the activation, how pixels were scaled) is told
+by options. Files that ``mnistcore export`` wrote say everything, and come back as they were.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import checkpoint
+from .checkpoint import Model
+from .command_line import DONE, Parser, run_command, user_errors
+from .interchange.array_files import read_arrays
+from .interchange.dense import Described, parse_description
+from .interchange.dense_stack import LAYOUTS, stack
+from .interchange.output import output_path
+from .interchange.to_torch import DESCRIPTION
+from .kernels.layout import ACTIVATIONS
+from .network import Network
+
+__all__ = ["Conversion", "main", "run"]
+
+_SYNONYMS = {"sigmoid": "logistic", "linear": "identity"}  # of PyTorch and Keras
+_DESCRIBING = ("activations", "input_shape", "scale", "shift", "class_names", "config")
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """What was made of a file.
+
+    Attributes
+    ----------
+    model
+        The model.
+    path
+        Where it was written.
+    layer_names
+        The layers' names in the file, in the order in which they were put together.
+    layout
+        Which way round the weights were: "keras" (fan_in, fan_out) or "torch".
+    """
+
+    model: Model
+    path: Path
+    layer_names: tuple[str, ...]
+    layout: str
+
+
+def run(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    activation: str | None = None,
+    layout: str = "auto",
+    layers: Sequence[str] = (),
+    scale: float | None = None,
+    shift: float | None = None,
+    normalize: tuple[float, float] | None = None,
+    input_shape: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Conversion:
+    """Make a model of the weights in a file, and write it.
+
+    Parameters
+    ----------
+    source
+        A safetensors or ``.npz`` file with the weights and biases of dense layers.
+    output
+        The model file; by default beside the source, with "-mnistcore" in its name.
+    activation
+        Of the hidden layers: relu, tanh, logistic or identity. Needed where there are any,
+        unless the file says it.
+    layout
+        Which way round the weights are: "keras" (fan_in, fan_out), "torch" (fan_out, fan_in),
+        or "auto": told by shapes, and in square layers by names.
+    layers
+        The names of the layers, first to last; needed where shapes allow several orders.
+    scale, shift
+        A raw pixel in 0..255 enters as ``pixel * scale + shift``; by default 1/255 and 0.
+    normalize
+        Instead of scale and shift, the mean and the standard deviation that pixels in [0, 1]
+        were normalised by, as in torchvision's ``Normalize``.
+    input_shape
+        Of one image; by default a square if that is possible.
+    class_names
+        By default "0", "1" and so on.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is of another kind or damaged, is not a multi-layer perceptron, or options
+        are missing or contradict it.
+    OSError
+        If a file cannot be read or written.
+    """
+    source = Path(source)
+    arrays, metadata = read_arrays(source)
+    default = source.with_name(f"{source.stem}-mnistcore.safetensors")
+    path = output_path(output, default, source)
+    try:
+        arrays, described = _description(arrays, metadata)
+        pairs, names, found = stack(arrays, layout, layers)
+        network = _network(pairs, activation or (described and described.activation))
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    model = Model(
+        network,
+        np.concatenate([part.ravel() for pair in pairs for part in pair]),
+        _input_shape(network.layer_sizes[0], input_shape or (described and described.input_shape)),
+        *_scaling(scale, shift, normalize, described),
+        _class_names(network.layer_sizes[-1], class_names or (described and described.class_names)),
+        described.config if described else {},
+    )
+    checkpoint.save(path, model)
+    return Conversion(model, path, tuple(names), found)
+
+
+def _description(
+    arrays: dict[str, np.ndarray], metadata: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], Described | None]:
+    """The arrays of the layers, and what a file of ours says beside them."""
+    if metadata.get("format") == checkpoint.FORMAT:
+        raise ValueError("is a model of mnistcore already")
+    if DESCRIPTION in metadata:
+        return arrays, parse_description(metadata[DESCRIPTION])
+    if not arrays.keys() >= set(_DESCRIBING):
+        return arrays, None
+    values = {name: arrays[name].tolist() for name in _DESCRIBING}
+    try:
+        values["config"] = json.loads(values["config"])
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("has a 'config' that cannot be read") from None
+    rest = {name: array for name, array in arrays.items() if name not in _DESCRIBING}
+    return rest, parse_description(json.dumps(values))
+
+
+def _network(pairs: list[tuple[np.ndarray, np.ndarray]], activation: str | None) -> Network:
+    sizes = (len(pairs[0][0]), *(len(bias) for _, bias in pairs))
+    if activation is None:
+        if len(pairs) > 1:
+            names = ", ".join(ACTIVATIONS)
+            raise ValueError(f"does not say the hidden layers' activation; give one of {names}")
+        activation = "identity"
+    return Network(sizes, _SYNONYMS.get(activation, activation))
+
+
+def _scaling(
+    scale: float | None,
+    shift: float | None,
+    normalize: tuple[float, float] | None,
+    described: Described | None,
+) -> tuple[float, float]:
+    """The model's scale and shift; what is asked for wins over what the file says."""
+    if normalize is not None:
+        if scale is not None or shift is not None:
+            raise ValueError("give either normalize, or scale and shift")
+        mean, std = normalize
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+            raise ValueError(f"normalize takes a mean and a positive deviation, got {mean} {std}")
+        return 1 / 255 / std, -mean / std
+    if described is not None:
+        scale = described.scale if scale is None else scale
+        shift = described.shift if shift is None else shift
+    scale, shift = 1 / 255 if scale is None else scale, 0.0 if shift is None else shift
+    if not (math.isfinite(scale) and math.isfinite(shift) and scale):
+        raise ValueError(f"scale and shift must be finite, and scale not 0; got {scale} {shift}")
+    return scale, shift
+
+
+def _input_shape(n_inputs: int, shape: Sequence[int] | None) -> tuple[int, ...]:
+    if shape is None:
+        side = math.isqrt(n_inputs)
+        return (side, side) if side * side == n_inputs else (n_inputs,)
+    if min(shape, default=0) < 1 or math.prod(shape) != n_inputs:
+        spelled = " x ".join(map(str, shape))
+        raise ValueError(f"images of {spelled} pixels do not fit a network with {n_inputs} inputs")
+    return tuple(shape)
+
+
+def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return tuple(map(str, range(n_classes)))
+    if len(names) != n_classes:
+        raise ValueError(f"got {len(names)} class names for a network with {n_classes} outputs")
+    return tuple(names)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command("convert", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    normalize = arguments.normalize
+    with user_errors():
+        conversion = run(
+            arguments.file,
+            arguments.output,
+            activation=arguments.activation,
+            layout=arguments.layout,
+            layers=arguments.layers,
+            scale=arguments.scale,
+            shift=arguments.shift,
+            normalize=None if normalize is None else (normalize[0], normalize[1]),
+            input_shape=arguments.input_shape,
+            class_names=arguments.class_names,
+        )
+    _show(conversion)
+    return DONE
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "convert",
+        "Make a model of the weights of a multi-layer perceptron that PyTorch, Keras, scikit-learn"
+        " or NumPy trained.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the weights, .safetensors or .npz")
+    parser.add_argument(
+        "--activation",
+        choices=(*ACTIVATIONS, *_SYNONYMS),
+        help="of the hidden layers; needed unless mnistcore export wrote the file",
+    )
+    parser.add_argument(
+        "--layout",
+        choices=("auto", *LAYOUTS),
+        default="auto",
+        help="weights are (inputs, units) as in keras or (units, inputs) as in torch"
+        " (default: told by their shapes, and in square layers by their names)",
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="the layers' names, first to last (default: the order that fits)",
+    )
+    parser.add_argument(
+        "--normalize",
+        type=float,
+        nargs=2,
+        metavar=("MEAN", "STD"),
+        help="pixels in [0, 1] were normalised by this mean and deviation in training",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="S",
+        help="a raw pixel, 0 to 255, enters the network as pixel * S + T (default: 1/255)",
+    )
+    parser.add_argument("--shift", type=float, metavar="T", help="see --scale (default: 0)")
+    parser.add_argument(
+        "--input-shape",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of one image (default: a square if possible)",
+    )
+    parser.add_argument(
+        "--class-names", nargs="+", metavar="NAME", help="one a class (default: 0 1 2 ...)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the model, .safetensors; replaced if it exists (default: FILE-mnistcore.safetensors)",
+    )
+    return parser
+
+
+def _show(conversion: Conversion) -> None:
+    from rich.console import Console
+
+    from .tables import facts_table
+
+    model = conversion.model
+    network = model.network
+    sizes = "-".join(map(str, network.layer_sizes))
+    activation = f", {network.activation}" if len(network.layer_sizes) > 2 else ""
+    order = "(inputs, units)" if conversion.layout == "keras" else "(units, inputs)"
+    shift = f" + {model.shift:g}" if model.shift else ""
+    facts = {
+        "network": f"{sizes}{activation}, {network.n_params:,} parameters",
+        "layers": f"{', '.join(conversion.layer_names)}; weights {order} as in {conversion.layout}",
+        "input": f"images of {' x '.join(map(str, model.input_shape))} pixels,"
+        f" each as pixel * {model.scale:.6g}{shift}",
+        "model": str(conversion.path),
+    }
+    Console(soft_wrap=True).print(facts_table(facts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Named arrays from the files of strangers: safetensors and ``.npz``, never a pickle.
+
+A pickle is a program, and unpacking may fill a disk's worth of memory from a few bytes. So what
+is not arrays is refused by its first bytes, and sizes are added up before anything is unpacked.
+"""
+
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MAX_BYTES = 2**30  # of all arrays of a file together: 268 million float32 parameters
+
+_HDF5, _ZIP, _PICKLE = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80"
+_PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
+_KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
+_FROM_TORCH = (
+    "is a pickle, which could run any program; save the weights in PyTorch by"
+    " safetensors.torch.save_file(model.state_dict(), 'weights.safetensors'), or give an .npz file"
+)
+_FROM_KERAS = (
+    "is an HDF5 or Keras file; save the weights in Keras by"
+    " numpy.savez('weights.npz', *model.get_weights())"
+)
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a safetensors or ``.npz`` file by name, in its order, and its metadata.
+
+    The metadata are those of safetensors; an ``.npz`` file has none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is of another kind, damaged, or larger than ``MAX_BYTES`` when unpacked.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; give the file with the weights")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give a .safetensors or an .npz file")
+    try:
+        return _read(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    with path.open("rb") as file:
+        start = file.read(len(_HDF5))
+    suffix = path.suffix.lower()
+    if start.startswith(_PICKLE) or suffix in _PICKLE_SUFFIXES:
+        raise ValueError(_FROM_TORCH)
+    if start == _HDF5 or suffix in _KERAS_SUFFIXES:
+        raise ValueError(_FROM_KERAS)
+    if start.startswith(_ZIP):
+        return _read_npz(path), {}
+    _check_bytes(path.stat().st_size)
+    return _read_safetensors(path)
+
+
+def _check_bytes(size: int) -> None:
+    if size > MAX_BYTES:
+        raise ValueError(f"holds {size:,} bytes of arrays; at most {MAX_BYTES:,} are read")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                _check_kind(name, file.get_slice(name).get_dtype())
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"is neither a safetensors nor an .npz file, or damaged ({reason})") from (
+            error
+        )
+
+
+def _check_kind(name: str, kind: str) -> None:
+    if kind not in ("F64", "F32", "F16"):
+        raise ValueError(f"has {name} of {kind}; weights are read as F64, F32 or F16")
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    from zlib import error as zlib_error
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive)
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (zipfile.BadZipFile, EOFError, zlib_error, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"is a damaged .npz file ({reason})") from error
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """See that an archive holds arrays of bearable size, each as large as its header says."""
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    if any(name.endswith("data.pkl") for name in names):
+        raise ValueError(_FROM_TORCH)
+    if any(name.endswith(_KERAS_SUFFIXES) for name in names):
+        raise ValueError(_FROM_KERAS)
+    other = [name for name in names if not name.endswith(".npy")]
+    if other or not names:
+        raise ValueError(f"is not an .npz file: it holds {', '.join(other[:3]) or 'nothing'}")
+    _check_bytes(sum(member.file_size for member in members))
+    for member in members:
+        _check_header(archive, member)
+
+
+def _check_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    readers: Mapping[tuple[int, int], Any] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"has {member.filename} of version {version}; 1.0 and 2.0 are read")
+        shape, _, dtype = readers[version](file)
+        if dtype.hasobject:
+            raise ValueError(f"has {member.filename} with Python objects: {_FROM_TORCH}")
+        if file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
+            raise ValueError(f"has {member.filename} of another size than its header says")

@@ -1,0 +1,107 @@
+"""A model as a list of dense layers, and what a file must say of it beside the weights."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..checkpoint import Model
+from ..kernels.layout import ACTIVATIONS
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """``activation(x @ weights + bias)``.
+
+    Attributes
+    ----------
+    weights
+        (fan_in, fan_out), float32.
+    bias
+        (fan_out,), float32.
+    activation
+        A name of ``kernels.layout.ACTIVATIONS``; "identity" for the last layer.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    activation: str
+
+
+def dense_layers(model: Model) -> list[Dense]:
+    """The layers of a model, first to last.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite: no other program would make sense of it either.
+    """
+    if not np.isfinite(model.params).all():
+        raise ValueError("the model has weights that are not finite; its training diverged")
+    pairs = model.network.views(model.params)
+    hidden = len(pairs) - 1
+    names = [model.network.activation] * hidden + ["identity"]
+    return [Dense(w, b, name) for (w, b), name in zip(pairs, names, strict=True)]
+
+
+def description(model: Model) -> dict[str, Any]:
+    """What stands in a file beside the weights so that they can come back; ready for JSON."""
+    return {
+        "activations": [layer.activation for layer in dense_layers(model)],
+        "input_shape": list(model.input_shape),
+        "scale": model.scale,
+        "shift": model.shift,
+        "class_names": list(model.class_names),
+        "config": dict(model.config),
+    }
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a file of ours said in its :func:`description`.
+
+    Attributes
+    ----------
+    activation
+        Of the hidden layers; None without any.
+    input_shape, scale, shift, class_names, config
+        As in :class:`.Model`.
+    """
+
+    activation: str | None
+    input_shape: tuple[int, ...]
+    scale: float
+    shift: float
+    class_names: tuple[str, ...]
+    config: dict[str, Any]
+
+
+def parse_description(text: str) -> Described:
+    """What :func:`description` said, from JSON that anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    try:
+        values = json.loads(text)
+        return Described(
+            _hidden_activation(values["activations"]),
+            tuple(int(length) for length in values["input_shape"]),
+            float(values["scale"]),
+            float(values["shift"]),
+            tuple(map(str, values["class_names"])),
+            dict(values["config"]),
+        )
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"has a description that cannot be read ({error!r})") from error
+
+
+def _hidden_activation(names: Sequence[str]) -> str | None:
+    *hidden, last = names
+    if len(set(hidden)) > 1 or last != "identity" or not set(hidden) <= ACTIVATIONS.keys():
+        raise ValueError(f"activations {', '.join(map(str, names))} are not supported")
+    return hidden[0] if hidden else None

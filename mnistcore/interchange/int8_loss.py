@@ -1,0 +1,77 @@
+"""What 8-bit weights cost: the same test images through the network as it is and quantised."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backends import get_backend
+from ..checkpoint import Model
+from ..data import Dataset
+from ..metrics import accuracy
+from .int8 import int8_logits, quantize
+
+_PART = 1000  # images at a time
+
+
+@dataclass(frozen=True)
+class Int8Loss:
+    """What 8-bit weights cost on the test images of a data set; ``str`` of it is a sentence.
+
+    Attributes
+    ----------
+    data
+        The name of the data set.
+    images
+        How many test images it has.
+    float_accuracy, int8_accuracy
+        The shares of them that are classified right.
+    same_labels
+        How many get the same label from both.
+    """
+
+    data: str
+    images: int
+    float_accuracy: float
+    int8_accuracy: float
+    same_labels: int
+
+    def __str__(self) -> str:
+        points = round(100 * (self.float_accuracy - self.int8_accuracy), 2)
+        compared = "as many as"
+        if points:
+            compared = f"{abs(points):.2f} points {'worse' if points > 0 else 'better'} than"
+        return (
+            f"right on {100 * self.int8_accuracy:.2f} % of {self.images:,} test images"
+            f" ({self.data}), {compared} with float weights"
+        )
+
+
+def measure(model: Model, dataset: Dataset) -> Int8Loss:
+    """Compare a model with its quantised self on the test images of a data set.
+
+    Raises
+    ------
+    ValueError
+        If the images or the number of classes are not the model's, or a layer is too large.
+    """
+    images, labels = dataset.test_images, dataset.test_labels
+    n_classes = model.network.layer_sizes[-1]
+    if len(dataset.class_names) != n_classes:
+        raise ValueError(
+            f"{dataset.name} has {len(dataset.class_names)} classes, the model {n_classes}"
+        )
+    exact = model.predict(get_backend(), images)
+    layers = quantize(model)
+    rounded = np.concatenate(
+        [
+            int8_logits(layers, model.scale, images[first : first + _PART]).argmax(axis=1)
+            for first in range(0, len(images), _PART)
+        ]
+    )
+    return Int8Loss(
+        dataset.name,
+        len(images),
+        accuracy(labels, exact),
+        accuracy(labels, rounded),
+        int((exact == rounded).sum()),
+    )

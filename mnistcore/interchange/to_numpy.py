@@ -1,0 +1,70 @@
+"""A model as plain arrays in an ``.npz`` file, for who has NumPy and nothing else.
+
+==================  ============================================================
+``w0``, ``b0`` ...  weights (fan_in, fan_out) and bias (fan_out,), float32
+``activations``     one name a layer: relu, tanh, logistic or identity
+``scale, shift``    a raw pixel enters as ``pixel * scale + shift``; float64
+``input_shape``     of one image
+``class_names``     one a class
+``config``          the options of the training run, as JSON
+==================  ============================================================
+
+Five lines run a ReLU network, ``images`` (N, 28, 28) being uint8::
+
+    m = np.load("model.npz")
+    a = images.reshape(len(images), -1) * m["scale"] + m["shift"]
+    for i in range(len(m["activations"]) - 1):
+        a = np.maximum(a @ m[f"w{i}"] + m[f"b{i}"], 0)
+    labels = (a @ m[f"w{i + 1}"] + m[f"b{i + 1}"]).argmax(axis=1)
+"""
+
+import io
+import json
+
+import numpy as np
+
+from ..checkpoint import Model
+from .dense import dense_layers, description
+
+_FORMULAS = {
+    "relu": "np.maximum({}, 0)",
+    "tanh": "np.tanh({})",
+    "logistic": "1 / (1 + np.exp(-({})))",
+    "identity": "{}",
+}
+
+
+def encode(model: Model) -> bytes:
+    """The content of the ``.npz`` file; nothing in it is pickled.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for index, layer in enumerate(dense_layers(model)):
+        arrays[f"w{index}"] = layer.weights
+        arrays[f"b{index}"] = layer.bias
+    described = description(model)
+    described["config"] = json.dumps(described["config"])
+    arrays |= {name: np.array(value) for name, value in described.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def usage(model: Model, name: str) -> str:
+    """Python lines that predict with NumPy alone."""
+    hidden = len(model.network.layer_sizes) - 2
+    lines = [
+        "import numpy as np",
+        "",
+        f"m = np.load({json.dumps(name)})",
+        'a = images.reshape(len(images), -1) * m["scale"] + m["shift"]',
+    ]
+    if hidden:
+        formula = _FORMULAS[model.network.activation].format('a @ m[f"w{i}"] + m[f"b{i}"]')
+        lines += [f"for i in range({hidden}):", f"    a = {formula}"]
+    lines.append(f'labels = (a @ m["w{hidden}"] + m["b{hidden}"]).argmax(axis=1)')
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""A model as a ``state_dict`` of ``torch.nn.Sequential`` in safetensors; needs no PyTorch.
+
+Linear layers are at the even places, activations between them: ``0.weight``, ``0.bias``,
+``2.weight`` and so on. ``torch.nn.Linear`` keeps its weights as (out_features, in_features), so
+they are transposed. The metadata say what to build (``sequential``), how raw pixels enter
+(``input``), and everything else that ``mnistcore convert`` needs to bring the model back.
+"""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+
+from .. import checkpoint
+from ..checkpoint import Model
+from .dense import dense_layers, description
+
+DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model
+
+_MODULES = {"relu": "ReLU", "tanh": "Tanh", "logistic": "Sigmoid", "identity": "Identity"}
+
+
+def encode(model: Model) -> bytes:
+    """The content of the safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite.
+    """
+    tensors = {}
+    for index, layer in enumerate(dense_layers(model)):
+        tensors[f"{2 * index}.weight"] = np.ascontiguousarray(layer.weights.T)
+        tensors[f"{2 * index}.bias"] = np.ascontiguousarray(layer.bias)
+    metadata = {
+        "format": "pt",  # what other readers of safetensors look for
+        "sequential": f"nn.Sequential({', '.join(_modules(model))})",
+        "input": f"images.flatten(1).float(){scaling(model)}",
+        DESCRIPTION: json.dumps(description(model)),
+    }
+    return checkpoint.encode(tensors, metadata)
+
+
+def usage(model: Model, name: str) -> str:
+    """Python lines that build the network in PyTorch and predict."""
+    modules = "".join(f"    {module},\n" for module in _modules(model))
+    return (
+        "from safetensors.torch import load_file\n"
+        "from torch import nn\n"
+        "\n"
+        f"network = nn.Sequential(\n{modules})\n"
+        f"network.load_state_dict(load_file({json.dumps(name)}))\n"
+        f"logits = network(images.flatten(1).float(){scaling(model)})  # images: raw pixels, uint8"
+    )
+
+
+def scaling(model: Model) -> str:
+    """How raw pixels are brought to what the first layer takes, as the end of an expression."""
+    factor = " / 255" if model.scale == 1 / 255 else f" * {model.scale!r}"
+    return factor + (f" + {model.shift!r}" if model.shift else "")
+
+
+def _modules(model: Model) -> list[str]:
+    linear = [f"nn.Linear({i}, {o})" for i, o in pairwise(model.network.layer_sizes)]
+    between = f"nn.{_MODULES[model.network.activation]}()"
+    return [module for layer in linear for module in (layer, between)][:-1]
