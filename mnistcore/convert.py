@@ -2,11 +2,12 @@
 
 Multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy, as safetensors or ``.npz``.
 The file has the weights; what it does not say (the activation, how pixels were scaled) is told
-by options. Files that ``mnistcore export`` wrote say everything, and come back as they were.
+by options. Files that ``mnistcore export`` wrote say it themselves.
 """
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,16 +110,16 @@ def run(
     try:
         arrays, described = _description(arrays, metadata)
         pairs, names, found = stack(arrays, layout, layers)
-        network = _network(pairs, activation or (described and described.activation))
+        network = _network(pairs, activation or described.activation)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     model = Model(
         network,
         np.concatenate([part.ravel() for pair in pairs for part in pair]),
-        _input_shape(network.layer_sizes[0], input_shape or (described and described.input_shape)),
+        _input_shape(network.layer_sizes[0], input_shape or described.input_shape),
         *_scaling(scale, shift, normalize, described),
-        _class_names(network.layer_sizes[-1], class_names or (described and described.class_names)),
-        described.config if described else {},
+        _class_names(network.layer_sizes[-1], class_names or described.class_names),
+        described.config,
     )
     checkpoint.save(path, model)
     return Conversion(model, path, tuple(names), found)
@@ -126,14 +127,14 @@ def run(
 
 def _description(
     arrays: dict[str, np.ndarray], metadata: Mapping[str, str]
-) -> tuple[dict[str, np.ndarray], Described | None]:
+) -> tuple[dict[str, np.ndarray], Described]:
     """The arrays of the layers, and what a file of ours says beside them."""
     if metadata.get("format") == checkpoint.FORMAT:
         raise ValueError("is a model of mnistcore already")
     if DESCRIPTION in metadata:
         return arrays, parse_description(metadata[DESCRIPTION])
     if not arrays.keys() >= set(_DESCRIBING):
-        return arrays, None
+        return arrays, Described()
     values = {name: arrays[name].tolist() for name in _DESCRIBING}
     try:
         values["config"] = json.loads(values["config"])
@@ -150,6 +151,8 @@ def _network(pairs: list[tuple[np.ndarray, np.ndarray]], activation: str | None)
             names = ", ".join(ACTIVATIONS)
             raise ValueError(f"does not say the hidden layers' activation; give one of {names}")
         activation = "identity"
+    if sizes[-1] == 1:
+        raise ValueError("has a single output; a model has one for each class")
     return Network(sizes, _SYNONYMS.get(activation, activation))
 
 
@@ -157,7 +160,7 @@ def _scaling(
     scale: float | None,
     shift: float | None,
     normalize: tuple[float, float] | None,
-    described: Described | None,
+    described: Described,
 ) -> tuple[float, float]:
     """The model's scale and shift; what is asked for wins over what the file says."""
     if normalize is not None:
@@ -167,10 +170,8 @@ def _scaling(
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ValueError(f"normalize takes a mean and a positive deviation, got {mean} {std}")
         return 1 / 255 / std, -mean / std
-    if described is not None:
-        scale = described.scale if scale is None else scale
-        shift = described.shift if shift is None else shift
-    scale, shift = 1 / 255 if scale is None else scale, 0.0 if shift is None else shift
+    scale = described.scale if scale is None else scale
+    shift = described.shift if shift is None else shift
     if not (math.isfinite(scale) and math.isfinite(shift) and scale):
         raise ValueError(f"scale and shift must be finite, and scale not 0; got {scale} {shift}")
     return scale, shift
@@ -294,6 +295,7 @@ def _show(conversion: Conversion) -> None:
         "input": f"images of {' x '.join(map(str, model.input_shape))} pixels,"
         f" each as pixel * {model.scale:.6g}{shift}",
         "model": str(conversion.path),
+        "try it": f"python -m mnistcore.evaluate {shlex.quote(str(conversion.path))}",
     }
     Console(soft_wrap=True).print(facts_table(facts))
 

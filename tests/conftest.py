@@ -1,6 +1,9 @@
 """Fixtures that the whole suite shares."""
 
+import contextlib
+import importlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,12 @@ def pytest_addoption(parser):
         default="",
         metavar="NAMES",
         help="fail, rather than skip, where one of these backends (comma-separated) is missing",
+    )
+    parser.addoption(
+        "--require-consumers",
+        default="",
+        metavar="NAMES",
+        help="fail, rather than skip, where what runs an export (onnxruntime, torch, cc) is missing",
     )
 
 
@@ -36,6 +45,24 @@ def load_backend(name, config):
     if name in config.getoption("--require-backends").split(","):
         pytest.fail(reason)
     return pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def consumer(request):
+    """A function that imports a library, or finds the C compiler, or skips, or fails in CI."""
+
+    def find(name):
+        if name == "cc":
+            found = shutil.which("gcc") or shutil.which("cc")
+        else:
+            with contextlib.suppress(ImportError):
+                return importlib.import_module(name)
+            found = None
+        if found is None and name in request.config.getoption("--require-consumers").split(","):
+            pytest.fail(f"{name} is missing")
+        return found or pytest.skip(f"{name} is not installed")
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,22 +60,24 @@ def description(model: Model) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Described:
-    """What a file of ours said in its :func:`description`.
+    """What a file said in its :func:`description`, or what is taken for granted without one.
 
     Attributes
     ----------
     activation
-        Of the hidden layers; None without any.
-    input_shape, scale, shift, class_names, config
+        Of the hidden layers; None where it is not known.
+    input_shape, class_names
+        As in :class:`.Model`; None where they are not known.
+    scale, shift, config
         As in :class:`.Model`.
     """
 
-    activation: str | None
-    input_shape: tuple[int, ...]
-    scale: float
-    shift: float
-    class_names: tuple[str, ...]
-    config: dict[str, Any]
+    activation: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    scale: float = 1 / 255
+    shift: float = 0.0
+    class_names: tuple[str, ...] | None = None
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_description(text: str) -> Described:

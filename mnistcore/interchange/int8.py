@@ -18,6 +18,7 @@ the others ``zero' = 128`` and 127 levels. The first layer takes raw pixels as t
 scale and shift are part of its step and bias.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +107,7 @@ def int8_logits(layers: list[Int8Dense], scale: float, images: np.ndarray) -> np
     return z
 
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,
     "logistic": lambda z: 1 / (1 + np.exp(-z)),

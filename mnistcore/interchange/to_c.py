@@ -36,20 +36,25 @@ def encode(model: Model, int8: bool = False, remark: str = "") -> bytes:
     ValueError
         If a weight is not finite, or a layer is too large for 8-bit weights.
     """
-    layers = quantize(model) if int8 else dense_layers(model)
-    sizes = model.network.layer_sizes
-    used = {layer.activation for layer in layers[:-1]} - {"identity"}
+    layers: Sequence[Dense | Int8Dense]
+    if int8:
+        layers = quantized = quantize(model)
+        loops = [_INT8_DENSE, *_activations(model), _INT8_ROUND if len(layers) > 1 else ""]
+        forward = _int8_forward(model, quantized)
+    else:
+        layers = dense_layers(model)
+        loops = [_FLOAT_DENSE, *_activations(model)]
+        forward = _float_forward(model)
     parts = [
         _head(model, int8, remark),
-        _INCLUDES.format(sizes[0], sizes[-1]),
+        _INCLUDES.format(model.network.layer_sizes[0], model.network.layer_sizes[-1]),
         *(_tables(index, layer) for index, layer in enumerate(layers)),
-        _INT8_DENSE if int8 else _FLOAT_DENSE,
-        *(_ACTIVATIONS[name] for name in used),
+        *loops,
+        forward,
+        _PREDICT,
+        _MAIN,
     ]
-    if int8 and len(layers) > 1:
-        parts.append(_INT8_ROUND)
-    parts += [_forward(model, layers), _PREDICT, _MAIN]
-    return "\n".join(part.strip("\n") + "\n" for part in parts).encode()
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part).encode()
 
 
 def usage(model: Model, name: str) -> str:
@@ -291,10 +296,11 @@ int main(void)
 """
 
 
-def _forward(model: Model, layers: "Sequence[Dense] | Sequence[Int8Dense]") -> str:
-    if isinstance(layers[0], Int8Dense):
-        return _int8_forward(model, [layer for layer in layers if isinstance(layer, Int8Dense)])
-    return _float_forward(model)
+def _activations(model: Model) -> list[str]:
+    """The function of the hidden layers' activation, where there is one."""
+    network = model.network
+    used = len(network.layer_sizes) > 2 and network.activation != "identity"
+    return [_ACTIVATIONS[network.activation]] if used else []
 
 
 def _float_forward(model: Model) -> str:

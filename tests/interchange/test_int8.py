@@ -1,0 +1,82 @@
+"""Quantised weights: their error, the integers' range, and sums that fit into 32 bits."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_models import make_model
+
+from mnistcore.interchange.int8 import MAX_FAN_IN, int8_logits, quantize
+from mnistcore.interchange.int8_loss import Int8Loss, measure
+from mnistcore.kernels import numpy_kernels
+
+
+def test_every_weight_is_within_half_a_step(model):
+    for (weights, _), layer in zip(model.network.views(model.params), quantize(model), strict=True):
+        assert layer.weights.dtype == np.int8
+        assert np.abs(layer.weights.astype(int)).max(axis=0).tolist() == [127] * weights.shape[1]
+        error = np.abs(layer.weights * layer.scales.astype(np.float64) - weights)
+        assert (error <= 0.5001 * layer.scales).all()
+
+
+def test_the_logits_are_near_those_of_the_model(model, images):
+    exact = model.logits(numpy_kernels, images)
+    error = int8_logits(quantize(model), model.scale, images) - exact
+    assert np.sqrt((error**2).mean()) < 0.03 * np.sqrt((exact**2).mean())
+    assert error.any()
+
+
+def test_weights_that_8_bits_hold_lose_nothing():
+    model = make_model((4, 3), scale=1.0)
+    weights, bias = model.network.views(model.params)[0]
+    weights[...] = np.arange(12).reshape(4, 3) - 6
+    weights[0] = 127
+    bias[...] = [0.5, -3, 0]
+    images = np.random.default_rng(0).integers(0, 256, (50, 4), np.uint8)
+    exact = images.astype(np.float64) @ weights + bias
+    np.testing.assert_array_equal(int8_logits(quantize(model), 1.0, images), exact)
+
+
+def test_units_without_weights_or_values_are_zero():
+    model = make_model((6, 4, 3), "relu")
+    for weights, bias in model.network.views(model.params):
+        weights[...] = 0
+        bias[...] = -1
+    logits = int8_logits(quantize(model), model.scale, np.full((2, 6), 255, np.uint8))
+    np.testing.assert_array_equal(logits, np.full((2, 3), -1))
+
+
+def test_the_largest_sums_fit_into_32_bits():
+    assert MAX_FAN_IN * 255 * 127 < 2**31 <= (MAX_FAN_IN + 1) * 255 * 127
+    with pytest.raises(ValueError, match=r"layer 0 has 66,312 inputs; .* at most 66,311"):
+        quantize(make_model((MAX_FAN_IN + 1, 1)))
+    quantize(make_model((MAX_FAN_IN, 1)))
+
+
+def test_weights_that_are_not_finite_are_refused(model):
+    params = model.params.copy()
+    params[-1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        quantize(dataclasses.replace(model, params=params))
+
+
+@pytest.mark.parametrize(
+    ("exact", "rounded", "words"),
+    [
+        (0.98, 0.979, "0.10 points worse than with float weights"),
+        (0.98, 0.9812, "0.12 points better than with float weights"),
+        (0.98, 0.98, "as many as with float weights"),
+    ],
+)
+def test_the_loss_is_told_in_a_sentence(exact, rounded, words):
+    assert str(Int8Loss("mnist", 10000, exact, rounded, 9990)).endswith(words)
+
+
+def test_data_of_another_kind_is_refused(tmp_path):
+    from small_digits import small_digits
+
+    dataset = small_digits(tmp_path / "data")
+    with pytest.raises(ValueError, match="has 4 classes, the model 3"):
+        measure(make_model((36, 3), shape=(6, 6)), dataset)
+    with pytest.raises(ValueError, match="takes images of 5 x 7 pixels, got 6 x 6"):
+        measure(make_model((35, 4), shape=(5, 7)), dataset)

@@ -1,0 +1,26 @@
+"""Networks of every activation and several shapes, with random weights."""
+
+import numpy as np
+
+from mnistcore.checkpoint import Model
+from mnistcore.network import Network
+
+
+def make_model(sizes, activation="relu", shape=None, scale=1 / 255, shift=0.0, gain=1.0, seed=0):
+    network = Network(sizes, activation)
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, 0.1, network.n_params)
+    params = (gain * (network.init(rng) + noise)).astype(np.float32)
+    names = tuple(map(str, range(sizes[-1])))
+    return Model(network, params, shape or (sizes[0],), scale, shift, names, {"seed": seed})
+
+
+MODELS = {
+    "relu": make_model((784, 16, 8, 10), "relu", (28, 28)),
+    "tanh": make_model((36, 7, 4), "tanh", (6, 6), scale=0.0127, shift=-0.42),
+    "logistic": make_model((12, 9, 11, 5, 3), "logistic", (3, 4)),
+    "identity": make_model((8, 5, 6, 3), "identity", shift=0.5),
+    "no-hidden": make_model((30, 26), shape=(5, 6), scale=1.0, shift=-100.0, gain=0.01),
+    "one-unit": make_model((1, 1, 2), "relu"),
+    "one-class": make_model((9, 3, 1), "tanh", (3, 3)),
+}
