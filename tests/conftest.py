@@ -22,7 +22,7 @@ def pytest_addoption(parser):
         "--require-consumers",
         default="",
         metavar="NAMES",
-        help="fail, rather than skip, where what runs an export (onnxruntime, torch, cc) is missing",
+        help="fail, rather than skip, where one of onnxruntime, torch and cc is missing",
     )
 
 

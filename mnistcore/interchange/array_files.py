@@ -54,14 +54,16 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     with path.open("rb") as file:
-        start = file.read(len(_HDF5))
-    suffix = path.suffix.lower()
-    if start.startswith(_PICKLE) or suffix in _PICKLE_SUFFIXES:
-        raise ValueError(_FROM_TORCH)
-    if start == _HDF5 or suffix in _KERAS_SUFFIXES:
-        raise ValueError(_FROM_KERAS)
-    if start.startswith(_ZIP):
-        return _read_npz(path), {}
+        start = file.read(9)
+    # A safetensors file begins with any 8 bytes, the length of a header in JSON.
+    if start[8:] != b"{":
+        suffix = path.suffix.lower()
+        if start.startswith(_PICKLE) or suffix in _PICKLE_SUFFIXES:
+            raise ValueError(_FROM_TORCH)
+        if start.startswith(_HDF5) or suffix in _KERAS_SUFFIXES:
+            raise ValueError(_FROM_KERAS)
+        if start.startswith(_ZIP):
+            return _read_npz(path), {}
     _check_bytes(path.stat().st_size)
     return _read_safetensors(path)
 

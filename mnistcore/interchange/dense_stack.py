@@ -180,7 +180,9 @@ def _search(layers: list[Named], layouts: Sequence[str]) -> tuple[list[Named], s
         raise ValueError(_misfit(layers))
     if len(fitting) > 1:
         names = ", ".join(layer.name for layer in layers)
-        raise ValueError(f"has layers that fit in several orders; give their order: {names}")
+        raise ValueError(
+            f"has layers that fit in several orders; name them in order by layers: {names}"
+        )
     return fitting[0]
 
 

@@ -36,25 +36,15 @@ def encode(model: Model, int8: bool = False, remark: str = "") -> bytes:
     ValueError
         If a weight is not finite, or a layer is too large for 8-bit weights.
     """
-    layers: Sequence[Dense | Int8Dense]
-    if int8:
-        layers = quantized = quantize(model)
-        loops = [_INT8_DENSE, *_activations(model), _INT8_ROUND if len(layers) > 1 else ""]
-        forward = _int8_forward(model, quantized)
-    else:
-        layers = dense_layers(model)
-        loops = [_FLOAT_DENSE, *_activations(model)]
-        forward = _float_forward(model)
+    network = model.network
     parts = [
         _head(model, int8, remark),
-        _INCLUDES.format(model.network.layer_sizes[0], model.network.layer_sizes[-1]),
-        *(_tables(index, layer) for index, layer in enumerate(layers)),
-        *loops,
-        forward,
+        _INCLUDES.format(network.layer_sizes[0], network.layer_sizes[-1]),
+        *(_int8_parts(model) if int8 else _float_parts(model)),
         _PREDICT,
         _MAIN,
     ]
-    return "\n".join(part.strip("\n") + "\n" for part in parts if part).encode()
+    return "\n".join(part.strip("\n") + "\n" for part in parts).encode()
 
 
 def usage(model: Model, name: str) -> str:
@@ -294,6 +284,20 @@ int main(void)
 }
 #endif
 """
+
+
+def _float_parts(model: Model) -> list[str]:
+    """Tables, loops and the function that runs them all, with float weights."""
+    tables = [_tables(index, layer) for index, layer in enumerate(dense_layers(model))]
+    return [*tables, _FLOAT_DENSE, *_activations(model), _float_forward(model)]
+
+
+def _int8_parts(model: Model) -> list[str]:
+    """The same with int8 weights."""
+    layers = quantize(model)
+    tables = [_tables(index, layer) for index, layer in enumerate(layers)]
+    rounding = [_INT8_ROUND] if len(layers) > 1 else []
+    return [*tables, _INT8_DENSE, *_activations(model), *rounding, _int8_forward(model, layers)]
 
 
 def _activations(model: Model) -> list[str]:

@@ -126,7 +126,8 @@ def test_the_stated_memory_is_what_the_compiler_takes(consumer, tmp_path, model,
     )
     sections = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:] if line}
     tables, buffers = to_c.memory(model, int8)
-    assert 0 <= int(sections[".rodata"]) - tables < 200  # tables are aligned
+    padding = 3 * 32 * (len(model.network.layer_sizes) - 1)  # at most three tables a layer
+    assert 0 <= int(sections[".rodata"]) - tables < padding
     assert 0 <= int(sections[".bss"]) - buffers < 64
 
 

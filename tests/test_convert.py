@@ -1,0 +1,415 @@
+"""Weights of other libraries: every way to name and turn them, and files that mean harm."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from small_models import MODELS, make_model
+
+from mnistcore import checkpoint, export
+from mnistcore.__main__ import main
+from mnistcore.convert import run
+from mnistcore.interchange import array_files
+from mnistcore.kernels import numpy_kernels
+
+SIZES = (36, 8, 8, 4)  # a square layer in the middle
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model():
+    return make_model(SIZES, "relu", (6, 6))
+
+
+def layers_of(model):
+    return model.network.views(model.params)
+
+
+def sequential(model):
+    """Names and layout of ``torch.nn.Sequential``."""
+    tensors = {}
+    for index, (weights, bias) in enumerate(layers_of(model)):
+        tensors[f"{2 * index}.weight"] = np.ascontiguousarray(weights.T)
+        tensors[f"{2 * index}.bias"] = bias
+    return tensors
+
+
+def module(model):
+    """A PyTorch module whose layers sort in another order than they come."""
+    names = ("net.input", "net.hidden", "net.output")
+    tensors = {}
+    for name, (weights, bias) in zip(names, layers_of(model), strict=True):
+        tensors[f"{name}.weight"] = np.ascontiguousarray(weights.T)
+        tensors[f"{name}.bias"] = bias
+    return tensors
+
+
+def keras(model):
+    """Paths of Keras, in its numbering, and past 9."""
+    tensors = {}
+    for name, (weights, bias) in zip(
+        ("dense_9", "dense_10", "dense_11"), layers_of(model), strict=True
+    ):
+        tensors[f"sequential/{name}/kernel"] = weights
+        tensors[f"sequential/{name}/bias"] = bias
+    return tensors
+
+
+def keras_2(model):
+    return {f"{name}:0": array for name, array in keras(model).items()}
+
+
+def get_weights(model):
+    """``numpy.savez(file, *model.get_weights())``."""
+    arrays = [array for pair in layers_of(model) for array in pair]
+    return {f"arr_{index}": array for index, array in enumerate(arrays)}
+
+
+def scikit_learn(model):
+    return {
+        name: array
+        for index, (weights, bias) in enumerate(layers_of(model))
+        for name, array in ((f"coefs_{index}", weights), (f"intercepts_{index}", bias))
+    }
+
+
+def lecture(model):
+    """W1, b1 ... with biases as rows, in float64."""
+    return {
+        name: array.astype(np.float64)
+        for index, (weights, bias) in enumerate(layers_of(model), 1)
+        for name, array in ((f"W{index}", weights), (f"b{index}", bias[None, :]))
+    }
+
+
+SPELLINGS = [sequential, module, keras, keras_2, get_weights, scikit_learn, lecture]
+
+
+def save(arrays, suffix):
+    path = Path("weights" + suffix)
+    if suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling, suffix):
+    found = run(save(spelling(model), suffix), activation="relu").model
+    np.testing.assert_array_equal(found.params, model.params)
+    assert found.network.layer_sizes == SIZES
+    assert found.network.activation == "relu"
+    assert (found.input_shape, found.scale, found.shift) == ((6, 6), 1 / 255, 0)
+    assert found.class_names == ("0", "1", "2", "3")
+    assert checkpoint.load("weights-mnistcore.safetensors").params.tobytes() == (
+        model.params.tobytes()
+    )
+
+
+@pytest.mark.parametrize("to", ["torch", "numpy"])
+@pytest.mark.parametrize("name", [name for name, m in MODELS.items() if name != "one-class"])
+def test_what_was_exported_comes_back_as_it_was(place, name, to):
+    exported = MODELS[name]
+    checkpoint.save("m.safetensors", exported)
+    path = export.run("m.safetensors", to).path
+    found = run(path, "back.safetensors").model
+    assert found.params.tobytes() == exported.params.tobytes()
+    for part in ("input_shape", "scale", "shift", "class_names", "config"):
+        assert getattr(found, part) == getattr(exported, part)
+    if len(found.network.layer_sizes) > 2:
+        assert found.network.activation == exported.network.activation
+
+
+@pytest.mark.parametrize("name", ["kernel", "weight"])
+def test_square_layers_are_told_by_their_names(place, name):
+    model = make_model((4, 4, 4), "tanh")
+    arrays = {}
+    for index, (weights, bias) in enumerate(layers_of(model)):
+        arrays[f"{index}/{name}"] = weights if name == "kernel" else weights.T
+        arrays[f"{index}/bias"] = bias
+    found = run(save(arrays, ".npz"), activation="tanh")
+    np.testing.assert_array_equal(found.model.params, model.params)
+    assert found.layout == ("keras" if name == "kernel" else "torch")
+
+
+def test_square_layers_without_names_need_the_layout(place):
+    path = save(get_weights(make_model((4, 4, 4), "tanh")), ".npz")
+    with pytest.raises(ValueError, match="has square layers alone; give layout keras or torch"):
+        run(path, activation="tanh")
+    straight = run(path, activation="tanh", layout="keras").model
+    turned = run(path, activation="tanh", layout="torch").model
+    for (one, _), (other, _) in zip(layers_of(straight), layers_of(turned), strict=True):
+        np.testing.assert_array_equal(one, other.T)
+
+
+def test_layers_without_biases_get_zeros(place, model):
+    arrays = {name: array for name, array in sequential(model).items() if "weight" in name}
+    found = run(save(arrays, ".safetensors"), activation="relu").model
+    for (weights, bias), (expected, _) in zip(layers_of(found), layers_of(model), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+        assert not bias.any()
+
+
+def test_layers_that_fit_in_several_orders_must_be_put_in_order(place):
+    model = make_model((6, 4, 4, 4, 2), "relu")
+    order = ("in", "left", "right", "out")
+    arrays = {}
+    for name, (weights, bias) in zip(order, layers_of(model), strict=True):
+        arrays |= {f"{name}.weight": weights.T, f"{name}.bias": bias}
+    path = save(dict(sorted(arrays.items(), reverse=True)), ".safetensors")
+    with pytest.raises(
+        ValueError, match="fit in several orders; name them in order by layers: in, l"
+    ):
+        run(path, activation="relu")
+    found = run(path, activation="relu", layers=order).model
+    np.testing.assert_array_equal(found.params, model.params)
+    with pytest.raises(ValueError, match=r"has the layers in, left, out, right; got in, out"):
+        run(path, activation="relu", layers=("in", "out"))
+
+
+def test_pixels_that_were_normalised(place, model):
+    path = save(sequential(model), ".safetensors")
+    found = run(path, activation="relu", normalize=(0.1307, 0.3081)).model
+    pixels = np.arange(256)
+    entered = pixels * found.scale + found.shift
+    np.testing.assert_allclose(entered, (pixels / 255 - 0.1307) / 0.3081, atol=1e-12)
+
+
+def test_torch_trained_elsewhere_predicts_the_same(consumer, place):
+    torch = consumer("torch")
+    from safetensors.torch import save_file as save_tensors
+
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(36, 9), torch.nn.Sigmoid(), torch.nn.Linear(9, 5))
+    save_tensors(network.state_dict(), "net.safetensors")
+    assert main(["convert", "net.safetensors", "--activation", "sigmoid"]) == 0
+    images = np.random.default_rng(0).integers(0, 256, (20, 36), np.uint8)
+    expected = network(torch.from_numpy(images).float() / 255).detach().numpy()
+    found = checkpoint.load("net-mnistcore.safetensors")
+    np.testing.assert_allclose(found.logits(numpy_kernels, images), expected, atol=1e-5)
+
+
+def test_the_command_says_what_it_understood(place, capsys, model):
+    save(sequential(model), ".safetensors")
+    flags = ["--activation", "relu", "--class-names", "a", "b", "c", "d", "--input-shape", "4", "9"]
+    assert main(["convert", "weights.safetensors", *flags, "--output", "m.safetensors"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.search(r"^network  36-8-8-4, relu, 404 parameters", out, re.MULTILINE)
+    assert re.search(r"^layers   0, 2, 4; weights \(units, inputs\) as in torch", out, re.MULTILINE)
+    assert re.search(
+        r"^input    images of 4 x 9 pixels, each as pixel \* 0.0039", out, re.MULTILINE
+    )
+    assert checkpoint.load("m.safetensors").class_names == ("a", "b", "c", "d")
+
+
+def convolutions(model):
+    return {**sequential(model), "9.weight": np.zeros((3, 3, 1, 8), np.float32)}
+
+
+def batch_norm(model):
+    return {**sequential(model), "1.running_mean": np.zeros(8, np.float32)}
+
+
+def layer_norm(model):
+    return {**sequential(model), "1.weight": np.ones(8, np.float32)}
+
+
+def integers(model):
+    return {name: array.astype(np.int64) for name, array in sequential(model).items()}
+
+
+def infinite(model):
+    return {**sequential(model), "2.bias": np.full(8, np.inf, np.float32)}
+
+
+def too_large(model):
+    return {**lecture(model), "b2": np.full(8, 1e39)}
+
+
+def wrong_bias(model):
+    return {**sequential(model), "0.bias": np.zeros(7, np.float32)}
+
+
+def bias_alone(model):
+    return {**sequential(model), "7.bias": np.zeros(7, np.float32)}
+
+
+def broken_chain(model):
+    return {**sequential(model), "4.weight": np.zeros((4, 9), np.float32)}
+
+
+def one_output(model):
+    return {"0.weight": np.zeros((1, 9), np.float32), "0.bias": np.zeros(1, np.float32)}
+
+
+def nothing(model):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (convolutions, r"has 9 \(3, 3, 1, 8\); dense layers alone"),
+        (batch_norm, "has 1.running_mean, by its name no weights and no bias"),
+        (layer_norm, r"has 1 \(8,\); dense layers alone"),
+        (integers, "of (int64|I64); weights"),
+        (infinite, "has numbers in 2 that are not finite"),
+        (too_large, "has numbers in 2 that are not finite"),
+        (wrong_bias, r"has 0 \(8, 36\) with a bias of shape \(7,\)"),
+        (bias_alone, "has a bias but no weights in layer 7"),
+        (broken_chain, r"do not follow one another: 0 \(8, 36\), 2 \(8, 8\), 4 \(4, 9\)"),
+        (one_output, "has a single output"),
+        (nothing, "holds no"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_what_is_no_perceptron_is_refused(place, capsys, model, arrays, message, suffix):
+    save(arrays(model), suffix)
+    refused(capsys, [f"weights{suffix}", "--activation", "relu"], message)
+
+
+def refused(capsys, arguments, message):
+    before = sorted(Path().rglob("*"))
+    assert main(["convert", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore convert: error: .*\n", err), err
+    assert re.search(message, err), err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "does not say the hidden layers' activation; give one of identity, logistic"),
+        (["--activation", "gelu"], "argument --activation: invalid choice: 'gelu'"),
+        (["--activation", "relu", "--layout", "keras"], "do not follow one another"),
+        (["--activation", "relu", "--scale", "0"], "scale not 0"),
+        (["--activation", "relu", "--shift", "nan"], "scale and shift must be finite"),
+        (["--activation", "relu", "--normalize", "0.1", "0"], "a positive deviation"),
+        (
+            ["--activation", "relu", "--normalize", "0.1", "1", "--scale", "1"],
+            "give either normalize, or scale and shift",
+        ),
+        (["--activation", "relu", "--input-shape", "28", "28"], "28 x 28 pixels do not fit"),
+        (["--activation", "relu", "--input-shape", "-6", "-6"], "-6 x -6 pixels do not fit"),
+        (["--activation", "relu", "--class-names", "a"], "got 1 class names for a network with 4"),
+        (["--activation", "relu", "--output", "x.npz"], "x.npz: .* must end in .safetensors"),
+        (["--activation", "relu", "--output", "weights.safetensors"], "is the file that is read"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_right_are_refused(place, capsys, model, flags, message):
+    save(sequential(model), ".safetensors")
+    refused(capsys, ["weights.safetensors", *flags], message)
+
+
+def zip_of(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def npy(array, **settings):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, **settings)
+    return buffer.getvalue()
+
+
+def claiming(shape):
+    """An .npy file of 8 bytes whose header promises more."""
+    buffer = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue() + bytes(8)
+
+
+FOREIGN_FILES = {
+    "none": ("none.npz", None, "none.npz: no such file; give a .safetensors or an .npz file"),
+    "empty": ("w.npz", b"", "is neither a safetensors nor an .npz file"),
+    "text": ("w.safetensors", b"a poem about weights", "is neither a safetensors nor an .npz"),
+    "header": ("w.safetensors", b"\xff" * 64, "is neither a safetensors nor an .npz"),
+    "pickle": ("w.bin", b"\x80\x04\x95.", "is a pickle, .* safetensors.torch.save_file"),
+    "named a pickle": ("w.pth", b"(dp0", "is a pickle, .* safetensors.torch.save_file"),
+    "torch": ("w.bin", zip_of({"archive/data.pkl": b""}), "is a pickle, .*save_file"),
+    "hdf5": ("w.bin", b"\x89HDF\r\n\x1a\n...", "HDF5 or Keras file; .*numpy.savez"),
+    "keras": ("w.zip", zip_of({"model.weights.h5": b""}), "HDF5 or Keras file; .*numpy.savez"),
+    "other zip": ("w.npz", zip_of({"x.txt": b"x"}), "is not an .npz file: it holds x.txt"),
+    "empty zip": ("w.npz", zip_of({}), "is not an .npz file: it holds nothing"),
+    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is a damaged .npz file"),
+    "no array": ("w.npz", zip_of({"a.npy": b"hello"}), "magic string|is a damaged"),
+    "objects": (
+        "w.npz",
+        zip_of({"a.npy": npy(np.array([{}]), allow_pickle=True)}),
+        "a.npy with Python objects",
+    ),
+    "promise": ("w.npz", zip_of({"a.npy": claiming((10**6, 10**6))}), "of another size than its"),
+    "overflow": ("w.npz", zip_of({"a.npy": claiming((2**62, 4))}), "of another size than its"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN_FILES)
+def test_files_that_are_no_weights_are_refused(place, capsys, name):
+    path, content, message = FOREIGN_FILES[name]
+    if content is not None:
+        Path(path).write_bytes(content)
+    refused(capsys, [path, "--activation", "relu"], message)
+
+
+@pytest.mark.parametrize("start", [b"\x80\x02", b"PK"])
+def test_the_length_of_a_header_is_not_taken_for_another_kind_of_file(place, model, start):
+    tensors = {name: np.ascontiguousarray(array) for name, array in sequential(model).items()}
+    for padding in range(0, 20000, 4):
+        save_file(tensors, "w.safetensors", {"padding": "x" * padding})
+        if Path("w.safetensors").read_bytes().startswith(start):
+            break
+    assert Path("w.safetensors").read_bytes().startswith(start)
+    found = run("w.safetensors", activation="relu").model
+    np.testing.assert_array_equal(found.params, model.params)
+
+
+def test_a_folder_is_refused(place, capsys):
+    Path("w.npz").mkdir()
+    refused(capsys, ["w.npz", "--activation", "relu"], "w.npz: is a folder; give the file")
+
+
+def test_a_model_of_ours_is_refused(place, capsys, model):
+    checkpoint.save("m.safetensors", model)
+    refused(capsys, ["m.safetensors"], "m.safetensors: is a model of mnistcore already")
+
+
+def test_a_bomb_is_told_by_its_size_before_it_is_unpacked(place, capsys, monkeypatch):
+    zeros = np.zeros(2**24, np.uint8)
+    Path("bomb.npz").write_bytes(zip_of({"a.npy": npy(zeros), "b.npy": npy(zeros)}))
+    assert Path("bomb.npz").stat().st_size < 2**16
+    monkeypatch.setattr(array_files, "MAX_BYTES", 2**25)
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)  # whoever unpacks fails otherwise
+    refused(capsys, ["bomb.npz"], "holds 33,554,688 bytes of arrays; at most 33,554,432 are read")
+
+
+def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monkeypatch):
+    save(sequential(model), ".safetensors")
+    monkeypatch.setattr(array_files, "MAX_BYTES", 1000)
+    refused(capsys, ["weights.safetensors"], r"bytes of arrays; at most 1,000 are read")
+
+
+@pytest.mark.parametrize(
+    "description", ["{", "[]", "{}", '{"activations": ["gelu", "identity"]}', "[" * 100_000]
+)
+def test_a_description_that_cannot_be_right_is_refused(place, capsys, model, description):
+    tensors = {name: np.ascontiguousarray(array) for name, array in sequential(model).items()}
+    save_file(tensors, "w.safetensors", {"mnistcore": description})
+    refused(capsys, ["w.safetensors"], "w.safetensors: has a description that cannot be read")
