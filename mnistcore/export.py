@@ -133,7 +133,7 @@ def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int
     except (ValueError, TypeError, OSError) as error:
         if named:
             raise
-        return None, str(error)
+        return None, " ".join(str(error).split())
 
 
 def _content(model: Model, to: str, int8: bool, float_input: bool, loss: Int8Loss | None) -> bytes:
@@ -226,6 +226,7 @@ def _summary(exported: Exported) -> dict[str, Any]:
         "layer_sizes": list(exported.model.network.layer_sizes),
         "activation": exported.model.network.activation,
         "int8_loss": dataclasses.asdict(loss) if loss else None,
+        "not_measured": exported.not_measured,
         "usage": exported.usage,
     }
 
@@ -244,7 +245,9 @@ def _show(exported: Exported, to: str, int8: bool) -> None:
         tables, buffers = to_c.memory(exported.model, int8)
         facts["memory"] = f"{tables:,} bytes of tables, {buffers:,} bytes of buffers"
     if int8:
-        facts["int8"] = str(exported.int8_loss or f"not measured: {exported.not_measured}")
+        tables, _ = to_c.memory(exported.model)
+        facts["memory"] += f"; with float weights {tables:,} bytes of tables"
+        facts["accuracy"] = str(exported.int8_loss or f"not measured: {exported.not_measured}")
     Console(soft_wrap=True).print(facts_table(facts))
     print("\n" + textwrap.indent(exported.usage, "    "))
 

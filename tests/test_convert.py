@@ -153,6 +153,13 @@ def test_square_layers_without_names_need_the_layout(place):
         np.testing.assert_array_equal(one, other.T)
 
 
+def test_shapes_win_over_names(place, model):
+    arrays = {name: array.T for name, array in sequential(model).items()}
+    found = run(save(arrays, ".npz"), activation="relu")
+    np.testing.assert_array_equal(found.model.params, model.params)
+    assert found.layout == "keras"
+
+
 def test_layers_without_biases_get_zeros(place, model):
     arrays = {name: array for name, array in sequential(model).items() if "weight" in name}
     found = run(save(arrays, ".safetensors"), activation="relu").model
@@ -254,6 +261,14 @@ def one_output(model):
     return {"0.weight": np.zeros((1, 9), np.float32), "0.bias": np.zeros(1, np.float32)}
 
 
+def unprintable(model):
+    return {**sequential(model), "a\nb.weight": np.zeros((2, 2), np.float32)}
+
+
+def endless(model):
+    return {**sequential(model), "x" * 300: np.zeros((2, 2), np.float32)}
+
+
 def nothing(model):
     return {}
 
@@ -271,6 +286,8 @@ def nothing(model):
         (bias_alone, "has a bias but no weights in layer 7"),
         (broken_chain, r"do not follow one another: 0 \(8, 36\), 2 \(8, 8\), 4 \(4, 9\)"),
         (one_output, "has a single output"),
+        (unprintable, r"impossible name: 'a\\nb.weight"),
+        (endless, "impossible name: 'xxx"),
         (nothing, "holds no"),
     ],
 )  # fmt: skip
@@ -372,7 +389,10 @@ def test_files_that_are_no_weights_are_refused(place, capsys, name):
 @pytest.mark.parametrize("start", [b"\x80\x02", b"PK"])
 def test_the_length_of_a_header_is_not_taken_for_another_kind_of_file(place, model, start):
     tensors = {name: np.ascontiguousarray(array) for name, array in sequential(model).items()}
-    for padding in range(0, 20000, 4):
+    save_file(tensors, "w.safetensors", {"padding": ""})
+    length = int.from_bytes(Path("w.safetensors").read_bytes()[:8], "little")
+    missing = int.from_bytes(start, "little") - length
+    for padding in range(max(missing - 8, 0), missing + 8):
         save_file(tensors, "w.safetensors", {"padding": "x" * padding})
         if Path("w.safetensors").read_bytes().startswith(start):
             break

@@ -94,7 +94,7 @@ def test_without_data_the_cost_of_8_bits_is_not_known(place, capsys):
     model.config["data"] = "gone"
     checkpoint.save("run/model.safetensors", model)
     assert main(["export", "run", "--to", "c", "--int8"]) == 0
-    assert re.search("int8 +not measured: gone: no such folder", capsys.readouterr().out)
+    assert re.search("accuracy +not measured: gone: no such folder", capsys.readouterr().out)
     assert Path("run/model-int8.c").exists()
 
 
@@ -104,6 +104,18 @@ def test_the_extra_is_named_where_onnx_is_missing(place, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert 'pip install "mnistcore[onnx]"' in err
+
+
+@pytest.mark.parametrize("command", ["export", "convert"])
+def test_help_is_quick_because_it_loads_nothing_heavy(command):
+    heavy = ("numba", "rich", "pooch", "safetensors", "onnx", "onnxruntime", "torch", "matplotlib")
+    code = (
+        f"import sys; from mnistcore.{command} import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print(sorted(set(sys.modules) & set({heavy!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 BAD_LINES = [

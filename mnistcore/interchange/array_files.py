@@ -6,7 +6,7 @@ is not arrays is refused by its first bytes, and sizes are added up before anyth
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 MAX_BYTES = 2**30  # of all arrays of a file together: 268 million float32 parameters
 
+_LONGEST_NAME = 200
 _HDF5, _ZIP, _PICKLE = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80"
 _PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -78,14 +79,23 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
 
     try:
         with safe_open(path, framework="numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - not a mapping
+            names = list(file.keys())
+            _check_names(names)
+            for name in names:
                 _check_kind(name, file.get_slice(name).get_dtype())
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except SafetensorError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"is neither a safetensors nor an .npz file, or damaged ({reason})") from (
             error
         )
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """See that names can be shown in a line: nobody knows who wrote them."""
+    for name in names:
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise ValueError(f"has an array with an impossible name: {name[:_LONGEST_NAME]!r}")
 
 
 def _check_kind(name: str, kind: str) -> None:
@@ -110,6 +120,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     """See that an archive holds arrays of bearable size, each as large as its header says."""
     members = archive.infolist()
     names = [member.filename for member in members]
+    _check_names(names)
     if any(name.endswith("data.pkl") for name in names):
         raise ValueError(_FROM_TORCH)
     if any(name.endswith(_KERAS_SUFFIXES) for name in names):

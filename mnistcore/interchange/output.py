@@ -26,7 +26,7 @@ def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
     folder = path.parent
     if path.is_dir():
         raise ValueError(f"{path}: is a folder; give output the name of a {default.suffix} file")
-    if path.suffix != default.suffix:
+    if path.suffix.lower() != default.suffix:
         raise ValueError(f"{path}: the name of this output must end in {default.suffix}")
     if path.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the file that is read; give output another name")

@@ -7,7 +7,8 @@ float32. Opset 13 (2020) has all of it, so that old runtimes read it too.
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,6 @@ from .. import __version__
 from ..checkpoint import Model
 from ..extras import require
 from .dense import dense_layers
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 OPSET = 13
 IR_VERSION = 7  # the version of the file format that came with opset 13
@@ -89,7 +87,7 @@ class _Graph:
         self,
         operator: str,
         output: str,
-        constants: "Sequence[tuple[str, np.ndarray]]" = (),
+        constants: Sequence[tuple[str, np.ndarray]] = (),
         **attributes: Any,
     ) -> None:
         """Add a node that takes the chain's latest value, and then the constants."""
@@ -100,7 +98,7 @@ class _Graph:
         self,
         operator: str,
         output: str,
-        constants: "Sequence[tuple[str, np.ndarray]]" = (),
+        constants: Sequence[tuple[str, np.ndarray]] = (),
         **attributes: Any,
     ) -> None:
         """Add such a node, but leave the chain's latest value what it is."""
