@@ -20,6 +20,7 @@ MODELS = {
     "tanh": make_model((36, 7, 4), "tanh", (6, 6), scale=0.0127, shift=-0.42),
     "logistic": make_model((12, 9, 11, 5, 3), "logistic", (3, 4)),
     "identity": make_model((8, 5, 6, 3), "identity", shift=0.5),
+    "wide": make_model((100, 70, 64, 10), "identity", (10, 10)),
     "no-hidden": make_model((30, 26), shape=(5, 6), scale=1.0, shift=-100.0, gain=0.01),
     "one-unit": make_model((1, 1, 2), "relu"),
     "one-class": make_model((9, 3, 1), "tanh", (3, 3)),

@@ -28,7 +28,6 @@ from .dense import dense_layers
 
 _LARGEST = 127
 _NOTHING = np.float32(1e-30)  # values below are taken for 0: a division by them would overflow
-MAX_FAN_IN = (2**31 - 1) // (255 * _LARGEST)  # so that a sum fits in 32 bits whatever comes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,22 +44,40 @@ class Int8Dense:
         (fan_out,), float32.
     activation
         A name of ``kernels.layout.ACTIVATIONS``.
+    input_zero
+        The uint8 number that stands for 0 in what the layer takes.
     """
 
     weights: np.ndarray
     scales: np.ndarray
     bias: np.ndarray
     activation: str
+    input_zero: int
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(fan_out,), int32: what ``x @ weights`` has too much where ``input_zero`` is not 0."""
+        return -self.input_zero * self.weights.sum(axis=0, dtype=np.int32)
 
     @property
     def zero(self) -> int:
         """The uint8 number that stands for 0 in what the layer puts out."""
-        return 0 if self.activation in ("relu", "logistic") else 128
+        return output_zero(self.activation)
 
     @property
     def levels(self) -> int:
         """How many steps there are from 0 to the largest value that the layer puts out."""
         return 255 - self.zero
+
+
+def output_zero(activation: str) -> int:
+    """The uint8 number that stands for 0 after an activation."""
+    return 0 if activation in ("relu", "logistic") else 128
+
+
+def max_fan_in(input_zero: int) -> int:
+    """The most inputs of a layer for which no sum leaves 32 bits, in whatever order it is done."""
+    return (2**31 - 1) // ((255 + input_zero) * _LARGEST)
 
 
 def quantize(model: Model) -> list[Int8Dense]:
@@ -73,10 +90,11 @@ def quantize(model: Model) -> list[Int8Dense]:
     """
     quantized = []
     for index, layer in enumerate(dense_layers(model)):
-        if len(layer.weights) > MAX_FAN_IN:
+        zero = output_zero(model.network.activation) if index else 0
+        if len(layer.weights) > max_fan_in(zero):
             raise ValueError(
                 f"layer {index} has {len(layer.weights):,} inputs; 32-bit sums of 8-bit products"
-                f" take at most {MAX_FAN_IN:,}"
+                f" take at most {max_fan_in(zero):,}"
             )
         weights = layer.weights.astype(np.float64)
         scales = (np.abs(weights).max(axis=0) / _LARGEST).astype(np.float32)
@@ -85,25 +103,26 @@ def quantize(model: Model) -> list[Int8Dense]:
         bias = layer.bias.astype(np.float64)
         if index == 0:
             bias = bias + model.shift * weights.sum(axis=0)
-        quantized.append(Int8Dense(integers, scales, bias.astype(np.float32), layer.activation))
+        name = layer.activation
+        quantized.append(Int8Dense(integers, scales, bias.astype(np.float32), name, zero))
     return quantized
 
 
 def int8_logits(layers: list[Int8Dense], scale: float, images: np.ndarray) -> np.ndarray:
     """The logits (N, C), float32, of raw images (N, ...), uint8; ``scale`` is the model's."""
     x = images.reshape(len(images), -1)
-    zero, step = 0, np.full((len(x), 1), scale, np.float32)
+    step = np.full((len(x), 1), scale, np.float32)
     for index, layer in enumerate(layers):
         # float64 holds such whole numbers exactly, and its product is a fast one.
-        sums = (x.astype(np.float64) - zero) @ layer.weights.astype(np.float64)
+        sums = (x.astype(np.float64) - layer.input_zero) @ layer.weights.astype(np.float64)
         z = sums.astype(np.float32) * (layer.scales * step) + layer.bias
         if index == len(layers) - 1:
             break
         a = _ACTIVATIONS[layer.activation](z)
         top = np.abs(a).max(axis=1, keepdims=True)
-        zero, step = layer.zero, top / np.float32(layer.levels)
+        step = top / np.float32(layer.levels)
         per_step = np.divide(layer.levels, top, out=np.zeros_like(top), where=top > _NOTHING)
-        x = np.floor(a * per_step + np.float32(zero + 0.5)).astype(np.uint8)
+        x = np.floor(a * per_step + np.float32(layer.zero + 0.5)).astype(np.uint8)
     return z
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_models import make_model
 
-from mnistcore.interchange.int8 import MAX_FAN_IN, int8_logits, quantize
+from mnistcore.interchange.int8 import int8_logits, max_fan_in, quantize
 from mnistcore.interchange.int8_loss import Int8Loss, measure
 from mnistcore.kernels import numpy_kernels
 
@@ -47,10 +47,13 @@ def test_units_without_weights_or_values_are_zero():
 
 
 def test_the_largest_sums_fit_into_32_bits():
-    assert MAX_FAN_IN * 255 * 127 < 2**31 <= (MAX_FAN_IN + 1) * 255 * 127
+    assert max_fan_in(0) * 255 * 127 < 2**31 <= (max_fan_in(0) + 1) * 255 * 127
     with pytest.raises(ValueError, match=r"layer 0 has 66,312 inputs; .* at most 66,311"):
-        quantize(make_model((MAX_FAN_IN + 1, 1)))
-    quantize(make_model((MAX_FAN_IN, 1)))
+        quantize(make_model((66_312, 1)))
+    quantize(make_model((66_311, 1)))
+    with pytest.raises(ValueError, match=r"layer 1 has 44,150 inputs; .* at most 44,149"):
+        quantize(make_model((1, 44_150, 1), "tanh"))
+    quantize(make_model((1, 44_150, 1), "relu"))
 
 
 def test_weights_that_are_not_finite_are_refused(model):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from small_models import MODELS
 
 from mnistcore.interchange import to_c
 from mnistcore.interchange.int8 import int8_logits, quantize
@@ -13,6 +14,7 @@ from mnistcore.kernels import numpy_kernels
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 STRICTER = ["-Wconversion", "-Wdouble-promotion", "-Wshadow", "-Wstrict-prototypes"]
+FASTEST = ["-O3", "-march=native"]  # vector code of the compiler's own making
 TRAPS = ["-fsanitize=undefined,float-cast-overflow", "-fsanitize-undefined-trap-on-error"]
 
 
@@ -44,14 +46,16 @@ def softmax(logits):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def test_float_weights_predict_as_the_model_does(compiled, model, images):
-    labels, probs = compiled(to_c.encode(model), *STRICTER)(images)
+@pytest.mark.parametrize("flags", [STRICTER, FASTEST], ids=["strict", "fastest"])
+def test_float_weights_predict_as_the_model_does(compiled, model, images, flags):
+    labels, probs = compiled(to_c.encode(model), *flags)(images)
     np.testing.assert_array_equal(labels, model.predict(numpy_kernels, images))
     np.testing.assert_allclose(probs, model.predict_proba(numpy_kernels, images), atol=2e-6)
 
 
-def test_int8_weights_predict_as_their_numpy_twin_does(compiled, model, images):
-    labels, probs = compiled(to_c.encode(model, int8=True), *STRICTER)(images)
+@pytest.mark.parametrize("flags", [STRICTER, FASTEST], ids=["strict", "fastest"])
+def test_int8_weights_predict_as_their_numpy_twin_does(compiled, model, images, flags):
+    labels, probs = compiled(to_c.encode(model, int8=True), *flags)(images)
     expected = int8_logits(quantize(model), model.scale, images)
     # A value that lies between two steps may be rounded either way in the last place.
     close = np.abs(probs - softmax(expected)).max(axis=1) < 1e-5
@@ -106,10 +110,10 @@ def test_half_an_image_is_told(consumer, compiled, tmp_path, model, images):
 
 
 @pytest.mark.parametrize("name", ["*/ int x;", "/*", "a\nb", "\\", "\N{SNOWMAN}", "x " * 90, "??/"])
-def test_class_names_stay_in_their_comment(compiled, model, images, name):
-    names = (name,) * len(model.class_names)
-    content = to_c.encode(dataclasses.replace(model, class_names=names))
-    assert compiled(content)(images)[0].shape == (200,)
+def test_class_names_stay_in_their_comment(compiled, name):
+    model = MODELS["tanh"]
+    content = to_c.encode(dataclasses.replace(model, class_names=(name,) * 4))
+    assert compiled(content)(np.zeros((3, 6, 6), np.uint8))[0].shape == (3,)
     assert max(map(len, content.decode("ascii").splitlines())) <= 100
 
 
@@ -123,7 +127,7 @@ def test_the_stated_memory_is_what_the_compiler_takes(consumer, tmp_path, model,
     )
     sections = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:] if line}
     tables, buffers = to_c.memory(model, int8)
-    padding = 3 * 32 * (len(model.network.layer_sizes) - 1)  # at most three tables a layer
+    padding = 4 * 32 * (len(model.network.layer_sizes) - 1)  # at most four tables a layer
     assert 0 <= int(sections[".rodata"]) - tables < padding
     assert 0 <= int(sections[".bss"]) - buffers < 64
 
