@@ -58,8 +58,8 @@ def usage(model: Model, name: str) -> str:
         f"int predict(const uint8_t image[{inputs}]);\n"
         f"void predict_proba(const uint8_t image[{inputs}], float probabilities[{classes}]);\n"
         "\n"
-        f"cc -std=c99 -O2 -DMNISTCORE_MAIN {file} -o digits -lm   # a program to try it:\n"
-        f"./digits < images.raw   # {inputs} bytes an image in, the label and probabilities out"
+        f"cc -std=c99 -O2 -DMNISTCORE_MAIN {file} -o digits -lm\n"
+        "tail -c +17 t10k-images-idx3-ubyte | ./digits   # raw pixels in, label and probabilities out"
     )
 
 
