@@ -104,12 +104,12 @@ def run(
         If a file cannot be read or written.
     """
     source = Path(source)
-    arrays, metadata = read_arrays(source)
+    file = read_arrays(source)
     default = source.with_name(f"{source.stem}-mnistcore.safetensors")
     path = output_path(output, default, source)
     try:
-        arrays, described = _description(arrays, metadata)
-        pairs, names, found = stack(arrays, layout, layers)
+        arrays, described = _description(file.arrays, file.metadata)
+        pairs, names, found = stack(arrays, file.ordered, layout, layers)
         network = _network(pairs, activation or described.activation)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error

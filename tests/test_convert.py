@@ -175,14 +175,40 @@ def test_layers_that_fit_in_several_orders_must_be_put_in_order(place):
     for name, (weights, bias) in zip(order, layers_of(model), strict=True):
         arrays |= {f"{name}.weight": weights.T, f"{name}.bias": bias}
     path = save(dict(sorted(arrays.items(), reverse=True)), ".safetensors")
-    with pytest.raises(
-        ValueError, match="fit in several orders; name them in order by layers: in, l"
-    ):
+    with pytest.raises(ValueError, match="fit in several orders; name them by layers, as in l"):
         run(path, activation="relu")
     found = run(path, activation="relu", layers=order).model
     np.testing.assert_array_equal(found.params, model.params)
     with pytest.raises(ValueError, match=r"has the layers in, left, out, right; got in, out"):
         run(path, activation="relu", layers=("in", "out"))
+
+
+def test_a_number_in_the_name_tells_the_order(place):
+    model = make_model((6, 4, 4, 4, 4, 2), "relu")
+    arrays = {}
+    for number, (weights, bias) in enumerate(layers_of(model), 8):
+        arrays |= {f"fc{number}.weight": weights.T, f"fc{number}.bias": bias}
+    found = run(save(arrays, ".safetensors"), activation="relu")
+    np.testing.assert_array_equal(found.model.params, model.params)
+
+
+def test_the_order_of_an_npz_file_is_that_of_the_network(place):
+    model = make_model((6, 4, 4, 4, 2), "relu")
+    arrays = {}
+    for name, (weights, bias) in zip("dbca", layers_of(model), strict=True):
+        arrays |= {f"{name}.weight": weights.T, f"{name}.bias": bias}
+    found = run(save(arrays, ".npz"), activation="relu")
+    np.testing.assert_array_equal(found.model.params, model.params)
+
+
+def test_the_order_of_the_alphabet_tells_nothing(place):
+    model = make_model((6, 4, 4, 4, 2), "relu")
+    arrays = {}
+    names = ("a", "mid_one", "mid_two", "z")
+    for name, (weights, bias) in zip(names, layers_of(model), strict=True):
+        arrays |= {f"{name}.weight": weights.T, f"{name}.bias": bias}
+    with pytest.raises(ValueError, match="name them by layers, as a mid_one mid_two z"):
+        run(save(arrays, ".safetensors"), activation="relu")
 
 
 def test_pixels_that_were_normalised(place, model):

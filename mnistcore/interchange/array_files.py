@@ -7,6 +7,7 @@ is not arrays is refused by its first bytes, and sizes are added up before anyth
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,28 @@ _FROM_KERAS = (
 )
 
 
-def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a safetensors or ``.npz`` file by name, in its order, and its metadata.
+@dataclass(frozen=True, eq=False)
+class ArrayFile:
+    """What a file of arrays holds.
 
-    The metadata are those of safetensors; an ``.npz`` file has none.
+    Attributes
+    ----------
+    arrays
+        By name.
+    metadata
+        Those of safetensors; an ``.npz`` file has none.
+    ordered
+        Whether the arrays are in the order in which they were given to be saved. The library of
+        safetensors has an order of its own.
+    """
+
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+    ordered: bool
+
+
+def read_arrays(path: str | Path) -> ArrayFile:
+    """Read a safetensors or an ``.npz`` file.
 
     Raises
     ------
@@ -53,7 +72,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(path: Path) -> ArrayFile:
     with path.open("rb") as file:
         start = file.read(9)
     # A safetensors file begins with any 8 bytes, the length of a header in JSON.
@@ -64,7 +83,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if start.startswith(_HDF5) or suffix in _KERAS_SUFFIXES:
             raise ValueError(_FROM_KERAS)
         if start.startswith(_ZIP):
-            return _read_npz(path), {}
+            return ArrayFile(_read_npz(path), {}, ordered=True)
     _check_bytes(path.stat().st_size)
     return _read_safetensors(path)
 
@@ -74,7 +93,7 @@ def _check_bytes(size: int) -> None:
         raise ValueError(f"holds {size:,} bytes of arrays; at most {MAX_BYTES:,} are read")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read_safetensors(path: Path) -> ArrayFile:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -83,7 +102,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]
             _check_names(names)
             for name in names:
                 _check_kind(name, file.get_slice(name).get_dtype())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in names}
+            return ArrayFile(arrays, file.metadata() or {}, ordered=False)
     except SafetensorError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"is neither a safetensors nor an .npz file, or damaged ({reason})") from (

@@ -34,14 +34,13 @@ class Named:
     bias: np.ndarray | None
     layout: str | None  # the one that the name of the weights suggests
 
-    @property
-    def spelled(self) -> str:
-        """The layer's name and the shape of its weights."""
+    def __str__(self) -> str:
         return f"{self.name} {self.weights.shape}"
 
 
 def stack(
     arrays: Mapping[str, np.ndarray],
+    ordered: bool,
     layout: str = "auto",
     order: Sequence[str] = (),
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[str], str]:
@@ -51,6 +50,8 @@ def stack(
     ----------
     arrays
         All arrays of a network of dense layers.
+    ordered
+        Whether they come in the order of the layers; otherwise names and shapes tell it.
     layout
         Which way round its weights are: "keras", "torch" or "auto".
     order
@@ -72,12 +73,18 @@ def stack(
         several do and nothing tells which is meant.
     """
     layers = _grouped(arrays)
+    layouts = LAYOUTS if layout == "auto" else (layout,)
     if order:
-        layers = _in_given_order(layers, order)
-    orders = [layers] if order else [layers, sorted(layers, key=lambda one: _natural(one.name))]
-    chosen, found = _choose(orders, layout, searching=not order)
-    pairs = [_oriented(layer, found) for layer in chosen]
-    return pairs, [layer.name for layer in chosen], found
+        layers, ordered = _in_given_order(layers, order), True
+    found = _fitting_layout(layers, layouts) if ordered else None
+    if found is None and not order:
+        layers, found = _in_natural_order(layers, layouts)
+    if found is None:
+        raise ValueError(
+            f"has layers that do not follow one another: {', '.join(map(str, layers))}"
+        )
+    pairs = [_oriented(layer, found) for layer in layers]
+    return pairs, [layer.name for layer in layers], found
 
 
 def _grouped(arrays: Mapping[str, np.ndarray]) -> list[Named]:
@@ -122,7 +129,7 @@ def _checked(layer: Named) -> Named:
     """The layer in float32, once it is known to be a dense one."""
     if layer.weights.ndim != 2 or 0 in layer.weights.shape:
         raise ValueError(
-            f"has {layer.spelled}; dense layers alone, with two-dimensional weights, are converted"
+            f"has {layer}; dense layers alone, with two-dimensional weights, are converted"
         )
     layer.weights = _float32(layer.name, layer.weights)
     if layer.bias is not None:
@@ -130,7 +137,7 @@ def _checked(layer: Named) -> Named:
         if bias.ndim == 2 and 1 in bias.shape:
             bias = bias.reshape(-1)
         if bias.ndim != 1 or len(bias) not in layer.weights.shape:
-            raise ValueError(f"has {layer.spelled} with a bias of shape {bias.shape}")
+            raise ValueError(f"has {layer} with a bias of shape {bias.shape}")
         layer.bias = bias
     return layer
 
@@ -152,38 +159,40 @@ def _in_given_order(layers: list[Named], order: Sequence[str]) -> list[Named]:
     return [by_name[name] for name in order]
 
 
-def _choose(orders: list[list[Named]], layout: str, searching: bool) -> tuple[list[Named], str]:
-    """The first order that fits, in the layout asked for, or named, or else the other."""
-    named = {layer.layout for layer in orders[0]}
-    suggested = named.pop() if len(named) == 1 else None
-    layouts = LAYOUTS if layout == "auto" else (layout,)
-    for candidate in orders:
-        fitting = [one for one in layouts if _fits(candidate, one)]
-        if len(fitting) == 2 and suggested is None:
-            raise ValueError("has square layers alone; give layout keras or torch")
-        if fitting:
-            return candidate, suggested if suggested in fitting else fitting[0]
-    if searching and len(orders[0]) <= _MOST_REORDERED:
-        return _search(orders[0], layouts)
-    raise ValueError(_misfit(orders[-1]))
+def _fitting_layout(layers: Sequence[Named], layouts: Sequence[str]) -> str | None:
+    """The layout in which the layers fit in this order; names decide where both do."""
+    fitting = [one for one in layouts if _fits(layers, one)]
+    if len(fitting) < 2:
+        return fitting[0] if fitting else None
+    suggested = {layer.layout for layer in layers}
+    if len(suggested) > 1 or None in suggested:
+        raise ValueError("has square layers alone; give layout keras or torch")
+    return suggested.pop()
 
 
-def _search(layers: list[Named], layouts: Sequence[str]) -> tuple[list[Named], str]:
-    """The one order that fits, among all."""
-    fitting = [
-        (list(candidate), one)
-        for candidate in permutations(layers)
-        for one in layouts
-        if _fits(candidate, one)
-    ]
-    if not fitting:
-        raise ValueError(_misfit(layers))
-    if len(fitting) > 1:
-        names = ", ".join(layer.name for layer in layers)
-        raise ValueError(
-            f"has layers that fit in several orders; name them in order by layers: {names}"
-        )
-    return fitting[0]
+def _in_natural_order(
+    layers: Sequence[Named], layouts: Sequence[str]
+) -> tuple[list[Named], str | None]:
+    """The layers in the order of their names' numbers, or else in the only one that fits."""
+    candidate = sorted(layers, key=lambda layer: _natural(layer.name))
+    found = _fitting_layout(candidate, layouts)
+    if found is not None and not _interchangeable(candidate):
+        return candidate, found
+    tried = permutations(layers) if len(layers) <= _MOST_REORDERED else ()
+    fitting = [(list(one), layout) for one in tried for layout in layouts if _fits(one, layout)]
+    if len(fitting) > 1 or (found and not fitting):
+        names = " ".join(layer.name for layer in candidate)
+        raise ValueError(f"has layers that fit in several orders; name them by layers, as {names}")
+    return fitting[0] if fitting else (candidate, None)
+
+
+def _interchangeable(layers: Sequence[Named]) -> bool:
+    """Whether two layers of the same shape have names that differ by more than a number."""
+    stems: dict[tuple[int, ...], set[str]] = {}
+    for layer in layers:
+        stem = re.sub(r"[._]?\d+", "", layer.name)
+        stems.setdefault(layer.weights.shape, set()).add(stem)
+    return any(len(names) > 1 for names in stems.values())
 
 
 def _fits(layers: Sequence[Named], layout: str) -> bool:
@@ -205,10 +214,6 @@ def _oriented(layer: Named, layout: str) -> tuple[np.ndarray, np.ndarray]:
     weights = layer.weights.T if layout == "torch" else layer.weights
     bias = np.zeros(weights.shape[1], np.float32) if layer.bias is None else layer.bias
     return np.ascontiguousarray(weights), bias
-
-
-def _misfit(layers: Sequence[Named]) -> str:
-    return f"has layers that do not follow one another: {', '.join(one.spelled for one in layers)}"
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -59,7 +59,7 @@ def usage(model: Model, name: str) -> str:
         f"void predict_proba(const uint8_t image[{inputs}], float probabilities[{classes}]);\n"
         "\n"
         f"cc -std=c99 -O2 -DMNISTCORE_MAIN {file} -o digits -lm\n"
-        "tail -c +17 t10k-images-idx3-ubyte | ./digits   # raw pixels in, label and probabilities out"
+        "tail -c +17 t10k-images-idx3-ubyte | ./digits   # pixels in, label and probabilities out"
     )
 
 
