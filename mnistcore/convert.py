@@ -19,7 +19,7 @@ from . import checkpoint
 from .checkpoint import Model
 from .command_line import DONE, Parser, run_command, user_errors
 from .interchange.array_files import read_arrays
-from .interchange.dense import Described, parse_description
+from .interchange.dense import Described, parse_description, plus
 from .interchange.dense_stack import LAYOUTS, stack
 from .interchange.output import output_path
 from .interchange.to_torch import DESCRIPTION
@@ -288,7 +288,7 @@ def _show(conversion: Conversion) -> None:
     sizes = "-".join(map(str, network.layer_sizes))
     activation = f", {network.activation}" if len(network.layer_sizes) > 2 else ""
     order = "(inputs, units)" if conversion.layout == "keras" else "(units, inputs)"
-    shift = f" + {model.shift:g}" if model.shift else ""
+    shift = plus(f"{model.shift:g}") if model.shift else ""
     facts = {
         "network": f"{sizes}{activation}, {network.n_params:,} parameters",
         "layers": f"{', '.join(conversion.layer_names)}; weights {order} as in {conversion.layout}",

@@ -131,7 +131,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             _check_members(archive)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, EOFError, zlib_error, RuntimeError, KeyError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, zlib_error, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"is a damaged .npz file ({reason})") from error
 

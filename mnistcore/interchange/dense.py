@@ -46,6 +46,11 @@ def dense_layers(model: Model) -> list[Dense]:
     return [Dense(w, b, name) for (w, b), name in zip(pairs, names, strict=True)]
 
 
+def plus(spelled: str) -> str:
+    """A number as a term added to an expression: " + 2", or " - 2" of "-2"."""
+    return f" - {spelled[1:]}" if spelled.startswith("-") else f" + {spelled}"
+
+
 def description(model: Model) -> dict[str, Any]:
     """What stands in a file beside the weights so that they can come back; ready for JSON."""
     return {

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import __version__
 from ..checkpoint import Model
-from .dense import Dense, dense_layers
+from .dense import Dense, dense_layers, plus
 from .int8 import Int8Dense, output_zero, quantize
 
 _LINE = 100  # characters at most
@@ -322,7 +322,7 @@ def _float_forward(model: Model) -> str:
     source, target = "x", "z"
     entry = f"(float)image[i] * {_literal(model.scale)}"
     if model.shift:
-        entry += f" + {_literal(model.shift)}"
+        entry += plus(_literal(model.shift))
     lines = [
         "static const float *logits(const uint8_t *image)",
         "{",

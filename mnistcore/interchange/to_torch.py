@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import checkpoint
 from ..checkpoint import Model
-from .dense import dense_layers, description
+from .dense import dense_layers, description, plus
 
 DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model
 
@@ -57,7 +57,7 @@ def usage(model: Model, name: str) -> str:
 def scaling(model: Model) -> str:
     """How raw pixels are brought to what the first layer takes, as the end of an expression."""
     factor = " / 255" if model.scale == 1 / 255 else f" * {model.scale!r}"
-    return factor + (f" + {model.shift!r}" if model.shift else "")
+    return factor + (plus(repr(model.shift)) if model.shift else "")
 
 
 def _modules(model: Model) -> list[str]:
