@@ -36,10 +36,13 @@ def dense_layers(model: Model) -> list[Dense]:
     Raises
     ------
     ValueError
-        If a weight is not finite: no other program would make sense of it either.
+        If a weight is not finite, or the scale of the pixels not in float32: no other program
+        would make sense of it either.
     """
     if not np.isfinite(model.params).all():
         raise ValueError("the model has weights that are not finite; its training diverged")
+    if max(abs(model.scale), abs(model.shift)) > np.finfo(np.float32).max:
+        raise ValueError(f"scale {model.scale} and shift {model.shift} are too large for float32")
     pairs = model.network.views(model.params)
     hidden = len(pairs) - 1
     names = [model.network.activation] * hidden + ["identity"]

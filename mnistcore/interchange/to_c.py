@@ -9,6 +9,7 @@ a constant: of ``w[i] * (x[i] - 128)`` GCC 12 makes wrong code for AVX-512 VNNI 
 """
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -123,8 +124,6 @@ def _printable(text: str) -> str:
 
 
 def _wrapped(line: str) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(line, _LINE - 3, drop_whitespace=True) or [""]
 
 
@@ -165,6 +164,77 @@ def _literals(values: np.ndarray) -> Iterable[str]:
 def _literal(value: float) -> str:
     return next(iter(_literals(np.array([value]))))
 
+
+def _float_parts(model: Model) -> list[str]:
+    """Tables, loops and the function that runs them all, with float weights."""
+    tables = [_tables(index, layer) for index, layer in enumerate(dense_layers(model))]
+    return [*tables, _FLOAT_DENSE, *_activations(model), _float_forward(model)]
+
+
+def _int8_parts(model: Model) -> list[str]:
+    """The same with int8 weights."""
+    layers = quantize(model)
+    tables = [_tables(index, layer) for index, layer in enumerate(layers)]
+    rounding = [_INT8_ROUND] if len(layers) > 1 else []
+    return [*tables, _INT8_DENSE, *_activations(model), *rounding, _int8_forward(model, layers)]
+
+
+def _activations(model: Model) -> list[str]:
+    """The function of the hidden layers' activation, where there is one."""
+    network = model.network
+    used = len(network.layer_sizes) > 2 and network.activation != "identity"
+    return [_ACTIVATIONS[network.activation]] if used else []
+
+
+def _float_forward(model: Model) -> str:
+    """The function that runs all layers, two buffers taking turns."""
+    network = model.network
+    n_x, n_z = _buffers(model, int8=False)
+    source, target = "x", "z"
+    entry = f"(float)image[i] * {_literal(model.scale)}"
+    if model.shift:
+        entry += plus(_literal(model.shift))
+    lines = [
+        "static const float *logits(const uint8_t *image)",
+        "{",
+        f"    static float x[{n_x}], z[{n_z}];",
+        "    for (int i = 0; i < INPUTS; i++)",
+        f"        x[i] = {entry};",
+    ]
+    pairs = list(pairwise(network.layer_sizes))
+    for index, (fan_in, fan_out) in enumerate(pairs):
+        lines.append(f"    dense({source}, {fan_in}, w{index}, b{index}, {target}, {fan_out});")
+        if index < len(pairs) - 1 and network.activation != "identity":
+            lines.append(f"    apply_{network.activation}({target}, {fan_out});")
+        source, target = target, source
+    return "\n".join([*lines, f"    return {source};", "}"])
+
+
+def _int8_forward(model: Model, layers: Sequence[Int8Dense]) -> str:
+    """The function that runs all layers: floats in z, rounded to bytes in x for the next."""
+    n_x, n_z = _buffers(model, int8=True)
+    lines = ["static const float *logits(const uint8_t *image)", "{"]
+    if n_x:
+        lines.append(f"    static uint8_t x[{n_x}];")
+    lines.append(f"    static float z[{n_z}];")
+    source, step = "image", _literal(model.scale)
+    for index, layer in enumerate(layers):
+        fan_in, fan_out = layer.weights.shape
+        constants = f"w{index}, {f'o{index}' if layer.input_zero else 0}, s{index}, b{index}"
+        call = f"dense({source}, {fan_in}, {step}, {constants}, z, {fan_out});"
+        lines.append(f"    {call}")
+        if index == len(layers) - 1:
+            break
+        if layer.activation != "identity":
+            lines.append(f"    apply_{layer.activation}(z, {fan_out});")
+        declared = "float " if index == 0 else ""
+        rounding = f"quantize(z, {fan_out}, {layer.zero}, {layer.levels}, x);"
+        lines.append(f"    {declared}step = {rounding}")
+        source, step = "x", "step"
+    return "\n".join([*lines, "    return z;", "}"])
+
+
+# The C that is the same for every network, in the order of the file.
 
 _INCLUDES = """
 #include <math.h>
@@ -292,72 +362,3 @@ int main(void)
 }
 #endif
 """
-
-
-def _float_parts(model: Model) -> list[str]:
-    """Tables, loops and the function that runs them all, with float weights."""
-    tables = [_tables(index, layer) for index, layer in enumerate(dense_layers(model))]
-    return [*tables, _FLOAT_DENSE, *_activations(model), _float_forward(model)]
-
-
-def _int8_parts(model: Model) -> list[str]:
-    """The same with int8 weights."""
-    layers = quantize(model)
-    tables = [_tables(index, layer) for index, layer in enumerate(layers)]
-    rounding = [_INT8_ROUND] if len(layers) > 1 else []
-    return [*tables, _INT8_DENSE, *_activations(model), *rounding, _int8_forward(model, layers)]
-
-
-def _activations(model: Model) -> list[str]:
-    """The function of the hidden layers' activation, where there is one."""
-    network = model.network
-    used = len(network.layer_sizes) > 2 and network.activation != "identity"
-    return [_ACTIVATIONS[network.activation]] if used else []
-
-
-def _float_forward(model: Model) -> str:
-    """The function that runs all layers, two buffers taking turns."""
-    network = model.network
-    n_x, n_z = _buffers(model, int8=False)
-    source, target = "x", "z"
-    entry = f"(float)image[i] * {_literal(model.scale)}"
-    if model.shift:
-        entry += plus(_literal(model.shift))
-    lines = [
-        "static const float *logits(const uint8_t *image)",
-        "{",
-        f"    static float x[{n_x}], z[{n_z}];",
-        "    for (int i = 0; i < INPUTS; i++)",
-        f"        x[i] = {entry};",
-    ]
-    pairs = list(pairwise(network.layer_sizes))
-    for index, (fan_in, fan_out) in enumerate(pairs):
-        lines.append(f"    dense({source}, {fan_in}, w{index}, b{index}, {target}, {fan_out});")
-        if index < len(pairs) - 1 and network.activation != "identity":
-            lines.append(f"    apply_{network.activation}({target}, {fan_out});")
-        source, target = target, source
-    return "\n".join([*lines, f"    return {source};", "}"])
-
-
-def _int8_forward(model: Model, layers: Sequence[Int8Dense]) -> str:
-    """The function that runs all layers: floats in z, rounded to bytes in x for the next."""
-    n_x, n_z = _buffers(model, int8=True)
-    lines = ["static const float *logits(const uint8_t *image)", "{"]
-    if n_x:
-        lines.append(f"    static uint8_t x[{n_x}];")
-    lines.append(f"    static float z[{n_z}];")
-    source, step = "image", _literal(model.scale)
-    for index, layer in enumerate(layers):
-        fan_in, fan_out = layer.weights.shape
-        constants = f"w{index}, {f'o{index}' if layer.input_zero else 0}, s{index}, b{index}"
-        call = f"dense({source}, {fan_in}, {step}, {constants}, z, {fan_out});"
-        lines.append(f"    {call}")
-        if index == len(layers) - 1:
-            break
-        if layer.activation != "identity":
-            lines.append(f"    apply_{layer.activation}(z, {fan_out});")
-        declared = "float " if index == 0 else ""
-        rounding = f"quantize(z, {fan_out}, {layer.zero}, {layer.levels}, x);"
-        lines.append(f"    {declared}step = {rounding}")
-        source, step = "x", "step"
-    return "\n".join([*lines, "    return z;", "}"])

@@ -56,6 +56,11 @@ def test_the_largest_sums_fit_into_32_bits():
     quantize(make_model((1, 44_150, 1), "relu"))
 
 
+def test_a_scale_that_float32_does_not_hold_is_refused(model):
+    with pytest.raises(ValueError, match=r"scale 1e\+39 and shift .* too large for float32"):
+        quantize(dataclasses.replace(model, scale=1e39))
+
+
 def test_weights_that_are_not_finite_are_refused(model):
     params = model.params.copy()
     params[-1] = np.nan
