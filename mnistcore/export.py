@@ -103,7 +103,7 @@ def run(
     content = _content(model, to, int8, float_input, loss)
     with replacing(path) as target:
         target.write(content)
-    usage = _usage(model, to, path.name, float_input)
+    usage = _usage(model, to, str(path), float_input)
     return Exported(path, len(content), model, usage, loss, not_measured)
 
 

@@ -166,6 +166,12 @@ def test_bad_input_gets_one_clear_line(place, capsys, arguments, message):
     assert Path("run/model.safetensors").read_bytes() == content
 
 
+def test_a_write_protected_folder_is_told(place, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # the superuser may write anywhere
+    assert main(["export", "run", "--to", "c"]) == 2
+    assert "because run is write-protected; give output a name in" in capsys.readouterr().err
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(place, monkeypatch):
     Path("run/model.c").write_text("old")
 

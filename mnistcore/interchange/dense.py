@@ -41,7 +41,7 @@ def dense_layers(model: Model) -> list[Dense]:
     """
     if not np.isfinite(model.params).all():
         raise ValueError("the model has weights that are not finite; its training diverged")
-    if max(abs(model.scale), abs(model.shift)) > np.finfo(np.float32).max:
+    if max(abs(model.scale), abs(model.shift)) > float(np.finfo(np.float32).max):
         raise ValueError(f"scale {model.scale} and shift {model.shift} are too large for float32")
     pairs = model.network.views(model.params)
     hidden = len(pairs) - 1

@@ -33,5 +33,8 @@ def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
     if not folder.is_dir():
         raise ValueError(f"{path}: cannot be written, because {folder} is not a folder")
     if not os.access(folder, os.W_OK):
-        raise ValueError(f"{path}: cannot be written, because {folder} is write-protected")
+        raise ValueError(
+            f"{path}: cannot be written, because {folder} is write-protected; give output a name"
+            " in another folder"
+        )
     return path
