@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from .files import Picture, picture_of, shrink
-from .ink import LEAST_CONTRAST, Ink, grey_of, ink_of, otsu, softened, without_specks
+from .ink import LEAST_CONTRAST, Ink, grey_of, ink_of, levelled, otsu, softened, without_specks
 from .regions import Regions, find_regions
 
 WORK = 800  # pixels of the long side on which marks are looked for
 _SMALL = 48  # a digit of fewer pixels is looked at again, closer, if the picture has more of them
 # Of the long side: strokes are thinner than that. A narrow window sees through deeper shadows,
 # a wide one sees thicker strokes whole, which is more often what matters.
-_WINDOWS = {0.45: 1.0, 0.14: 0.6}
-_GOOD = 0.8  # a score with which nothing else is tried
+_WINDOWS = {0.45: 1.0, 0.22: 0.95, 0.1: 0.9}
+_DOUBT = 0.5  # taken off for a polarity that everything speaks against
+_GOOD = 0.85  # a score with which nothing else is tried
 
 
 class NoDigitError(ValueError):
@@ -63,7 +64,7 @@ def find_digit(picture: Picture) -> Cutting:
 
 def prepared(pixels: np.ndarray) -> np.ndarray:
     """The grey (H, W) of pixels (H, W, C) without salt, pepper and grain."""
-    grey = without_specks(grey_of(pixels))
+    grey = levelled(without_specks(grey_of(pixels)))
     return softened(grey) if max(grey.shape) >= 200 else grey
 
 
@@ -86,8 +87,8 @@ def _best(grey: np.ndarray) -> Cutting:
     """The most digit-like of what is seen with dark and with light ink, thin and thick strokes."""
     found: list[Cutting] = []
     reasons: list[str] = []
-    likely = _probably_dark(grey)
-    for dark in (likely, not likely):
+    vote = _vote_for_dark(grey)
+    for dark in (vote >= 0, vote < 0):
         for share, trust in _WINDOWS.items():
             window = 2 * int(share * max(grey.shape) / 2) + 1
             try:
@@ -95,7 +96,7 @@ def _best(grey: np.ndarray) -> Cutting:
             except NoDigitError as error:
                 reasons.append(str(error))
                 continue
-            score = cutting.score * trust * (1.0 if dark == likely else 0.5)
+            score = cutting.score * trust * (1 - _DOUBT * max(-vote if dark else vote, 0))
             found.append(Cutting(cutting.ink, cutting.box, score, cutting.alone))
             if score > _GOOD:
                 return found[-1]
@@ -104,14 +105,17 @@ def _best(grey: np.ndarray) -> Cutting:
     return max(found, key=lambda cutting: cutting.score)
 
 
-def _probably_dark(grey: np.ndarray) -> bool:
-    """Whether ink is darker than paper: paper is what most of the picture and its rim are."""
+def _vote_for_dark(grey: np.ndarray) -> float:
+    """From -1, ink must be light, to 1, it must be dark.
+
+    Paper is what most of the picture and most of its rim are.
+    """
     threshold = otsu(grey)
     depth = max(1, min(grey.shape) // 20)
     rim = np.concatenate(
         [grey[:depth].ravel(), grey[-depth:].ravel(), grey[:, :depth].ravel(), grey[:, -depth:].ravel()]
     )
-    return bool((rim > threshold).mean() + (grey > threshold).mean() > 1)
+    return float((rim > threshold).mean() + (grey > threshold).mean() - 1)
 
 
 def marks(ink: Ink, strength: np.ndarray) -> Regions:
@@ -157,7 +161,7 @@ def cut_digit(ink: Ink) -> Cutting:
         chosen = _group(regions, weight)
         reason = _objection(regions, chosen, weight)
         if not reason:
-            return _cut(strength, regions, chosen, weight)
+            return _cut(ink, strength, regions, chosen, weight)
         strength = np.where(regions.mask(chosen | (weight == 0)), 0, strength)
     raise NoDigitError(reason)
 
@@ -188,7 +192,8 @@ def _is_blob(regions: Regions) -> np.ndarray:
     """Filled shapes, as wide all over as no pen is."""
     height, width = regions.bottom - regions.top, regions.right - regions.left
     slender = np.maximum(height, width) > 2.2 * np.minimum(height, width)
-    return (regions.width > 0.33 * regions.long_side) & ~slender
+    filled = regions.area > 0.75 * height * width
+    return ((regions.width > 0.33 * regions.long_side) | filled) & ~slender
 
 
 def _is_frame(regions: Regions) -> np.ndarray:
@@ -244,7 +249,8 @@ def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     if long_side < 4 or long_side < 0.015 * max(regions.labels.shape):
         return "there are only specks"
-    if width > 0.33 * long_side and long_side < 2.2 * short_side:
+    filled = width > 0.33 * long_side or area > 0.75 * long_side * short_side
+    if filled and long_side < 2.2 * short_side:
         return "the shape is filled, not drawn"
     if area / width > 7.5 * long_side:
         return "the marks are too many or too tangled for a digit"
@@ -254,7 +260,7 @@ def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
     if right - left > 3 * (bottom - top):
         return "the shape is too wide for a digit"
     contact = regions.contact[chosen].sum()
-    if contact > 0.25 * 2 * (bottom - top + right - left):
+    if contact > 0.5 * 2 * (bottom - top + right - left):
         return "the marks run out of the picture"
     alike = (regions.long_side > 0.5 * long_side) & ~chosen
     if alike.sum() > 5 and weight[chosen].sum() < 0.25 * weight.sum():
@@ -263,7 +269,7 @@ def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
 
 
 def _cut(
-    strength: np.ndarray, regions: Regions, chosen: np.ndarray, weight: np.ndarray
+    seen: Ink, strength: np.ndarray, regions: Regions, chosen: np.ndarray, weight: np.ndarray
 ) -> Cutting:
     """Lift the chosen regions off the paper, with the threshold where Otsu puts it for them."""
     top, left = int(regions.top[chosen].min()), int(regions.left[chosen].min())
@@ -280,8 +286,33 @@ def _cut(
     alike = (regions.long_side > 0.6 * max(bottom - top, right - left)) & ~chosen & (weight > 0)
     around = 2 * (bottom - top + right - left)
     contact = float(regions.contact[chosen].sum() / around)
-    score = dominance * (1 - contact)
+    width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
+    thin = min(1.0, 0.25 * max(bottom - top, right - left) / width)
+    score = dominance * (1 - contact) * thin * _support(seen, regions, chosen)
     return Cutting(ink.clip(0, 1).astype(np.float32), (left, top, right, bottom), score, not alike.any())
+
+
+def _support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
+    """The share of the outline along which the ink is clearly darker than what lies beside it.
+
+    Near 1 for strokes. Less where what was taken for the paper is not what surrounds the ink: in
+    shadows, whose rims are soft, and in strokes wider than the window, of which only pieces are
+    seen.
+    """
+    width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
+    step = max(1, round(width / 2))
+    room = 3 * step + 1
+    top, left = regions.top[chosen].min() - room, regions.left[chosen].min() - room
+    bottom, right = regions.bottom[chosen].max() + room, regions.right[chosen].max() + room
+    area = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    own = regions.mask(chosen)[area]
+    near = _grown(own, step)
+    beside = _grown(near, step) & ~near & (regions.labels[area] < 0)
+    if not beside.any():
+        return 0.0
+    light = ink.light[area]
+    drop = light[beside] - np.median(light[own])
+    return float((drop > 0.4 * np.median(ink.strength[area][own])).mean())
 
 
 def _grown(mask: np.ndarray, by: int) -> np.ndarray:

@@ -29,11 +29,14 @@ class Ink:
         Standard deviation of ``strength`` on plain paper.
     dark
         Whether the ink is darker than the paper.
+    light
+        (H, W) the picture, turned so that ink is dark.
     """
 
     strength: np.ndarray
     noise: float
     dark: bool
+    light: np.ndarray
 
 
 def grey_of(pixels: np.ndarray) -> np.ndarray:
@@ -89,12 +92,15 @@ def ink_of(grey: np.ndarray, dark: bool, window: int) -> Ink:
     strength = paper - light
     if dark:
         bright = np.percentile(paper[::4, ::4], 95)
-        strength = strength / np.maximum(paper, 0.4 * bright + 1e-6) * max(bright, 1e-6)
+        gain = max(bright, 1e-6) / np.maximum(paper, 0.4 * bright + 1e-6)
+        strength, light = strength * gain, light * gain
     strength = _without_lines(_without_lines(strength).T).T
-    plain = float(np.median(strength))
-    spread = 1.4826 * float(np.median(np.abs(strength - plain)))
-    noise = max(spread, _fine_noise(strength))
-    return Ink(np.maximum(strength - plain, 0).astype(np.float32), noise, dark)
+    # Most of a picture is paper, but with a thick pen it may be less than half.
+    low, plain = np.percentile(strength, (10, 30))
+    spread = (plain - low) / 0.757  # what lies between the two in a normal distribution
+    noise = max(float(spread), _fine_noise(strength))
+    plain += 0.524 * spread
+    return Ink(np.maximum(strength - plain, 0).astype(np.float32), noise, dark, light)
 
 
 def otsu(values: np.ndarray) -> float:
@@ -115,10 +121,44 @@ def otsu(values: np.ndarray) -> float:
     return float((edges[best[0] + 1] + edges[best[-1] + 1]) / 2)
 
 
+def levelled(grey: np.ndarray) -> np.ndarray:
+    """Without what changes evenly over the picture: light from a side, corners in the dark.
+
+    A surface of the second degree is laid through the paper: least squares, in which what lies
+    far from the surface, such as ink, counts less and less (Cauchy's weights).
+    """
+    step = -(-max(grey.shape) // 64)
+    small = shrink(grey[:, :, None], step)[:, :, 0]
+    surface = _surface(small.shape)
+    values = small.ravel().astype(np.float64)
+    uneven = np.median(np.abs(values - np.median(values)))
+    if uneven < 0.01:
+        return grey
+    weights = np.ones_like(values)
+    for _ in range(8):
+        weighted = surface * weights[:, None]
+        terms = np.linalg.lstsq(weighted.T @ surface, weighted.T @ values, rcond=None)[0]
+        distance = np.abs(values - surface @ terms)
+        weights = 1 / (1 + (distance / (1e-3 + 1.4 * np.median(distance))) ** 2)
+    if np.median(distance) > 0.5 * uneven:  # it is no such surface
+        return grey
+    whole = (_surface(grey.shape) @ terms).reshape(grey.shape)
+    return (grey - whole + np.median(whole)).astype(np.float32)
+
+
+def _surface(shape: tuple[int, ...]) -> np.ndarray:
+    """The terms of a surface of the second degree at every pixel, (H * W, 6)."""
+    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j])
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
 def _closed(grey: np.ndarray, window: int) -> np.ndarray:
-    """The closing of a picture with a square; what lies outside of the picture is left out."""
+    """The closing of a picture with squares, which may stick out of it by a quarter."""
     for axis in (0, 1):
         grey = _sliding_max(grey, window, axis)
+    rows, columns = (min(window // 4, (side - 1) // 2) for side in grey.shape)
+    inside = grey[rows : len(grey) - rows, columns : grey.shape[1] - columns]
+    grey = np.pad(inside, ((rows, rows), (columns, columns)), constant_values=np.inf)
     for axis in (0, 1):
         grey = -_sliding_max(-grey, window, axis)
     return grey
