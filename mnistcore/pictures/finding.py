@@ -13,7 +13,7 @@ _SMALL = 48  # a digit of fewer pixels is looked at again, closer, if the pictur
 # Of the long side: strokes are thinner than that. A narrow window sees through deeper shadows,
 # a wide one sees thicker strokes whole, which is more often what matters.
 _WINDOWS = {0.45: 1.0, 0.22: 0.95, 0.1: 0.9}
-_DOUBT = 0.5  # taken off for a polarity that everything speaks against
+_DOUBT = 0.35  # taken off for a polarity that everything speaks against
 _GOOD = 0.85  # a score with which nothing else is tried
 
 
@@ -87,7 +87,7 @@ def _best(grey: np.ndarray) -> Cutting:
     """The most digit-like of what is seen with dark and with light ink, thin and thick strokes."""
     found: list[Cutting] = []
     reasons: list[str] = []
-    vote = _vote_for_dark(grey)
+    vote = vote_for_dark(grey)
     for dark in (vote >= 0, vote < 0):
         for share, trust in _WINDOWS.items():
             window = 2 * int(share * max(grey.shape) / 2) + 1
@@ -105,7 +105,7 @@ def _best(grey: np.ndarray) -> Cutting:
     return max(found, key=lambda cutting: cutting.score)
 
 
-def _vote_for_dark(grey: np.ndarray) -> float:
+def vote_for_dark(grey: np.ndarray) -> float:
     """From -1, ink must be light, to 1, it must be dark.
 
     Paper is what most of the picture and most of its rim are.
@@ -178,17 +178,24 @@ def _weights(regions: Regions, strength: np.ndarray) -> np.ndarray:
     middle_y, middle_x = (regions.top + regions.bottom) / 2, (regions.left + regions.right) / 2
     off_centre = np.maximum(abs(middle_y / height - 0.5), abs(middle_x / width - 0.5))
     weight = total * (1 - contact) * (1 - off_centre) ** 2
-    weight[_is_blob(regions)] *= 0.02
+    weight[is_blob(regions)] *= 0.02
     weight[long_side < 0.02 * max(height, width)] *= 0.1
-    across = (regions.left == 0) & (regions.right == width)
-    down = (regions.top == 0) & (regions.bottom == height)
-    straight = (across | down) & (regions.width < 0.1 * long_side)
-    weight[straight & (regions.contact < 0.2 * around)] *= 0.05
-    weight[_is_frame(regions)] = 0
+    weight[is_rule(regions)] *= 0.05
+    weight[is_frame(regions)] = 0
     return weight
 
 
-def _is_blob(regions: Regions) -> np.ndarray:
+def is_rule(regions: Regions) -> np.ndarray:
+    """Thin lines from one side of the picture to the other."""
+    height, width = regions.labels.shape
+    across = (regions.left == 0) & (regions.right == width)
+    down = (regions.top == 0) & (regions.bottom == height)
+    short = np.minimum(regions.bottom - regions.top, regions.right - regions.left)
+    slender = (regions.width < 0.1 * regions.long_side) & (short < 0.2 * regions.long_side)
+    return (across | down) & slender
+
+
+def is_blob(regions: Regions) -> np.ndarray:
     """Filled shapes, as wide all over as no pen is."""
     height, width = regions.bottom - regions.top, regions.right - regions.left
     slender = np.maximum(height, width) > 2.2 * np.minimum(height, width)
@@ -196,7 +203,7 @@ def _is_blob(regions: Regions) -> np.ndarray:
     return ((regions.width > 0.33 * regions.long_side) | filled) & ~slender
 
 
-def _is_frame(regions: Regions) -> np.ndarray:
+def is_frame(regions: Regions) -> np.ndarray:
     """Hollow boxes drawn around something: ink along all four sides, with something inside."""
     frames = np.zeros(len(regions), bool)
     for i in np.flatnonzero(regions.long_side > 0.2 * max(regions.labels.shape)):
@@ -234,7 +241,7 @@ def _group(regions: Regions, weight: np.ndarray) -> np.ndarray:
         near = gap <= np.maximum(np.minimum(0.22, 0.5 * share) * length, reach)
         another = (aside >= 0) & (regions.bottom - regions.top > 0.65 * (bottom - top))
         another |= (away >= 0) & (regions.right - regions.left > 0.9 * (right - left)) & (share > 0.65)
-        joined = chosen | (notable & near & ~another & ~_is_blob(regions))
+        joined = chosen | (notable & near & ~another & ~is_blob(regions))
         if (joined == chosen).all():
             return chosen
         chosen = joined
@@ -272,27 +279,41 @@ def _cut(
     seen: Ink, strength: np.ndarray, regions: Regions, chosen: np.ndarray, weight: np.ndarray
 ) -> Cutting:
     """Lift the chosen regions off the paper, with the threshold where Otsu puts it for them."""
-    top, left = int(regions.top[chosen].min()), int(regions.left[chosen].min())
-    bottom, right = int(regions.bottom[chosen].max()), int(regions.right[chosen].max())
-    height, width = strength.shape
-    area = np.s_[max(top - 2, 0) : min(bottom + 2, height), max(left - 2, 0) : min(right + 2, width)]
-    own = regions.mask(chosen)[area]
-    others = regions.mask(~chosen)[area]
-    values = strength[area]
-    full = float(np.percentile(values[own], 80))
-    threshold = min(max(otsu(np.minimum(values, full)), 0.35 * full), 0.6 * full)
-    ink = np.where(others | ~_grown(own, 2), 0, values) / (2 * threshold)
+    own = regions.mask(chosen)
+    ink, box = lifted(strength, own, regions.labels >= 0)
+    left, top, right, bottom = box
     dominance = float(weight[chosen].sum() / weight.sum())
     alike = (regions.long_side > 0.6 * max(bottom - top, right - left)) & ~chosen & (weight > 0)
     around = 2 * (bottom - top + right - left)
     contact = float(regions.contact[chosen].sum() / around)
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
-    thin = min(1.0, 0.25 * max(bottom - top, right - left) / width)
-    score = dominance * (1 - contact) * thin * _support(seen, regions, chosen)
-    return Cutting(ink.clip(0, 1).astype(np.float32), (left, top, right, bottom), score, not alike.any())
+    thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
+    score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
+    return Cutting(ink, box, score, not alike.any())
 
 
-def _support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
+def lifted(
+    strength: np.ndarray, own: np.ndarray, inked: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """The ink of a digit alone, from the mask of it and that of all ink; and the box around it.
+
+    The threshold is Otsu's for this digit, within reason, and becomes one half.
+    """
+    height, width = strength.shape
+    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    rim = np.s_[
+        max(top - 2, 0) : min(bottom + 2, height), max(left - 2, 0) : min(right + 2, width)
+    ]
+    values, own = strength[rim], own[rim]
+    full = float(np.percentile(values[own], 80))
+    threshold = min(max(otsu(np.minimum(values, full)), 0.35 * full), 0.6 * full)
+    foreign = (inked[rim] & ~own) | ~grown(own, 2)
+    ink = np.where(foreign, 0, values / (2 * threshold)).clip(0, 1).astype(np.float32)
+    return ink, (int(left), int(top), int(right), int(bottom))
+
+
+def support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
     """The share of the outline along which the ink is clearly darker than what lies beside it.
 
     Near 1 for strokes. Less where what was taken for the paper is not what surrounds the ink: in
@@ -306,8 +327,8 @@ def _support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
     bottom, right = regions.bottom[chosen].max() + room, regions.right[chosen].max() + room
     area = np.s_[max(top, 0) : bottom, max(left, 0) : right]
     own = regions.mask(chosen)[area]
-    near = _grown(own, step)
-    beside = _grown(near, step) & ~near & (regions.labels[area] < 0)
+    near = grown(own, step)
+    beside = grown(near, step) & ~near & (regions.labels[area] < 0)
     if not beside.any():
         return 0.0
     light = ink.light[area]
@@ -315,7 +336,7 @@ def _support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
     return float((drop > 0.4 * np.median(ink.strength[area][own])).mean())
 
 
-def _grown(mask: np.ndarray, by: int) -> np.ndarray:
+def grown(mask: np.ndarray, by: int) -> np.ndarray:
     for _ in range(by):
         padded = np.pad(mask, 1)
         mask = (

@@ -1,0 +1,291 @@
+"""Several digits in one picture: the lines they stand in, and where one ends and the next begins.
+
+Marks are sorted into lines and, within a line, into groups that stand apart. A group that may be
+two digits that touch is cut wherever that could be, and the network judges: of all ways through
+the cuts, the one whose pieces it knows best is taken. (Y. LeCun, L. Bottou, Y. Bengio, P.
+Haffner, "Gradient-based learning applied to document recognition", 1998, section V: heuristic
+over-segmentation.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .files import Picture, shrink
+from .finding import (
+    NoDigitError,
+    grown,
+    is_blob,
+    is_frame,
+    is_rule,
+    lifted,
+    marks,
+    prepared,
+    support,
+    vote_for_dark,
+)
+from .ink import Ink, ink_of
+from .regions import Regions
+
+WORK = 1400  # pixels of the long side: a line of twenty digits still has sixty for each
+_WINDOWS = (0.5, 0.2)  # of the short side
+_MAX_MARKS = 2000
+_MAX_CUTS = 9  # in one group
+
+Judge = Callable[[list[np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A digit of a line.
+
+    Attributes
+    ----------
+    ink
+        (H, W) float32, above one half where there is ink of this digit.
+    box
+        Left, top, right, bottom in the file's pixels.
+    line
+        Counted from 0 at the top.
+    """
+
+    ink: np.ndarray
+    box: tuple[float, float, float, float]
+    line: int
+
+
+def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
+    """Cut out all digits of a picture, line by line, from left to right.
+
+    Parameters
+    ----------
+    picture
+    judge
+        Takes inks (H, W), as those of :class:`Piece`; returns the probability (N,) of the
+        likeliest class of each.
+
+    Raises
+    ------
+    NoDigitError
+        If there is none.
+    """
+    factor = -(-max(picture.pixels.shape[:2]) // WORK)
+    ink, regions, keep = _best_view(prepared(shrink(picture.pixels, factor)))
+    scale = picture.scale * factor
+    pieces = []
+    for number, line in enumerate(_text_lines(regions, keep)):
+        height = _height_of(regions, line)
+        for group in _groups(regions, line, height):
+            for own in _digits_of(ink, regions, group, height, judge):
+                cut, (left, top, right, bottom) = lifted(ink.strength, own, regions.labels >= 0)
+                box = (left * scale, top * scale, right * scale, bottom * scale)
+                pieces.append(Piece(cut, box, number))
+    if not pieces:
+        raise NoDigitError("there are only specks")
+    return pieces
+
+
+def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
+    """The ink, its regions and which of these may be digits, as seen most convincingly."""
+    best: tuple[float, Ink, Regions, np.ndarray] | None = None
+    reasons = []
+    vote = vote_for_dark(grey)
+    for dark in (vote >= 0, vote < 0):
+        for share in _WINDOWS:
+            window = 2 * int(share * min(grey.shape) / 2) + 3
+            ink = ink_of(grey, dark, window)
+            try:
+                regions = marks(ink, ink.strength)
+                keep = _legible(regions)
+            except NoDigitError as error:
+                reasons.append(str(error))
+                continue
+            share_kept = regions.area[keep].sum() / regions.area.sum()
+            score = share_kept * support(ink, regions, keep)
+            score *= 1 - 0.5 * max(-vote if dark else vote, 0)
+            if best is None or score > best[0] + 0.03:
+                best = score, ink, regions, keep
+            if score > 0.85:
+                return best[1:]
+    if best is None:
+        raise NoDigitError(reasons[0])
+    return best[1:]
+
+
+def _legible(regions: Regions) -> np.ndarray:
+    """Which regions may be digits or parts of them (N,), bool."""
+    if len(regions) > _MAX_MARKS:
+        raise NoDigitError("the marks are too many for digits")
+    able = ~(is_frame(regions) | is_rule(regions) | (is_blob(regions) & (regions.contact > 0)))
+    if not able.any():
+        raise NoDigitError("nothing there has the shape of a digit")
+    height = _weighted_median((regions.bottom - regions.top)[able], regions.area[able])
+    able &= regions.long_side >= 0.12 * height
+    filled = is_blob(regions) & (regions.long_side < 0.45 * height)
+    return able & (regions.bottom - regions.top < 4 * height) & ~filled
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
+
+
+def _height_of(regions: Regions, line: np.ndarray) -> float:
+    heights = (regions.bottom - regions.top)[line]
+    return _weighted_median(heights, heights)
+
+
+def _text_lines(regions: Regions, keep: np.ndarray) -> list[np.ndarray]:
+    """The indices of the regions of each line, top to bottom; lines may climb or fall a little."""
+    index = np.flatnonzero(keep)
+    heights = regions.bottom - regions.top
+    height = _weighted_median(heights[index], regions.area[index])
+    tall = index[heights[index] > 0.5 * height]
+    x = (regions.left + regions.right) / 2
+    y = (regions.top + regions.bottom) / 2
+    level = y - _tilt(x[tall], y[tall], height) * x
+    order = tall[np.argsort(level[tall], kind="stable")]
+    breaks = np.flatnonzero(np.diff(level[order]) > 0.55 * height) + 1
+    lines = np.split(order, breaks)
+    centres = np.array([np.median(level[line]) for line in lines])
+    for part in np.setdiff1d(index, tall):
+        nearest = int(np.abs(centres - level[part]).argmin())
+        if abs(centres[nearest] - level[part]) < 0.8 * height:
+            lines[nearest] = np.append(lines[nearest], part)
+    return lines
+
+
+def _tilt(x: np.ndarray, y: np.ndarray, height: float) -> float:
+    """The slope from each mark to the next on its right, the middle one of all."""
+    slopes = []
+    for i in range(len(x)):
+        right = (x > x[i]) & (np.abs(y - y[i]) < 0.6 * height) & (x - x[i] < 3 * height)
+        if right.any():
+            j = int(np.where(right, x, np.inf).argmin())
+            slopes.append((y[j] - y[i]) / (x[j] - x[i]))
+    return float(np.median(slopes)) if slopes else 0.0
+
+
+def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarray]:
+    """Regions of a line that belong to one digit, or to several that touch; left to right."""
+    order = line[np.argsort(regions.left[line], kind="stable")]
+    groups: list[list[int]] = []
+    reach: list[tuple[int, int]] = []
+    for i in order:
+        left, right = int(regions.left[i]), int(regions.right[i])
+        small = regions.bottom[i] - regions.top[i] < 0.55 * height
+        if groups:
+            first, last = reach[-1]
+            shared = min(last, right) - left
+            before = regions.bottom[groups[-1]].max() - regions.top[groups[-1]].min()
+            narrower = max(min(right - left, last - first), 1)
+            either = small or before < 0.55 * height
+            if shared > 0.5 * narrower or (either and shared > -0.12 * height):
+                groups[-1].append(int(i))
+                reach[-1] = first, max(last, right)
+                continue
+        groups.append([int(i)])
+        reach.append((left, right))
+    tall = [
+        np.array(group)
+        for group in groups
+        if regions.bottom[group].max() - regions.top[group].min() >= 0.4 * height
+    ]
+    return tall
+
+
+def _digits_of(
+    ink: Ink, regions: Regions, group: np.ndarray, height: float, judge: Judge
+) -> list[np.ndarray]:
+    """The masks (H, W) of the digits of a group: the group itself unless it is better cut."""
+    chosen = np.zeros(len(regions), bool)
+    chosen[group] = True
+    whole = regions.mask(chosen)
+    left, right = int(regions.left[group].min()), int(regions.right[group].max())
+    tall = max(height, 0.7 * float(regions.bottom[group].max() - regions.top[group].min()))
+    if right - left < 0.85 * tall:
+        return [whole]
+    rows = np.flatnonzero(whole.any(axis=1))
+    part = whole[rows[0] : rows[-1] + 1, left:right]
+    cuts = _cuts(part, tall)
+    spans = [
+        (i, j)
+        for i in range(len(cuts))
+        for j in range(i + 1, len(cuts))
+        if 0.12 * tall <= cuts[j] - cuts[i] and (cuts[j] - cuts[i] <= 1.5 * tall or j - i == 1)
+    ]
+    pieces = []
+    for i, j in spans:
+        own = np.zeros_like(whole)
+        area = np.s_[rows[0] : rows[-1] + 1, left + cuts[i] : left + cuts[j]]
+        own[area] = whole[area]
+        pieces.append(own)
+    spans, pieces = _with_ink(spans, pieces, 0.45 * tall)
+    if not pieces:
+        return [whole]
+    sure = judge([lifted(ink.strength, own, regions.labels >= 0)[0] for own in pieces])
+    way = _best_way(len(cuts), spans, sure, cuts, part, tall)
+    return [pieces[spans.index(span)] for span in way] or [whole]
+
+
+def _with_ink(
+    spans: list[tuple[int, int]], pieces: list[np.ndarray], least: float
+) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
+    """Those spans that are tall enough to be digits."""
+    tall = []
+    for span, own in zip(spans, pieces, strict=True):
+        rows = np.flatnonzero(own.any(axis=1))
+        if len(rows) and rows[-1] - rows[0] >= least:
+            tall.append((span, own))
+    return [span for span, _ in tall], [own for _, own in tall]
+
+
+def _cuts(part: np.ndarray, height: float) -> list[int]:
+    """The columns at which a group may be cut: both ends, and where there is least ink."""
+    profile = part.sum(axis=0).astype(float)
+    width = len(profile)
+    distance = max(2, round(0.12 * height))
+    order = np.argsort(profile + 1e-3 * np.abs(np.arange(width) - width / 2), kind="stable")
+    cuts: list[int] = [0, width]
+    for column in order:
+        if len(cuts) >= _MAX_CUTS + 2:
+            break
+        if all(abs(column - other) >= distance for other in cuts):
+            cuts.append(int(column))
+    return sorted(cuts)
+
+
+def _best_way(
+    n_cuts: int,
+    spans: list[tuple[int, int]],
+    sure: np.ndarray,
+    cuts: list[int],
+    part: np.ndarray,
+    height: float,
+) -> list[tuple[int, int]]:
+    """The spans, end to end, of the least cost.
+
+    A digit costs what it is doubted, what it is wider than digits are and a little for being
+    there; a cut costs the ink that it goes through, which is more than a stroke's width only
+    where it goes along a stroke.
+    """
+    cost = np.full(n_cuts, np.inf)
+    cost[0] = 0
+    back = [-1] * n_cuts
+    for (i, j), probability in sorted(zip(spans, sure, strict=True), key=lambda item: item[0][1]):
+        aspect = (cuts[j] - cuts[i]) / height
+        doubt = -np.log(max(float(probability), 1e-4))
+        wide = max(aspect - 0.9, 0) * 6
+        through = part[:, min(cuts[j], part.shape[1] - 1)].sum() / height
+        crossing = 0 if j == n_cuts - 1 else 3 * through
+        total = cost[i] + doubt + wide + crossing + 0.35
+        if total < cost[j]:
+            cost[j], back[j] = total, i
+    way = []
+    at = n_cuts - 1
+    while at > 0 and back[at] >= 0:
+        way.append((back[at], at))
+        at = back[at]
+    return way[::-1] if at == 0 else []
