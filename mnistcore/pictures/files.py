@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 LONG_SIDE = 2400  # pixels that are kept of a larger picture: digits of a hundredth are legible

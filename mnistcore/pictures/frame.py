@@ -48,9 +48,8 @@ def normalised(
     ValueError
         If there is no ink.
     """
-    fine = _shaped(ink)
-    distance = _distance(fine)
-    now = 4 * float(distance[distance > 0].mean()) / _FINE
+    distance = _distance(_shaped(ink))
+    now = _mean_width(distance)
     wanted = min(max(now, _THIN), _THICK) if width is None else width
     soft = _with_width(distance, now, wanted)
     if slant:
@@ -60,14 +59,14 @@ def normalised(
 
 def stroke_width(ink: np.ndarray) -> float:
     """The width of a digit's strokes in pixels of MNIST's box; ``ink`` as in `normalised`."""
-    distance = _distance(_shaped(ink))
-    return 4 * float(distance[distance > 0].mean()) / _FINE
+    return _mean_width(_distance(_shaped(ink)))
 
 
 def already_framed(grey: np.ndarray) -> np.ndarray | None:
     """A picture (28, 28) in [0, 1] as MNIST's raw uint8, if it is in its frame; else None.
 
-    Dark ink on white is inverted; nothing else is changed.
+    Dark ink on white is inverted; nothing else is changed. Besides size and place it takes soft
+    edges: what was drawn in 28 x 28 with a hard pen is no picture of MNIST.
     """
     if grey.shape != (SIZE, SIZE):
         return None
@@ -76,12 +75,13 @@ def already_framed(grey: np.ndarray) -> np.ndarray | None:
     ink = values > 0.1
     if np.abs(edge - np.median(edge)).mean() > 0.03 or values.max() < 0.8 or not ink.any():
         return None
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    long_side = max(np.ptp(rows), np.ptp(columns)) + 1
+    if (values[ink] < 0.9).mean() < 0.15:
+        return None
+    top, bottom, left, right = _box(ink)
     off_centre = np.abs(_centre_of_mass(values) - SIZE / 2).max()
-    distance = _distance(_shaped(values))
-    width = 4 * float(distance[distance > 0].mean()) / _FINE
-    if abs(long_side - BOX) > 1 or off_centre > 0.8 or not 1.6 < width < 5.5:
+    if abs(max(bottom - top, right - left) - BOX) > 1 or off_centre > 0.8:
+        return None
+    if not 1.6 < stroke_width(values) < 5.5:
         return None
     return np.rint(values * 255).astype(np.uint8)
 
@@ -143,6 +143,10 @@ def _distance_to(mask: np.ndarray) -> np.ndarray:
     across = (columns[:, None] - columns) ** 2
     squared = np.stack([(row + across).min(axis=1) for row in vertical])
     return np.maximum(np.sqrt(squared) - 0.5, 0)
+
+
+def _mean_width(distance: np.ndarray) -> float:
+    return 4 * float(distance[distance > 0].mean()) / _FINE
 
 
 def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
