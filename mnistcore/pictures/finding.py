@@ -14,6 +14,7 @@ _SMALL = 48  # a digit of fewer pixels is looked at again, closer, if the pictur
 # a wide one sees thicker strokes whole, which is more often what matters.
 _WINDOWS = {0.45: 1.0, 0.22: 0.95, 0.1: 0.9}
 _DOUBT = 0.35  # taken off for a polarity that everything speaks against
+UNSURE = -0.5  # from here to 1, dark ink is tried first: most ink is dark
 _GOOD = 0.85  # a score with which nothing else is tried
 
 
@@ -88,7 +89,8 @@ def _best(grey: np.ndarray) -> Cutting:
     found: list[Cutting] = []
     reasons: list[str] = []
     vote = vote_for_dark(grey)
-    for dark in (vote >= 0, vote < 0):
+    likely = vote > UNSURE
+    for dark in (likely, not likely):
         for share, trust in _WINDOWS.items():
             window = 2 * int(share * max(grey.shape) / 2) + 1
             try:

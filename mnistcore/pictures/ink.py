@@ -129,7 +129,7 @@ def levelled(grey: np.ndarray) -> np.ndarray:
     """
     step = -(-max(grey.shape) // 64)
     small = shrink(grey[:, :, None], step)[:, :, 0]
-    surface = _surface(small.shape)
+    surface = np.stack([term.ravel() for term in _terms(small.shape)], axis=1)
     values = small.ravel().astype(np.float64)
     uneven = np.median(np.abs(values - np.median(values)))
     if uneven < 0.01:
@@ -137,19 +137,21 @@ def levelled(grey: np.ndarray) -> np.ndarray:
     weights = np.ones_like(values)
     for _ in range(8):
         weighted = surface * weights[:, None]
-        terms = np.linalg.lstsq(weighted.T @ surface, weighted.T @ values, rcond=None)[0]
-        distance = np.abs(values - surface @ terms)
+        factors = np.linalg.lstsq(weighted.T @ surface, weighted.T @ values, rcond=None)[0]
+        distance = np.abs(values - surface @ factors)
         weights = 1 / (1 + (distance / (1e-3 + 1.4 * np.median(distance))) ** 2)
     if np.median(distance) > 0.5 * uneven:  # it is no such surface
         return grey
-    whole = (_surface(grey.shape) @ terms).reshape(grey.shape)
+    whole = np.zeros(grey.shape)
+    for factor, term in zip(factors, _terms(grey.shape), strict=True):
+        whole += factor * term
     return (grey - whole + np.median(whole)).astype(np.float32)
 
 
-def _surface(shape: tuple[int, ...]) -> np.ndarray:
-    """The terms of a surface of the second degree at every pixel, (H * W, 6)."""
-    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j])
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The terms of a surface of the second degree at every pixel, each (H, W)."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
+    return np.ones_like(x), x, y, x * x, x * y, y * y
 
 
 def _closed(grey: np.ndarray, window: int) -> np.ndarray:

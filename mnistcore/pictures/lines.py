@@ -14,6 +14,7 @@ import numpy as np
 
 from .files import Picture, shrink
 from .finding import (
+    UNSURE,
     NoDigitError,
     grown,
     is_blob,
@@ -91,7 +92,8 @@ def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
     best: tuple[float, Ink, Regions, np.ndarray] | None = None
     reasons = []
     vote = vote_for_dark(grey)
-    for dark in (vote >= 0, vote < 0):
+    likely = vote > UNSURE
+    for dark in (likely, not likely):
         for share in _WINDOWS:
             window = 2 * int(share * min(grey.shape) / 2) + 3
             ink = ink_of(grey, dark, window)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .files import Picture
 from .finding import NoDigitError, find_digit
-from .frame import already_framed, normalised
+from .frame import SIZE, already_framed, normalised
 from .lines import find_digits
 
 # Takes images (N, 28, 28) uint8, ink bright; returns the probabilities (N, 10).
@@ -92,7 +92,10 @@ def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
 
 
 def _framed(picture: Picture) -> np.ndarray | None:
-    if picture.pixels.shape[2] > 1 and np.ptp(picture.pixels, axis=2).max() > 0.02:
+    height, width, channels = picture.pixels.shape
+    if (height, width) != (SIZE, SIZE):
+        return None
+    if channels > 1 and np.ptp(picture.pixels, axis=2).max() > 0.02:
         return None  # coloured, which MNIST never is
     return already_framed(picture.pixels.mean(axis=2))
 
