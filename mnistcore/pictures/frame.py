@@ -7,6 +7,8 @@ L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document r
 those that the network has learnt from.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .regions import find_regions
@@ -22,25 +24,23 @@ _SPECK = 0.015  # of the ink: a piece that is smaller and lies apart is dirt
 
 
 def normalised(
-    ink: np.ndarray, width: float | None = None, slant: float = 0.0, size: int = SIZE
+    ink: np.ndarray, widths: Sequence[float | None] = (None,), slants: Sequence[float] = (0.0,)
 ) -> np.ndarray:
-    """A digit as MNIST would show it.
+    """A digit as MNIST would show it, in several views.
 
     Parameters
     ----------
     ink
         (H, W) float32; ink is where it is above one half.
-    width
-        Of the strokes, in pixels of the box; by default as it is, brought within the range of
-        MNIST's.
-    slant
-        How far to lean the digit to the right, per unit of its height.
-    size
-        Sides of the result; the box is 20 / 28 of it.
+    widths
+        Of the strokes, in pixels of the box, one a view; None leaves them as they are, or brings
+        them within the range of MNIST's.
+    slants
+        How far to lean the digit to the right, per unit of its height, one a view.
 
     Returns
     -------
-    ndarray of uint8, shape (size, size)
+    ndarray of uint8, shape (V, 28, 28)
         Ink is bright.
 
     Raises
@@ -50,11 +50,16 @@ def normalised(
     """
     distance = _distance(_shaped(ink))
     now = _mean_width(distance)
-    wanted = min(max(now, _THIN), _THICK) if width is None else width
-    soft = _with_width(distance, now, wanted)
-    if slant:
-        soft = _leaning(soft, slant)
-    return _in_frame(soft, size)
+    usual = min(max(now, _THIN), _THICK)
+    shapes: dict[float, np.ndarray] = {}
+    views = []
+    for width, slant in zip(widths, slants, strict=True):
+        wanted = usual if width is None else width
+        if wanted not in shapes:
+            shapes[wanted] = _with_width(distance, now, wanted)
+        soft = shapes[wanted]
+        views.append(_in_frame(_leaning(soft, slant) if slant else soft))
+    return np.stack(views)
 
 
 def stroke_width(ink: np.ndarray) -> float:
@@ -198,14 +203,13 @@ def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
     )
 
 
-def _in_frame(soft: np.ndarray, size: int) -> np.ndarray:
+def _in_frame(soft: np.ndarray) -> np.ndarray:
     """Fit the ink into the box, aspect kept, by area, and move its centre of mass to the middle."""
     from PIL import Image
 
-    box = round(size * BOX / SIZE)
     top, bottom, left, right = _box(soft > 0.5)
     height, width = bottom - top, right - left
-    pitch = max(height, width) / box
+    pitch = max(height, width) / BOX
     rows, columns = max(1, round(height / pitch)), max(1, round(width / pitch))
     middle_y, middle_x = (top + bottom) / 2, (left + right) / 2
     margin = int(pitch) + 1
@@ -217,9 +221,9 @@ def _in_frame(soft: np.ndarray, size: int) -> np.ndarray:
         middle_y + margin + rows * pitch / 2,
     )
     small = np.asarray(image.resize((columns, rows), Image.Resampling.BOX, box=area))
-    framed = np.zeros((size, size), np.uint8)
+    framed = np.zeros((SIZE, SIZE), np.uint8)
     centre = _centre_of_mass(small)
-    first = np.rint(size / 2 - centre).astype(int).clip(0, (size - rows, size - columns))
+    first = np.rint(SIZE / 2 - centre).astype(int).clip(0, (SIZE - rows, SIZE - columns))
     framed[first[0] : first[0] + rows, first[1] : first[1] + columns] = np.rint(255 * small)
     return framed
 

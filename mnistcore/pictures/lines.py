@@ -1,13 +1,5 @@
-"""Several digits in one picture: the lines they stand in, and where one ends and the next begins.
+"""Several digits in one picture: the lines they stand in, and which marks make one of them."""
 
-Marks are sorted into lines and, within a line, into groups that stand apart. A group that may be
-two digits that touch is cut wherever that could be, and the network judges: of all ways through
-the cuts, the one whose pieces it knows best is taken. (Y. LeCun, L. Bottou, Y. Bengio, P.
-Haffner, "Gradient-based learning applied to document recognition", 1998, section V: heuristic
-over-segmentation.)
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +8,6 @@ from .files import Picture, shrink
 from .finding import (
     UNSURE,
     NoDigitError,
-    grown,
     is_blob,
     is_frame,
     is_rule,
@@ -28,13 +19,11 @@ from .finding import (
 )
 from .ink import Ink, ink_of
 from .regions import Regions
+from .splitting import Judge, Lifted, split
 
 WORK = 1400  # pixels of the long side: a line of twenty digits still has sixty for each
 _WINDOWS = (0.5, 0.2)  # of the short side
 _MAX_MARKS = 2000
-_MAX_CUTS = 9  # in one group
-
-Judge = Callable[[list[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +62,18 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
     """
     factor = -(-max(picture.pixels.shape[:2]) // WORK)
     ink, regions, keep = _best_view(prepared(shrink(picture.pixels, factor)))
+    inked = regions.labels >= 0
+
+    def lift(own: np.ndarray) -> Lifted:
+        return lifted(ink.strength, own, inked)
+
     scale = picture.scale * factor
     pieces = []
     for number, line in enumerate(_text_lines(regions, keep)):
         height = _height_of(regions, line)
         for group in _groups(regions, line, height):
-            for own in _digits_of(ink, regions, group, height, judge):
-                cut, (left, top, right, bottom) = lifted(ink.strength, own, regions.labels >= 0)
+            for own in split(regions, group, height, lift, judge):
+                cut, (left, top, right, bottom) = lift(own)
                 box = (left * scale, top * scale, right * scale, bottom * scale)
                 pieces.append(Piece(cut, box, number))
     if not pieces:
@@ -196,98 +190,3 @@ def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarra
         if regions.bottom[group].max() - regions.top[group].min() >= 0.4 * height
     ]
     return tall
-
-
-def _digits_of(
-    ink: Ink, regions: Regions, group: np.ndarray, height: float, judge: Judge
-) -> list[np.ndarray]:
-    """The masks (H, W) of the digits of a group: the group itself unless it is better cut."""
-    chosen = np.zeros(len(regions), bool)
-    chosen[group] = True
-    whole = regions.mask(chosen)
-    left, right = int(regions.left[group].min()), int(regions.right[group].max())
-    tall = max(height, 0.7 * float(regions.bottom[group].max() - regions.top[group].min()))
-    if right - left < 0.85 * tall:
-        return [whole]
-    rows = np.flatnonzero(whole.any(axis=1))
-    part = whole[rows[0] : rows[-1] + 1, left:right]
-    cuts = _cuts(part, tall)
-    spans = [
-        (i, j)
-        for i in range(len(cuts))
-        for j in range(i + 1, len(cuts))
-        if 0.12 * tall <= cuts[j] - cuts[i] and (cuts[j] - cuts[i] <= 1.5 * tall or j - i == 1)
-    ]
-    pieces = []
-    for i, j in spans:
-        own = np.zeros_like(whole)
-        area = np.s_[rows[0] : rows[-1] + 1, left + cuts[i] : left + cuts[j]]
-        own[area] = whole[area]
-        pieces.append(own)
-    spans, pieces = _with_ink(spans, pieces, 0.45 * tall)
-    if not pieces:
-        return [whole]
-    sure = judge([lifted(ink.strength, own, regions.labels >= 0)[0] for own in pieces])
-    way = _best_way(len(cuts), spans, sure, cuts, part, tall)
-    return [pieces[spans.index(span)] for span in way] or [whole]
-
-
-def _with_ink(
-    spans: list[tuple[int, int]], pieces: list[np.ndarray], least: float
-) -> tuple[list[tuple[int, int]], list[np.ndarray]]:
-    """Those spans that are tall enough to be digits."""
-    tall = []
-    for span, own in zip(spans, pieces, strict=True):
-        rows = np.flatnonzero(own.any(axis=1))
-        if len(rows) and rows[-1] - rows[0] >= least:
-            tall.append((span, own))
-    return [span for span, _ in tall], [own for _, own in tall]
-
-
-def _cuts(part: np.ndarray, height: float) -> list[int]:
-    """The columns at which a group may be cut: both ends, and where there is least ink."""
-    profile = part.sum(axis=0).astype(float)
-    width = len(profile)
-    distance = max(2, round(0.12 * height))
-    order = np.argsort(profile + 1e-3 * np.abs(np.arange(width) - width / 2), kind="stable")
-    cuts: list[int] = [0, width]
-    for column in order:
-        if len(cuts) >= _MAX_CUTS + 2:
-            break
-        if all(abs(column - other) >= distance for other in cuts):
-            cuts.append(int(column))
-    return sorted(cuts)
-
-
-def _best_way(
-    n_cuts: int,
-    spans: list[tuple[int, int]],
-    sure: np.ndarray,
-    cuts: list[int],
-    part: np.ndarray,
-    height: float,
-) -> list[tuple[int, int]]:
-    """The spans, end to end, of the least cost.
-
-    A digit costs what it is doubted, what it is wider than digits are and a little for being
-    there; a cut costs the ink that it goes through, which is more than a stroke's width only
-    where it goes along a stroke.
-    """
-    cost = np.full(n_cuts, np.inf)
-    cost[0] = 0
-    back = [-1] * n_cuts
-    for (i, j), probability in sorted(zip(spans, sure, strict=True), key=lambda item: item[0][1]):
-        aspect = (cuts[j] - cuts[i]) / height
-        doubt = -np.log(max(float(probability), 1e-4))
-        wide = max(aspect - 0.9, 0) * 6
-        through = part[:, min(cuts[j], part.shape[1] - 1)].sum() / height
-        crossing = 0 if j == n_cuts - 1 else 3 * through
-        total = cost[i] + doubt + wide + crossing + 0.35
-        if total < cost[j]:
-            cost[j], back[j] = total, i
-    way = []
-    at = n_cuts - 1
-    while at > 0 and back[at] >= 0:
-        way.append((back[at], at))
-        at = back[at]
-    return way[::-1] if at == 0 else []
