@@ -80,8 +80,8 @@ def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
     """
 
     def judge(inks: Sequence[np.ndarray]) -> np.ndarray:
-        images = np.concatenate([normalised(ink) for ink in inks])
-        likeliest: np.ndarray = classify(images).max(axis=1)
+        views = np.stack([normalised(ink) for ink in inks])
+        likeliest: np.ndarray = _chances(views, classify).max(axis=1)
         return likeliest
 
     pieces = find_digits(picture, judge)
@@ -103,10 +103,17 @@ def _read(
 ) -> list[Digit]:
     """The digits of some inks, each read in all views."""
     views = np.stack([normalised(ink, _WIDTHS, _SLANTS) for ink in inks])
-    shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
-    probabilities = classify(shifted.reshape(-1, SIZE, SIZE))
-    means = probabilities.reshape(len(views), -1, probabilities.shape[1]).mean(axis=1)
     return [
         Digit(int(mean.argmax()), mean, box, line, seen)
-        for mean, box, line, seen in zip(means, boxes, lines, views[:, 0], strict=True)
+        for mean, box, line, seen in zip(
+            _chances(views, classify), boxes, lines, views[:, 0], strict=True
+        )
     ]
+
+
+def _chances(views: np.ndarray, classify: Classify) -> np.ndarray:
+    """The probabilities (N, 10), means over the views (N, V, 28, 28) and these a pixel aside."""
+    shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
+    probabilities = classify(shifted.reshape(-1, SIZE, SIZE))
+    means: np.ndarray = probabilities.reshape(len(views), -1, probabilities.shape[1]).mean(axis=1)
+    return means

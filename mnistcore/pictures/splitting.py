@@ -13,7 +13,8 @@ import numpy as np
 from .regions import Regions, find_regions
 
 # Lengths are in heights of the line, costs in the logarithm of a probability.
-_WHOLE = 0.85  # a group that is narrower is not cut
+_NARROW = 0.5  # a group that is narrower is not cut,
+_USUAL, _SURE = 0.85, 0.9  # nor one of a digit's width that the network is sure of
 _NEAR = 0.12  # two cuts are at least so far apart, and a digit is at least so wide
 _WIDEST = 1.5
 _LEAST_HEIGHT = 0.5
@@ -54,7 +55,9 @@ def split(
     left, right = int(regions.left[group].min()), int(regions.right[group].max())
     top, bottom = int(regions.top[group].min()), int(regions.bottom[group].max())
     height = max(height, 0.7 * (bottom - top))
-    if right - left < _WHOLE * height:
+    if right - left < _NARROW * height:
+        return [whole]
+    if right - left < _USUAL * height and judge([lift(whole)[0]])[0] > _SURE:
         return [whole]
     part = whole[top:bottom, left:right]
     cuts = _cuts(part, height)
