@@ -27,8 +27,8 @@ from .command_line import (
     user_errors,
 )
 from .pictures.files import FORMATS, SUFFIXES, Picture, PictureError, open_picture, picture_of
-from .pictures.finding import NoDigitError
 from .pictures.frame import SIZE
+from .pictures.marks import NoDigitError
 from .pictures.reading import Classify, Digit, read_digit, read_digits
 from .run_folder import check_output
 

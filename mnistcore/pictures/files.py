@@ -20,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
+LEAST_SIDE = 8  # of the longer one
 LONG_SIDE = 2000  # pixels that are kept of a larger picture: a digit of a hundredth is legible
 
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -92,7 +93,7 @@ def picture_of(pixels: np.ndarray) -> Picture:
     Raises
     ------
     TypeError, ValueError
-        If the array is none of these.
+        If the array is none of these, or smaller than a digit can be.
     """
     pixels = np.asarray(pixels)
     if pixels.ndim == 2:
@@ -106,6 +107,8 @@ def picture_of(pixels: np.ndarray) -> Picture:
     if not np.isfinite(pixels).all():
         raise ValueError("pixels must be finite")
     height, width = pixels.shape[:2]
+    if max(width, height) < LEAST_SIDE:
+        raise PictureError(f"has {width} x {height} pixels, too few for a digit")
     return Picture(np.ascontiguousarray(pixels, np.float32).clip(0, 1), (width, height))
 
 
@@ -131,6 +134,8 @@ def _picture(image: "Image.Image") -> Picture:
         raise PictureError(
             f"has {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
         )
+    if max(width, height) < LEAST_SIDE:
+        raise PictureError(f"has {width} x {height} pixels, too few for a digit")
     draft = max(max(image.size) / LONG_SIDE, 1)
     image.draft(None, (int(width / draft), int(height / draft)))  # a JPEG is decoded smaller
     image.load()

@@ -193,7 +193,7 @@ def _ridge(distance: np.ndarray) -> np.ndarray:
 def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
     from PIL import Image
 
-    height, width = soft.shape
+    height = len(soft)
     room = int(np.ceil(abs(slant) * height / 2)) + 1
     image = Image.fromarray(np.pad(soft, ((0, 0), (room, room))))
     shift = slant * height / 2
@@ -231,4 +231,6 @@ def _in_frame(soft: np.ndarray) -> np.ndarray:
 def _centre_of_mass(grey: np.ndarray) -> np.ndarray:
     """Row and column, counted from the middle of the first pixel."""
     total = grey.sum()
-    return np.array([grey.sum(axis=1 - axis) @ np.arange(grey.shape[axis]) for axis in (0, 1)]) / total
+    return (
+        np.array([grey.sum(axis=1 - axis) @ np.arange(grey.shape[axis]) for axis in (0, 1)]) / total
+    )

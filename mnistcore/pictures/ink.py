@@ -7,6 +7,7 @@ shadows and without dark strokes. What it changed is ink.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -217,7 +218,7 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
     if min(height, width) < 4 * _STRIPS:
         return strength
     edges = np.linspace(0, width, _STRIPS + 1).astype(int)
-    strips = np.stack([strength[:, a:b].mean(axis=1) for a, b in zip(edges, edges[1:])])  # noqa: B905
+    strips = np.stack([strength[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
     centres = (edges[:-1] + edges[1:] - width) / 2
     rows = np.arange(height)
     best, line, shifts = 0.0, None, None

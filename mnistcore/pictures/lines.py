@@ -5,19 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from .files import Picture, shrink
-from .finding import (
-    UNSURE,
+from .ink import Ink, ink_of
+from .marks import (
     NoDigitError,
+    find_marks,
     is_blob,
     is_frame,
     is_rule,
     lifted,
-    marks,
+    polarities,
     prepared,
     support,
-    vote_for_dark,
 )
-from .ink import Ink, ink_of
 from .regions import Regions
 from .splitting import Judge, Lifted, split
 
@@ -85,21 +84,19 @@ def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
     """The ink, its regions and which of these may be digits, as seen most convincingly."""
     best: tuple[float, Ink, Regions, np.ndarray] | None = None
     reasons = []
-    vote = vote_for_dark(grey)
-    likely = vote > UNSURE
-    for dark in (likely, not likely):
+    for dark, against in polarities(grey).items():
         for share in _WINDOWS:
             window = 2 * int(share * min(grey.shape) / 2) + 3
             ink = ink_of(grey, dark, window)
             try:
-                regions = marks(ink, ink.strength)
+                regions = find_marks(ink, ink.strength)
                 keep = _legible(regions)
             except NoDigitError as error:
                 reasons.append(str(error))
                 continue
             share_kept = regions.area[keep].sum() / regions.area.sum()
             score = share_kept * support(ink, regions, keep)
-            score *= 1 - 0.5 * max(-vote if dark else vote, 0)
+            score *= 1 - 0.5 * against
             if best is None or score > best[0] + 0.03:
                 best = score, ink, regions, keep
             if score > 0.85:

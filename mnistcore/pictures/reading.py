@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .files import Picture
-from .finding import NoDigitError, find_digit
+from .finding import Box, find_digit
 from .frame import SIZE, already_framed, normalised
 from .lines import find_digits
+from .marks import NoDigitError
 
 # Takes images (N, 28, 28) uint8, ink bright; returns the probabilities (N, 10).
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -19,8 +20,7 @@ Classify = Callable[[np.ndarray], np.ndarray]
 _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-Box = tuple[float, float, float, float]  # left, top, right, bottom in the file's pixels
-_LEAST_SURE = 0.4  # a likeliest digit of less is a guess
+_LEAST_SURE = 0.45  # a likeliest digit of less is a guess
 
 
 @dataclass(frozen=True, eq=False)
