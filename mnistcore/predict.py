@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, groupby
 from pathlib import Path
 from types import ModuleType
@@ -164,16 +165,16 @@ def _opened(sources: Iterable[Source]) -> Iterator[tuple[str, Opening]]:
     """Each picture's name and how to open it; folders and patterns are spread out."""
     for source in sources:
         if isinstance(source, np.ndarray):
-            yield "<array>", lambda pixels=source: picture_of(pixels)
+            yield "<array>", partial(picture_of, source)
         elif isinstance(source, bytes):
-            yield "<bytes>", lambda content=source: open_picture(content)
+            yield "<bytes>", partial(open_picture, source)
         elif source == STDIN:
-            yield STDIN, lambda: open_picture(sys.stdin.buffer)
+            yield STDIN, partial(open_picture, sys.stdin.buffer)
         elif isinstance(source, str | Path):
             for path, reason in _files(str(source)):
-                yield path, lambda path=path, reason=reason: _open_file(path, reason)
+                yield path, partial(_open_file, path, reason)
         else:
-            yield getattr(source, "name", "<file>"), lambda file=source: open_picture(file)
+            yield str(getattr(source, "name", "<file>")), partial(open_picture, source)
 
 
 def _files(source: str) -> list[tuple[str, str]]:

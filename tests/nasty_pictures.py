@@ -23,9 +23,10 @@ def glyph_of(image, length=LENGTH):
 
 
 def pen_glyphs(n, seed, pen=None, length=LENGTH):
-    """Digits drawn by the program's strokes with a pen of a share of their height; with labels."""
+    """Up to 500 digits drawn with a pen of a share of their height, and their labels."""
     from mnistcore.data import synthetic
 
+    assert n <= synthetic._CHUNK
     rng = np.random.default_rng(seed)
     labels = rng.permuted(np.tile(np.arange(10), (synthetic._CHUNK // 10, 1)), axis=1).ravel()
     paths = np.stack(synthetic._distort(rng, *synthetic._write(rng, labels)), axis=2)
@@ -50,15 +51,16 @@ def _drawn(path, pen, length):
 def rewritten(glyph, pen):
     """The same digit with another pen, whose width is a share of the digit's length."""
     line = np.pad(_skeleton(np.pad(glyph, 4) > 0.5), int(pen * max(glyph.shape)) + 2)
-    image = Image.fromarray((line * 255).astype(np.uint8))
     size = max(1, round(pen * max(glyph.shape)) // 2 * 2 + 1)
     round_pen = np.hypot(*np.mgrid[-(size // 2) : size // 2 + 1, -(size // 2) : size // 2 + 1])
     padded, grown = np.pad(line, size), np.zeros_like(line)
     for y, x in np.argwhere(round_pen <= size / 2):
         grown |= padded[y + size // 2 + 1 :, x + size // 2 + 1 :][: line.shape[0], : line.shape[1]]
-    del image
     soft = Image.fromarray((grown * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.6))
     return cropped(np.asarray(soft) / 255)
+
+
+_AROUND = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
 
 
 def _skeleton(mask):
@@ -68,8 +70,7 @@ def _skeleton(mask):
     while changed:
         changed = False
         for first in (True, False):
-            p = [np.roll(mask, s, (0, 1)) for s in
-                 ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))]  # fmt: skip
+            p = [np.roll(mask, step, (0, 1)) for step in _AROUND]
             count = np.sum(p, axis=0)
             turns = np.sum([~a & b for a, b in zip(p, [*p[1:], p[0]], strict=True)], axis=0)
             n, e, s, w = p[0], p[2], p[4], p[6]
@@ -429,6 +430,28 @@ def on_a_table(rng, glyph):
     light = _gradient(shape, rng, 0.7, 1.0)[:, :, None]
     pixels = _turned(pixels, rng, 5, (90, 70, 45)) * light
     return encoded(pixels + rng.normal(0, 0.015, pixels.shape), "JPEG", quality=80)
+
+
+def number(rng, lines, gap=0.35):
+    """Lines of glyphs on photographed paper, written along a slope; the bytes of a file."""
+    size, rows = 80, []
+    for line in lines:
+        glyphs = [_resized(glyph, size * rng.uniform(0.9, 1.1) / len(glyph)) for glyph in line]
+        width = sum(glyph.shape[1] + int(gap * size) for glyph in glyphs)
+        row, left = np.zeros((2 * size, width + size), np.float32), size // 2
+        for glyph in glyphs:
+            top = int(rng.uniform(0.35, 0.55) * size)
+            row[top : top + len(glyph), left : left + glyph.shape[1]] = glyph
+            left += glyph.shape[1] + int(gap * size)
+        rows.append(row)
+    width = max(row.shape[1] for row in rows)
+    page = np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]))) for row in rows])
+    page = np.pad(page, size // 2)
+    light = _gradient(page.shape, rng, 0.65, 1.0)
+    paper = 0.88 + 0.01 * _grain(page.shape, rng, 3)
+    pixels = _inked(page, _grey3(paper), np.array([0.12, 0.14, 0.35])) * light[:, :, None]
+    pixels = _turned(pixels, rng, 2, (200, 200, 200)) + rng.normal(0, 0.015, pixels.shape)
+    return encoded(pixels, "JPEG", quality=80)
 
 
 KINDS = {

@@ -174,7 +174,7 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
     image = image if image.mode == mode else image.convert(mode)
     small = image if reduction == 1 else image.reduce(reduction)
-    pixels = np.multiply(small, np.float32(1 / 255), dtype=np.float32)
+    pixels = np.multiply(np.asarray(small), np.float32(1 / 255), dtype=np.float32)
     if transparent:
         return _filled(pixels[:, :, :3], pixels[:, :, 3:])
     return pixels.reshape(*pixels.shape[:2], -1)

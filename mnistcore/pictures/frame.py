@@ -163,18 +163,11 @@ def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
     """
     grow = _FINE * (wanted - now) / (2 * (1 - wanted / BOX))
     if grow > 0:
-        margin = int(grow) + 2
-        distance = _extended(distance, margin)
-    else:
-        # The middle of a stroke must survive: no more is taken than its own half width allows.
-        spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
-        grow = -np.minimum(-grow, spare)
-    return np.clip(distance + grow + 0.5, 0, 1)
-
-
-def _extended(distance: np.ndarray, margin: int) -> np.ndarray:
-    """The signed distance on a larger field."""
-    return _distance(np.pad(distance > 0, margin))
+        larger = np.pad(distance > 0, int(grow) + 2)
+        return np.clip(_distance(larger) + grow + 0.5, 0, 1)
+    # The middle of a stroke must survive: no more is taken than its own half width allows.
+    spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
+    return np.clip(distance - np.minimum(-grow, spare) + 0.5, 0, 1)
 
 
 def _ridge(distance: np.ndarray) -> np.ndarray:

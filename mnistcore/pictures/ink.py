@@ -221,7 +221,7 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
     strips = np.stack([strength[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
     centres = (edges[:-1] + edges[1:] - width) / 2
     rows = np.arange(height)
-    best, line, shifts = 0.0, None, None
+    best, line, shifts = 0.0, np.zeros(height), np.zeros(_STRIPS)
     for tilt in _TILTS:
         moved = np.rint(tilt * centres).astype(int)
         aligned = strips[np.arange(_STRIPS)[:, None], (rows + moved[:, None]).clip(0, height - 1)]
@@ -229,7 +229,7 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         level = np.maximum(level - np.median(level), 0)
         if (level**2).sum() > best:
             best, line, shifts = float((level**2).sum()), level, moved
-    if line is None or line.max() < LEAST_CONTRAST:
+    if line.max() < LEAST_CONTRAST:
         return strength
     column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
     source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)

@@ -115,8 +115,11 @@ def _legible(regions: Regions) -> np.ndarray:
         raise NoDigitError("nothing there has the shape of a digit")
     height = _weighted_median((regions.bottom - regions.top)[able], regions.area[able])
     able &= regions.long_side >= 0.12 * height
-    filled = is_blob(regions) & (regions.long_side < 0.45 * height)
-    return able & (regions.bottom - regions.top < 4 * height) & ~filled
+    able &= ~(is_blob(regions) & (regions.long_side < 0.45 * height))
+    able &= regions.bottom - regions.top < 4 * height
+    if not able.any():
+        raise NoDigitError("there are only specks")
+    return able
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
