@@ -36,7 +36,7 @@ from .run_folder import check_output
 if TYPE_CHECKING:
     from argparse import Namespace
 
-__all__ = ["Reading", "main", "predict_pictures"]
+__all__ = ["Reading", "main", "predict_pictures", "run"]
 
 STDIN = "-"
 _DIGITS = tuple("0123456789")
@@ -135,6 +135,9 @@ def predict_pictures(
         return model.predict_proba(kernels, images)
 
     return (_read(name, opens, classify, many) for name, opens in _opened(pictures))
+
+
+run = predict_pictures  # as every command calls its function
 
 
 def _check(model: Model) -> None:

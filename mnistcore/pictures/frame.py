@@ -222,7 +222,7 @@ def _in_frame(soft: np.ndarray) -> np.ndarray:
 
 
 def _centre_of_mass(grey: np.ndarray) -> np.ndarray:
-    """Row and column, counted from the middle of the first pixel."""
+    """Row and column, counted from the middle of the first pixel; in MNIST 14 +- 0.5."""
     total = grey.sum()
     return (
         np.array([grey.sum(axis=1 - axis) @ np.arange(grey.shape[axis]) for axis in (0, 1)]) / total
