@@ -42,10 +42,15 @@ def test_a_hundred_pictures_of_every_kind(model, mnist):
     assert share_read(model, mnist, ALL, 0) >= 0.95
 
 
-def test_images_in_files_are_read_as_the_network_reads_them(model, mnist):
+def test_images_of_mnist_are_read_as_the_network_reads_them(model, mnist):
+    """Nearly all are in MNIST's own frame and reach the network unchanged."""
     images = mnist.test_images[:200]
-    read = [reading.digit for reading in predict_pictures(model, images)]
-    np.testing.assert_array_equal(np.array(read, float), model.predict(numpy_kernels, images))
+    readings = list(predict_pictures(model, list(images)))
+    seen = np.array([reading.digits[0].seen for reading in readings])
+    same = (seen == images).all(axis=(1, 2))
+    assert same.mean() > 0.9
+    read = np.array([reading.digit for reading in readings])
+    np.testing.assert_array_equal(read[same], model.predict(numpy_kernels, images[same]))
 
 
 def lines_of(model, mnist, n):
