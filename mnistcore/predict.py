@@ -221,10 +221,11 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
-            folder.mkdir(parents=True, exist_ok=True)
         readings = predict_pictures(
             arguments.run, arguments.images, arguments.many, arguments.backend
         )
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     output = _output(arguments)
     status = DONE
     for reading in readings:
@@ -392,23 +393,18 @@ def _entry(digit: Digit | None) -> dict[str, Any]:
 
 
 def summary(reading: Reading) -> str:
-    """What was read, in words: the digits, how sure they are, or why there are none."""
+    """A reading in a line: the digits and how sure they are, or why there are none."""
     if not reading.digits:
         return f"no digit found: {reading.reason}"
     doubtful = min(reading.digits, key=lambda digit: float(digit.probabilities.max()))
     second, first = np.argsort(doubtful.probabilities)[-2:]
-    sure = _percent(doubtful.probabilities[first])
-    text = reading.text
-    if len(reading.digits) == 1:
-        words = sure
-    else:
-        number = reading.digits.index(doubtful) + 1
-        words = f"least sure is digit {number}, {first}: {sure}"
+    words = _percent(doubtful.probabilities[first])
     if doubtful.probabilities[second] > _NOTABLE:
-        words += f", or {second}: {_percent(doubtful.probabilities[second])}"
-    if "\n" in text:
-        return f"({words})\n" + text
-    return f"{text}  ({words})"
+        words += f", or a {second}: {_percent(doubtful.probabilities[second])}"
+    if len(reading.digits) > 1:
+        place = f"digit {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
+        words = f"least sure is {place}: {words}"
+    return f"{' / '.join(reading.text.splitlines())}  ({words})"
 
 
 def _percent(share: float) -> str:

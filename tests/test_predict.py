@@ -203,7 +203,10 @@ def test_csv_has_a_row_for_each_digit(place, capsys):
 def test_many_in_every_form(place, glyphs, capsys):
     Path("phone.jpg").write_bytes(line_of(glyphs))
     assert predict("--many", "phone.jpg") == DONE
-    assert re.fullmatch(r"phone\.jpg: \(.*\)\n01234\n56789\n", capsys.readouterr().out)
+    assert re.fullmatch(
+        r"phone\.jpg: 01234 / 56789  \(least sure is digit \d+ of 10: .*\)\n",
+        capsys.readouterr().out,
+    )
     assert predict("--many", "--json", "phone.jpg") == DONE
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["text"] == "01234\n56789"

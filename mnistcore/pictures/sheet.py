@@ -62,8 +62,7 @@ def _one(picture: Picture, digit: Digit | None, title: str) -> "Image":
 def _many(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
     """The picture with its boxes above, and beneath it the network's view of digit after digit."""
     original = _boxed(picture, digits, _WIDE, _HIGH)
-    headline = title.count("\n") + 1
-    top = 2 * _MARGIN + headline * (_LETTER + 6)
+    top = 2 * _MARGIN + _LETTER
     views = top + original.height + _MARGIN
     pitch = _SMALL_VIEW + _LETTER + _MARGIN
     rows = -(-len(digits) // _PER_ROW)

@@ -23,7 +23,7 @@ _DOUBT = 1e-4  # the least probability that counts
 _PIECE = 0.35  # what a digit costs for being there,
 _WIDE = 6.0  # for what it is wider than 0.9 heights,
 _THROUGH = 3.0  # and for the height of ink that the cut behind it goes through,
-_AGAIN = 0.7  # for every stroke but the first
+_AGAIN = 1.5  # for every stroke but the first
 
 Lifted = tuple[np.ndarray, tuple[int, int, int, int]]
 # Takes inks as :func:`.finding.lifted` makes them; returns each one's highest probability (N,).
