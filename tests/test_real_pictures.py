@@ -53,22 +53,19 @@ def test_images_of_mnist_are_read_as_the_network_reads_them(model, mnist):
     np.testing.assert_array_equal(read[same], model.predict(numpy_kernels, images[same]))
 
 
-def lines_of(model, mnist, n):
-    """Lines of ten test images that the network knows one by one, and their labels.
-
-    A network that knows 98 % reads a whole line of ten in 82 % of cases at best; this is about
-    finding and splitting.
-    """
-    known = np.flatnonzero(model.predict(numpy_kernels, mnist.test_images) == mnist.test_labels)
-    rng = np.random.default_rng(0)
-    for _ in range(n):
-        chosen = rng.choice(known, 10)
-        yield mnist.test_images[chosen], "".join(map(str, mnist.test_labels[chosen]))
-
-
 def test_lines_of_ten_digits(model, mnist):
-    right = []
-    for images, labels in lines_of(model, mnist, 50):
+    """As good as the network shown the digits one by one.
+
+    Which reads 98 % of them, hence about 84 % of lines of ten without a mistake.
+    """
+    rng = np.random.default_rng(0)
+    found, right, alone = [], [], []
+    for _ in range(50):
+        chosen = rng.choice(len(mnist.test_images), 10)
+        images, labels = mnist.test_images[chosen], mnist.test_labels[chosen]
         (reading,) = predict_pictures(model, [255 - np.concatenate(images, axis=1)], many=True)
-        right.append(reading.text == labels)
-    assert np.mean(right) >= 0.9
+        found.append(len(reading.digits) == 10)
+        right.append(reading.text == "".join(map(str, labels)))
+        alone.append((model.predict(numpy_kernels, images) == labels).all())
+    assert np.mean(found) >= 0.96
+    assert np.mean(right) >= max(0.8, np.mean(alone) - 0.04)
