@@ -108,7 +108,7 @@ def _shaped(ink: np.ndarray) -> np.ndarray:
 def _without_dirt(mask: np.ndarray) -> np.ndarray:
     """Drop pieces that are too small to be part of the digit, and fill pores in its strokes."""
     pieces = find_regions(mask)
-    mask = pieces.mask(pieces.area >= _SPECK * pieces.area.sum())
+    mask = pieces.mask(pieces.area >= min(_SPECK * pieces.area.sum(), pieces.area.max()))
     gaps = find_regions(~mask)
     width = np.median(pieces.width[pieces.area >= pieces.area.max()])
     mask = mask | gaps.mask((gaps.area < 0.2 * width**2) & (gaps.contact == 0))

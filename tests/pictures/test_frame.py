@@ -80,6 +80,12 @@ def test_no_ink():
         frame.normalised(np.zeros((30, 30), np.float32))
 
 
+def test_ink_that_is_all_specks_is_still_ink():
+    ink = np.zeros((100, 100), np.float32)
+    ink[::8, ::8] = 1
+    assert frame.normalised(ink).max() > 0
+
+
 def test_what_is_in_the_frame_passes_unchanged(glyphs):
     for glyph in glyphs[:10]:
         (seen,) = frame.normalised(ink_of(glyph))
