@@ -10,6 +10,7 @@ from .command_line import BAD_INPUT, DONE
 # Each is a module of this package with a main(argv); the line is shown by --help.
 COMMANDS = {
     "train": "train a network and write a run folder",
+    "predict": "read the digits in photographs, scans and drawings",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
     "convert": "make a model of weights that PyTorch, Keras or scikit-learn trained",
     "info": "show versions, the CPU, the backends, data and cache folders",

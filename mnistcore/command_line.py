@@ -53,7 +53,7 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except _USER_ERRORS as error:
-        raise CommandError(_words(error)) from error
+        raise CommandError(error_words(error)) from error
 
 
 def run_command(
@@ -71,14 +71,20 @@ def run_command(
         _leave_stdout()
         return DONE
     except (CommandError, OSError, MemoryError) as error:
-        print(f"mnistcore {command}: error: {_words(error)}", file=sys.stderr)
+        complain(command, error_words(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"mnistcore {command}: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
-def _words(error: BaseException) -> str:
+def complain(command: str, message: str) -> None:
+    """Tell what is wrong in a line on stderr."""
+    print(f"mnistcore {command}: error: {message}", file=sys.stderr)
+
+
+def error_words(error: BaseException) -> str:
+    """What an error says to a user, with the file that it is about."""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}".removesuffix(": ")
     if isinstance(error, OSError) and error.strerror and error.filename is not None:

@@ -51,8 +51,8 @@ class RunFolder:
         _write_json(self.path / SUMMARY_FILE, summary)
 
 
-def check_output(output: str | None) -> None:
-    """See that a run may be written to the folder that the user names, a new or an empty one.
+def check_output(output: str | None, option: str = "output") -> None:
+    """See that files may be written to the folder that the user names, a new or an empty one.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def check_output(output: str | None) -> None:
     """
     path = Path(RUNS if output is None else output)
     if output is not None and path.is_dir() and any(path.iterdir()):
-        raise ValueError(f"{path}: is not empty; give output a new or an empty folder")
+        raise ValueError(f"{path}: is not empty; give {option} a new or an empty folder")
     existing = next(folder for folder in _upwards(path) if folder.exists())
     if not existing.is_dir():
         raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")

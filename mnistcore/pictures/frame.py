@@ -1,0 +1,238 @@
+"""Ink in the frame of MNIST: the box, the centre of mass, and a pen like its writers'.
+
+MNIST's digits were black and white, scaled to fit a box of 20 x 20 pixels with their proportions
+kept, which made them grey, and laid with their centre of mass in the middle of 28 x 28 (Y. LeCun,
+L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+1998, section III.A). What comes from a marker or a mouse also needs its strokes made as wide as
+those that the network has learnt from.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .regions import find_regions
+
+# In pixels of the box of 20. The width is four times the mean distance of ink to paper, which is
+# right for a long stroke; 90 % of MNIST's training digits lie between the two, half on each side
+# of the usual one.
+BOX, SIZE = 20, 28
+USUAL_WIDTH = 3.0
+_THIN, _THICK = 2.3, 4.1
+_FINE = 5  # pixels on which shapes are worked out, for each one of the box
+_SPECK = 0.015  # of the ink: a piece that is smaller and lies apart is dirt
+
+
+def normalised(
+    ink: np.ndarray, widths: Sequence[float | None] = (None,), slants: Sequence[float] = (0.0,)
+) -> np.ndarray:
+    """A digit as MNIST would show it, in several views.
+
+    Parameters
+    ----------
+    ink
+        (H, W) float32; ink is where it is above one half.
+    widths
+        Of the strokes, in pixels of the box, one a view; None leaves them as they are, or brings
+        them within the range of MNIST's.
+    slants
+        How far to lean the digit to the right, per unit of its height, one a view.
+
+    Returns
+    -------
+    ndarray of uint8, shape (V, 28, 28)
+        Ink is bright.
+
+    Raises
+    ------
+    ValueError
+        If there is no ink.
+    """
+    distance = _distance(_shaped(ink))
+    now = _mean_width(distance)
+    usual = min(max(now, _THIN), _THICK)
+    shapes: dict[float, np.ndarray] = {}
+    views = []
+    for width, slant in zip(widths, slants, strict=True):
+        wanted = usual if width is None else width
+        if wanted not in shapes:
+            shapes[wanted] = _with_width(distance, now, wanted)
+        soft = shapes[wanted]
+        views.append(_in_frame(_leaning(soft, slant) if slant else soft))
+    return np.stack(views)
+
+
+def stroke_width(ink: np.ndarray) -> float:
+    """The width of a digit's strokes in pixels of MNIST's box; ``ink`` as in `normalised`."""
+    return _mean_width(_distance(_shaped(ink)))
+
+
+def already_framed(grey: np.ndarray) -> np.ndarray | None:
+    """A picture (28, 28) in [0, 1] as MNIST's raw uint8, if it is in its frame; else None.
+
+    Dark ink on white is inverted; nothing else is changed. Besides size and place it takes soft
+    edges: what was drawn in 28 x 28 with a hard pen is no picture of MNIST.
+    """
+    if grey.shape != (SIZE, SIZE):
+        return None
+    edge = np.concatenate([grey[:2].ravel(), grey[-2:].ravel(), grey[:, :2].ravel()])
+    values = 1 - grey if np.median(edge) > 0.5 else grey
+    ink = values > 0.1
+    if np.abs(edge - np.median(edge)).mean() > 0.03 or values.max() < 0.8 or not ink.any():
+        return None
+    if (values[ink] < 0.9).mean() < 0.15:
+        return None
+    top, bottom, left, right = _box(ink)
+    off_centre = np.abs(_centre_of_mass(values) - SIZE / 2).max()
+    if abs(max(bottom - top, right - left) - BOX) > 1 or off_centre > 0.8:
+        return None
+    if not 1.6 < stroke_width(values) < 5.5:
+        return None
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def _shaped(ink: np.ndarray) -> np.ndarray:
+    """The digit as a mask of ``_FINE * BOX`` pixels' length with a rim of paper, cleaned."""
+    rough = ink > 0.5
+    if not rough.any():
+        raise ValueError("there is no ink")
+    top, bottom, left, right = _box(rough)
+    margin = max(2, (bottom - top) // 16, (right - left) // 16)
+    ink = np.pad(ink, margin)[top : bottom + 2 * margin, left : right + 2 * margin]
+    fine = _resized(ink, _FINE * BOX / max(bottom - top, right - left)) > 0.5
+    if not fine.any():  # strokes finer than the threshold of the smaller picture
+        fine = _resized(ink, _FINE * BOX / max(bottom - top, right - left)) > 0.15
+    return _without_dirt(np.pad(fine, 2))
+
+
+def _without_dirt(mask: np.ndarray) -> np.ndarray:
+    """Drop pieces that are too small to be part of the digit, and fill pores in its strokes."""
+    pieces = find_regions(mask)
+    mask = pieces.mask(pieces.area >= min(_SPECK * pieces.area.sum(), pieces.area.max()))
+    gaps = find_regions(~mask)
+    width = np.median(pieces.width[pieces.area >= pieces.area.max()])
+    mask = mask | gaps.mask((gaps.area < 0.2 * width**2) & (gaps.contact == 0))
+    return mask
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _resized(grey: np.ndarray, factor: float) -> np.ndarray:
+    from PIL import Image
+
+    height, width = (max(1, round(side * factor)) for side in grey.shape)
+    image = Image.fromarray(np.ascontiguousarray(grey, np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """The signed distance (H, W) of each pixel's centre to the edge of the ink, inside positive.
+
+    Far outside, where no stroke is ever widened to, it is only an upper bound.
+    """
+    inside, outside = _distance_to(~mask), _distance_to(mask, reach=_FINE * _THICK)
+    return (inside - outside).astype(np.float32)
+
+
+def _distance_to(mask: np.ndarray, reach: float = np.inf) -> np.ndarray:
+    """From each pixel outside of a mask to its edge; 0 inside.
+
+    Along the columns first, then from row to row with the columns to either side, until none can
+    be nearer (P. Felzenszwalb, D. Huttenlocher, "Distance transforms of sampled functions",
+    2012, in the plain way). What is more than ``reach`` columns aside is not looked at.
+    """
+    height, width = mask.shape
+    rows = np.arange(height)[:, None]
+    above = np.maximum.accumulate(np.where(mask, rows, -4 * height), axis=0)
+    below = np.minimum.accumulate(np.where(mask, rows, 5 * height)[::-1], axis=0)[::-1]
+    vertical = np.minimum(rows - above, below - rows).astype(np.float32) ** 2
+    squared = vertical.copy()
+    for aside in range(1, width):
+        if aside > reach or aside**2 >= squared.max():
+            break
+        left, right = squared[:, :-aside], squared[:, aside:]
+        np.minimum(left, vertical[:, aside:] + aside**2, out=left)
+        np.minimum(right, vertical[:, :-aside] + aside**2, out=right)
+    return np.maximum(np.sqrt(squared) - 0.5, 0)
+
+
+def _mean_width(distance: np.ndarray) -> float:
+    return 4 * float(distance[distance > 0].mean()) / _FINE
+
+
+def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
+    """The ink in [0, 1] once its strokes are made wider or narrower all around, soft at the rim.
+
+    The digit grows with its strokes and is fitted into the box again: with ``g`` added on each
+    side, width over box becomes (now + 2 g) / (box + 2 g), which is to be wanted / box. What is
+    made narrower keeps a thread where it was thin.
+    """
+    grow = _FINE * (wanted - now) / (2 * (1 - wanted / BOX))
+    if grow > 0:
+        larger = np.pad(distance > 0, int(grow) + 2)
+        return np.clip(_distance(larger) + grow + 0.5, 0, 1)
+    # The middle of a stroke must survive: no more is taken than its own half width allows.
+    spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
+    return np.clip(distance - np.minimum(-grow, spare) + 0.5, 0, 1)
+
+
+def _ridge(distance: np.ndarray) -> np.ndarray:
+    """Half the width of the stroke at each pixel: the largest distance within its reach."""
+    largest = distance
+    for _ in range(int(np.ceil(distance.max()))):
+        padded = np.pad(largest, 1, mode="edge")
+        height, width = distance.shape
+        neighbours = [
+            padded[i : i + height, j : j + width] for i in range(3) for j in range(3) if (i + j) % 2
+        ]
+        largest = np.where(distance > 0, np.maximum.reduce([largest, *neighbours]), distance)
+    return largest
+
+
+def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
+    from PIL import Image
+
+    height = len(soft)
+    room = int(np.ceil(abs(slant) * height / 2)) + 1
+    image = Image.fromarray(np.pad(soft, ((0, 0), (room, room))))
+    shift = slant * height / 2
+    data = (1, slant, -shift, 0, 1, 0)
+    return np.asarray(
+        image.transform(image.size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
+    )
+
+
+def _in_frame(soft: np.ndarray) -> np.ndarray:
+    """Fit the ink into the box, aspect kept, by area, and move its centre of mass to the middle."""
+    from PIL import Image
+
+    top, bottom, left, right = _box(soft > 0.5)
+    height, width = bottom - top, right - left
+    pitch = max(height, width) / BOX
+    rows, columns = max(1, round(height / pitch)), max(1, round(width / pitch))
+    middle_y, middle_x = (top + bottom) / 2, (left + right) / 2
+    margin = int(pitch) + 1
+    image = Image.fromarray(np.pad(soft, margin).astype(np.float32))
+    area = (
+        middle_x + margin - columns * pitch / 2,
+        middle_y + margin - rows * pitch / 2,
+        middle_x + margin + columns * pitch / 2,
+        middle_y + margin + rows * pitch / 2,
+    )
+    small = np.asarray(image.resize((columns, rows), Image.Resampling.BOX, box=area))
+    framed = np.zeros((SIZE, SIZE), np.uint8)
+    centre = _centre_of_mass(small)
+    first = np.rint(SIZE / 2 - centre).astype(int).clip(0, (SIZE - rows, SIZE - columns))
+    framed[first[0] : first[0] + rows, first[1] : first[1] + columns] = np.rint(255 * small)
+    return framed
+
+
+def _centre_of_mass(grey: np.ndarray) -> np.ndarray:
+    """Row and column, counted from the middle of the first pixel; in MNIST 14 +- 0.5."""
+    total = grey.sum()
+    return (
+        np.array([grey.sum(axis=1 - axis) @ np.arange(grey.shape[axis]) for axis in (0, 1)]) / total
+    )

@@ -1,0 +1,237 @@
+"""How much ink lies on each pixel: colour, polarity, shadows and ruled lines are taken away here.
+
+Paper is what is there where no stroke is. Strokes are thin, shadows and the edges of tables are
+not: a closing with a window wider than any stroke (the largest value nearby, then the smallest
+of those; J. Serra, "Image Analysis and Mathematical Morphology", 1982) leaves the paper with its
+shadows and without dark strokes. What it changed is ink.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .files import shrink
+
+LEAST_CONTRAST = 0.025  # of ink against paper: six grey levels of 255
+_STRIPS = 24  # in which ruled lines are looked for: a line is there in nearly all of them
+_TILTS = np.arange(-40, 41) / 400  # of ruled lines, up to a tenth: 5.7 degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """One way to see a picture: what is written and what is paper.
+
+    Attributes
+    ----------
+    strength
+        (H, W) float32, 0 for paper, otherwise the contrast to the paper around.
+    noise
+        Standard deviation of ``strength`` on plain paper.
+    dark
+        Whether the ink is darker than the paper.
+    light
+        (H, W) the picture, turned so that ink is dark.
+    """
+
+    strength: np.ndarray
+    noise: float
+    dark: bool
+    light: np.ndarray
+
+
+def grey_of(pixels: np.ndarray) -> np.ndarray:
+    """The one channel (H, W) in which the strokes stand out most, from (H, W, 1 or 3) pixels.
+
+    Red on green may be as light as its ground and still be easy to read: the channel is the
+    direction in colour space along which colours differ most from those around them (the first
+    principal component), lighter colours having larger values where that can be said.
+    """
+    if pixels.shape[2] == 1:
+        return pixels[:, :, 0]
+    small = shrink(pixels, -(-max(pixels.shape[:2]) // 160))
+    around = np.stack([_blurred(small[:, :, c], 8) for c in range(3)], axis=2)
+    differences = (small - around).reshape(-1, 3).astype(np.float64)
+    _, axes = np.linalg.eigh(differences.T @ differences)
+    axis = axes[:, -1] * np.sign(axes[:, -1].sum() or 1)
+    grey: np.ndarray = pixels @ (axis / np.abs(axis).sum()).astype(np.float32)
+    return grey - min(grey.min(), np.float32(0))
+
+
+def without_specks(grey: np.ndarray) -> np.ndarray:
+    """Bring each pixel between the smallest and the largest of its eight neighbours.
+
+    Salt and pepper vanish, lines of one pixel's width stay. (Conservative smoothing.)
+    """
+    padded = np.pad(grey, 1, mode="edge")
+    height, width = grey.shape
+    low, high = np.full_like(grey, np.inf), np.full_like(grey, -np.inf)
+    for down in range(3):
+        for across in range(3):
+            if (down, across) != (1, 1):
+                neighbour = padded[down : down + height, across : across + width]
+                np.minimum(low, neighbour, out=low)
+                np.maximum(high, neighbour, out=high)
+    return np.clip(grey, low, high)
+
+
+def softened(grey: np.ndarray) -> np.ndarray:
+    """A little blurred: the grain of paper goes, strokes of a pixel's width do not."""
+    padded = np.pad(grey, 1, mode="edge")
+    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+
+
+def ink_of(grey: np.ndarray, dark: bool, window: int) -> Ink:
+    """The ink on a picture (H, W), strokes being thinner than ``window`` pixels.
+
+    Of dark ink the share of the light that it swallows counts, so that it is the same in a
+    shadow; the paper's darkest parts are not trusted so far.
+    """
+    light = grey if dark else grey.max() - grey
+    paper = _closed(light, window)
+    strength = paper - light
+    if dark:
+        bright = np.percentile(paper[::4, ::4], 95)
+        gain = max(bright, 1e-6) / np.maximum(paper, 0.4 * bright + 1e-6)
+        strength, light = strength * gain, light * gain
+    strength = _without_lines(_without_lines(strength).T).T
+    # Most of a picture is paper, but with a thick pen it may be less than half.
+    low, plain = np.percentile(strength, (10, 30))
+    spread = (plain - low) / 0.757  # what lies between the two in a normal distribution
+    noise = max(float(spread), _fine_noise(strength))
+    plain += 0.524 * spread
+    return Ink(np.maximum(strength - plain, 0).astype(np.float32), noise, dark, light)
+
+
+def otsu(values: np.ndarray) -> float:
+    """The threshold that splits values into the two classes that differ most.
+
+    N. Otsu, "A threshold selection method from gray-level histograms", 1979: the variance
+    between the classes is the largest. Half-way between the classes where many do as well.
+    """
+    counts, edges = np.histogram(values, 256)
+    middle = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = counts.sum() - below
+    sums = np.cumsum(counts * middle)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / above
+        variance = np.nan_to_num(below * above * gap**2)
+    best = np.flatnonzero(variance >= variance.max() * (1 - 1e-9))
+    return float((edges[best[0] + 1] + edges[best[-1] + 1]) / 2)
+
+
+def levelled(grey: np.ndarray) -> np.ndarray:
+    """Without what changes evenly over the picture: light from a side, corners in the dark.
+
+    A surface of the second degree is laid through the paper: least squares, in which what lies
+    far from the surface, such as ink, counts less and less (Cauchy's weights).
+    """
+    step = -(-max(grey.shape) // 64)
+    small = shrink(grey[:, :, None], step)[:, :, 0]
+    surface = np.stack([term.ravel() for term in _terms(small.shape)], axis=1)
+    values = small.ravel().astype(np.float64)
+    uneven = np.median(np.abs(values - np.median(values)))
+    if uneven < 0.01:
+        return grey
+    weights = np.ones_like(values)
+    for _ in range(8):
+        weighted = surface * weights[:, None]
+        factors = np.linalg.lstsq(weighted.T @ surface, weighted.T @ values, rcond=None)[0]
+        distance = np.abs(values - surface @ factors)
+        weights = 1 / (1 + (distance / (1e-3 + 1.4 * np.median(distance))) ** 2)
+    if np.median(distance) > 0.5 * uneven:  # it is no such surface
+        return grey
+    whole = np.zeros(grey.shape)
+    for factor, term in zip(factors, _terms(grey.shape), strict=True):
+        whole += factor * term
+    return (grey - whole + np.median(whole)).astype(np.float32)
+
+
+def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """The terms of a surface of the second degree at every pixel, each (H, W)."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
+    return np.ones_like(x), x, y, x * x, x * y, y * y
+
+
+def _closed(grey: np.ndarray, window: int) -> np.ndarray:
+    """The closing of a picture with squares, which may stick out of it by a quarter."""
+    for axis in (0, 1):
+        grey = _sliding_max(grey, window, axis)
+    rows, columns = (min(window // 4, (side - 1) // 2) for side in grey.shape)
+    inside = grey[rows : len(grey) - rows, columns : grey.shape[1] - columns]
+    grey = np.pad(inside, ((rows, rows), (columns, columns)), constant_values=np.inf)
+    for axis in (0, 1):
+        grey = -_sliding_max(-grey, window, axis)
+    return grey
+
+
+def _sliding_max(values: np.ndarray, window: int, axis: int) -> np.ndarray:
+    """The largest value of the ``window`` (odd) around each place along an axis.
+
+    A window of 2 n is the larger of two windows of n: the work grows with the window's logarithm.
+    """
+    values = np.moveaxis(values, axis, 0)
+    pad = np.full((window // 2, *values.shape[1:]), -np.inf, values.dtype)
+    values = np.concatenate([pad, values, pad])
+    done = 1
+    while done < window:
+        step = min(done, window - done)
+        values = np.maximum(values[:-step], values[step:])
+        done += step
+    return np.moveaxis(values, 0, axis)
+
+
+def _blurred(grey: np.ndarray, radius: int) -> np.ndarray:
+    """The means of squares around each pixel, which end at the picture's edge."""
+    for _ in range(2):
+        length = len(grey)
+        sums = np.concatenate([np.zeros_like(grey[:1]), np.cumsum(grey, axis=0)])
+        first = np.maximum(np.arange(length) - radius, 0)
+        last = np.minimum(np.arange(length) + radius + 1, length)
+        grey = ((sums[last] - sums[first]) / (last - first)[:, None]).T
+    return grey
+
+
+def _fine_noise(values: np.ndarray) -> float:
+    """The noise from pixel to pixel (J. Immerkaer, "Fast noise variance estimation", 1996).
+
+    Its mask is the difference of two Laplacians, blind to plains and edges; the median rather
+    than the mean of it is blind to strokes as well.
+    """
+    if min(values.shape) < 3:
+        return 0.0
+    rows = values[:-2] - 2 * values[1:-1] + values[2:]
+    both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    return 1.4826 * float(np.median(np.abs(both))) / 6
+
+
+def _without_lines(strength: np.ndarray) -> np.ndarray:
+    """Take away lines that cross the whole picture from left to right, tilted a little or not.
+
+    Ruled and squared paper has them, digits do not. The picture is cut into vertical strips; a
+    line is what four fifths of the strips have at the same height, once each is moved by the
+    tilt. As much as that is taken from all of them, so that a digit that lies on a line stays.
+    """
+    height, width = strength.shape
+    if min(height, width) < 4 * _STRIPS:
+        return strength
+    edges = np.linspace(0, width, _STRIPS + 1).astype(int)
+    strips = np.stack([strength[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
+    centres = (edges[:-1] + edges[1:] - width) / 2
+    rows = np.arange(height)
+    best, line, shifts = 0.0, np.zeros(height), np.zeros(_STRIPS)
+    for tilt in _TILTS:
+        moved = np.rint(tilt * centres).astype(int)
+        aligned = strips[np.arange(_STRIPS)[:, None], (rows + moved[:, None]).clip(0, height - 1)]
+        level = np.partition(aligned, _STRIPS // 5, axis=0)[_STRIPS // 5]
+        level = np.maximum(level - np.median(level), 0)
+        if (level**2).sum() > best:
+            best, line, shifts = float((level**2).sum()), level, moved
+    if line.max() < LEAST_CONTRAST:
+        return strength
+    column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
+    source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)
+    thicker = np.maximum(np.maximum(line, np.roll(line, 1)), np.roll(line, -1))
+    return strength - np.minimum(1.3 * thicker[source], np.maximum(strength, 0))

@@ -1,0 +1,192 @@
+"""Several digits in one picture: the lines they stand in, and which marks make one of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .files import Picture, shrink
+from .ink import Ink, ink_of
+from .marks import (
+    NoDigitError,
+    find_marks,
+    is_blob,
+    is_frame,
+    is_rule,
+    lifted,
+    polarities,
+    prepared,
+    support,
+)
+from .regions import Regions
+from .splitting import Judge, Lifted, split
+
+WORK = 1400  # pixels of the long side: a line of twenty digits still has sixty for each
+_WINDOWS = (0.5, 0.2)  # of the short side
+_MAX_MARKS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A digit of a line.
+
+    Attributes
+    ----------
+    ink
+        (H, W) float32, above one half where there is ink of this digit.
+    box
+        Left, top, right, bottom in the file's pixels.
+    line
+        Counted from 0 at the top.
+    """
+
+    ink: np.ndarray
+    box: tuple[float, float, float, float]
+    line: int
+
+
+def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
+    """Cut out all digits of a picture, line by line, from left to right.
+
+    Parameters
+    ----------
+    picture
+    judge
+        Takes inks (H, W), as those of :class:`Piece`; returns the probability (N,) of the
+        likeliest class of each.
+
+    Raises
+    ------
+    NoDigitError
+        If there is none.
+    """
+    factor = -(-max(picture.pixels.shape[:2]) // WORK)
+    ink, regions, keep = _best_view(prepared(shrink(picture.pixels, factor)))
+    inked = regions.labels >= 0
+
+    def lift(own: np.ndarray) -> Lifted:
+        return lifted(ink.strength, own, inked)
+
+    scale = picture.scale * factor
+    pieces = []
+    for number, line in enumerate(_text_lines(regions, keep)):
+        height = _height_of(regions, line)
+        for group in _groups(regions, line, height):
+            for own in split(regions, group, height, lift, judge):
+                cut, (left, top, right, bottom) = lift(own)
+                box = (left * scale, top * scale, right * scale, bottom * scale)
+                pieces.append(Piece(cut, box, number))
+    if not pieces:
+        raise NoDigitError("there are only specks")
+    return pieces
+
+
+def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
+    """The ink, its regions and which of these may be digits, as seen most convincingly."""
+    best: tuple[float, Ink, Regions, np.ndarray] | None = None
+    reasons = []
+    for dark, against in polarities(grey).items():
+        for share in _WINDOWS:
+            window = 2 * int(share * min(grey.shape) / 2) + 3
+            ink = ink_of(grey, dark, window)
+            try:
+                regions = find_marks(ink, ink.strength)
+                keep = _legible(regions)
+            except NoDigitError as error:
+                reasons.append(str(error))
+                continue
+            share_kept = regions.area[keep].sum() / regions.area.sum()
+            score = share_kept * support(ink, regions, keep)
+            score *= 1 - 0.5 * against
+            if best is None or score > best[0] + 0.03:
+                best = score, ink, regions, keep
+            if score > 0.85:
+                return best[1:]
+    if best is None:
+        raise NoDigitError(reasons[0])
+    return best[1:]
+
+
+def _legible(regions: Regions) -> np.ndarray:
+    """Which regions may be digits or parts of them (N,), bool."""
+    if len(regions) > _MAX_MARKS:
+        raise NoDigitError("the marks are too many for digits")
+    able = ~(is_frame(regions) | is_rule(regions) | (is_blob(regions) & (regions.contact > 0)))
+    if not able.any():
+        raise NoDigitError("nothing there has the shape of a digit")
+    height = _weighted_median((regions.bottom - regions.top)[able], regions.area[able])
+    able &= regions.long_side >= 0.12 * height
+    able &= ~(is_blob(regions) & (regions.long_side < 0.45 * height))
+    able &= regions.bottom - regions.top < 4 * height
+    if not able.any():
+        raise NoDigitError("there are only specks")
+    return able
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    below = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(below, below[-1] / 2)])
+
+
+def _height_of(regions: Regions, line: np.ndarray) -> float:
+    heights = (regions.bottom - regions.top)[line]
+    return _weighted_median(heights, heights)
+
+
+def _text_lines(regions: Regions, keep: np.ndarray) -> list[np.ndarray]:
+    """The indices of the regions of each line, top to bottom; lines may climb or fall a little."""
+    index = np.flatnonzero(keep)
+    heights = regions.bottom - regions.top
+    height = _weighted_median(heights[index], regions.area[index])
+    tall = index[heights[index] > 0.5 * height]
+    x = (regions.left + regions.right) / 2
+    y = (regions.top + regions.bottom) / 2
+    level = y - _tilt(x[tall], y[tall], height) * x
+    order = tall[np.argsort(level[tall], kind="stable")]
+    breaks = np.flatnonzero(np.diff(level[order]) > 0.55 * height) + 1
+    lines = np.split(order, breaks)
+    centres = np.array([np.median(level[line]) for line in lines])
+    for part in np.setdiff1d(index, tall):
+        nearest = int(np.abs(centres - level[part]).argmin())
+        if abs(centres[nearest] - level[part]) < 0.8 * height:
+            lines[nearest] = np.append(lines[nearest], part)
+    return lines
+
+
+def _tilt(x: np.ndarray, y: np.ndarray, height: float) -> float:
+    """The slope from each mark to the next on its right, the middle one of all."""
+    slopes = []
+    for i in range(len(x)):
+        right = (x > x[i]) & (np.abs(y - y[i]) < 0.6 * height) & (x - x[i] < 3 * height)
+        if right.any():
+            j = int(np.where(right, x, np.inf).argmin())
+            slopes.append((y[j] - y[i]) / (x[j] - x[i]))
+    return float(np.median(slopes)) if slopes else 0.0
+
+
+def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarray]:
+    """Regions of a line that belong to one digit, or to several that touch; left to right."""
+    order = line[np.argsort(regions.left[line], kind="stable")]
+    groups: list[list[int]] = []
+    reach: list[tuple[int, int]] = []
+    for i in order:
+        left, right = int(regions.left[i]), int(regions.right[i])
+        small = regions.bottom[i] - regions.top[i] < 0.55 * height
+        if groups:
+            first, last = reach[-1]
+            shared = min(last, right) - left
+            before = regions.bottom[groups[-1]].max() - regions.top[groups[-1]].min()
+            narrower = max(min(right - left, last - first), 1)
+            either = small or before < 0.55 * height
+            if shared > 0.5 * narrower or (either and shared > -0.12 * height):
+                groups[-1].append(int(i))
+                reach[-1] = first, max(last, right)
+                continue
+        groups.append([int(i)])
+        reach.append((left, right))
+    tall = [
+        np.array(group)
+        for group in groups
+        if regions.bottom[group].max() - regions.top[group].min() >= 0.4 * height
+    ]
+    return tall

@@ -1,0 +1,141 @@
+"""Marks: the regions of a picture that have ink, what their shapes say, and lifting them off."""
+
+import numpy as np
+
+from .ink import LEAST_CONTRAST, Ink, grey_of, levelled, otsu, softened, without_specks
+from .regions import Regions, find_regions
+
+_UNSURE = -0.5  # a vote from here to 1 lets dark ink be tried first: most ink is dark
+
+
+class NoDigitError(ValueError):
+    """There is nothing in a picture that could be a digit; the message says what there is."""
+
+
+def prepared(pixels: np.ndarray) -> np.ndarray:
+    """The grey (H, W) of pixels (H, W, C) without salt, pepper and grain."""
+    grey = levelled(without_specks(grey_of(pixels)))
+    return softened(grey) if max(grey.shape) >= 200 else grey
+
+
+def polarities(grey: np.ndarray) -> dict[bool, float]:
+    """Whether ink may be dark (True) or light, likelier first, and what speaks against each.
+
+    Paper is what most of the picture and most of its rim are; 1 is everything against it.
+    """
+    threshold = otsu(grey)
+    depth = max(1, min(grey.shape) // 20)
+    sides = grey[:depth], grey[-depth:], grey[:, :depth], grey[:, -depth:]
+    rim = np.concatenate([side.ravel() for side in sides])
+    vote = float((rim > threshold).mean() + (grey > threshold).mean() - 1)
+    against = {True: max(-vote, 0.0), False: max(vote, 0.0)}
+    return against if vote > _UNSURE else dict(reversed(against.items()))
+
+
+def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
+    """The regions with ink: faint ones only where they hang together with clear ones.
+
+    Raises
+    ------
+    NoDigitError
+        If nothing stands out of the paper and its noise.
+    """
+    count = min(max(4, strength.size // 10_000), strength.size)
+    strongest = np.partition(strength, -count, axis=None)[-count:]
+    top = float(np.median(strongest))
+    if top < max(6 * ink.noise, LEAST_CONTRAST):
+        raise NoDigitError("nothing is written there")
+    faint, clear = max(3.5 * ink.noise, 0.25 * top), max(5 * ink.noise, 0.45 * top)
+    regions = find_regions(strength > faint)
+    sure = np.bincount(regions.labels[strength > clear], minlength=len(regions)) > 0
+    return find_regions(regions.mask(sure))
+
+
+def is_rule(regions: Regions) -> np.ndarray:
+    """Thin lines from one side of the picture to the other."""
+    height, width = regions.labels.shape
+    across = (regions.left == 0) & (regions.right == width)
+    down = (regions.top == 0) & (regions.bottom == height)
+    short = np.minimum(regions.bottom - regions.top, regions.right - regions.left)
+    slender = (regions.width < 0.1 * regions.long_side) & (short < 0.2 * regions.long_side)
+    return (across | down) & slender
+
+
+def is_blob(regions: Regions) -> np.ndarray:
+    """Filled shapes, as wide all over as no pen is."""
+    height, width = regions.bottom - regions.top, regions.right - regions.left
+    slender = np.maximum(height, width) > 2.2 * np.minimum(height, width)
+    filled = regions.area > 0.75 * height * width
+    return ((regions.width > 0.33 * regions.long_side) | filled) & ~slender
+
+
+def is_frame(regions: Regions) -> np.ndarray:
+    """Hollow boxes drawn around something: ink along all four sides, with something inside."""
+    frames = np.zeros(len(regions), bool)
+    for i in np.flatnonzero(regions.long_side > 0.2 * max(regions.labels.shape)):
+        top, left = regions.top[i], regions.left[i]
+        height, width = regions.bottom[i] - top, regions.right[i] - left
+        inside = (
+            (regions.top > top) & (regions.bottom < top + height)
+            & (regions.left > left) & (regions.right < left + width)
+            & (regions.long_side > 0.25 * min(height, width))
+        )  # fmt: skip
+        if not inside.any():
+            continue
+        own = regions.labels[top : top + height, left : left + width] == i
+        y, x = height // 7 + 1, width // 7 + 1
+        corners = (own[:y, :x], own[:y, -x:], own[-y:, :x], own[-y:, -x:])
+        frames[i] = own[y:-y, x:-x].sum() < 0.1 * own.sum() and all(c.any() for c in corners)
+    return frames
+
+
+def lifted(
+    strength: np.ndarray, own: np.ndarray, inked: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """The ink of a digit alone, from the mask of it and that of all ink; and the box around it.
+
+    The threshold is Otsu's for this digit, within reason, and becomes one half.
+    """
+    height, width = strength.shape
+    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
+    rim = np.s_[max(top - 2, 0) : min(bottom + 2, height), max(left - 2, 0) : min(right + 2, width)]
+    values, own = strength[rim], own[rim]
+    full = float(np.percentile(values[own], 80))
+    threshold = min(max(otsu(np.minimum(values, full)), 0.35 * full), 0.6 * full)
+    foreign = (inked[rim] & ~own) | ~grown(own, 2)
+    ink = np.where(foreign, 0, values / (2 * threshold)).clip(0, 1).astype(np.float32)
+    return ink, (int(left), int(top), int(right), int(bottom))
+
+
+def support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
+    """The share of the outline along which the ink is clearly darker than what lies beside it.
+
+    Near 1 for strokes. Less where what was taken for the paper is not what surrounds the ink: in
+    shadows, whose rims are soft, and in strokes wider than the window, of which only pieces are
+    seen.
+    """
+    width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
+    step = max(1, round(width / 2))
+    room = 3 * step + 1
+    top, left = regions.top[chosen].min() - room, regions.left[chosen].min() - room
+    bottom, right = regions.bottom[chosen].max() + room, regions.right[chosen].max() + room
+    area = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    own = regions.mask(chosen)[area]
+    near = grown(own, step)
+    beside = grown(near, step) & ~near & (regions.labels[area] < 0)
+    if not beside.any():
+        return 0.0
+    light = ink.light[area]
+    drop = light[beside] - np.median(light[own])
+    return float((drop > 0.4 * np.median(ink.strength[area][own])).mean())
+
+
+def grown(mask: np.ndarray, by: int) -> np.ndarray:
+    for _ in range(by):
+        padded = np.pad(mask, 1)
+        mask = (
+            padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1]
+            | padded[1:-1, :-2] | padded[1:-1, 2:]
+        )  # fmt: skip
+    return mask

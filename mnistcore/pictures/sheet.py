@@ -1,0 +1,129 @@
+"""What was read, as a picture: the original, what the network saw, and how sure it was."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .files import Picture
+from .reading import Digit
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+_GROUND, _TEXT, _FAINT = (255, 255, 255), (34, 34, 34), (150, 150, 150)
+_CHOSEN, _OTHER = (36, 96, 168), (190, 200, 212)  # the bar of the digit that was read; the others
+_BOX = (205, 92, 0)
+_MARGIN, _LETTER = 24, 18
+_VIEW = 280  # ten times what the network sees
+_WIDE, _HIGH = 960, 1200  # at most, for a picture of several digits
+_SMALL_VIEW, _PER_ROW = 84, 8
+
+
+def draw_sheet(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
+    """Draw a picture with boxes around its digits, the network's view of each, and the chances."""
+    if len(digits) > 1:
+        return _many(picture, digits, title)
+    return _one(picture, digits[0] if digits else None, title)
+
+
+def thumbnail(picture: Picture, width: int, height: int) -> "Image":
+    """The picture, fitted into a box, as RGB; a small one is enlarged."""
+    from PIL import Image
+
+    rows, columns = picture.pixels.shape[:2]
+    factor = min(width / columns, height / rows)
+    pixels = np.broadcast_to(picture.pixels, (rows, columns, 3))
+    image = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
+    size = (max(1, round(columns * factor)), max(1, round(rows * factor)))
+    return image.resize(size, Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST)
+
+
+def _one(picture: Picture, digit: Digit | None, title: str) -> "Image":
+    original = _boxed(picture, [] if digit is None else [digit], _VIEW * 3 // 2, _VIEW)
+    views = 0 if digit is None else 2 * (_VIEW + _MARGIN)
+    top = 2 * _MARGIN + _LETTER
+    sheet, draw = _paper(
+        max(original.width + views + 2 * _MARGIN, 640), top + _VIEW + 2 * _MARGIN + _LETTER
+    )
+    _write(draw, (_MARGIN, _MARGIN), title)
+    sheet.paste(original, (_MARGIN, top))
+    caption = top + _VIEW + 8
+    _write(draw, (_MARGIN, caption), "the picture", _FAINT)
+    if digit is not None:
+        left = _MARGIN + original.width + _MARGIN
+        sheet.paste(_view(digit, _VIEW), (left, top))
+        _write(draw, (left, caption), "what the network saw", _FAINT)
+        _bars(draw, digit, left + _VIEW + _MARGIN, top)
+    return sheet
+
+
+def _many(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
+    """The picture with its boxes above, and beneath it the network's view of digit after digit."""
+    original = _boxed(picture, digits, _WIDE, _HIGH)
+    top = 2 * _MARGIN + _LETTER
+    views = top + original.height + _MARGIN
+    pitch = _SMALL_VIEW + _LETTER + _MARGIN
+    rows = -(-len(digits) // _PER_ROW)
+    width = max(original.width, _PER_ROW * (_SMALL_VIEW + _MARGIN)) + 2 * _MARGIN
+    sheet, draw = _paper(width, views + rows * pitch + _MARGIN)
+    _write(draw, (_MARGIN, _MARGIN), title)
+    sheet.paste(original, (_MARGIN, top))
+    for index, digit in enumerate(digits):
+        row, column = divmod(index, _PER_ROW)
+        place = _MARGIN + column * (_SMALL_VIEW + _MARGIN), views + row * pitch
+        sheet.paste(_view(digit, _SMALL_VIEW), place)
+        sure = f"{digit.digit}  {100 * digit.probabilities[digit.digit]:.0f} %"
+        _write(draw, (place[0], place[1] + _SMALL_VIEW + 4), sure)
+    return sheet
+
+
+def _paper(width: int, height: int) -> tuple["Image", "ImageDraw"]:
+    from PIL import Image, ImageDraw
+
+    sheet = Image.new("RGB", (width, height), _GROUND)
+    return sheet, ImageDraw.Draw(sheet)
+
+
+def _write(
+    draw: "ImageDraw", place: tuple[float, float], text: str, colour: tuple[int, int, int] = _TEXT
+) -> None:
+    from PIL import ImageFont
+
+    draw.text(place, text, fill=colour, font=ImageFont.load_default(_LETTER))
+
+
+def _boxed(picture: Picture, digits: Sequence[Digit], width: int, height: int) -> "Image":
+    """The picture, fitted into a box, with a frame around each digit."""
+    from PIL import ImageDraw
+
+    image = thumbnail(picture, width, height)
+    draw = ImageDraw.Draw(image)
+    factor = image.width / picture.size[0]
+    for digit in digits:
+        left, top, right, bottom = (side * factor for side in digit.box)
+        draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=_BOX, width=2)
+    draw.rectangle((0, 0, image.width - 1, image.height - 1), outline=_OTHER)
+    return image
+
+
+def _view(digit: Digit, size: int) -> "Image":
+    from PIL import Image
+
+    return Image.fromarray(digit.seen).resize((size, size), Image.Resampling.NEAREST).convert("RGB")
+
+
+def _bars(draw: "ImageDraw", digit: Digit, left: int, top: int) -> None:
+    """The ten probabilities, a bar each, in the height of the view."""
+    pitch = _VIEW / 10
+    room = _VIEW - 100  # beside the digit's name and the percentage
+    for value, chance in enumerate(digit.probabilities):
+        y = top + value * pitch
+        chosen = value == digit.digit
+        _write(draw, (left, y + 3), str(value), _TEXT if chosen else _FAINT)
+        length = max(1.0, room * float(chance))
+        bar = (left + 22, y + 5, left + 22 + length, y + pitch - 5)
+        draw.rectangle(bar, fill=_CHOSEN if chosen else _OTHER)
+        if chance > 0.005:
+            _write(draw, (left + 30 + length, y + 3), f"{100 * chance:.0f} %")

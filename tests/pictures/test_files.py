@@ -1,0 +1,189 @@
+"""Opening pictures: formats, modes, transparency, orientation, limits, and what is no picture."""
+
+import contextlib
+import io
+import zlib
+
+import nasty_pictures
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistcore.pictures import files
+from mnistcore.pictures.files import PictureError, open_picture, picture_of, shrink
+
+
+@pytest.fixture(scope="module")
+def grey():
+    """A dark bar on light paper, not symmetric in any way."""
+    pixels = np.full((40, 60), 230, np.uint8)
+    pixels[5:30, 8:14] = 20
+    return pixels
+
+
+def file_of(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", files.FORMATS)
+def test_every_format(grey, kind):
+    picture = open_picture(file_of(Image.fromarray(grey), kind))
+    assert picture.size == (60, 40)
+    assert picture.pixels.dtype == np.float32
+    assert picture.pixels.shape[:2] == (40, 60)
+    seen = picture.pixels.mean(axis=2)
+    np.testing.assert_allclose(seen, grey / 255, atol=0.15 if kind in ("JPEG", "WEBP") else 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "PCX", "EPS"])
+def test_other_formats_are_not_decoded(grey, kind):
+    with pytest.raises(PictureError, match=r"is not a picture, or damaged; PNG, JPEG, .* TIFF can"):
+        open_picture(file_of(Image.fromarray(grey).convert("RGB"), kind))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "PA", "RGB", "RGBA", "I;16", "I"])
+def test_every_mode(grey, mode):
+    image = Image.fromarray(grey)
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "I":
+        image = Image.fromarray(grey.astype(np.int32) * 257)
+    elif mode == "1":
+        image = image.point(lambda value: 255 * (value > 128)).convert("1")
+    else:
+        image = image.convert(mode)
+    picture = open_picture(file_of(image, "TIFF" if mode in ("I", "PA") else "PNG"))
+    seen = picture.pixels.mean(axis=2)
+    np.testing.assert_allclose(seen, grey / 255, atol=0.1 if mode == "1" else 0.005)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_upright(grey, orientation):
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
+    stored = Image.fromarray(grey)
+    if orientation > 1:
+        stored = stored.transpose(turns[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = open_picture(file_of(stored, "PNG", exif=exif.tobytes()))
+    assert picture.size == (60, 40)
+    np.testing.assert_allclose(picture.pixels[:, :, 0], grey / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 1), (255, 0)])
+def test_ink_on_nothing_gets_paper_that_it_stands_out_from(grey, ink, paper):
+    rgba = np.full((40, 60, 4), ink, np.uint8)
+    rgba[:, :, 3] = 255 * (grey < 100)
+    pixels = open_picture(file_of(Image.fromarray(rgba), "PNG")).pixels
+    assert (pixels[grey > 100] == paper).all()
+    assert (pixels[grey < 100] == ink / 255).all()
+
+
+def test_what_lies_under_transparent_pixels_is_not_seen(grey):
+    rgba = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    rgba[:, 40:] = (0, 0, 0, 0)
+    pixels = open_picture(file_of(Image.fromarray(rgba), "PNG")).pixels
+    np.testing.assert_allclose(pixels[:, 40:], 230 / 255, atol=1e-6)  # as the paper beside it
+
+
+def test_of_an_animation_the_first_picture_is_taken(grey):
+    frames = [Image.fromarray(np.zeros_like(grey))]
+    content = file_of(Image.fromarray(grey), "GIF", save_all=True, append_images=frames)
+    np.testing.assert_allclose(open_picture(content).pixels[:, :, 0], grey / 255, atol=0.01)
+
+
+def test_a_large_picture_is_kept_smaller_and_remembers_its_size():
+    picture = open_picture(file_of(Image.new("L", (5000, 3000), 200), "PNG"))
+    assert picture.size == (5000, 3000)
+    assert max(picture.pixels.shape) <= files.LONG_SIDE
+    assert picture.scale == pytest.approx(5000 / picture.pixels.shape[1])
+
+
+def test_paths_files_and_arrays(grey, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(grey).save(path)
+    wanted = open_picture(path).pixels
+    for picture in (open_picture(str(path)), open_picture(path.open("rb")), picture_of(grey)):
+        np.testing.assert_allclose(picture.pixels, wanted)
+    np.testing.assert_allclose(picture_of(grey / 255).pixels, wanted, atol=1e-6)
+
+
+def bomb():
+    """A PNG of 30,000 x 30,000 pixels in a few bytes: only its head says so."""
+    content = bytearray(file_of(Image.new("L", (8, 8)), "PNG"))
+    content[16:24] = (30_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+def test_limits(monkeypatch):
+    with pytest.raises(PictureError, match=r"more than 100,000,000 pixels"):
+        open_picture(bomb())
+    with pytest.raises(PictureError, match="9,000 x 12,000 pixels, more than 100,000,000"):
+        open_picture(file_of(Image.new("1", (9000, 12_000)), "PNG"))
+    with pytest.raises(PictureError, match="1 x 1 pixels, too few"):
+        open_picture(file_of(Image.new("L", (1, 1)), "PNG"))
+    monkeypatch.setattr(files, "MAX_BYTES", 2**20)
+    with pytest.raises(PictureError, match="is larger than 1 MiB"):
+        open_picture(io.BytesIO(bytes(2**20 + 1)))
+
+
+def test_what_is_no_picture(grey):
+    jpeg = file_of(Image.fromarray(grey), "JPEG")
+    with pytest.raises(PictureError, match="is empty"):
+        open_picture(b"")
+    with pytest.raises(PictureError, match="is not a picture, or damaged"):
+        open_picture(b"Dear diary, today I renamed a text to picture.png")
+    with pytest.raises(PictureError, match=r"is a damaged picture"):
+        open_picture(jpeg[: len(jpeg) // 2])
+
+
+@pytest.mark.parametrize("kind", files.FORMATS)
+def test_damaged_files_are_told_and_nothing_else(grey, kind):
+    content = file_of(Image.fromarray(grey), kind)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        broken = bytearray(content)
+        for place in rng.integers(0, len(broken), 4):
+            broken[place] = rng.integers(256)
+        with contextlib.suppress(PictureError):  # not every damage is noticed
+            open_picture(bytes(broken[: rng.integers(1, len(broken) + 1)]))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "error", "match"),
+    [
+        (np.zeros((9, 9), np.int64), TypeError, "uint8 or floats"),
+        (np.zeros((9, 9, 4), np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.zeros(9, np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.zeros((0, 9), np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.full((9, 9), np.nan), ValueError, "finite"),
+        (np.zeros((2, 3), np.uint8), ValueError, "too few"),
+    ],
+)
+def test_bad_arrays(pixels, error, match):
+    with pytest.raises(error, match=match):
+        picture_of(pixels)
+
+
+def test_shrink_takes_means_of_blocks():
+    pixels = np.arange(7 * 8 * 3, dtype=np.float32).reshape(7, 8, 3)
+    wanted = pixels[:6].reshape(3, 2, 4, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(shrink(pixels, 2), wanted)
+    assert shrink(pixels[:2], 5).shape == (1, 1, 3)
+
+
+def test_every_kind_of_nasty_picture_opens():
+    glyphs, _ = nasty_pictures.pen_glyphs(1, 0)
+    for name, kind in nasty_pictures.KINDS.items():
+        pixels = open_picture(kind(np.random.default_rng(0), glyphs[0])).pixels
+        assert np.isfinite(pixels).all(), name
+        assert np.ptp(pixels) > 0.05, name
+        assert 0 <= pixels.min() <= pixels.max() <= 1, name

@@ -1,0 +1,380 @@
+"""Reading pictures: the function and the command, with a network that knows its own digits."""
+
+import csv
+import io
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nasty_pictures
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnistcore import checkpoint
+from mnistcore.__main__ import main
+from mnistcore.checkpoint import Model
+from mnistcore.command_line import BAD_INPUT, DONE
+from mnistcore.kernels import numpy_kernels
+from mnistcore.network import Network
+from mnistcore.pictures.frame import normalised
+from mnistcore.predict import predict_pictures
+
+ROOT = Path(__file__).parent.parent
+DIGITS = tuple("0123456789")
+
+
+@pytest.fixture(scope="module")
+def glyphs():
+    """One glyph of each digit, by digit."""
+    drawn, labels = nasty_pictures.pen_glyphs(60, 1, pen=0.1)
+    return [drawn[list(labels).index(digit)] for digit in range(10)]
+
+
+@pytest.fixture(scope="module")
+def model(glyphs):
+    """A network that finds the nearest of ten glyphs: one layer, w x + b, by least squares."""
+    network = Network((784, 10), "relu")
+    params = np.zeros(network.n_params, np.float32)
+    ((weights, bias),) = network.views(params)
+    for digit, glyph in enumerate(glyphs):
+        (image,) = normalised(np.pad(glyph, 5).astype(np.float32))
+        weights[:, digit] = image.ravel() / 255
+        bias[digit] = -0.5 * (weights[:, digit] ** 2).sum()
+    return Model(network, params, (28, 28), 1 / 255, 0.0, DIGITS)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, model, glyphs):
+    """A working folder with a run and the pictures 0.png to 3.png of these digits."""
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    checkpoint.save(Path("run", checkpoint.MODEL_FILE), model)
+    for digit in range(4):
+        Path(f"{digit}.png").write_bytes(picture(glyphs[digit]))
+    return tmp_path
+
+
+def picture(glyph):
+    return nasty_pictures.encoded(1 - 0.9 * np.pad(glyph, 40))
+
+
+def line_of(glyphs):
+    """A picture of some glyphs side by side, in two lines."""
+    return nasty_pictures.number(np.random.default_rng(0), [glyphs[:5], glyphs[5:]])
+
+
+def predict(*arguments):
+    return main(["predict", "run", "--backend", "numpy", *map(str, arguments)])
+
+
+# The function
+
+
+def test_whatever_pictures_come_in(model, glyphs, tmp_path):
+    content = picture(glyphs[7])
+    path = tmp_path / "seven.png"
+    path.write_bytes(content)
+    pixels = np.asarray(Image.open(path))
+    sources = [path, str(path), content, path.open("rb"), pixels, pixels / 255]
+    readings = list(predict_pictures(model, sources, backend="numpy"))
+    assert [reading.digit for reading in readings] == [7] * 6
+    for reading in readings:
+        assert reading.probabilities.shape == (10,)
+        assert reading.probabilities.sum() == pytest.approx(1, abs=1e-4)
+        assert reading.probabilities.argmax() == 7
+        assert reading.digits[0].seen.shape == (28, 28)
+        assert reading.text == "7"
+        assert (reading.error, reading.reason) == (False, "")
+
+
+@pytest.mark.parametrize("backend", ["auto", "numpy", "cython"])
+def test_backends_agree(model, glyphs, backend, request):
+    if backend == "cython":
+        from conftest import load_backend
+
+        load_backend(backend, request.config)
+    (seen,) = predict_pictures(model, [picture(glyphs[4])], backend=backend)
+    (wanted,) = predict_pictures(model, [picture(glyphs[4])], backend="numpy")
+    np.testing.assert_allclose(seen.probabilities, wanted.probabilities, atol=1e-4)
+
+
+def test_an_image_of_mnist_reaches_the_network_as_it_is(model, glyphs):
+    (image,) = normalised(np.pad(glyphs[3], 5).astype(np.float32))
+    (reading,) = predict_pictures(model, [image], backend="numpy")
+    wanted = model.predict_proba(numpy_kernels, image[None])[0]
+    np.testing.assert_array_equal(reading.digits[0].seen, image)
+    np.testing.assert_array_equal(reading.probabilities, wanted)
+    (inverted,) = predict_pictures(model, [255 - image], backend="numpy")
+    np.testing.assert_array_equal(inverted.probabilities, wanted)
+
+
+def test_pictures_are_opened_when_their_turn_comes(model, glyphs):
+    def sources():
+        yield picture(glyphs[1])
+        raise RuntimeError("asked for the second too early")
+
+    assert next(predict_pictures(model, sources(), backend="numpy")).digit == 1
+
+
+def test_many_digits(model, glyphs):
+    (reading,) = predict_pictures(model, [line_of(glyphs)], many=True, backend="numpy")
+    assert reading.text == "01234\n56789"
+    assert [digit.line for digit in reading.digits] == [0] * 5 + [1] * 5
+    for digit in reading.digits:
+        left, top, right, bottom = digit.box
+        assert 0 <= left < right <= reading.picture.size[0]
+        assert 0 <= top < bottom <= reading.picture.size[1]
+
+
+def test_a_guess_is_no_answer(glyphs):
+    network = Network((784, 10), "relu")
+    undecided = np.zeros(network.n_params, np.float32)
+    model = Model(network, undecided, (28, 28), 1 / 255, 0.0, DIGITS)
+    (reading,) = predict_pictures(model, [picture(glyphs[2])], backend="numpy")
+    assert reading.digit is None
+    assert reading.probabilities is None
+    assert reading.reason == "what is there resembles no digit"
+    assert not reading.error
+
+
+def test_a_single_source_is_refused(model, glyphs):
+    for source in ("a.png", Path("a.png"), picture(glyphs[0]), np.zeros((28, 28), np.uint8)):
+        with pytest.raises(TypeError, match=r"give \[picture\]"):
+            predict_pictures(model, source)
+
+
+def other_model(sizes, names, value=0.0):
+    network = Network(sizes, "relu")
+    params = np.full(network.n_params, value, np.float32)
+    return Model(network, params, (sizes[0],), 1.0, 0.0, names)
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [
+        (other_model((36, 10), DIGITS), "takes 36 inputs"),
+        (other_model((784, 26), tuple("abcdefghijklmnopqrstuvwxyz")), "classes are not the digits"),
+        (other_model((784, 10), DIGITS, np.nan), "not all finite"),
+    ],
+)
+def test_networks_that_cannot_read_digits(model, match):
+    with pytest.raises(ValueError, match=match):
+        predict_pictures(model, [])
+
+
+# The command
+
+
+def test_a_line_for_each_picture(place, capsys):
+    assert predict("3.png", "0.png") == DONE
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert re.fullmatch(r"3\.png: 3  \(\d+\.\d %.*\)\n0\.png: 0  \(\d+\.\d %.*\)\n", out)
+
+
+def test_json_is_one_list_in_the_order_of_the_arguments(place, capsys):
+    Path("empty.png").write_bytes(nasty_pictures.encoded(np.full((50, 50), 0.9)))
+    assert predict("--json", "2.png", "empty.png", "0.png") == DONE
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["path"] for entry in entries] == ["2.png", "empty.png", "0.png"]
+    assert [entry["digit"] for entry in entries] == [2, None, 0]
+    assert set(entries[0]) == {"path", "digit", "probabilities"}
+    assert sum(entries[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
+    assert entries[1]["probabilities"] is None
+    assert entries[1]["reason"] == "nothing is written there"
+
+
+def test_csv_has_a_row_for_each_digit(place, capsys):
+    Path("empty.png").write_bytes(nasty_pictures.encoded(np.full((50, 50), 0.9)))
+    assert predict("--csv", "2.png", "empty.png") == DONE
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert list(rows[0]) == ["path", "digit", *(f"p{digit}" for digit in range(10))]
+    assert [(row["path"], row["digit"]) for row in rows] == [("2.png", "2"), ("empty.png", "")]
+    assert sum(float(rows[0][f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-4)
+    assert rows[1]["p0"] == ""
+
+
+def test_many_in_every_form(place, glyphs, capsys):
+    Path("phone.jpg").write_bytes(line_of(glyphs))
+    assert predict("--many", "phone.jpg") == DONE
+    assert re.fullmatch(
+        r"phone\.jpg: 01234 / 56789  \(least sure is digit \d+ of 10: .*\)\n",
+        capsys.readouterr().out,
+    )
+    assert predict("--many", "--json", "phone.jpg") == DONE
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["text"] == "01234\n56789"
+    assert [digit["digit"] for digit in entry["digits"]] == list(range(10))
+    assert all(len(digit["box"]) == 4 for digit in entry["digits"])
+    assert predict("--many", "--csv", "phone.jpg") == DONE
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["line"] for row in rows] == ["0"] * 5 + ["1"] * 5
+    assert int(rows[0]["left"]) < int(rows[0]["right"]) < int(rows[4]["left"])
+
+
+def test_folders_patterns_and_standard_input(place, capsys, monkeypatch):
+    Path("notes.txt").write_text("no picture")
+    standard_input = io.TextIOWrapper(io.BytesIO(Path("3.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", standard_input)
+    assert predict("--json", ".", "[01].png", "-") == DONE
+    entries = json.loads(capsys.readouterr().out)
+    wanted = [("0.png", 0), ("1.png", 1), ("2.png", 2), ("3.png", 3)]
+    wanted += [("0.png", 0), ("1.png", 1), ("-", 3)]
+    assert [(entry["path"], entry["digit"]) for entry in entries] == wanted
+
+
+def test_a_file_whose_name_looks_like_a_pattern(place, capsys):
+    Path("0.png").rename("scan[1].png")
+    assert predict("--json", "scan[1].png") == DONE
+    assert json.loads(capsys.readouterr().out)[0]["digit"] == 0
+
+
+def test_one_bad_picture_does_not_keep_the_others_from_being_read(place, capsys):
+    Path("bad.png").write_text("a text")
+    assert predict("--json", "1.png", "bad.png", "2.png") == BAD_INPUT
+    out, err = capsys.readouterr()
+    entries = json.loads(out)
+    assert [entry["digit"] for entry in entries] == [1, None, 2]
+    assert re.fullmatch(r"mnistcore predict: error: bad\.png: is not a picture, .*\n", err)
+    assert predict("1.png", "bad.png", "2.png") == BAD_INPUT
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+def _bad_pictures():
+    from pictures.test_files import bomb
+
+    jpeg = nasty_pictures.encoded(np.random.default_rng(0).random((80, 80)), "JPEG")
+    return {
+        "text.png": (b"a text renamed", "is not a picture, or damaged; PNG, JPEG, BMP"),
+        "half.jpg": (jpeg[: len(jpeg) // 2], "is a damaged picture"),
+        "bomb.png": (bomb(), "has more than 100,000,000 pixels"),
+        "empty.png": (b"", "is empty"),
+        "1x1.png": (nasty_pictures.encoded(np.zeros((1, 1))), "has 1 x 1 pixels, too few"),
+        "x.pdf": (b"%PDF-1.4", "is not a picture"),
+        "x.svg": (b"<svg/>", "is not a picture"),
+    }
+
+
+BAD_NAMES = ("text.png", "half.jpg", "bomb.png", "empty.png", "1x1.png", "x.pdf", "x.svg")
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("flags", [[], ["--many", "--json"]])
+def test_a_bad_picture_gets_one_clear_line(place, capsys, name, flags):
+    content, message = _bad_pictures()[name]
+    Path(name).write_bytes(content)
+    assert predict(*flags, name) == BAD_INPUT
+    err = capsys.readouterr().err
+    assert re.fullmatch(rf"mnistcore predict: error: {re.escape(name)}: .*\n", err)
+    assert message in err
+
+
+BAD_LINES = [
+    (["run"], "the following arguments are required: IMAGE"),
+    (["run", "none.png"], "none.png: No such file or directory"),
+    (["run", "*.gif"], "*.gif: no file has such a name"),
+    (["run", "nothing"], "nothing: there are no pictures in the folder"),
+    (["run", "0.png", "--json", "--csv"], "not allowed with argument"),
+    (["run", "0.png", "--backend", "cuda"], "invalid choice: 'cuda'"),
+    (["run", "0.png", "--pictures", "."], ".: is not empty; give --pictures a new or an empty"),
+    (["none", "0.png"], "none: no such file; give a run folder or a .safetensors file"),
+    (["nothing", "0.png"], "no such file; give a run folder"),
+    (["broken.safetensors", "0.png"], "broken.safetensors: is not a safetensors file, or is dam"),
+    (["short.safetensors", "0.png"], "short.safetensors: is not a safetensors file, or is dam"),
+    (["other.safetensors", "0.png"], "other.safetensors: was not written by mnistcore"),
+    (["small.safetensors", "0.png"], "the network takes 36 inputs"),
+    (["x.npz", "0.png"], "x.npz: is not a safetensors file"),
+    (["x.pkl", "0.png"], "x.pkl: is not a safetensors file"),
+    (["0.png", "0.png"], "0.png: is not a safetensors file"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_LINES)
+def test_a_bad_command_line_gets_one_clear_line(place, capsys, line, message):
+    from safetensors.numpy import save_file
+
+    Path("nothing").mkdir()
+    Path("broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
+    whole = Path("run", checkpoint.MODEL_FILE).read_bytes()
+    Path("short.safetensors").write_bytes(whole[: len(whole) // 2])
+    save_file({"weight": np.zeros((784, 10), np.float32)}, "other.safetensors")
+    checkpoint.save("small.safetensors", other_model((36, 10), DIGITS))
+    np.savez_compressed("x.npz", bomb=np.zeros((1000, 1000)))
+    Path("x.pkl").write_bytes(pickle.dumps({"weights": [1, 2]}))
+    assert main(["predict", *line]) == BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore predict: error: .*\n", err)
+    assert message in err
+
+
+def test_show_draws_in_plain_characters_where_there_are_no_colours(place, glyphs, capsys):
+    Path("phone.jpg").write_bytes(line_of(glyphs))
+    assert predict("--show", "2.png") == DONE
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.count("█") > 30
+    assert re.search(r"2 █+ \d+ %", out)
+    assert predict("--show", "--many", "phone.jpg") == DONE
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(re.findall(r"\d  \d+ %", out)) == 10
+
+
+def test_half_blocks_show_two_pixels_each():
+    from mnistcore.pictures.terminal import half_blocks
+
+    pixels = np.zeros((3, 2, 3), np.uint8)
+    pixels[0, 0] = pixels[2, 1] = 255
+    text = half_blocks(pixels, colour=True)
+    assert text.plain == "▀▀\n▀▀"
+    styles = [str(span.style) for span in text.spans]
+    assert styles[0] == "#ffffff on #000000"
+    assert styles[3] == "#ffffff on #ffffff"  # an odd row is repeated
+
+
+def test_pictures_of_what_was_read(place, glyphs, capsys):
+    Path("phone.jpg").write_bytes(line_of(glyphs))
+    Path("empty.png").write_bytes(nasty_pictures.encoded(np.full((50, 50), 0.9)))
+    Path("more").mkdir()
+    Path("more", "2.png").write_bytes(Path("3.png").read_bytes())
+    assert predict("2.png", "more/2.png", "empty.png", "--pictures", "out") == DONE
+    assert sorted(path.name for path in Path("out").iterdir()) == ["2-2.png", "2.png", "empty.png"]
+    sheet = np.asarray(Image.open("out/2.png").convert("RGB"))
+    (reading,) = predict_pictures("run", ["2.png"], backend="numpy")
+    view = np.kron(reading.digits[0].seen, np.ones((10, 10), np.uint8))
+    assert any(  # what the network saw stands there pixel for pixel
+        np.array_equal(sheet[66 : 66 + 280, left : left + 280, 0], view)
+        for left in range(sheet.shape[1] - 280)
+    )
+    assert predict("--many", "phone.jpg", "--pictures", "out-many") == DONE
+    sheet = np.asarray(Image.open("out-many/phone.png").convert("RGB")).reshape(-1, 3)
+    assert (sheet == (205, 92, 0)).all(axis=1).sum() > 1000  # the boxes
+    capsys.readouterr()
+
+
+def test_one_picture_is_read_in_half_a_second_without_heavy_libraries(place):
+    """The whole process; the best of three, since other programs run too."""
+    code = (
+        "import sys; from mnistcore.predict import main; status = main(sys.argv[1:]);"
+        "heavy = {'numba', 'matplotlib', 'rich', 'requests', 'scipy'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else status)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, "run", "2.png", "--backend", "numpy"],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        seconds.append(time.perf_counter() - began)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert min(seconds) < 1.0  # twice the aim, for busy machines
