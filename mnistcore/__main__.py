@@ -11,6 +11,7 @@ from .command_line import BAD_INPUT, DONE
 COMMANDS = {
     "train": "train a network and write a run folder",
     "evaluate": "accuracy, confusion, calibration and mistakes of a trained network",
+    "report": "figures and numbers of a run, or of several beside each other, as one HTML page",
     "info": "show versions, the CPU, the backends, data and cache folders",
     "gradcheck": "check every gradient against numerical differences",
 }

@@ -139,10 +139,10 @@ def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _formula(scale: float, shift: float) -> str:
     """What is done to a pixel, as one would say it."""
-    by = "pixel / 255" if scale == 1 / 255 else f"pixel × {scale:.5f}"
+    by = "pixel / 255" if scale == 1 / 255 else f"pixel * {scale:.5f}"
     if shift == 0:
         return by
-    return f"{by} {'−' if shift < 0 else '+'} {abs(shift):.4f}"
+    return f"{by} {'-' if shift < 0 else '+'} {abs(shift):.4f}"
 
 
 def preprocessing(image: np.ndarray, scale: float, shift: float) -> Figure:

@@ -1,6 +1,7 @@
 """Images with what the network makes of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -145,7 +146,7 @@ def _draw_bars(
         length = max(room * share, 0.01)
         axes.add_patch(Rectangle((start, middle - 0.06), length, 0.12, color=colour, linewidth=0))
         weight = "bold" if line == 0 else "normal"
-        settings = {"va": "center", "fontsize": style.SMALL, "fontweight": weight}
+        settings: Any = {"va": "center", "fontsize": style.SMALL, "fontweight": weight}
         name = style.plain(class_names[i], 6)
         axes.text(start - 0.06, middle, name, ha="right", color=colour, **settings)
         axes.text(start + length + 0.05, middle, _percent(share), color=style.INK, **settings)

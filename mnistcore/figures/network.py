@@ -142,7 +142,7 @@ def hidden_projection(
         own = points[labels == row]
         single = len(name) == 1 and name.isascii() and name.isalnum()
         axes.scatter(
-            *own.T, s=26 if single else 12, marker=f"${name}$" if single else "o",
+            own[:, 0], own[:, 1], s=26 if single else 12, marker=f"${name}$" if single else "o",
             color=colour, alpha=0.75, linewidths=0, rasterized=True,
         )  # fmt: skip
         axes.annotate(
@@ -151,10 +151,10 @@ def hidden_projection(
             bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour,
                   "alpha": 0.9},
         )  # fmt: skip
-    labels_shown = [
-        f"component {i + 1}, {100 * share:.0f} % of the variance" for i, share in enumerate(shares)
-    ]
-    style.dress(axes, f"{len(points):,} images", *labels_shown, grid="both")
+    along, across = (f"{100 * share:.0f} % of the variance" for share in shares)
+    style.dress(
+        axes, f"{len(points):,} images", f"component 1, {along}", f"component 2, {across}", "both"
+    )
     return figure
 
 

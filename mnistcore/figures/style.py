@@ -88,7 +88,7 @@ def legend(axes: Axes, **settings: Any) -> None:
 def colour_bar(figure: Figure, artist: Any, axes: Axes | Sequence[Axes], label: str = "") -> None:
     """The scale of an image's colours, beside it."""
     bar = figure.colorbar(artist, ax=axes, shrink=0.8, aspect=25, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=FAINT_INK)
     bar.set_label(label, fontsize=SMALL, color=FAINT_INK)
 
@@ -104,7 +104,7 @@ def say(axes: Axes, text: str) -> None:
 
 def plain(text: str, longest: int = 40) -> str:
     """A text of others as it stands: a dollar starts no formula, and it is not too long."""
-    text = " ".join(text.split())
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
     if len(text) > longest:
         text = text[: longest - 1] + "…"
     return text.replace("$", r"\$")
@@ -140,7 +140,7 @@ def encode(figure: Figure, kind: Literal["png", "svg"], dpi: int = DPI) -> bytes
     time. A letter that the font lacks is drawn as a box, without a warning.
     """
     buffer = io.BytesIO()
-    settings = {"svg.hashsalt": "mnistcore", "svg.fonttype": "path"}
+    settings: Any = {"svg.hashsalt": "mnistcore", "svg.fonttype": "path"}
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with _SAVING, matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
