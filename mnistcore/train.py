@@ -368,10 +368,21 @@ def _main(argv: Sequence[str]) -> int:
     with display:
         result = execute(job, display)
     display.finished(result)
+    if arguments.report and result.summary["test_accuracy"] is not None:
+        display.reported(_report(job, result))
     if result.message:
         print(f"mnistcore train: error: {result.message}", file=sys.stderr)
         return BAD_RESULT
     return INTERRUPTED if result.summary["interrupted"] else DONE
+
+
+def _report(job: Job, result: TrainResult) -> Path:
+    """Write ``report.html`` into the run folder."""
+    from .report import ReportConfig
+    from .report import run as report
+
+    config = ReportConfig(backend=job.backend, threads=job.config.threads)
+    return report(result.folder.path, config, dataset=job.dataset).path
 
 
 def _parser() -> Parser:
@@ -386,6 +397,11 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--config", metavar="FILE", help="options from a .toml or .json file, by these names"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write figures and numbers into the run folder, as report.html",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--quiet", action="store_true", help="print the last line only")

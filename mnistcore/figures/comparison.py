@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..loop import EpochRecord
 from . import style
 
+_FAR_APART = 5  # times as many epochs in one run as in another: counted in powers of ten
 _DASHES = ("-", "--", ":", "-.")
 
 
@@ -80,8 +81,13 @@ def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
     style.dress(loss, "Loss", "epoch", "cross-entropy, nats", grid="y")
     style.dress(accuracy, "Accuracy", "epoch", "%", grid="y")
     style.dress(by_time, "Accuracy by time", "seconds of training", "%", grid="y")
+    lengths = [len(history) for history in histories.values() if history]
     for axes in (loss, accuracy):
-        style.whole_numbers(axes.xaxis)
+        if lengths and max(lengths) > _FAR_APART * min(lengths):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:.0f}")
+        else:
+            style.whole_numbers(axes.xaxis)
     _common_legend(figure, loss)
     return figure
 

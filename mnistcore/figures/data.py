@@ -10,6 +10,8 @@ from ..data.preprocess import scale_images
 from . import style
 
 _MOST_ROWS = 40  # classes on a sample sheet
+_UPRIGHT = 40  # letters that fit side by side below half a figure
+_CLOSE = 8  # pixels a side of what is shown in numbers
 
 
 def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
@@ -51,7 +53,7 @@ def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[s
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
     step = -(-len(class_names) // 30)
     names = [style.plain(name, 12) for name in class_names[::step]]
-    turned = 90 if max(map(len, names)) > 2 else 0
+    turned = 90 if sum(map(len, names)) > _UPRIGHT else 0
     axes.set_xticks(range(0, len(class_names), step), names, rotation=turned)
 
 
@@ -137,6 +139,23 @@ def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, np.sqrt(np.maximum(squares / len(images) - mean**2, 0)), counts
 
 
+def _draw_numbers(axes: Axes, x: np.ndarray, low: float, high: float) -> None:
+    """A few pixels around the middle of the ink, with what they are worth."""
+    ink = np.abs(x - low)
+    spots = np.indices(x.shape).reshape(2, -1)
+    middle = spots @ ink.reshape(-1) / ink.sum() if ink.any() else np.array(x.shape) / 2
+    top, left = (
+        int(np.clip(round(at) - _CLOSE // 2, 0, max(length - _CLOSE, 0)))
+        for at, length in zip(middle, x.shape, strict=True)
+    )
+    part = x[top : top + _CLOSE, left : left + _CLOSE]
+    axes.imshow(part, cmap=style.IMAGE_MAP, vmin=low, vmax=high, interpolation="nearest")
+    for (row, column), value in np.ndenumerate(part):
+        colour = "white" if value > (low + high) / 2 else style.INK
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7.5, color=colour)
+    style.bare(axes, "Close up", frame=True)
+
+
 def _formula(scale: float, shift: float) -> str:
     """What is done to a pixel, as one would say it."""
     by = "pixel / 255" if scale == 1 / 255 else f"pixel * {scale:.5f}"
@@ -156,9 +175,9 @@ def preprocessing(image: np.ndarray, scale: float, shift: float) -> Figure:
         A pixel enters as ``pixel * scale + shift``.
     """
     x = scale_images(image, scale, shift)
-    figure = style.new_figure(5.0)
-    grid = figure.add_gridspec(2, 2, height_ratios=(1.7, 1))
-    raw, entered = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+    figure = style.new_figure(4.6)
+    grid = figure.add_gridspec(2, 3, height_ratios=(1.7, 1))
+    raw, entered, close = (figure.add_subplot(grid[0, column]) for column in range(3))
     drawn = raw.imshow(image, cmap=style.IMAGE_MAP, vmin=0, vmax=255, interpolation="nearest")
     style.bare(raw, "Stored: a byte a pixel", frame=True)
     style.colour_bar(figure, drawn, raw)
@@ -166,6 +185,7 @@ def preprocessing(image: np.ndarray, scale: float, shift: float) -> Figure:
     drawn = entered.imshow(x, cmap=style.IMAGE_MAP, vmin=low, vmax=high, interpolation="nearest")
     style.bare(entered, f"Fed: {_formula(scale, shift)}", frame=True)
     style.colour_bar(figure, drawn, entered)
+    _draw_numbers(close, x, low, high)
     row = figure.add_subplot(grid[1, :])
     row.fill_between(np.arange(x.size), x.reshape(-1), low, color=style.BLUE, step="mid", lw=0)
     row.set_xlim(0, max(x.size - 1, 1))

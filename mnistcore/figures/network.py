@@ -96,6 +96,7 @@ def _draw_class_means(
     step = -(-len(class_names) // 16)
     names = [style.plain(name, 8) for name in class_names[::step]]
     axes.set_yticks(range(0, len(class_names), step), names)
+    style.whole_numbers(axes.xaxis)
     style.colour_bar(figure, drawn, axes)
 
 

@@ -81,7 +81,9 @@ def whole_numbers(axis: Axis) -> None:
 
 
 def legend(axes: Axes, **settings: Any) -> None:
-    """A legend without a frame."""
+    """A legend without a frame; none where nothing is drawn that has a name."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **settings)
 
 

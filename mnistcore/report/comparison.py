@@ -25,12 +25,12 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
     by_name = dict(zip(names, runs, strict=True))
     sections = [Section("Results", list(_results(by_name, results, datasets)))]
     if _same_data(all_scores, datasets):
-        sections.append(Section("More than chance?", list(_chance(results))))
-    sections.append(Section("Learning", list(_learning(by_name))))
-    sections.append(Section("What differs", list(_differences(by_name))))
+        sections.append(Section("More than chance?", list(_chance(results)), False))
+    sections.append(Section("Learning", list(_learning(by_name)), False))
+    sections.append(Section("What differs", list(_differences(by_name)), False))
     if _same_data(all_scores, datasets):
         images = datasets[0].test_images
-        sections.append(Section("What none can read", list(_hardest(results, images))))
+        sections.append(Section("What none can read", list(_hardest(results, images)), False))
     where = " and ".join(dict.fromkeys(f"{data.name}" for data in datasets))
     notices = dict.fromkeys(data.notice for data in datasets if data.notice)
     subtitle = " ".join([f"{', '.join(names)}; test images of {where}.", *notices])

@@ -90,23 +90,36 @@ class Drawing:
 
         content = base64.b64encode(encode(self.figure, "svg")).decode()
         share = min(100.0, 100 * self.figure.get_size_inches()[0] / _FULL_WIDTH)
-        caption = escape(self.caption, quote=True)
+        kind = "" if share == 100 else ' class="narrow"'
+        caption, source = escape(self.caption), f"data:image/svg+xml;base64,{content}"
         return (
-            f'<figure id="{escape(self.name)}"><img style="width:{share:.0f}%" alt="{caption}"'
-            f' src="data:image/svg+xml;base64,{content}"><figcaption>{caption}</figcaption>'
-            "</figure>"
+            f'<figure id="{escape(self.name)}"{kind}>'
+            f'<img style="width:{share:.0f}%" alt="{caption}" src="{source}">'
+            f"<figcaption>{caption}</figcaption></figure>"
         )
 
 
-Part = Text | Tiles | Table | Drawing
+@dataclass(frozen=True)
+class Beside:
+    """Tables side by side where there is room."""
+
+    tables: Sequence[Table]
+
+    def html(self) -> str:
+        """The part as HTML."""
+        return f'<div class="beside">{"".join(table.html() for table in self.tables)}</div>'
+
+
+Part = Text | Tiles | Table | Drawing | Beside
 
 
 @dataclass
 class Section:
-    """A heading with its parts."""
+    """A heading with its parts, printed on a new page if wanted."""
 
     title: str
     parts: list[Part] = field(default_factory=list)
+    new_page: bool = True
 
 
 @dataclass
@@ -131,7 +144,9 @@ class Page:
             title = escape(section.title)
             entries.append(f'<li><a href="#s{number}">{title}</a></li>')
             parts = "\n".join(part.html() for part in section.parts)
-            bodies.append(f'<section id="s{number}">\n<h2>{title}</h2>\n{parts}\n</section>')
+            kind = ' class="new-page"' if section.new_page and number > 1 else ""
+            heading = f'<section id="s{number}"{kind}>\n<h2>{title}</h2>'
+            bodies.append(f"{heading}\n{parts}\n</section>")
         return _PAGE.format(
             mark=MARK,
             title=escape(self.title),

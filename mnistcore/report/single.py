@@ -16,7 +16,7 @@ from ..inference import activations_of
 from ..run_data import split_indices
 from ..run_folder import Run
 from ..tables import most_often_taken_for, percent
-from .page import Drawing, Page, Part, Section, Table, Text, Tiles
+from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
 _MISTAKES = 20
@@ -278,8 +278,6 @@ def _configuration(run: Run) -> Iterable[Part]:
     heads = ["layer", "inputs", "outputs", "activation", "parameters"]
     yield Table(heads, rows, "Network", frozenset({0, 1, 2, 4}))
     options = [[name, spelled(value)] for name, value in run.model.config.items()]
-    if options:
-        yield Table(["option", "value"], options, "What the run was asked for")
     facts = [
         [name.replace("_", " "), spelled(value)]
         for name, value in run.summary.items()
@@ -288,8 +286,11 @@ def _configuration(run: Run) -> Iterable[Part]:
     versions = run.summary.get("versions")
     if isinstance(versions, dict):
         facts.append(["versions", ", ".join(f"{k} {spelled(v)}" for k, v in versions.items())])
-    if facts:
-        yield Table(["figure", "value"], facts, "What it noted of itself")
+    tables = [
+        Table(["option", "value"], options, "What the run was asked for"),
+        Table(["figure", "value"], facts, "What it noted of itself"),
+    ]
+    yield Beside([table for table in tables if table.rows])
 
 
 def spelled(value: object) -> str:

@@ -6,7 +6,7 @@ STYLE = """
 html { color-scheme: light; }
 body { margin: 0 auto; padding: 2rem 1.5rem 3rem; max-width: 62rem; background: #fff;
   color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "Helvetica Neue",
-  "DejaVu Sans", Arial, sans-serif; overflow-wrap: anywhere; }
+  "DejaVu Sans", Arial, sans-serif; overflow-wrap: break-word; }
 h1 { margin: 0; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 2.6rem 0 .8rem; padding-top: 1rem; border-top: 1px solid var(--edge);
   font-size: 1.35rem; }
@@ -15,20 +15,21 @@ nav ol { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: 0; padding: 
   list-style-position: inside; }
 a { color: var(--link); }
 p { max-width: 46rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.2rem, 1fr));
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.4rem, 1fr));
   gap: .8rem; margin: 0 0 1.2rem; }
 .tile { padding: .7rem .9rem; border: 1px solid var(--edge); border-radius: 8px;
   background: var(--pale); }
 .tile .name { color: var(--faint); font-size: .85rem; }
-.tile .value { font-size: 1.5rem; font-weight: 650; font-variant-numeric: tabular-nums;
-  line-height: 1.3; overflow-wrap: normal; }
+.tile .value { font-size: 1.4rem; font-weight: 650; font-variant-numeric: tabular-nums;
+  line-height: 1.3; white-space: nowrap; }
 .tile .remark { color: var(--faint); font-size: .8rem; line-height: 1.35; }
 .scroll { overflow-x: auto; margin: 0 0 1.4rem; }
-table { border-collapse: collapse; font-size: .92rem; overflow-wrap: normal; }
+table { border-collapse: collapse; font-size: .92rem; }
 caption { padding: .2rem 0 .4rem; text-align: left; color: var(--faint); }
 th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid #eee; text-align: left;
   vertical-align: top; }
-td { max-width: 28rem; overflow-wrap: anywhere; }
+td { max-width: 28rem; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 3.5rem; align-items: flex-start; }
 th { border-bottom: 1px solid var(--edge); font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.best td { font-weight: 650; }
@@ -41,12 +42,17 @@ footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--edge)
   @page { size: A4; margin: 14mm; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
   h2 { margin-top: 0; border: 0; }
-  section { break-before: page; }
-  section:first-of-type { break-before: auto; margin-top: 1.5rem; }
+  section.new-page { break-before: page; }
+  section { margin-top: 1.5rem; }
   h2, caption { break-after: avoid; }
   figure, .tile, tr { break-inside: avoid; }
   figure { margin: .6rem 0 1.2rem; }
-  figure img { max-height: 215mm; width: auto; }
+  figure img { max-height: 215mm; object-fit: contain; object-position: left; }
+  figure.narrow img { width: auto !important; max-height: 106mm; }
+  table { font-size: 8.5pt; }
+  th, td { padding-top: .2rem; padding-bottom: .2rem; }
+  footer { margin-top: 1rem; border: 0; break-before: avoid; }
+  .beside { gap: 0 2rem; }
   .scroll { overflow: visible; }
   a { color: inherit; text-decoration: none; }
 }
