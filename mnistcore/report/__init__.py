@@ -191,5 +191,5 @@ def _main(argv: Sequence[str]) -> int:
         print(notice, file=sys.stderr)
     print(report.path)
     if report.figure_files:
-        print(f"{len(report.figure_files)} figures in {config.figures}")
+        print(f"{len(report.figure_files)} files of figures in {config.figures}")
     return DONE
