@@ -48,6 +48,18 @@ def user_errors() -> Iterator[None]:
         raise CommandError(_words(error)) from error
 
 
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Say on a terminal what takes a moment, as long as it takes; elsewhere say nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
 def run_command(
     command: str, body: Callable[[Sequence[str]], int], argv: Sequence[str] | None
 ) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .atomic import check_target, replacing
 from .backends import BACKENDS, get_backend
-from .command_line import DONE, CommandError, Parser, run_command, user_errors
+from .command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .data import Dataset
 from .kernels._threads import get_num_threads, set_num_threads
 from .metrics import (
@@ -391,12 +391,13 @@ def _main(argv: Sequence[str]) -> int:
         dataset = load_run_data(source, config.data, config.data_dir)
         if dataset.notice:
             print(dataset.notice, file=sys.stderr)
-        if arguments.test_index is not None:
-            sample, image = run_sample(source, arguments.test_index, config, dataset=dataset)
-            facts = sample.to_dict()
-        else:
-            scores = run(source, config, dataset=dataset)
-            facts = scores.to_dict(config.mistakes)
+        with busy("evaluating (the first run with numba compiles its kernels)"):
+            if arguments.test_index is not None:
+                sample, image = run_sample(source, arguments.test_index, config, dataset=dataset)
+                facts = sample.to_dict()
+            else:
+                scores = run(source, config, dataset=dataset)
+                facts = scores.to_dict(config.mistakes)
         facts = {"run": str(source.path), "data": dataset.name, **facts}
         if arguments.json is not None:
             _write_json(arguments.json, facts)

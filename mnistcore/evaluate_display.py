@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BAR = 24  # characters of a probability of one
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; larger ones are thinned out
+_BESIDE = 50  # columns that the bars, their names and numbers need
 
 
 def show_scores(
@@ -51,7 +52,8 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
     """Print one image, what it is, and the probability of each class as a bar."""
     from rich.table import Table
 
-    step = -(-max(image.shape) // _WIDEST_IMAGE)
+    widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
+    step = -(-image.shape[1] // widest)
     picture = half_blocks(image[::step, ::step], console.color_system is not None)
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, _bars(sample))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..atomic import check_target, replacing
 from ..backends import get_backend
-from ..command_line import DONE, Parser, run_command, user_errors
+from ..command_line import DONE, Parser, busy, run_command, user_errors
 from ..data import Dataset
 from ..evaluate import SourceConfig, capped_threads
 from ..options import add_flags, flags_given, option
@@ -183,9 +183,7 @@ def _main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     with user_errors():
         config = ReportConfig(**flags_given(arguments, ReportConfig))
-    from rich.console import Console
-
-    with user_errors(), Console(stderr=True).status("evaluating and drawing"):
+    with user_errors(), busy("evaluating and drawing"):
         report = run(arguments.runs, config)
     for notice in report.notices:
         print(notice, file=sys.stderr)

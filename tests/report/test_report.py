@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from small_digits import small_digits, write_small_digits
 
 from mnistcore import command_line
 from mnistcore.__main__ import main
+from mnistcore.checkpoint import load, save
 from mnistcore.data import write_idx
 from mnistcore.report import ReportConfig, run, single
 from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
@@ -111,9 +113,10 @@ def test_runs_on_other_data_are_compared_without_a_test(here, tmp_path):
     assert "McNemar" not in text
 
 
-def test_a_model_alone_gets_a_page_without_its_history(here):
-    shutil.copy("one/model.safetensors", "mine.safetensors")
-    report = run("mine.safetensors", NUMPY)
+def test_a_model_alone_gets_a_page_without_its_history(place, here):
+    model = dataclasses.replace(load("one"), config={})  # as of a network trained elsewhere
+    save("mine.safetensors", model)
+    report = run("mine.safetensors", ReportConfig(backend="numpy", data=str(place / "data")))
     assert report.path == Path("mine.report.html")
     assert "There is no record of the epochs" in " ".join(read(report.path).text)
 
