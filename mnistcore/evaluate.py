@@ -6,8 +6,7 @@ Evaluating reads the model, its data and nothing else; the network sees each ima
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +18,7 @@ from .atomic import check_target, replacing
 from .backends import BACKENDS, get_backend
 from .command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .data import Dataset
-from .kernels._threads import get_num_threads, set_num_threads
+from .kernels._threads import capped_threads
 from .metrics import (
     Calibration,
     accuracy,
@@ -250,12 +249,20 @@ def run(
         If a file cannot be read.
     """
     config = config or EvaluateConfig()
-    kernels = get_backend(config.backend)
-    source = source if isinstance(source, Run) else load_run(source)
-    if dataset is None:
-        dataset = load_run_data(source, config.data, config.data_dir)
+    kernels, loaded, dataset = _loaded(source, config, dataset)
     with capped_threads(config.threads):
-        return score(kernels, source, dataset, config.split, config.bins)
+        return score(kernels, loaded, dataset, config.split, config.bins)
+
+
+def _loaded(
+    source: str | Path | Run, config: EvaluateConfig, dataset: Dataset | None
+) -> tuple[ModuleType, Run, Dataset]:
+    """All that an evaluation needs; the backend first, which may not be there."""
+    kernels = get_backend(config.backend)
+    loaded = source if isinstance(source, Run) else load_run(source)
+    if dataset is None:
+        dataset = load_run_data(loaded, config.data, config.data_dir)
+    return kernels, loaded, dataset
 
 
 def score(
@@ -303,18 +310,15 @@ def run_sample(
     Parameters and errors as :func:`run`; ValueError also where there is no such image.
     """
     config = config or EvaluateConfig()
-    kernels = get_backend(config.backend)
-    source = source if isinstance(source, Run) else load_run(source)
-    if dataset is None:
-        dataset = load_run_data(source, config.data, config.data_dir)
+    kernels, loaded, dataset = _loaded(source, config, dataset)
     n = len(dataset.test_labels)
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
     image = dataset.test_images[index : index + 1]
     with capped_threads(config.threads):
-        _, probabilities = _outputs(kernels, source, image)
+        _, probabilities = _outputs(kernels, loaded, image)
     label = int(dataset.test_labels[index])
-    return Sample("test", index, label, probabilities[0], source.model.class_names), image[0]
+    return Sample("test", index, label, probabilities[0], loaded.model.class_names), image[0]
 
 
 def _outputs(kernels: ModuleType, run: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -335,19 +339,6 @@ def images_of(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
     if split == "test":
         return dataset.test_images, dataset.test_labels
     return dataset.train_images, dataset.train_labels
-
-
-@contextmanager
-def capped_threads(most: int) -> Iterator[None]:
-    """Within this block the compiled kernels use at most so many threads; 0 changes nothing."""
-    cap = get_num_threads()
-    if most:
-        set_num_threads(most)
-    try:
-        yield
-    finally:
-        if most:
-            set_num_threads(cap)
 
 
 def _calibration_dict(result: Calibration) -> dict[str, Any]:

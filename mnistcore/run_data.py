@@ -56,7 +56,7 @@ def _own_data(run: Run) -> Dataset:
     try:
         return load_data(data, data_dir)
     except DataNotFoundError as error:
-        raise DataNotFoundError(f"the data of the run: {error}; or name other data") from error
+        raise DataNotFoundError(f"the data of the run: {error}") from error
 
 
 def _text(options: Mapping[str, Any], name: str) -> str | None:

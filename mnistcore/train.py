@@ -32,7 +32,7 @@ from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
 from .interrupt import DeferredInterrupt
-from .kernels._threads import get_num_threads, set_num_threads
+from .kernels._threads import capped_threads, get_num_threads
 from .loop import EpochRecord, Fit, Listener, NonFiniteLossError, Progress, Trainer, fit
 from .network import Network
 from .optimizers import make_options
@@ -174,10 +174,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
-    cap = get_num_threads()
-    if job.config.threads:
-        set_num_threads(job.config.threads)
-    try:
+    with capped_threads(job.config.threads):
         listener.preparing(job.backend, _must_compile(job.kernels))
         trainer = _trainer(job, interrupt.check)
         trainer.prepare()
@@ -187,9 +184,6 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
         folder.write_config(job.config.to_dict())
         with interrupt:
             return _train(job, trainer, folder, listener, interrupt.check)
-    finally:
-        if job.config.threads:
-            set_num_threads(cap)
 
 
 def _must_compile(kernels: ModuleType) -> bool:

@@ -88,7 +88,7 @@ def test_data_that_have_gone_are_told_with_the_way_out(trained, folder, tmp_path
     config = dict(trained.model.config, data=str(tmp_path / "gone"))
     loaded = load_run(folder)
     object.__setattr__(loaded.model, "config", config)
-    with pytest.raises(ValueError, match=r"the data of the run: .*no such folder.*name other data"):
+    with pytest.raises(ValueError, match=r"the data of the run: .*no such folder.*or give data"):
         load_run_data(loaded)
 
 

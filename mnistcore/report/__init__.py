@@ -13,7 +13,8 @@ from ..atomic import check_target, replacing
 from ..backends import get_backend
 from ..command_line import DONE, Parser, busy, run_command, user_errors
 from ..data import Dataset
-from ..evaluate import SourceConfig, capped_threads
+from ..evaluate import SourceConfig
+from ..kernels._threads import capped_threads
 from ..options import add_flags, flags_given, option
 from ..run_data import load_run_data
 from ..run_folder import load_run
