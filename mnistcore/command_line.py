@@ -6,6 +6,7 @@ asked; 130 stopped by Ctrl-C. A mistake of the user's is told in a line, a bug b
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +67,10 @@ def run_command(
     """Call ``body`` with the arguments and return the exit status, telling errors in a line.
 
     OSError and MemoryError are no bugs wherever they come from: disks are full, machines small.
+    A letter that standard output cannot encode is written as an escape, as on standard error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = body(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

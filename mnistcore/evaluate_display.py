@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .evaluate import Sample, Scores
 
+_LETTERS = str.maketrans("▄▀█", ".'#")  # for terminals that know no blocks
 _BAR = 24  # characters of a probability of one
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; larger ones are thinned out
 _BESIDE = 50  # columns that the bars, their names and numbers need
@@ -54,9 +55,13 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
 
     widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
     step = -(-image.shape[1] // widest)
-    picture = half_blocks(image[::step, ::step], console.color_system is not None)
+    letters = console.options.ascii_only
+    colour = console.color_system is not None and not letters
+    picture = half_blocks(image[::step, ::step], colour)
+    if letters:
+        picture.plain = picture.plain.translate(_LETTERS)
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(picture, _bars(sample))
+    table.add_row(picture, _bars(sample, letters))
     console.print(_verdict(sample))
     console.print()
     console.print(table)
@@ -140,7 +145,7 @@ def _verdict(sample: "Sample") -> "Text":
     return text
 
 
-def _bars(sample: "Sample") -> "Table":
+def _bars(sample: "Sample", letters: bool) -> "Table":
     """A line per class; the true one is named, the likeliest one is in colour."""
     from rich.table import Table
     from rich.text import Text
@@ -157,7 +162,7 @@ def _bars(sample: "Sample") -> "Table":
         weight = "bold" if likeliest or true else ""
         table.add_row(
             Text(name, style=weight),
-            Text(_bar(share), style=colour),
+            Text("#" * round(share * _BAR) if letters else _bar(share), style=colour),
             Text(percent(share), style=weight),
             Text("true" if true else "", style="blue"),
         )

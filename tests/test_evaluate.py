@@ -2,6 +2,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from mnistcore.run_folder import Run, load_run
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
 
+ROOT = Path(__file__).parent.parent
 NUMPY = EvaluateConfig(backend="numpy")
 
 
@@ -192,6 +195,26 @@ def test_a_sample_is_drawn_in_half_blocks_with_its_bars(tmp_path, make_run):
     assert sum("true" in line for line in lines) == 1
     coloured = text_of(show_sample, sample, image, color_system="truecolor", force_terminal=True)
     assert coloured.count("▀") == 18
+
+
+def test_a_terminal_without_blocks_gets_letters(place, tmp_path):
+    command = [sys.executable, "-m", "mnistcore.evaluate", str(place / "run"), "--test-index", "3"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--backend", "numpy"], env=environment, capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    assert b"#" in done.stdout
+
+
+def test_a_name_that_cannot_be_shown_is_escaped(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "zahl-ü")
+    command = [sys.executable, "-m", "mnistcore.evaluate", str(tmp_path / "zahl-ü")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--backend", "numpy"], env=environment, capture_output=True, check=True
+    )
+    assert b"zahl-\\xfc" in b"".join(done.stdout.split())
 
 
 # ---------------------------------------------------------------------------------------------
