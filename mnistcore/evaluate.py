@@ -30,7 +30,7 @@ from .metrics import (
     wilson_interval,
 )
 from .options import Range, add_flags, flags_given, option, options_of
-from .run_data import SPLITS, load_run_data, split_indices
+from .run_data import SPLITS, check_fit, load_run_data, split_indices
 from .run_folder import Run, load_run
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample", "score"]
@@ -270,6 +270,7 @@ def score(
 ) -> Scores:
     """Evaluate what is loaded; see :func:`run`, which loads it."""
     model = run.model
+    check_fit(model, dataset)
     indices = split_indices(model, dataset, split)
     images, labels = images_of(dataset, split)
     if not len(indices):
@@ -311,6 +312,7 @@ def run_sample(
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
+    check_fit(loaded.model, dataset)
     n = len(dataset.test_labels)
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")

@@ -16,7 +16,7 @@ SPLITS = ("test", "validation", "train")
 
 
 def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None) -> Dataset:
-    """The data set that a run was trained on, or the one that is named, if the model takes it.
+    """The data set that a run was trained on, or the one that is named.
 
     Parameters
     ----------
@@ -33,14 +33,12 @@ def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None
     Raises
     ------
     ValueError
-        If the data cannot be found or used, or the model takes other images or knows fewer
-        classes.
+        If the data cannot be found or used.
     """
     if data is not None or data_dir is not None:
         dataset = load_data(data or "auto", data_dir)
     else:
         dataset = _own_data(run)
-    check_fit(run.model, dataset)
     trained_on = run.summary.get("data")
     if dataset.notice is None and isinstance(trained_on, str) and trained_on != dataset.name:
         notice = f"The model was trained on {trained_on}; these are figures on {dataset.name}."

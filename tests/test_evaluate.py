@@ -157,9 +157,11 @@ def test_a_model_that_knows_more_classes_has_undefined_shares(tmp_path, make_run
     ],
 )
 def test_data_that_do_not_fit_are_refused(tmp_path, make_run, sizes, shape, message):
-    write_data(tmp_path / "odd", (2, 4), 2)
+    dataset = write_data(tmp_path / "odd", (2, 4), 2)
     with pytest.raises(ValueError, match=message):
         run(make_run(sizes, shape), EvaluateConfig(data=str(tmp_path / "odd"), backend="numpy"))
+    with pytest.raises(ValueError, match=message):
+        run_sample(make_run(sizes, shape), 0, NUMPY, dataset=dataset)
 
 
 @pytest.mark.parametrize("scale", [np.nan, 1e38])

@@ -17,10 +17,10 @@ a { color: var(--link); }
 p { max-width: 46rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.4rem, 1fr));
   gap: .8rem; margin: 0 0 1.2rem; }
-.tile { padding: .7rem .9rem; border: 1px solid var(--edge); border-radius: 8px;
+.tile { padding: .7rem .75rem; border: 1px solid var(--edge); border-radius: 8px;
   background: var(--pale); }
 .tile .name { color: var(--faint); font-size: .85rem; }
-.tile .value { font-size: 1.4rem; font-weight: 650; font-variant-numeric: tabular-nums;
+.tile .value { font-size: 1.35rem; font-weight: 650; font-variant-numeric: tabular-nums;
   line-height: 1.3; white-space: nowrap; }
 .tile .remark { color: var(--faint); font-size: .8rem; line-height: 1.35; }
 .scroll { overflow-x: auto; margin: 0 0 1.4rem; }
