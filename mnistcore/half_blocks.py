@@ -1,5 +1,6 @@
 """Images in a terminal: half-blocks make two pixels of a character."""
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,8 +36,8 @@ def half_blocks(pixels: np.ndarray, colour: bool) -> "Text":
     for number, (upper, lower) in enumerate(zip(shades[::2], shades[1::2], strict=True)):
         if number:
             text.append("\n")
-        for above, below in zip(upper, lower, strict=True):
-            text.append("▀", style=f"{_grey(above)} on {_grey(below)}")
+        for (above, below), run in groupby(zip(upper, lower, strict=True)):
+            text.append("▀" * len(list(run)), style=f"{_grey(above)} on {_grey(below)}")
     return text
 
 
