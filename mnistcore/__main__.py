@@ -10,6 +10,8 @@ from .command_line import BAD_INPUT, DONE
 # Each is a module of this package with a main(argv); the line is shown by --help.
 COMMANDS = {
     "train": "train a network and write a run folder",
+    "evaluate": "accuracy, confusion, calibration and mistakes of a trained network",
+    "report": "figures and numbers of a run, or of several beside each other, as one HTML page",
     "predict": "read the digits in photographs, scans and drawings",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
     "convert": "make a model of weights that PyTorch, Keras or scikit-learn trained",

@@ -8,6 +8,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def check_target(path: Path) -> None:
+    """See, before the work is done, that a file could be written under this name.
+
+    Raises
+    ------
+    ValueError
+        If it is a folder, or there is no folder to write it to, or that is write-protected.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path}: cannot be written, because it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: cannot be written, because there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path}: cannot be written, because {path.parent} is write-protected")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that takes its place when the block ends without an error."""

@@ -6,6 +6,7 @@ asked; 130 stopped by Ctrl-C. A mistake of the user's is told in a line, a bug b
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -56,13 +57,28 @@ def user_errors() -> Iterator[None]:
         raise CommandError(error_words(error)) from error
 
 
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Say on a terminal what takes a moment, as long as it takes; elsewhere say nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
 def run_command(
     command: str, body: Callable[[Sequence[str]], int], argv: Sequence[str] | None
 ) -> int:
     """Call ``body`` with the arguments and return the exit status, telling errors in a line.
 
     OSError and MemoryError are no bugs wherever they come from: disks are full, machines small.
+    A letter that standard output cannot encode is written as an escape, as on standard error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = body(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,9 @@ class Display(Listener):
 
     def finished(self, result: "TrainResult") -> None:
         """The run is over and its folder is written."""
+
+    def reported(self, path: Path) -> None:
+        """The page about the run is written."""
 
 
 class QuietDisplay(Display):
@@ -96,6 +100,9 @@ class PlainDisplay(Display):
         if matrix is not None:
             self._show(confusion_table(np.array(matrix), result.model.class_names, self._width))
         self._show(facts_table(_figures(result)))
+
+    def reported(self, path: Path) -> None:
+        self._line(f"{'report':<15}{path}")
 
     @property
     def _width(self) -> int:

@@ -10,9 +10,11 @@
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,102 @@ def create_run_folder(output: str | None, label: str) -> RunFolder:
             continue
         return RunFolder(path)
     raise FileExistsError(f"{RUNS}/{name}: exists, with all its variants; give output a folder")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    path
+        The run folder, or the file of the model alone.
+    model
+        The trained network.
+    history
+        A record per epoch; empty where only the model is there.
+    summary
+        ``summary.json``; empty where it is not there.
+    """
+
+    path: Path
+    model: checkpoint.Model
+    history: list[EpochRecord]
+    summary: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call the run: the name of its folder, or of its file without the ending."""
+        path = self.path.resolve()
+        return path.name if path.is_dir() else path.stem
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run folder, or a model's file alone.
+
+    Figures that an older version did not write are NaN, or None where they may be missing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or no model in the folder.
+    ValueError
+        If a file is damaged; the message begins with its path.
+    OSError
+        If a file cannot be read.
+    """
+    path = Path(path)
+    model = checkpoint.load(path)
+    if not path.is_dir():
+        return Run(path, model, [], {})
+    return Run(path, model, _read_metrics(path / METRICS_FILE), _read_summary(path / SUMMARY_FILE))
+
+
+def _read_metrics(path: Path) -> list[EpochRecord]:
+    """The records of ``metrics.jsonl``; a last line that was cut off in writing is left out."""
+    if not path.exists():
+        return []
+    lines = _text_of(path).split("\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_record(json.loads(line)))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path}: line {number} is not the record of an epoch") from error
+    return records
+
+
+def _record(entry: Mapping[str, Any]) -> EpochRecord:
+    values: dict[str, Any] = {"epoch": int(entry.get("epoch", 0))}
+    for field in dataclasses.fields(EpochRecord)[1:]:
+        value = entry.get(field.name)
+        missing = None if field.name.startswith("validation") else math.nan
+        values[field.name] = missing if value is None else float(value)
+    return EpochRecord(**values)
+
+
+def _read_summary(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    text = _text_of(path)
+    try:
+        summary = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not valid JSON; it may be damaged") from error
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path}: must hold an object, got {type(summary).__name__}")
+    return summary
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not text; it may be damaged") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

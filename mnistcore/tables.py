@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
 Colour = tuple[int, int, int]
 
@@ -59,21 +60,21 @@ def recipe_list(recipes: Mapping[str, Recipe]) -> "Group":
 
 
 def confusion_table(
-    confusion: np.ndarray, class_names: Sequence[str], width: int
+    confusion: np.ndarray, class_names: Sequence[str], width: int, split: str = "test"
 ) -> "RenderableType":
     """The confusion matrix (C, C) with each class's accuracy, coloured by its share of the row.
 
     Where ``width`` characters are too few for so many classes, a line per class: its accuracy
     and what it was most often taken for.
     """
-    cell = max(6, len(str(confusion.max())) + 2)
-    label = max(len(name[: cell - 1]) for name in class_names) + 1
-    if label + cell * len(confusion) + 11 > width:
-        return _class_table(confusion, class_names)
+    cell, label = _confusion_widths(confusion, class_names)
+    if not confusion_fits(confusion, class_names, width):
+        return _class_table(confusion, class_names, split)
     from rich.text import Text
 
     names = [name[: cell - 1] for name in class_names]
-    text = Text("test set: true class by row, prediction by column\n", style="", no_wrap=True)
+    heading = f"{split} set: true class by row, prediction by column\n"
+    text = Text(heading, style="", no_wrap=True)
     text.append(" " * label + "".join(f"{name:>{cell - 1}} " for name in names), style="bold")
     text.append(f"{'accuracy':>11}")
     shares = per_class_accuracy(confusion)
@@ -81,8 +82,20 @@ def confusion_table(
         text.append(f"\n{name:<{label}}", style="bold")
         for count, style in zip(counts, styles, strict=True):
             text.append(f"{count or '.':>{cell - 1}} ", style=style)
-        text.append(f"{_percent(share):>11}")
+        text.append(f"{percent(share):>11}")
     return text
+
+
+def confusion_fits(confusion: np.ndarray, class_names: Sequence[str], width: int) -> bool:
+    """Whether the cells of a confusion matrix have room in so many characters."""
+    cell, label = _confusion_widths(confusion, class_names)
+    return label + cell * len(confusion) + 11 <= width
+
+
+def _confusion_widths(confusion: np.ndarray, class_names: Sequence[str]) -> tuple[int, int]:
+    """The characters of a cell and of a row's name."""
+    cell = max(6, len(str(confusion.max())) + 2)
+    return cell, max(len(name[: cell - 1]) for name in class_names) + 1
 
 
 def _heat(confusion: np.ndarray) -> list[list[str]]:
@@ -109,25 +122,43 @@ def _style(colour: Colour, depth: float) -> str:
     return f"{ink} on #{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
 
 
-def _class_table(confusion: np.ndarray, class_names: Sequence[str]) -> "Table":
+def _class_table(confusion: np.ndarray, class_names: Sequence[str], split: str) -> "Table":
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title="test set by class", title_style="bold", title_justify="left", box=None)
+    title = f"{split} set by class"
+    table = Table(title=title, title_style="bold", title_justify="left", box=None)
     for name in ("class", "images", "accuracy"):
         table.add_column(name, justify="right")
     table.add_column("most often taken for")
-    errors = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    rivals = most_often_taken_for(confusion)
     for i, share in enumerate(per_class_accuracy(confusion)):
-        j = int(errors[i].argmax())
-        taken_for = f"{class_names[j]} ({errors[i, j]:,})" if errors[i, j] else ""
-        total = f"{confusion[i].sum():,}"
-        table.add_row(class_names[i], total, _percent(share), taken_for)
+        table.add_row(
+            Text(class_names[i]),
+            f"{confusion[i].sum():,}",
+            percent(share),
+            rival_text(rivals[i], confusion[i], class_names),
+        )
     return table
+
+
+def most_often_taken_for(confusion: np.ndarray) -> list[int | None]:
+    """Of each true class, the other class that it was most often taken for; None where none."""
+    errors = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    return [int(row.argmax()) if row.any() else None for row in errors]
+
+
+def rival_text(rival: int | None, counts: np.ndarray, class_names: Sequence[str]) -> "Text":
+    """The other class and how often, as the tables say it."""
+    from rich.text import Text
+
+    return Text("" if rival is None else f"{class_names[rival]} ({counts[rival]:,})")
 
 
 def _spelled(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in percent; a dash for one of nothing."""
     return "-" if np.isnan(share) else f"{100 * share:.2f} %"

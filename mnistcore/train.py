@@ -32,7 +32,7 @@ from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
 from .interrupt import DeferredInterrupt
-from .kernels._threads import get_num_threads, set_num_threads
+from .kernels._threads import capped_threads, get_num_threads
 from .loop import EpochRecord, Fit, Listener, NonFiniteLossError, Progress, Trainer, fit
 from .network import Network
 from .optimizers import make_options
@@ -174,10 +174,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
-    cap = get_num_threads()
-    if job.config.threads:
-        set_num_threads(job.config.threads)
-    try:
+    with capped_threads(job.config.threads):
         listener.preparing(job.backend, _must_compile(job.kernels))
         trainer = _trainer(job, interrupt.check)
         trainer.prepare()
@@ -187,9 +184,6 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
         folder.write_config(job.config.to_dict())
         with interrupt:
             return _train(job, trainer, folder, listener, interrupt.check)
-    finally:
-        if job.config.threads:
-            set_num_threads(cap)
 
 
 def _must_compile(kernels: ModuleType) -> bool:
@@ -368,10 +362,21 @@ def _main(argv: Sequence[str]) -> int:
     with display:
         result = execute(job, display)
     display.finished(result)
+    if arguments.report and result.summary["test_accuracy"] is not None:
+        display.reported(_report(job, result))
     if result.message:
         print(f"mnistcore train: error: {result.message}", file=sys.stderr)
         return BAD_RESULT
     return INTERRUPTED if result.summary["interrupted"] else DONE
+
+
+def _report(job: Job, result: TrainResult) -> Path:
+    """Write ``report.html`` into the run folder."""
+    from .report import ReportConfig
+    from .report import run as report
+
+    config = ReportConfig(backend=job.backend, threads=job.config.threads)
+    return report(result.folder.path, config, dataset=job.dataset).path
 
 
 def _parser() -> Parser:
@@ -386,6 +391,11 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--config", metavar="FILE", help="options from a .toml or .json file, by these names"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write figures and numbers into the run folder, as report.html",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--quiet", action="store_true", help="print the last line only")

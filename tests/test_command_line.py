@@ -265,16 +265,17 @@ def test_a_terminal_gets_a_progress_bar(place, columns):
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is shown again
 
 
-def test_help_is_quick_because_it_loads_nothing_heavy():
+@pytest.mark.parametrize("command", ["train", "evaluate", "report"])
+def test_help_is_quick_because_it_loads_nothing_heavy(command):
     heavy = ("numba", "llvmlite", "rich", "pooch", "matplotlib", "safetensors", "scipy", "sklearn")
     code = (
-        "import sys; from mnistcore.train import main\n"
+        f"import sys; from mnistcore.{command} import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         f"print(sorted(set(sys.modules) & set({heavy!r})))"
     )
     out, err = python("-c", code).communicate()
     assert err == ""
-    assert out.splitlines()[0].startswith("usage: mnistcore train")
+    assert out.splitlines()[0].startswith(f"usage: mnistcore {command}")
     assert out.splitlines()[-1] == "[]"
 
 

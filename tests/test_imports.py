@@ -61,6 +61,13 @@ def test_data_knows_nothing_of_networks():
             assert {name.split(".")[0] for name in _imported(source)} <= {"data", "atomic"}, source
 
 
+def test_figures_know_no_command():
+    commands = {"evaluate", "report", "train", "display", "command_line"}
+    for source in SOURCES:
+        if source.parts[0] == "figures":
+            assert not {name.split(".")[0] for name in _imported(source)} & commands, source
+
+
 def test_importing_the_package_loads_nothing_heavy():
     heavy = ("numba", "llvmlite", "matplotlib", "rich", "pooch", "scipy", "PIL", "safetensors")
     code = f"import sys, mnistcore; print([m for m in {heavy!r} if m in sys.modules])"

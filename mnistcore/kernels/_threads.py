@@ -12,7 +12,8 @@ computes on its own thread alone; a forked child starts with a team of its own.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -43,6 +44,19 @@ def set_num_threads(n: int) -> None:
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")
     _cap = n
+
+
+@contextmanager
+def capped_threads(most: int) -> Iterator[None]:
+    """Within this block the compiled kernels use at most so many threads; 0 changes nothing."""
+    global _cap
+    before = _cap
+    if most:
+        set_num_threads(most)
+    try:
+        yield
+    finally:
+        _cap = before
 
 
 # What a meeting of a team costs, counted in multiply-adds that one thread does in that time:

@@ -1,0 +1,31 @@
+"""Figures: functions that draw results onto matplotlib figures, without pyplot and its state.
+
+Each takes plain arrays or what :mod:`mnistcore.evaluate` and :mod:`mnistcore.run_folder` return,
+and returns a new :class:`matplotlib.figure.Figure` that belongs to nobody else: it shows itself
+in a notebook, is written with ``savefig``, and may be drawn in any thread.
+"""
+
+from .calibration import reliability_diagram
+from .comparison import compare_accuracy, compare_learning
+from .confusion import confusion_matrix
+from .data import class_distribution, pixel_statistics, preprocessing, sample_sheet
+from .galleries import mistakes_gallery, predictions_gallery
+from .learning import learning_curves
+from .network import first_layer_weights, hidden_activations, hidden_projection
+
+__all__ = [
+    "class_distribution",
+    "compare_accuracy",
+    "compare_learning",
+    "confusion_matrix",
+    "first_layer_weights",
+    "hidden_activations",
+    "hidden_projection",
+    "learning_curves",
+    "mistakes_gallery",
+    "pixel_statistics",
+    "predictions_gallery",
+    "preprocessing",
+    "reliability_diagram",
+    "sample_sheet",
+]

@@ -1,0 +1,51 @@
+"""Whether a network is right as often as it believes to be."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..metrics import Calibration
+from . import style
+
+
+def reliability_diagram(calibration: Calibration) -> Figure:
+    """Accuracy by confidence, and how many predictions there are of each confidence.
+
+    Bars below the diagonal are over-confident. After Guo et al. 2017, figure 1.
+    """
+    figure = style.new_figure(4.4)
+    reliability, numbers = figure.subplots(1, 2, width_ratios=(1, 1))
+    low, high = calibration.edges[:-1], calibration.edges[1:]
+    width, middle = high - low, (low + high) / 2
+    filled = calibration.counts > 0
+    share, confidence = calibration.accuracy[filled], calibration.confidence[filled]
+    reliability.bar(
+        middle[filled], share, 0.94 * width[filled], color=style.SKY, label="share read right"
+    )
+    reliability.bar(
+        middle[filled], confidence - share, 0.94 * width[filled], share, fill=False,
+        hatch="///", edgecolor=style.VERMILLION, linewidth=0.8, label="gap to the confidence",
+    )  # fmt: skip
+    reliability.plot(
+        [0, 1],
+        [0, 1],
+        color=style.FAINT_INK,
+        linestyle="--",
+        linewidth=1.2,
+        label="perfectly calibrated",
+    )
+    reliability.set_xlim(0, 1)
+    reliability.set_ylim(0, 1.02)
+    reliability.set_aspect("equal", adjustable="box")
+    title = f"Expected calibration error {100 * calibration.expected_error:.2f} %"
+    style.dress(reliability, title, "confidence", "accuracy", grid="both")
+    handles, labels = reliability.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower left", ncols=3, frameon=False,
+        fontsize=style.SMALL, labelcolor=style.INK,
+    )  # fmt: skip
+    numbers.bar(middle, np.maximum(calibration.counts, 0.1), 0.94 * width, color=style.BLUE)
+    numbers.set_yscale("log")
+    numbers.set_ylim(0.7, max(10, 2 * calibration.counts.max(initial=1)))
+    numbers.set_xlim(0, 1)
+    style.dress(numbers, "Predictions by confidence", "confidence", "number", grid="y")
+    return figure

@@ -1,0 +1,117 @@
+"""Several runs beside each other."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..loop import EpochRecord
+from . import style
+
+_FAR_APART = 5  # times as many epochs in one run as in another: counted in powers of ten
+_DASHES = ("-", "--", ":", "-.")
+
+
+def compare_accuracy(
+    accuracies: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> Figure:
+    """The accuracy of each run with its interval, the best one on top.
+
+    Parameters
+    ----------
+    accuracies
+        In [0, 1], by the name of the run.
+    intervals
+        (low, high) of the same runs.
+    """
+    names = sorted(accuracies, key=lambda name: accuracies[name])
+    figure = style.new_figure(1.1 + 0.34 * len(names))
+    axes = figure.add_subplot()
+    colours = _colours(accuracies)
+    for place, name in enumerate(names):
+        low, high = (100 * bound for bound in intervals[name])
+        share = 100 * accuracies[name]
+        axes.plot([low, high], [place, place], color=colours[name], linewidth=2.5, alpha=0.55)
+        axes.plot(share, place, "o", color=colours[name], markersize=8)
+        axes.annotate(
+            f"{share:.2f}", (high, place), (7, 0), textcoords="offset points", va="center",
+            fontsize=style.SMALL, color=style.INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(names)), [style.plain(name) for name in names])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.margins(x=0.1)
+    style.dress(axes, "Accuracy with its 95 % interval", "%", "", grid="x")
+    return figure
+
+
+def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
+    """Loss and accuracy by epoch, and accuracy by seconds of training, of several runs.
+
+    Those on the validation images; of a run without any, those of training, with crosses.
+
+    Parameters
+    ----------
+    histories
+        The records of each run by its name.
+    """
+    figure = style.new_figure(4.0 + 0.22 * -(-len(histories) // 3))
+    loss, accuracy, by_time = figure.subplots(1, 3)
+    colours = _colours(histories)
+    for number, (name, history) in enumerate(histories.items()):
+        if not history:
+            continue
+        validated = all(record.validation_loss is not None for record in history)
+        epochs = [record.epoch for record in history]
+        seconds = np.cumsum([record.seconds for record in history])
+        losses = [r.validation_loss if validated else r.train_loss for r in history]
+        shares = _percent(
+            [r.validation_accuracy if validated else r.train_accuracy for r in history]
+        )
+        look = {
+            "color": colours[name],
+            "linestyle": _DASHES[number // len(style.COLOURS) % len(_DASHES)],
+            "marker": _marker(len(history), validated),
+            "markersize": 3.5,
+            "label": style.plain(name),
+        }
+        loss.plot(epochs, losses, **look)
+        accuracy.plot(epochs, shares, **look)
+        by_time.plot(seconds, shares, **look)
+    style.dress(loss, "Loss", "epoch", "cross-entropy, nats", grid="y")
+    style.dress(accuracy, "Accuracy", "epoch", "%", grid="y")
+    style.dress(by_time, "Accuracy by time", "seconds of training", "%", grid="y")
+    lengths = [len(history) for history in histories.values() if history]
+    for axes in (loss, accuracy):
+        if lengths and max(lengths) > _FAR_APART * min(lengths):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:.0f}")
+        else:
+            style.whole_numbers(axes.xaxis)
+    _common_legend(figure, loss)
+    return figure
+
+
+def _percent(shares: Sequence[float | None]) -> np.ndarray:
+    return 100 * np.array(shares, np.float64)
+
+
+def _marker(epochs: int, validated: bool) -> str:
+    if not validated:
+        return "x"
+    return "o" if epochs <= 30 else ""
+
+
+def _common_legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False,
+        fontsize=style.SMALL, labelcolor=style.INK,
+    )  # fmt: skip
+
+
+def _colours(names: Mapping[str, object]) -> dict[str, str]:
+    """A colour for each run, the same in all figures that are given the runs in one order."""
+    return {name: style.COLOURS[i % len(style.COLOURS)] for i, name in enumerate(names)}

@@ -1,0 +1,194 @@
+"""What a data set looks like, and how it enters a network."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..data.preprocess import scale_images
+from . import style
+
+_MOST_ROWS = 40  # classes on a sample sheet
+_UPRIGHT = 40  # letters that fit side by side below half a figure
+_CLOSE = 8  # pixels a side of what is shown in numbers
+
+
+def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
+    """How many images of each class there are, and its share of each split.
+
+    Parameters
+    ----------
+    splits
+        Labels (N,) by the name of the split; empty ones are left out.
+    class_names
+        One a class.
+    """
+    n = len(class_names)
+    figure = style.new_figure(3.6)
+    numbers, shares = figure.subplots(1, 2)
+    filled = {name: labels for name, labels in splits.items() if len(labels)}
+    width = 0.8 / max(len(filled), 1)
+    for place, (name, labels) in enumerate(filled.items()):
+        counts = np.bincount(labels, minlength=n)[:n]
+        at = np.arange(n) + (place - (len(filled) - 1) / 2) * width
+        look = {"color": style.COLOURS[place], "label": f"{style.plain(name)}, {len(labels):,}"}
+        numbers.bar(at, counts, 0.92 * width, **look)
+        shares.bar(at, 100 * counts / len(labels), 0.92 * width, **look)
+    shares.axhline(100 / n, color=style.FAINT_INK, linestyle="--", linewidth=1)
+    style.dress(numbers, "Images of each class", "class", "images", grid="y")
+    style.dress(shares, "Share of each class in its split", "class", "%", grid="y")
+    for axes in (numbers, shares):
+        _name_classes(axes, class_names)
+    style.whole_numbers(numbers.yaxis)
+    if filled:
+        handles, labels_shown = numbers.get_legend_handles_labels()
+        figure.legend(
+            handles, labels_shown, loc="outside lower center", ncols=len(filled), frameon=False,
+            fontsize=style.SMALL, labelcolor=style.INK,
+        )  # fmt: skip
+    return figure
+
+
+def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
+    step = -(-len(class_names) // 30)
+    names = [style.plain(name, 12) for name in class_names[::step]]
+    turned = 90 if sum(map(len, names)) > _UPRIGHT else 0
+    axes.set_xticks(range(0, len(class_names), step), names, rotation=turned)
+
+
+def sample_sheet(
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    per_class: int = 16,
+    seed: int = 0,
+) -> Figure:
+    """Images of each class drawn at random, a row a class.
+
+    Parameters
+    ----------
+    images
+        (N, H, W).
+    labels
+        (N,) class ids.
+    class_names
+        One a class; of more than 40 the first are shown.
+    per_class
+        Images in a row; fewer where there are not so many.
+    seed
+        Of the choice.
+    """
+    rng = np.random.default_rng(seed)
+    shown = class_names[:_MOST_ROWS]
+    height, width = images.shape[1:]
+    tiles = np.full((len(shown) * per_class, height, width), np.nan)
+    for row in range(len(shown)):
+        members = np.flatnonzero(labels == row)
+        chosen = np.sort(rng.permutation(members)[:per_class])
+        tiles[row * per_class : row * per_class + len(chosen)] = images[chosen]
+    sheet = style.mosaic(tiles, per_class, gap=max(2, width // 10))
+    figure = style.new_figure(min(0.97 * style.WIDTH * sheet.shape[0] / sheet.shape[1], 30) + 0.1)
+    axes = figure.add_subplot()
+    axes.imshow(sheet, cmap=style.IMAGE_MAP, vmin=0, vmax=255, interpolation="nearest")
+    style.bare(axes)
+    pitch = sheet.shape[0] / len(shown)
+    names = [style.plain(name, 12) for name in shown]
+    axes.set_yticks((np.arange(len(shown)) + 0.5) * pitch, names)
+    axes.tick_params(axis="y", labelsize=style.LABEL, labelcolor=style.INK)
+    return figure
+
+
+def pixel_statistics(images: np.ndarray) -> Figure:
+    """The mean image, the standard deviation of each pixel, and how often each grey occurs.
+
+    Parameters
+    ----------
+    images
+        (N, H, W) uint8, N at least 1.
+    """
+    figure = style.new_figure(3.0)
+    mean_axes, std_axes, histogram = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    mean, std, counts = _moments(images)
+    drawn = mean_axes.imshow(mean, cmap=style.IMAGE_MAP, vmin=0)
+    style.bare(mean_axes, "Mean of each pixel", frame=True)
+    style.colour_bar(figure, drawn, mean_axes)
+    drawn = std_axes.imshow(std, cmap=style.SEQUENTIAL_MAP, vmin=0)
+    style.bare(std_axes, "Standard deviation", frame=True)
+    style.colour_bar(figure, drawn, std_axes)
+    bins = counts.reshape(32, 8).sum(axis=1)
+    histogram.bar(np.arange(32) * 8 + 4, 100 * bins / bins.sum(), 7.4, color=style.BLUE)
+    histogram.set_yscale("log")
+    histogram.set_xlim(0, 256)
+    title = f"Values ({100 * counts[0] / counts.sum():.0f} % are 0)"
+    style.dress(histogram, title, "pixel value", "% of all pixels", grid="y")
+    return figure
+
+
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean and standard deviation (H, W) of the pixels, and the counts (256,) of the values."""
+    total = np.zeros(images.shape[1:])
+    squares, counts = np.zeros_like(total), np.zeros(256, np.int64)
+    for start in range(0, len(images), 1000):  # float64 of all would be large
+        part = images[start : start + 1000]
+        total += part.sum(axis=0, dtype=np.float64)
+        squares += (part.astype(np.float64) ** 2).sum(axis=0)
+        counts += np.bincount(part.reshape(-1), minlength=256)
+    mean = total / len(images)
+    return mean, np.sqrt(np.maximum(squares / len(images) - mean**2, 0)), counts
+
+
+def _draw_numbers(axes: Axes, x: np.ndarray, low: float, high: float) -> None:
+    """A few pixels around the middle of the ink, with what they are worth."""
+    ink = np.abs(x - low)
+    spots = np.indices(x.shape).reshape(2, -1)
+    middle = spots @ ink.reshape(-1) / ink.sum() if ink.any() else np.array(x.shape) / 2
+    top, left = (
+        int(np.clip(round(at) - _CLOSE // 2, 0, max(length - _CLOSE, 0)))
+        for at, length in zip(middle, x.shape, strict=True)
+    )
+    part = x[top : top + _CLOSE, left : left + _CLOSE]
+    axes.imshow(part, cmap=style.IMAGE_MAP, vmin=low, vmax=high, interpolation="nearest")
+    for (row, column), value in np.ndenumerate(part):
+        colour = "white" if value > (low + high) / 2 else style.INK
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7.5, color=colour)
+    style.bare(axes, "Close up", frame=True)
+
+
+def _formula(scale: float, shift: float) -> str:
+    """What is done to a pixel, as one would say it."""
+    by = "pixel / 255" if scale == 1 / 255 else f"pixel * {scale:.5f}"
+    if shift == 0:
+        return by
+    return f"{by} {'-' if shift < 0 else '+'} {abs(shift):.4f}"
+
+
+def preprocessing(image: np.ndarray, scale: float, shift: float) -> Figure:
+    """What becomes of an image before it enters a network: scaled, shifted, laid out in a row.
+
+    Parameters
+    ----------
+    image
+        (H, W) uint8.
+    scale, shift
+        A pixel enters as ``pixel * scale + shift``.
+    """
+    x = scale_images(image, scale, shift)
+    figure = style.new_figure(4.6)
+    grid = figure.add_gridspec(2, 3, height_ratios=(1.7, 1))
+    raw, entered, close = (figure.add_subplot(grid[0, column]) for column in range(3))
+    drawn = raw.imshow(image, cmap=style.IMAGE_MAP, vmin=0, vmax=255, interpolation="nearest")
+    style.bare(raw, "Stored: a byte a pixel", frame=True)
+    style.colour_bar(figure, drawn, raw)
+    low, high = sorted((shift, 255 * scale + shift))
+    drawn = entered.imshow(x, cmap=style.IMAGE_MAP, vmin=low, vmax=high, interpolation="nearest")
+    style.bare(entered, f"Fed: {_formula(scale, shift)}", frame=True)
+    style.colour_bar(figure, drawn, entered)
+    _draw_numbers(close, x, low, high)
+    row = figure.add_subplot(grid[1, :])
+    row.fill_between(np.arange(x.size), x.reshape(-1), low, color=style.BLUE, step="mid", lw=0)
+    row.set_xlim(0, max(x.size - 1, 1))
+    title = f"Row after row: the {x.size:,} inputs of the network"
+    style.dress(row, title, "input", "value", grid="y")
+    return figure

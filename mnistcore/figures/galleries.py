@@ -1,0 +1,161 @@
+"""Images with what the network makes of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from . import style
+
+_COLUMNS = 4
+_IMAGE = 0.85  # inches, of the longer side
+_LINE = 0.235  # inches from one bar to the next
+_BARS = 3  # classes that a card lists
+_HEAD = 0.27  # inches for the card's heading
+_GAP = 0.2
+
+
+def predictions_gallery(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    indices: Sequence[int] | np.ndarray | None = None,
+) -> Figure:
+    """Each image with its true label and the probabilities of its likeliest classes.
+
+    Parameters
+    ----------
+    images
+        (N, H, W); a few dozen at most are readable.
+    labels
+        (N,) class ids.
+    probabilities
+        (N, C).
+    class_names
+        One a class.
+    indices
+        (N,) numbers that the images are known by; without, they have none.
+
+    Raises
+    ------
+    ValueError
+        If the lengths do not fit together.
+    """
+    if not len(images) == len(labels) == len(probabilities):
+        raise ValueError(
+            f"{len(images)} images, {len(labels)} labels and {len(probabilities)} rows of"
+            " probabilities do not fit"
+        )
+    rows = max(1, -(-len(images) // _COLUMNS))
+    cell = style.WIDTH / _COLUMNS
+    card = _HEAD + max(_IMAGE, _BARS * _LINE) + _GAP
+    height = rows * card
+    figure = style.Picture(figsize=(style.WIDTH, height), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    style.bare(axes)
+    if not len(images):
+        style.say(axes, "there is none")
+    for place, image in enumerate(images):
+        left, top = place % _COLUMNS * cell + 0.1, height - place // _COLUMNS * card - 0.05
+        index = None if indices is None else int(indices[place])
+        _draw_card(axes, left, top, image, int(labels[place]), index, class_names)
+        bars = left + _IMAGE + 0.1, top - _HEAD, cell - _IMAGE - 0.25
+        _draw_bars(axes, *bars, probabilities[place], int(labels[place]), class_names)
+    axes.set_xlim(0, style.WIDTH)
+    axes.set_ylim(0, height)
+    return figure
+
+
+def mistakes_gallery(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    indices: Sequence[int] | np.ndarray | None = None,
+    most: int = 20,
+) -> Figure:
+    """The misclassified ones among the images, the most confident mistakes first, at most so many.
+
+    Parameters and errors as :func:`predictions_gallery`; any number of images.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    confidences = probabilities[wrong].max(axis=1)
+    rows = wrong[np.argsort(-confidences, kind="stable")][:most]
+    known_by = rows if indices is None else np.asarray(indices)[rows]
+    return predictions_gallery(
+        images[rows], labels[rows], probabilities[rows], class_names, known_by
+    )
+
+
+def _draw_card(
+    axes: Axes,
+    left: float,
+    top: float,
+    image: np.ndarray,
+    label: int,
+    index: int | None,
+    class_names: Sequence[str],
+) -> None:
+    """The image, below its true label."""
+    name = style.plain(class_names[label], 12)
+    axes.text(
+        left, top - _HEAD / 2, f"is {name}", va="center", fontsize=style.LABEL,
+        fontweight="bold", color=style.INK,
+    )  # fmt: skip
+    if index is not None:
+        place = left + style.WIDTH / _COLUMNS - 0.25
+        axes.text(
+            place, top - _HEAD / 2, f"no. {index:,}", va="center", ha="right",
+            fontsize=style.SMALL - 1, color=style.FAINT_INK,
+        )  # fmt: skip
+    pixels = style.as_image(np.asarray(image), image.shape)
+    scale = _IMAGE / max(pixels.shape)
+    width, height = pixels.shape[1] * scale, pixels.shape[0] * scale
+    bottom = top - _HEAD - height
+    axes.imshow(
+        pixels, cmap=style.IMAGE_MAP, extent=(left, left + width, bottom, bottom + height),
+        aspect="auto", interpolation="nearest",
+    )  # fmt: skip
+    axes.add_patch(
+        Rectangle((left, bottom), width, height, fill=False, edgecolor=style.EDGE, linewidth=0.6)
+    )
+
+
+def _draw_bars(
+    axes: Axes,
+    left: float,
+    top: float,
+    width: float,
+    shares: np.ndarray,
+    label: int,
+    class_names: Sequence[str],
+) -> None:
+    """The likeliest classes: the true one in blue, a wrong first one in orange, others grey."""
+    order = np.argsort(-shares, kind="stable")[:_BARS]
+    longest = max(len(class_names[i][:6]) for i in order)
+    start = left + 0.1 + 0.085 * longest
+    room = max(left + width - start - 0.6, 0.15)  # what the number leaves
+    for line, i in enumerate(order):
+        middle = top - (line + 0.5) * _LINE
+        colour = style.RIGHT if i == label else style.WRONG if line == 0 else style.GREY
+        share = float(shares[i])
+        length = max(room * share, 0.01)
+        axes.add_patch(Rectangle((start, middle - 0.06), length, 0.12, color=colour, linewidth=0))
+        weight = "bold" if line == 0 else "normal"
+        settings: Any = {"va": "center", "fontsize": style.SMALL, "fontweight": weight}
+        name = style.plain(class_names[i], 6)
+        axes.text(start - 0.06, middle, name, ha="right", color=colour, **settings)
+        axes.text(start + length + 0.05, middle, _percent(share), color=style.INK, **settings)
+
+
+def _percent(share: float) -> str:
+    """A share in percent that claims neither all nor nothing by rounding."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
+    if 0.9995 <= share < 1:
+        return ">99.9 %"
+    return f"{100 * share:.1f} %"

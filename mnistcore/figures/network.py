@@ -1,0 +1,175 @@
+"""What a network has learnt: its first weights, and what its hidden units make of images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import CenteredNorm
+from matplotlib.figure import Figure
+
+from ..checkpoint import Model
+from ..projection import principal_components
+from . import style
+
+_MOST_UNITS = 64  # of the first layer that are drawn
+_MOST_COLUMNS = 128  # of a map of activations
+_MOST_POINTS = 2000  # that are projected: more cover each other
+
+
+def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
+    """The weights from the pixels into each unit of the first layer, as images.
+
+    One symmetric scale for all: red pixels excite a unit, blue ones inhibit it, white ones do not
+    matter to it. Of more than ``most`` units, those with the longest weight vectors are shown,
+    in their order.
+    """
+    weights, _ = model.network.views(model.params)[0]
+    chosen = np.arange(weights.shape[1])
+    if len(chosen) > most:
+        chosen = np.sort(np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:most])
+    tiles = np.stack([style.as_image(weights[:, unit], model.input_shape) for unit in chosen])
+    height, width = tiles.shape[1:]
+    columns = min(len(chosen), max(1, round(np.sqrt(1.9 * len(chosen) * height / width))))
+    sheet = style.mosaic(tiles, columns, gap=max(1, width // 14))
+    reach = float(np.nanpercentile(np.abs(sheet), 99.8)) or 1.0
+    tall = 0.85 * style.WIDTH * sheet.shape[0] / sheet.shape[1]
+    figure = style.new_figure(float(np.clip(tall, 1.2, 12)) + 0.4)
+    axes = figure.add_subplot()
+    drawn = axes.imshow(
+        sheet, cmap=style.DIVERGING_MAP, norm=CenteredNorm(0, reach), interpolation="nearest"
+    )
+    of = f" of {weights.shape[1]:,}" if len(chosen) < weights.shape[1] else ""
+    style.bare(axes, f"Weights into {len(chosen)}{of} units of the first layer")
+    style.colour_bar(figure, drawn, axes)
+    return figure
+
+
+def hidden_activations(
+    activations: Sequence[np.ndarray], labels: np.ndarray, class_names: Sequence[str]
+) -> Figure:
+    """What each hidden layer answers: the mean of its units by class, and all its values.
+
+    Parameters
+    ----------
+    activations
+        (N, units) of each hidden layer, as :func:`.inference.activations_of` returns them.
+    labels
+        (N,) class ids.
+    class_names
+        One a class.
+    """
+    if not activations:
+        figure = style.new_figure(1.0)
+        style.say(figure.add_subplot(), "the network has no hidden layer")
+        return figure
+    figure = style.new_figure(2.6 * len(activations) + 0.2)
+    panels = figure.subplots(len(activations), 2, width_ratios=(2.2, 1), squeeze=False)
+    for number, (layer, (by_class, values)) in enumerate(zip(activations, panels, strict=True), 1):
+        _draw_class_means(figure, by_class, layer, labels, class_names)
+        units = layer.shape[1]
+        of = f"{_MOST_COLUMNS} of {units:,}" if units > _MOST_COLUMNS else f"{units:,}"
+        title = f"Hidden layer {number}: mean by class of {of} units"
+        style.dress(by_class, title, "unit", "class")
+        _draw_values(values, layer)
+    return figure
+
+
+def _draw_class_means(
+    figure: Figure, axes: Axes, layer: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> None:
+    shown = layer[:, :_MOST_COLUMNS]
+    means = np.full((len(class_names), shown.shape[1]), np.nan)
+    for row in range(len(class_names)):
+        members = labels == row
+        if members.any():
+            means[row] = shown[members].mean(axis=0)
+    reach = float(np.nanmax(np.abs(means))) if np.isfinite(means).any() else 1.0
+    signed = bool((means < 0).any())
+    drawn = axes.imshow(
+        means,
+        cmap=style.DIVERGING_MAP if signed else style.SEQUENTIAL_MAP,
+        vmin=-reach if signed else 0,
+        vmax=reach or 1.0,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    step = -(-len(class_names) // 16)
+    names = [style.plain(name, 8) for name in class_names[::step]]
+    axes.set_yticks(range(0, len(class_names), step), names)
+    style.whole_numbers(axes.xaxis)
+    style.colour_bar(figure, drawn, axes)
+
+
+def _draw_values(axes: Axes, layer: np.ndarray) -> None:
+    counts, edges = np.histogram(layer, bins=40)
+    shares = 100 * counts / max(layer.size, 1)
+    axes.stairs(shares, edges, fill=True, color=style.BLUE)
+    axes.set_yscale("log")
+    zeros = float(np.mean(layer == 0))
+    silent = int((layer == layer[:1]).all(axis=0).sum())
+    if silent:
+        text = "1 unit never changes" if silent == 1 else f"{silent:,} units never change"
+        axes.text(
+            0.98, 0.95, text, ha="right", va="top", fontsize=style.SMALL, color=style.INK,
+            transform=axes.transAxes,
+        )  # fmt: skip
+    title = f"{100 * zeros:.0f} % are 0" if zeros > 0.01 else "All values"
+    style.dress(axes, title, "activation", "% of values", grid="y")
+
+
+def hidden_projection(
+    activations: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> Figure:
+    """The outputs of a layer in the plane of their first two principal components.
+
+    Parameters
+    ----------
+    activations
+        (N, units); of more than 2,000 samples the first are taken.
+    labels
+        (N,) class ids.
+    class_names
+        One a class, drawn where the middle of the class is.
+    """
+    points, shares = principal_components(activations[:_MOST_POINTS])
+    labels = labels[:_MOST_POINTS]
+    figure = style.new_figure(6.2)
+    axes = figure.add_subplot()
+    present = [row for row in range(len(class_names)) if (labels == row).any()]
+    middles = np.array([np.median(points[labels == row], axis=0) for row in present])
+    extent = np.ptp(points, axis=0) if len(points) else np.ones(2)
+    for row, place in zip(present, _apart(middles, extent / (18, 12)), strict=True):
+        name, colour = class_names[row], style.COLOURS[row % len(style.COLOURS)]
+        own = points[labels == row]
+        single = len(name) == 1 and name.isascii() and name.isalnum()
+        axes.scatter(
+            own[:, 0], own[:, 1], s=26 if single else 12, marker=f"${name}$" if single else "o",
+            color=colour, alpha=0.75, linewidths=0, rasterized=True,
+        )  # fmt: skip
+        axes.annotate(
+            style.plain(name, 14), place, ha="center", va="center",
+            fontsize=15, fontweight="bold", color=colour,
+            bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour,
+                  "alpha": 0.9},
+        )  # fmt: skip
+    along, across = (f"{100 * share:.0f} % of the variance" for share in shares)
+    style.dress(
+        axes, f"{len(points):,} images", f"component 1, {along}", f"component 2, {across}", "both"
+    )
+    return figure
+
+
+def _apart(places: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Places (K, 2) pushed apart until no two are nearer than ``room`` (2,), or nearly so."""
+    unit = np.where(room > 0, room, 1.0)
+    places = places / unit
+    for _ in range(50):
+        for i in range(len(places)):
+            away = places[i] - places
+            distance = np.hypot(*away.T)
+            near = (distance < 1) & (np.arange(len(places)) != i)
+            if near.any():
+                direction = away[near] + (0.0, 1e-6 * (i + 1))  # for those in the same place
+                direction /= np.hypot(*direction.T)[:, None]
+                places[i] += (direction * (1 - distance[near])[:, None]).sum(axis=0) / 2
+    return places * unit

@@ -1,0 +1,194 @@
+"""One page about a run, or about several: ``run(["runs/..."])``, ``mnistcore report RUN...``.
+
+The page holds the numbers, the figures and the configuration, and needs no other file.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import check_target, replacing
+from ..backends import get_backend
+from ..command_line import DONE, Parser, busy, run_command, user_errors
+from ..data import Dataset
+from ..evaluate import SourceConfig
+from ..kernels._threads import capped_threads
+from ..options import add_flags, flags_given, option
+from ..run_data import load_run_data
+from ..run_folder import load_run
+from .page import MARK, Page
+
+__all__ = ["Report", "ReportConfig", "main", "run"]
+
+_ONE, _SEVERAL = "report.html", "comparison.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig(SourceConfig):
+    """The options of a report, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range.
+    """
+
+    output: str | None = option(
+        None,
+        str,
+        "the page",
+        optional=True,
+        metavar="FILE.html",
+        shown_default=f"{_ONE} in the run folder, {_SEVERAL} here for several runs",
+    )
+    figures: str | None = option(
+        None,
+        str,
+        "write each figure into this folder too, as PNG and as SVG",
+        optional=True,
+        metavar="FOLDER",
+        shown_default="the page alone",
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, and the files of the figures if they were asked for."""
+
+    path: Path
+    notices: tuple[str, ...] = ()
+    figure_files: tuple[Path, ...] = ()
+
+
+def run(
+    sources: Sequence[str | Path] | str | Path,
+    config: ReportConfig | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> Report:
+    """Evaluate one run or several on the test images, draw all figures and write the page.
+
+    Parameters
+    ----------
+    sources
+        Run folders or ``.safetensors`` files; one gets a page of its own, several are compared.
+    config
+        The options.
+    dataset
+        Use this instead of loading what the config or the runs name.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or one is named twice, or a run or its data cannot be used, or the
+        page would replace a file that is not a report.
+    FileNotFoundError
+        If there is no such run.
+    BackendUnavailableError
+        If the backend cannot be loaded.
+    OSError
+        If a file cannot be read or written.
+    """
+    from . import comparison, single
+
+    config = config or ReportConfig()
+    paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+    _check_sources(paths)
+    target = _target(paths, config.output)
+    _check_page(target)
+    if config.figures is not None:
+        _check_folder(Path(config.figures))
+    kernels = get_backend(config.backend)
+    runs = [load_run(path) for path in paths]
+    datasets = [dataset or load_run_data(run, config.data, config.data_dir) for run in runs]
+    with capped_threads(config.threads):
+        if len(runs) == 1:
+            page = single.page(kernels, runs[0], datasets[0])
+        else:
+            page = comparison.page(kernels, runs, datasets)
+        content = page.html().encode("utf-8", "replace")
+    with replacing(target) as file:
+        file.write(content)
+    notices = tuple(dict.fromkeys(data.notice for data in datasets if data.notice))
+    return Report(target, notices, _write_figures(page, config.figures))
+
+
+def _check_sources(paths: Sequence[Path]) -> None:
+    if not paths:
+        raise ValueError("name at least one run")
+    seen = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise ValueError(f"{path}: is named twice")
+        seen.add(path.resolve())
+
+
+def _target(paths: Sequence[Path], output: str | None) -> Path:
+    if output is not None:
+        return Path(output)
+    if len(paths) > 1:
+        return Path(_SEVERAL)
+    return paths[0] / _ONE if paths[0].is_dir() else paths[0].with_suffix(f".{_ONE}")
+
+
+def _check_page(path: Path) -> None:
+    """See that the page can be written, and replaces nothing but an earlier report."""
+    check_target(path)
+    if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
+        raise ValueError(f"{path}: exists and is not a report; give output another name")
+
+
+def _check_folder(path: Path) -> None:
+    """See that there is a folder to write figures to, or that one can be made."""
+    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
+
+
+def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:
+    if folder is None:
+        return ()
+    from ..figures.style import encode
+
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    written = []
+    for drawing in page.drawings:
+        for kind in ("png", "svg"):
+            path = Path(folder, f"{drawing.name}.{kind}")
+            content = encode(drawing.figure, kind)
+            with replacing(path) as file:
+                file.write(content)
+            written.append(path)
+    return tuple(written)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command("report", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    parser = Parser(
+        "report",
+        "Write the numbers and figures of a run as one HTML page that opens anywhere and prints"
+        " well; of several runs, a page that compares them.",
+    )
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="a run folder or a .safetensors file"
+    )
+    add_flags(parser, ReportConfig)
+    arguments = parser.parse_args(argv)
+    with user_errors():
+        config = ReportConfig(**flags_given(arguments, ReportConfig))
+    with user_errors(), busy("evaluating and drawing"):
+        report = run(arguments.runs, config)
+    for notice in report.notices:
+        print(notice, file=sys.stderr)
+    print(report.path)
+    if report.figure_files:
+        print(f"{len(report.figure_files)} files of figures in {config.figures}")
+    return DONE

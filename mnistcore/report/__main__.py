@@ -1,0 +1,7 @@
+"""``python -m mnistcore.report``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -1,0 +1,185 @@
+"""One HTML page that needs nothing else: no script, no font, no address. Texts are escaped here.
+
+A page is a list of sections, a section a list of parts; what they say is the business of
+:mod:`.contents`.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from .style import STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARK = '<meta name="generator" content="mnistcore">'  # by which a report is known as ours
+_FULL_WIDTH = 9.0  # inches of a figure that takes the whole width
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+    def html(self) -> str:
+        """The part as HTML, as in all parts."""
+        return f"<p>{escape(self.text)}</p>"
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The few numbers that matter most: name, value, and a remark."""
+
+    tiles: Sequence[tuple[str, str, str]]
+
+    def html(self) -> str:
+        """The part as HTML."""
+        cells = [
+            f'<div class="tile"><div class="name">{escape(name)}</div>'
+            f'<div class="value">{escape(value)}</div>'
+            f'<div class="remark">{escape(remark)}</div></div>'
+            for name, value, remark in self.tiles
+        ]
+        return f'<div class="tiles">{"".join(cells)}</div>'
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the columns named in ``numbers`` (by position) are set flush right."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    numbers: frozenset[int] = frozenset()
+    bold_rows: frozenset[int] = frozenset()
+
+    def html(self) -> str:
+        """The part as HTML."""
+        heads = "".join(self._cell("th", i, head) for i, head in enumerate(self.heads))
+        lines = []
+        for number, row in enumerate(self.rows):
+            cells = "".join(self._cell("td", i, text) for i, text in enumerate(row))
+            lines.append(f"<tr{' class=best' if number in self.bold_rows else ''}>{cells}</tr>")
+        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        return (
+            f'<div class="scroll"><table>{caption}<thead><tr>{heads}</tr></thead>'
+            f"<tbody>{''.join(lines)}</tbody></table></div>"
+        )
+
+    def _cell(self, tag: str, column: int, text: str) -> str:
+        kind = ' class="number"' if column in self.numbers else ""
+        return f"<{tag}{kind}>{escape(text)}</{tag}>"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with the name of its files and its caption."""
+
+    name: str
+    figure: "Figure"
+    caption: str
+
+    def html(self) -> str:
+        """The part as HTML, the figure inside it as SVG."""
+        from ..figures.style import encode
+
+        content = base64.b64encode(encode(self.figure, "svg")).decode()
+        share = min(100.0, 100 * self.figure.get_size_inches()[0] / _FULL_WIDTH)
+        kind = "" if share == 100 else ' class="narrow"'
+        caption, source = escape(self.caption), f"data:image/svg+xml;base64,{content}"
+        return (
+            f'<figure id="{escape(self.name)}"{kind}>'
+            f'<img style="width:{share:.0f}%" alt="{caption}" src="{source}">'
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Tables side by side where there is room."""
+
+    tables: Sequence[Table]
+
+    def html(self) -> str:
+        """The part as HTML."""
+        return f'<div class="beside">{"".join(table.html() for table in self.tables)}</div>'
+
+
+Part = Text | Tiles | Table | Drawing | Beside
+
+
+@dataclass
+class Section:
+    """A heading with its parts, printed on a new page if wanted."""
+
+    title: str
+    parts: list[Part] = field(default_factory=list)
+    new_page: bool = True
+
+
+@dataclass
+class Page:
+    """A title, a line below it, and sections."""
+
+    title: str
+    subtitle: str
+    sections: list[Section]
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """The figures of all sections."""
+        return [
+            part for section in self.sections for part in section.parts if isinstance(part, Drawing)
+        ]
+
+    def html(self) -> str:
+        """The whole page."""
+        entries, bodies = [], []
+        for number, section in enumerate(self.sections, 1):
+            title = escape(section.title)
+            entries.append(f'<li><a href="#s{number}">{title}</a></li>')
+            parts = "\n".join(part.html() for part in section.parts)
+            kind = ' class="new-page"' if section.new_page and number > 1 else ""
+            heading = f'<section id="s{number}"{kind}>\n<h2>{title}</h2>'
+            bodies.append(f"{heading}\n{parts}\n</section>")
+        return _PAGE.format(
+            mark=MARK,
+            title=escape(self.title),
+            subtitle=escape(self.subtitle),
+            style=STYLE,
+            contents="".join(entries),
+            sections="\n".join(bodies),
+            version=escape(__version__),
+        )
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+{mark}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p class="subtitle">{subtitle}</p>
+<nav aria-label="Contents"><ol>{contents}</ol></nav>
+</header>
+<main>
+{sections}
+</main>
+<footer>Written by mnistcore {version}.</footer>
+</body>
+</html>
+"""

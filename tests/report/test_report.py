@@ -1,0 +1,259 @@
+import dataclasses
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from small_digits import small_digits, write_small_digits
+
+from mnistcore import command_line
+from mnistcore.__main__ import main
+from mnistcore.checkpoint import load, save
+from mnistcore.data import write_idx
+from mnistcore.report import ReportConfig, run, single
+from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
+from mnistcore.train import TrainConfig
+from mnistcore.train import run as train
+
+NUMPY = ReportConfig(backend="numpy")
+VOID = {"meta", "link", "img", "br"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A small data set, ``data``, and two runs on it, ``one`` and ``two``."""
+    place = tmp_path_factory.mktemp("report")
+    write_small_digits(place / "data")
+    for name, options in (("one", {"epochs": 2}), ("two", {"hidden": 4, "epochs": 1})):
+        options = {"hidden": 8, "batch_size": 32, "backend": "numpy", **options}
+        train(TrainConfig(**options, data=str(place / "data"), output=str(place / name)))
+    return place
+
+
+@pytest.fixture
+def here(place, tmp_path, monkeypatch):
+    """A working folder with copies of the runs."""
+    for name in ("one", "two"):
+        shutil.copytree(place / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Reader(HTMLParser):
+    """The structure of a page; fails where tags do not close or something is fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.images, self.text = [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        assert tag != "script"
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        for name in ("src", "href"):
+            value = attributes.get(name)
+            if value is None:
+                continue
+            assert value.startswith(("data:", "#"))
+            (self.images if name == "src" else self.links).append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    assert reader.open == []
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids)
+    return reader
+
+
+def test_the_page_about_a_run_is_whole_and_alone(here):
+    report = run("one", NUMPY)
+    assert report.path == Path("one/report.html")
+    page = read(report.path)
+    assert len(page.images) == 13
+    text = " ".join(page.text)
+    summary = json.loads(Path("one/summary.json").read_text())
+    assert f"{100 * summary['test_accuracy']:.2f} %" in text
+    assert f"{summary['test_loss']:.4f}" in text
+    for title in ("Results", "Learning", "Mistakes", "Confidence", "Data", "Configuration"):
+        assert title in text
+    assert re.search(r"url\(|@import|http", "".join(page.text)) is None
+
+
+def test_the_page_that_compares_runs(here):
+    report = run(["one", "two"], NUMPY)
+    assert report.path == Path("comparison.html")
+    page = read(report.path)
+    text = " ".join(page.text)
+    assert "2 runs compared" in text
+    assert "McNemar" in text
+    assert "Options that are not the same in all runs" in text
+    assert "36-8-4" in text
+    assert "36-4-4" in text
+
+
+def test_runs_on_other_data_are_compared_without_a_test(here, tmp_path):
+    dataset = small_digits(tmp_path / "others")
+    write_idx(tmp_path / "others/t10k-images-idx3-ubyte", 255 - dataset.test_images)
+    options = {"backend": "numpy", "hidden": (), "epochs": 1, "data": str(tmp_path / "others")}
+    train(TrainConfig(**options, output="three"))
+    text = " ".join(read(run(["one", "three"], NUMPY).path).text)
+    assert "test images of data and others" in text
+    assert "McNemar" not in text
+
+
+def test_a_model_alone_gets_a_page_without_its_history(place, here):
+    model = dataclasses.replace(load("one"), config={})  # as of a network trained elsewhere
+    save("mine.safetensors", model)
+    report = run("mine.safetensors", ReportConfig(backend="numpy", data=str(place / "data")))
+    assert report.path == Path("mine.report.html")
+    assert "There is no record of the epochs" in " ".join(read(report.path).text)
+
+
+def test_a_run_without_mistakes_hidden_layers_or_validation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = small_digits(tmp_path / "data")
+    options = {"backend": "numpy", "hidden": (), "epochs": 20, "validation_fraction": 0}
+    train(TrainConfig(**options, learning_rate=0.05, output="linear"), dataset=dataset)
+    text = " ".join(read(run("linear", NUMPY, dataset=dataset).path).text)
+    assert "No test image was read wrong." in text
+    assert "The network has no hidden layer." in text
+
+
+def test_names_are_escaped(here):
+    name = "<script>alert(1)</script>&$x$"
+    name = name.replace("/", "")
+    Path("one").rename(name)
+    page = read(run([name, "two"], NUMPY).path)
+    assert name in " ".join(page.text)
+    assert "<script" not in Path("comparison.html").read_text()
+    assert name in " ".join(read(run(name, NUMPY).path).text)
+
+
+def test_what_others_wrote_into_a_run_is_escaped_and_believed_in_no_number(here):
+    path = Path("one/summary.json")
+    summary = json.loads(path.read_text())
+    summary.update(train_seconds="<b>", samples_per_second=float("nan"), versions=["<i>"])
+    path.write_text(json.dumps(summary))
+    page = Path(run("one", NUMPY).path).read_text()
+    assert "<b>" not in page
+    assert "<i>" not in page
+
+
+def test_equal_runs_make_equal_pages(here):
+    first = run(["one", "two"], NUMPY).path.read_bytes()
+    assert run(["one", "two"], NUMPY).path.read_bytes() == first
+
+
+def test_figures_are_written_as_png_and_svg(here):
+    config = ReportConfig(backend="numpy", figures="drawn/here", output="page.html")
+    report = run(["one", "two"], config)
+    assert report.path == Path("page.html")
+    files = sorted(Path("drawn/here").iterdir())
+    assert files == sorted(report.figure_files)
+    names = {"accuracy", "learning", "hardest"}
+    assert {file.name for file in files} == {
+        f"{n}.{kind}" for n in names for kind in ("png", "svg")
+    }
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files if file.suffix == ".png")
+    assert all(b"<svg" in file.read_bytes() for file in files if file.suffix == ".svg")
+
+
+def test_every_part_escapes_what_it_holds():
+    bad = "<b>&\"'"
+    parts = [Text(bad), Tiles([(bad, bad, bad)]), Table([bad], [[bad]], bad)]
+    from mnistcore.figures import learning_curves
+
+    parts.append(Drawing("x", learning_curves([]), bad))
+    html = Page(bad, bad, [Section(bad, parts)]).html()
+    assert "<b>" not in html
+    reader = Reader()
+    reader.feed(html)
+    assert reader.text.count(bad) == 13
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def report(*arguments):
+    return main(["report", *arguments, "--backend", "numpy"])
+
+
+def test_the_command_says_where_the_page_is(here, capsys):
+    assert report("one") == command_line.DONE
+    out, err = capsys.readouterr()
+    assert (out, err) == ("one/report.html\n", "")
+    assert report("one", "two", "--figures", "drawn", "--output", "both.html") == 0
+    assert capsys.readouterr().out == "both.html\n6 files of figures in drawn\n"
+
+
+def test_a_report_replaces_an_earlier_one_but_nothing_else(here, capsys):
+    assert report("one", "two") == 0
+    assert report("one", "two") == 0
+    Path("thesis.html").write_text("years of work")
+    assert report("one", "--output", "thesis.html") == 2
+    assert "thesis.html: exists and is not a report" in capsys.readouterr().err
+    assert Path("thesis.html").read_text() == "years of work"
+
+
+BAD_LINES = [
+    ([], "the following arguments are required: RUN"),
+    (["nowhere"], "nowhere: no such file; give a run folder"),
+    (["one", "nowhere"], "nowhere: no such file"),
+    (["one", "./one"], "one: is named twice"),
+    (["empty"], "empty/model.safetensors: no such file"),
+    (["text.safetensors"], "text.safetensors: is not a safetensors file"),
+    (["broken"], "metrics.jsonl: line 1 is not the record of an epoch"),
+    (["one", "--data", "nowhere"], "nowhere: no such folder"),
+    (["one", "--output", "empty"], "empty: cannot be written, because it is a folder"),
+    (["one", "--output", "no/such.html"], "because there is no folder no"),
+    (["one", "--figures", "text.safetensors"], "text.safetensors is not a folder"),
+    (["one", "--figures", "text.safetensors/x"], "text.safetensors is not a folder"),
+    (["one", "--threads", "x"], "--threads must be a whole number, got 'x'"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD_LINES)
+def test_a_bad_command_line_gets_one_clear_line(here, capsys, flags, message):
+    Path("empty").mkdir()
+    Path("text.safetensors").write_text("years of work")
+    shutil.copytree("one", "broken")
+    Path("broken/metrics.jsonl").write_text("{\n{\n")
+    before = sorted(here.rglob("*"))
+    assert report(*flags) == command_line.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore report: error: .*\n", err)
+    assert re.search(message, err)
+    assert sorted(here.rglob("*")) == before
+
+
+def test_training_writes_a_report_at_the_end(place, here, capsys, monkeypatch):
+    flags = ["--backend", "numpy", "--epochs", "1", "--data", str(place / "data"), "--report"]
+    assert main(["train", *flags, "--output", "new"]) == 0
+    assert capsys.readouterr().out.endswith("report         new/report.html\n")
+    assert "Test accuracy" in Path("new/report.html").read_text()
+    monkeypatch.setattr(single, "page", lambda *arguments: Page("title", "", []))
+    assert main(["train", *flags, "--output", "json", "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    assert Path("json/report.html").exists()
+
+
+def test_a_diverged_run_gets_no_report(place, here, capsys):
+    flags = ["--optimizer", "sgd", "--activation", "identity", "--learning-rate", "1e25"]
+    flags += ["--backend", "numpy", "--epochs", "1", "--data", str(place / "data"), "--report"]
+    assert main(["train", *flags, "--output", "bad"]) == command_line.BAD_RESULT
+    assert not Path("bad/report.html").exists()

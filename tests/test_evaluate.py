@@ -1,0 +1,315 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from small_digits import N_CLASSES, N_TEST, small_digits, write_small_digits
+
+from mnistcore import checkpoint, command_line
+from mnistcore.__main__ import main
+from mnistcore.data import load_data, write_idx
+from mnistcore.data.folder import FILE_NAMES
+from mnistcore.evaluate import EvaluateConfig, run, run_sample
+from mnistcore.evaluate_display import show_sample, show_scores
+from mnistcore.network import Network
+from mnistcore.run_folder import Run, load_run
+from mnistcore.train import TrainConfig
+from mnistcore.train import run as train
+
+ROOT = Path(__file__).parent.parent
+NUMPY = EvaluateConfig(backend="numpy")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a small data set, ``data``, and a run on it, ``run``."""
+    place = tmp_path_factory.mktemp("evaluate")
+    write_small_digits(place / "data")
+    train(
+        TrainConfig(
+            backend="numpy", hidden=8, epochs=2, batch_size=32,
+            data=str(place / "data"), output=str(place / "run"),
+        )
+    )  # fmt: skip
+    return place
+
+
+@pytest.fixture
+def here(place, tmp_path, monkeypatch):
+    """A working folder with a copy of the run."""
+    shutil.copytree(place / "run", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def make_run():
+    """A run with random weights, not trained, of any sizes."""
+
+    def make(sizes, shape, class_names=None, scale=1.0):
+        network = Network(sizes)
+        params = network.init(np.random.default_rng(0)) * np.float32(scale)
+        names = class_names or tuple(map(str, range(sizes[-1])))
+        return Run(
+            Path("made"), checkpoint.Model(network, params, shape, 1 / 255, 0.0, names), [], {}
+        )
+
+    return make
+
+
+def write_data(folder, shape, n_classes, n=40):
+    """Random images of any size and number of classes."""
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for name in FILE_NAMES:
+        images = rng.integers(0, 256, (n, *shape), np.uint8)
+        labels = (np.arange(n) % n_classes).astype(np.uint8)
+        write_idx(folder / name, images if "images" in name else labels)
+    return load_data(folder)
+
+
+def text_of(show, *arguments, width=80, **settings):
+    console = Console(width=width, record=True, file=open(os.devnull, "w"), **settings)  # noqa: SIM115
+    show(console, *arguments)
+    console.file.close()
+    return console.export_text()
+
+
+def test_the_test_images_are_evaluated_as_training_did(kernels, place):
+    backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    scores = run(place / "run", EvaluateConfig(backend=backend))
+    summary = json.loads((place / "run/summary.json").read_text())
+    assert scores.accuracy == summary["test_accuracy"]
+    assert scores.loss == pytest.approx(summary["test_loss"], rel=1e-5)
+    np.testing.assert_array_equal(scores.confusion, summary["confusion_matrix"])
+    assert len(scores.labels) == N_TEST
+    low, high = scores.interval
+    assert low < scores.accuracy < high
+
+
+def test_the_validation_images_are_evaluated_as_training_did(place):
+    scores = run(place / "run", EvaluateConfig(backend="numpy", split="validation"))
+    record = load_run(place / "run").history[-1]
+    assert scores.accuracy == record.validation_accuracy
+    assert scores.loss == pytest.approx(record.validation_loss, rel=1e-5)
+    dataset = load_data(place / "data")
+    np.testing.assert_array_equal(scores.labels, dataset.train_labels[scores.indices])
+
+
+def test_mistakes_come_the_most_confident_first(place):
+    scores = run(place / "run", NUMPY)
+    rows = scores.confident_mistakes()
+    assert len(rows) == (~scores.hits).sum() > 3
+    assert (scores.predictions[rows] != scores.labels[rows]).all()
+    assert (np.diff(scores.confidences[rows]) <= 0).all()
+    np.testing.assert_array_equal(scores.confident_mistakes(2), rows[:2])
+
+
+def test_a_sample_has_the_probabilities_of_its_row(place):
+    scores = run(place / "run", NUMPY)
+    sample, image = run_sample(place / "run", 42, NUMPY)
+    np.testing.assert_allclose(sample.probabilities, scores.probabilities[42], rtol=1e-5)
+    np.testing.assert_array_equal(image, load_data(place / "data").test_images[42])
+    assert (sample.label, sample.prediction) == (scores.labels[42], scores.predictions[42])
+
+
+@pytest.mark.parametrize("index", [-1, N_TEST])
+def test_a_sample_that_is_not_there_is_refused(place, index):
+    with pytest.raises(ValueError, match=rf"must be in \[0, {N_TEST}\), got {index}"):
+        run_sample(place / "run", index, NUMPY)
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_classes"), [((5, 9), 3), ((1, 1), 2), ((3, 2), 1), ((4, 4), 47)]
+)
+def test_any_size_and_number_of_classes(tmp_path, make_run, shape, n_classes):
+    dataset = write_data(tmp_path / "odd", shape, n_classes, 94)
+    made = make_run((shape[0] * shape[1], 5, n_classes), shape)
+    scores = run(made, NUMPY, dataset=dataset)
+    assert scores.probabilities.shape == (94, n_classes)
+    json.dumps(scores.to_dict(), allow_nan=False)
+    for width in (60, 80, 200):
+        text = text_of(show_scores, made, dataset, scores, 5, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "expected error" in text
+
+
+def test_a_model_that_knows_more_classes_has_undefined_shares(tmp_path, make_run):
+    dataset = write_data(tmp_path / "few", (2, 2), 2)
+    scores = run(make_run((4, 6), (2, 2)), NUMPY, dataset=dataset)
+    assert np.isnan(scores.recall[2:]).all()
+    facts = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
+    assert facts["classes"][5]["recall"] is None
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape", "message"),
+    [
+        ((8, 2), (4, 2), r"takes images of 4 x 2 pixels; odd has 2 x 4"),
+        ((9, 2), (3, 3), r"takes images of 3 x 3 pixels; odd has 2 x 4"),
+        ((8, 1), (2, 4), r"knows 1 classes; odd has 2"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(tmp_path, make_run, sizes, shape, message):
+    dataset = write_data(tmp_path / "odd", (2, 4), 2)
+    with pytest.raises(ValueError, match=message):
+        run(make_run(sizes, shape), EvaluateConfig(data=str(tmp_path / "odd"), backend="numpy"))
+    with pytest.raises(ValueError, match=message):
+        run_sample(make_run(sizes, shape), 0, NUMPY, dataset=dataset)
+
+
+@pytest.mark.parametrize("scale", [np.nan, 1e38])
+def test_outputs_that_are_not_finite_are_refused(tmp_path, make_run, scale):
+    dataset = write_data(tmp_path / "data", (6, 6), N_CLASSES)
+    made = make_run((36, 8, N_CLASSES), (6, 6), scale=scale)
+    with pytest.raises(ValueError, match="made: the outputs of the network are not finite"):
+        run(made, NUMPY, dataset=dataset)
+    with pytest.raises(ValueError, match="not finite"):
+        run_sample(made, 0, NUMPY, dataset=dataset)
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path, make_run):
+    dataset = write_data(tmp_path / "data", (2, 2), 2)
+    made = make_run((4, 2), (2, 2), class_names=("[red]a[/red]", "[/]"))
+    scores = run(made, NUMPY, dataset=dataset)
+    text = text_of(show_scores, made, dataset, scores, 5)
+    assert "[red]a[/red]" in text
+    sample, image = run_sample(made, 0, NUMPY, dataset=dataset)
+    assert "[/]" in text_of(show_sample, sample, image)
+
+
+def test_a_sample_is_drawn_in_half_blocks_with_its_bars(tmp_path, make_run):
+    dataset = small_digits(tmp_path / "data")
+    made = make_run((36, 4), (6, 6))
+    sample, image = run_sample(made, 7, NUMPY, dataset=dataset)
+    plain = text_of(show_sample, sample, image)
+    assert plain.startswith("test image 7: 3, read ")
+    lines = plain.splitlines()[2:]
+    assert [line.split("%")[0].split()[-1] for line in lines if "%" in line] == [
+        f"{100 * p:.2f}" for p in sample.probabilities
+    ]
+    assert sum("true" in line for line in lines) == 1
+    coloured = text_of(show_sample, sample, image, color_system="truecolor", force_terminal=True)
+    assert coloured.count("▀") == 18
+
+
+def test_a_terminal_without_blocks_gets_letters(place, tmp_path):
+    command = [sys.executable, "-m", "mnistcore.evaluate", str(place / "run"), "--test-index", "3"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--backend", "numpy"], env=environment, capture_output=True, check=True
+    )
+    assert done.stderr == b""
+    assert b"#" in done.stdout
+
+
+def test_a_name_that_cannot_be_shown_is_escaped(place, tmp_path):
+    shutil.copytree(place / "run", tmp_path / "zahl-ü")
+    command = [sys.executable, "-m", "mnistcore.evaluate", str(tmp_path / "zahl-ü")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--backend", "numpy"], env=environment, capture_output=True, check=True
+    )
+    assert b"zahl-\\xfc" in b"".join(done.stdout.split())
+
+
+# ---------------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------------
+
+
+def evaluate(*arguments):
+    return main(["evaluate", *arguments])
+
+
+def test_the_command_shows_the_figures(here, capsys):
+    assert evaluate("run", "--backend", "numpy") == command_line.DONE
+    out, err = capsys.readouterr()
+    assert err == ""
+    for word in ("95 % interval", "F1", "top-2 accuracy", "true class by row", "most confident"):
+        assert word in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_alone_is_json_alone(here, capsys):
+    assert evaluate("run", "--backend", "numpy", "--json", "-", "--mistakes", "2") == 0
+    out, err = capsys.readouterr()
+    facts = json.loads(out, parse_constant=pytest.fail)
+    assert err == ""
+    assert len(facts["confident_mistakes"]) == 2
+    assert {"accuracy", "accuracy_interval_95", "loss", "classes", "calibration"} <= facts.keys()
+    assert len(facts["calibration"]["bins"]) == 15
+
+
+def test_json_goes_to_a_file_beside_the_tables(here, capsys):
+    assert evaluate("run", "--backend", "numpy", "--json", "out.json") == 0
+    assert "most confident" in capsys.readouterr().out
+    assert json.loads(Path("out.json").read_text())["images"] == N_TEST
+
+
+def test_one_sample_as_json(here, capsys):
+    assert evaluate("run", "--backend", "numpy", "--test-index", "42", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["index"] == 42
+    assert len(facts["probabilities"]) == N_CLASSES
+    assert sum(facts["probabilities"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_other_data_are_named_on_stderr(here, place, capsys):
+    shutil.copytree(place / "data", here / "others")
+    assert evaluate("run", "--backend", "numpy", "--data", "others", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["data"] == "others"
+    assert err == "The model was trained on data; these are figures on others.\n"
+
+
+BAD_LINES = [
+    ([], "the following arguments are required: RUN"),
+    (["nowhere"], "nowhere: no such file; give a run folder"),
+    (["empty"], "empty/model.safetensors: no such file"),
+    (["text.safetensors"], "text.safetensors: is not a safetensors file"),
+    (["run/config.json"], "config.json: is not a safetensors file"),
+    (["run", "--data", "nowhere"], "nowhere: no such folder"),
+    (["run", "--data", "empty"], "holds none of the four IDX files"),
+    (["run", "--data", "synthetic", "--data-dir", "x"], "data_dir is for data auto or mnist"),
+    (["run", "--split", "dev"], "--split must be one of test, validation, train, got 'dev'"),
+    (["run", "--backend", "cuda"], "--backend must be one of"),
+    (["run", "--threads", "-1"], "--threads must be in"),
+    (["run", "--bins", "0"], "--bins must be in"),
+    (["run", "--mistakes", "-1"], "--mistakes must be in"),
+    (["run", "--test-index", "x"], "argument --test-index: invalid int value: 'x'"),
+    (["run", "--test-index", "120"], r"must be in \[0, 120\), got 120"),
+    (["run", "--test-index", "-1"], r"must be in \[0, 120\), got -1"),
+    (["run", "--test-index", "1", "--split", "train"], "leave --split out"),
+    (["run", "--json", "empty"], "empty: cannot be written, because it is a folder"),
+    (["run", "--json", "no/such.json"], "because there is no folder no"),
+    (["run", "stray"], "unrecognized arguments: stray"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD_LINES)
+def test_a_bad_command_line_gets_one_clear_line(here, capsys, flags, message):
+    Path("empty").mkdir()
+    Path("text.safetensors").write_text("years of work")
+    before = sorted(here.rglob("*"))
+    assert evaluate(*flags) == command_line.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore evaluate: error: .*\n", err)
+    assert re.search(message, err)
+    assert sorted(here.rglob("*")) == before
+
+
+def test_ctrl_c_ends_the_command_with_130(here, capsys, monkeypatch):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mnistcore.evaluate.run", interrupted)
+    assert evaluate("run", "--backend", "numpy") == command_line.INTERRUPTED
+    assert capsys.readouterr().err == "mnistcore evaluate: interrupted\n"
