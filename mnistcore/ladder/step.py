@@ -1,0 +1,51 @@
+"""What a step of the ladder is."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import _checks
+
+__all__ = ["Product", "Step", "checked"]
+
+Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the ladder.
+
+    Attributes
+    ----------
+    name
+        A few words, as a table shows them.
+    idea
+        What is done differently from the step before, in a paragraph.
+    teaches
+        What to take home, in a sentence.
+    multiply
+        ``multiply(a, b, out)`` computes ``out = a @ b``: a (M, K), b (K, N), out (M, N), all
+        float32 and C-contiguous; ``out`` is written and never read. Raises ValueError or
+        TypeError where shapes or types do not agree. Its docstring says what bounds it.
+    threaded
+        Whether it computes on all cores.
+    """
+
+    name: str
+    idea: str
+    teaches: str
+    multiply: Product
+    threaded: bool = False
+
+
+def checked(product: Product) -> Product:
+    """The same product behind the checks of the kernels: compiled loops believe what they get."""
+
+    @functools.wraps(product)
+    def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        _checks.check_matmul(product.__name__, (_checks.FLOAT32,), a, b, out, ("MK", "KN"))
+        product(a, b, out)
+
+    return multiply
