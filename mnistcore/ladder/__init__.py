@@ -5,33 +5,8 @@
 read from top to bottom, and ``python -m mnistcore.ladder`` measures them on the reader's machine.
 """
 
-import importlib
+from .command import main
+from .measure import Ladder, Rung, run
+from .step import BACKENDS, Step, steps
 
-from ..backends import BackendUnavailableError
-from .step import Step
-
-__all__ = ["BACKENDS", "Step", "steps"]
-
-BACKENDS = ("numba", "cython")
-
-
-def steps(backend: str) -> list[Step]:
-    """The steps of a backend, the naive one first.
-
-    Raises
-    ------
-    ValueError
-        If there is no ladder for ``backend``.
-    BackendUnavailableError
-        If it cannot be loaded on this machine.
-    """
-    if backend not in BACKENDS:
-        raise ValueError(f"there is no ladder for {backend!r}; choose from {', '.join(BACKENDS)}")
-    try:
-        module = importlib.import_module(f".{backend}_steps", __package__)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"the ladder in {backend} is not available: {error}"
-        ) from error
-    found: list[Step] = module.STEPS
-    return found
+__all__ = ["BACKENDS", "Ladder", "Rung", "Step", "main", "run", "steps"]

@@ -1,14 +1,18 @@
-"""What a step of the ladder is."""
+"""What a step of the ladder is, and where the steps of a backend are."""
 
 import functools
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..backends import BackendUnavailableError
 from ..kernels import _checks
 
-__all__ = ["Product", "Step", "checked"]
+__all__ = ["BACKENDS", "Product", "Step", "checked", "steps"]
+
+BACKENDS = ("numba", "cython")
 
 Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
@@ -49,3 +53,25 @@ def checked(product: Product) -> Product:
         product(a, b, out)
 
     return multiply
+
+
+def steps(backend: str) -> list[Step]:
+    """The steps of a backend, the naive one first.
+
+    Raises
+    ------
+    ValueError
+        If there is no ladder for ``backend``.
+    BackendUnavailableError
+        If it cannot be loaded on this machine.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no ladder in {backend!r}; choose from {', '.join(BACKENDS)}")
+    try:
+        module = importlib.import_module(f".{backend}_steps", __package__)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"the ladder in {backend} is not available: {error}"
+        ) from error
+    found: list[Step] = module.STEPS
+    return found
