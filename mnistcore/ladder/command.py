@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..atomic import replacing
 from ..command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
-from .measure import SECONDS, SHAPE, Ladder, Rung, run
+from .figures import draw, table
+from .measure import SECONDS, SHAPE, Ladder, run
 from .step import BACKENDS
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 PICTURES = (".svg", ".png", ".pdf")
-_TITLES = {"numba": "Numba", "cython": "Cython", "numpy": "NumPy"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,8 +38,6 @@ def _main(argv: Sequence[str]) -> int:
         with replacing(arguments.json) as file:
             file.write(json.dumps(ladder.to_dict(), indent=2).encode() + b"\n")
     if arguments.plot is not None:
-        from .picture import draw
-
         draw(ladder, arguments.plot)
     return DONE if all(rung.exact for rung in ladder.rungs) else BAD_RESULT
 
@@ -97,7 +94,7 @@ def _show(ladder: Ladder, console: "Console") -> None:
     console.print(f"({m}, {k}) by ({k}, {n}) in float32: {2e-9 * m * k * n:.3g} GFLOP a call")
     peaks = (f"{peak:.0f} GFLOP/s on {_cores(c)}" for c, peak in ladder.peaks.items())
     console.print(f"peak of multiply-adds: {', '.join(peaks)}\n")
-    console.print(_table(ladder.rungs))
+    console.print(table(ladder.rungs))
     for reason in ladder.missing.values():
         console.print(f"\n{reason}", markup=False, soft_wrap=True)
     for rung in ladder.rungs:
@@ -109,28 +106,3 @@ def _show(ladder: Ladder, console: "Console") -> None:
 
 def _cores(count: int) -> str:
     return "1 core" if count == 1 else f"{count} cores"
-
-
-def _table(rungs: Sequence[Rung]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("step")
-    for name in ("ms", "GFLOP/s", "of peak", "cores", "gain"):
-        table.add_column(name, justify="right")
-    backend = ""
-    for rung in rungs:
-        if rung.backend != backend:
-            if backend:
-                table.add_row()
-            table.add_row(f"[bold]{_TITLES[rung.backend]}[/]")
-            backend = rung.backend
-        table.add_row(
-            f"  {rung.step}",
-            f"{1e3 * rung.seconds:.{3 if rung.seconds < 0.1 else 0}f}",
-            f"{rung.gflops:.{1 if rung.gflops >= 10 else 2}f}",
-            f"{100 * rung.of_peak:.{0 if rung.of_peak >= 0.1 else 1}f} %",
-            f"{rung.threads}",
-            f"{rung.gain:.2f}x" if rung.gain else "",
-        )
-    return table
