@@ -20,6 +20,7 @@ SMALLEST_TRIAD = 1 << 16
 DENORMAL_FREE = np.float32(1e-3)
 
 
+@cache
 def peak_gflops(threads: int) -> float:
     """The most float32 operations that so many threads do, in 1e9 a second: FMAs on registers."""
     return peak.peak_gflops(threads, CEILING_ITERATIONS, CEILING_RUNS)

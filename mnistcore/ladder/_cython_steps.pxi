@@ -10,7 +10,6 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 
-
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
     """The definition, written down: an element of ``out`` is a row of a times a column of b.
 
@@ -57,7 +56,7 @@ cdef int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
 
 cdef int64_t block_terms(int64_t n_columns) noexcept nogil:
     """How many rows of b make a block, a multiple of 4."""
-    return max(<int64_t> 4, BLOCK // max(<int64_t> 1, n_columns) // 4 * 4)
+    return max(<int64_t> 4, BLOCK // n_columns // 4 * 4)
 
 
 def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):

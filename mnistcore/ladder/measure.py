@@ -26,6 +26,8 @@ BURST = 0.004  # seconds for which a step is called again and again in one round
 LONGEST_CALL = 0.15  # of all the seconds: what would take longer is timed on some of the rows
 PROBE_ROWS = 8
 
+PEAK_ITERATIONS = 300_000  # of its loop in a round: a millisecond or two
+
 BLAS = "BLAS"
 # What the makers of BLAS libraries read once, when they are loaded.
 _BLAS_VARIABLES = (
@@ -142,19 +144,17 @@ def run(
     rng = np.random.default_rng(0)
     a = rng.integers(-8, 9, (m, k)).astype(np.float32)
     b = rng.integers(-8, 9, (k, n)).astype(np.float32)
-    runs = [
-        _Run(name, step.name, step.multiply, get_num_threads() if step.threaded else 1)
+    trials = [
+        _Trial(name, step.name, step.multiply, get_num_threads() if step.threaded else 1)
         for name, step in candidates
     ]
-    runs.append(_Run("numpy", BLAS, _blas, _blas_threads()))
+    trials.append(_Trial("numpy", BLAS, _blas, _blas_threads()))
     out = np.empty((m, n), np.float32)
-    for run in runs:
-        run.prepare(a, b, out, LONGEST_CALL * seconds)
-    report("measuring the peak")
-    peaks = {threads: peak_gflops(threads) for threads in sorted({run.threads for run in runs})}
-    report(f"measuring {len(runs)} steps for {seconds:.0f} s")
-    _measure(runs, a @ b, seconds / len(runs))
-    return Ladder((m, k, n), _rungs(runs, (m, k, n), peaks), peaks, missing)
+    for trial in trials:
+        trial.prepare(a, b, out, LONGEST_CALL * seconds)
+    report(f"measuring {len(trials)} steps and the peak for {seconds:.0f} s")
+    peaks = _measure(trials, a @ b, seconds / len(trials))
+    return Ladder((m, k, n), _rungs(trials, (m, k, n), peaks), peaks, missing)
 
 
 def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
@@ -199,7 +199,7 @@ def _candidates(backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
     return found, missing
 
 
-class _Run:
+class _Trial:
     """The calls of one step, on all rows of the operands or on some."""
 
     def __init__(self, backend: str, step: str, multiply: Product, threads: int) -> None:
@@ -212,12 +212,18 @@ class _Run:
 
     def prepare(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, longest: float) -> None:
         """Compile, and find out how many rows a call of at most ``longest`` seconds can take."""
-        for rows in (1, PROBE_ROWS):  # the first call compiles
+        self._operands = a[:1], b, out[:1]
+        self._call()  # compiles
+        rows, seconds = PROBE_ROWS, 0.0
+        while True:  # few rows at first: a naive step may take a second for each
             self._operands = a[:rows], b, out[:rows]
             seconds = self._call()
-        predicted = seconds * len(a) / len(self._operands[0])
-        rows = len(a) if predicted <= longest else int(len(a) * longest / predicted)
-        self.rows = min(len(a), max(rows, PROBE_ROWS))
+            if rows >= len(a) or seconds > longest / 8:
+                break
+            rows *= 4
+        predicted = seconds * len(a) / min(rows, len(a))
+        bearable = int(len(a) * min(1.0, longest / predicted))
+        self.rows = min(len(a), max(bearable, PROBE_ROWS))
         self._operands = a[: self.rows], b, out[: self.rows]
 
     def burst(self) -> None:
@@ -243,35 +249,45 @@ class _Run:
         return time.perf_counter() - began
 
 
-def _measure(runs: Sequence[_Run], expected: np.ndarray, share: float) -> None:
-    """A burst of each in turn, until all have had their share of seconds."""
-    for run in runs:
-        run.check(expected)
-    while waiting := [run for run in runs if run.spent < share]:
-        for run in waiting:
-            run.burst()
+def _measure(trials: Sequence[_Trial], expected: np.ndarray, share: float) -> dict[int, float]:
+    """A burst of each in turn until all have had their share of seconds.
+
+    The peaks are measured in the same rounds, by number of threads: other programs that take a
+    core away for a while do so from both.
+    """
+    peaks = dict.fromkeys(sorted({trial.threads for trial in trials}), 0.0)
+    for trial in trials:
+        trial.check(expected)
+    while True:
+        for threads in peaks:
+            peaks[threads] = max(peaks[threads], peak_gflops(threads, PEAK_ITERATIONS, runs=2))
+        waiting = [trial for trial in trials if trial.spent < share]
+        if not waiting:
+            return peaks
+        for trial in waiting:
+            trial.burst()
 
 
 def _rungs(
-    runs: Sequence[_Run], shape: tuple[int, int, int], peaks: Mapping[int, float]
+    trials: Sequence[_Trial], shape: tuple[int, int, int], peaks: Mapping[int, float]
 ) -> list[Rung]:
     m, k, n = shape
     rungs: list[Rung] = []
-    for run in runs:
-        seconds = run.best * m / run.rows
+    for trial in trials:
+        seconds = trial.best * m / trial.rows
         gflops = 2e-9 * m * k * n / seconds
-        before = rungs[-1] if rungs and rungs[-1].backend == run.backend else None
+        before = rungs[-1] if rungs and rungs[-1].backend == trial.backend else None
         rungs.append(
             Rung(
-                backend=run.backend,
-                step=run.step,
+                backend=trial.backend,
+                step=trial.step,
                 seconds=seconds,
                 gflops=gflops,
-                threads=run.threads,
-                of_peak=gflops / peaks[run.threads],
+                threads=trial.threads,
+                of_peak=gflops / peaks[trial.threads],
                 gain=before.seconds / seconds if before else None,
-                rows=run.rows,
-                exact=run.exact,
+                rows=trial.rows,
+                exact=trial.exact,
             )
         )
     return rungs

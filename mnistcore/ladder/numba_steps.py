@@ -82,7 +82,7 @@ BLOCK = 1 << 16  # floats of a block of b: 256 KiB, which half of an L2 cache ho
 @compiled
 def _block_terms(n_columns):
     """How many rows of b make a block, a multiple of 4."""
-    return max(4, BLOCK // max(1, n_columns) // 4 * 4)
+    return max(4, BLOCK // n_columns // 4 * 4)
 
 
 @checked

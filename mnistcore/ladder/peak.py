@@ -19,7 +19,6 @@ ITERATIONS = 2_000_000  # of a run: some 7 ms
 RUNS = 15
 
 
-@cache
 def peak_gflops(threads: int, iterations: int = ITERATIONS, runs: int = RUNS) -> float:
     """The most float32 operations that so many threads do, in 1e9 a second: FMAs on registers."""
     loop = _loop()

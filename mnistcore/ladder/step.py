@@ -45,12 +45,18 @@ class Step:
 
 
 def checked(product: Product) -> Product:
-    """The same product behind the checks of the kernels: compiled loops believe what they get."""
+    """The same product behind the checks of the kernels: compiled loops believe what they get.
+
+    They do not get empty arrays either: a sum of no terms is 0, and of no elements there is none.
+    """
 
     @functools.wraps(product)
     def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         _checks.check_matmul(product.__name__, (_checks.FLOAT32,), a, b, out, ("MK", "KN"))
-        product(a, b, out)
+        if a.size and b.size:
+            product(a, b, out)
+        else:
+            out.fill(0)
 
     return multiply
 
