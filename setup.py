@@ -1,4 +1,4 @@
-"""Build the Cython kernels: one source, one extension module per instruction set.
+"""Build the Cython kernels and the ladder: a source each, a module per instruction set.
 
 The rest of the packaging is in ``pyproject.toml``. Three environment variables are read:
 
@@ -29,6 +29,13 @@ INSTRUCTION_SETS = {
 }
 
 
+# The ladder shows what the compiler makes of plain loops, and may make FMAs of them.
+LADDER = [*FAST, "-ffp-contract=fast"]
+
+# The modules' names up to that of the instruction set.
+SOURCES = {"mnistcore/kernels/_cython_": FAST, "mnistcore/ladder/_steps_": LADDER}
+
+
 def requested(variable: str) -> bool:
     """Whether an environment variable switches something on."""
     return os.environ.get(variable, "") not in ("", "0")
@@ -41,12 +48,13 @@ def extensions() -> list[Extension]:
     inline = "inline __attribute__((always_inline))"
     return [
         Extension(
-            f"mnistcore.kernels._cython_{name}",
-            [f"mnistcore/kernels/_cython_{name}.pyx"],
-            extra_compile_args=FAST + flags,
+            f"{source}{name}".replace("/", "."),
+            [f"{source}{name}.pyx"],
+            extra_compile_args=flags + instructions,
             define_macros=[("CYTHON_INLINE", inline)],
         )
-        for name, flags in INSTRUCTION_SETS.items()
+        for source, flags in SOURCES.items()
+        for name, instructions in INSTRUCTION_SETS.items()
         if x86 or name == "baseline"
     ]
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": "read the digits in photographs, scans and drawings",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
     "convert": "make a model of weights that PyTorch, Keras or scikit-learn trained",
+    "ladder": "measure a matrix product, step by step from naive loops to our kernel",
     "info": "show versions, the CPU, the backends, data and cache folders",
     "gradcheck": "check every gradient against numerical differences",
 }

@@ -68,6 +68,13 @@ def test_figures_know_no_command():
             assert not {name.split(".")[0] for name in _imported(source)} & commands, source
 
 
+@pytest.mark.parametrize("module", ["step", "numba_steps", "cython_steps", "peak"])
+def test_steps_of_the_ladder_stand_on_the_kernels_alone(module):
+    own = _imported(Path("ladder") / f"{module}.py")
+    allowed = ("kernels", "backends", "ladder.step")
+    assert all(name.startswith(allowed) for name in own), own
+
+
 def test_importing_the_package_loads_nothing_heavy():
     heavy = ("numba", "llvmlite", "matplotlib", "rich", "pooch", "scipy", "PIL", "safetensors")
     code = f"import sys, mnistcore; print([m for m in {heavy!r} if m in sys.modules])"

@@ -51,7 +51,7 @@ def _cache_folder() -> str:
 
 
 @contextmanager
-def _cache_in(folder: str):
+def cache_in(folder: str):
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = folder
     try:
@@ -61,7 +61,7 @@ def _cache_in(folder: str):
 
 
 CACHE_FOLDER = _cache_folder()
-with _cache_in(CACHE_FOLDER):
+with cache_in(CACHE_FOLDER):
     for _name in (
         "simd",
         "tiles",

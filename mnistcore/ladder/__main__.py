@@ -1,0 +1,7 @@
+"""``python -m mnistcore.ladder``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

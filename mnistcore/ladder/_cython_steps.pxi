@@ -1,0 +1,285 @@
+# The ladder in Cython: from a triple loop to a tile of vectors, on one thread and on many.
+#
+# setup.py compiles this file once for each instruction set, as it does with the kernels. The
+# steps up to packing are taken from the baseline build, which is what a package gets that is
+# compiled without flags: vectors of 4 floats on x86, and no FMA there. ``cython_steps`` is the
+# public face; what the loops have in common with those in Numba is explained in ``numba_steps``.
+
+import numpy as np
+
+from libc.stdint cimport int64_t
+
+
+def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """The definition, written down: an element of ``out`` is a row of a times a column of b.
+
+    Without the types of its arguments and variables this would be Python, some hundred times
+    slower yet. With them it is C, and bound as in Numba: each addition waits for the one
+    before it, and b is read down a column, 4 bytes of every cache line of 64.
+    """
+    cdef int64_t i, j, k
+    cdef float total
+    with nogil:
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                total = 0
+                for k in range(a.shape[1]):
+                    total += a[i, k] * b[k, j]
+                out[i, j] = total
+
+
+def loop_order(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """The same sums with the loops over k and j exchanged: a row of ``out`` grows term by term.
+
+    Along a row nothing waits for anything, and the C compiler makes vector instructions of the
+    inner loop, for the instruction set that it may assume. For each vector it loads two and
+    stores one: the loads and the store are the bound.
+    """
+    cdef int64_t i, j, k
+    cdef float factor
+    with nogil:
+        out[:, :] = 0
+        for i in range(out.shape[0]):
+            for k in range(a.shape[1]):
+                factor = a[i, k]
+                for j in range(out.shape[1]):
+                    out[i, j] += factor * b[k, j]
+
+
+cdef enum:
+    BLOCK = 1 << 16  # floats of a block of b: 256 KiB, which half of an L2 cache holds
+
+
+cdef int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
+    return (n + by - 1) // by
+
+
+cdef int64_t block_terms(int64_t n_columns) noexcept nogil:
+    """How many rows of b make a block, a multiple of 4."""
+    return max(<int64_t> 4, BLOCK // n_columns // 4 * 4)
+
+
+def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """Loop order, on a block of rows of b that stay in the L2 cache while all rows of a use them.
+
+    b comes from beyond the cache once instead of M times. It gains where b is larger than the
+    caches, and next to nothing where loads and stores are the bound.
+    """
+    cdef int64_t i, j, k, block, terms = block_terms(out.shape[1])
+    cdef float factor
+    with nogil:
+        out[:, :] = 0
+        for block in range(divide_up(a.shape[1], terms)):
+            for i in range(out.shape[0]):
+                for k in range(block * terms, min((block + 1) * terms, a.shape[1])):
+                    factor = a[i, k]
+                    for j in range(out.shape[1]):
+                        out[i, j] += factor * b[k, j]
+
+
+cdef extern from *:
+    """
+    /* What it points to, nothing else points to: stores through it change no other number. */
+    typedef float *__restrict__ row;
+    """
+    ctypedef float *row
+
+
+cdef inline void add_tile(
+    const float *a, int64_t a_row, const float *b, int64_t b_row,
+    row t0, row t1, row t2, row t3, int64_t n_columns,
+) noexcept nogil:
+    """Four rows of totals t += a tile of a, 4 x 4, times four rows of b.
+
+    The sixteen numbers of a are in registers while j runs: sixteen multiply-adds for eight loads
+    and four stores. Without the promise of ``row`` GCC makes no vectors of this, and it is slower
+    than the step before: a store to one row might change what is loaded of the next.
+    """
+    cdef float b0, b1, b2, b3
+    cdef float f[4][4]
+    cdef int64_t j
+    cdef int r, c
+    for r in range(4):
+        for c in range(4):
+            f[r][c] = a[r * a_row + c]
+    for j in range(n_columns):
+        b0, b1, b2, b3 = b[j], b[b_row + j], b[2 * b_row + j], b[3 * b_row + j]
+        t0[j] = t0[j] + f[0][0] * b0 + f[0][1] * b1 + f[0][2] * b2 + f[0][3] * b3
+        t1[j] = t1[j] + f[1][0] * b0 + f[1][1] * b1 + f[1][2] * b2 + f[1][3] * b3
+        t2[j] = t2[j] + f[2][0] * b0 + f[2][1] * b1 + f[2][2] * b2 + f[2][3] * b3
+        t3[j] = t3[j] + f[3][0] * b0 + f[3][1] * b1 + f[3][2] * b2 + f[3][3] * b3
+
+
+def register_tile(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """Blocking, with a tile of four rows and four columns of a in registers.
+
+    A vector of b that is loaded serves four rows, a vector of ``out`` takes four terms before it
+    goes back: 8 loads and 4 stores for 16 multiply-adds instead of 32 and 16. Rows and terms
+    left over behind the last tile are done as in the step above.
+    """
+    cdef int64_t i, j, k, block, n_rows = a.shape[0], n_terms = a.shape[1], N = out.shape[1]
+    cdef int64_t whole_rows = n_rows // 4 * 4, whole_terms = n_terms // 4 * 4
+    cdef int64_t terms = block_terms(N)
+    with nogil:
+        out[:, :] = 0
+        for block in range(divide_up(whole_terms, terms)):
+            for i in range(0, whole_rows, 4):
+                for k in range(block * terms, min((block + 1) * terms, whole_terms), 4):
+                    add_tile(
+                        &a[i, k], n_terms, &b[k, 0], N,
+                        &out[i, 0], &out[i + 1, 0], &out[i + 2, 0], &out[i + 3, 0], N,
+                    )
+        for i in range(n_rows):
+            for k in range(whole_terms if i < whole_rows else 0, n_terms):
+                for j in range(N):
+                    out[i, j] += a[i, k] * b[k, j]
+
+
+cdef enum:
+    PANEL = 128  # columns of a packed panel
+
+
+cdef void pack_panel(
+    const float[:, ::1] b, int64_t j, int64_t width, float[:, ::1] panel
+) noexcept nogil:
+    """Copy ``width`` columns of b from column j on, zeros behind the last column and row."""
+    cdef int64_t k, c, columns = min(width, b.shape[1] - j)
+    panel[:, :] = 0
+    for k in range(b.shape[0]):
+        for c in range(columns):
+            panel[k, c] = b[k, j + c]
+
+
+cdef void pack_rows(const float[:, ::1] a, int64_t i, float[:, ::1] rows) noexcept nogil:
+    """Copy rows of a from row i on, zeros behind the last row and the last term."""
+    cdef int64_t r, k
+    rows[:, :] = 0
+    for r in range(min(rows.shape[0], a.shape[0] - i)):
+        for k in range(a.shape[1]):
+            rows[r, k] = a[i + r, k]
+
+
+cdef void unpack(
+    const float[:, ::1] tile, int64_t i, int64_t j, float[:, ::1] out
+) noexcept nogil:
+    """Copy a tile to ``out`` at row i and column j, as far as there are rows and columns."""
+    cdef int64_t r, c, columns = min(tile.shape[1], out.shape[1] - j)
+    for r in range(min(tile.shape[0], out.shape[0] - i)):
+        for c in range(columns):
+            out[i + r, j + c] = tile[r, c]
+
+
+def packing(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """Register tile, on operands that are copied to where they are wanted.
+
+    Columns of b make a panel, (K, 128) without gaps, and the totals of four rows lie in 2 KiB of
+    their own in the L1 cache: no power of two makes them compete. Zeros fill the last panel and
+    tile, so that the inner loop knows no edges. K N numbers are copied for 2 M K N operations.
+    """
+    cdef int64_t i, j, k, p, n_terms = 4 * divide_up(a.shape[1], 4)
+    cdef float[:, ::1] rows = np.empty((4 * divide_up(a.shape[0], 4), n_terms), np.float32)
+    cdef float[:, ::1] panel = np.empty((n_terms, PANEL), np.float32)
+    cdef float[:, ::1] totals = np.empty((4, PANEL), np.float32)
+    with nogil:
+        pack_rows(a, 0, rows)
+        for p in range(divide_up(out.shape[1], PANEL)):
+            j = p * PANEL
+            pack_panel(b, j, PANEL, panel)
+            for i in range(0, rows.shape[0], 4):
+                totals[:, :] = 0
+                for k in range(0, n_terms, 4):
+                    add_tile(
+                        &rows[i, k], n_terms, &panel[k, 0], PANEL,
+                        &totals[0, 0], &totals[1, 0], &totals[2, 0], &totals[3, 0], PANEL,
+                    )
+                unpack(totals, i, j, out)
+
+
+cdef extern from *:
+    """
+    /* A vector of VL floats, and how many rows of two such vectors the registers hold. */
+    #if defined(__AVX512F__)
+      enum { VL = 16, ROWS = 8 };
+    #elif defined(__AVX2__)
+      enum { VL = 8, ROWS = 4 };
+    #elif defined(__aarch64__)
+      enum { VL = 4, ROWS = 8 };
+    #else
+      enum { VL = 4, ROWS = 4 };
+    #endif
+    typedef float vec __attribute__((vector_size(4 * VL)));
+    typedef vec vec_in_memory __attribute__((aligned(4), may_alias));
+    #define load(p) ((vec)*(const vec_in_memory *)(p))
+    #define store(p, x) (*(vec_in_memory *)(p) = (x))
+    #define broadcast(x) ((x) - (vec){0})
+    """
+    ctypedef float vec  # VL floats; Cython believes that it is one, which is all it must know
+    enum:
+        VL
+        ROWS
+    vec load(const float *p) noexcept nogil
+    void store(float *p, vec x) noexcept nogil
+    vec broadcast(float x) noexcept nogil
+
+cdef enum:
+    COLUMNS = 2 * VL
+
+
+cdef inline void multiply_tile(
+    const float *a, int64_t a_row, const float *panel, int64_t n_terms, float *out, int64_t out_row
+) noexcept nogil:
+    """A tile of ``out``, ROWS x COLUMNS: rows of a, a_row apart, times the panel.
+
+    The compiler writes out the loops over r, whose length it knows, and keeps ``total`` in
+    registers: 16 of the 32 that AVX-512 has, or 8 of 16.
+    """
+    cdef vec total[ROWS][2]
+    cdef vec left, right, factor
+    cdef int64_t k
+    cdef int r
+    for r in range(ROWS):
+        total[r][0] = total[r][1] = broadcast(0)
+    for k in range(n_terms):
+        left, right = load(panel + k * COLUMNS), load(panel + k * COLUMNS + VL)
+        for r in range(ROWS):
+            factor = broadcast(a[r * a_row + k])
+            total[r][0] += factor * left
+            total[r][1] += factor * right
+    for r in range(ROWS):
+        store(out + r * out_row, total[r][0])
+        store(out + r * out_row + VL, total[r][1])
+
+
+def multiply_panels(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t index, int64_t count
+):
+    """Every count-th panel of b, from panel ``index`` on, and with it those columns of ``out``."""
+    cdef int64_t i, j, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
+    cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
+    cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
+    cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
+    with nogil:
+        j = index * COLUMNS
+        while j < n_columns:
+            pack_panel(b, j, COLUMNS, panel)
+            for t in range(divide_up(n_rows, ROWS)):
+                i = t * ROWS
+                if i + ROWS <= n_rows and j + COLUMNS <= n_columns:
+                    multiply_tile(&a[i, 0], n_terms, &panel[0, 0], n_terms, &out[i, j], n_columns)
+                else:  # an edge: a tile of its own, of which so much is copied as there is room
+                    pack_rows(a, i, rows)
+                    multiply_tile(
+                        &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
+                    )
+                    unpack(tile, i, j, out)
+            j += count * COLUMNS
+
+
+def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """A tile of ``out`` in registers, in the vector type that GCC and Clang add to C.
+
+    The tile takes its whole sum over k without touching memory: for each k it loads two vectors
+    of b and ROWS numbers of a for 2 ROWS multiply-adds, and stores nothing. The FMA units are
+    the bound; packing and edges are what is missing to the peak.
+    """
+    multiply_panels(a, b, out, 0, 1)

@@ -1,0 +1,306 @@
+"""Measure the steps of the ladder on this machine, beside its peak and NumPy's BLAS."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..backends import BackendUnavailableError
+from ..environment import cpu_model, library_versions
+from ..kernels._threads import available_cores, get_num_threads
+from .peak import peak_gflops
+from .step import BACKENDS, Product, Step, steps
+
+__all__ = ["Ladder", "Rung", "run"]
+
+SHAPE = (128, 784, 1024)  # a batch of 128 images, 784 pixels, 1024 units
+SECONDS = 6.0
+LARGEST_SIZE = 1 << 16  # K of whole numbers up to 8 is exact in float32, with room to spare
+LARGEST_MATRIX = 1 << 28  # numbers: 1 GiB
+
+BURST = 0.004  # seconds for which a step is called again and again in one round
+LONGEST_CALL = 0.15  # of all the seconds: what would take longer is timed on some of the rows
+PROBE_ROWS = 8
+
+PEAK_ITERATIONS = 300_000  # of its loop in a round: a millisecond or two
+
+BLAS = "BLAS"
+# What the makers of BLAS libraries read once, when they are loaded.
+_BLAS_VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "OMP_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What was measured of one step.
+
+    Attributes
+    ----------
+    backend, step
+        "numba" or "cython" and the name of the step; "numpy" and "BLAS" for NumPy's own product.
+    seconds
+        The shortest call, for the whole shape.
+    gflops
+        1e9 float32 operations a second, 2 M K N in all.
+    threads
+        How many cores it may use, and ``of_peak`` the fraction of what so many do at most.
+    of_peak
+        See ``threads``.
+    gain
+        How many times faster than the step before; None where there is none.
+    rows
+        Of how many rows of a that was measured: fewer than M where all would have taken too long.
+    exact
+        Whether the result was right to the bit. (The operands are small whole numbers.)
+    """
+
+    backend: str
+    step: str
+    seconds: float
+    gflops: float
+    threads: int
+    of_peak: float
+    gain: float | None
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The steps of all backends, bottom up, and NumPy's BLAS as the last.
+
+    Attributes
+    ----------
+    shape
+        (M, K, N).
+    rungs
+        What was measured.
+    peaks
+        The measured peak in GFLOP/s by number of threads.
+    missing
+        Why the steps of a backend are not among them, by its name.
+    """
+
+    shape: tuple[int, int, int]
+    rungs: list[Rung]
+    peaks: dict[int, float]
+    missing: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, and the machine and the versions it was measured with, ready for JSON."""
+        return {
+            "machine": {"cpu": cpu_model(), "cores": available_cores()},
+            "versions": library_versions("numba"),
+            "shape": list(self.shape),
+            "peak_gflops": {str(threads): peak for threads, peak in self.peaks.items()},
+            "rungs": [asdict(rung) for rung in self.rungs],
+            "missing": self.missing,
+        }
+
+
+def run(
+    backend: str = "both",
+    shape: Sequence[int] = SHAPE,
+    seconds: float = SECONDS,
+    report: Callable[[str], None] = lambda text: None,
+) -> Ladder:
+    """Measure the steps of one backend or of both.
+
+    They are called in turn, round after round, so that a disturbance meets them all; what counts
+    is the shortest call of each.
+
+    Parameters
+    ----------
+    backend
+        "numba", "cython" or "both": then one of them may be missing.
+    shape
+        M, K, N: a (M, K) times b (K, N).
+    seconds
+        About how long to measure, compiling and the peak apart.
+    report
+        Called with a line of what is being done.
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or where Numba is told to compile nothing.
+    BackendUnavailableError
+        If the backend cannot be loaded, or neither of both.
+    """
+    m, k, n = _check_shape(shape)
+    if not (math.isfinite(seconds) and 0 < seconds <= 3600):
+        raise ValueError(f"seconds must be above 0 and at most 3600, got {seconds}")
+    _check_compiler()
+    report("loading and compiling (the first run takes longest)")
+    candidates, missing = _candidates(backend)
+    rng = np.random.default_rng(0)
+    a = rng.integers(-8, 9, (m, k)).astype(np.float32)
+    b = rng.integers(-8, 9, (k, n)).astype(np.float32)
+    trials = [
+        _Trial(name, step.name, step.multiply, get_num_threads() if step.threaded else 1)
+        for name, step in candidates
+    ]
+    trials.append(_Trial("numpy", BLAS, _blas, _blas_threads()))
+    out = np.empty((m, n), np.float32)
+    for trial in trials:
+        trial.prepare(a, b, out, LONGEST_CALL * seconds)
+    report(f"measuring {len(trials)} steps and the peak for {seconds:.0f} s")
+    peaks = _measure(trials, a @ b, seconds / len(trials))
+    return Ladder((m, k, n), _rungs(trials, (m, k, n), peaks), peaks, missing)
+
+
+def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) != 3 or not all(1 <= size <= LARGEST_SIZE for size in shape):
+        raise ValueError(
+            f"shape must be three numbers M K N in [1, {LARGEST_SIZE}],"
+            f" got {' '.join(map(str, shape))}"
+        )
+    m, k, n = shape
+    if max(m * k, k * n, m * n) > LARGEST_MATRIX:
+        raise ValueError(
+            f"shape must make no matrix larger than {LARGEST_MATRIX:,} numbers (1 GiB),"
+            f" got {m} {k} {n}"
+        )
+    return m, k, n
+
+
+def _check_compiler() -> None:
+    """The peak is measured by a loop that Numba compiles, whichever backend's steps are."""
+    try:
+        import numba
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"the peak of this machine is measured in Numba, which does not load: {error}"
+        ) from error
+    if getattr(numba.config, "DISABLE_JIT", False):  # made at run time
+        raise ValueError("NUMBA_DISABLE_JIT is set, and only what is compiled can be measured")
+
+
+def _candidates(backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
+    """The steps to measure with the names of their backends, and which backends are missing."""
+    if backend != "both":
+        return [(backend, step) for step in steps(backend)], {}
+    found, missing = [], {}
+    for name in BACKENDS:
+        try:
+            found += [(name, step) for step in steps(name)]
+        except BackendUnavailableError as error:
+            missing[name] = str(error)
+    if not found:
+        raise BackendUnavailableError("; ".join(missing.values()))
+    return found, missing
+
+
+class _Trial:
+    """The calls of one step, on all rows of the operands or on some."""
+
+    def __init__(self, backend: str, step: str, multiply: Product, threads: int) -> None:
+        self.backend, self.step, self.threads = backend, step, threads
+        self.rows = 0
+        self.best = math.inf
+        self.spent = 0.0
+        self.exact = True
+        self._multiply = multiply
+
+    def prepare(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, longest: float) -> None:
+        """Compile, and find out how many rows a call of at most ``longest`` seconds can take."""
+        self._operands = a[:1], b, out[:1]
+        self._call()  # compiles
+        rows, seconds = PROBE_ROWS, 0.0
+        while True:  # few rows at first: a naive step may take a second for each
+            self._operands = a[:rows], b, out[:rows]
+            seconds = self._call()
+            if rows >= len(a) or seconds > longest / 8:
+                break
+            rows *= 4
+        predicted = seconds * len(a) / min(rows, len(a))
+        bearable = int(len(a) * min(1.0, longest / predicted))
+        self.rows = min(len(a), max(bearable, PROBE_ROWS))
+        self._operands = a[: self.rows], b, out[: self.rows]
+
+    def burst(self) -> None:
+        """Call it for a moment, at least once."""
+        until = time.perf_counter() + BURST
+        while True:
+            seconds = self._call()
+            self.best = min(self.best, seconds)
+            self.spent += seconds
+            if time.perf_counter() > until:
+                return
+
+    def check(self, expected: np.ndarray) -> None:
+        """Burst on an ``out`` that holds nothing, and see whether it holds the product then."""
+        out = self._operands[2]
+        out.fill(np.nan)
+        self.burst()
+        self.exact = np.array_equal(out, expected[: self.rows])
+
+    def _call(self) -> float:
+        began = time.perf_counter()
+        self._multiply(*self._operands)
+        return time.perf_counter() - began
+
+
+def _measure(trials: Sequence[_Trial], expected: np.ndarray, share: float) -> dict[int, float]:
+    """A burst of each in turn until all have had their share of seconds.
+
+    The peaks are measured in the same rounds, by number of threads: other programs that take a
+    core away for a while do so from both.
+    """
+    peaks = dict.fromkeys(sorted({trial.threads for trial in trials}), 0.0)
+    for trial in trials:
+        trial.check(expected)
+    while True:
+        for threads in peaks:
+            peaks[threads] = max(peaks[threads], peak_gflops(threads, PEAK_ITERATIONS, runs=2))
+        waiting = [trial for trial in trials if trial.spent < share]
+        if not waiting:
+            return peaks
+        for trial in waiting:
+            trial.burst()
+
+
+def _rungs(
+    trials: Sequence[_Trial], shape: tuple[int, int, int], peaks: Mapping[int, float]
+) -> list[Rung]:
+    m, k, n = shape
+    rungs: list[Rung] = []
+    for trial in trials:
+        seconds = trial.best * m / trial.rows
+        gflops = 2e-9 * m * k * n / seconds
+        before = rungs[-1] if rungs and rungs[-1].backend == trial.backend else None
+        rungs.append(
+            Rung(
+                backend=trial.backend,
+                step=trial.step,
+                seconds=seconds,
+                gflops=gflops,
+                threads=trial.threads,
+                of_peak=gflops / peaks[trial.threads],
+                gain=before.seconds / seconds if before else None,
+                rows=trial.rows,
+                exact=trial.exact,
+            )
+        )
+    return rungs
+
+
+def _blas(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    np.matmul(a, b, out=out)
+
+
+def _blas_threads() -> int:
+    """How many threads NumPy's BLAS has: the variables that it heeds, else all cores."""
+    for variable in _BLAS_VARIABLES:
+        value = os.environ.get(variable, "")
+        if value.isdecimal() and int(value):
+            return min(int(value), available_cores())
+    return available_cores()

@@ -1,0 +1,411 @@
+"""The ladder in Numba: from a triple loop to the kernel that training runs on.
+
+Every step is a function ``step(a, b, out)`` that computes ``out = a @ b`` and differs from the
+one above it by one idea. The figures in the docstrings count instructions for one vector of
+``LANES`` floats; a core of today starts two loads, one or two multiply-adds (FMA) and one store
+of a vector in a cycle, and a number that an FMA makes is ready 4 cycles later.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..kernels import numba_kernels
+from ..kernels._numba import CACHE_FOLDER, cache_in
+from ..kernels._threads import START, run_team, team_size
+from ..kernels.numba_kernels import LANES
+from .step import Step, checked
+
+__all__ = [
+    "STEPS",
+    "blocking",
+    "loop_order",
+    "naive",
+    "packing",
+    "register_tile",
+    "threads",
+    "vectors",
+]
+
+
+def compiled(function):
+    """Compile without the interpreter's lock and keep the result on disk, beside the kernels.
+
+    "contract" lets LLVM make one FMA of a multiplication and an addition, and nothing else.
+    """
+    with cache_in(CACHE_FOLDER):
+        return njit(nogil=True, cache=True, fastmath={"contract"})(function)
+
+
+@checked
+@compiled
+def naive(a, b, out):
+    """The definition, written down: an element of ``out`` is a row of a times a column of b.
+
+    Two things bound it. The sum is one chain: an FMA waits 4 cycles for the one before it, and
+    an order of summation is part of the result, so the compiler may not split the chain over the
+    lanes of a vector. And b is read down a column: every element lies in another cache line, of
+    which it uses 4 bytes of 64, and where N is a power of two the lines of a column fall
+    into the same few sets of the cache and evict each other.
+    """
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = np.float32(0)
+            for k in range(a.shape[1]):
+                total += a[i, k] * b[k, j]
+            out[i, j] = total
+
+
+@checked
+@compiled
+def loop_order(a, b, out):
+    """The same sums with the loops over k and j exchanged: a row of ``out`` grows term by term.
+
+    The inner loop now runs along rows of b and ``out``. Its elements do not depend on each
+    other, so the compiler takes LANES of them at a time, and every cache line is used whole.
+    Expect tens of times the speed. For each FMA it loads two vectors and stores one: the store,
+    one a cycle, and the way to the cache that holds b set the pace, and the FMA units idle.
+    """
+    for i in range(out.shape[0]):
+        out[i] = 0
+        for k in range(a.shape[1]):
+            factor = a[i, k]
+            for j in range(out.shape[1]):
+                out[i, j] += factor * b[k, j]
+
+
+BLOCK = 1 << 16  # floats of a block of b: 256 KiB, which half of an L2 cache holds
+
+
+@compiled
+def _block_terms(n_columns):
+    """How many rows of b make a block, a multiple of 4."""
+    return max(4, BLOCK // n_columns // 4 * 4)
+
+
+@checked
+@compiled
+def blocking(a, b, out):
+    """Loop order, on a block of rows of b that stay in the L2 cache while all rows of a use them.
+
+    The step above reads all of b for each row of a: M times K N floats from wherever b lies.
+    Here b comes from there once. That pays where b is larger than the caches, or where several
+    cores share what lies beyond them. Where the loads and stores of the inner loop are the
+    bound, as with a b of a few MiB, it gains nothing: first find out what bounds a loop.
+    """
+    terms = _block_terms(out.shape[1])
+    out[:] = 0
+    for k0 in range(0, a.shape[1], terms):
+        for i in range(out.shape[0]):
+            for k in range(k0, min(k0 + terms, a.shape[1])):
+                factor = a[i, k]
+                for j in range(out.shape[1]):
+                    out[i, j] += factor * b[k, j]
+
+
+@compiled
+def _four(a, i, k):
+    """Four numbers of a row of a: broadcast once, they stay in registers."""
+    return a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
+
+
+@compiled
+def _add_four(total, factors, terms):
+    """total + the sum of four products, one FMA each."""
+    total += factors[0] * terms[0]
+    total += factors[1] * terms[1]
+    total += factors[2] * terms[2]
+    return total + factors[3] * terms[3]
+
+
+@compiled
+def _add_tile(a, i, k, b, out):
+    """Rows i to i + 4 of ``out`` += the tile of a at (i, k), 4 x 4, times rows k to k + 4 of b."""
+    f0, f1, f2, f3 = _four(a, i, k), _four(a, i + 1, k), _four(a, i + 2, k), _four(a, i + 3, k)
+    for j in range(out.shape[1]):
+        terms = b[k, j], b[k + 1, j], b[k + 2, j], b[k + 3, j]
+        out[i, j] = _add_four(out[i, j], f0, terms)
+        out[i + 1, j] = _add_four(out[i + 1, j], f1, terms)
+        out[i + 2, j] = _add_four(out[i + 2, j], f2, terms)
+        out[i + 3, j] = _add_four(out[i + 3, j], f3, terms)
+
+
+@checked
+@compiled
+def register_tile(a, b, out):
+    """Blocking, with a tile of four rows and four columns of a in registers.
+
+    A vector of b that is loaded serves four rows, a vector of ``out`` takes four terms before it
+    goes back: 8 loads and 4 stores for 16 FMAs instead of 32 and 16. The FMA units could be
+    nearly busy; what holds them up is where the vectors lie. Four rows of b and four of
+    ``out`` are N floats apart, and where N is a power of two they compete for the same sets of
+    the L1 cache. Rows and terms left over behind the last tile are done as in the step above.
+    """
+    n_rows, n_terms = a.shape
+    whole_rows, whole_terms = n_rows - n_rows % 4, n_terms - n_terms % 4
+    terms = _block_terms(out.shape[1])
+    out[:] = 0
+    for k0 in range(0, whole_terms, terms):
+        for i in range(0, whole_rows, 4):
+            for k in range(k0, min(k0 + terms, whole_terms), 4):
+                _add_tile(a, i, k, b, out)
+    for i in range(n_rows):
+        for k in range(whole_terms if i < whole_rows else 0, n_terms):
+            for j in range(out.shape[1]):
+                out[i, j] += a[i, k] * b[k, j]
+
+
+PANEL_COLUMNS = 128  # of a packed panel: 512 bytes of each row of b
+
+
+@compiled
+def _pack_panel(b, j, width, panel):
+    """Copy columns j to j + width of b to a panel, with zeros behind the last column and row."""
+    panel[:] = 0
+    for k in range(b.shape[0]):
+        row, packed = b[k, j : j + width], panel[k]
+        for c in range(len(row)):
+            packed[c] = row[c]
+
+
+@compiled
+def _pack_rows(a, i, rows):
+    """Copy rows of a from row i on, with zeros behind the last row and the last term."""
+    rows[:] = 0
+    for r in range(min(len(rows), len(a) - i)):
+        for k in range(a.shape[1]):
+            rows[r, k] = a[i + r, k]
+
+
+@compiled
+def _unpack(tile, out, i, j):
+    """Copy a tile to ``out`` at row i and column j, as far as there are rows and columns."""
+    for r in range(min(len(tile), len(out) - i)):
+        row = out[i + r, j : j + tile.shape[1]]
+        for c in range(len(row)):
+            row[c] = tile[r, c]
+
+
+@compiled
+def _multiply_rows(rows, i, panel, totals):
+    """totals (4, PANEL_COLUMNS) = rows i to i + 4 times the panel."""
+    totals[:] = 0
+    for k in range(0, len(panel), 4):
+        f0, f1 = _four(rows, i, k), _four(rows, i + 1, k)
+        f2, f3 = _four(rows, i + 2, k), _four(rows, i + 3, k)
+        for j in range(PANEL_COLUMNS):
+            terms = panel[k, j], panel[k + 1, j], panel[k + 2, j], panel[k + 3, j]
+            totals[0, j] = _add_four(totals[0, j], f0, terms)
+            totals[1, j] = _add_four(totals[1, j], f1, terms)
+            totals[2, j] = _add_four(totals[2, j], f2, terms)
+            totals[3, j] = _add_four(totals[3, j], f3, terms)
+
+
+@checked
+@compiled
+def packing(a, b, out):
+    """Register tile, on operands that are copied to where they are wanted.
+
+    Columns of b are packed into a panel, (K, 128) without gaps: a stream of consecutive cache
+    lines that no power of two disturbs. The four rows of totals lie in 2 KiB of their own in the
+    L1 cache until the whole sum over k is done. Zeros fill the last panel and tile, so that the
+    inner loop knows no edges. Packing copies K N numbers once, for 2 M K N operations: at M =
+    128 it costs a few percent. What the loop still loads and stores beside its FMAs, the L1
+    cache delivers in the same time.
+    """
+    n_terms = -(-a.shape[1] // 4) * 4
+    rows = np.empty((-(-len(a) // 4) * 4, n_terms), np.float32)
+    panel = np.empty((n_terms, PANEL_COLUMNS), np.float32)
+    totals = np.empty((4, PANEL_COLUMNS), np.float32)
+    _pack_rows(a, 0, rows)
+    for j in range(0, out.shape[1], PANEL_COLUMNS):
+        _pack_panel(b, j, PANEL_COLUMNS, panel)
+        for i in range(0, len(rows), 4):
+            _multiply_rows(rows, i, panel, totals)
+            _unpack(totals, out, i, j)
+
+
+# Accumulators of the tile: 8 x 2 of 32 registers, or 4 x 2 of 16 where that is all there are.
+TILE_ROWS = 8 if LANES == 16 else 4
+TILE_COLUMNS = 2 * LANES
+
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+
+
+@intrinsic
+def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, out_row):
+    """A tile of ``out``, TILE_ROWS x TILE_COLUMNS, as LLVM instructions.
+
+    Row r of the tile of a begins at element a_start + r a_row of the array a, that of ``out`` at
+    out_start + r out_row; the panel is (n_terms, TILE_COLUMNS). What is below runs once, while
+    the caller is compiled: loops over rows and vectors write out their instructions one by one,
+    and only the loop over k is a loop in the machine code.
+    """
+
+    def generate(context, builder, signature, args):
+        data = [context.make_array(signature.args[n])(context, builder, args[n]).data
+                for n in (0, 3, 5)]  # fmt: skip
+        a, panel, out = data
+        _, a_start, a_row, _, n_terms, _, out_start, out_row = args
+
+        def vectors(array, start):
+            """Pointers to the two vectors that begin at an element of an array."""
+            return [_vector_pointer(builder, array, start, v * LANES) for v in range(2)]
+
+        zero = ir.Constant(_VECTOR, None)
+        totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(2)]
+                  for _ in range(TILE_ROWS)]  # fmt: skip
+        with cgutils.for_range(builder, n_terms) as loop:
+            k = loop.index
+            start = builder.mul(k, k.type(TILE_COLUMNS))
+            row_of_b = [builder.load(p, align=4) for p in vectors(panel, start)]
+            for r in range(TILE_ROWS):
+                position = _row_start(builder, builder.add(a_start, k), a_row, r)
+                factor = _broadcast(builder, builder.load(builder.gep(a, [position])))
+                for total, column in zip(totals[r], row_of_b, strict=True):
+                    grown = _fma(builder, factor, column, builder.load(total))
+                    builder.store(grown, total)
+        for r in range(TILE_ROWS):
+            places = vectors(out, _row_start(builder, out_start, out_row, r))
+            for total, place in zip(totals[r], places, strict=True):
+                builder.store(builder.load(total), place, align=4)
+        return context.get_dummy_value()
+
+    position = types.int64
+    arguments = (a, position, position, panel, position, out, position, position)
+    return types.void(*arguments), generate
+
+
+def _vector_pointer(builder, array, start, offset):
+    """Where the vector lies that begins at element start + offset of an array."""
+    place = builder.gep(array, [builder.add(start, start.type(offset))])
+    return builder.bitcast(place, _VECTOR.as_pointer())
+
+
+def _row_start(builder, start, stride, r):
+    return builder.add(start, builder.mul(stride, stride.type(r)))
+
+
+def _broadcast(builder, number):
+    """A vector whose lanes are all one number; AVX-512 does it while it loads."""
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+    return builder.shuffle_vector(first, first, lanes)
+
+
+def _fma(builder, a, b, c):
+    """a b + c; one instruction where the machine has it."""
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    name = f"llvm.fmuladd.v{LANES}f32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
+
+
+@compiled
+def _multiply_panels(a, b, out, index, count):
+    """Every count-th panel of b, from panel ``index`` on, and with it those columns of ``out``."""
+    n_rows, n_terms = a.shape
+    n_columns = out.shape[1]
+    panel = np.empty((n_terms, TILE_COLUMNS), np.float32)
+    rows = np.empty((TILE_ROWS, n_terms), np.float32)
+    tile = np.empty((TILE_ROWS, TILE_COLUMNS), np.float32)
+    for j in range(index * TILE_COLUMNS, n_columns, count * TILE_COLUMNS):
+        _pack_panel(b, j, TILE_COLUMNS, panel)
+        for i in range(0, n_rows, TILE_ROWS):
+            if i + TILE_ROWS <= n_rows and j + TILE_COLUMNS <= n_columns:
+                start = i * n_columns + j
+                multiply_tile(a, i * n_terms, n_terms, panel, n_terms, out, start, n_columns)
+            else:  # an edge: a tile of its own, of which so much is copied as there is room for
+                _pack_rows(a, i, rows)
+                multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, TILE_COLUMNS)
+                _unpack(tile, out, i, j)
+
+
+@checked
+def vectors(a, b, out):
+    """A tile of ``out`` in registers, which no loop of ours makes the compiler keep there.
+
+    The tile takes its whole sum over k without touching memory: for each k it loads two vectors
+    of b and eight numbers of a for 16 FMAs, and stores nothing. Each total is one chain of FMAs,
+    but there are 16 of them (8 where there are 16 registers), and 8 suffice to keep two FMA
+    units busy for the 4 cycles that each waits for the one before. The FMA units are the bound,
+    as they should be: what is missing to the peak is the packing and the edges.
+    """
+    _multiply_panels(a, b, out, 0, 1)
+
+
+@checked
+def threads(a, b, out):
+    """The panels dealt out to Python threads, each inside compiled code.
+
+    ``nogil`` code computes beside other threads. A panel belongs to one thread, so that nobody
+    waits for anybody between start and end, and the bits do not depend on their number. Expect
+    the speed of one core times their number, less about 20 us to wake them, and less where
+    panels do not divide evenly: 10 columns are one panel, and one thread does it all.
+    """
+    count = team_size(out.size * a.shape[1], START)
+    run_team(count, lambda index, n: _multiply_panels(a, b, out, index, n))
+
+
+STEPS = [
+    Step(
+        "naive loops",
+        "The definition of the product in three loops, compiled to machine code: for every row"
+        " of a and every column of b, the sum of their products.",
+        "Compiled is not fast: the loop waits for its own last sum, and for the memory.",
+        naive,
+    ),
+    Step(
+        "loop order",
+        "The loops over columns and terms change places. The inner loop runs along rows that lie"
+        " in memory as it reads them, and the compiler makes vector instructions of it.",
+        "Read memory in the order in which it lies; independent sums fill vectors.",
+        loop_order,
+    ),
+    Step(
+        "cache blocking",
+        "One more loop around: a block of rows of b is used for all rows of a before the next"
+        " block is touched, and stays in the cache meanwhile.",
+        "A cure helps where its illness is: this one is for matrices larger than the caches.",
+        blocking,
+    ),
+    Step(
+        "register tile",
+        "Four rows by four terms of a stay in registers. What is loaded of b serves four rows,"
+        " and what is loaded of out takes four terms.",
+        "Count loads and stores for each multiply-add: registers are the first cache.",
+        register_tile,
+    ),
+    Step(
+        "packing",
+        "Columns of b are copied to a panel without gaps, the rows of a to whole tiles, and the"
+        " totals get a place of their own until they are done.",
+        "Copying N^2 numbers is cheap beside N^3 operations, and it gets rid of edges too.",
+        packing,
+    ),
+    Step(
+        "vector intrinsics",
+        "The tile of out itself stays in registers for the whole sum over k, written as LLVM's"
+        " vector instructions, which no loop would have become.",
+        "The last factor is had by saying which register holds what.",
+        vectors,
+    ),
+    Step(
+        "threads",
+        "The panels are dealt out to Python threads that run compiled code without the"
+        " interpreter's lock.",
+        "Cores multiply what one core does: first make that fast, then divide it.",
+        threads,
+        threaded=True,
+    ),
+    Step(
+        "production",
+        "The kernel that training runs on: tiles as high as the rows that are left, narrow"
+        " panels for narrow layers, packing where it pays, threads as many as the work deserves.",
+        "What is left is in the edges: every shape that a network makes has to be fast.",
+        numba_kernels.matmul,
+        threaded=True,
+    ),
+]

@@ -1,0 +1,79 @@
+"""The peak of this machine, measured: the most multiply-adds that its cores do in a second.
+
+The loop is compiled by Numba with the vector type of its backend, and runs on plain Python
+threads, which compute side by side because compiled code lets go of the interpreter's lock.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+
+__all__ = ["best_seconds", "peak_gflops"]
+
+CHAINS = 12  # independent sums: an FMA takes 4 cycles and two may start in each, so 8 would do
+ITERATIONS = 2_000_000  # of a run: some 7 ms
+RUNS = 15
+
+
+def peak_gflops(threads: int, iterations: int = ITERATIONS, runs: int = RUNS) -> float:
+    """The most float32 operations that so many threads do, in 1e9 a second: FMAs on registers."""
+    loop = _loop()
+    results = np.linspace(0, 1, threads * CHAINS * loop.lanes, dtype=np.float32)
+    results = results.reshape(threads, -1)
+    seconds = best_seconds(threads, lambda t: loop.fma_chains(iterations, results[t]), runs)
+    return 2e-9 * threads * CHAINS * loop.lanes * iterations / seconds
+
+
+def best_seconds(threads: int, work: Callable[[int], None], runs: int = RUNS) -> float:
+    """The shortest of several runs of ``work(thread)``, once all threads stand ready."""
+    return min(_run_seconds(threads, work) for _ in range(runs))
+
+
+def _run_seconds(threads: int, work: Callable[[int], None]) -> float:
+    ready = threading.Barrier(threads)
+    spans = np.zeros((threads, 2))
+
+    def run(thread: int) -> None:
+        ready.wait()
+        began = time.perf_counter()
+        work(thread)
+        spans[thread] = began, time.perf_counter()
+
+    team = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]
+    for member in team:
+        member.start()
+    for member in team:
+        member.join()
+    return float(spans[:, 1].max() - spans[:, 0].min())
+
+
+@cache
+def _loop() -> SimpleNamespace:
+    """The compiled loop; numba is loaded and it is compiled on the first call."""
+    from numba import njit
+
+    from ..kernels._numba.simd import LANES, address, fma, splat, store
+
+    @njit(nogil=True)
+    def fma_chains(iterations: int, out: np.ndarray) -> None:
+        # Factor and term keep each sum near 1: nothing overflows, nothing becomes denormal.
+        factor, term = splat(np.float32(0.5)), splat(np.float32(0.5))
+        # All start differently, or the compiler might compute equal chains once.
+        s0, s1, s2, s3 = splat(out[0]), splat(out[1]), splat(out[2]), splat(out[3])
+        s4, s5, s6, s7 = splat(out[4]), splat(out[5]), splat(out[6]), splat(out[7])
+        s8, s9, s10, s11 = splat(out[8]), splat(out[9]), splat(out[10]), splat(out[11])
+        for _ in range(iterations):
+            s0, s1, s2 = fma(s0, factor, term), fma(s1, factor, term), fma(s2, factor, term)
+            s3, s4, s5 = fma(s3, factor, term), fma(s4, factor, term), fma(s5, factor, term)
+            s6, s7, s8 = fma(s6, factor, term), fma(s7, factor, term), fma(s8, factor, term)
+            s9, s10, s11 = fma(s9, factor, term), fma(s10, factor, term), fma(s11, factor, term)
+        base = address(out)
+        for i, s in enumerate((s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11)):
+            store(base, i * LANES, s)
+
+    fma_chains(1, np.zeros(CHAINS * LANES, np.float32))
+    return SimpleNamespace(fma_chains=fma_chains, lanes=LANES)
