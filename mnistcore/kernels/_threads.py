@@ -12,13 +12,15 @@ computes on its own thread alone; a forked child starts with a team of its own.
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 Work = Callable[[int, int], object]
 
 _cap = 0  # 0: as many as there are cores
+_caller = threading.local()  # its ``cap``: what a caller of its own thread asked for
 
 
 def available_cores() -> int:
@@ -30,8 +32,9 @@ def available_cores() -> int:
 
 
 def get_num_threads() -> int:
-    """The most threads that a compiled kernel will use."""
-    return _cap or available_cores()
+    """The most threads that a compiled kernel called by this thread will use."""
+    most = _cap or available_cores()
+    return min(most, getattr(_caller, "cap", most))
 
 
 def set_num_threads(n: int) -> None:
@@ -43,6 +46,22 @@ def set_num_threads(n: int) -> None:
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")
     _cap = n
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """Within this block, kernels that this very thread calls use at most ``n`` threads, n >= 1."""
+    if n < 1:
+        raise ValueError(f"the number of threads must be positive, got {n}")
+    before = getattr(_caller, "cap", None)
+    _caller.cap = n if before is None else min(n, before)
+    try:
+        yield
+    finally:
+        if before is None:
+            del _caller.cap
+        else:
+            _caller.cap = before
 
 
 # What a meeting of a team costs, counted in multiply-adds that one thread does in that time:

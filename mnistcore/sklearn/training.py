@@ -1,0 +1,168 @@
+"""One epoch of a stochastic solver, and L-BFGS: the arithmetic of scikit-learn's penalty.
+
+The penalty of a mini-batch is ``alpha / 2 * ||w||^2 / sum of its sample weights``, biases left
+out; the kernels add ``weight_decay * w`` to the gradient of a mean loss, so the decay of a batch
+is ``alpha`` over that sum, and batches of one sum share a call of the kernels.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..kernels.layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
+from ..network import Network
+from .objectives import Objective
+from .optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+CALL = 4_000_000_000  # multiply-adds of a call, some 0.1 s: between two looks for Ctrl-C
+
+
+class EpochSums(NamedTuple):
+    """What an epoch came to: its mean loss with the penalty, and its share of right answers.
+
+    Both are means over the epoch, each batch before its update; NaN where a loss was not finite;
+    the score is None where no answer is right or wrong.
+    """
+
+    loss: float
+    score: float | None
+
+
+def train_epoch(
+    objective: Objective,
+    params: np.ndarray,
+    optimizer: Optimizer,
+    alpha: float,
+    order: np.ndarray,
+    rates: np.ndarray,
+    check: Callable[[], None],
+) -> EpochSums:
+    """Train on the rows of ``order`` once; the parameters (P,) change in place.
+
+    Parameters
+    ----------
+    objective
+        What to minimise.
+    params
+        (P,) float32.
+    optimizer
+        With the batch size, the seed and the epoch in its options.
+    alpha
+        The strength of the penalty.
+    order
+        (n,) int64 row numbers.
+    rates
+        The learning rate of each step.
+    check
+        Called before every call of the kernels; what it raises ends the epoch there.
+    """
+    batch_size = optimizer.batch_size
+    starts = np.arange(0, len(order), batch_size)
+    decays = _decays(alpha, objective.samples.weights, order, starts)
+    longest = max(1, min(objective.longest_run, CALL // (3 * batch_size * params.size)))
+    loss = score = 0.0
+    norm = squared_norm(objective.network, params) if alpha else 0.0
+    for first, last in _runs(decays, longest):
+        check()
+        rows = order[first * batch_size : last * batch_size]
+        optimizer.options["weight_decay"] = decays[first]
+        sums = objective.train(rows, rates[first:last], optimizer, params)
+        if not np.isfinite(sums[LOSS_SUM]):
+            return EpochSums(np.nan, np.nan)
+        weight = sums[WEIGHT_SUM] or 1.0
+        before, norm = norm, squared_norm(objective.network, params) if alpha else 0.0
+        # The norm at the starts of the steps of the run, as if it had changed evenly.
+        steps = last - first
+        mean_norm = before + (norm - before) * (steps - 1) / (2 * steps)
+        penalty = 0.5 * decays[first] * mean_norm
+        loss += len(rows) * (sums[LOSS_SUM] / weight + penalty)
+        score += len(rows) * sums[HIT_SUM] / weight
+    mean_score = float(score) / len(order) if objective.counts_hits else None
+    return EpochSums(float(loss) / len(order), mean_score)
+
+
+def squared_norm(network: Network, params: np.ndarray) -> float:
+    """The sum of the squares of all weights, biases left out."""
+    return float(sum(np.vdot(weights, weights) for weights, _ in network.views(params)))
+
+
+def minimise(
+    objective: Objective,
+    params: np.ndarray,
+    alpha: float,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    on_iteration: Callable[[float], bool],
+) -> "OptimizeResult":
+    """L-BFGS on all samples at once, by SciPy; the parameters (P,) change in place.
+
+    Parameters
+    ----------
+    objective, params, alpha
+        As in :func:`train_epoch`.
+    max_iter, max_fun, tol
+        The most iterations, the most evaluations, and the largest component of a gradient that
+        counts as zero.
+    on_iteration
+        Called with the loss after every iteration, when ``params`` is up to date; True ends it.
+
+    Returns
+    -------
+    result
+        SciPy's, with ``fun``, ``nit``, ``status`` and ``message``.
+    """
+    from scipy.optimize import minimize
+
+    weights = objective.samples.weights
+    total = float(weights.sum(dtype=np.float64)) if weights.size else len(objective.samples)
+    decay = alpha / total if total else 0.0
+    point = params.copy()
+    gradient = np.empty_like(params)
+    pairs = list(
+        zip(objective.network.views(point), objective.network.views(gradient), strict=True)
+    )
+
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        point[:] = x
+        loss = objective.loss_and_gradient(point, gradient)
+        if decay:
+            loss += 0.5 * decay * squared_norm(objective.network, point)
+            for (layer_weights, _), (dweights, _) in pairs:
+                dweights += np.float32(decay) * layer_weights
+        return loss, gradient.astype(np.float64)
+
+    def callback(intermediate_result: "OptimizeResult") -> None:
+        params[:] = intermediate_result.x
+        if on_iteration(float(intermediate_result.fun)):
+            raise StopIteration
+
+    options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+    result = minimize(
+        evaluate, params, jac=True, method="L-BFGS-B", options=options, callback=callback
+    )
+    params[:] = result.x
+    return result
+
+
+def _decays(alpha: float, weights: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The weight decay of each batch; 0 where all its samples weigh nothing."""
+    if weights.size:
+        totals = np.add.reduceat(weights[order].astype(np.float64), starts)
+    else:
+        totals = np.diff(np.append(starts, len(order))).astype(np.float64)
+    return np.divide(alpha, totals, out=np.zeros(len(totals)), where=totals > 0)
+
+
+def _runs(decays: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
+    """The stretches of batches with one decay, first and last + 1, none too long."""
+    first = 0
+    for batch in range(1, len(decays) + 1):
+        ended = batch == len(decays) or decays[batch] != decays[first]
+        if ended or batch - first == longest:
+            yield first, batch
+            first = batch
