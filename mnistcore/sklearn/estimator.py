@@ -347,6 +347,8 @@ class BaseMLP(LearningCurves):
             )
         self.n_iter_ = min(result.nit, self.max_iter)
         self.loss_ = float(result.fun)
+        if not math.isfinite(self.loss_):
+            raise ValueError(NOT_FINITE)
         if result.status != 0 and not stopped:
             warnings.warn(
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status="

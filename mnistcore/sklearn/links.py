@@ -1,6 +1,6 @@
 """How the outputs of a network are read: their mean, the loss of a row, whether it is right.
 
-Each loss is the one whose derivative by the logits is ``mean - target``. Sums over the outputs.
+Each loss is the one whose derivative by the logits is ``mean - target``, summed over the outputs.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,15 @@ class Link:
         The loss of each row, (N,).
     hits
         Whether each row is right, (N,); None where that has no meaning.
+    averaged
+        The loss that is told is a mean over the outputs, as scikit-learn's squared error is,
+        though the derivative is that of their sum.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
     losses: Callable[[np.ndarray, np.ndarray], np.ndarray]
     hits: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    averaged: bool = False
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
@@ -55,7 +59,7 @@ def _binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _half_squared_error(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.5 * np.square(z - y).sum(axis=1)
+    return 0.5 * np.square(z - y).mean(axis=1)
 
 
 def _half_poisson_deviance(z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -66,5 +70,5 @@ def _half_poisson_deviance(z: np.ndarray, y: np.ndarray) -> np.ndarray:
 # The targets of the softmax are class ids (N,), those of the others (N, O).
 SOFTMAX = Link(softmax, _cross_entropy, lambda z, ids: z.argmax(axis=1) == ids)
 LOGISTIC = Link(logistic, _binary_cross_entropy, lambda z, y: ((z > 0) == (y > 0)).all(axis=1))
-IDENTITY = Link(lambda z: z, _half_squared_error)
+IDENTITY = Link(lambda z: z, _half_squared_error, averaged=True)
 EXP = Link(np.exp, _half_poisson_deviance)

@@ -97,7 +97,10 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def loss_and_gradient(self, params: np.ndarray, gradient: np.ndarray) -> float:
-        """The mean loss of all samples, without dropout, and its ``gradient`` (P,)."""
+        """The mean loss of all samples, without dropout, and its ``gradient`` (P,).
+
+        They belong together: the loss is summed over the outputs.
+        """
 
 
 class SoftmaxObjective(Objective):
@@ -198,7 +201,10 @@ class LayerwiseObjective(Objective):
     def loss_and_gradient(self, params: np.ndarray, gradient: np.ndarray) -> float:
         layers, gradients = self.network.views(params), self.network.views(gradient)
         sums = self._backpropagate(np.arange(len(self.samples)), layers, gradients, None)
-        return float(sums[LOSS_SUM] / sums[WEIGHT_SUM]) if sums[WEIGHT_SUM] else 0.0
+        if not sums[WEIGHT_SUM]:
+            return 0.0
+        outputs = self.network.layer_sizes[-1] if self._link.averaged else 1
+        return float(sums[LOSS_SUM] / sums[WEIGHT_SUM]) * outputs
 
     def _backpropagate(
         self, rows: np.ndarray, layers: Pairs, gradients: Pairs, draw: tuple[int, int] | None

@@ -26,8 +26,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     loss
-        "squared_error" (half of it, summed over the outputs) or "poisson" (half the deviance of
-        counts, the output exponentiated).
+        "squared_error" (half of it; what is told is its mean over the outputs, but the sum for
+        "lbfgs") or "poisson" (half the deviance of counts, the output exponentiated).
     hidden_layer_sizes
         The widths of the hidden layers, one number or several; none at all is a linear model.
     activation

@@ -75,10 +75,7 @@ def train_epoch(
             return EpochSums(np.nan, np.nan)
         weight = sums[WEIGHT_SUM] or 1.0
         before, norm = norm, squared_norm(objective.network, params) if alpha else 0.0
-        # The norm at the starts of the steps of the run, as if it had changed evenly.
-        steps = last - first
-        mean_norm = before + (norm - before) * (steps - 1) / (2 * steps)
-        penalty = 0.5 * decays[first] * mean_norm
+        penalty = 0.5 * decays[first] * _mean_norm(before, norm, last - first)
         loss += len(rows) * (sums[LOSS_SUM] / weight + penalty)
         score += len(rows) * sums[HIT_SUM] / weight
     mean_score = float(score) / len(order) if objective.counts_hits else None
@@ -147,6 +144,16 @@ def minimise(
     )
     params[:] = result.x
     return result
+
+
+def _mean_norm(first: float, last: float, steps: int) -> float:
+    """The mean of a norm at the starts of so many steps, each of which changed it by one factor.
+
+    That is so while the decay rules, and all but a straight line where it changes little.
+    """
+    if not first:
+        return last * (steps - 1) / (2 * steps)
+    return first * float(np.mean((last / first) ** (np.arange(steps) / steps)))
 
 
 def _decays(alpha: float, weights: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
