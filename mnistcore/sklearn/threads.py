@@ -1,5 +1,6 @@
 """How many threads an estimator computes on: its parameter, or the share of its process."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +9,16 @@ from ..kernels._threads import available_cores, limited_threads
 
 
 def share_of_cores() -> int:
-    """The threads that this process may use: its cores, or fewer where OMP_NUM_THREADS says so.
+    """The threads that this process may use: its cores, or fewer.
 
-    joblib shares the cores out among its worker processes by that variable, which scikit-learn's
-    own loops obey too.
+    joblib shares the cores out among its worker processes by ``OMP_NUM_THREADS``, which
+    scikit-learn's own loops obey too. A worker of a ``multiprocessing`` pool, which is not told
+    how many there are, uses one.
     """
-    cores = available_cores()
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return max(1, min(cores, int(first))) if first.isdecimal() and int(first) else cores
+    if first.isdecimal() and int(first):
+        return min(available_cores(), int(first))
+    return 1 if multiprocessing.current_process().daemon else available_cores()
 
 
 @contextmanager
