@@ -8,11 +8,13 @@ kernels, called one after another from Python.
 
 import abc
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
+from ..kernels._threads import START, limited_threads, team_size
 from ..kernels.layout import (
     BIAS_OFFSET,
     DROPOUT,
@@ -31,6 +33,11 @@ EMPTY = np.empty(0, np.float32)
 UNLIMITED = 1 << 30
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per layer, weights and bias or their gradients
+
+
+def _quiet() -> AbstractContextManager[None]:
+    """No warning of what overflows: the loss tells of it."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,20 @@ class Objective(abc.ABC):
     def __init__(self, kernels: ModuleType, network: Network, samples: Samples) -> None:
         self.network, self.samples = network, samples
         self._kernels = kernels
+        self._layers = network.layers()
+        weights = self._layers[:, WEIGHT_OFFSET], self._layers[:, BIAS_OFFSET]
+        self._weights = [slice(first, end) for first, end in zip(*weights, strict=True)]
+
+    def decay(self, params: np.ndarray, factor: float, gradient: np.ndarray) -> None:
+        """Add ``factor`` times the weights, biases left out, to their gradient (P,)."""
+        for weights in self._weights:
+            gradient[weights] += np.float32(factor) * params[weights]
+
+    def squared_norm(self, params: np.ndarray) -> float:
+        """The sum of the squares of all weights, biases left out."""
+        parts = (params[weights] for weights in self._weights)
+        # No np.dot: the threads of a BLAS would get in the way of the team.
+        return float(sum(np.einsum("i,i->", part, part) for part in parts))
 
     @abc.abstractmethod
     def train(
@@ -114,9 +135,9 @@ class SoftmaxObjective(Objective):
         self, kernels: ModuleType, network: Network, samples: Samples, pinned: bool = False
     ) -> None:
         super().__init__(kernels, network, samples)
-        self._layers = network.layers()
+        self._options = make_options(batch_size=max(len(samples), 1))
         self._pinned = pinned
-        self._workspace = EMPTY
+        self._workspace, self._room_for = EMPTY, (0, 0)
         if pinned:
             self.longest_run = 1
 
@@ -125,7 +146,7 @@ class SoftmaxObjective(Objective):
     ) -> np.ndarray:
         samples, metrics = self.samples, np.zeros(METRICS)
         workspace = self._room(optimizer.batch_size, len(optimizer.state))
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
+        with self._team(len(order), params), _quiet():
             done = self._kernels.train_steps(
                 samples.x, samples.targets, samples.weights, order, rates, self._layers,
                 optimizer.options, optimizer.step, params, optimizer.state, EMPTY, workspace,
@@ -141,15 +162,20 @@ class SoftmaxObjective(Objective):
 
     def loss_and_gradient(self, params: np.ndarray, gradient: np.ndarray) -> float:
         samples = self.samples
-        options = make_options(batch_size=len(samples))
-        with np.errstate(over="ignore", invalid="ignore"):
+        workspace = self._room(len(samples), 0)
+        with self._team(len(samples), params), _quiet():
             loss: float = self._kernels.loss_and_gradient(
-                samples.x, samples.targets, samples.weights, params, self._layers, options,
-                self._room(len(samples), 0), gradient,
+                samples.x, samples.targets, samples.weights, params, self._layers,
+                self._options, workspace, gradient,
             )  # fmt: skip
         if self._pinned:
             self._pin(gradient)
         return loss
+
+    @staticmethod
+    def _team(rows: int, params: np.ndarray) -> AbstractContextManager[None]:
+        """Fewer threads where a call has too little to do for what it costs to wake a team."""
+        return limited_threads(team_size(3 * params.size * rows, START))
 
     def _pin(self, flat: np.ndarray) -> None:
         """Zero the weights (H, 2) and the bias (2,) of the first output, or what goes by them."""
@@ -158,9 +184,9 @@ class SoftmaxObjective(Objective):
         flat[bias] = 0.0
 
     def _room(self, batch_size: int, slots: int) -> np.ndarray:
-        needed = self._kernels.workspace_size(self._layers, batch_size, slots)
-        if self._workspace.size < needed:
-            self._workspace = np.empty(needed, np.float32)
+        if (batch_size, slots) != self._room_for:
+            needed = self._kernels.workspace_size(self._layers, batch_size, slots)
+            self._workspace, self._room_for = np.empty(needed, np.float32), (batch_size, slots)
         return self._workspace
 
 
@@ -172,7 +198,7 @@ class LayerwiseObjective(Objective):
         self._link = link
         self.counts_hits = link.hits is not None
         self._gradient = np.empty(network.n_params, np.float32)
-        self._rates = [int(row[DROPOUT]) / 2**32 for row in network.layers()]
+        self._rates = [int(row[DROPOUT]) / 2**32 for row in self._layers]
         name = network.activation
         self._activate = None if name == "identity" else getattr(kernels, f"{name}_forward")
         self._derive = None if name == "identity" else getattr(kernels, f"{name}_backward")
@@ -181,7 +207,7 @@ class LayerwiseObjective(Objective):
         self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
     ) -> np.ndarray:
         record = optimizer.options[0]
-        batch_size, decay = optimizer.batch_size, np.float32(record["weight_decay"])
+        batch_size, decay = optimizer.batch_size, float(record["weight_decay"])
         draw = int(record["seed"]), int(record["epoch"])
         layers, gradients = self.network.views(params), self.network.views(self._gradient)
         metrics = np.zeros(METRICS)
@@ -193,8 +219,7 @@ class LayerwiseObjective(Objective):
                 break
             metrics += sums
             if decay:
-                for (weights, _), (dweights, _) in zip(layers, gradients, strict=True):
-                    dweights += decay * weights
+                self.decay(params, decay, self._gradient)
             optimizer.update(self._kernels, self._gradient, float(rate), params)
         return metrics
 
@@ -217,7 +242,7 @@ class LayerwiseObjective(Objective):
         targets = samples.targets[rows]
         weights = samples.weights[rows] if samples.weights.size else np.ones(len(rows), np.float32)
         total = float(weights.sum(dtype=np.float64))
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
+        with _quiet():
             inputs, outputs, z = self._forward(rows, layers, draw)
             losses = self._link.losses(z, targets)
             shares = weights * np.float32(1 / total if total else 0.0)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..kernels.layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from ..network import Network
 from .objectives import Objective
 from .optimizer import Optimizer
 
@@ -61,11 +60,10 @@ def train_epoch(
         Called before every call of the kernels; what it raises ends the epoch there.
     """
     batch_size = optimizer.batch_size
-    starts = np.arange(0, len(order), batch_size)
-    decays = _decays(alpha, objective.samples.weights, order, starts)
+    decays = _decays(alpha, objective.samples.weights, order, batch_size)
     longest = max(1, min(objective.longest_run, CALL // (3 * batch_size * params.size)))
     loss = score = 0.0
-    norm = squared_norm(objective.network, params) if alpha else 0.0
+    norm = objective.squared_norm(params) if alpha else 0.0
     for first, last in _runs(decays, longest):
         check()
         rows = order[first * batch_size : last * batch_size]
@@ -74,17 +72,12 @@ def train_epoch(
         if not np.isfinite(sums[LOSS_SUM]):
             return EpochSums(np.nan, np.nan)
         weight = sums[WEIGHT_SUM] or 1.0
-        before, norm = norm, squared_norm(objective.network, params) if alpha else 0.0
+        before, norm = norm, objective.squared_norm(params) if alpha else 0.0
         penalty = 0.5 * decays[first] * _mean_norm(before, norm, last - first)
         loss += len(rows) * (sums[LOSS_SUM] / weight + penalty)
         score += len(rows) * sums[HIT_SUM] / weight
     mean_score = float(score) / len(order) if objective.counts_hits else None
     return EpochSums(float(loss) / len(order), mean_score)
-
-
-def squared_norm(network: Network, params: np.ndarray) -> float:
-    """The sum of the squares of all weights, biases left out."""
-    return float(sum(np.vdot(weights, weights) for weights, _ in network.views(params)))
 
 
 def minimise(
@@ -120,17 +113,13 @@ def minimise(
     decay = alpha / total if total else 0.0
     point = params.copy()
     gradient = np.empty_like(params)
-    pairs = list(
-        zip(objective.network.views(point), objective.network.views(gradient), strict=True)
-    )
 
     def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
         point[:] = x
         loss = objective.loss_and_gradient(point, gradient)
         if decay:
-            loss += 0.5 * decay * squared_norm(objective.network, point)
-            for (layer_weights, _), (dweights, _) in pairs:
-                dweights += np.float32(decay) * layer_weights
+            loss += 0.5 * decay * objective.squared_norm(point)
+            objective.decay(point, decay, gradient)
         return loss, gradient.astype(np.float64)
 
     def callback(intermediate_result: "OptimizeResult") -> None:
@@ -151,17 +140,20 @@ def _mean_norm(first: float, last: float, steps: int) -> float:
 
     That is so while the decay rules, and all but a straight line where it changes little.
     """
+    if steps == 1:
+        return first
     if not first:
         return last * (steps - 1) / (2 * steps)
     return first * float(np.mean((last / first) ** (np.arange(steps) / steps)))
 
 
-def _decays(alpha: float, weights: np.ndarray, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _decays(alpha: float, weights: np.ndarray, order: np.ndarray, batch_size: int) -> np.ndarray:
     """The weight decay of each batch; 0 where all its samples weigh nothing."""
+    starts = np.arange(0, len(order), batch_size)
     if weights.size:
         totals = np.add.reduceat(weights[order].astype(np.float64), starts)
     else:
-        totals = np.diff(np.append(starts, len(order))).astype(np.float64)
+        totals = np.minimum(batch_size, len(order) - starts)
     return np.divide(alpha, totals, out=np.zeros(len(totals)), where=totals > 0)
 
 
