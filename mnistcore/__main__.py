@@ -11,6 +11,7 @@ from .command_line import BAD_INPUT, DONE
 COMMANDS = {
     "train": "train a network and write a run folder",
     "info": "show versions, the CPU, the backends, data and cache folders",
+    "baselines": "train simpler and other classifiers on the same digits",
     "gradcheck": "check every gradient against numerical differences",
 }
 

@@ -17,7 +17,7 @@ from .optimizer import Optimizer
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-CALL = 4_000_000_000  # multiply-adds of a call, some 0.1 s: between two looks for Ctrl-C
+CALL = 16_000_000_000  # multiply-adds of a call, 0.1 to 0.5 s: between two looks for Ctrl-C
 
 
 class EpochSums(NamedTuple):
