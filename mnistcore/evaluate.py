@@ -18,7 +18,7 @@ from .atomic import check_target, replacing
 from .backends import BACKENDS, get_backend
 from .command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .data import Dataset
-from .kernels._threads import capped_threads
+from .kernels._threads import limited_threads
 from .metrics import (
     Calibration,
     accuracy,
@@ -250,7 +250,7 @@ def run(
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
-    with capped_threads(config.threads):
+    with limited_threads(config.threads):
         return score(kernels, loaded, dataset, config.split, config.bins)
 
 
@@ -317,7 +317,7 @@ def run_sample(
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
     image = dataset.test_images[index : index + 1]
-    with capped_threads(config.threads):
+    with limited_threads(config.threads):
         _, probabilities = _outputs(kernels, loaded, image)
     label = int(dataset.test_labels[index])
     return Sample("test", index, label, probabilities[0], loaded.model.class_names), image[0]

@@ -32,7 +32,7 @@ from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
 from .interrupt import DeferredInterrupt
-from .kernels._threads import capped_threads, get_num_threads
+from .kernels._threads import limited_threads, get_num_threads
 from .loop import EpochRecord, Fit, Listener, NonFiniteLossError, Progress, Trainer, fit
 from .network import Network
 from .optimizers import make_options
@@ -174,7 +174,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
-    with capped_threads(job.config.threads):
+    with limited_threads(job.config.threads):
         listener.preparing(job.backend, _must_compile(job.kernels))
         trainer = _trainer(job, interrupt.check)
         trainer.prepare()

@@ -297,3 +297,25 @@ def test_pictures_are_drawn(tmp_path):
     assert {path.name for path in pictures.iterdir()} == names
     write_results(tmp_path / "empty.json", new_results())
     assert run_module("benchmarks.plots", str(tmp_path / "empty.json")).returncode == 2
+
+
+def test_the_estimators_take_turns_and_their_figures_become_a_table(monkeypatch):
+    pytest.importorskip("sklearn")
+    from benchmarks.estimator import __main__ as estimator
+    from benchmarks.estimator.uses import Outcome
+
+    turns = []
+
+    def run(classifier):
+        turns.append(classifier)
+        ours = classifier is estimator.CLASSES["ours"]
+        return Outcome({"a": 0.9, "b": 0.5 if ours else 0.6}, 1.0 if ours else 3.0)
+
+    monkeypatch.setattr(estimator, "SETTLE_SECONDS", 0)
+    row = estimator.compare(run, rounds=2)
+    ours, theirs = estimator.CLASSES.values()
+    assert turns == [ours, theirs, theirs, ours]
+    assert row["ratio"] == 3.0
+    assert row["largest_difference"] == pytest.approx(0.1)
+    line = estimator.table("use", [{"name": "both", **row}]).splitlines()[-1]
+    assert "| both (2 fits) | 1.000 s | 3.000 s | 3.00 | 70.00% | 75.00% | 10.00 points |" in line

@@ -20,6 +20,7 @@ import numpy as np
 Work = Callable[[int, int], object]
 
 _cap = 0  # 0: as many as there are cores
+_caller = threading.local()  # its ``cap``: what a caller of its own thread asked for
 
 
 def available_cores() -> int:
@@ -31,8 +32,9 @@ def available_cores() -> int:
 
 
 def get_num_threads() -> int:
-    """The most threads that a compiled kernel will use."""
-    return _cap or available_cores()
+    """The most threads that a compiled kernel called by this thread will use."""
+    most = _cap or available_cores()
+    return min(most, getattr(_caller, "cap", most))
 
 
 def set_num_threads(n: int) -> None:
@@ -47,16 +49,23 @@ def set_num_threads(n: int) -> None:
 
 
 @contextmanager
-def capped_threads(most: int) -> Iterator[None]:
-    """Within this block the compiled kernels use at most so many threads; 0 changes nothing."""
-    global _cap
-    before = _cap
-    if most:
-        set_num_threads(most)
+def limited_threads(n: int) -> Iterator[None]:
+    """Within this block, kernels that this very thread calls use at most ``n`` threads.
+
+    0 limits nothing. Raises ValueError where ``n`` is negative.
+    """
+    if n < 0:
+        raise ValueError(f"the number of threads must not be negative, got {n}")
+    before = getattr(_caller, "cap", None)
+    if n:
+        _caller.cap = n if before is None else min(n, before)
     try:
         yield
     finally:
-        _cap = before
+        if before is not None:
+            _caller.cap = before
+        elif n:
+            del _caller.cap
 
 
 # What a meeting of a team costs, counted in multiply-adds that one thread does in that time:

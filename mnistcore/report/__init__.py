@@ -14,7 +14,7 @@ from ..backends import get_backend
 from ..command_line import DONE, Parser, busy, run_command, user_errors
 from ..data import Dataset
 from ..evaluate import SourceConfig
-from ..kernels._threads import capped_threads
+from ..kernels._threads import limited_threads
 from ..options import add_flags, flags_given, option
 from ..run_data import load_run_data
 from ..run_folder import load_run
@@ -103,7 +103,7 @@ def run(
     kernels = get_backend(config.backend)
     runs = [load_run(path) for path in paths]
     datasets = [dataset or load_run_data(run, config.data, config.data_dir) for run in runs]
-    with capped_threads(config.threads):
+    with limited_threads(config.threads):
         if len(runs) == 1:
             page = single.page(kernels, runs[0], datasets[0])
         else:

@@ -128,3 +128,21 @@ def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monk
     assert room.limit() == 3
     clock[0] += 0.6
     assert room.limit() == 4
+
+
+def test_a_limit_holds_for_its_own_thread_and_block_only():
+    set_num_threads(3)
+    seen = []
+    with _threads.limited_threads(2):
+        with _threads.limited_threads(5):
+            seen.append(get_num_threads())
+        other = threading.Thread(target=lambda: seen.append(get_num_threads()))
+        other.start()
+        other.join()
+        with _threads.limited_threads(1):
+            seen.append(get_num_threads())
+        seen.append(get_num_threads())
+    seen.append(get_num_threads())
+    assert seen == [2, 3, 1, 2, 3]
+    with pytest.raises(ValueError, match="negative"), _threads.limited_threads(-1):
+        pass

@@ -1,0 +1,373 @@
+"""What simpler and other classifiers make of the digits: ``mnistcore baselines``.
+
+Every classifier is trained on the same images and answers for the same test set, with settings
+that were fixed beforehand: nothing is chosen by what comes out. scikit-learn's are trained as
+they are; softmax regression and the perceptron run on the kernels of this package.
+"""
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .atomic import replacing
+from .command_line import DONE, CommandError, Parser, run_command, user_errors
+from .data import Dataset, load_data
+from .data.preprocess import flatten, train_validation_split
+from .environment import cpu_model, installed_version
+from .kernels._threads import available_cores
+
+__all__ = ["BASELINES", "Baseline", "Score", "main", "run"]
+
+MISSING = 'baselines need scikit-learn: pip install "mnistcore[sklearn]"'
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A classifier with its settings.
+
+    Attributes
+    ----------
+    about
+        What it is, in a few words.
+    make
+        (seed, threads) -> an estimator of scikit-learn's kind.
+    ours
+        Whether it runs on the kernels of this package.
+    """
+
+    about: str
+    make: Callable[[int, int], Any]
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a baseline did.
+
+    Attributes
+    ----------
+    name, about, ours
+        Of the baseline.
+    test_accuracy
+        The share of right answers on the test set.
+    train_seconds, predict_seconds
+        For all training images, and for the whole test set.
+    """
+
+    name: str
+    about: str
+    ours: bool
+    test_accuracy: float
+    train_seconds: float
+    predict_seconds: float
+
+
+def _most_frequent(seed: int, threads: int) -> Any:
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="most_frequent")
+
+
+def _nearest_centroid(seed: int, threads: int) -> Any:
+    from sklearn.neighbors import NearestCentroid
+
+    return NearestCentroid()
+
+
+def _logistic_regression(seed: int, threads: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=100)
+
+
+def _nearest_neighbours(seed: int, threads: int) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(3, algorithm="brute", n_jobs=threads)
+
+
+def _linear_svm(seed: int, threads: int) -> Any:
+    from sklearn.linear_model import SGDClassifier
+
+    return SGDClassifier(
+        loss="hinge", average=True, max_iter=10, tol=None, n_jobs=threads, random_state=seed
+    )
+
+
+def _random_forest(seed: int, threads: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(100, n_jobs=threads, random_state=seed)
+
+
+def _gradient_boosting(seed: int, threads: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(learning_rate=0.2, max_iter=50, random_state=seed)
+
+
+def _softmax_regression(seed: int, threads: int) -> Any:
+    return _perceptron(seed, threads, ())
+
+
+def _perceptron(seed: int, threads: int, hidden: tuple[int, ...] = (128,)) -> Any:
+    from .sklearn import MLPClassifier
+
+    return MLPClassifier(
+        hidden,
+        batch_size=128,
+        learning_rate="one-cycle",
+        learning_rate_init=0.005,
+        max_iter=10,
+        random_state=seed,
+        n_threads=threads,
+    )
+
+
+BASELINES: Mapping[str, Baseline] = {
+    "most frequent": Baseline("always the commonest class", _most_frequent),
+    "nearest centroid": Baseline("the class with the nearest mean image", _nearest_centroid),
+    "linear SVM": Baseline("hinge loss, averaged SGD, 10 epochs", _linear_svm),
+    "logistic regression": Baseline("L-BFGS, at most 100 iterations", _logistic_regression),
+    "softmax regression": Baseline("no hidden layer, Adam, 10 epochs", _softmax_regression, True),
+    "k-NN": Baseline("3 neighbours, Euclidean distance", _nearest_neighbours),
+    "random forest": Baseline("100 trees", _random_forest),
+    "gradient boosting": Baseline("50 rounds of histogram trees", _gradient_boosting),
+    "MLP": Baseline("128 hidden units, Adam, 10 epochs", _perceptron, True),
+}
+
+
+def run(
+    dataset: Dataset,
+    names: Sequence[str] | None = None,
+    *,
+    train_images: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    on_score: Callable[[Score], None] = lambda score: None,
+) -> list[Score]:
+    """Train and test each baseline.
+
+    Parameters
+    ----------
+    dataset
+        Images (uint8) and labels; pixels enter as float32 in [0, 1].
+    names
+        Keys of :data:`BASELINES`; None for all.
+    train_images
+        Train on so many images, drawn with the mix of classes of all; None for all.
+    threads
+        The most threads of each; None for all the cores.
+    seed
+        Of every random draw.
+    on_score
+        Called as soon as a baseline is done.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a number is out of range.
+    ImportError
+        If scikit-learn is not installed.
+    """
+    for name in names or ():
+        if name not in BASELINES:
+            raise ValueError(f"unknown baseline {name!r}; choose from {', '.join(BASELINES)}")
+    threads = available_cores() if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+    rows = _training_rows(dataset.train_labels, train_images, seed)
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise ImportError(MISSING) from error
+    train = _pixels(dataset.train_images[rows]), dataset.train_labels[rows]
+    test = _pixels(dataset.test_images), dataset.test_labels
+    scores = []
+    with warnings.catch_warnings(), threadpool_limits(threads):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # how long each trains is settled
+        for name in names or BASELINES:
+            scores.append(_score(name, BASELINES[name].make(seed, threads), train, test))
+            on_score(scores[-1])
+    return scores
+
+
+def _training_rows(labels: np.ndarray, wanted: int | None, seed: int) -> np.ndarray:
+    if wanted is None or wanted == len(labels):
+        return np.arange(len(labels))
+    if not 1 <= wanted < len(labels):
+        raise ValueError(f"train_images must be from 1 to {len(labels)}, got {wanted}")
+    return train_validation_split(labels, wanted / len(labels), seed)[1]
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    return flatten(images).astype(np.float32) / np.float32(255)
+
+
+def _score(
+    name: str,
+    model: Any,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+) -> Score:
+    began = time.perf_counter()
+    model.fit(*train)
+    fitted = time.perf_counter()
+    accuracy = float(np.mean(model.predict(test[0]) == test[1]))
+    predicted = time.perf_counter()
+    baseline = BASELINES[name]
+    return Score(name, baseline.about, baseline.ours, accuracy, fitted - began, predicted - fitted)
+
+
+def figure(scores: Sequence[Score], title: str) -> Any:
+    """A matplotlib figure: the errors and the training times, most errors first."""
+    from matplotlib.figure import Figure
+
+    ordered = sorted(scores, key=lambda score: score.test_accuracy, reverse=True)
+    names = [score.name for score in ordered]
+    colours = ["#0072B2" if score.ours else "#9a9a9a" for score in ordered]
+    drawn = Figure(figsize=(9, 0.9 + 0.4 * len(scores)), layout="constrained")
+    errors, times = drawn.subplots(1, 2, sharey=True)
+    panels = (
+        (errors, [100 * (1 - score.test_accuracy) for score in ordered], "test error, %"),
+        (times, [score.train_seconds for score in ordered], "seconds of training"),
+    )
+    for axes, values, label in panels:
+        bars = axes.barh(names, values, color=colours, log=True)
+        axes.bar_label(bars, fmt="{:.3g}", padding=3, fontsize=9)
+        axes.set_xlabel(f"{label} (logarithmic)")
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    drawn.suptitle(f"{title}; on the kernels of mnistcore in blue", fontsize=11, x=0.01, ha="left")
+    return drawn
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command("baselines", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    with user_errors():
+        dataset = load_data(arguments.data, progress=not arguments.json)
+    if dataset.notice:
+        print(dataset.notice, file=sys.stderr)
+    show = (lambda score: None) if arguments.json else _announce
+    try:
+        with user_errors():
+            scores = run(
+                dataset,
+                arguments.models,
+                train_images=arguments.train_images,
+                threads=arguments.threads,
+                seed=arguments.seed,
+                on_score=show,
+            )
+    except ImportError as error:
+        raise CommandError(str(error)) from error
+    summary = _summary(dataset, scores, arguments)
+    if arguments.output is not None:
+        _write(arguments.output, summary, scores)
+    if arguments.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        _show(scores, summary)
+    return DONE
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "baselines",
+        "Train simpler and other classifiers on the same digits, and a perceptron beside them:"
+        " test accuracy, time of training, time of prediction.",
+    )
+    parser.add_argument("--data", default="auto", help="as in mnistcore train (default: auto)")
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        metavar="NAME",
+        help="only these: " + ", ".join(f'"{name}"' for name in BASELINES),
+    )
+    parser.add_argument(
+        "--train-images", type=int, metavar="N", help="train on so many images (default: all)"
+    )
+    parser.add_argument("--threads", type=int, help="the most threads (default: all cores)")
+    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: 0)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="write baselines.json and baselines.png into this folder",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    return parser
+
+
+def _summary(dataset: Dataset, scores: Sequence[Score], arguments: Any) -> dict[str, Any]:
+    return {
+        "data": dataset.name,
+        "train_images": arguments.train_images or len(dataset.train_labels),
+        "test_images": len(dataset.test_labels),
+        "seed": arguments.seed,
+        "threads": arguments.threads or available_cores(),
+        "cpu": cpu_model(),
+        "scikit_learn": installed_version("scikit-learn"),
+        "scores": [asdict(score) for score in scores],
+    }
+
+
+def _write(folder: Path, summary: Mapping[str, Any], scores: Sequence[Score]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "baselines.json") as file:
+        file.write((json.dumps(summary, indent=1) + "\n").encode())
+    title = f"{summary['data']}, {summary['train_images']:,} training images"
+    with replacing(folder / "baselines.png") as file:
+        figure(scores, title).savefig(file, format="png", dpi=120)
+
+
+def _announce(score: Score) -> None:
+    print(f"{score.name}: {score.test_accuracy:.2%} in {score.train_seconds:.1f} s", flush=True)
+
+
+def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("classifier")
+    for column in ("test accuracy", "training", "prediction"):
+        table.add_column(column, justify="right")
+    table.add_column("what it is", style="dim")
+    for score in sorted(scores, key=lambda score: score.test_accuracy):
+        table.add_row(
+            f"[bold]{score.name}[/]" if score.ours else score.name,
+            f"{score.test_accuracy:.2%}",
+            f"{score.train_seconds:.2f} s",
+            f"{score.predict_seconds:.2f} s",
+            score.about,
+        )
+    console = Console()
+    console.print()
+    console.print(table)
+    console.print(
+        f"\n{summary['data']}: {summary['train_images']:,} training images,"
+        f" {summary['test_images']:,} test images, {summary['threads']} threads;"
+        " in bold, on the kernels of mnistcore",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

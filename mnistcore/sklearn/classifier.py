@@ -1,0 +1,355 @@
+"""``MLPClassifier``: two classes, many, or several labels at once."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..backends import get_backend
+from ..network import Network
+from .estimator import BaseMLP, float_type
+from .links import LOGISTIC, SOFTMAX, Link
+from .objectives import LayerwiseObjective, Objective, Samples, SoftmaxObjective
+from .parameters import is_stochastic
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A multi-layer perceptron that classifies, on the engine of this package.
+
+    scikit-learn's ``MLPClassifier`` in names, meaning and defaults, with a few more parameters.
+    Two classes, many classes, or several labels at once; labels of any type.
+
+    Parameters
+    ----------
+    hidden_layer_sizes
+        The widths of the hidden layers, one number or several; none at all is a linear model.
+    activation
+        Of the hidden layers: "relu", "tanh", "logistic" or "identity".
+    solver
+        "adam", "sgd" or "lbfgs" (SciPy's, on all samples at once).
+    alpha
+        Strength of the L2 penalty ``alpha / 2 * ||w||^2``, over the number (or the summed weights)
+        of the samples of a batch; biases are left out.
+    batch_size
+        Samples in a mini-batch; "auto" is the smaller of 200 and all.
+    learning_rate
+        "constant"; for "sgd" also "invscaling" (``learning_rate_init / t**power_t``, t the samples
+        seen) and "adaptive" (divided by 5 where training would stop). For "sgd" and "adam":
+        "step", "cosine", "one-cycle" (:mod:`mnistcore.schedules`) or a function from the progress
+        of the ``max_iter`` epochs, an array of values in [0, 1], to factors of
+        ``learning_rate_init``; the end of such a schedule is no failure to converge.
+    learning_rate_init
+        The learning rate, the largest of a schedule.
+    power_t
+        The exponent of "invscaling".
+    max_iter
+        The most epochs (iterations of "lbfgs").
+    shuffle
+        Whether each epoch takes the samples in an order of its own.
+    random_state
+        Seed or RandomState of the initial weights, the validation split, the order and dropout.
+    tol
+        An epoch that improves the loss (with early stopping, the validation score) by less than
+        this is none; for "lbfgs", the largest component of a gradient that counts as zero.
+    verbose
+        Whether to print a line for each epoch.
+    warm_start
+        Whether ``fit`` goes on from the weights that it finds.
+    momentum, nesterovs_momentum
+        Of "sgd".
+    early_stopping
+        Whether to stop, and keep the best weights, by the score on a validation set: that given to
+        ``fit``, or ``validation_fraction`` of the samples. Not for "lbfgs".
+    validation_fraction
+        The share of the samples that early stopping sets aside.
+    beta_1, beta_2, epsilon
+        Of "adam".
+    n_iter_no_change
+        Training stops after more than so many epochs without an improvement.
+    max_fun
+        The most evaluations of "lbfgs".
+    class_weight
+        The weight of each class in the loss: a dict, "balanced" (inversely to its frequency), or
+        None.
+    dropout
+        The rate after each hidden layer: a number, or one for each.
+    backend
+        "cython", "numba", "numpy", or "auto", the first of these that is there.
+    n_threads
+        The most threads to compute on; None for the share of the process: all its cores, or what
+        ``OMP_NUM_THREADS`` says, which joblib sets in its workers.
+    callbacks
+        A function or several, called with the estimator and an :class:`Epoch` after each epoch;
+        training stops where one returns True.
+    progress_bar
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    classes_
+        The labels, sorted.
+    coefs_, intercepts_
+        The weights (fan_in, fan_out) and biases (fan_out,) of each layer, float32.
+    loss_, best_loss_
+        The last loss and the lowest, penalty included; the lowest is None with early stopping.
+    loss_curve_
+        The training loss of each epoch.
+    train_scores_
+        The share of right answers of each epoch, while training; empty for "lbfgs".
+    validation_scores_, validation_loss_curve_, best_validation_score_
+        Accuracy and loss on the validation set after each epoch, and the best score;
+        None without one.
+    n_iter_, t_
+        The epochs of the last fit, the samples seen.
+    n_layers_, n_outputs_, out_activation_
+        Of the network, input and output layers counted.
+    n_features_in_, feature_names_in_
+        Of X; names where X has them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from mnistcore.sklearn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = MLPClassifier((16,), solver="lbfgs", random_state=0).fit(X, y)
+    >>> classifier.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseMLP._parameter_constraints,
+        "class_weight": [None, dict, list, StrOptions({"balanced"})],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        class_weight: Any = None,
+        dropout: Any = 0.0,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        callbacks: Any = None,
+        progress_bar: bool = False,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.class_weight = class_weight
+        self.dropout = dropout
+        self.backend = backend
+        self.n_threads = n_threads
+        self.callbacks = callbacks
+        self.progress_bar = progress_bar
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> "MLPClassifier":
+        """Train the network.
+
+        Parameters
+        ----------
+        X
+            {array-like, sparse matrix} (n_samples, n_features). uint8 is taken as it is; all else
+            becomes float32; a sparse matrix becomes dense.
+        y
+            (n_samples,) labels of any type, or (n_samples, n_labels) of 0 and 1.
+        sample_weight
+            (n_samples,), by which each sample counts in the loss; None for 1.
+        X_val, y_val
+            A validation set: ``validation_scores_`` and ``validation_loss_curve_`` follow it, and
+            early stopping goes by it in place of a part of X.
+        """
+        self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
+        return self
+
+    @available_if(is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> "MLPClassifier":
+        """One epoch over the given samples.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`.
+        classes
+            All the classes that there will be; needed in the first call.
+        """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' is not supported by partial_fit, which does not see all"
+                " of y: give a dict, for instance from sklearn.utils.compute_class_weight"
+            )
+        if _check_partial_fit_first_call(self, classes):
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The classes (n_samples,), or labels (n_samples, n_labels), of X."""
+        check_is_fitted(self)
+        logits = self._logits(self._validate_x(X))
+        if self._multilabel:
+            return self._label_binarizer.inverse_transform(LOGISTIC.mean(logits))
+        return self.classes_[np.minimum(logits.argmax(axis=1), len(self.classes_) - 1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability (n_samples, n_classes) of each of ``classes_``."""
+        check_is_fitted(self)
+        X = self._validate_x(X)
+        return self._link.mean(self._logits(X)).astype(float_type(X), copy=False)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithm of :meth:`predict_proba`; -inf where that is 0."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
+    # ---- what the common part asks for ------------------------------------------------------
+
+    def _validate_x(self, X: Any) -> Any:
+        return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+
+    def _validate_input(
+        self, X: Any, y: Any, incremental: bool, reset: bool
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, reset=reset
+        )
+        y = _flat_column(y)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+            return X, y, self._targets(y)
+        classes = unique_labels(y)
+        if self.warm_start and set(classes) != set(self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous"
+                f" call to fit. Previously got {self.classes_}, `y` has {classes}"
+            )
+        self._check_known(classes)
+        return X, y, self._targets(y)
+
+    def _validate_validation(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, reset=False
+        )
+        y = _flat_column(y)
+        self._check_known(unique_labels(y))
+        return X, self._targets(y)
+
+    def _check_known(self, classes: np.ndarray) -> None:
+        if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}."
+                f" 'y' has {classes}."
+            )
+
+    @property
+    def _multilabel(self) -> bool:
+        return str(self._label_binarizer.y_type_).startswith("multilabel")
+
+    def _targets(self, y: np.ndarray) -> np.ndarray:
+        if self._multilabel:
+            return self._label_binarizer.transform(y).astype(np.float32)
+        return np.searchsorted(self.classes_, y).astype(np.int32)
+
+    def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
+        if self._multilabel:
+            return targets.shape[1], "logistic"
+        if len(self.classes_) > 2:
+            return len(self.classes_), "softmax"
+        return 1, "logistic"
+
+    @property
+    def _n_logits(self) -> int:
+        return 2 if self.n_outputs_ == 1 and not self._multilabel else int(self.n_outputs_)
+
+    def _objective(self, network: Network, samples: Samples) -> Objective:
+        kernels = get_backend(self.backend)
+        if self._multilabel:
+            return LayerwiseObjective(kernels, network, samples, LOGISTIC)
+        return SoftmaxObjective(kernels, network, samples, pinned=self.n_outputs_ == 1)
+
+    @property
+    def _link(self) -> Link:
+        return LOGISTIC if self._multilabel else SOFTMAX
+
+    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
+        link = self._link
+        assert link.hits is not None
+        hits = link.hits(logits, samples.targets)
+        weights = samples.weights if samples.weights.size else None
+        return float(np.average(hits, weights=weights))
+
+    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """As scikit-learn does it: for two classes only."""
+        return targets[:, None].astype(bool) if self.n_outputs_ == 1 else None
+
+    def _class_weights(self, y: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        if self.class_weight is None:
+            return None
+        if self._multilabel:
+            return compute_sample_weight(self.class_weight, y)
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=y)[targets]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _flat_column(y: np.ndarray) -> np.ndarray:
+    """y (N, 1) as (N,), with scikit-learn's warning."""
+    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -1,0 +1,387 @@
+"""What the classifier and the regressor share: parameters, solvers, curves, stopping."""
+
+import abc
+import itertools
+import math
+import operator
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight
+
+from ..backends import get_backend
+from ..inference import logits_of
+from ..interrupt import DeferredInterrupt
+from ..network import Network
+from ..schedules import SCHEDULES
+from .curves import NOT_FINITE, LearningCurves
+from .objectives import EMPTY, Objective, Samples
+from .optimizer import Optimizer, make_optimizer
+from .parameters import OWN_SCHEDULES
+from .progress import progress_bar
+from .threads import computing_on
+from .training import EpochSums, minimise, train_epoch
+
+SMALLEST_RATE = 1e-6  # at which "adaptive" ends
+
+
+class BaseMLP(LearningCurves):
+    """The common part of the estimators; use one of those."""
+
+    # ---- what the estimators say for themselves ---------------------------------------------
+
+    @abc.abstractmethod
+    def _validate_input(
+        self, X: Any, y: Any, incremental: bool, reset: bool
+    ) -> tuple[Any, np.ndarray, np.ndarray]:
+        """The checked X, the checked y, and the targets that an objective takes."""
+
+    @abc.abstractmethod
+    def _validate_validation(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """The checked X and the targets of the user's validation set."""
+
+    @abc.abstractmethod
+    def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
+        """``n_outputs_`` and ``out_activation_``."""
+
+    @abc.abstractmethod
+    def _objective(self, network: Network, samples: Samples) -> Objective:
+        """What is minimised."""
+
+    @property
+    def _n_logits(self) -> int:
+        """The outputs of the network that the engine sees."""
+        return int(self.n_outputs_)
+
+    def _strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """What the validation split is stratified by, if it is."""
+        return None
+
+    def _class_weights(self, y: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+        """The weight of each sample by its class, if any."""
+        return None
+
+    # ---- fit --------------------------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        incremental: bool = False,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> "BaseMLP":
+        self._check_settings(incremental)
+        sizes = self._hidden_sizes()
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
+        weights = self._weigh(sample_weight, X, self._class_weights(y, targets))
+        samples = Samples(as_engine_input(X), targets, weights)
+        self.n_outputs_, self.out_activation_ = self._count_outputs(targets)
+        self._random_state = check_random_state(self.random_state)
+        network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
+        if first_pass:
+            self._initialize(network)
+        params = self._pack(network)
+        own_validation = self._own_validation(X_val, y_val)
+        with computing_on(self.n_threads, self.backend):
+            if self.solver == "lbfgs":
+                self._fit_lbfgs(self._objective(network, samples), own_validation, params)
+            else:
+                self._fit_stochastic(network, samples, own_validation, params, incremental)
+        if not np.isfinite(params).all():
+            raise ValueError(NOT_FINITE)
+        self._unpack(network, params)
+        return self
+
+    def _check_settings(self, incremental: bool) -> None:
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.solver == "lbfgs" and np.any(self.dropout):
+            raise ValueError(
+                "dropout needs solver='sgd' or 'adam': lbfgs minimises one fixed function"
+            )
+        for callback in self._callbacks():
+            if not callable(callback):
+                raise ValueError(f"callbacks must be functions, got {callback!r}")
+
+    def _hidden_sizes(self) -> tuple[int, ...]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        try:
+            return tuple(operator.index(size) for size in sizes)
+        except TypeError:
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.") from None
+
+    @staticmethod
+    def _weigh(sample_weight: Any, X: Any, by_class: np.ndarray | None) -> np.ndarray:
+        """The weights (N,) of the samples, or none."""
+        if sample_weight is None and by_class is None:
+            return EMPTY
+        weights = _check_sample_weight(sample_weight, X)
+        if by_class is not None:
+            weights = weights * by_class
+        return np.ascontiguousarray(weights, np.float32)
+
+    def _make_network(self, layer_sizes: tuple[int, ...]) -> Network:
+        dropout = self.dropout
+        if isinstance(dropout, Iterable):
+            dropout = tuple(float(rate) for rate in dropout)
+        return Network(layer_sizes, self.activation, dropout)
+
+    def _initialize(self, network: Network) -> None:
+        """Fresh weights, biases too, by the draws of scikit-learn, and no history.
+
+        Source: Glorot and Bengio 2010, equation 16; a third of the variance for the logistic.
+        """
+        self._forget()
+        self.n_layers_ = len(network.layer_sizes)
+        self.coefs_, self.intercepts_ = [], []
+        widths = [*network.layer_sizes[:-1], self.n_outputs_]
+        for fan_in, fan_out in itertools.pairwise(widths):
+            bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (fan_in + fan_out))
+            weights = self._random_state.uniform(-bound, bound, (fan_in, fan_out))
+            self.coefs_.append(weights.astype(np.float32))
+            bias = self._random_state.uniform(-bound, bound, fan_out)
+            self.intercepts_.append(bias.astype(np.float32))
+
+    def _shown(self, network: Network, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The weights and biases of each layer as views of ``flat``, without a pinned output."""
+        pairs = network.views(flat)
+        weights, bias = pairs[-1]
+        pinned = len(bias) - self.n_outputs_
+        pairs[-1] = weights[:, pinned:], bias[pinned:]
+        return pairs
+
+    def _pack(self, network: Network) -> np.ndarray:
+        """``coefs_`` and ``intercepts_`` as one float32 vector (P,), a copy."""
+        params: np.ndarray = np.zeros(network.n_params, np.float32)
+        pairs = self._shown(network, params)
+        wanted = [weights.shape for weights, _ in pairs]
+        given = [np.shape(weights) for weights in self.coefs_]
+        if wanted != given:
+            raise ValueError(
+                f"the network has changed since the last fit: its weights are {wanted}, those"
+                f" of coefs_ {given}; use warm_start=False and fit"
+            )
+        for layer, (weights, bias) in enumerate(pairs):
+            weights[...] = self.coefs_[layer]
+            bias[...] = self.intercepts_[layer]
+        return params
+
+    def _unpack(self, network: Network, params: np.ndarray) -> None:
+        """Make ``coefs_`` and ``intercepts_`` views of ``params``."""
+        pairs = self._shown(network, params)
+        self.coefs_ = [weights for weights, _ in pairs]
+        self.intercepts_ = [bias for _, bias in pairs]
+
+    def _own_validation(self, X_val: Any, y_val: Any) -> Samples | None:
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val belong together: give both or neither")
+        X_val, targets = self._validate_validation(X_val, y_val)
+        return Samples(as_engine_input(X_val), targets, EMPTY)
+
+    # ---- solvers ----------------------------------------------------------------------------
+
+    def _fit_stochastic(
+        self,
+        network: Network,
+        samples: Samples,
+        validation: Samples | None,
+        params: np.ndarray,
+        incremental: bool,
+    ) -> None:
+        order = np.arange(len(samples))
+        if self._stops_by_score and validation is None:
+            order, validation = self._split(samples)
+        optimizer = self._optimizer_for(params, incremental)
+        optimizer.options["batch_size"] = self._batch_size_for(len(order))
+        objective = self._objective(network, samples)
+        self._unpack(network, params)
+        self._begin(validation)
+        epochs = 1 if incremental else self.max_iter
+        try:
+            with DeferredInterrupt() as interrupt, progress_bar(self.progress_bar, epochs) as show:
+                for _ in range(epochs):
+                    if self.shuffle:
+                        self._random_state.shuffle(order)
+                    rates = self._rates(optimizer, -(-len(order) // optimizer.batch_size))
+                    optimizer.options["epoch"] = len(self.loss_curve_) + 1
+                    # A batch of all samples needs no order; its sums then do not depend on one.
+                    rows = order if len(rates) > 1 else np.sort(order)
+                    sums = train_epoch(
+                        objective, params, optimizer, self.alpha, rows, rates, interrupt.check
+                    )
+                    self.t_ += len(order)
+                    stop = self._end_epoch(network, params, sums, validation, rates[-1], show)
+                    if self._should_stop(optimizer) or stop:
+                        break
+                    if not incremental and self.n_iter_ == self.max_iter:
+                        self._warn_of_max_iter()
+                interrupt.check()
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        self._end(params)
+
+    def _split(self, samples: Samples) -> tuple[np.ndarray, Samples]:
+        """The rows to train on, and a validation set of the others."""
+        rows, held_out = train_test_split(
+            np.arange(len(samples)),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._strata(samples.targets),
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of"
+                " your dataset."
+            )
+        return rows, samples.take(held_out)
+
+    def _optimizer_for(self, params: np.ndarray, incremental: bool) -> Optimizer:
+        """That of the last ``partial_fit``, or a fresh one."""
+        if not incremental or not hasattr(self, "_optimizer"):
+            self._optimizer = make_optimizer(
+                self.solver,
+                params,
+                self.learning_rate_init,
+                self.momentum,
+                self.nesterovs_momentum,
+                self.beta_1,
+                self.beta_2,
+                self.epsilon,
+            )
+            if np.any(self.dropout):
+                self._optimizer.options["seed"] = self._random_state.randint(2**31 - 1)
+        return self._optimizer
+
+    def _batch_size_for(self, n_samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be"
+                " clipped",
+                stacklevel=6,
+            )
+        return int(min(self.batch_size, n_samples))
+
+    def _rates(self, optimizer: Optimizer, steps: int) -> np.ndarray:
+        """The learning rate of each step of the epoch that comes."""
+        schedule = self.learning_rate
+        if not callable(schedule):
+            if schedule in OWN_SCHEDULES:
+                return np.full(steps, float(optimizer.learning_rate))
+            schedule = SCHEDULES[schedule]
+        progress = (optimizer.step + np.arange(steps)) / (steps * self.max_iter)
+        factors = np.asarray(schedule(np.minimum(progress, 1.0)), np.float64)
+        return self.learning_rate_init * np.broadcast_to(factors, steps)
+
+    def _should_stop(self, optimizer: Optimizer) -> bool:
+        """Whether training is over after this epoch; adapts the learning rate."""
+        if not math.isfinite(self.loss_):
+            return True
+        sgd = self.solver == "sgd"
+        if sgd and self.learning_rate == "invscaling":
+            optimizer.change_rate(self.learning_rate_init / (self.t_ + 1) ** self.power_t)
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        what = "Validation score" if self.early_stopping else "Training loss"
+        reason = (
+            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change}"
+            " consecutive epochs."
+        )
+        if not sgd or self.learning_rate != "adaptive":
+            self._say(f"{reason} Stopping.")
+            return True
+        if optimizer.learning_rate <= SMALLEST_RATE:
+            self._say(f"{reason} Learning rate too small. Stopping.")
+            return True
+        optimizer.change_rate(optimizer.learning_rate / 5.0)
+        self._say(f"{reason} Setting learning rate to {optimizer.learning_rate:f}")
+        self._no_improvement_count = 0
+        return False
+
+    def _warn_of_max_iter(self) -> None:
+        if self.learning_rate not in OWN_SCHEDULES:
+            return  # a schedule is meant to come to its end
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the"
+            " optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+    def _fit_lbfgs(
+        self, objective: Objective, validation: Samples | None, params: np.ndarray
+    ) -> None:
+        self._unpack(objective.network, params)
+        self._begin(validation)
+        stopped = False
+
+        def on_iteration(loss: float) -> bool:
+            nonlocal stopped
+            sums = EpochSums(loss, None)
+            stopped = self._end_epoch(objective.network, params, sums, validation, None, show)
+            return stopped
+
+        with progress_bar(self.progress_bar, self.max_iter) as show:
+            result = minimise(
+                objective,
+                params,
+                self.alpha,
+                self.max_iter,
+                self.max_fun,
+                self.tol,
+                on_iteration,
+            )
+        self.n_iter_ = min(result.nit, self.max_iter)
+        self.loss_ = float(result.fun)
+        if not math.isfinite(self.loss_):
+            raise ValueError(NOT_FINITE)
+        if result.status != 0 and not stopped:
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status="
+                f"{result.status}): {result.message}. Increase max_iter ({self.max_iter}) or"
+                f" max_fun ({self.max_fun}), or scale the data.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    # ---- use --------------------------------------------------------------------------------
+
+    def _logits(self, X: Any) -> np.ndarray:
+        """The logits (N, O) of a validated X, in float64."""
+        x = as_engine_input(X)
+        sizes = (x.shape[1], *(len(b) for b in self.intercepts_[:-1]), self._n_logits)
+        network = Network(sizes, self.activation)
+        params = self._pack(network)
+        with computing_on(self.n_threads, self.backend):
+            return logits_of(get_backend(self.backend), network, params, x).astype(np.float64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def as_engine_input(X: Any) -> np.ndarray:
+    """A validated X, dense or sparse, as C-contiguous uint8 or float32."""
+    if hasattr(X, "toarray"):
+        X = X.toarray()
+    return np.ascontiguousarray(X, np.uint8 if X.dtype == np.uint8 else np.float32)
+
+
+def float_type(X: Any) -> type:
+    """What scikit-learn's networks answer in for such an X: float32, or else float64."""
+    return np.float32 if X.dtype == np.float32 else np.float64

@@ -1,0 +1,19 @@
+"""A progress bar for a fit, with rich: the epochs done, the figures of the last one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress_bar(shown: bool, total: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar of ``total`` epochs; yields what takes the epochs done and the figures to show."""
+    if not shown:
+        yield lambda done, figures: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    figures_column = TextColumn("{task.fields[figures]}")
+    with Progress("epoch", MofNCompleteColumn(), BarColumn(), figures_column, Elapsed()) as bars:
+        bar = bars.add_task("", total=total, figures="")
+        yield lambda done, figures: bars.update(bar, completed=done, figures=figures)

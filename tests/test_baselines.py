@@ -1,0 +1,80 @@
+"""The baselines: each learns, the same every time; table, files and mistakes of the command."""
+
+import json
+
+import numpy as np
+import pytest
+from small_digits import small_digits, write_small_digits
+
+from mnistcore.baselines import BASELINES, main, run
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return small_digits(tmp_path_factory.mktemp("digits") / "data")
+
+
+def test_all_learn_but_the_one_that_cannot(dataset):
+    seen = []
+    scores = run(dataset, threads=1, on_score=seen.append)
+    assert scores == seen
+    accuracies = {score.name: score.test_accuracy for score in scores}
+    assert list(accuracies) == list(BASELINES)
+    commonest = np.bincount(dataset.train_labels).argmax()
+    assert accuracies.pop("most frequent") == np.mean(dataset.test_labels == commonest)
+    assert min(accuracies.values()) > 0.8
+    assert [score.name for score in scores if score.ours] == ["softmax regression", "MLP"]
+
+
+def test_the_same_images_and_draws_for_a_seed(dataset):
+    names = ["nearest centroid", "MLP", "random forest"]
+    settings = {"train_images": 101, "threads": 1, "seed": 3}
+    first, second = (run(dataset, names, **settings) for _ in range(2))
+    assert [a.test_accuracy for a in first] == [b.test_accuracy for b in second]
+
+
+def test_the_command_prints_a_table_and_writes_both_files(tmp_path, capsys):
+    data = write_small_digits(tmp_path / "data")
+    output = tmp_path / "a" / "b"
+    flags = ["--models", "MLP", "k-NN", "--threads", "1", "--output", str(output)]
+    assert main(["--data", str(data), *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "test accuracy" in shown
+    assert "k-NN" in shown
+    summary = json.loads((output / "baselines.json").read_text())
+    assert [score["name"] for score in summary["scores"]] == ["MLP", "k-NN"]
+    assert summary["train_images"] == 600
+    assert (output / "baselines.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_is_all_that_is_printed(tmp_path, capsys):
+    data = write_small_digits(tmp_path / "data")
+    assert main(["--data", str(data), "--models", "nearest centroid", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"][0]["name"] == "nearest centroid"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--models", "SVM"], "unknown baseline 'SVM'"),
+        (["--threads", "0"], "threads must be at least 1"),
+        (["--train-images", "601"], "from 1 to 600"),
+        (["--train-images", "0"], "from 1 to 600"),
+        (["--seed", "-1"], "seed"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_line(tmp_path, capsys, flags, message):
+    data = write_small_digits(tmp_path / "data")
+    assert main(["--data", str(data), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_scikit_learn_names_the_extra(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "sklearn.exceptions", None)
+    assert main(["--data", str(write_small_digits(tmp_path / "data"))]) == 2
+    assert 'pip install "mnistcore[sklearn]"' in capsys.readouterr().err
