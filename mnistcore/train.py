@@ -32,7 +32,7 @@ from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
 from .interrupt import DeferredInterrupt
-from .kernels._threads import limited_threads, get_num_threads
+from .kernels._threads import get_num_threads, limited_threads
 from .loop import EpochRecord, Fit, Listener, NonFiniteLossError, Progress, Trainer, fit
 from .network import Network
 from .optimizers import make_options
