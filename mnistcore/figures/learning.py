@@ -34,7 +34,7 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     losses = _pair([r.train_loss for r in history], [r.validation_loss for r in history])
     shares = _pair([r.train_accuracy for r in history], [r.validation_accuracy for r in history])
     _lines(loss, epochs, losses)
-    if spans_decades(losses):
+    if style.spans_decades(losses):
         loss.set_yscale("log")
     style.dress(loss, "Loss", "epoch", "cross-entropy, nats", grid="y")
     _lines(accuracy, epochs, 100 * shares)
@@ -67,12 +67,6 @@ def _lines(axes: Axes, epochs: Sequence[int], values: np.ndarray) -> None:
 
 def _marker(epochs: Sequence[int]) -> str:
     return "o" if len(epochs) <= _MARKED else ""
-
-
-def spans_decades(losses: np.ndarray) -> bool:
-    """Whether losses are told apart on a logarithmic scale only; NaN is no loss."""
-    seen = losses[np.isfinite(losses)]
-    return bool(seen.size and seen.min() > 0 and seen.max() > 20 * seen.min())
 
 
 def _mark_best(

@@ -104,7 +104,8 @@ def _draw_values(axes: Axes, layer: np.ndarray) -> None:
     counts, edges = np.histogram(layer, bins=40)
     shares = 100 * counts / max(layer.size, 1)
     axes.stairs(shares, edges, fill=True, color=style.BLUE)
-    axes.set_yscale("log")
+    if style.spans_decades(shares[shares > 0]):
+        axes.set_yscale("log")
     zeros = float(np.mean(layer == 0))
     silent = int((layer == layer[:1]).all(axis=0).sum())
     if silent:

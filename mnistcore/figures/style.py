@@ -80,6 +80,12 @@ def whole_numbers(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
+def spans_decades(values: np.ndarray) -> bool:
+    """Whether values are told apart on a logarithmic scale only; NaN is no value."""
+    seen = values[np.isfinite(values)]
+    return bool(seen.size and seen.min() > 0 and seen.max() > 20 * seen.min())
+
+
 def legend(axes: Axes, **settings: Any) -> None:
     """A legend without a frame; none where nothing is drawn that has a name."""
     if not axes.get_legend_handles_labels()[0]:
