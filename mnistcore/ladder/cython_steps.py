@@ -111,7 +111,7 @@ STEPS = [
         "instruction set",
         "The same source, compiled for this machine's vector instructions. A package that runs"
         " everywhere brings several builds and picks one when it is imported.",
-        "A compiler may use only what it may assume: tell it, or ship a quarter of the machine.",
+        "A compiler may use only what it may assume: tell it, or most of the machine idles.",
         instruction_set,
     ),
     Step(

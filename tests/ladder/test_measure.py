@@ -1,5 +1,6 @@
 """What ``python -m mnistcore.ladder`` measures, shows and writes."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mnistcore import get_backend, get_num_threads, set_num_threads
 from mnistcore.backends import BackendUnavailableError
-from mnistcore.ladder import Step, main, measure, run
+from mnistcore.ladder import BACKENDS, Rung, Step, main, measure, run, steps
+from mnistcore.ladder.figures import table
 from mnistcore.ladder.peak import best_seconds, peak_gflops
 
 SMALL = {"shape": (9, 20, 33), "seconds": 0.05}
@@ -208,6 +211,29 @@ def test_help_loads_nothing_heavy():
     )  # fmt: skip
     assert "usage: mnistcore ladder" in done.stdout
     assert done.stdout.strip().endswith("[]")
+
+
+def test_the_page_shows_a_run_of_the_command():
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "ladder.md").read_text(encoding="utf-8")
+    results = root / "benchmarks" / "results" / "ladder.json"
+    figures = json.loads(results.read_text(encoding="utf-8"))
+    console = Console(width=80, file=io.StringIO())
+    console.print(table([Rung(**rung) for rung in figures["rungs"]]))
+    shown = "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    assert shown in page
+    for link in re.findall(r"\]\(([^)#:]+)\)", page):
+        assert (root / "docs" / link).exists(), link
+
+
+def test_the_page_names_every_step():
+    page = (Path(__file__).parents[2] / "docs" / "ladder.md").read_text(encoding="utf-8")
+    for backend in BACKENDS:
+        try:
+            names = [step.name for step in steps(backend)]
+        except BackendUnavailableError as error:
+            pytest.skip(str(error))
+        assert all(name in page for name in names)
 
 
 def test_the_peak_is_above_what_a_product_reaches():
