@@ -25,6 +25,8 @@ from .kernels._threads import available_cores
 
 __all__ = ["BASELINES", "Baseline", "Score", "main", "run"]
 
+# What a perceptron warns of where it took a Ctrl-C for the end of its training.
+INTERRUPTION = "Training interrupted by user"
 MISSING = 'baselines need scikit-learn: pip install "mnistcore[sklearn]"'
 
 
@@ -187,7 +189,7 @@ def run(
         raise ValueError(f"seed must not be negative, got {seed}")
     rows = _training_rows(dataset.train_labels, train_images, seed)
     try:
-        from sklearn.exceptions import ConvergenceWarning
+        import sklearn  # noqa: F401
         from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError(MISSING) from error
@@ -195,7 +197,9 @@ def run(
     test = _pixels(dataset.test_images), dataset.test_labels
     scores = []
     with warnings.catch_warnings(), threadpool_limits(threads):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # how long each trains is settled
+        # How long each trains is settled; on few images, batches are smaller.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.filterwarnings("error", INTERRUPTION)
         for name in names or BASELINES:
             scores.append(_score(name, BASELINES[name].make(seed, threads), train, test))
             on_score(scores[-1])
@@ -221,7 +225,10 @@ def _score(
     test: tuple[np.ndarray, np.ndarray],
 ) -> Score:
     began = time.perf_counter()
-    model.fit(*train)
+    try:
+        model.fit(*train)
+    except UserWarning as warning:
+        raise KeyboardInterrupt from warning
     fitted = time.perf_counter()
     accuracy = float(np.mean(model.predict(test[0]) == test[1]))
     predicted = time.perf_counter()

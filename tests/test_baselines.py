@@ -1,6 +1,7 @@
 """The baselines: each learns, the same every time; table, files and mistakes of the command."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -75,6 +76,18 @@ def test_mistakes_are_one_line(tmp_path, capsys, flags, message):
 
 
 def test_a_missing_scikit_learn_names_the_extra(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "sklearn.exceptions", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     assert main(["--data", str(write_small_digits(tmp_path / "data"))]) == 2
     assert 'pip install "mnistcore[sklearn]"' in capsys.readouterr().err
+
+
+def test_ctrl_c_while_the_perceptron_trains_ends_the_command(tmp_path, capsys, monkeypatch):
+    from mnistcore.sklearn import estimator
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimator, "train_epoch", interrupted)
+    data = write_small_digits(tmp_path / "data")
+    assert main(["--data", str(data), "--models", "MLP", "k-NN"]) == 130
+    assert "k-NN" not in capsys.readouterr().out
