@@ -9,37 +9,50 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _BLOCKS = (" ", "▄", "▀", "█")  # by upper pixel * 2 + lower pixel
-_GREYS = 16  # shades that are drawn; few, so that runs of equal pixels share one escape sequence
+_SHADES = 16  # of a channel; few, so that runs of equal pixels share one escape sequence
 
 
-def half_blocks(pixels: np.ndarray, colour: bool) -> "Text":
+def half_blocks(pixels: np.ndarray, colour: bool, bright: np.ndarray | None = None) -> "Text":
     """An image as lines of half-blocks, two rows of pixels a line.
 
     Parameters
     ----------
     pixels
-        (H, W) uint8.
+        (H, W) or (H, W, 3) uint8, shades of grey or colours.
     colour
-        Draw shades of grey. Without, a pixel above the middle of the range is drawn, others are
-        not.
+        Whether the terminal has colours.
+    bright
+        (H, W) bool: what is drawn where it has none. Else, the pixels above the middle of the
+        range.
     """
     from rich.text import Text
 
-    if len(pixels) % 2:
-        pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     if not colour:
-        bright = (pixels > (int(pixels.max()) + int(pixels.min())) / 2).astype(int)
-        cells = 2 * bright[::2] + bright[1::2]
-        return Text("\n".join("".join(_BLOCKS[cell] for cell in row) for row in cells))
-    shades = pixels.astype(int) * (_GREYS - 1) // 255 * (255 // (_GREYS - 1))
+        if bright is None:
+            grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+            bright = grey > (float(grey.max()) + float(grey.min())) / 2
+        upper, lower = _halves(bright.astype(int))
+        return Text("\n".join("".join(_BLOCKS[cell] for cell in row) for row in 2 * upper + lower))
+    step = 255 // (_SHADES - 1)
+    shades = pixels.astype(int) * (_SHADES - 1) // 255 * step
+    if shades.ndim == 2:
+        shades = np.repeat(shades[:, :, None], 3, axis=2)
     text = Text(no_wrap=True)
-    for number, (upper, lower) in enumerate(zip(shades[::2], shades[1::2], strict=True)):
+    for number, (upper, lower) in enumerate(zip(*_halves(shades), strict=True)):
         if number:
             text.append("\n")
-        for (above, below), run in groupby(zip(upper, lower, strict=True)):
-            text.append("▀" * len(list(run)), style=f"{_grey(above)} on {_grey(below)}")
+        pairs = zip(map(_hex, upper), map(_hex, lower), strict=True)
+        for (above, below), run in groupby(pairs):
+            text.append("▀" * len(list(run)), style=f"{above} on {below}")
     return text
 
 
-def _grey(shade: int) -> str:
-    return f"#{shade:02x}{shade:02x}{shade:02x}"
+def _halves(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that are upper and lower halves; the last is doubled where it is alone."""
+    if len(pixels) % 2:
+        pixels = np.concatenate([pixels, pixels[-1:]])
+    return pixels[::2], pixels[1::2]
+
+
+def _hex(pixel: np.ndarray) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*map(int, pixel))

@@ -328,18 +328,6 @@ def test_show_draws_in_plain_characters_where_there_are_no_colours(place, glyphs
     assert len(re.findall(r"\d  \d+ %", out)) == 10
 
 
-def test_half_blocks_show_two_pixels_each():
-    from mnistcore.pictures.terminal import half_blocks
-
-    pixels = np.zeros((3, 2, 3), np.uint8)
-    pixels[0, 0] = pixels[2, 1] = 255
-    text = half_blocks(pixels, colour=True)
-    assert text.plain == "▀▀\n▀▀"
-    styles = [str(span.style) for span in text.spans]
-    assert styles[0] == "#ffffff on #000000"
-    assert styles[3] == "#ffffff on #ffffff"  # an odd row is repeated
-
-
 def test_pictures_of_what_was_read(place, glyphs, capsys):
     Path("phone.jpg").write_bytes(line_of(glyphs))
     Path("empty.png").write_bytes(nasty_pictures.encoded(np.full((50, 50), 0.9)))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..half_blocks import half_blocks
 from .files import Picture
 from .ink import levelled, otsu
 from .reading import Digit
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _VIEW = 28
 _SMALL_VIEW = 14  # for one digit of many
 _BAR = 12  # characters of a probability of one
-_BLOCKS = (" ", "▄", "▀", "█")  # by upper pixel * 2 + lower pixel
 _BOX = (205, 92, 0)
 
 
@@ -38,35 +38,14 @@ def draw(console: "Console", picture: Picture, digits: Sequence[Digit]) -> "Rend
     original = _original(picture, digits, _VIEW, _VIEW, colour)
     if not digits:
         return original
-    view = half_blocks(_grey(digits[0].seen), colour)
+    view = _drawn(_grey(digits[0].seen), colour)
     return _beside([original, view, _bars(digits[0])])
 
 
-def half_blocks(pixels: np.ndarray, colour: bool) -> "Text":
-    """Pixels (H, W, 3) uint8 as lines of half-blocks, two rows of pixels a line.
-
-    Without colour the lighter pixels are drawn, from Otsu's threshold on.
-    """
-    from rich.text import Text
-
-    if len(pixels) % 2:
-        pixels = np.concatenate([pixels, pixels[-1:]])
-    if not colour:
-        light = levelled(pixels.mean(axis=2) / 255)
-        bright = (light > otsu(light)).astype(int)
-        rows = 2 * bright[::2] + bright[1::2]
-        return Text("\n".join("".join(_BLOCKS[cell] for cell in row) for row in rows))
-    text = Text()
-    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
-        for above, below in zip(upper, lower, strict=True):
-            text.append("▀", style=f"{_hex(above)} on {_hex(below)}")
-        text.append("\n")
-    text.rstrip()
-    return text
-
-
-def _hex(pixel: np.ndarray) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*map(int, pixel))
+def _drawn(pixels: np.ndarray, colour: bool) -> "Text":
+    """Pixels (H, W, 3) as half-blocks; without colour, what is light by Otsu's threshold."""
+    light = levelled(pixels.mean(axis=2) / 255)
+    return half_blocks(pixels, colour, light > otsu(light))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -86,7 +65,7 @@ def _original(
             columns = (max(left - 1, 0), min(right, pixels.shape[1] - 1))
             pixels[rows[0] : rows[1] + 1, columns] = _BOX
             pixels[rows, columns[0] : columns[1] + 1] = _BOX
-    return half_blocks(pixels, colour)
+    return _drawn(pixels, colour)
 
 
 def _beside(parts: Sequence["Text"]) -> "RenderableType":
@@ -115,6 +94,6 @@ def _bars(digit: Digit) -> "Text":
 def _small(digit: Digit, colour: bool) -> "Text":
     half = _VIEW // _SMALL_VIEW
     pixels = digit.seen.reshape(_SMALL_VIEW, half, _SMALL_VIEW, half).mean(axis=(1, 3))
-    text = half_blocks(_grey(pixels.astype(np.uint8)), colour)
+    text = _drawn(_grey(pixels.astype(np.uint8)), colour)
     text.append(f"\n{digit.digit}  {100 * digit.probabilities[digit.digit]:.0f} %", style="bold")
     return text
