@@ -48,9 +48,9 @@ def half_blocks(pixels: np.ndarray, colour: bool, bright: np.ndarray | None = No
 
 
 def _halves(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are upper and lower halves; the last is doubled where it is alone."""
+    """The rows that are upper and lower halves; darkness below the last where it is alone."""
     if len(pixels) % 2:
-        pixels = np.concatenate([pixels, pixels[-1:]])
+        pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     return pixels[::2], pixels[1::2]
 
 
