@@ -236,28 +236,16 @@ def _score(
     return Score(name, baseline.about, baseline.ours, accuracy, fitted - began, predicted - fitted)
 
 
-def figure(scores: Sequence[Score], title: str) -> Any:
+def figure(scores: Sequence[Score]) -> Any:
     """A matplotlib figure: the errors and the training times, most errors first."""
-    from matplotlib.figure import Figure
+    from .figures import compare_baselines
 
-    ordered = sorted(scores, key=lambda score: score.test_accuracy, reverse=True)
-    names = [score.name for score in ordered]
-    colours = ["#0072B2" if score.ours else "#9a9a9a" for score in ordered]
-    drawn = Figure(figsize=(9, 0.9 + 0.4 * len(scores)), layout="constrained")
-    errors, times = drawn.subplots(1, 2, sharey=True)
-    panels = (
-        (errors, [100 * (1 - score.test_accuracy) for score in ordered], "test error, %"),
-        (times, [score.train_seconds for score in ordered], "seconds of training"),
+    return compare_baselines(
+        [score.name for score in scores],
+        [1 - score.test_accuracy for score in scores],
+        [score.train_seconds for score in scores],
+        [score.ours for score in scores],
     )
-    for axes, values, label in panels:
-        bars = axes.barh(names, values, color=colours, log=True)
-        axes.bar_label(bars, fmt="{:.3g}", padding=3, fontsize=9)
-        axes.set_xlabel(f"{label} (logarithmic)")
-        axes.margins(x=0.15)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
-    drawn.suptitle(f"{title}; on the kernels of mnistcore in blue", fontsize=11, x=0.01, ha="left")
-    return drawn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -336,12 +324,14 @@ def _summary(dataset: Dataset, scores: Sequence[Score], arguments: Any) -> dict[
 
 
 def _write(folder: Path, summary: Mapping[str, Any], scores: Sequence[Score]) -> None:
+    from .figures.style import encode
+
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "baselines.json") as file:
         file.write((json.dumps(summary, indent=1) + "\n").encode())
-    title = f"{summary['data']}, {summary['train_images']:,} training images"
-    with replacing(folder / "baselines.png") as file:
-        figure(scores, title).savefig(file, format="png", dpi=120)
+    for kind in ("png", "svg"):
+        with replacing(folder / f"baselines.{kind}") as file:
+            file.write(encode(figure(scores), kind))
 
 
 def _announce(score: Score) -> None:

@@ -5,6 +5,7 @@ and returns a new :class:`matplotlib.figure.Figure` that belongs to nobody else:
 in a notebook, is written with ``savefig``, and may be drawn in any thread.
 """
 
+from .baselines import compare_baselines
 from .calibration import reliability_diagram
 from .comparison import compare_accuracy, compare_learning
 from .confusion import confusion_matrix
@@ -16,6 +17,7 @@ from .network import first_layer_weights, hidden_activations, hidden_projection
 __all__ = [
     "class_distribution",
     "compare_accuracy",
+    "compare_baselines",
     "compare_learning",
     "confusion_matrix",
     "first_layer_weights",

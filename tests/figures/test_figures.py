@@ -319,3 +319,15 @@ def test_pyplot_is_not_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_baselines_are_ordered_by_their_errors():
+    figure = draws(
+        figures.compare_baselines(
+            ["b", "a", "c"], [0.1, 0.02, 0.5], [1, 20, 300], [False, True, False]
+        )
+    )
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
+    widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
+    assert widths == [[2, 10, 50], [20, 1, 300]]
+    assert {"2", "10", "50", "20", "1", "300"} <= set(texts(figure))
