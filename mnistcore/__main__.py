@@ -10,6 +10,7 @@ from .command_line import BAD_INPUT, DONE
 # Each is a module of this package with a main(argv); the line is shown by --help.
 COMMANDS = {
     "train": "train a network and write a run folder",
+    "search": "tune options of train: grid, random search or TPE, in several processes",
     "info": "show versions, the CPU, the backends, data and cache folders",
     "gradcheck": "check every gradient against numerical differences",
 }

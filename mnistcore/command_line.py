@@ -13,13 +13,21 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from .backends import BackendUnavailableError
+from .extras import MissingExtraError
 
 DONE = 0
 BAD_RESULT = 1
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports of a program stopped by Ctrl-C
 
-_USER_ERRORS = (ValueError, TypeError, OSError, BackendUnavailableError, MemoryError)
+_USER_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    BackendUnavailableError,
+    MissingExtraError,
+    MemoryError,
+)
 
 
 class CommandError(Exception):

@@ -1,0 +1,24 @@
+"""Libraries beyond the base installation, and what to install where one is missing."""
+
+import importlib
+from types import ModuleType
+
+
+class MissingExtraError(ImportError):
+    """A library is not installed; the message names the extra that brings it."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a library of an extra.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f'{module} is needed and cannot be imported ({error}); pip install "mnistcore[{extra}]"'
+        ) from error

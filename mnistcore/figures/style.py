@@ -1,0 +1,148 @@
+"""One look for all figures: paper white, dark ink, few lines, colours that colour-blind people
+tell apart (Okabe and Ito 2008, "Color universal design").
+
+Nothing here touches matplotlib's global settings: each artist is told its colours and sizes.
+"""
+
+import io
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, DARK, GREY = "#E69F00", "#56B4E9", "#444444", "#999999"
+# For classes and runs; the ninth and the tenth are of Tol's "muted" scheme.
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, DARK, GREY, "#882255", "#999933")
+RIGHT, WRONG = BLUE, VERMILLION
+
+INK, FAINT_INK, EDGE, GRID = "#222222", "#666666", "#c9c9c9", "#ececec"
+TITLE, LABEL, SMALL = 11.5, 10.0, 9.0  # points
+WIDTH = 9.0  # inches, of all figures; heights are their own
+IMAGE_MAP = "binary"  # ink dark on white paper
+DIVERGING_MAP = "RdBu_r"
+SEQUENTIAL_MAP = "Blues"
+DPI = 150
+
+_SAVING = threading.Lock()  # savefig reads two global settings; see encode
+
+
+class Picture(Figure):
+    """A Figure that a notebook shows although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        return encode(self, "png", dpi=110)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Picture:
+    """An empty figure of so many inches."""
+    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def dress(
+    axes: Axes,
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+    grid: Literal["x", "y", "both"] | None = None,
+) -> None:
+    """Give axes their titles and the common look. Call it after drawing."""
+    axes.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK)
+    axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
+    axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
+    axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=FAINT_INK)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(EDGE)
+    if grid:
+        axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def bare(axes: Axes, title: str = "", frame: bool = False) -> None:
+    """Axes of pictures: a title, no ticks, and a frame if wanted."""
+    dress(axes, title)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(frame)
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Ticks at whole numbers that people count in."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+
+
+def legend(axes: Axes, **settings: Any) -> None:
+    """A legend without a frame."""
+    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **settings)
+
+
+def colour_bar(figure: Figure, artist: Any, axes: Axes | Sequence[Axes], label: str = "") -> None:
+    """The scale of an image's colours, beside it."""
+    bar = figure.colorbar(artist, ax=axes, shrink=0.8, aspect=25, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=FAINT_INK)
+    bar.set_label(label, fontsize=SMALL, color=FAINT_INK)
+
+
+def say(axes: Axes, text: str) -> None:
+    """A sentence in place of a drawing."""
+    bare(axes)
+    axes.text(
+        0.5, 0.5, text, ha="center", va="center", fontsize=LABEL, color=FAINT_INK,
+        transform=axes.transAxes,
+    )  # fmt: skip
+
+
+def plain(text: str, longest: int = 40) -> str:
+    """A text of others as it stands: a dollar starts no formula, and it is not too long."""
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def as_image(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """One sample as rows and columns of pixels, whatever its shape is said to be.
+
+    A shape of one number is a square where it can be one, else a row; further axes are laid side
+    by side.
+    """
+    if len(shape) == 1:
+        side = round(shape[0] ** 0.5)
+        return values.reshape((side, side) if side * side == shape[0] else (1, -1))
+    return values.reshape(shape[0], -1)
+
+
+def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
+    """Images (N, H, W) in rows of so many, as one float image; NaN between them."""
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    for place, image in enumerate(images):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def encode(figure: Figure, kind: Literal["png", "svg"], dpi: int = DPI) -> bytes:
+    """A figure as the bytes of a PNG or an SVG file; equal figures make equal files.
+
+    The two settings that this needs are global in matplotlib, so it happens in one thread at a
+    time. A letter that the font lacks is drawn as a box, without a warning.
+    """
+    buffer = io.BytesIO()
+    settings: Any = {"svg.hashsalt": "mnistcore", "svg.fonttype": "path"}
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with _SAVING, matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
