@@ -49,7 +49,7 @@ def history(records: Sequence[TrialRecord]) -> Figure:
     axes.set_ylim(low, high)
     style.whole_numbers(axes.xaxis)
     style.dress(axes, "History of the search", "trial", "validation accuracy (%)", grid="y")
-    style.legend(axes, loc="lower right")
+    style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
     return figure
 
 
@@ -97,8 +97,8 @@ def parallel_coordinates(records: Sequence[TrialRecord]) -> Figure:
     axes.set_xticklabels([*(n.replace("_", "\n") for n in names), "validation\naccuracy (%)"])
     axes.set_xlim(-0.35, len(names) + 0.65)
     axes.set_yticks([])
-    style.dress(axes, "All trials: the best in orange, the others the darker the better,"
-                      " ended early in grey")  # fmt: skip
+    grey = ", ended early in grey" if len(complete) < len(records) else ""
+    style.dress(axes, f"All trials: the best in orange, the others the darker the better{grey}")
     axes.tick_params(axis="x", labelcolor=style.INK, pad=8)
     for spine in axes.spines.values():
         spine.set_visible(False)

@@ -45,19 +45,20 @@ class Objective:
     def __call__(self, trial: Trial) -> float:
         """Train, validate, report; raises TrialPruned where the pruner says so."""
         self.number = trial.number
-        if is_surplus(trial.study.get_trials(deepcopy=False), trial.number, self._plan.n_trials):
+        if is_surplus(trial.study.get_trials(deepcopy=False), trial.number, self._plan):
             trial.set_user_attr(SURPLUS, True)
             raise SurplusError
         trial.set_user_attr(WORKER, worker_name())
         config = self._plan.train_config(self._plan.space.suggest(trial))
         job = prepare(config, self._dataset)
         if self._plan.config.folds is None:
-            last = _fitted(job, _EpochReporter(trial), self._check)
+            last = _fitted(job, _EpochReporter(trial, config.epochs), self._check)
             return self._settled(trial, [last])
         records = []
         for number, fold in enumerate(_folds(job, self._plan.config.folds), 1):
             records.append(_fitted(fold, Listener(), self._check))
-            _report(trial, _mean([r.validation_accuracy for r in records]), number)
+            mean = _mean([r.validation_accuracy for r in records])
+            _report(trial, mean, number, self._plan.config.folds)
         return self._settled(trial, records)
 
     def _settled(self, trial: Trial, records: list[EpochRecord]) -> float:
@@ -68,17 +69,18 @@ class Objective:
 class _EpochReporter(Listener):
     """Reports every epoch's validation accuracy to the study."""
 
-    def __init__(self, trial: Trial) -> None:
-        self._trial = trial
+    def __init__(self, trial: Trial, epochs: int) -> None:
+        self._trial, self._epochs = trial, epochs
 
     def epoch_done(self, record: EpochRecord) -> None:
         assert record.validation_accuracy is not None
-        _report(self._trial, record.validation_accuracy, record.epoch)
+        _report(self._trial, record.validation_accuracy, record.epoch, self._epochs)
 
 
-def _report(trial: Trial, accuracy: float, step: int) -> None:
+def _report(trial: Trial, accuracy: float, step: int, last_step: int) -> None:
+    """Tell the study; after the last step there is nothing left to be saved by pruning."""
     trial.report(accuracy, step)
-    if trial.should_prune():
+    if step < last_step and trial.should_prune():
         raise TrialPruned
 
 

@@ -111,38 +111,42 @@ class Interval:
             If nothing says how many.
         """
         points = self.points or points
-        stepped = self._stepped()
-        if points is None:
-            if stepped is None or len(stepped) > _LISTED_AT_MOST:
-                raise ValueError(
-                    f"{name} is a range: say how many of its values a grid takes (--grid-points,"
-                    " or points in the file), or list them"
-                )
-            return stepped
-        if points == 1:
-            raise ValueError(f"{name} is a range: a grid takes at least 2 of its values")
-        if stepped is not None and len(stepped) <= points:
-            return stepped
+        steps = self._steps()
+        if points is None and (steps is None or steps >= _LISTED_AT_MOST):
+            raise ValueError(
+                f"{name} is a range: say how many of its values a grid takes (--grid-points,"
+                " or points in the file), or list them"
+            )
+        if points is None or (steps is not None and steps < points):
+            assert steps is not None
+            return tuple(self._after(k) for k in range(steps + 1))
         spread = np.geomspace if self.log else np.linspace
         values = [float(value) for value in spread(self.low, self.high, points)]
         values[0], values[-1] = self.low, self.high  # to the bit
-        return tuple(dict.fromkeys(self._nearest(value, stepped) for value in values))
+        return tuple(dict.fromkeys(map(self._nearest, values)))
 
-    def _stepped(self) -> tuple[Value, ...] | None:
-        """All values, where they can be counted; None where there are too many to list."""
-        step = self.step or (1 if self.whole else None)
-        if step is None or (self.high - self.low) / step > 10**6:
+    @property
+    def _by(self) -> float | None:
+        """The distance of neighbouring values; None where there is no least one."""
+        return self.step or (1 if self.whole else None)
+
+    def _steps(self) -> int | None:
+        """How many steps it is from the lowest value to the highest one."""
+        if self._by is None:
             return None
-        count = math.floor((self.high - self.low) / step * (1 + 1e-12)) + 1
-        return tuple(self._number(self.low + k * step) for k in range(count))
+        return math.floor((self.high - self.low) / self._by * (1 + 1e-12))
 
-    def _nearest(self, value: float, stepped: tuple[Value, ...] | None) -> Value:
-        if stepped is None:
-            return self._number(value)
-        return min(stepped, key=lambda other: abs(float(other) - value))  # type: ignore[arg-type]
-
-    def _number(self, value: float) -> Value:
+    def _after(self, steps: int) -> Value:
+        assert self._by is not None
+        value = self.low + steps * self._by
         return round(value) if self.whole else value
+
+    def _nearest(self, value: float) -> Value:
+        """The nearest value that it has."""
+        steps = self._steps()
+        if self._by is None or steps is None:
+            return value
+        return self._after(min(steps, round((value - self.low) / self._by)))
 
     def __str__(self) -> str:
         how = " (log)" if self.log else f" by {self.step:g}" if self.step else ""

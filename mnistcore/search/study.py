@@ -209,13 +209,15 @@ def in_state(trials: Sequence[FrozenTrial], *states: TrialState) -> list[FrozenT
     return [trial for trial in trials if trial.state in states]
 
 
-def is_surplus(trials: Sequence[FrozenTrial], number: int, wanted: int) -> bool:
-    """Whether a trial is one too many, or its point of the grid another's already."""
+def is_surplus(trials: Sequence[FrozenTrial], number: int, plan: Plan) -> bool:
+    """Whether a trial is one too many, or of a grid and its point not its own."""
     earlier = [trial for trial in in_state(trials, *_LIVE) if trial.number < number]
-    if len(earlier) >= wanted:
+    if len(earlier) >= plan.n_trials:
         return True
-    point = trials[number].user_attrs.get(POINT)
-    return point is not None and any(t.user_attrs.get(POINT) == point for t in earlier)
+    if plan.grid is None:
+        return False
+    point = trials[number].user_attrs.get(POINT)  # None: another worker took what was in line
+    return point is None or any(trial.user_attrs.get(POINT) == point for trial in earlier)
 
 
 def enqueue_point(study: optuna.Study, plan: Plan, trials: Sequence[FrozenTrial]) -> bool:
