@@ -26,6 +26,7 @@ from .results import (
     MARKER_FILE,
     SUMMARY_FILE,
     SearchResult,
+    Standing,
     TrialRecord,
     importances_of,
     standing_of,
@@ -76,6 +77,10 @@ class Search:
     def folder(self) -> Path:
         """Where the results go."""
         return self.plan.config.folder
+
+    def standing(self) -> Standing:
+        """How far the study has come."""
+        return standing_of(self.study, "fold" if self.plan.config.folds else "epoch")
 
     @property
     def storage_name(self) -> str:
@@ -178,7 +183,7 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
 def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) -> None:
     """Watch over the workers until they have done their work."""
     silent = _Nameless(search)
-    standing = standing_of(search.study)
+    standing = search.standing()
     display.looked(standing)
     if len(standing.finished) >= search.plan.n_trials:
         return
@@ -189,9 +194,9 @@ def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) 
             time.sleep(_LOOK_SECONDS)
             optuna.storages.fail_stale_trials(search.study)
             silent.look()
-            standing = standing_of(search.study)
+            standing = search.standing()
             display.looked(standing)
-    display.looked(standing_of(search.study))
+    display.looked(search.standing())
 
 
 class _Nameless:
@@ -215,7 +220,7 @@ class _Nameless:
 
 
 def _result(search: Search, began: float) -> SearchResult:
-    standing = standing_of(search.study)
+    standing = search.standing()
     winner = standing.winner
     if winner is None:
         raise NoWinnerError(

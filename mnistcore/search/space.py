@@ -379,5 +379,8 @@ def _check_together(dimensions: Mapping[str, Dimension], fixed: Mapping[str, Val
     named = {*dimensions, *fixed}
     if "hidden" in named and named & {"layers", "units"}:
         raise ValueError("give either hidden, or layers and units")
+    optimizers = dimensions.get("optimizer")
+    if "momentum" in named and isinstance(optimizers, Choices) and "sgd" not in optimizers.values:
+        raise ValueError(f"momentum is for optimizer sgd, which is not among {optimizers}")
     if len(named & {"layers", "units"}) == 1:
         raise ValueError("layers and units belong together: give both, or hidden")
