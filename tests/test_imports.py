@@ -62,7 +62,8 @@ def test_data_knows_nothing_of_networks():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    heavy = ("numba", "llvmlite", "matplotlib", "rich", "pooch", "optuna", "scipy", "PIL", "safetensors")
+    heavy = ("numba", "llvmlite", "matplotlib", "rich", "pooch", "scipy", "PIL", "safetensors")
+    heavy += ("optuna", "sqlalchemy")
     code = f"import sys, mnistcore; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

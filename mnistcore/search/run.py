@@ -13,9 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..config import TrainConfig
 from ..interrupt import DeferredInterrupt
-from ..loop import Listener
 from ..run_folder import check_output
-from ..train import Job, TrainingInterrupted, load_kernels
+from ..train import Job, load_kernels
 from ..train import prepare as prepare_training
 from ..train import run as train
 from .config import Plan, SearchConfig, make_plan
@@ -138,10 +137,12 @@ def prepare(plan: Plan, progress: bool = False) -> Search:
         check_output(str(folder))
     job = prepare_training(plan.train_config({}), progress=progress)
     url = storage_url(plan.config.storage, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if plan.config.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
     study = open_study(plan, open_storage(url, plan.config.grace))
     settings = {**plan.settings(), "data": _fingerprint(job)}
     agree(study, settings)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / MARKER_FILE, settings)
     return Search(plan, study, job)
 
@@ -164,19 +165,23 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
     try:
         with DeferredInterrupt() as interrupt:
             _compute(search, display, interrupt.check)
+        return _concluded(search, display, began)
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
         words = " ".join(str(error).split())
         raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
+
+
+def _concluded(search: Search, display: SearchDisplay, began: float) -> SearchResult:
+    """Write the results, and train and test the winner if the study does not know it yet."""
     result = _result(search, began)
     _write(search, result)
     if not result.test:
         display.training_winner(result)
-        result = dataclasses.replace(
-            result, test=_tested(search, result), seconds=time.perf_counter() - began
-        )
-    write_json(search.folder / SUMMARY_FILE, result.summary())
+        test = _tested(search, result)
+        result = dataclasses.replace(result, test=test, seconds=time.perf_counter() - began)
+        write_json(search.folder / SUMMARY_FILE, result.summary())
     return result
 
 
@@ -258,10 +263,7 @@ def _tested(search: Search, result: SearchResult) -> dict[str, Any]:
     config = dataclasses.replace(
         result.best, output=str(output), threads=search.plan.config.threads
     )
-    try:
-        trained = train(config, dataset=search.job.dataset, listener=Listener())
-    except TrainingInterrupted as error:
-        raise SearchInterrupted(search.folder) from error
+    trained = train(config, dataset=search.job.dataset)
     test = {
         "trial": result.winner.number,
         "accuracy": trained.summary["test_accuracy"],

@@ -35,13 +35,13 @@ _LISTED_AT_MOST = 20  # whole numbers that a grid takes from a range without bei
 # Random search and TPE look here where the user names no parameter, a grid search there.
 DEFAULT_SPACE: dict[str, Any] = {
     "layers": {"low": 1, "high": 3},
-    "units": {"low": 64, "high": 512},
+    "units": {"low": 128, "high": 512},
     "activation": ["relu", "tanh"],
     "optimizer": ["adam", "adamw"],
     "learning_rate": {"low": 5e-4, "high": 1e-2},
     "batch_size": [64, 128, 256],
     "weight_decay": {"low": 1e-6, "high": 1e-3},
-    "dropout": {"low": 0.0, "high": 0.4},
+    "dropout": {"low": 0.0, "high": 0.3},
 }
 DEFAULT_GRID: dict[str, Any] = {
     "hidden": [[128, 64], [256, 128], [512, 256]],
