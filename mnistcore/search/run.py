@@ -253,7 +253,7 @@ def _config_of(plan: Plan, winner: TrialRecord) -> TrainConfig:
 def _write(search: Search, result: SearchResult) -> None:
     write_trials(result.folder, result.standing.finished)
     write_best(result.folder, result.best, result.winner, search.plan.config.study)
-    write_figures(result)
+    write_figures(result, search.plan.space.logarithmic())
     write_json(result.folder / SUMMARY_FILE, result.summary())
 
 

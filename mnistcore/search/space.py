@@ -61,6 +61,15 @@ class Choices:
 
     values: tuple[Value, ...]
 
+    @property
+    def log(self) -> bool:
+        """Whether they are numbers whose ratios stay alike more than their differences."""
+        numbers = sorted(v for v in self.values if isinstance(v, int | float))
+        if len(numbers) < max(3, len(self.values)) or numbers[0] <= 0:
+            return False
+        ratios, differences = np.divide(numbers[1:], numbers[:-1]), np.diff(numbers)
+        return bool(ratios.max() / ratios.min() < differences.max() / differences.min())
+
     def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
         """All of them."""
         return self.values
@@ -206,6 +215,10 @@ class Space:
     def describe(self) -> list[str]:
         """Each parameter and its values, in words."""
         return [f"{name.replace('_', ' ')} {d}" for name, d in self.dimensions.items()]
+
+    def logarithmic(self) -> set[str]:
+        """The parameters in whose values ratios count, not differences."""
+        return {name for name, dimension in self.dimensions.items() if dimension.log}
 
     def suggest(self, trial: "Trial") -> Point:
         """Have a trial of Optuna choose a point."""

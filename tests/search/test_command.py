@@ -106,6 +106,19 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
     assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 3
 
 
+def test_a_killed_command_takes_its_workers_along(place):
+    process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "2000")
+    database = Path("out/study.db")
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    while _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _running(database)  # it gave its trial back before it left
+
+
 def _running(database):
     """How many trials run, by the database alone."""
     import sqlite3
