@@ -151,6 +151,10 @@ class LiveDisplay(PlainDisplay):
     def prepared(self) -> None:
         self._status.stop()
 
+    def _line(self, text: str) -> None:
+        """Print a line, broken between words where the terminal is narrow."""
+        self._console.print(text, markup=False, highlight=False)
+
     def working(self, pids: Sequence[int]) -> None:
         self._began = time.monotonic()
         self._live.start()
@@ -232,7 +236,8 @@ def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Tabl
     table = _table(title)
     for name in names:
         numbers = not any(isinstance(record.point.get(name), str) for record in records)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left")
+        head = name.replace("_", "\n")
+        table.add_column(head, justify="right" if numbers else "left", no_wrap=True)
     table.add_column("", no_wrap=True)
     for record in records:
         values = [_value(record.point[name]) if name in record.point else "" for name in names]

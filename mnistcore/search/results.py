@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..atomic import replacing
 from ..config import TrainConfig
-from .study import FINISHED, LOSS, WORKER, in_state
+from .study import FINISHED, LOSS, SURPLUS, WORKER, in_state
 
 BEST_FILE = "best.toml"
 TRIALS_FILE = "trials.csv"
@@ -111,7 +111,7 @@ def standing_of(study: Study, step: str = "epoch") -> Standing:
     A trial that was one too many counts nowhere.
     """
     trials = study.get_trials(deepcopy=False)
-    lost = [t for t in in_state(trials, TrialState.FAIL) if WORKER in t.user_attrs]
+    lost = [t for t in in_state(trials, TrialState.FAIL) if SURPLUS not in t.user_attrs]
     return Standing(
         [record_of(trial, step) for trial in in_state(trials, *FINISHED)],
         [record_of(trial, step) for trial in in_state(trials, TrialState.RUNNING)],

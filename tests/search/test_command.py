@@ -86,7 +86,7 @@ def test_a_complete_study_is_told_again_without_reading_the_test_set(place, caps
 
 
 def test_ctrl_c_leaves_a_study_that_goes_on(place):
-    flags = ["--output", "out", "--workers", "2", "--trials", "3", "--quiet", "--epochs", "60"]
+    flags = ["--output", "out", "--workers", "2", "--trials", "3", "--quiet", "--epochs", "40"]
     process = start(*flags)
     database = Path("out/study.db")
     deadline = time.monotonic() + 60
