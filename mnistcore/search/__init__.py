@@ -11,12 +11,12 @@ from .command import main
 from .config import SearchConfig
 
 if TYPE_CHECKING:
+    from .execution import SearchInterrupted, run
     from .results import SearchResult
-    from .run import SearchInterrupted, run
 
 __all__ = ["SearchConfig", "SearchInterrupted", "SearchResult", "main", "run"]
 
-_WITH_OPTUNA = {"run": "run", "SearchInterrupted": "run", "SearchResult": "results"}
+_WITH_OPTUNA = {"run": "execution", "SearchInterrupted": "execution", "SearchResult": "results"}
 
 
 def __getattr__(name: str) -> Any:

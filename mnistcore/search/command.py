@@ -1,4 +1,4 @@
-"""``mnistcore search``: flags and a file become a plan; the rest is :mod:`.run`."""
+"""``mnistcore search``: flags and a file become a plan; the rest is :mod:`.execution`."""
 
 import argparse
 import sys
@@ -51,8 +51,8 @@ def _main(argv: Sequence[str]) -> int:
         plan = _plan(arguments)
         require("optuna", "search")
     from .display import choose_display
+    from .execution import NoWinnerError, SearchInterrupted, execute, prepare
     from .pool import WorkersFailedError
-    from .run import NoWinnerError, SearchInterrupted, execute, prepare
     from .study import StorageUnreachableError
 
     display = choose_display(arguments.quiet, arguments.json)
@@ -90,12 +90,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _entries_given(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(arguments, name) for name in parameters()}
-    return {
-        name: parse_entry(flag_of(name), texts)
-        for name, texts in given.items()
-        if texts is not None
-    }
+    """What the flags say of each parameter; architectures stay text, one value each."""
+    entries = {}
+    for name in parameters():
+        texts = getattr(arguments, name)
+        if texts is not None:
+            entries[name] = texts if name == "hidden" else parse_entry(flag_of(name), texts)
+    return entries
 
 
 def _outdone(flags: Mapping[str, Any]) -> set[str]:

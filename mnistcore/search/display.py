@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from .config import Plan
-    from .run import Search
+    from .execution import Search
 
 _COMPILING = "compiling the {} kernels (first run only)"
 _SHOWN = 10  # trials in the table of the best
@@ -242,7 +242,7 @@ def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Tabl
     for record in records:
         values = [_value(record.point[name]) if name in record.point else "" for name in names]
         _add(table, record, values)
-    if _narrowest(table) <= width:
+    if _width(table) <= width:
         return table
     table = _table(title)
     table.add_column("values")
@@ -270,11 +270,11 @@ def _add(table: "Table", record: TrialRecord, values: Sequence[str]) -> None:
     table.add_row(str(record.number), accuracy, *values, _course(record), style=style)
 
 
-def _narrowest(table: "Table") -> int:
-    """The least width in which no word is cut."""
+def _width(table: "Table") -> int:
+    """The characters that a table takes where nothing is cut."""
     from rich.console import Console
 
-    return Console(width=10_000).measure(table).minimum
+    return Console(width=10_000).measure(table).maximum
 
 
 def importance_table(importances: Mapping[str, float]) -> "Table":

@@ -62,7 +62,7 @@ class Pool:
         self._workers: list[_Worker] = []
         self._deaths = 0
         timeout = plan.config.timeout
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else time.time() + timeout
 
     def __enter__(self) -> "Pool":
         self._workers = [self._start(threads) for threads in self._shares]
@@ -82,8 +82,7 @@ class Pool:
             self._bury(worker)
 
     def _start(self, threads: int) -> "_Worker":
-        left = None if self._deadline is None else self._deadline - time.monotonic()
-        return _Worker(self._plan, threads, left)
+        return _Worker(self._plan, threads, self._deadline)
 
     @property
     def pids(self) -> list[int]:
@@ -131,7 +130,7 @@ class Pool:
 class _Worker:
     """One process; Ctrl-C in the terminal does not reach it."""
 
-    def __init__(self, plan: Plan, threads: int, seconds: float | None) -> None:
+    def __init__(self, plan: Plan, threads: int, deadline: float | None) -> None:
         self.threads = threads
         self.finished = 0
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed in end()
@@ -143,7 +142,7 @@ class _Worker:
             env=_environment(threads),
             start_new_session=True,
         )
-        task = {"plan": plan.to_json(), "threads": threads, "seconds": seconds}
+        task = {"plan": plan.to_json(), "threads": threads, "deadline": deadline}
         self._write(json.dumps(task).encode() + b"\n")
 
     @property

@@ -5,7 +5,6 @@ that open: when it ends, be it that the command was stopped or killed, so does t
 """
 
 import json
-import math
 import sys
 import threading
 import time
@@ -45,14 +44,14 @@ def work(
     plan: Plan,
     objective: Objective,
     stop: threading.Event,
-    seconds: float | None = None,
+    deadline: float | None = None,
 ) -> None:
     """Compute trials until the study is complete or ``stop`` is set.
 
-    A trial that ``stop`` cuts off is put in line again. After ``seconds`` no trial is begun.
+    A trial that ``stop`` cuts off is put in line again. After ``deadline``, by time.time, no
+    trial is begun.
     """
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
-    while not stop.is_set() and time.monotonic() < deadline:
+    while not stop.is_set() and (deadline is None or time.time() < deadline):
         trials = study.get_trials(deepcopy=False)
         if len(in_state(trials, *FINISHED)) >= plan.n_trials:
             return
@@ -99,7 +98,7 @@ def _main() -> int:
     objective = Objective(plan, load_data(base.data, base.data_dir), check)
     try:
         storage = open_storage(storage_url(config.storage, config.folder), config.grace)
-        work(open_study(plan, storage), plan, objective, stop, task["seconds"])
+        work(open_study(plan, storage), plan, objective, stop, task["deadline"])
     except (StorageUnreachableError, *StorageErrors) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return LOST_STORAGE

@@ -32,8 +32,8 @@ def open_small(plan):
     return open_study(plan, open_storage(storage_url(None, plan.config.folder), plan.config.grace))
 
 
-def compute(plan, dataset, study=None, seconds=None):
+def compute(plan, dataset, study=None, deadline=None):
     """Have this process compute the trials; the study."""
     study = study or open_small(plan)
-    work(study, plan, Objective(plan, dataset, lambda: None), threading.Event(), seconds)
+    work(study, plan, Objective(plan, dataset, lambda: None), threading.Event(), deadline)
     return study

@@ -85,6 +85,37 @@ def test_a_complete_study_is_told_again_without_reading_the_test_set(place, caps
     assert first.count("\n") == 1
 
 
+def test_the_library_does_what_the_command_does(place):
+    from mnistcore.search import SearchConfig, SearchResult, run
+
+    result = run(
+        SearchConfig(sampler="grid", workers=1, output="out"),
+        space={"hidden": ["4", "8-4"]},
+        train={"epochs": 1, "backend": "numpy", "data": "../data"},
+    )
+    assert isinstance(result, SearchResult)
+    points = [record.point["hidden"] for record in result.standing.finished]
+    assert sorted(points) == ["4", "8-4"]
+    assert (
+        result.test["accuracy"]
+        == json.loads(Path(result.test["run_folder"], "summary.json").read_text())["test_accuracy"]
+    )
+
+
+def test_no_trial_at_all_is_a_bad_result(place, capsys):
+    assert search("--timeout", "0.01", "--workers", "1") == command_line.BAD_RESULT
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"mnistcore search: error: no trial was trained to its end .*\n", err)
+
+
+def test_a_flag_of_architectures_wins_over_layers_and_units(place, capsys):
+    Path("space.toml").write_text("[space]\nlayers = [1, 2]\nunits = [4, 8]\n[train]\nepochs = 1\n")
+    flags = ["--space", "space.toml", "--hidden", "4", "8", "--sampler", "grid", "--workers", "1"]
+    quick = ["--backend", "numpy", "--data", "../data", "--output", "out"]
+    assert main(["search", *flags, *quick]) == command_line.DONE
+    assert re.search(r"^space +hidden 4, 8 *$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_ctrl_c_leaves_a_study_that_goes_on(place):
     flags = ["--output", "out", "--workers", "2", "--trials", "3", "--quiet", "--epochs", "40"]
     process = start(*flags)

@@ -4,8 +4,8 @@ import signal
 import pytest
 from small_search import optuna, small_plan
 
+from mnistcore.search.execution import prepare
 from mnistcore.search.pool import Pool, WorkersFailedError, shares
-from mnistcore.search.run import prepare
 
 assert optuna  # the study is its
 

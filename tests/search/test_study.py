@@ -1,6 +1,7 @@
 """The study as the workers share it: counting, resuming, losing trials, all in one process."""
 
 import threading
+import time
 
 import pytest
 from optuna.trial import TrialState
@@ -134,7 +135,7 @@ def test_a_trial_taken_from_a_silent_worker_counts_once(dataset, tmp_path):
 
 
 def test_no_trial_begins_when_the_time_is_up(dataset, tmp_path):
-    study = compute(small_plan(tmp_path / "out", trials=50), dataset, seconds=-1.0)
+    study = compute(small_plan(tmp_path / "out", trials=50), dataset, deadline=time.time())
     assert not study.trials
 
 
