@@ -316,11 +316,11 @@ def percent(share: float | None) -> str:
 
 
 def spelled(point: Mapping[str, Any]) -> str:
-    """A point in words; what is text speaks for itself."""
-    words = [
-        value if isinstance(value, str) else f"{name.replace('_', ' ')} {_value(value)}"
-        for name, value in point.items()
-    ]
+    """A point in words; a value that is a word, such as relu, speaks for itself."""
+    words = []
+    for name, value in point.items():
+        bare = isinstance(value, str) and value.isalpha()
+        words.append(value if bare else f"{name.replace('_', ' ')} {_value(value)}")
     return ", ".join(words)
 
 
