@@ -1,0 +1,55 @@
+import io
+
+from rich.console import Console
+from small_search import optuna
+
+from mnistcore.search.display import best_table, live_view, spelled, trial_line
+from mnistcore.search.results import Standing, TrialRecord
+
+assert optuna  # the trials are its
+
+POINT = {
+    "optimizer": "adamw", "layers": 2, "units": 480, "activation": "relu", "batch_size": 128,
+    "learning_rate": 0.00234, "weight_decay": 1.234e-06, "dropout": 0.123,
+}  # fmt: skip
+
+
+def record(number, state="complete", accuracy=0.98, reports=3):
+    return TrialRecord(number, state, accuracy, 0.1, POINT, reports, "epoch", 12.34, "here:1")
+
+
+def drawn(what, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(what)
+    return console.export_text()
+
+
+def test_a_point_is_spelled_with_names_where_words_do_not_speak():
+    assert spelled({"activation": "relu", "hidden": "32", "learning_rate": 0.00234}) == (
+        "relu, hidden 32, learning rate 0.0023"
+    )
+
+
+def test_a_finished_trial_is_a_line():
+    line = trial_line(record(7), 20, 3, record(7))
+    assert line.startswith(" 3/20  trial 7  98.00 %  12.3 s  adamw, layers 2,")
+    assert line.endswith("  best so far")
+    assert "diverged" in trial_line(record(8, "pruned", None, 0), 20, 4, record(7))
+
+
+def test_tables_cut_nothing_at_any_width():
+    standing = Standing([record(0), record(1, "pruned")], [record(2, "running")], 0)
+    for width in (60, 80, 100, 130):
+        for what in (best_table(standing, width), live_view(standing, 20, 75.0, width)):
+            text = drawn(what, width)
+            assert "…" not in text
+            assert max(map(len, text.splitlines())) <= width
+    assert "learning" in drawn(best_table(standing, 130), 130).splitlines()[1]
+
+
+def test_the_live_view_counts():
+    standing = Standing([record(0), record(1, "pruned")], [record(2, "running")], 1)
+    text = drawn(live_view(standing, 20, 75.0, 100), 100)
+    assert "2/20 trials, 1 pruned, 1 lost, about 1 min 15 s left" in text
+    assert "best so far 98.00 %  trial 0" in text
+    assert "epoch 3" in text
