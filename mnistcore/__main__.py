@@ -13,6 +13,7 @@ COMMANDS = {
     "evaluate": "accuracy, confusion, calibration and mistakes of a trained network",
     "report": "figures and numbers of a run, or of several beside each other, as one HTML page",
     "predict": "read the digits in photographs, scans and drawings",
+    "search": "tune options of train: grid, random search or TPE, in several processes",
     "baselines": "train simpler and other classifiers on the same digits",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
     "convert": "make a model of weights that PyTorch, Keras or scikit-learn trained",

@@ -143,10 +143,15 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Give ``parser`` a flag for every option of a dataclass; see :func:`flags_given`."""
+def add_flags(
+    parser: "argparse._ActionsContainer", cls: type, names: Iterable[str] | None = None
+) -> None:
+    """Give ``parser`` a flag for every option of a dataclass; see :func:`flags_given`.
+
+    ``names`` are the options that get one, where not all do.
+    """
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    for name, opt in options_of(cls).items():
+    for name, opt in _selected(cls, names).items():
         default = opt.shown_default or _spelled(defaults[name])
         about = f"{opt.help} (default: {default})".replace("%", "%%")
         if opt.kind is bool:
@@ -158,10 +163,17 @@ def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
         parser.add_argument(flag_of(name), metavar=metavar, nargs=nargs, help=about)
 
 
-def flags_given(arguments: argparse.Namespace, cls: type) -> dict[str, Any]:
+def _selected(cls: type, names: Iterable[str] | None) -> dict[str, Option]:
+    options = options_of(cls)
+    return options if names is None else {name: options[name] for name in names}
+
+
+def flags_given(
+    arguments: argparse.Namespace, cls: type, names: Iterable[str] | None = None
+) -> dict[str, Any]:
     """The checked values of the flags that stand on the command line, those alone."""
     given = {}
-    for name, opt in options_of(cls).items():
+    for name, opt in _selected(cls, names).items():
         text = getattr(arguments, name)
         if text is not None:
             given[name] = opt.parsed(text, flag_of(name))

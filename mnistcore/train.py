@@ -40,7 +40,17 @@ from .options import add_flags, flags_given
 from .run_folder import RunFolder, check_output, create_run_folder
 from .schedules import learning_rates
 
-__all__ = ["Job", "TrainConfig", "TrainResult", "TrainingInterrupted", "main", "prepare", "run"]
+__all__ = [
+    "Job",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingInterrupted",
+    "fit_in_memory",
+    "load_kernels",
+    "main",
+    "prepare",
+    "run",
+]
 
 _INIT_STREAM = 2  # keeps the draws of the initial weights apart from all others of the same seed
 
@@ -175,15 +185,42 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
     with limited_threads(job.config.threads):
-        listener.preparing(job.backend, _must_compile(job.kernels))
         trainer = _trainer(job, interrupt.check)
-        trainer.prepare()
-        job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
-        listener.prepared()
+        _load_kernels(job, trainer, listener)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
         folder.write_config(job.config.to_dict())
         with interrupt:
             return _train(job, trainer, folder, listener, interrupt.check)
+
+
+def fit_in_memory(
+    job: Job, listener: Listener | None = None, check: Callable[[], None] = lambda: None
+) -> Fit:
+    """Train what was prepared, and validate; nothing is written and the test set is not read.
+
+    Parameters
+    ----------
+    listener
+        Is told of slices and epochs. What it raises ends the fit and is raised here, but for
+        KeyboardInterrupt and NonFiniteLossError: see :func:`.loop.fit`.
+    check
+        Called between two slices; it may raise as the listener may.
+    """
+    trainer = _trainer(job, check)
+    validate = _validation(job, trainer, check)
+    return fit(trainer, job.config.epochs, validate, job.config.patience, listener)
+
+
+def load_kernels(job: Job, listener: Listener) -> None:
+    """Have the kernels loaded, or compiled where this is their first use, without training."""
+    _load_kernels(job, _trainer(job, lambda: None), listener)
+
+
+def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
+    listener.preparing(job.backend, _must_compile(job.kernels))
+    trainer.prepare()
+    job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
+    listener.prepared()
 
 
 def _must_compile(kernels: ModuleType) -> bool:

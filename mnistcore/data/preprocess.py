@@ -6,6 +6,7 @@ import numpy as np
 
 _CHUNK = 2**20
 _SPLIT_STREAM = 1  # keeps the draws of the split apart from all others of the same seed
+_FOLDS_STREAM = 3
 
 
 def train_validation_split(
@@ -73,6 +74,44 @@ def _validation_counts(sizes: np.ndarray, n_validation: int) -> np.ndarray:
     while counts.sum() > n_validation:
         counts[np.argmax(np.where(counts > least, counts - quota, -np.inf))] -= 1
     return counts
+
+
+def fold_split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split sample indices at random into folds with the same mix of classes, for k-fold
+    cross-validation.
+
+    Parameters
+    ----------
+    labels : ndarray of integers, shape (N,)
+    folds : int
+        2 <= `folds` <= N.
+    seed : int
+        Not negative; the same seed gives the same folds.
+
+    Returns
+    -------
+    list of (train_indices, validation_indices)
+        One pair a fold, both sorted int64. Every sample is in the validation part of one fold;
+        their sizes differ by one at most, and so do those of each class.
+
+    Raises
+    ------
+    TypeError
+        `labels` are not integers.
+    ValueError
+        `folds` or `seed` is out of range.
+    """
+    labels = _checked_labels(labels)
+    if not 2 <= folds <= len(labels):
+        raise ValueError(f"folds is {folds}; it must be at least 2 and at most {len(labels)}")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; it must not be negative")
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_FOLDS_STREAM,)))
+    shuffled = rng.permutation(len(labels))
+    dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]  # class after class
+    fold_of = np.empty(len(labels), np.int64)
+    fold_of[dealt] = np.arange(len(labels)) % folds  # as cards are dealt
+    return [(np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in range(folds)]
 
 
 def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:

@@ -1,0 +1,31 @@
+"""Tune the options of training: grid, random search or TPE, in several processes, resumable.
+
+``run(SearchConfig(...), space, train)`` in Python, ``mnistcore search`` in the shell. Optuna (the
+extra ``[search]``) chooses the points and keeps the study in a database; a trial trains on our
+engine and is judged by validation images. :mod:`.space` says what may be searched.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .command import main
+from .config import SearchConfig
+
+if TYPE_CHECKING:
+    from .results import SearchResult
+    from .run import SearchInterrupted, run
+
+__all__ = ["SearchConfig", "SearchInterrupted", "SearchResult", "main", "run"]
+
+_WITH_OPTUNA = {"run": "run", "SearchInterrupted": "run", "SearchResult": "results"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Optuna is imported when it is asked for."""
+    if name not in _WITH_OPTUNA:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    from ..extras import require
+
+    require("optuna", "search")
+    return getattr(import_module(f".{_WITH_OPTUNA[name]}", __name__), name)

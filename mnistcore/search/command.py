@@ -1,0 +1,134 @@
+"""``mnistcore search``: flags and a file become a plan; the rest is :mod:`.run`."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..command_line import (
+    BAD_RESULT,
+    DONE,
+    INTERRUPTED,
+    CommandError,
+    Parser,
+    run_command,
+    user_errors,
+)
+from ..config import TrainConfig
+from ..extras import require
+from ..options import add_flags, flag_of, flags_given, options_of
+from .config import OURS, Plan, SearchConfig, make_plan, read_file
+from .space import parameters, parse_entry
+
+_EXAMPLES = """
+A value of what can be searched is fixed if it is one, a choice if they are several, and a range
+if it is written LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear; units, learning rates and weight
+decays are logarithmic ranges by themselves. Architectures are written 512-256. Nothing of it
+given, a default space is searched.
+
+examples:
+  mnistcore search --trials 30 --epochs 5
+  mnistcore search --sampler grid --hidden 128-64 512-256 --learning-rate 0.001 0.002 0.004
+  mnistcore search --sampler random --layers 1:3 --units 64:512 --learning-rate 1e-4:1e-2
+  mnistcore search --space space.toml --storage postgresql://me@db/studies --workers 4
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run_command("search", _main, argv)
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    with user_errors():
+        plan = _plan(arguments)
+        require("optuna", "search")
+    from .display import choose_display
+    from .pool import WorkersFailedError
+    from .run import NoWinnerError, SearchInterrupted, execute, prepare
+    from .study import StorageUnreachableError
+
+    display = choose_display(arguments.quiet, arguments.json)
+    with user_errors():
+        search = prepare(plan, progress=display.shows_progress)
+    display.started(search)
+    try:
+        with display:
+            result = execute(search, display)
+    except StorageUnreachableError as error:
+        raise CommandError(str(error)) from error
+    except (WorkersFailedError, NoWinnerError, ArithmeticError) as error:
+        print(f"mnistcore search: error: {error}", file=sys.stderr)
+        return BAD_RESULT
+    except SearchInterrupted as interruption:
+        print(f"mnistcore search: {interruption}", file=sys.stderr)
+        return INTERRUPTED
+    display.finished(result)
+    return DONE
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """What the file and the flags ask for; flags win."""
+    of_file: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    if arguments.space is not None:
+        of_file = read_file(arguments.space)
+    search, space, train = of_file
+    flags = _entries_given(arguments)
+    for name in _outdone(flags):
+        space.pop(name, None)
+        train.pop(name, None)
+    config = SearchConfig(**{**search, **flags_given(arguments, SearchConfig)})
+    fixed = {**train, **flags_given(arguments, TrainConfig, _fixed_names())}
+    return make_plan(config, {**space, **flags}, fixed)
+
+
+def _entries_given(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in parameters()}
+    return {
+        name: parse_entry(flag_of(name), texts)
+        for name, texts in given.items()
+        if texts is not None
+    }
+
+
+def _outdone(flags: Mapping[str, Any]) -> set[str]:
+    """What of a file no longer counts: architectures are hidden, or layers and units."""
+    names = set(flags)
+    if names & {"hidden", "layers", "units"}:
+        names |= {"hidden"} if "hidden" not in names else {"layers", "units"}
+    return names
+
+
+def _fixed_names() -> list[str]:
+    """The options of train that cannot be searched, but set."""
+    return [name for name in options_of(TrainConfig) if name not in (*OURS, *parameters())]
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "search",
+        "Tune the options of train by grid search, random search or TPE. Trials are judged by"
+        " validation images; the winner is trained again and tested once. The same command goes"
+        " on with a study that was stopped, and joins one that runs.",
+    )
+    parser.epilog = _EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_flags(parser, SearchConfig)
+    parser.add_argument(
+        "--space", metavar="FILE", help="TOML file with the tables [search], [space] and [train]"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--quiet", action="store_true", help="print the last line only")
+    output.add_argument(
+        "--json", action="store_true", help="print the summary as JSON and nothing else"
+    )
+    searched = parser.add_argument_group("what is searched (VALUE, VALUE VALUE ... or LOW:HIGH)")
+    for name, opt in parameters().items():
+        choices = f": {', '.join(opt.choices)}" if opt.choices else ""
+        searched.add_argument(
+            flag_of(name), nargs="+", metavar="VALUE", help=(opt.help + choices).replace("%", "%%")
+        )
+    fixed = parser.add_argument_group("options of train, the same in all trials")
+    add_flags(fixed, TrainConfig, _fixed_names())
+    return parser

@@ -1,0 +1,361 @@
+"""What a search shows: a live table on a terminal, a line per trial elsewhere, or little."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..loop import Listener
+from ..tables import facts_table, notice_panel
+from .results import SearchResult, Standing, TrialRecord
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from .config import Plan
+    from .run import Search
+
+_COMPILING = "compiling the {} kernels (first run only)"
+_SHOWN = 10  # trials in the table of the best
+_SHOWN_RUNNING = 12
+
+
+class SearchDisplay(Listener):
+    """What all displays do; this one shows nothing but a notice on standard error."""
+
+    shows_progress = False
+
+    def __enter__(self) -> "SearchDisplay":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal in order."""
+
+    def started(self, search: "Search") -> None:
+        """The data is loaded and the study open."""
+        if search.job.dataset.notice:
+            print(search.job.dataset.notice, file=sys.stderr)
+
+    def working(self, pids: Sequence[int]) -> None:
+        """The workers have been started."""
+
+    def looked(self, standing: Standing) -> None:
+        """This is how far the study has come; called twice a second."""
+
+    def training_winner(self, result: SearchResult) -> None:
+        """The trials are done, the winner is trained again."""
+
+    def finished(self, result: SearchResult) -> None:
+        """Everything is done and written."""
+
+
+class QuietDisplay(SearchDisplay):
+    """One line, at the end."""
+
+    def finished(self, result: SearchResult) -> None:
+        print(last_line(result))
+
+
+class JsonDisplay(SearchDisplay):
+    """The summary as JSON, at the end."""
+
+    def finished(self, result: SearchResult) -> None:
+        print(json.dumps({**result.summary(), "folder": str(result.folder)}, indent=2))
+
+
+class PlainDisplay(SearchDisplay):
+    """A line for every finished trial and the tables at the end, without cursor movements."""
+
+    shows_progress = True
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._told: set[int] | None = None
+        self._wanted = 0
+
+    def started(self, search: "Search") -> None:
+        self._wanted = search.plan.n_trials
+        if search.job.dataset.notice:
+            self._console.print(notice_panel(search.job.dataset.notice))
+        self._console.print(facts_table(_intentions(search)))
+        self._console.print()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        if compiling:
+            self._line(_COMPILING.format(backend))
+
+    def looked(self, standing: Standing) -> None:
+        if self._told is None:
+            self._told = {record.number for record in standing.finished}
+            if self._told:
+                self._line(f"going on with {len(self._told)} finished trials")
+        for record in standing.finished:
+            if record.number not in self._told:
+                self._told.add(record.number)
+                self._tell(record, standing)
+
+    def _tell(self, record: TrialRecord, standing: Standing) -> None:
+        self._line(trial_line(record, self._wanted, len(self._told or ()), standing.winner))
+
+    def training_winner(self, result: SearchResult) -> None:
+        self._line(f"training the winner, trial {result.winner.number}, to test it")
+
+    def finished(self, result: SearchResult) -> None:
+        self._console.print()
+        self._console.print(best_table(result.standing))
+        if result.importances:
+            self._console.print()
+            self._console.print(importance_table(result.importances))
+        self._console.print()
+        self._console.print(facts_table(_figures(result)))
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+class LiveDisplay(PlainDisplay):
+    """The running trials, how many are done and the best so far, redrawn in place."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.live import Live
+
+        super().__init__(console)
+        self._live = Live(console=console, transient=True, refresh_per_second=4)
+        self._status = console.status("")
+        self._began = time.monotonic()
+        self._first: int | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+        self._live.stop()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        what = _COMPILING if compiling else "loading the {} kernels"
+        self._status.update(what.format(backend))
+        self._status.start()
+
+    def prepared(self) -> None:
+        self._status.stop()
+
+    def working(self, pids: Sequence[int]) -> None:
+        self._began = time.monotonic()
+        self._live.start()
+
+    def looked(self, standing: Standing) -> None:
+        super().looked(standing)
+        done = len(standing.finished)
+        self._first = done if self._first is None else self._first
+        left = self._left(done)
+        self._live.update(live_view(standing, self._wanted, left))
+
+    def _left(self, done: int) -> float:
+        """Seconds that are left, by the pace so far; NaN while there is none."""
+        computed = done - (self._first or 0)
+        if not computed:
+            return math.nan
+        return (time.monotonic() - self._began) * (self._wanted - done) / computed
+
+    def training_winner(self, result: SearchResult) -> None:
+        self._live.stop()
+        self._status.update(f"training the winner, trial {result.winner.number}, to test it")
+        self._status.start()
+
+
+def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
+    """The display for where standard output goes and for what was asked."""
+    if as_json:
+        return JsonDisplay()
+    if quiet:
+        return QuietDisplay()
+    from rich.console import Console
+
+    console = Console()
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+def live_view(standing: Standing, wanted: int, seconds_left: float) -> "RenderableType":
+    """The running trials over a bar of the finished ones and the best so far."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    done = len(standing.finished)
+    counts = f"{done}/{wanted} trials"
+    if standing.pruned:
+        counts += f", {standing.pruned} pruned"
+    if standing.lost:
+        counts += f", {standing.lost} lost"
+    if math.isfinite(seconds_left) and done < wanted:
+        counts += f"  about {_duration(seconds_left)} left"
+    bar = Table.grid(padding=(0, 2), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right", no_wrap=True)
+    bar.add_row(ProgressBar(total=max(wanted, 1), completed=min(done, wanted)), counts)
+    parts: list[RenderableType] = [Text("")]
+    if standing.running:
+        parts.append(trial_table(standing.running[:_SHOWN_RUNNING], "running"))
+    best = standing.winner
+    if best is not None:
+        line = Text("best so far ", style="bold")
+        line.append(
+            f"{percent(best.accuracy)}  trial {best.number}: {spelled(best.point)}", "not bold"
+        )
+        parts += [Text(""), line]
+    return Group(*parts, bar)
+
+
+def best_table(standing: Standing) -> "Table":
+    """The best trials, the winner first."""
+    ranked = standing.ranked()
+    title = "trials" if len(ranked) <= _SHOWN else f"the best {_SHOWN} of {len(ranked)} trials"
+    return trial_table(ranked[:_SHOWN], title)
+
+
+def trial_table(records: Sequence[TrialRecord], title: str) -> "Table":
+    """Trials with a column for each parameter."""
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for record in records for name in record.point))
+    table = Table(
+        title=title, title_style="bold", title_justify="left", box=None, pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    table.add_column("trial", justify="right", vertical="bottom")
+    table.add_column("validation", justify="right", no_wrap=True)
+    for name in names:
+        numbers = all(not isinstance(record.point.get(name), str) for record in records)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left")
+    table.add_column("", no_wrap=True)
+    for record in records:
+        values = [_value(record.point[name]) if name in record.point else "" for name in names]
+        style = "" if record.state != "pruned" else "dim"
+        table.add_row(
+            str(record.number), percent(record.accuracy), *values, _course(record), style=style
+        )
+    return table
+
+
+def importance_table(importances: Mapping[str, float]) -> "Table":
+    """A bar for each parameter."""
+    from rich.bar import Bar
+    from rich.table import Table
+
+    table = Table(
+        title="what mattered (PED-ANOVA)", title_style="bold", title_justify="left", box=None,
+        show_header=False, pad_edge=False,
+    )  # fmt: skip
+    for name, share in importances.items():
+        bar = Bar(1, 0, share, width=40, color="blue")
+        table.add_row(name.replace("_", " "), bar, f"{100 * share:.0f} %")
+    return table
+
+
+def trial_line(record: TrialRecord, wanted: int, done: int, winner: TrialRecord | None) -> str:
+    """A finished trial in a line."""
+    mark = "  best so far" if winner is not None and winner.number == record.number else ""
+    return (
+        f"{done:>{len(str(wanted))}}/{wanted}  trial {record.number}"
+        f"  {percent(record.accuracy)}  {_course(record)}  {spelled(record.point)}{mark}"
+    )
+
+
+def last_line(result: SearchResult) -> str:
+    """A search in a line."""
+    test = f"test accuracy {percent(result.test.get('accuracy'))}, " if result.test else ""
+    return (
+        f"{test}validation {percent(result.winner.accuracy)}, trial {result.winner.number} of"
+        f" {len(result.standing.finished)} in {_duration(result.seconds)}, {result.folder}"
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share as it is shown; a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.2f} %"
+
+
+def spelled(point: Mapping[str, Any]) -> str:
+    """A point in words."""
+    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in point.items())
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _course(record: TrialRecord) -> str:
+    """What became of a trial, and when."""
+    if record.state == "running":
+        return f"report {record.reports}" if record.reports else "begun"
+    pruned = f"pruned after report {record.reports}, " if record.reports else "diverged, "
+    return (pruned if record.state == "pruned" else "") + f"{record.seconds:.1f} s"
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    return f"{minutes} min {second} s" if minutes else f"{second} s"
+
+
+def _intentions(search: "Search") -> Mapping[str, str]:
+    """What is going to be searched, and where."""
+    plan, dataset = search.plan, search.job.dataset
+    config = plan.config
+    judged = f"{config.folds} folds" if config.folds else "one validation split"
+    facts = {
+        "search": f"{config.sampler}, {plan.n_trials} trials, pruner {config.pruner},"
+        f" judged by {judged}",
+        "space": "; ".join(plan.space.describe()),
+        "data": f"{dataset.name}: {len(dataset.train_labels):,} images to train and validate,"
+        f" {len(dataset.test_labels):,} to test the winner",
+        "workers": _workers(plan) + f", backend {search.job.backend}",
+        "study": f"{config.study}, in {search.storage_name}",
+        "output": str(search.folder),
+    }
+    if not search.plan.train:
+        return facts
+    fixed = ", ".join(f"{name} {_plain(value)}" for name, value in plan.train.items())
+    return {**facts, "fixed": fixed}
+
+
+def _plain(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _workers(plan: "Plan") -> str:
+    from .pool import shares_of
+
+    threads = shares_of(plan)
+    low, high = min(threads), max(threads)
+    spelled = f"{low}" if low == high else f"{low} or {high}"
+    return f"{len(threads)}, with {spelled} thread{'s' if high > 1 else ''} each"
+
+
+def _figures(result: SearchResult) -> Mapping[str, str]:
+    """What came of it."""
+    standing, winner = result.standing, result.winner
+    counts = f"{len(standing.finished)} finished, {standing.pruned} of them pruned"
+    facts = {
+        "trials": counts + (f", {standing.lost} lost and tried again" if standing.lost else ""),
+        "winner": f"trial {winner.number}: {spelled(winner.point)}",
+        "validation": f"accuracy {percent(winner.accuracy)}",
+    }
+    if result.test:
+        facts["test"] = f"accuracy {percent(result.test['accuracy'])}"
+        facts["model"] = f"{result.test['run_folder']} on {result.test['machine']}"
+    facts["in all"] = _duration(result.seconds)
+    facts["results"] = f"{result.folder}: best.toml, trials.csv, summary.json, figures"
+    return facts

@@ -1,0 +1,194 @@
+"""Figures of a search: its history, what mattered, and all trials as parallel coordinates."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..atomic import replacing
+from ..figures import style
+from .results import SearchResult, TrialRecord
+
+_TICKS = 5  # on an axis of numbers
+_STEEP = 10  # from such a ratio of its ends on, an axis of numbers is logarithmic
+
+
+def write_figures(result: SearchResult) -> None:
+    """Write ``history.png``, ``importances.png`` and ``parallel.png``."""
+    figures = {
+        "history": history(result.standing.finished),
+        "importances": importances(result.importances),
+        "parallel": parallel_coordinates(result.standing.finished),
+    }
+    for name, figure in figures.items():
+        with replacing(result.folder / f"{name}.png") as file:
+            file.write(style.encode(figure, "png"))
+
+
+def history(records: Sequence[TrialRecord]) -> Figure:
+    """The validation accuracy of every trial by its number, and the best so far."""
+    figure = style.new_figure(4.2)
+    axes = figure.add_subplot()
+    pruned = [r for r in records if r.state == "pruned" and r.accuracy is not None]
+    complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
+    if complete:
+        best = np.maximum.accumulate([_accuracy(r) for r in complete])
+        numbers = [r.number for r in complete]
+        axes.step(numbers, best, where="post", color=style.VERMILLION, label="best so far")
+        axes.plot(numbers, [_accuracy(r) for r in complete], "o", color=style.BLUE,
+                  markersize=6, label="trained to the end")  # fmt: skip
+    low, high = _limits(complete or pruned)
+    if pruned:
+        clipped = [max(_accuracy(r), low) for r in pruned]
+        axes.plot([r.number for r in pruned], clipped, "o", color=style.GREY, fillstyle="none",
+                  markersize=6, label="ended early, its last report", clip_on=False)  # fmt: skip
+    axes.set_ylim(low, high)
+    style.whole_numbers(axes.xaxis)
+    style.dress(axes, "History of the search", "trial", "validation accuracy (%)", grid="y")
+    style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+    return figure
+
+
+def importances(shares: Mapping[str, float]) -> Figure:
+    """A bar for each parameter, the most important on top."""
+    figure = style.new_figure(1.4 + 0.36 * max(len(shares), 3))
+    axes = figure.add_subplot()
+    if not shares:
+        style.say(axes, "Too few complete trials, or all alike: nothing to compare.")
+        return figure
+    upwards = list(reversed(list(shares)))
+    names = [name.replace("_", " ") for name in upwards]
+    values = [100 * shares[name] for name in upwards]
+    bars = axes.barh(names, values, color=style.BLUE, height=0.62)
+    axes.bar_label(bars, fmt="%.0f %%", padding=4, fontsize=style.SMALL, color=style.INK)
+    axes.set_xlim(0, max(values) * 1.12)
+    style.dress(axes, "What mattered", "share in what made trials good, PED-ANOVA (%)", grid="x")
+    return figure
+
+
+def parallel_coordinates(records: Sequence[TrialRecord]) -> Figure:
+    """A line for each trial through its values; the darker, the better; pruned ones grey."""
+    names = list(dict.fromkeys(name for record in records for name in record.point))
+    figure = style.new_figure(5.2, max(style.WIDTH, 1.35 * (len(names) + 1)))
+    axes = figure.add_subplot()
+    scales = [_Scale([r.point[n] for r in records if n in r.point]) for n in names]
+    complete = sorted((r for r in records if r.state == "complete"), key=_accuracy)
+    low, high = _limits(complete or [r for r in records if r.accuracy is not None])
+    for record in records:
+        if record.state == "pruned":
+            _line(axes, record, names, scales, None, color=style.EDGE, linewidth=0.9)
+    colours = colormaps[style.SEQUENTIAL_MAP]
+    for rank, record in enumerate(complete):
+        last = (max(_accuracy(record), low) - low) / (high - low)
+        share = rank / max(len(complete) - 1, 1)
+        best = record is complete[-1]
+        _line(axes, record, names, scales, last,
+              color=style.VERMILLION if best else colours(0.3 + 0.65 * share),
+              linewidth=2.4 if best else 1.4)  # fmt: skip
+    for place, scale in enumerate(scales):
+        _axis(axes, place, scale.ticks())
+    ticks = np.linspace(low, high, _TICKS)
+    _axis(axes, len(names), [((t - low) / (high - low), f"{t:.2f}") for t in ticks])
+    axes.set_xticks(range(len(names) + 1))
+    axes.set_xticklabels([*(n.replace("_", "\n") for n in names), "validation\naccuracy (%)"])
+    axes.set_xlim(-0.35, len(names) + 0.65)
+    axes.set_yticks([])
+    grey = ", ended early in grey" if len(complete) < len(records) else ""
+    style.dress(axes, f"All trials: the best in orange, the others the darker the better{grey}")
+    axes.tick_params(axis="x", labelcolor=style.INK, pad=8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+class _Scale:
+    """Where the values of a parameter lie between 0 and 1: numbers by size, others in turn."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._numbers = all(isinstance(value, int | float) for value in values)
+        self._whole = all(isinstance(value, int) for value in values)
+        self._names = sorted(set(values), key=_natural)
+        self._low, self._high = self._names[0], self._names[-1]
+        self._log = self._numbers and self._low > 0 and self._high / self._low >= _STEEP
+
+    def __call__(self, value: Any) -> float:
+        if not self._numbers:
+            return (self._names.index(value) + 0.5) / len(self._names)
+        if self._high == self._low:
+            return 0.5
+        low, high, value = (self._on_axis(v) for v in (self._low, self._high, value))
+        return (value - low) / (high - low)
+
+    def _on_axis(self, value: float) -> float:
+        return math.log(value) if self._log else value
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places and labels: every value where they are few, else some in between."""
+        if len(self._names) <= _TICKS or not self._numbers:
+            return [(self(value), _spelled(value)) for value in self._names]
+        spread = np.geomspace if self._log else np.linspace
+        values = spread(self._low, self._high, _TICKS)
+        if self._whole:
+            values = np.unique(np.round(values))
+        return [(self(value), _spelled(value)) for value in values]
+
+
+def _natural(value: Any) -> tuple[Any, ...]:
+    """An order in which 64-32 comes before 128-64."""
+    if not isinstance(value, str):
+        return (0, value)
+    parts = value.split("-")
+    return (1, *map(int, parts)) if all(p.isdigit() for p in parts) else (2, value)
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _accuracy(record: TrialRecord) -> float:
+    return 100 * (record.accuracy or 0.0)
+
+
+def _limits(records: Sequence[TrialRecord]) -> tuple[float, float]:
+    """The accuracies to show: trials that learnt little may fall off, where others would blur.
+
+    The lower end is Tukey's fence, 1.5 times the quartiles' distance below the lower one.
+    """
+    if not records:
+        return 0.0, 100.0
+    values = np.array([_accuracy(record) for record in records])
+    quarter, three_quarters = np.percentile(values, [25, 75])
+    fence = quarter - 1.5 * (three_quarters - quarter)
+    low, high = max(values.min(), fence), values.max()
+    margin = max(0.08 * (high - low), 0.05)
+    return max(0.0, low - margin), min(100.0, high + margin)
+
+
+def _line(
+    axes: Axes,
+    record: TrialRecord,
+    names: Sequence[str],
+    scales: Sequence[_Scale],
+    last: float | None,
+    **look: Any,
+) -> None:
+    """A trial's line; a parameter that it does not have is passed over."""
+    places = [place for place, name in enumerate(names) if name in record.point]
+    heights = [scales[place](record.point[names[place]]) for place in places]
+    if last is not None:
+        places, heights = [*places, len(names)], [*heights, last]
+    axes.plot(places, heights, solid_joinstyle="round", **look)
+
+
+def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:
+    """A vertical line with its labels."""
+    axes.plot([place, place], [0, 1], color=style.FAINT_INK, linewidth=0.9, zorder=3)
+    for height, text in ticks:
+        axes.text(
+            place + 0.05, height, text, fontsize=style.SMALL, color=style.INK, va="center",
+            zorder=4, bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8},
+        )  # fmt: skip

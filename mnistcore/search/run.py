@@ -1,0 +1,274 @@
+"""A search from beginning to end: prepared, computed by workers, its winner trained and tested."""
+
+import dataclasses
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from ..config import TrainConfig
+from ..interrupt import DeferredInterrupt
+from ..loop import Listener
+from ..run_folder import check_output
+from ..train import Job, TrainingInterrupted, load_kernels
+from ..train import prepare as prepare_training
+from ..train import run as train
+from .config import Plan, SearchConfig, make_plan
+from .display import SearchDisplay
+from .figures import write_figures
+from .pool import Pool
+from .results import (
+    MARKER_FILE,
+    SUMMARY_FILE,
+    SearchResult,
+    TrialRecord,
+    importances_of,
+    standing_of,
+    write_best,
+    write_json,
+    write_trials,
+)
+from .study import (
+    WORKER,
+    StorageErrors,
+    StorageUnreachableError,
+    agree,
+    give_up,
+    host_name,
+    in_state,
+    open_storage,
+    open_study,
+    quiet_optuna,
+    shown,
+    storage_url,
+)
+
+_LOOK_SECONDS = 0.5  # between two looks at the study and the workers
+_TEST = "test"  # the study's attribute with the winner's test result
+
+
+class NoWinnerError(RuntimeError):
+    """No trial was trained to its end."""
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a search; the same command goes on with it. ``folder`` is its output."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"interrupted; the same command goes on with the study in {folder}")
+        self.folder = folder
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search that is ready to start: its plan, its study, and the data as a training job."""
+
+    plan: Plan
+    study: optuna.Study
+    job: Job
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.plan.config.folder
+
+    @property
+    def storage_name(self) -> str:
+        """Where the study is, without a password."""
+        return shown(storage_url(self.plan.config.storage, self.folder))
+
+
+def run(
+    config: SearchConfig | None = None,
+    space: Mapping[str, Any] | None = None,
+    train: Mapping[str, Any] | None = None,
+    *,
+    display: SearchDisplay | None = None,
+) -> SearchResult:
+    """Search, or go on with a search; train and test the winner; write all into a folder.
+
+    Parameters
+    ----------
+    config
+        The options; without any, 20 trials of TPE.
+    space
+        What is searched: for each name a list of values or ``{"low", "high", "log", "step"}``.
+        Without any, the default space.
+    train
+        Options of :class:`.TrainConfig` that are the same in all trials, such as
+        ``{"epochs": 5, "data": "synthetic"}``.
+    display
+        Is shown how it goes; by default nobody is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is asked that cannot be, the storage cannot be reached, or its study is
+        another search.
+    BackendUnavailableError, OSError
+        As in training.
+    WorkersFailedError
+        If the workers die again and again.
+    NoWinnerError
+        If the time was up before a trial was trained to its end.
+    SearchInterrupted
+        On Ctrl-C. The study can be resumed.
+    """
+    return execute(prepare(make_plan(config or SearchConfig(), space, train)), display)
+
+
+def prepare(plan: Plan, progress: bool = False) -> Search:
+    """Load the data and open the study, so that the search cannot fail on its input.
+
+    Raises as :func:`run`, apart from the last three.
+    """
+    quiet_optuna()
+    folder = plan.config.folder
+    if not (folder / MARKER_FILE).exists():
+        check_output(str(folder))
+    job = prepare_training(plan.train_config({}), progress=progress)
+    url = storage_url(plan.config.storage, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(plan, open_storage(url, plan.config.grace))
+    settings = {**plan.settings(), "data": _fingerprint(job)}
+    agree(study, settings)
+    write_json(folder / MARKER_FILE, settings)
+    return Search(plan, study, job)
+
+
+def _fingerprint(job: Job) -> dict[str, Any]:
+    """What tells one data set from another, on whichever machine it lies."""
+    images, labels = job.dataset.train_images, job.dataset.train_labels
+    checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
+    return {"images": list(images.shape), "checksum": checksum}
+
+
+def execute(search: Search, display: SearchDisplay | None = None) -> SearchResult:
+    """Have the workers compute trials until the study is complete; then train the winner.
+
+    Raises the last three of :func:`run`, and StorageUnreachableError if the storage is lost.
+    """
+    began = time.perf_counter()
+    display = display or SearchDisplay()
+    load_kernels(search.job, display)  # before the workers, or each would compile them
+    try:
+        with DeferredInterrupt() as interrupt:
+            _compute(search, display, interrupt.check)
+    except KeyboardInterrupt as error:
+        raise SearchInterrupted(search.folder) from error
+    except StorageErrors as error:
+        words = " ".join(str(error).split())
+        raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
+    result = _result(search, began)
+    _write(search, result)
+    if not result.test:
+        display.training_winner(result)
+        result = dataclasses.replace(
+            result, test=_tested(search, result), seconds=time.perf_counter() - began
+        )
+    write_json(search.folder / SUMMARY_FILE, result.summary())
+    return result
+
+
+def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) -> None:
+    """Watch over the workers until they have done their work."""
+    silent = _Nameless(search)
+    standing = standing_of(search.study)
+    display.looked(standing)
+    if len(standing.finished) >= search.plan.n_trials:
+        return
+    with Pool(search.plan, search.study) as pool:
+        display.working(pool.pids)
+        while pool.watch(len(standing.finished)):
+            check()
+            time.sleep(_LOOK_SECONDS)
+            optuna.storages.fail_stale_trials(search.study)
+            silent.look()
+            standing = standing_of(search.study)
+            display.looked(standing)
+    display.looked(standing_of(search.study))
+
+
+class _Nameless:
+    """Trials whose worker died before it left its name: no heartbeat tells of them."""
+
+    def __init__(self, search: Search) -> None:
+        self._study, self._grace = search.study, search.plan.config.grace
+        self._seen: dict[int, float] = {}
+
+    def look(self) -> None:
+        """Give up those that have been nameless for longer than the grace period."""
+        now = time.monotonic()
+        nameless = [trial for trial in self._running() if WORKER not in trial.user_attrs]
+        self._seen = {trial.number: self._seen.get(trial.number, now) for trial in nameless}
+        for trial in nameless:
+            if now - self._seen[trial.number] > self._grace:
+                give_up(self._study, trial)
+
+    def _running(self) -> list[FrozenTrial]:
+        return in_state(self._study.get_trials(deepcopy=False), TrialState.RUNNING)
+
+
+def _result(search: Search, began: float) -> SearchResult:
+    standing = standing_of(search.study)
+    winner = standing.winner
+    if winner is None:
+        raise NoWinnerError(
+            f"no trial was trained to its end ({len(standing.finished)} were ended early); the"
+            " same command with more --trials or a longer --timeout goes on"
+        )
+    test = search.study.user_attrs.get(_TEST, {})
+    return SearchResult(
+        search.folder,
+        standing,
+        winner,
+        _config_of(search.plan, winner),
+        importances_of(search.study),
+        time.perf_counter() - began,
+        len(standing.finished) >= search.plan.n_trials,
+        test if test.get("trial") == winner.number else {},
+    )
+
+
+def _config_of(plan: Plan, winner: TrialRecord) -> TrainConfig:
+    """The training run that the winner stands for."""
+    return plan.train_config(plan.space.point_of(winner.point))
+
+
+def _write(search: Search, result: SearchResult) -> None:
+    write_trials(result.folder, result.standing.finished)
+    write_best(result.folder, result.best, result.winner, search.plan.config.study)
+    write_figures(result)
+    write_json(result.folder / SUMMARY_FILE, result.summary())
+
+
+def _tested(search: Search, result: SearchResult) -> dict[str, Any]:
+    """Train the winner as ``best.toml`` says and read the test set, once; the study keeps it."""
+    output = _new_folder(result.folder, f"winner-{result.winner.number}")
+    config = dataclasses.replace(
+        result.best, output=str(output), threads=search.plan.config.threads
+    )
+    try:
+        trained = train(config, dataset=search.job.dataset, listener=Listener())
+    except TrainingInterrupted as error:
+        raise SearchInterrupted(search.folder) from error
+    test = {
+        "trial": result.winner.number,
+        "accuracy": trained.summary["test_accuracy"],
+        "loss": trained.summary["test_loss"],
+        "run_folder": str(output),
+        "machine": host_name(),
+    }
+    search.study.set_user_attr(_TEST, test)
+    return test
+
+
+def _new_folder(folder: Path, name: str) -> Path:
+    """A folder that is not there yet, for the winner's run."""
+    paths = (folder / (name + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(path for path in paths if not path.exists())

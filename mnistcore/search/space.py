@@ -1,0 +1,383 @@
+"""What is searched: the parameters of a search and the values that each may take.
+
+A :class:`Space` is read from plain entries, as they stand in a TOML file. It lists the points of
+a grid, has a trial of Optuna choose a point, and turns a point into options of ``train``.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import TrainConfig
+from ..options import Option, Range, options_of
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Value = int | float | str | tuple[int, ...]
+Point = dict[str, Value]  # a value for each parameter that applies
+
+_OWN = {
+    "layers": Option(int, "number of hidden layers", limits=Range(1, 100), metavar="N"),
+    "units": Option(int, "units of each hidden layer", limits=Range(1, 10**6), metavar="N"),
+}
+_TRAINING = (
+    "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "schedule",
+    "batch_size", "epochs", "weight_decay", "dropout",
+)  # fmt: skip
+_BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
+_LISTED_AT_MOST = 20  # whole numbers that a grid takes from a range without being told how many
+
+# Random search and TPE look here where the user names no parameter, a grid search there.
+DEFAULT_SPACE: dict[str, Any] = {
+    "layers": {"low": 1, "high": 3},
+    "units": {"low": 64, "high": 512},
+    "activation": ["relu", "tanh"],
+    "optimizer": ["adam", "adamw"],
+    "learning_rate": {"low": 5e-4, "high": 1e-2},
+    "batch_size": [64, 128, 256],
+    "weight_decay": {"low": 1e-6, "high": 1e-3},
+    "dropout": {"low": 0.0, "high": 0.4},
+}
+DEFAULT_GRID: dict[str, Any] = {
+    "hidden": [[128, 64], [256, 128], [512, 256]],
+    "learning_rate": [0.001, 0.002, 0.004],
+}
+
+
+def parameters() -> dict[str, Option]:
+    """What may be searched, by name."""
+    training = options_of(TrainConfig)
+    return {**_OWN, **{name: training[name] for name in _TRAINING}}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of these values; architectures are tuples of units."""
+
+    values: tuple[Value, ...]
+
+    def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
+        """All of them."""
+        return self.values
+
+    def __str__(self) -> str:
+        return ", ".join(str(label(value)) for value in self.values)
+
+    def largest(self) -> int:
+        """The largest of them, where they are whole numbers."""
+        return max(value for value in self.values if isinstance(value, int))
+
+    def suggest(self, trial: "Trial", name: str) -> Value:
+        """Have a trial choose one."""
+        return self.value_of(trial.suggest_categorical(name, [label(v) for v in self.values]))
+
+    def value_of(self, labelled: Any) -> Value:
+        """The choice that a label stands for."""
+        return next(value for value in self.values if label(value) == labelled)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number from ``low`` to ``high``, both included; a whole one if ``whole``.
+
+    Attributes
+    ----------
+    log
+        Equal ratios are equally likely, not equal differences.
+    step
+        Only ``low + k * step``; None for 1 or, of numbers that are not whole, any.
+    points
+        How many values a grid takes; None for the number that the search names.
+    """
+
+    low: float
+    high: float
+    whole: bool
+    log: bool = False
+    step: float | None = None
+    points: int | None = None
+
+    def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
+        """So many values, evenly spread over the interval (the ratios, if ``log``).
+
+        Raises
+        ------
+        ValueError
+            If nothing says how many.
+        """
+        points = self.points or points
+        steps = self._steps()
+        if points is None and (steps is None or steps >= _LISTED_AT_MOST):
+            raise ValueError(
+                f"{name} is a range: say how many of its values a grid takes (--grid-points,"
+                " or points in the file), or list them"
+            )
+        if points is None or (steps is not None and steps < points):
+            assert steps is not None
+            return tuple(self._after(k) for k in range(steps + 1))
+        spread = np.geomspace if self.log else np.linspace
+        values = [float(value) for value in spread(self.low, self.high, points)]
+        values[0], values[-1] = self.low, self.high  # to the bit
+        return tuple(dict.fromkeys(map(self._nearest, values)))
+
+    @property
+    def _by(self) -> float | None:
+        """The distance of neighbouring values; None where there is no least one."""
+        return self.step or (1 if self.whole else None)
+
+    def _steps(self) -> int | None:
+        """How many steps it is from the lowest value to the highest one."""
+        if self._by is None:
+            return None
+        return math.floor((self.high - self.low) / self._by * (1 + 1e-12))
+
+    def _after(self, steps: int) -> Value:
+        assert self._by is not None
+        value = self.low + steps * self._by
+        return round(value) if self.whole else value
+
+    def _nearest(self, value: float) -> Value:
+        """The nearest value that it has."""
+        steps = self._steps()
+        if self._by is None or steps is None:
+            return value
+        return self._after(min(steps, round((value - self.low) / self._by)))
+
+    def __str__(self) -> str:
+        how = " (log)" if self.log else f" by {self.step:g}" if self.step else ""
+        return f"{self.low:g} to {self.high:g}{how}"
+
+    def largest(self) -> int:
+        """The upper end of a whole interval."""
+        return int(self.high)
+
+    def suggest(self, trial: "Trial", name: str) -> Value:
+        """Have a trial choose a value."""
+        if self.whole:
+            step = int(self.step or 1)
+            return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+
+Dimension = Choices | Interval
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters that are searched, at least one, by name."""
+
+    dimensions: Mapping[str, Dimension]
+
+    def points(self, grid_points: int | None = None) -> list[Point]:
+        """The grid: every combination of values once, the last parameter changing first.
+
+        Parameters
+        ----------
+        grid_points
+            How many values of a range to take.
+
+        Raises
+        ------
+        ValueError
+            If it is not said how many, or they are too many points.
+        """
+        axes = {name: d.grid(grid_points, name) for name, d in self.dimensions.items()}
+        size = math.prod(map(len, axes.values()))
+        if size > 10**5:
+            raise ValueError(f"the grid has {size:,} points; at most 100,000 make sense")
+        points: dict[tuple[Any, ...], Point] = {}
+        for values in itertools.product(*axes.values()):
+            point = _applicable(dict(zip(axes, values, strict=True)))
+            points.setdefault(tuple(point.items()), point)
+        return list(points.values())
+
+    def corners(self) -> list[Point]:
+        """Points that hold each limit and each choice at least once, to see whether they work."""
+        ends = {name: _ends(dimension) for name, dimension in self.dimensions.items()}
+        first = {name: values[0] for name, values in ends.items()}
+        points = [{**first, name: value} for name, values in ends.items() for value in values]
+        return [_applicable(point) for point in points]
+
+    def describe(self) -> list[str]:
+        """Each parameter and its values, in words."""
+        return [f"{name.replace('_', ' ')} {d}" for name, d in self.dimensions.items()]
+
+    def suggest(self, trial: "Trial") -> Point:
+        """Have a trial of Optuna choose a point."""
+        point: Point = {}
+        for name, dimension in self.dimensions.items():
+            if name in _applicable({**point, name: 0}):
+                point[name] = dimension.suggest(trial, name)
+        return point
+
+    def point_of(self, params: Mapping[str, Any]) -> Point:
+        """The point that a stored trial has: labels become what they stand for."""
+        point: Point = {}
+        for name, value in params.items():
+            dimension = self.dimensions[name]
+            point[name] = dimension.value_of(value) if isinstance(dimension, Choices) else value
+        return point
+
+
+def _ends(dimension: Dimension) -> tuple[Value, ...]:
+    if isinstance(dimension, Choices):
+        return dimension.values
+    return dimension.low, dimension.high
+
+
+def _applicable(point: Point) -> Point:
+    """Without the momentum of an optimizer that has none."""
+    if point.get("optimizer", "sgd") != "sgd":
+        return {name: value for name, value in point.items() if name != "momentum"}
+    return point
+
+
+def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
+    """The options of ``train`` that a point stands for: layers and units become hidden."""
+    options: dict[str, Any] = dict(point)
+    layers, units = options.pop("layers", None), options.pop("units", None)
+    if layers is not None:
+        options["hidden"] = (units,) * layers
+    return options
+
+
+def label(value: Value) -> int | float | str:
+    """A value as it is stored and shown: architectures as ``512-256``."""
+    return "-".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict[str, Value]]:
+    """What is searched and what is one value for all trials, of entries as in a TOML file.
+
+    An entry is a value, a list of values, or ``{low, high, log, step, points}``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name or a value is none that can be searched. The message begins with the name.
+    """
+    known = parameters()
+    dimensions: dict[str, Dimension] = {}
+    fixed: dict[str, Value] = {}
+    for name, entry in entries.items():
+        if name not in known:
+            raise ValueError(f"{name!r} cannot be searched; {', '.join(known)} can")
+        values = [entry] if _is_architecture(name, entry) else entry
+        if isinstance(values, Mapping):
+            dimensions[name] = _interval(name, known[name], values)
+            continue
+        choices = _choices(name, known[name], values)
+        if len(choices) > 1:
+            dimensions[name] = Choices(choices)
+        else:
+            fixed[name] = choices[0]
+    _check_together(dimensions, fixed)
+    # The optimizer first: others depend on it.
+    order = sorted(dimensions, key=lambda name: (name != "optimizer", list(known).index(name)))
+    return {name: dimensions[name] for name in order}, fixed
+
+
+def parse_entry(flag: str, texts: Sequence[str]) -> Any:
+    """An entry as the command line spells it: ``VALUE``, several of them, or ``LOW:HIGH[:log]``.
+
+    Raises
+    ------
+    ValueError
+        If a range is not spelled so. The message begins with ``flag``.
+    """
+    if not any(":" in text for text in texts):
+        values = [_number(text) for text in texts]
+        return values if len(values) > 1 else values[0]
+    low, _, rest = texts[0].partition(":")
+    high, _, scale = rest.partition(":")
+    if len(texts) > 1 or not low or not high or scale not in ("", "log", "linear"):
+        raise ValueError(
+            f"{flag}: a range is LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear, got {' '.join(texts)!r}"
+        )
+    scaled = {"log": scale == "log"} if scale else {}
+    return {"low": _number(low), "high": _number(high), **scaled}
+
+
+def _number(text: str) -> int | float | str:
+    """A number where it is one; what is none is refused where the option is known."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _is_architecture(name: str, entry: Any) -> bool:
+    """Whether a list is one value, the units of each layer, and not several values."""
+    if name != "hidden" or not isinstance(entry, Sequence) or isinstance(entry, str):
+        return False
+    return bool(entry) and not any(isinstance(one, Sequence) for one in entry)
+
+
+def _choices(name: str, opt: Option, entry: Any) -> tuple[Value, ...]:
+    """The checked values of a list, or of one value."""
+    values = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
+    if not values:
+        raise ValueError(f"{name} has an empty list of values")
+    checked = [_checked(name, opt, value) for value in values]
+    if len(set(checked)) < len(checked):
+        raise ValueError(f"{name} lists a value twice")
+    return tuple(checked)
+
+
+def _checked(name: str, opt: Option, value: Any) -> Value:
+    if value is None:
+        raise TypeError(f"{name} must have a value")
+    if name == "hidden" and isinstance(value, str):
+        value = [_whole(part) for part in value.split("-")]
+    checked: Any = opt.checked(value, name)
+    if name == "hidden":
+        if not checked:
+            raise ValueError(f"{name} needs the units of at least one layer")
+        return tuple(checked)
+    return checked[0] if opt.many else checked  # one rate of dropout stands for all layers
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.strip().isdigit() else text
+
+
+def _interval(name: str, opt: Option, entry: Mapping[str, Any]) -> Interval:
+    unknown = set(entry) - {"low", "high", "log", "step", "points"}
+    if unknown or not {"low", "high"} <= set(entry):
+        raise ValueError(f"{name}: a range is {{low, high}} with log, step and points if wanted")
+    if opt.kind not in (int, float) or name == "hidden":
+        raise ValueError(f"{name}: is not a number, so that it cannot have a range; list values")
+    low, high = (_checked(name, opt, entry[end]) for end in ("low", "high"))
+    assert isinstance(low, int | float)
+    assert isinstance(high, int | float)
+    if not low < high:
+        raise ValueError(f"{name}: low must be below high, got {low} and {high}")
+    whole = opt.kind is int
+    step = entry.get("step")
+    if step is not None:
+        step = Option(opt.kind, "", limits=Range(0, open_low=True)).checked(step, f"{name}: step")
+        if step > high - low:
+            raise ValueError(f"{name}: step must fit between low and high, got {step}")
+    log = entry.get("log", name in _BY_DEFAULT_LOGARITHMIC and low > 0 and step is None)
+    log = Option(bool, "").checked(log, f"{name}: log")
+    if log and (low <= 0 or step is not None):
+        raise ValueError(f"{name}: a logarithmic range has a low above 0 and no step")
+    points = entry.get("points")
+    if points is not None:
+        points = Option(int, "", limits=Range(2, 10**5)).checked(points, f"{name}: points")
+    return Interval(low, high, whole, log, step, points)
+
+
+def _check_together(dimensions: Mapping[str, Dimension], fixed: Mapping[str, Value]) -> None:
+    named = {*dimensions, *fixed}
+    if "hidden" in named and named & {"layers", "units"}:
+        raise ValueError("give either hidden, or layers and units")
+    if len(named & {"layers", "units"}) == 1:
+        raise ValueError("layers and units belong together: give both, or hidden")

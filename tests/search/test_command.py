@@ -1,0 +1,193 @@
+"""The command as it is typed: exit status, what it prints, what it leaves on disk."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from small_search import FLAGS, ROOT
+
+from mnistcore import command_line
+from mnistcore.__main__ import main
+from mnistcore.config import build_config
+
+FILES = {
+    "best.toml", "history.png", "importances.png", "parallel.png", "search.json", "study.db",
+    "summary.json", "trials.csv",
+}  # fmt: skip
+
+
+def search(*flags):
+    return main(["search", "--data", "../data", *FLAGS, *flags])
+
+
+def start(*flags):
+    """The command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mnistcore.search", "--data", "../data", *FLAGS, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def test_a_search_leaves_its_results_behind(place, capsys):
+    flags = ["--output", "out", "--workers", "2", "--trials", "5"]
+    assert search(*flags) == command_line.DONE
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "\x1b" not in out
+    assert len(re.findall(r"^\d/5  trial \d  \d+\.\d\d %", out, re.MULTILINE)) == 5
+    summary = json.loads(Path("out/summary.json").read_text())
+    winner = f"winner-{summary['winner']}"
+    assert {path.name for path in Path("out").iterdir()} == {*FILES, winner}
+    assert (summary["finished_trials"], summary["complete"]) == (5, True)
+    rows = list(csv.DictReader(Path("out/trials.csv").read_text().splitlines()))
+    assert [int(row["number"]) for row in rows] == sorted({int(row["number"]) for row in rows})
+    best = max(float(row["validation_accuracy"]) for row in rows if row["state"] == "complete")
+    assert summary["validation_accuracy"] == best
+    tested = re.search(r"^test +accuracy (.*) %", out, re.MULTILINE)
+    assert tested[1] == f"{100 * summary['test']['accuracy']:.2f}"
+    assert len({row["worker"] for row in rows}) <= 2
+
+
+def test_the_winner_is_what_train_makes_of_best_toml(place, capsys):
+    assert search("--output", "out", "--workers", "1", "--trials", "2") == command_line.DONE
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert main(["train", "--config", "out/best.toml", "--output", "again"]) == command_line.DONE
+    again = json.loads(Path("again/summary.json").read_text())
+    assert again["test_accuracy"] == summary["test"]["accuracy"]
+    assert again["test_loss"] == summary["test"]["loss"]
+    metrics = Path("again/metrics.jsonl").read_text().splitlines()
+    assert json.loads(metrics[-1])["validation_accuracy"] == summary["validation_accuracy"]
+    config = build_config({}, "out/best.toml")
+    assert tomllib.loads(Path("out/best.toml").read_text())["hidden"] == list(config.hidden)
+
+
+def test_a_complete_study_is_told_again_without_reading_the_test_set(place, capsys):
+    flags = ["--output", "out", "--workers", "1", "--trials", "1"]
+    assert search(*flags, "--quiet") == command_line.DONE
+    first = capsys.readouterr().out
+    before = set(Path("out").rglob("*"))
+    assert search(*flags, "--json") == command_line.DONE
+    told = json.loads(capsys.readouterr().out)
+    assert set(Path("out").rglob("*")) == before  # no second run folder
+    assert f"test accuracy {100 * told['test']['accuracy']:.2f} %" in first
+    assert first.count("\n") == 1
+
+
+def test_ctrl_c_leaves_a_study_that_goes_on(place):
+    flags = ["--output", "out", "--workers", "2", "--trials", "4", "--quiet", "--epochs", "150"]
+    process = start(*flags)
+    database = Path("out/study.db")
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == command_line.INTERRUPTED, err
+    assert out == ""
+    assert err == (
+        "mnistcore search: interrupted; the same command goes on with the study in out\n"
+    )
+    assert not _running(database)  # nothing is left that only time could tell to be dead
+    process = start(*flags)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 4
+
+
+def _running(database):
+    """How many trials run, by the database alone."""
+    import sqlite3
+
+    if not database.exists():
+        return 0
+    try:
+        with sqlite3.connect(database) as connection:
+            query = "select count(*) from trials where state = 'RUNNING'"
+            return connection.execute(query).fetchone()[0]
+    except sqlite3.OperationalError:  # the tables are not made yet
+        return 0
+
+
+BAD_LINES = [
+    (["--trials", "0"], "--trials must be in"),
+    (["--trials", "many"], "--trials must be a whole number, got 'many'"),
+    (["--sampler", "bayes"], "--sampler must be one of tpe, random, grid"),
+    (["--pruner", "halving"], "--pruner must be one of none, successive-halving"),
+    (["--workers", "-1"], "--workers must be in"),
+    (["--folds", "1"], "--folds must be in"),
+    (["--timeout", "nan"], "--timeout must be above 0"),
+    (["--grid-points", "3"], "grid_points is for sampler grid, not tpe"),
+    (["--sampler", "grid", "--dropout", "0:0.5"], "dropout is a range: say how many"),
+    (["--learning-rate", "1:"], "--learning-rate: a range is LOW:HIGH"),
+    (["--learning-rate", "0.2:0.1"], "learning_rate: low must be below high"),
+    (["--learning-rate", "fast", "slow"], "learning_rate must be a number, got 'fast'"),
+    (["--activation", "relu", "gelu"], "activation must be one of"),
+    (["--hidden", "8", "16"], "give either hidden, or layers and units"),
+    (["--optimizer", "adam", "adamw", "--momentum", "0.1", "0.9"], "momentum is for optimizer sgd"),
+    (["--validation-fraction", "0"], "a search needs validation"),
+    (["--patience", "0"], "--patience must be in"),
+    (["--study", "a/b"], "study must be a plain name"),
+    (["--space", "none.toml"], "none.toml: No such file or directory"),
+    (["--space", "bad.toml"], r"bad.toml: unknown option 'trails' in \[search\]; did you mean"),
+    (["--space", "."], "Is a directory"),
+    (["--data", "nowhere"], "nowhere: no such folder"),
+    (["--backend", "cuda"], "--backend must be one of"),
+    (["--storage", "nonsense"], "storage must be a URL such as postgresql://"),
+    (["--storage", "sqlite:////nowhere/x.db"], "/nowhere/x.db: cannot be used"),
+    (["--storage", "postgresql://me:pw@127.0.0.1:9/x"], "127.0.0.1:9/x: cannot be used"),
+    (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
+    (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
+    (["--quiet", "--json"], "argument --json: not allowed with argument --quiet"),
+    (["stray"], "unrecognized arguments: stray|layers"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD_LINES)
+def test_a_bad_command_line_gets_one_clear_line(place, capsys, flags, message):
+    Path("bad.toml").write_text("[search]\ntrails = 3\n")
+    Path("full").mkdir()
+    Path("full", "thesis.tex").write_text("years of work")
+    assert search(*flags) == command_line.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"mnistcore search: error: .*\n", err)
+    assert re.search(message, err)
+    assert Path("full", "thesis.tex").read_text() == "years of work"
+
+
+def test_the_study_of_another_space_is_refused(place, capsys):
+    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
+    assert search(*flags) == command_line.DONE
+    capsys.readouterr()
+    assert search(*flags, "--activation", "relu", "tanh") == command_line.BAD_INPUT
+    err = capsys.readouterr().err
+    assert "study 'search' is another search: its activation is not given, not" in err
+    assert err.count("\n") == 1
+
+
+def test_without_optuna_the_extra_is_named(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert search("--output", "out") == command_line.BAD_INPUT
+    err = capsys.readouterr().err
+    assert 'pip install "mnistcore[search]"' in err
+    assert err.count("\n") == 1
+
+
+def test_help_needs_no_optuna(place, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(SystemExit) as left:
+        main(["search", "--help"])
+    assert left.value.code == 0
+    assert "LOW:HIGH" in capsys.readouterr().out

@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from mnistcore.search.config import Plan, SearchConfig, make_plan, read_file
+
+
+def test_the_default_pruner_goes_with_the_sampler():
+    assert SearchConfig().pruner == "median"
+    assert SearchConfig(sampler="grid").pruner == "none"
+    assert SearchConfig(sampler="grid", pruner="hyperband").pruner == "hyperband"
+
+
+def test_trials_default_to_twenty_or_the_grid():
+    assert make_plan(SearchConfig(), None, None).n_trials == 20
+    assert make_plan(SearchConfig(sampler="grid"), None, None).n_trials == 9
+    assert make_plan(SearchConfig(sampler="grid", trials=4), None, None).n_trials == 4
+    assert make_plan(SearchConfig(sampler="grid", trials=40), None, None).n_trials == 9
+
+
+def test_what_is_fixed_is_not_searched_by_default():
+    plan = make_plan(SearchConfig(), None, {"hidden": [32], "optimizer": "adam"})
+    assert not {"hidden", "layers", "units", "optimizer"} & set(plan.space.dimensions)
+    assert plan.train_config({}).hidden == (32,)
+
+
+def test_a_point_becomes_a_training_run():
+    plan = make_plan(SearchConfig(), None, {"epochs": 3})
+    config = plan.train_config({"layers": 2, "units": 30, "activation": "tanh", "dropout": 0.2})
+    assert (config.hidden, config.activation, config.dropout) == ((30, 30), "tanh", (0.2,))
+    assert config.epochs == 3
+
+
+def test_a_plan_survives_its_way_to_a_worker():
+    space = {"hidden": [[8], [16, 8]], "learning_rate": {"low": 0.1, "high": 0.2}}
+    plan = make_plan(SearchConfig(trials=3), space, {"dropout": (0.1,)})
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert again.config == plan.config
+    assert again.space == plan.space
+    assert json.dumps(again.settings()) == json.dumps(plan.settings())
+
+
+def test_pruners_know_how_often_a_trial_reports():
+    assert make_plan(SearchConfig(), None, {"epochs": 7}).resource == 7
+    assert make_plan(SearchConfig(folds=4), None, {"epochs": 7}).resource == 4
+    assert make_plan(SearchConfig(), {"epochs": {"low": 2, "high": 9}}, None).resource == 9
+    assert make_plan(SearchConfig(), {"epochs": [3, 11, 5]}, None).resource == 11
+
+
+BAD = [
+    ({"grid_points": 3}, None, None, "grid_points is for sampler grid"),
+    ({"sampler": "bayes"}, None, None, "sampler must be one of tpe, random, grid"),
+    ({"trials": 0}, None, None, "trials must be"),
+    ({"timeout": 0}, None, None, "timeout must be above 0"),
+    ({"workers": 0}, None, None, "workers must be"),
+    ({"folds": 1}, None, None, "folds must be"),
+    ({"study": "a/b"}, None, None, "without slashes"),
+    ({}, None, {"output": "x"}, "'output' is no option of train that a search could fix"),
+    ({}, {"epochs": [1, 2]}, {"epochs": 3}, "epochs is given both as searched and as fixed"),
+    ({}, None, {"validation_fraction": 0}, "needs validation"),
+    ({}, {"optimizer": ["sgd", "adam"]}, {"momentum": 0.9}, "momentum is for optimizer sgd"),
+    ({"sampler": "grid"}, {"dropout": {"low": 0.1, "high": 0.2}}, None, "say how many"),
+]
+
+
+@pytest.mark.parametrize(("options", "space", "train", "message"), BAD)
+def test_contradictions_are_refused(options, space, train, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make_plan(SearchConfig(**options), space, train)
+
+
+def test_folds_need_no_validation_fraction():
+    make_plan(SearchConfig(folds=3), None, {"validation_fraction": 0})
+
+
+def test_a_file_holds_three_tables(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text(
+        '[search]\nsampler = "random"\ntrials = 7\n'
+        "[space]\nlearning_rate = {low = 1e-4, high = 1e-2}\nhidden = [[64], [128, 64]]\n"
+        "[train]\nepochs = 4\n"
+    )
+    search, space, train = read_file(path)
+    assert search == {"sampler": "random", "trials": 7}
+    assert space == {
+        "learning_rate": {"low": 1e-4, "high": 1e-2}, "hidden": [[64], [128, 64]]
+    }  # fmt: skip
+    assert train == {"epochs": 4}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[search", "is not valid TOML"),
+        ("\xff\xfe", "is not valid TOML|may hold"),
+        ("epochs = 3", r"has 'epochs'; it may hold \[search\], \[space\] and \[train\]"),
+        ("[spaces]\nx = 1", "has 'spaces'"),
+        ("[search]\ntrails = 3", r"unknown option 'trails' in \[search\]; did you mean 'trials'"),
+        ("[search]\ntrials = 'x'", "trials must be a whole number"),
+        ("[train]\nthreads = 3", "unknown option 'threads' in"),
+        ("[space]\nlearning_rate = {low = 1}", "learning_rate: a range is"),
+        ("[space]\nwidth = [1, 2]", "'width' cannot be searched"),
+    ],
+)
+def test_a_malformed_file_is_refused(tmp_path, content, message):
+    path = tmp_path / "space.toml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_file(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,230 @@
+"""The study as the workers share it: counting, resuming, losing trials, all in one process."""
+
+import threading
+
+import pytest
+from optuna.trial import TrialState
+from small_search import SPACE, TRAIN, compute, open_small, small_plan
+
+from mnistcore.search.objective import Objective
+from mnistcore.search.results import standing_of
+from mnistcore.search.study import (
+    StorageUnreachableError,
+    StudyMismatchError,
+    agree,
+    give_up,
+    open_storage,
+    storage_url,
+)
+from mnistcore.search.worker import _StoppedError, work
+
+GRID = {"hidden": [[4], [8]], "learning_rate": [0.003, 0.01, 0.03]}
+
+
+def points(study):
+    return sorted(str(sorted(record.point.items())) for record in standing_of(study).finished)
+
+
+def test_a_grid_tries_each_point_once(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", GRID, sampler="grid")
+    study = compute(plan, dataset)
+    assert len(standing_of(study).finished) == 6
+    assert len(set(points(study))) == 6
+
+
+def test_a_study_goes_on_to_a_larger_number_and_stops_there(dataset, tmp_path):
+    study = compute(small_plan(tmp_path / "out", trials=2), dataset)
+    study = compute(small_plan(tmp_path / "out", trials=5), dataset)
+    assert len(study.trials) == 5
+    compute(small_plan(tmp_path / "out", trials=5), dataset)
+    compute(small_plan(tmp_path / "out", trials=3), dataset)
+    assert len(study.trials) == 5
+
+
+def test_random_points_depend_on_the_seed_and_the_number_alone(dataset, tmp_path):
+    whole = compute(small_plan(tmp_path / "a", sampler="random", trials=4, pruner="none"), dataset)
+    parts = compute(small_plan(tmp_path / "b", sampler="random", trials=1, pruner="none"), dataset)
+    parts = compute(small_plan(tmp_path / "b", sampler="random", trials=4, pruner="none"), dataset)
+    other = compute(
+        small_plan(tmp_path / "c", train={**TRAIN, "seed": 1}, sampler="random", trials=4), dataset
+    )
+    assert points(whole) == points(parts)
+    assert not set(points(whole)) & set(points(other))
+    assert len(set(points(whole))) == 4
+
+
+def test_tpe_repeats_itself(dataset, tmp_path):
+    one, two = (
+        compute(small_plan(tmp_path / name, sampler="tpe", trials=11), dataset) for name in "ab"
+    )
+    assert [t.params for t in one.trials] == [t.params for t in two.trials]
+
+
+def test_workers_at_once_finish_as_many_as_were_asked_for(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", GRID, sampler="grid")
+    open_small(plan)
+    threads = [threading.Thread(target=compute, args=(plan, dataset)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    study = open_small(plan)
+    assert len(standing_of(study).finished) == 6
+    assert len(set(points(study))) == 6
+
+
+def test_a_trial_beyond_the_number_is_given_up(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", trials=2)
+    study = open_small(plan)
+    for _ in range(4):  # as four workers might that looked at the same time
+        study.optimize(Objective(plan, dataset, lambda: None), n_trials=1, catch=(Exception,))
+    standing = standing_of(study)
+    assert [record.number for record in standing.finished] == [0, 1]
+    assert standing.lost == 0
+
+
+def test_a_lost_trial_is_tried_again_and_counted_once(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", sampler="random", trials=3)
+    study = open_small(plan)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        died = study.ask()
+    point = plan.space.suggest(died)
+    died.set_user_attr("worker", "elsewhere:1")
+    give_up(study, study.get_trials()[0])
+    give_up(study, study.get_trials()[0])  # as another command might at the same moment
+    compute(plan, dataset, study)
+    standing = standing_of(study)
+    assert standing.lost == 1
+    assert len(standing.finished) == 3
+    assert len(set(points(study))) == 3
+    assert any(plan.space.point_of(record.point) == point for record in standing.finished)
+
+
+def test_a_trial_that_is_cut_off_is_put_in_line_again(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", sampler="random", trials=2)
+    study, stop, calls = open_small(plan), threading.Event(), []
+
+    def check():
+        calls.append(1)
+        if len(calls) > 2:
+            stop.set()
+            raise _StoppedError
+
+    work(study, plan, Objective(plan, dataset, check), stop)
+    states = [trial.state for trial in study.get_trials()]
+    assert states == [TrialState.FAIL, TrialState.WAITING]
+    assert study.trials[0].params == study.trials[1].params
+    compute(plan, dataset, study)
+    assert len(standing_of(study).finished) == 2
+
+
+def test_a_trial_taken_from_a_silent_worker_counts_once(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", sampler="random", trials=2)
+    study, calls = open_small(plan), []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 2:  # others think that this worker is dead
+            give_up(study, study.get_trials()[0])
+
+    work(study, plan, Objective(plan, dataset, check), threading.Event())
+    standing = standing_of(study)
+    assert [record.number for record in standing.finished] == [1, 2]
+    assert standing.lost == 1
+
+
+def test_no_trial_begins_when_the_time_is_up(dataset, tmp_path):
+    study = compute(small_plan(tmp_path / "out", trials=50), dataset, seconds=-1.0)
+    assert not study.trials
+
+
+def test_an_error_of_ours_is_not_hidden(dataset, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("mnistcore.search.objective.prepare", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        compute(small_plan(tmp_path / "out", trials=2), dataset)
+
+
+def test_folds_judge_by_their_mean(dataset, tmp_path):
+    plan = small_plan(tmp_path / "out", sampler="random", pruner="none", folds=3, trials=1)
+    trial = compute(plan, dataset).trials[0]
+    means = trial.intermediate_values
+    assert sorted(means) == [1, 2, 3]
+    assert trial.value == means[3]
+    assert means[3] * 600 == pytest.approx(round(means[3] * 600))  # 3 folds of 200 images
+
+
+def test_a_trial_that_diverges_is_pruned(dataset, tmp_path):
+    train = {**TRAIN, "optimizer": "sgd", "learning_rate": 1e30}
+    space = {"layers": [1, 2], "units": [4, 8]}
+    study = compute(small_plan(tmp_path / "out", space, train, trials=2), dataset)
+    assert {trial.state for trial in study.trials} == {TrialState.PRUNED}
+    assert standing_of(study).winner is None
+
+
+@pytest.mark.parametrize("pruner", ["median", "successive-halving", "hyperband"])
+def test_bad_trials_are_ended_early(dataset, tmp_path, pruner):
+    space = {"learning_rate": {"low": 1e-7, "high": 3e-2}}
+    train = {**TRAIN, "hidden": 8, "epochs": 9}
+    plan = small_plan(tmp_path / "out", space, train, sampler="random", pruner=pruner, trials=16)
+    standing = standing_of(compute(plan, dataset))
+    assert len(standing.finished) == 16
+    assert 0 < standing.pruned < 16
+    pruned = [record for record in standing.finished if record.state == "pruned"]
+    assert all(record.reports < 9 for record in pruned)
+    assert standing.winner.reports == 9
+
+
+def test_a_study_of_another_search_is_refused(tmp_path):
+    plan = small_plan(tmp_path / "out")
+    study = open_small(plan)
+    agree(study, plan.settings())
+    agree(study, plan.settings())
+    other = small_plan(tmp_path / "out", {**SPACE, "layers": [1, 2, 3]})
+    with pytest.raises(StudyMismatchError, match=r"its layers is \[1, 2\], not \[1, 2, 3\]"):
+        agree(study, other.settings())
+    with pytest.raises(StudyMismatchError, match='its sampler is "tpe", not "random"'):
+        agree(study, small_plan(tmp_path / "out", sampler="random").settings())
+
+
+def test_more_trials_and_another_folder_of_the_data_are_the_same_search(tmp_path):
+    plan = small_plan(tmp_path / "out")
+    study = open_small(plan)
+    agree(study, plan.settings())
+    train = {**TRAIN, "data": "/mnt/elsewhere"}
+    agree(study, small_plan(tmp_path / "out", train=train, trials=99, workers=3).settings())
+
+
+def test_a_study_that_others_made_is_refused(tmp_path):
+    plan = small_plan(tmp_path / "out")
+    study = open_small(plan)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()
+    with pytest.raises(StudyMismatchError, match="was not made by mnistcore search"):
+        agree(study, plan.settings())
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "storage must be a URL"),
+        ("sqlite:////nowhere/at/all.db", "/nowhere/at/all.db: cannot be used"),
+        ("redis://localhost/0", "cannot be used"),
+        ("postgresql://me:secret@127.0.0.1:9/x", r"me:\*\*\*@127.0.0.1:9/x: cannot be used: "),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_storage_that_cannot_be_reached_is_named(tmp_path, url, message):
+    with pytest.raises(StorageUnreachableError, match=message) as caught:
+        open_storage(storage_url(url, tmp_path), 60)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    (tmp_path / "study.db").write_text("my thesis" * 100)
+    with pytest.raises(StorageUnreachableError, match=r"study.db: cannot be used: .*database"):
+        open_storage(storage_url(None, tmp_path), 60)
