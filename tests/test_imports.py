@@ -77,6 +77,7 @@ def test_steps_of_the_ladder_stand_on_the_kernels_alone(module):
 
 def test_importing_the_package_loads_nothing_heavy():
     heavy = ("numba", "llvmlite", "matplotlib", "rich", "pooch", "scipy", "PIL", "safetensors")
+    heavy += ("optuna", "sqlalchemy")
     code = f"import sys, mnistcore; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

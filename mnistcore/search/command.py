@@ -33,6 +33,12 @@ examples:
   mnistcore search --space space.toml --storage postgresql://me@db/studies --workers 4
 """
 
+# What train says of these does not hold for one value among several.
+_ABOUT = {
+    "hidden": "units of each hidden layer, as 512-256; in place of layers and units",
+    "dropout": "share of hidden units dropped, in all layers",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
@@ -108,9 +114,9 @@ def _fixed_names() -> list[str]:
 def _parser() -> Parser:
     parser = Parser(
         "search",
-        "Tune the options of train by grid search, random search or TPE. Trials are judged by"
-        " validation images; the winner is trained again and tested once. The same command goes"
-        " on with a study that was stopped, and joins one that runs.",
+        "Tune the options of train by grid search, random search or TPE. Trials are judged by\n"
+        "validation images; the winner is trained again and tested once. The same command goes\n"
+        "on with a study that was stopped, and joins one that runs.",
     )
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -125,9 +131,9 @@ def _parser() -> Parser:
     )
     searched = parser.add_argument_group("what is searched (VALUE, VALUE VALUE ... or LOW:HIGH)")
     for name, opt in parameters().items():
-        choices = f": {', '.join(opt.choices)}" if opt.choices else ""
+        about = _ABOUT.get(name, opt.help) + (f": {', '.join(opt.choices)}" if opt.choices else "")
         searched.add_argument(
-            flag_of(name), nargs="+", metavar="VALUE", help=(opt.help + choices).replace("%", "%%")
+            flag_of(name), nargs="+", metavar="VALUE", help=about.replace("%", "%%")
         )
     fixed = parser.add_argument_group("options of train, the same in all trials")
     add_flags(fixed, TrainConfig, _fixed_names())

@@ -111,7 +111,7 @@ class PlainDisplay(SearchDisplay):
 
     def finished(self, result: SearchResult) -> None:
         self._console.print()
-        self._console.print(best_table(result.standing))
+        self._console.print(best_table(result.standing, self._console.width))
         if result.importances:
             self._console.print()
             self._console.print(importance_table(result.importances))
@@ -151,6 +151,10 @@ class LiveDisplay(PlainDisplay):
     def prepared(self) -> None:
         self._status.stop()
 
+    def _line(self, text: str) -> None:
+        """Print a line, broken between words where the terminal is narrow."""
+        self._console.print(text, markup=False, highlight=False)
+
     def working(self, pids: Sequence[int]) -> None:
         self._began = time.monotonic()
         self._live.start()
@@ -160,7 +164,7 @@ class LiveDisplay(PlainDisplay):
         done = len(standing.finished)
         self._first = done if self._first is None else self._first
         left = self._left(done)
-        self._live.update(live_view(standing, self._wanted, left))
+        self._live.update(live_view(standing, self._wanted, left, self._console.width))
 
     def _left(self, done: int) -> float:
         """Seconds that are left, by the pace so far; NaN while there is none."""
@@ -187,7 +191,7 @@ def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
-def live_view(standing: Standing, wanted: int, seconds_left: float) -> "RenderableType":
+def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) -> "RenderableType":
     """The running trials over a bar of the finished ones and the best so far."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -201,14 +205,14 @@ def live_view(standing: Standing, wanted: int, seconds_left: float) -> "Renderab
     if standing.lost:
         counts += f", {standing.lost} lost"
     if math.isfinite(seconds_left) and done < wanted:
-        counts += f"  about {_duration(seconds_left)} left"
+        counts += f", about {_duration(seconds_left)} left"
     bar = Table.grid(padding=(0, 2), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(justify="right", no_wrap=True)
     bar.add_row(ProgressBar(total=max(wanted, 1), completed=min(done, wanted)), counts)
     parts: list[RenderableType] = [Text("")]
     if standing.running:
-        parts.append(trial_table(standing.running[:_SHOWN_RUNNING], "running"))
+        parts.append(trial_table(standing.running[:_SHOWN_RUNNING], "running", width))
     best = standing.winner
     if best is not None:
         line = Text("best so far ", style="bold")
@@ -219,35 +223,58 @@ def live_view(standing: Standing, wanted: int, seconds_left: float) -> "Renderab
     return Group(*parts, bar)
 
 
-def best_table(standing: Standing) -> "Table":
-    """The best trials, the winner first."""
+def best_table(standing: Standing, width: int) -> "Table":
+    """The best trials, the winner first, in so many characters."""
     ranked = standing.ranked()
     title = "trials" if len(ranked) <= _SHOWN else f"the best {_SHOWN} of {len(ranked)} trials"
-    return trial_table(ranked[:_SHOWN], title)
+    return trial_table(ranked[:_SHOWN], title, width)
 
 
-def trial_table(records: Sequence[TrialRecord], title: str) -> "Table":
-    """Trials with a column for each parameter."""
+def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Table":
+    """Trials with a column for each parameter, or where these are too wide, one for all."""
+    names = list(dict.fromkeys(name for record in records for name in record.point))
+    table = _table(title)
+    for name in names:
+        numbers = not any(isinstance(record.point.get(name), str) for record in records)
+        head = name.replace("_", "\n")
+        table.add_column(head, justify="right" if numbers else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for record in records:
+        values = [_value(record.point[name]) if name in record.point else "" for name in names]
+        _add(table, record, values)
+    if _narrowest(table) <= width:
+        return table
+    table = _table(title)
+    table.add_column("values")
+    table.add_column("", no_wrap=True)
+    for record in records:
+        _add(table, record, [spelled(record.point)])
+    return table
+
+
+def _table(title: str) -> "Table":
     from rich.table import Table
 
-    names = list(dict.fromkeys(name for record in records for name in record.point))
     table = Table(
         title=title, title_style="bold", title_justify="left", box=None, pad_edge=False,
         padding=(0, 2, 0, 0),
     )  # fmt: skip
-    table.add_column("trial", justify="right", vertical="bottom")
+    table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("validation", justify="right", no_wrap=True)
-    for name in names:
-        numbers = all(not isinstance(record.point.get(name), str) for record in records)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left")
-    table.add_column("", no_wrap=True)
-    for record in records:
-        values = [_value(record.point[name]) if name in record.point else "" for name in names]
-        style = "" if record.state != "pruned" else "dim"
-        table.add_row(
-            str(record.number), percent(record.accuracy), *values, _course(record), style=style
-        )
     return table
+
+
+def _add(table: "Table", record: TrialRecord, values: Sequence[str]) -> None:
+    style = "dim" if record.state == "pruned" else ""
+    accuracy = percent(record.accuracy)
+    table.add_row(str(record.number), accuracy, *values, _course(record), style=style)
+
+
+def _narrowest(table: "Table") -> int:
+    """The least width in which no word is cut."""
+    from rich.console import Console
+
+    return Console(width=10_000).measure(table).minimum
 
 
 def importance_table(importances: Mapping[str, float]) -> "Table":
@@ -289,20 +316,25 @@ def percent(share: float | None) -> str:
 
 
 def spelled(point: Mapping[str, Any]) -> str:
-    """A point in words."""
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in point.items())
+    """A point in words; what is text speaks for itself."""
+    words = [
+        value if isinstance(value, str) else f"{name.replace('_', ' ')} {_value(value)}"
+        for name, value in point.items()
+    ]
+    return ", ".join(words)
 
 
 def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def _course(record: TrialRecord) -> str:
-    """What became of a trial, and when."""
+    """How long a trial took, or that it did not come to its end."""
     if record.state == "running":
-        return f"report {record.reports}" if record.reports else "begun"
-    pruned = f"pruned after report {record.reports}, " if record.reports else "diverged, "
-    return (pruned if record.state == "pruned" else "") + f"{record.seconds:.1f} s"
+        return f"{record.step} {record.reports}" if record.reports else "begun"
+    if record.state == "pruned":
+        return f"pruned, {record.step} {record.reports}" if record.reports else "diverged"
+    return f"{record.seconds:.1f} s"
 
 
 def _duration(seconds: float) -> str:

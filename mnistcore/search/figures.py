@@ -1,7 +1,7 @@
 """Figures of a search: its history, what mattered, and all trials as parallel coordinates."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,15 @@ from ..figures import style
 from .results import SearchResult, TrialRecord
 
 _TICKS = 5  # on an axis of numbers
-_STEEP = 10  # from such a ratio of its ends on, an axis of numbers is logarithmic
 
 
-def write_figures(result: SearchResult) -> None:
+def write_figures(result: SearchResult, logarithmic: Collection[str]) -> None:
     """Write ``history.png``, ``importances.png`` and ``parallel.png``."""
+    records = result.standing.finished
     figures = {
-        "history": history(result.standing.finished),
+        "history": history(records),
         "importances": importances(result.importances),
-        "parallel": parallel_coordinates(result.standing.finished),
+        "parallel": parallel_coordinates(records, logarithmic),
     }
     for name, figure in figures.items():
         with replacing(result.folder / f"{name}.png") as file:
@@ -33,6 +33,9 @@ def history(records: Sequence[TrialRecord]) -> Figure:
     """The validation accuracy of every trial by its number, and the best so far."""
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
+    if all(record.accuracy is None for record in records):
+        style.say(axes, "No trial has reported yet.")
+        return figure
     pruned = [r for r in records if r.state == "pruned" and r.accuracy is not None]
     complete = sorted((r for r in records if r.state == "complete"), key=lambda r: r.number)
     if complete:
@@ -70,12 +73,19 @@ def importances(shares: Mapping[str, float]) -> Figure:
     return figure
 
 
-def parallel_coordinates(records: Sequence[TrialRecord]) -> Figure:
-    """A line for each trial through its values; the darker, the better; pruned ones grey."""
+def parallel_coordinates(
+    records: Sequence[TrialRecord], logarithmic: Collection[str] = ()
+) -> Figure:
+    """A line for each trial through its values; the darker, the better; pruned ones grey.
+
+    ``logarithmic`` are the parameters on whose axes equal ratios are equal distances.
+    """
     names = list(dict.fromkeys(name for record in records for name in record.point))
     figure = style.new_figure(5.2, max(style.WIDTH, 1.35 * (len(names) + 1)))
     axes = figure.add_subplot()
-    scales = [_Scale([r.point[n] for r in records if n in r.point]) for n in names]
+    scales = [
+        _Scale([r.point[n] for r in records if n in r.point], n in logarithmic) for n in names
+    ]
     complete = sorted((r for r in records if r.state == "complete"), key=_accuracy)
     low, high = _limits(complete or [r for r in records if r.accuracy is not None])
     for record in records:
@@ -108,12 +118,12 @@ def parallel_coordinates(records: Sequence[TrialRecord]) -> Figure:
 class _Scale:
     """Where the values of a parameter lie between 0 and 1: numbers by size, others in turn."""
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    def __init__(self, values: Sequence[Any], log: bool) -> None:
         self._numbers = all(isinstance(value, int | float) for value in values)
         self._whole = all(isinstance(value, int) for value in values)
         self._names = sorted(set(values), key=_natural)
         self._low, self._high = self._names[0], self._names[-1]
-        self._log = self._numbers and self._low > 0 and self._high / self._low >= _STEEP
+        self._log = log and self._numbers
 
     def __call__(self, value: Any) -> float:
         if not self._numbers:
@@ -146,7 +156,9 @@ def _natural(value: Any) -> tuple[Any, ...]:
 
 
 def _spelled(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
+    if isinstance(value, float) and abs(value) < 100:
+        return f"{value:.2g}"
+    return str(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _accuracy(record: TrialRecord) -> float:

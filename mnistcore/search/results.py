@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..atomic import replacing
 from ..config import TrainConfig
-from .study import FINISHED, LOSS, WORKER, in_state
+from .study import FINISHED, LOSS, SURPLUS, WORKER, in_state
 
 BEST_FILE = "best.toml"
 TRIALS_FILE = "trials.csv"
@@ -37,8 +37,8 @@ class TrialRecord:
         accuracy that it reported last, and no loss.
     point
         The values that it tries.
-    reports
-        How often it reported: after each epoch, or each fold.
+    reports, step
+        How often it reported, and after each of what: "epoch" or "fold".
     seconds
         How long it took; NaN while it runs.
     worker
@@ -51,11 +51,12 @@ class TrialRecord:
     loss: float | None
     point: Mapping[str, Any]
     reports: int
+    step: str
     seconds: float
     worker: str
 
 
-def record_of(trial: FrozenTrial) -> TrialRecord:
+def record_of(trial: FrozenTrial, step: str = "epoch") -> TrialRecord:
     """A trial of Optuna in our terms."""
     reported = trial.intermediate_values
     accuracy = trial.value
@@ -68,6 +69,7 @@ def record_of(trial: FrozenTrial) -> TrialRecord:
         trial.user_attrs.get(LOSS) if trial.state == TrialState.COMPLETE else None,
         trial.params,
         len(reported),
+        step,
         trial.duration.total_seconds() if trial.duration else math.nan,
         trial.user_attrs.get(WORKER, ""),
     )
@@ -103,13 +105,16 @@ def _rank(record: TrialRecord) -> tuple[bool, float, float, int]:
     return record.state != "complete", -accuracy, loss, record.number
 
 
-def standing_of(study: Study) -> Standing:
-    """Look at a study as it is now. A trial that was one too many counts nowhere."""
+def standing_of(study: Study, step: str = "epoch") -> Standing:
+    """Look at a study as it is now, whose trials report after each ``step``.
+
+    A trial that was one too many counts nowhere.
+    """
     trials = study.get_trials(deepcopy=False)
-    lost = [t for t in in_state(trials, TrialState.FAIL) if WORKER in t.user_attrs]
+    lost = [t for t in in_state(trials, TrialState.FAIL) if SURPLUS not in t.user_attrs]
     return Standing(
-        [record_of(trial) for trial in in_state(trials, *FINISHED)],
-        [record_of(trial) for trial in in_state(trials, TrialState.RUNNING)],
+        [record_of(trial, step) for trial in in_state(trials, *FINISHED)],
+        [record_of(trial, step) for trial in in_state(trials, TrialState.RUNNING)],
         len(lost),
     )
 

@@ -13,9 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..config import TrainConfig
 from ..interrupt import DeferredInterrupt
-from ..loop import Listener
 from ..run_folder import check_output
-from ..train import Job, TrainingInterrupted, load_kernels
+from ..train import Job, load_kernels
 from ..train import prepare as prepare_training
 from ..train import run as train
 from .config import Plan, SearchConfig, make_plan
@@ -26,6 +25,7 @@ from .results import (
     MARKER_FILE,
     SUMMARY_FILE,
     SearchResult,
+    Standing,
     TrialRecord,
     importances_of,
     standing_of,
@@ -76,6 +76,10 @@ class Search:
     def folder(self) -> Path:
         """Where the results go."""
         return self.plan.config.folder
+
+    def standing(self) -> Standing:
+        """How far the study has come."""
+        return standing_of(self.study, "fold" if self.plan.config.folds else "epoch")
 
     @property
     def storage_name(self) -> str:
@@ -133,10 +137,12 @@ def prepare(plan: Plan, progress: bool = False) -> Search:
         check_output(str(folder))
     job = prepare_training(plan.train_config({}), progress=progress)
     url = storage_url(plan.config.storage, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if plan.config.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
     study = open_study(plan, open_storage(url, plan.config.grace))
     settings = {**plan.settings(), "data": _fingerprint(job)}
     agree(study, settings)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / MARKER_FILE, settings)
     return Search(plan, study, job)
 
@@ -159,26 +165,30 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
     try:
         with DeferredInterrupt() as interrupt:
             _compute(search, display, interrupt.check)
+        return _concluded(search, display, began)
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
         words = " ".join(str(error).split())
         raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
+
+
+def _concluded(search: Search, display: SearchDisplay, began: float) -> SearchResult:
+    """Write the results, and train and test the winner if the study does not know it yet."""
     result = _result(search, began)
     _write(search, result)
     if not result.test:
         display.training_winner(result)
-        result = dataclasses.replace(
-            result, test=_tested(search, result), seconds=time.perf_counter() - began
-        )
-    write_json(search.folder / SUMMARY_FILE, result.summary())
+        test = _tested(search, result)
+        result = dataclasses.replace(result, test=test, seconds=time.perf_counter() - began)
+        write_json(search.folder / SUMMARY_FILE, result.summary())
     return result
 
 
 def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) -> None:
     """Watch over the workers until they have done their work."""
     silent = _Nameless(search)
-    standing = standing_of(search.study)
+    standing = search.standing()
     display.looked(standing)
     if len(standing.finished) >= search.plan.n_trials:
         return
@@ -189,9 +199,9 @@ def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) 
             time.sleep(_LOOK_SECONDS)
             optuna.storages.fail_stale_trials(search.study)
             silent.look()
-            standing = standing_of(search.study)
+            standing = search.standing()
             display.looked(standing)
-    display.looked(standing_of(search.study))
+    display.looked(search.standing())
 
 
 class _Nameless:
@@ -215,7 +225,7 @@ class _Nameless:
 
 
 def _result(search: Search, began: float) -> SearchResult:
-    standing = standing_of(search.study)
+    standing = search.standing()
     winner = standing.winner
     if winner is None:
         raise NoWinnerError(
@@ -243,7 +253,7 @@ def _config_of(plan: Plan, winner: TrialRecord) -> TrainConfig:
 def _write(search: Search, result: SearchResult) -> None:
     write_trials(result.folder, result.standing.finished)
     write_best(result.folder, result.best, result.winner, search.plan.config.study)
-    write_figures(result)
+    write_figures(result, search.plan.space.logarithmic())
     write_json(result.folder / SUMMARY_FILE, result.summary())
 
 
@@ -253,10 +263,7 @@ def _tested(search: Search, result: SearchResult) -> dict[str, Any]:
     config = dataclasses.replace(
         result.best, output=str(output), threads=search.plan.config.threads
     )
-    try:
-        trained = train(config, dataset=search.job.dataset, listener=Listener())
-    except TrainingInterrupted as error:
-        raise SearchInterrupted(search.folder) from error
+    trained = train(config, dataset=search.job.dataset)
     test = {
         "trial": result.winner.number,
         "accuracy": trained.summary["test_accuracy"],

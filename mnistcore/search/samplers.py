@@ -86,7 +86,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 def make_pruner(name: str, resource: int) -> BasePruner:
     """The pruner of a search whose trials report ``resource`` times: after each epoch or fold."""
     if name == "median":
-        return MedianPruner(_STARTUP_TRIALS, n_warmup_steps=max(1, resource // 4))
+        return MedianPruner(_STARTUP_TRIALS, n_warmup_steps=max(1, resource // 3))
     if name == "successive-halving":
         return SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION)
     if name == "hyperband":

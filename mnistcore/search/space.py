@@ -35,13 +35,13 @@ _LISTED_AT_MOST = 20  # whole numbers that a grid takes from a range without bei
 # Random search and TPE look here where the user names no parameter, a grid search there.
 DEFAULT_SPACE: dict[str, Any] = {
     "layers": {"low": 1, "high": 3},
-    "units": {"low": 64, "high": 512},
+    "units": {"low": 128, "high": 512},
     "activation": ["relu", "tanh"],
     "optimizer": ["adam", "adamw"],
     "learning_rate": {"low": 5e-4, "high": 1e-2},
     "batch_size": [64, 128, 256],
     "weight_decay": {"low": 1e-6, "high": 1e-3},
-    "dropout": {"low": 0.0, "high": 0.4},
+    "dropout": {"low": 0.0, "high": 0.3},
 }
 DEFAULT_GRID: dict[str, Any] = {
     "hidden": [[128, 64], [256, 128], [512, 256]],
@@ -60,6 +60,15 @@ class Choices:
     """One of these values; architectures are tuples of units."""
 
     values: tuple[Value, ...]
+
+    @property
+    def log(self) -> bool:
+        """Whether they are numbers whose ratios stay alike more than their differences."""
+        numbers = sorted(v for v in self.values if isinstance(v, int | float))
+        if len(numbers) < max(3, len(self.values)) or numbers[0] <= 0:
+            return False
+        ratios, differences = np.divide(numbers[1:], numbers[:-1]), np.diff(numbers)
+        return bool(ratios.max() / ratios.min() < differences.max() / differences.min())
 
     def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
         """All of them."""
@@ -206,6 +215,10 @@ class Space:
     def describe(self) -> list[str]:
         """Each parameter and its values, in words."""
         return [f"{name.replace('_', ' ')} {d}" for name, d in self.dimensions.items()]
+
+    def logarithmic(self) -> set[str]:
+        """The parameters in whose values ratios count, not differences."""
+        return {name for name, dimension in self.dimensions.items() if dimension.log}
 
     def suggest(self, trial: "Trial") -> Point:
         """Have a trial of Optuna choose a point."""
@@ -379,5 +392,8 @@ def _check_together(dimensions: Mapping[str, Dimension], fixed: Mapping[str, Val
     named = {*dimensions, *fixed}
     if "hidden" in named and named & {"layers", "units"}:
         raise ValueError("give either hidden, or layers and units")
+    optimizers = dimensions.get("optimizer")
+    if "momentum" in named and isinstance(optimizers, Choices) and "sgd" not in optimizers.values:
+        raise ValueError(f"momentum is for optimizer sgd, which is not among {optimizers}")
     if len(named & {"layers", "units"}) == 1:
         raise ValueError("layers and units belong together: give both, or hidden")

@@ -5,6 +5,7 @@ wanted number of such trials have a smaller number: numbers are given by the dat
 worker comes to the same answer, and no more trials are finished than were asked for.
 """
 
+import copy
 import json
 import logging
 import socket
@@ -143,7 +144,7 @@ def _connect(url: URL, connect: Mapping[str, Any], grace: int) -> RDBStorage:
         engine_kwargs={"connect_args": connect, "pool_pre_ping": True},
         heartbeat_interval=max(1, grace // 6),
         grace_period=grace,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        heartbeat_stale_trial_callback=put_in_line,
     )
 
 
@@ -239,5 +240,7 @@ def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def put_in_line(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Have the point of a lost trial tried again."""
-    RetryHeartbeatStaleTrialCallback()(study, trial)
+    """Have the point of a lost trial tried again; nothing else of it is kept."""
+    again = copy.copy(trial)
+    again.user_attrs = {k: v for k, v in trial.user_attrs.items() if k == POINT}
+    RetryHeartbeatStaleTrialCallback()(study, again)

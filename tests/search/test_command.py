@@ -86,7 +86,7 @@ def test_a_complete_study_is_told_again_without_reading_the_test_set(place, caps
 
 
 def test_ctrl_c_leaves_a_study_that_goes_on(place):
-    flags = ["--output", "out", "--workers", "2", "--trials", "4", "--quiet", "--epochs", "150"]
+    flags = ["--output", "out", "--workers", "2", "--trials", "3", "--quiet", "--epochs", "40"]
     process = start(*flags)
     database = Path("out/study.db")
     deadline = time.monotonic() + 60
@@ -103,7 +103,20 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
     process = start(*flags)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 4
+    assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 3
+
+
+def test_a_killed_command_takes_its_workers_along(place):
+    process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "2000")
+    database = Path("out/study.db")
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    while _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _running(database)  # it gave its trial back before it left
 
 
 def _running(database):
@@ -150,7 +163,7 @@ BAD_LINES = [
     (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
     (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
     (["--quiet", "--json"], "argument --json: not allowed with argument --quiet"),
-    (["stray"], "unrecognized arguments: stray|layers"),
+    (["--pruned", "x"], "unrecognized arguments: --pruned x"),
 ]
 
 

@@ -1,0 +1,74 @@
+import pytest
+from matplotlib.figure import Figure
+from small_search import optuna
+
+from mnistcore.search.figures import history, importances, parallel_coordinates
+from mnistcore.search.results import Standing, TrialRecord
+from mnistcore.search.space import Choices
+
+assert optuna  # the results are those of its trials
+
+
+def record(number, accuracy, state="complete", loss=0.1, **point):
+    return TrialRecord(number, state, accuracy, loss, point, 3, "epoch", 1.0, "here:1")
+
+
+RECORDS = [
+    record(0, 0.91, units=10, rate=0.001, hidden="16-8"),
+    record(1, 0.95, units=20, rate=0.1, hidden="8"),
+    record(2, 0.50, "pruned", None, units=30, rate=0.01, hidden="8"),
+    record(3, None, "pruned", None, units=30, rate=0.01, hidden="8"),  # diverged at once
+]
+
+
+def test_the_winner_has_the_highest_accuracy_then_the_lowest_loss():
+    tied = [record(4, 0.95, loss=0.05), record(5, 0.95, loss=0.05)]
+    assert Standing([*RECORDS, *tied], [], 0).winner.number == 4
+    assert Standing([record(6, 0.99, "pruned", None)], [], 0).winner is None
+    ranked = Standing([*RECORDS, *tied], [], 0).ranked()
+    assert [r.number for r in ranked] == [4, 5, 1, 0, 2, 3]
+
+
+def test_history_shows_every_trial_and_the_best_so_far():
+    axes = history(RECORDS).axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    assert list(lines["trained to the end"].get_xydata()[:, 1]) == [91.0, 95.0]
+    assert list(lines["best so far"].get_ydata()) == [91.0, 95.0]
+    assert list(lines["ended early, its last report"].get_xdata()) == [2]
+
+
+def test_a_trial_that_learnt_nothing_does_not_squash_the_others():
+    accuracies = (0.97, 0.971, 0.972, 0.973, 0.974, 0.1)
+    low, high = history([record(i, a) for i, a in enumerate(accuracies)]).axes[0].get_ylim()
+    assert low > 96
+    assert high > 97.4
+
+
+def test_importances_are_bars_with_the_largest_on_top():
+    axes = importances({"learning_rate": 0.7, "units": 0.3}).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([30, 70])
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["units", "learning rate"]
+
+
+def test_parallel_coordinates_put_values_where_they_belong():
+    axes = parallel_coordinates(RECORDS, {"rate"}).axes[0]
+    (best,) = [line for line in axes.lines if line.get_linewidth() > 2]
+    units, rate, hidden, _ = best.get_ydata()
+    assert units == pytest.approx(0.5)  # 20 between 10 and 30
+    assert rate == pytest.approx(1.0)
+    assert hidden == pytest.approx(0.25)  # 8 comes before 16-8
+
+
+@pytest.mark.parametrize("records", [[], RECORDS[2:], RECORDS[:1]])
+def test_there_is_a_figure_however_few_the_trials(records):
+    for figure in (history(records), parallel_coordinates(records), importances({})):
+        assert isinstance(figure, Figure)
+        figure.canvas.draw()
+
+
+def test_choices_by_doubling_are_logarithmic():
+    assert Choices((64, 128, 256)).log
+    assert not Choices((1, 2, 3)).log
+    assert not Choices((0.0, 0.1, 0.2)).log
+    assert not Choices(("relu", "tanh", "logistic")).log
