@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from .data.preprocess import flatten, train_validation_split
 from .environment import cpu_model, installed_version
 from .kernels._threads import available_cores
 
-__all__ = ["BASELINES", "Baseline", "Score", "main", "run"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["BASELINES", "Baseline", "Score", "figure", "main", "run", "table"]
 
 # What a perceptron warns of where it took a Ctrl-C for the end of its training.
 INTERRUPTION = "Training interrupted by user"
@@ -338,26 +341,32 @@ def _announce(score: Score) -> None:
     print(f"{score.name}: {score.test_accuracy:.2%} in {score.train_seconds:.1f} s", flush=True)
 
 
-def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
-    from rich.console import Console
+def table(scores: Sequence[Score]) -> "Table":
+    """The scores as a table of rich, a line each, the best last; ours in bold."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("classifier")
+    lines = Table(box=None, pad_edge=False)
+    lines.add_column("classifier")
     for column in ("test accuracy", "training", "prediction"):
-        table.add_column(column, justify="right")
-    table.add_column("what it is", style="dim")
+        lines.add_column(column, justify="right")
+    lines.add_column("what it is", style="dim")
     for score in sorted(scores, key=lambda score: score.test_accuracy):
-        table.add_row(
+        lines.add_row(
             f"[bold]{score.name}[/]" if score.ours else score.name,
             f"{score.test_accuracy:.2%}",
             f"{score.train_seconds:.2f} s",
             f"{score.predict_seconds:.2f} s",
             score.about,
         )
+    return lines
+
+
+def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
     console = Console()
     console.print()
-    console.print(table)
+    console.print(table(scores))
     console.print(
         f"\n{summary['data']}: {summary['train_images']:,} training images,"
         f" {summary['test_images']:,} test images, {summary['threads']} threads;"
