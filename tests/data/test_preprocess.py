@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistcore.data.preprocess import fold_split, (
+from mnistcore.data.preprocess import (
     flatten,
+    fold_split,
     input_scaling,
     one_hot,
     pixel_statistics,
