@@ -176,5 +176,5 @@ def test_folds_depend_on_the_seed():
 
 @pytest.mark.parametrize(("folds", "seed"), [(1, 0), (101, 0), (5, -1)])
 def test_impossible_folds_are_refused(folds, seed):
-    with pytest.raises(ValueError, match="folds is|seed is"):
+    with pytest.raises(ValueError, match=r"folds is|seed is"):
         fold_split(np.arange(100) % 4, folds, seed)
