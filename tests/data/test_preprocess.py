@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mnistcore.data.preprocess import (
     flatten,
+    fold_split,
     input_scaling,
     one_hot,
     pixel_statistics,
@@ -153,3 +154,27 @@ def test_flatten_refuses_what_it_would_have_to_copy():
         flatten(np.zeros((2, 3, 4), np.uint8)[:, ::2])
     with pytest.raises(ValueError, match=r"must be \(N, H, W\)"):
         flatten(np.zeros(4, np.uint8))
+
+
+def test_every_sample_is_validated_in_one_fold():
+    labels = np.arange(103) % 4
+    folds = fold_split(labels, 5, seed=0)
+    assert sorted(np.concatenate([validation for _, validation in folds])) == list(range(103))
+    for train, validation in folds:
+        assert sorted([*train, *validation]) == list(range(103))
+        assert len(validation) in (20, 21)
+        counts = np.bincount(labels[validation], minlength=4)
+        assert counts.max() - counts.min() <= 2
+
+
+def test_folds_depend_on_the_seed():
+    labels = np.arange(100) % 4
+    first, again, other = (fold_split(labels, 4, seed)[0][1] for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(("folds", "seed"), [(1, 0), (101, 0), (5, -1)])
+def test_impossible_folds_are_refused(folds, seed):
+    with pytest.raises(ValueError, match=r"folds is|seed is"):
+        fold_split(np.arange(100) % 4, folds, seed)
