@@ -122,15 +122,17 @@ class _Room:
 _room = _Room()
 
 
-def team_size(multiply_adds: int, meetings: int) -> int:
+def team_size(multiply_adds: int, meetings: int, meets: bool = True) -> int:
     """How many threads so much work between start and end, with so many meetings, deserves.
 
-    At most the cap, and fewer where other programs keep the cores busy.
+    At most the cap, and fewer where other programs keep the cores busy and the members meet:
+    members that take one task after another instead do not wait for one that is off the cores.
     """
     deserved = multiply_adds // max(1, WORTHWHILE * meetings)
     if deserved <= 1:
         return 1
-    return max(1, min(get_num_threads(), deserved, _room.limit(), MAX_THREADS))
+    most = _room.limit() if meets else MAX_THREADS
+    return max(1, min(get_num_threads(), deserved, most))
 
 
 def _timed(work: Work, index: int, count: int) -> float:
@@ -214,15 +216,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run_team(count: int, work: Work) -> None:
+def run_team(count: int, work: Work, meets: bool = True) -> None:
     """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
 
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
-    every n. The caller's thread does index 0.
+    every n. The caller's thread does index 0. ``meets``: as for :func:`team_size`.
     """
     if count == 1:
         work(0, 1)
         return
     began = time.perf_counter()
     lost = _team.run(count, work)
-    _room.judge(count, lost, time.perf_counter() - began)
+    if meets:
+        _room.judge(count, lost, time.perf_counter() - began)

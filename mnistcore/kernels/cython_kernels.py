@@ -109,8 +109,8 @@ def _matmul(
     a: np.ndarray, b: np.ndarray, out: np.ndarray, a_transposed: bool, b_transposed: bool
 ) -> None:
     multiplications = out.size * a.shape[0 if a_transposed else 1]
-    count = team_size(multiplications, START)
-    run_team(count, _core.Matmul(a, b, out, a_transposed, b_transposed, count).run)
+    count = team_size(multiplications, START, meets=False)
+    run_team(count, _core.Matmul(a, b, out, a_transposed, b_transposed, count).run, meets=False)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

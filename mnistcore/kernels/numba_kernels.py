@@ -453,7 +453,7 @@ def _train(
 
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
     m, n = out.shape
-    threads = _team_size(m * n * k, START)
+    threads = team.MAX_TEAM or team_size(m * n * k, START, meets=False)
     cut = matmuls.division(kind, m, n, k, threads)
     workspace = np.empty(threads * cut[-1] + ALIGNMENT, np.float32)
     tasks = np.zeros(16, np.int64)  # the counter, and three int64 for a run of terms
@@ -461,7 +461,7 @@ def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) 
     def work(thread: int, count: int) -> None:
         matmuls.product(_MULTIPLY, thread, tasks, kind, a, b, out, k, workspace, *cut)
 
-    run_team(threads, work)
+    run_team(threads, work, meets=False)
 
 
 def _row_scratch(logits: np.ndarray) -> np.ndarray:
