@@ -6,8 +6,9 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from .worker import settle
+
 PRODUCT_LIBRARIES = ("mnistcore-numba", "mnistcore-cython", "numpy", "torch")
-BLAS_SPINS = 0.05  # seconds that the threads of the BLAS that verified may still keep the cores
 LEAST_SECONDS = 0.002  # a measurement repeats the call until this much time is spent
 
 
@@ -25,7 +26,7 @@ class Products:
         call = self._calls.get(shape)
         if call is None:
             call = self._calls[shape] = self._verified_call(*shape)
-            time.sleep(BLAS_SPINS)
+            settle()  # a BLAS verified it
         call()
         best, spent = np.inf, 0.0
         while spent < LEAST_SECONDS:

@@ -14,11 +14,10 @@ from typing import Any
 from .worker import Assignment
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTLE_SECONDS = 0.02  # until the threads of the last worker have stopped spinning
 
 # BLAS and OpenMP fix their threads when they are loaded. Waiting threads are left to their
-# default: passive waiting slows the small parallel regions of PyTorch, and the active ones spin
-# for milliseconds only, less than SETTLE_SECONDS; ``idle_cpu`` shows whether that holds.
+# default: passive waiting slows the small parallel regions of PyTorch. A worker answers when its
+# threads have stopped spinning; ``idle_cpu`` shows whether they keep still.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -120,7 +119,6 @@ def take_turns(
     turns = list(zip(workers, answers, strict=True))
     for round_ in range(rounds):
         for worker, own in turns[:: -1 if round_ % 2 else 1]:
-            time.sleep(SETTLE_SECONDS)
             own.append(worker.tell(command, **arguments))
     return answers
 

@@ -36,6 +36,25 @@ class Assignment:
         return json.dumps(asdict(self))
 
 
+SETTLED = 0.1  # of a core: a process that uses less than this waits
+LOOK_SECONDS = 0.005
+LONGEST_SECONDS = 1.0
+
+
+def settle() -> None:
+    """Wait until the threads of this process have stopped spinning.
+
+    Those of OpenBLAS look for more work for 100 ms, those of OpenMP for some 10: whoever comes
+    next would share the cores with them.
+    """
+    until = time.perf_counter() + LONGEST_SECONDS
+    while time.perf_counter() < until:
+        wall, used = time.perf_counter(), time.process_time()
+        time.sleep(LOOK_SECONDS)
+        if time.process_time() - used < SETTLED * (time.perf_counter() - wall):
+            return
+
+
 def confine(threads: int) -> None:
     """Let this process use as many cores as it has threads, the last ones of those it may use.
 
@@ -235,6 +254,7 @@ def serve(kind: str) -> None:
         except Exception as error:
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        settle()
         idle_since = time.process_time()
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -88,17 +88,34 @@ def check_backward(
     check_kernel(function, floats, *shapes)
 
 
-def _are_matrices(dtype: np.dtype, *arrays: np.ndarray) -> bool:
-    """Whether all are C-contiguous matrices of the dtype."""
-    for array in arrays:
-        if not (
-            type(array) is np.ndarray
-            and array.ndim == 2
-            and array.dtype == dtype
-            and array.flags.c_contiguous
-        ):
-            return False
-    return True
+def _are_of_product(
+    floats: Sequence[np.dtype],
+    a: np.ndarray,
+    b: np.ndarray,
+    out: np.ndarray,
+    dimensions: tuple[str, str],
+) -> bool:
+    """Whether these fit, and each owns its memory, so that they do not overlap."""
+    if not (
+        type(a) is type(b) is type(out) is np.ndarray
+        and a.dtype is b.dtype is out.dtype
+        and a.dtype in floats
+        and a.ndim == b.ndim == 2
+        and a.flags.c_contiguous
+        and b.flags.c_contiguous
+        and out.flags.c_contiguous
+        and a.base is b.base is out.base is None
+        and a is not out
+        and b is not out
+    ):
+        return False
+    m, k = a.shape
+    if dimensions[0] == "KM":
+        m, k = k, m
+    terms, n = b.shape
+    if dimensions[1] == "NK":
+        terms, n = n, terms
+    return terms == k and out.shape == (m, n)
 
 
 def check_matmul(
@@ -113,17 +130,8 @@ def check_matmul(
 
     Where all is well this takes less time than the smallest products.
     """
-    if (
-        type(a) is np.ndarray
-        and a.dtype in floats
-        and _are_matrices(a.dtype, a, b, out)
-        and out.shape == (a.shape[dimensions[0] == "KM"], b.shape[dimensions[1] == "KN"])
-        and a.shape[dimensions[0] != "KM"] == b.shape[dimensions[1] != "KN"]
-        and out.base is a.base is b.base is None
-        and out is not a
-        and out is not b
-    ):
-        return  # arrays that own their memory do not overlap
+    if _are_of_product(floats, a, b, out, dimensions):
+        return
     arguments = (("a", a, tuple(dimensions[0])), ("b", b, tuple(dimensions[1])))
     check_kernel(function, floats, *arguments, ("out", out, ("M", "N")))
     if np.may_share_memory(out, a) or np.may_share_memory(out, b):

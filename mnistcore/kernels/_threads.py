@@ -5,6 +5,9 @@ function that has released the interpreter lock and stay in it for many training
 each other at spin barriers. So a whole slice of an epoch costs one wake-up, no threading
 runtime is linked, and one scheme serves Numba and Cython alike.
 
+A matrix product is over before a sleeping thread would have been woken. So members that did one
+linger a little at a *desk*, where the next is posted: see :func:`run_tasks`.
+
 The caller is member 0 of its own team. A second caller that comes while the team is at work
 computes on its own thread alone; a forked child starts with a team of its own.
 """
@@ -14,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -75,12 +79,27 @@ WORTHWHILE = 20_000
 START = 50  # what waking a team costs, in meetings
 MAX_THREADS = 64  # that the backends lay out scratch for
 
+# The same for work in tasks that members take one by one: none waits for another, and waking a
+# member costs the caller a little, once, not the time until it has come.
+WORTHWHILE_TASKS = 250_000
+WORTH_WAKING = 1_000_000
+
 PATIENCE = 2000  # spins at a barrier, 20 to 100 us, before a member offers its core to others
 
 
 def new_barrier() -> np.ndarray:
     """A barrier for one run of a team: int64 zeros, a cache line or two; arrivals come first."""
     return np.zeros(16, np.int64)
+
+
+# A desk: int64 numbers, where a caller posts one job at a time. What different threads write
+# lies on different cache lines. The backends' ``lead`` and ``attend`` read it in compiled code.
+NUMBER, FUNCTION, ARGUMENTS, COUNT = range(4)  # of the job; the number grows with each
+INSIDE = 16  # how many members are at the job, less CLOSED while there is none
+PRESENT = 32  # and every DESK_LINE numbers on: whether a member is at the desk
+DESK_LINE = 16
+CLOSED = 1 << 32
+LINGER = 20_000  # spins, 0.2 to 1 ms, that a member stays without a job
 
 
 class _Room:
@@ -122,17 +141,21 @@ class _Room:
 _room = _Room()
 
 
-def team_size(multiply_adds: int, meetings: int, meets: bool = True) -> int:
+def team_size(multiply_adds: int, meetings: int) -> int:
     """How many threads so much work between start and end, with so many meetings, deserves.
 
-    At most the cap, and fewer where other programs keep the cores busy and the members meet:
-    members that take one task after another instead do not wait for one that is off the cores.
+    At most the cap, and fewer where other programs keep the cores busy.
     """
     deserved = multiply_adds // max(1, WORTHWHILE * meetings)
     if deserved <= 1:
         return 1
-    most = _room.limit() if meets else MAX_THREADS
-    return max(1, min(get_num_threads(), deserved, most))
+    return max(1, min(get_num_threads(), deserved, _room.limit()))
+
+
+def tasks_team_size(multiply_adds: int) -> int:
+    """The same for work in tasks: nobody waits for a member that is off the cores."""
+    deserved = multiply_adds // max(1, WORTHWHILE_TASKS)
+    return 1 if deserved <= 1 else max(1, min(get_num_threads(), deserved, MAX_THREADS))
 
 
 def _timed(work: Work, index: int, count: int) -> float:
@@ -147,40 +170,56 @@ class _Member:
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._ready = threading.Semaphore(0)
+        self._inbox: SimpleQueue[tuple[Work, int] | Callable[[int], object]] = SimpleQueue()
         self._done = threading.Semaphore(0)
-        self._work: tuple[Work, int] | None = None
         self._error: BaseException | None = None
         self.lost = 0.0  # seconds of its last work that it was off the cores
         name = f"mnistcore-{index}"
         threading.Thread(target=self._serve, name=name, daemon=True).start()
 
     def start(self, work: Work, count: int) -> None:
-        self._work = work, count
-        self._ready.release()
+        self._inbox.put((work, count))
 
     def wait(self) -> BaseException | None:
         self._done.acquire()
         return self._error
 
+    def send(self, attend: Callable[[int], object]) -> None:
+        """Have it call ``attend(index)``; nobody awaits the end of that."""
+        self._inbox.put(attend)
+
     def _serve(self) -> None:
         while True:
-            self._ready.acquire()
-            assert self._work is not None
-            work, count = self._work
-            try:
-                self.lost = _timed(work, self._index, count)
-                self._error = None
-            except BaseException as error:
-                self._error = error
-            self._work = work = None  # type: ignore[assignment]  # free the arrays it holds
-            self._done.release()
+            self._do(self._inbox.get())
+
+    def _do(self, order: tuple[Work, int] | Callable[[int], object]) -> None:
+        """What it is given; when this is over it holds none of the arrays."""
+        if not isinstance(order, tuple):
+            order(self._index)
+            return
+        work, count = order
+        try:
+            self.lost = _timed(work, self._index, count)
+            self._error = None
+        except BaseException as error:
+            self._error = error
+        self._done.release()
 
 
 class _Team:
     def __init__(self) -> None:
         self._busy = threading.Lock()
         self._members: list[_Member] = []
+        self._desk = np.zeros(PRESENT + DESK_LINE * MAX_THREADS, np.int64)
+        self._desk[INSIDE] = -CLOSED
+        self._address = self._desk.ctypes.data
+        self._at_desk = self._desk.data[PRESENT::DESK_LINE]
+
+    def _first(self, count: int) -> list[_Member]:
+        """Members 1 to ``count`` - 1."""
+        while len(self._members) < count - 1:
+            self._members.append(_Member(len(self._members) + 1))
+        return self._members[: count - 1]
 
     def run(self, count: int, work: Work) -> float:
         """Do the work; the most seconds that a member was off the cores meanwhile."""
@@ -188,10 +227,9 @@ class _Team:
             work(0, 1)
             return 0.0
         try:
-            while len(self._members) < count - 1:
-                self._members.append(_Member(len(self._members) + 1))
-            others = self._members[: count - 1]
-            for member in others:
+            others = self._first(count)
+            for index, member in enumerate(others, 1):
+                self._at_desk[index] = 0  # calls it away
                 member.start(work, count)
             lost = _timed(work, 0, count)
             errors = [error for member in others if (error := member.wait())]
@@ -201,6 +239,25 @@ class _Team:
         if errors:
             raise errors[0]
         return lost
+
+    def lead(self, count: int, wake: bool, lead: Work, attend: Work) -> None:
+        """See :func:`run_tasks`."""
+        if count == 1 or not self._busy.acquire(blocking=False):
+            lead(self._address, 1)
+            return
+        try:
+            if wake and not all(self._at_desk[1:count]):
+                self._call_to_desk(count, attend)
+            lead(self._address, count)
+        finally:
+            self._busy.release()
+
+    def _call_to_desk(self, count: int, attend: Work) -> None:
+        attend(self._address, 0)  # returns at once; what must be compiled first is now
+        for index, member in enumerate(self._first(count), 1):
+            if not self._at_desk[index]:
+                self._at_desk[index] = 1
+                member.send(lambda index: attend(self._address, index))
 
 
 _team = _Team()
@@ -216,16 +273,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run_team(count: int, work: Work, meets: bool = True) -> None:
+def run_team(count: int, work: Work) -> None:
     """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
 
     n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
-    every n. The caller's thread does index 0. ``meets``: as for :func:`team_size`.
+    every n. The caller's thread does index 0.
     """
     if count == 1:
         work(0, 1)
         return
     began = time.perf_counter()
     lost = _team.run(count, work)
-    if meets:
-        _room.judge(count, lost, time.perf_counter() - began)
+    _room.judge(count, lost, time.perf_counter() - began)
+
+
+def run_tasks(count: int, multiply_adds: int, lead: Work, attend: Work) -> None:
+    """Call ``lead(desk, n)``, n being ``count`` or 1: one compiled call that does all the tasks.
+
+    For n > 1 it posts a function at the desk (an address), which members that are there call
+    too, each with its index; then it does tasks itself until none is left, closes the desk, and
+    waits for those that came. A member that comes late takes fewer tasks or none: nobody waits
+    for a sleeping one. ``attend(desk, index)`` is a member's part: it does jobs until there was
+    none for a while, or it is called away. It is called for all members that sleep, if so many
+    ``multiply_adds`` are worth it.
+    """
+    _team.lead(count, multiply_adds >= WORTH_WAKING, lead, attend)

@@ -14,7 +14,15 @@ import numpy as np
 
 from . import _checks, layout
 from ._checks import FLOAT32, check_backward, check_forward
-from ._threads import START, get_num_threads, new_barrier, run_team, team_size
+from ._threads import (
+    START,
+    get_num_threads,
+    new_barrier,
+    run_tasks,
+    run_team,
+    tasks_team_size,
+    team_size,
+)
 
 __all__ = [
     "INSTRUCTION_SET",
@@ -108,9 +116,16 @@ def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def _matmul(
     a: np.ndarray, b: np.ndarray, out: np.ndarray, a_transposed: bool, b_transposed: bool
 ) -> None:
-    multiplications = out.size * a.shape[0 if a_transposed else 1]
-    count = team_size(multiplications, START, meets=False)
-    run_team(count, _core.Matmul(a, b, out, a_transposed, b_transposed, count).run, meets=False)
+    multiply_adds = out.size * a.shape[0 if a_transposed else 1]
+    count = tasks_team_size(multiply_adds)
+    if count == 1:
+        _core.multiply(a, b, out, a_transposed, b_transposed, 0, 1)
+        return
+
+    def lead(desk: int, n: int) -> None:
+        _core.multiply(a, b, out, a_transposed, b_transposed, desk, n)
+
+    run_tasks(count, multiply_adds, lead, _core.attend)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

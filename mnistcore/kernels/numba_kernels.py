@@ -11,12 +11,19 @@ import numpy as np
 
 from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
-from ._numba import elementwise, inputs, plan, programs, singles, team, tiles
+from ._numba import division, elementwise, inputs, load, plan, programs, singles, team, tiles
 from ._numba import layers as compiled_layers
-from ._numba import matmul as matmuls
 from ._numba.simd import ALIGNMENT, LANES, pointer
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
-from ._threads import START, get_num_threads, new_barrier, run_team, team_size
+from ._threads import (
+    START,
+    get_num_threads,
+    new_barrier,
+    run_tasks,
+    run_team,
+    tasks_team_size,
+    team_size,
+)
 
 FLOATS = (_checks.FLOAT32,)
 
@@ -55,19 +62,19 @@ _TRAINING = (
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
     _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
-    _multiply(matmuls.NN, a, b, a.shape[1], out)
+    _multiply(division.NN, a, b, a.shape[1], out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
     _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
-    _multiply(matmuls.TN, a, b, a.shape[0], out)
+    _multiply(division.TN, a, b, a.shape[0], out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
     _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
-    _multiply(matmuls.NT, a, b, a.shape[1], out)
+    _multiply(division.NT, a, b, a.shape[1], out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -452,16 +459,19 @@ def _train(
 
 
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
-    m, n = out.shape
-    threads = team.MAX_TEAM or team_size(m * n * k, START, meets=False)
-    cut = matmuls.division(kind, m, n, k, threads)
-    workspace = np.empty(threads * cut[-1] + ALIGNMENT, np.float32)
-    tasks = np.zeros(16, np.int64)  # the counter, and three int64 for a run of terms
+    multiply_adds = out.size * k
+    threads = team.MAX_TEAM or tasks_team_size(multiply_adds)
+    matmuls = load("matmul")
 
-    def work(thread: int, count: int) -> None:
-        matmuls.product(_MULTIPLY, thread, tasks, kind, a, b, out, k, workspace, *cut)
+    def lead(desk: int, n: int) -> None:
+        fixed, floats = matmuls.fixed_part(_MULTIPLY, kind, *out.shape, k, n)
+        workspace = np.empty(floats, np.float32)
+        matmuls.multiply(matmuls.TASKS, fixed, a, b, out, workspace, desk, n)
 
-    run_team(threads, work, meets=False)
+    if threads == 1:
+        lead(0, 1)
+    else:
+        run_tasks(threads, multiply_adds, lead, team.attend)
 
 
 def _row_scratch(logits: np.ndarray) -> np.ndarray:

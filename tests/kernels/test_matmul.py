@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import assert_product_close
 
+from mnistcore import set_num_threads
 from mnistcore.backends import BACKENDS, get_backend, unavailable_reason
+from mnistcore.kernels import _threads
 
 # 1, primes, and the tiles of every instruction set less one, exact and one more.
 SIZES = (1, 2, 5, 6, 7, 13, 14, 15, 16, 17, 31, 32, 33, 65)
@@ -38,6 +40,31 @@ def test_exact_on_whole_numbers(kernels, form, m, k, n):
     out = np.full((m, n), np.nan, np.float32)
     getattr(kernels, form)(a, b, out)
     np.testing.assert_array_equal(out, plain_a.astype(np.int64) @ plain_b.astype(np.int64))
+
+
+@pytest.mark.parametrize("form", ["matmul", "matmul_tn", "matmul_nt"])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(130, 64, 200), (100, 1024, 40), (300, 70, 10), (20, 5, 700), (1, 9, 130)]
+)
+def test_bits_do_not_depend_on_threads(compiled, form, m, k, n, monkeypatch):
+    monkeypatch.setattr(_threads, "WORTHWHILE_TASKS", 0)  # tasks even for products as small as
+    monkeypatch.setattr(_threads, "WORTH_WAKING", 0)  # these
+    rng = np.random.default_rng(2)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    a, b, plain_a, plain_b = _operands(form, m, k, n, draw)
+    results = []
+    for threads in (1, 2, 3, 5):
+        set_num_threads(threads)
+        for _ in range(3):  # members asleep, then at the desk
+            out = np.full((m, n), np.nan, np.float32)
+            getattr(compiled, form)(a, b, out)
+            results.append(out.tobytes())
+    set_num_threads(0)
+    assert_product_close(out, plain_a, plain_b)
+    assert set(results) == {results[0]}
 
 
 @pytest.mark.parametrize("form", ["matmul", "matmul_tn", "matmul_nt"])

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from mnistcore.optimizers import make_options, make_state
 
 @pytest.fixture(autouse=True)
 def _eager_team(monkeypatch):
-    monkeypatch.setattr(_threads, "WORTHWHILE", 0)
+    for worth in ("WORTHWHILE", "WORTHWHILE_TASKS", "WORTH_WAKING"):
+        monkeypatch.setattr(_threads, worth, 0)
     set_num_threads(3)
     yield
     set_num_threads(0)
@@ -39,12 +41,24 @@ def _train(kernels, steps=60):
     return params.tobytes()
 
 
-def test_callers_at_once_get_the_same_bits(compiled):
-    expected = _train(compiled)
+def _multiply(kernels, times=20):
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((70, 50), (50, 90)))
+    results = set()
+    for _ in range(times):
+        out = np.full((70, 90), np.nan, np.float32)
+        kernels.matmul(a, b, out)
+        results.add(out.tobytes())
+    return results
+
+
+@pytest.mark.parametrize("job", [_train, _multiply])
+def test_callers_at_once_get_the_same_bits(compiled, job):
+    expected = job(compiled)
     results = [None] * 6
 
     def call(i):
-        results[i] = _train(compiled)
+        results[i] = job(compiled)
 
     callers = [threading.Thread(target=call, args=(i,)) for i in range(6)]
     for caller in callers:
@@ -52,6 +66,15 @@ def test_callers_at_once_get_the_same_bits(compiled):
     for caller in callers:
         caller.join(timeout=60)
     assert results == [expected] * 6
+
+
+def test_products_and_training_take_turns(compiled):
+    """Members at the desk are called away to train, and come back."""
+    trained, product = _train(compiled), _multiply(compiled)
+    assert len(product) == 1
+    for _ in range(10):
+        assert _multiply(compiled, times=2) == product
+        assert _train(compiled, steps=60) == trained
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -87,6 +110,68 @@ def test_processes_of_a_pool(compiled):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
     assert set(results) == {_train(compiled, steps=20)}
+
+
+class _Desk:
+    """Plays a backend at the desk, and notes what it was asked for."""
+
+    def __init__(self):
+        self.led, self.attended = [], []
+        self.busy = threading.Event()  # members stay until it is set
+
+    def lead(self, desk, count):
+        self.led.append(count)
+
+    def attend(self, desk, index):
+        if index:
+            self.attended.append(index)
+            self.busy.wait(10)
+
+
+def _until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert condition()
+
+
+def test_sleeping_members_are_called_to_the_desk_once(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    backend = _Desk()
+    for _ in range(3):
+        _threads.run_tasks(3, 10**6, backend.lead, backend.attend)
+    _until(lambda: sorted(backend.attended) == [1, 2])
+    backend.busy.set()
+    assert backend.led == [3, 3, 3]
+
+
+def test_nobody_is_woken_for_little_work(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    monkeypatch.setattr(_threads, "WORTH_WAKING", 1000)
+    backend = _Desk()
+    _threads.run_tasks(3, 999, backend.lead, backend.attend)
+    assert (backend.led, backend.attended) == ([3], [])
+
+
+def test_a_caller_who_finds_the_team_at_work_does_the_tasks_alone():
+    backend = _Desk()
+
+    def work(index, count):
+        if index == 0:
+            thread = threading.Thread(
+                target=_threads.run_tasks, args=(3, 10**6, backend.lead, backend.attend)
+            )
+            thread.start()
+            thread.join(timeout=10)
+
+    _threads.run_team(3, work)
+    assert (backend.led, backend.attended) == ([1], [])
+
+
+def test_members_leave_the_desk_by_themselves(compiled):
+    _multiply(compiled)
+    at_desk = _threads._team._at_desk
+    _until(lambda: not any(at_desk))
 
 
 def test_an_error_in_any_thread_reaches_the_caller():

@@ -2,135 +2,201 @@
 
 cdef enum:
     GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
-    A_STEP = 16  # floats from one term of the sum to the next in a packed tile of A
     SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
 
 
-cdef class Matmul:
-    """``out = op(a) op(b)``: built by one thread, then run by the members of a team.
+cdef struct Multiplication:
+    # out = op(a) op(b), cut into tasks.
+    const float *a  # IN
+    const float *b  # IN
+    float *out  # OUT
+    int64_t M
+    int64_t N
+    int64_t K
+    bint a_transposed
+    bint b_transposed
+    bint pack_a
+    bint swapped  # computed as out^T = op(b)^T op(a)^T
+    int64_t width  # of a panel
+    int64_t panels
+    int64_t group  # panels of a task
+    int64_t blocks  # of rows: a task takes one
+    const int32_t *identity  # 0, 1, 2 ... K - 1
+    float *scratch  # a tile of a and a group of panels for each member
+    int64_t scratch_size
+    int64_t tile_size
+    int64_t next_task[16]  # on a cache line of its own; the first counts
 
-    The members take (group of panels, block of rows) after (group, block) from a shared counter:
-    a member that wakes late takes fewer. For each it packs the panels of B, then goes down the
-    rows tile by tile, so that a tile of A serves all panels and ``out`` is written row by row.
-    """
 
-    cdef const float[:, ::1] a
-    cdef const float[:, ::1] b
-    cdef float[:, ::1] out
-    cdef int64_t M, N, K, width, panels, group, blocks, tasks, next_task
-    cdef bint a_transposed, b_transposed, pack_a
+def multiply(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
+    bint a_transposed, bint b_transposed, int64_t desk, int64_t members,
+):
+    """``out = op(a) op(b)``, with ``members`` threads: this one, and those at the desk."""
+    cdef Multiplication job
+    cdef int64_t k, floats
     cdef int32_t *identity
+    job.a, job.b, job.out = address(a), address(b), out_address(out)
+    job.M, job.N, job.K = out.shape[0], out.shape[1], a.shape[0 if a_transposed else 1]
+    job.a_transposed, job.b_transposed, job.swapped = a_transposed, b_transposed, False
+    if a_transposed and job.N <= MR and job.N < job.M:
+        swap(&job)
+    divide(&job, members)
+    floats = members * job.scratch_size
+    job.scratch = <float *> allocate(floats * sizeof(float) + job.K * sizeof(int32_t))
+    identity = <int32_t *> (job.scratch + floats)
+    job.identity = identity
+    with nogil:
+        for k in range(job.K):
+            identity[k] = <int32_t> k
+        lead(desk, take_tasks, &job, members)
+    free(job.scratch)
 
-    def __init__(
-        self, const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
-        bint a_transposed, bint b_transposed, int64_t members,
-    ):
-        cdef int64_t k, groups
-        self.a, self.b, self.out = a, b, out  # IN, IN, OUT
-        self.a_transposed, self.b_transposed = a_transposed, b_transposed
-        self.M, self.N = out.shape[0], out.shape[1]
-        self.K = a.shape[0] if a_transposed else a.shape[1]
-        self.width = panel_width(self.N)
-        self.panels = divide_up(self.N, self.width)
-        self.group = min(self.panels, max(1, GROUP // max(1, self.K * self.width)))
-        groups = divide_up(self.panels, max(1, self.group))
-        # Two tasks for each member, but no more packing than that needs.
-        self.blocks = 1
-        if members > 1 and groups:
-            self.blocks = min(divide_up(2 * members, groups), divide_up(self.M, MR))
-        self.tasks = groups * self.blocks
-        self.next_task = 0
-        # Rows of A that fall into one cache set would evict each other from the tile.
-        self.pack_a = self.group > 1 and (a_transposed or self.K % SET_STRIDE == 0)
-        self.identity = <int32_t *> allocate(self.K * sizeof(int32_t))
-        for k in range(self.K):
-            self.identity[k] = <int32_t> k
 
-    def __dealloc__(self):
-        free(self.identity)
+cdef void swap(Multiplication *job) noexcept nogil:
+    """out^T = b^T a in place of out = a^T b, for a ``b`` of few columns.
 
-    def run(self, int64_t index, int64_t count):
-        """Take tasks until there are none."""
-        cdef int64_t tile_size = max(self.K * A_STEP, MR * leading_dimension(self.K))
-        cdef float *scratch = <float *> allocate(
-            (tile_size + self.group * self.K * self.width) * sizeof(float)
+    They would fill a part of the lanes of a vector. As rows of a tile they waste none, and the
+    rows of ``a`` are read where they lie: one tile takes all of b, so each serves once.
+    """
+    job.a, job.b = job.b, job.a
+    job.M, job.N = job.N, job.M
+    job.swapped = True
+
+
+cdef void divide(Multiplication *job, int64_t members) noexcept nogil:
+    """Cut a product into tasks: (group of panels, block of rows), two or more for each member.
+
+    Each block packs all of B, and each group reads all of A again. So numbers of blocks are
+    tried one after another, and the one that costs least is kept.
+    """
+    cdef int64_t blocks, groups, cost, least = -1
+    cdef int64_t most = 1 if members == 1 else min(4 * members, divide_up(job.M, MR))
+    job.width = panel_width(job.N)
+    job.panels = divide_up(job.N, job.width)
+    # Rows of A that fall into one cache set would evict each other from the tile.
+    job.pack_a = not job.a_transposed and job.K % SET_STRIDE == 0
+    for blocks in range(1, max(1, most) + 1):
+        groups = divide_up(job.panels * job.K * job.width, GROUP)
+        if members > 1:
+            groups = max(groups, min(job.panels, divide_up(2 * members, blocks)))
+        cost = cost_of(job, blocks, max(1, groups), members)
+        if least < 0 or cost < least:
+            job.blocks, least = blocks, cost
+            job.group = max(1, divide_up(job.panels, max(1, groups)))
+    job.tile_size = MR * leading_dimension(job.K)
+    job.scratch_size = job.tile_size + job.group * job.K * job.width
+    job.next_task[0] = 0
+
+
+cdef int64_t cost_of(
+    const Multiplication *job, int64_t blocks, int64_t groups, int64_t members
+) noexcept nogil:
+    """What all members spend, as multiply-adds for each term of the sum.
+
+    Packing a column of B takes as long as 6 of them, and bringing a row of A near, much of it
+    by lines of which the tile uses a part, 20 where A is transposed. At the end each member but
+    the last waits for some part of a task.
+    """
+    cdef int64_t row = 20 if job.a_transposed else 7 if job.pack_a else 2
+    cdef int64_t total = job.M * job.N + 6 * blocks * job.N + row * groups * job.M
+    return total + (members - 1) * total // (4 * blocks * groups)
+
+
+cdef void take_tasks(void *arguments, int64_t index, int64_t count) noexcept nogil:
+    """Take one task after another from the shared counter until there are none."""
+    cdef Multiplication *job = <Multiplication *> arguments
+    cdef int64_t task, tasks = divide_up(job.panels, job.group) * job.blocks
+    cdef uint32_t mode = enter_float_mode()
+    while True:
+        task = __atomic_add_fetch(job.next_task, 1, __ATOMIC_ACQ_REL) - 1
+        if task >= tasks:
+            break
+        do_task(
+            job, task // job.blocks * job.group, task % job.blocks,
+            job.scratch + index * job.scratch_size,
         )
-        cdef int64_t task
-        cdef uint32_t mode
-        with nogil:
-            mode = enter_float_mode()
-            while True:
-                task = __atomic_add_fetch(&self.next_task, 1, __ATOMIC_ACQ_REL) - 1
-                if task >= self.tasks:
-                    break
-                self.compute(task // self.blocks, task % self.blocks, scratch, scratch + tile_size)
-            set_float_mode(mode)
-        free(scratch)
+    set_float_mode(mode)
 
-    cdef void compute(
-        self, int64_t group, int64_t block, float *a_tile, float *panels
-    ) noexcept nogil:
-        """The columns of a group of panels in one block of rows."""
-        cdef int64_t p, low, first = group * self.group
-        cdef int64_t last = min(first + self.group, self.panels)
-        cdef int64_t begin = block * self.M // self.blocks
-        cdef int64_t rows = (block + 1) * self.M // self.blocks - begin
-        cdef int64_t i, n, tiles = divide_up(rows, MR)
-        cdef Product product
+
+cdef void do_task(
+    const Multiplication *job, int64_t first, int64_t block, float *scratch
+) noexcept nogil:
+    """The columns of a group of panels in one block of rows.
+
+    It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
+    all panels and ``out`` is written row by row.
+    """
+    cdef int64_t last = min(first + job.group, job.panels)
+    cdef int64_t begin = block * job.M // job.blocks
+    cdef int64_t rows = (block + 1) * job.M // job.blocks - begin
+    cdef int64_t i, p, n, low, tiles = divide_up(rows, MR)
+    cdef float *panels = scratch + job.tile_size
+    cdef Product product
+    for p in range(first, last):
+        if not read_in_place(job, p):
+            pack_b(job, p, panels + (p - first) * job.K * job.width)
+    product.segment = product.K = job.K
+    product.a_segment, product.index = 0, job.identity
+    for i in range(tiles):
+        low = begin + i * rows // tiles
+        n = begin + (i + 1) * rows // tiles - low
+        set_a(job, low, n, scratch, &product)
         for p in range(first, last):
-            self.pack_b(p, panels + (p - first) * self.K * self.width)
-        product.segment = product.K = self.K
-        product.a_segment = 0
-        product.index, product.b_step = self.identity, self.width
-        for i in range(tiles):
-            low = begin + i * rows // tiles
-            n = begin + (i + 1) * rows // tiles - low
-            self.set_a(low, n, a_tile, &product)
-            for p in range(first, last):
-                product.b = panels + (p - first) * self.K * self.width
-                self.multiply(low, n, p * self.width, &product)
+            product.b, product.b_step = panels + (p - first) * job.K * job.width, job.width
+            if read_in_place(job, p):
+                product.b, product.b_step = job.b + p * job.width, job.N
+            multiply_tile(job, low, n, p * job.width, &product)
 
-    cdef void pack_b(self, int64_t p, float *panel) noexcept nogil:
-        cdef int64_t column = p * self.width
-        cdef int64_t columns = min(self.N - column, self.width)
-        if self.b_transposed:
-            pack_transposed(
-                address(self.b) + column * self.K, self.K, self.K, columns, self.width, panel
-            )
-        else:
-            pack_panel(address(self.b) + column, self.N, self.K, columns, self.width, panel)
 
-    cdef void set_a(
-        self, int64_t low, int64_t n, float *a_tile, Product *product
-    ) noexcept nogil:
-        """n rows of op(a): where they lie, or packed where that is a bad place."""
-        cdef int64_t k, ld = leading_dimension(self.K)
-        cdef const float *a = address(self.a)
-        if not self.pack_a:
-            product.a_row = 1 if self.a_transposed else self.K
-            product.a_step = self.M if self.a_transposed else 1
-            product.a = a + low * product.a_row
-        elif self.a_transposed:
-            for k in range(self.K):
-                copy_part(a_tile + k * A_STEP, a + k * self.M + low, n)
-            product.a, product.a_row, product.a_step = a_tile, 1, A_STEP
-        else:
-            for k in range(n):
-                memcpy(a_tile + k * ld, a + (low + k) * self.K, self.K * sizeof(float))
-            product.a, product.a_row, product.a_step = a_tile, ld, 1
+cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept nogil:
+    """Whether a panel is used once, and whole, so that packing it gains nothing."""
+    return job.swapped and (p + 1) * job.width <= job.N
 
-    cdef void multiply(
-        self, int64_t low, int64_t n, int64_t column, Product *product
-    ) noexcept nogil:
-        """One tile, straight into ``out`` where the panel is whole."""
-        cdef float scratch[14 * NR]
-        cdef float *out = &self.out[0, 0] + low * self.N + column
-        cdef int64_t row, rest = self.N - column
-        if rest >= self.width:
-            product.out, product.out_row = out, self.N
-            tile(n, self.width, product)
-            return
-        product.out, product.out_row = scratch, self.width
-        tile(n, self.width, product)
+
+cdef void pack_b(const Multiplication *job, int64_t p, float *panel) noexcept nogil:
+    cdef int64_t column = p * job.width
+    cdef int64_t columns = min(job.N - column, job.width)
+    if job.b_transposed:
+        pack_transposed(job.b + column * job.K, job.K, job.K, columns, job.width, panel)
+    else:
+        pack_panel(job.b + column, job.N, job.K, columns, job.width, panel)
+
+
+cdef void set_a(
+    const Multiplication *job, int64_t low, int64_t n, float *a_tile, Product *product
+) noexcept nogil:
+    """n rows of op(a): where they lie, or packed where that is a bad place."""
+    cdef int64_t k, ld = leading_dimension(job.K)
+    cdef const float *a = job.a
+    if not job.pack_a:
+        product.a_row = 1 if job.a_transposed else job.K
+        product.a_step = job.M if job.a_transposed else 1
+        product.a = a + low * product.a_row
+    else:
+        for k in range(n):
+            memcpy(a_tile + k * ld, a + (low + k) * job.K, job.K * sizeof(float))
+        product.a, product.a_row, product.a_step = a_tile, ld, 1
+
+
+cdef void multiply_tile(
+    const Multiplication *job, int64_t low, int64_t n, int64_t column, Product *product
+) noexcept nogil:
+    """One tile, straight into ``out`` where the panel is whole."""
+    cdef float scratch[14 * NR]
+    cdef float *out = job.out + low * job.N + column
+    cdef int64_t row, i, columns = min(job.width, job.N - column)
+    if columns == job.width and not job.swapped:
+        product.out, product.out_row = out, job.N
+        tile(n, job.width, product)
+        return
+    product.out, product.out_row = scratch, job.width
+    tile(n, job.width, product)
+    if job.swapped:
+        out = job.out + column * job.M + low
+        for i in range(columns):
+            for row in range(n):
+                out[i * job.M + row] = scratch[row * job.width + i]
+    else:
         for row in range(n):
-            copy_part(out + row * self.N, scratch + row * self.width, rest)
+            copy_part(out + row * job.N, scratch + row * job.width, columns)

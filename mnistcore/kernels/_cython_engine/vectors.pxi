@@ -119,9 +119,11 @@ cdef extern from *:
     bint has_avx512() noexcept nogil
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
     int __ATOMIC_ACQUIRE
+    int __ATOMIC_RELEASE
     int __ATOMIC_ACQ_REL
     int64_t __atomic_add_fetch(int64_t *p, int64_t n, int order) noexcept nogil
     int64_t __atomic_load_n(const int64_t *p, int order) noexcept nogil
+    void __atomic_store_n(int64_t *p, int64_t n, int order) noexcept nogil
 
 cdef enum:
     NR = 2 * VL  # columns of the register tile

@@ -8,7 +8,8 @@
 ``plan``         where everything lies in the workspace, and how a step is divided
 ``layers``       the products of a layer, and what follows each
 ``programs``     the training step and the forward pass
-``matmul``       the matrix products that stand alone
+``division``     how a matrix product is cut into tasks
+``matmul``       the matrix products that stand alone; imported by :func:`load`
 ``singles``      the other kernels that do
 
 Numba's own disk cache notices an edit in the file of a function, but not one in a file that it
@@ -20,8 +21,10 @@ import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numba
 
@@ -60,6 +63,13 @@ def cache_in(folder: str):
         numba.config.CACHE_DIR = before
 
 
+@cache
+def load(name: str) -> ModuleType:
+    """A module that not every run needs, imported when it is needed first."""
+    with cache_in(CACHE_FOLDER):
+        return import_module(f".{name}", __package__)
+
+
 CACHE_FOLDER = _cache_folder()
 with cache_in(CACHE_FOLDER):
     for _name in (
@@ -71,7 +81,7 @@ with cache_in(CACHE_FOLDER):
         "plan",
         "layers",
         "programs",
-        "matmul",
+        "division",
         "singles",
     ):
         import_module(f".{_name}", __package__)

@@ -1,53 +1,42 @@
-"""The matrix products of the first tier: what one thread of a team does."""
+"""The matrix products of the first tier, as jobs of tasks.
+
+Their C function is compiled when this module is imported: at the first product, not before.
+"""
 
 from functools import lru_cache
 
 import numpy as np
 from numba import njit
 
+from .division import NT, TN, division
 from .simd import (
+    ALIGNMENT,
     FAST_MATH,
     LANES,
     address,
     aligned_address,
     atomic_add,
+    c_function,
     call,
     load_block,
+    load_index,
     load_scalar,
+    pointer,
+    set_float_mode,
     store_block,
+    store_index,
     store_scalar,
     transpose,
 )
-from .tiles import SCRATCH, TILE_ROWS, copy_row, panel_width, single_run
+from .team import flush_denormals, lead
+from .tiles import SCRATCH, TILE_ROWS, copy_row, single_run
 
-NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
-
-GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
-A_STEP = 16  # floats from one term of the sum to the next in a packed tile of A
-SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
-
-
-@lru_cache(maxsize=1024)
-def division(kind: int, m: int, n: int, k: int, threads: int) -> tuple[int, int, int, bool, int]:
-    """How a product is cut up.
-
-    Returns
-    -------
-    width, group, blocks, pack_a, room
-        Columns of a panel; panels that are packed together; blocks of rows that a group is cut
-        into, two tasks for each thread but no more packing than that needs; whether tiles of A
-        are packed, because their rows would evict each other or lie in too many pages; the
-        floats of scratch that a thread needs.
-    """
-    width = panel_width(n)
-    panels = -(-n // width)
-    group = min(panels, max(1, GROUP // max(1, k * width)))
-    groups = -(-panels // max(1, group))
-    blocks = 1
-    if threads > 1 and groups:
-        blocks = min(-(-2 * threads // groups), -(-m // TILE_ROWS))
-    pack_a = group > 1 and (kind == TN or k % SET_STRIDE == 0)
-    return width, group, blocks, pack_a, k * A_STEP * 2 + group * k * width + SCRATCH
+# The table of a job, int64: what a shape fixes, what comes with each call, a run of terms for the
+# tile, and on another cache line the counter that the threads share.
+MULTIPLY, KIND, ROWS, COLUMNS, TERMS, WIDTH, GROUP_PANELS, BLOCKS, PACK_A, SWAP, ROOM = range(11)
+FIXED, A, B, OUT, BASE, RUNS = 11, 11, 12, 13, 14, 15
+NEXT_TASK = 32
+TABLE = 48  # its length; so many float32 take twice as many
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
@@ -72,66 +61,128 @@ def _pack_panel(kind, b, n, k, column, width, target, offset):
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def _pack_a(kind, a, m, k, low, rows, target):
-    """Rows of op(A) to ``target``: (the distance of two rows, of two terms of the sum)."""
-    if kind == TN:
-        for i in range(k):
-            copy_row(a, i * m + low, rows, target, i * A_STEP, A_STEP)
-        return 1, A_STEP
-    leading = k + LANES
+def _copy_tile(job, tile, rows, columns, low, column):
+    """A tile from the scratch at ``tile`` to its place in ``out``."""
+    out, width = load_index(job, OUT), load_index(job, WIDTH)
+    m, n = load_index(job, ROWS), load_index(job, COLUMNS)
+    if load_index(job, SWAP):  # out is (n, m)
+        for c in range(columns):
+            for r in range(rows):
+                value = load_scalar(tile, r * width + c)
+                store_scalar(out, (column + c) * m + low + r, value)
+        return
     for r in range(rows):
-        for i in range(0, k, LANES):  # LANES divides k: it is a multiple of SET_STRIDE
-            copy_row(a, (low + r) * k + i, LANES, target, r * leading + i, LANES)
-    return leading, 1
+        copy_row(tile, r * width, columns, out, (low + r) * n + column, columns)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _read_in_place(job, panel):
+    """Whether a panel is used once, and whole, so that packing it gains nothing."""
+    whole = (panel + 1) * load_index(job, WIDTH) <= load_index(job, COLUMNS)
+    return whole and load_index(job, SWAP) != 0
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed):
+    """``rows`` rows of the panels [first, last), from the rows of op(A) at the address ``a``."""
+    k, width, n = load_index(job, TERMS), load_index(job, WIDTH), load_index(job, COLUMNS)
+    for panel in range(first, last):
+        column = panel * width
+        columns, b, b0, b_row = min(width, n - column), scratch, packed, width
+        b0 += (panel - first) * k * width
+        if _read_in_place(job, panel):
+            b, b0, b_row = load_index(job, B), column, n
+        straight = columns == width and not load_index(job, SWAP)
+        out, out_row = scratch, width
+        if straight:
+            out, out_row = load_index(job, OUT) + 4 * (low * n + column), n
+        call(load_index(job, MULTIPLY), (
+            rows, width, a, 0, a_row, a_step, b, b0, b_row, job + 8 * RUNS, 1, out, out_row,
+        ))  # fmt: skip
+        if not straight:
+            _copy_tile(job, scratch, rows, columns, low, column)
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _do_task(job, first, last, block, scratch):
+    """The columns of the panels [first, last) in one block of rows.
+
+    It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
+    all panels and ``out`` is written row by row.
+    """
+    kind, k, width = load_index(job, KIND), load_index(job, TERMS), load_index(job, WIDTH)
+    m, n, blocks = load_index(job, ROWS), load_index(job, COLUMNS), load_index(job, BLOCKS)
+    left, packed = load_index(job, A), SCRATCH + TILE_ROWS * (k + LANES)
+    for panel in range(first, last):
+        if not _read_in_place(job, panel):
+            at = packed + (panel - first) * k * width
+            _pack_panel(kind, load_index(job, B), n, k, panel * width, width, scratch, at)
+    begin, stop = block * m // blocks, (block + 1) * m // blocks
+    tiles, pairs = -(-(stop - begin) // TILE_ROWS), -(-(stop - begin) // 2)
+    for i in range(tiles):  # of about as many rows, and those in pairs: see _tile_of
+        low = begin + 2 * (i * pairs // tiles)
+        rows = min(stop, begin + 2 * ((i + 1) * pairs // tiles)) - low
+        a_row, a_step = (1, m) if kind == TN else (k, 1)
+        a = left + 4 * low * a_row
+        if load_index(job, PACK_A):
+            a_row, a = k + LANES, scratch + 4 * SCRATCH
+            for r in range(rows):
+                copy_row(left, (low + r) * k, k, scratch, SCRATCH + r * a_row, k)
+        _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed)
+
+
+@c_function(3)
+def take_tasks(job, thread, threads):
+    """Take one task after another from the shared counter until there are none."""
+    panels = -(-load_index(job, COLUMNS) // load_index(job, WIDTH))
+    blocks, group = load_index(job, BLOCKS), load_index(job, GROUP_PANELS)
+    scratch = load_index(job, BASE) + 4 * thread * load_index(job, ROOM)
+    mode = flush_denormals()
+    while True:
+        task = atomic_add(job, NEXT_TASK, 1)
+        first = task // blocks * group
+        if first >= panels:
+            break
+        _do_task(job, first, min(first + group, panels), task % blocks, scratch)
+    set_float_mode(mode)
+
+
+@lru_cache(maxsize=1024)
+def fixed_part(
+    multiply: int, kind: int, m: int, n: int, k: int, threads: int
+) -> tuple[np.ndarray, int]:
+    """The first entries of a table, and how many floats of workspace its job needs.
+
+    ``multiply`` is the pointer of the tile.
+    """
+    cut = division(kind, m, n, k, threads)
+    if cut.swap:
+        m, n = n, m
+    table = np.zeros(FIXED, np.int64)
+    table[MULTIPLY], table[KIND] = multiply, kind
+    table[[ROWS, COLUMNS, TERMS]] = m, n, k
+    table[[WIDTH, GROUP_PANELS, BLOCKS]] = cut.width, cut.group, cut.blocks
+    table[[PACK_A, SWAP, ROOM]] = cut.pack_a, cut.swap, cut.room
+    return table, 2 * TABLE + threads * cut.room + ALIGNMENT
+
+
+TASKS = pointer(take_tasks)
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def product(
-    multiply, thread, tasks, kind, a, b, out, k, workspace, width, group, blocks, pack_a, room,
-):  # fmt: skip
-    """Take (group of panels, block of rows) after (group, block) from a shared counter.
+def multiply(tasks, fixed, a, b, out, workspace, desk, threads):
+    """out = op(a) op(b), with the members at the desk if ``threads`` are more than this one.
 
-    A thread that wakes late takes fewer. For each it packs the panels of B, then goes down the
-    rows tile by tile, so that a tile of A serves all panels and ``out`` is written row by row.
-    ``tasks`` is the counter, and room for a run of terms behind it; ``workspace`` has ``room``
-    floats a thread.
+    ``tasks`` is TASKS; ``fixed`` and the size of ``workspace`` are those of :func:`fixed_part`.
     """
-    m, n = out.shape
-    left, right, result = address(a), address(b), address(out)
-    base = aligned_address(workspace)
-    scratch, panels = thread * room, -(-n // width)
-    tile_of_a, packed = base + 4 * (scratch + SCRATCH), scratch + SCRATCH + k * A_STEP * 2
-    runs = address(tasks) + 8 * 8  # another cache line; every thread writes the same there
-    n_runs = single_run(runs, k)
-    while True:
-        task = atomic_add(tasks, 0, 1)
-        if task // blocks * group >= panels:
-            break
-        first, block = task // blocks * group, task % blocks
-        last = min(first + group, panels)
-        for panel in range(first, last):
-            at = packed + (panel - first) * k * width
-            _pack_panel(kind, right, n, k, panel * width, width, base, at)
-        begin, stop = block * m // blocks, (block + 1) * m // blocks
-        tiles, pairs = -(-(stop - begin) // TILE_ROWS), -(-(stop - begin) // 2)
-        for i in range(tiles):  # of about as many rows, and those in pairs: see _tile_of
-            low = begin + 2 * (i * pairs // tiles)
-            rows = min(stop, begin + 2 * ((i + 1) * pairs // tiles)) - low
-            a_row, a_step = (1, m) if kind == TN else (k, 1)
-            start = left + 4 * low * a_row
-            if pack_a:
-                a_row, a_step = _pack_a(kind, left, m, k, low, rows, tile_of_a)
-                start = tile_of_a
-            for panel in range(first, last):
-                columns = min(width, n - panel * width)
-                to, row = result + 4 * (low * n + panel * width), n
-                if columns < width:
-                    to, row = base + 4 * scratch, width
-                call(multiply, (
-                    rows, width, start, 0, a_row, a_step, base,
-                    packed + (panel - first) * k * width, width, runs, n_runs, to, row,
-                ))  # fmt: skip
-                if columns < width:
-                    for r in range(rows):
-                        position = (low + r) * n + panel * width
-                        copy_row(base, scratch + r * width, columns, result, position, columns)
+    job = aligned_address(workspace)
+    for i in range(FIXED):
+        store_index(job, i, load_index(address(fixed), i))
+    swap = load_index(job, SWAP) != 0
+    store_index(job, A, address(b) if swap else address(a))
+    store_index(job, B, address(a) if swap else address(b))
+    store_index(job, OUT, address(out))
+    store_index(job, BASE, job + 8 * TABLE)
+    single_run(job + 8 * RUNS, load_index(job, TERMS))
+    store_index(job, NEXT_TASK, 0)
+    lead(desk, tasks, job, threads)

@@ -173,7 +173,7 @@ def loss_rows(
 @njit(fastmath=FAST_MATH, nogil=True)
 def forward_layers(
     multiply, finish, base, net, layer, n_layers, inputs, leading, batch, by_rows, first, stop,
-    seed, epoch, samples, runs, scratch, barrier, meeting, thread, threads,
+    seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
 ):  # fmt: skip
     """The layers from ``layer`` on; the number of the next meeting.
 
@@ -195,7 +195,7 @@ def forward_layers(
             load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples, runs, scratch,
         )  # fmt: skip
         if layer == 0 or not by_rows:
-            meeting = meet(barrier, threads, meeting)
+            meeting = meet(arrivals, threads, meeting)
         layer += 1
     return meeting
 
@@ -203,7 +203,7 @@ def forward_layers(
 @njit(fastmath=FAST_MATH, nogil=True)
 def backward_layers(
     multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity, batch_width,
-    seed, epoch, samples, runs, scratch, barrier, meeting, thread, threads,
+    seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
 ):  # fmt: skip
     """dz of every hidden layer, from the last to the first; the number of the next meeting.
 
@@ -214,7 +214,7 @@ def backward_layers(
         fan_in = load_index(row, FAN_IN)
         low, high, first_unit, last_unit = first, stop, 0, fan_in
         if not by_rows:
-            meeting = meet(barrier, threads, meeting)
+            meeting = meet(arrivals, threads, meeting)
             vector, last_vector = share(-(-fan_in // LANES), thread, threads)
             first_unit, last_unit = vector * LANES, min(last_vector * LANES, fan_in)
             low, high = 0, batch
@@ -284,7 +284,7 @@ def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, threa
 
 @njit(fastmath=FAST_MATH, nogil=True)
 def first_layer(
-    multiply_listed, finish, place, step, batch, seed, epoch, samples, barrier, meeting, thread,
+    multiply_listed, finish, place, step, batch, seed, epoch, samples, arrivals, meeting, thread,
     threads,
 ):  # fmt: skip
     """The first layer where its inputs are listed: its parts, or a share of its units."""
@@ -294,7 +294,7 @@ def first_layer(
             multiply_listed, finish, place.base, net, place.inputs, place.leading, place.listed,
             batch, dropped, key, samples, place.scratch, thread, threads,
         )  # fmt: skip
-        return meet(barrier, threads, meeting)
+        return meet(arrivals, threads, meeting)
     size = place.batch_size * load_index(net, WIDTH)
     # Two steps take turns: one thread may write the next sums while another reads these.
     partial = place.partial + step % 2 * place.parts * size
@@ -303,7 +303,7 @@ def first_layer(
             multiply_listed, place.base, net, place.inputs, place.leading, place.listed, part,
             batch, partial + part * size,
         )  # fmt: skip
-    meeting = meet(barrier, threads, meeting)
+    meeting = meet(arrivals, threads, meeting)
     add_parts(
         finish, place.base, net, partial, place.parts, place.batch_size, batch, dropped, key,
         samples, place.scratch,
@@ -379,7 +379,7 @@ def train(
     (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch.
     """
     mode = flush_denormals()
-    record = options[0]
+    record, arrivals = options[0], address(barrier)
     seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
     n_layers, batch_size, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
     shared, alone = totals[INPUT_SIZE] == 0, totals[PARTS] > 1
@@ -405,13 +405,13 @@ def train(
             first, stop = (0, batch) if alone else row_share(batch, thread, threads)
             if listed:
                 meeting = first_layer(
-                    multiply_listed, finish, place, step, batch, seed, epoch, samples, barrier,
+                    multiply_listed, finish, place, step, batch, seed, epoch, samples, arrivals,
                     meeting, thread, threads,
                 )  # fmt: skip
             meeting = forward_layers(
                 multiply, finish, place.base, net, 1 if listed else 0, n_layers, place.inputs,
                 place.leading, batch, by_rows, first, stop, seed, epoch, samples, place.runs,
-                place.scratch, barrier, meeting, thread, threads,
+                place.scratch, arrivals, meeting, thread, threads,
             )  # fmt: skip
             weight_sum = sum_of_weights(weights, samples, batch)
             call(losses_of, (
@@ -421,10 +421,10 @@ def train(
             meeting = backward_layers(
                 multiply, derive, place.base, net, n_layers, batch, by_rows, first, stop,
                 batch_size, place.batch_width, seed, epoch, samples, place.runs, place.scratch,
-                barrier, meeting, thread, threads,
+                arrivals, meeting, thread, threads,
             )  # fmt: skip
             if not alone:
-                meeting = meet(barrier, threads, meeting)
+                meeting = meet(arrivals, threads, meeting)
             loss_sum = sum_of_doubles(losses_at, batch)
             if not math.isfinite(loss_sum):
                 break
@@ -440,7 +440,7 @@ def train(
             )  # fmt: skip
             done += 1
             if shared:
-                meeting = meet(barrier, threads, meeting)
+                meeting = meet(arrivals, threads, meeting)
         start = (step + 1) * batch_size
         batch, samples = min(batch_size, len(order) - start), address(order) + 8 * start
         if batch > 0:
@@ -449,8 +449,8 @@ def train(
                 threads,
             )  # fmt: skip
         if step < 0 or not alone:  # else a thread goes on with what it has updated itself
-            meeting = meet(barrier, threads, meeting)
-    meeting = meet(barrier, threads, meeting)
+            meeting = meet(arrivals, threads, meeting)
+    meeting = meet(arrivals, threads, meeting)
     copy_parameters(unpack_all, place, params, state, thread, threads)
     set_float_mode(mode)
     return done
@@ -474,10 +474,10 @@ def predict(
     lie behind the packed weights there. ``x`` and ``out`` are addresses.
     """
     mode = flush_denormals()
-    base, n_layers = aligned_address(packed), nets.shape[1]
+    base, n_layers, arrivals = aligned_address(packed), nets.shape[1], address(barrier)
     if packs:
         call(pack_all, (address(nets), n_layers, address(params), base, 0, thread, threads, False))
-        meet(barrier, threads, 1)
+        meet(arrivals, threads, 1)
     shift_all = (aligned_address(buffers) - base) // 4 - totals[SLOT] + thread * chunk_size
     net = address(integers) + 8 * integers.shape[1] * thread
     runs = net + 8 * (NET_COLUMNS * n_layers)
@@ -509,7 +509,7 @@ def predict(
             )  # fmt: skip
         forward_layers(
             multiply, finish, base, net, 1 if listed else 0, n_layers, inputs,
-            totals[INPUT_LEADING], batch, True, 0, batch, 0, 0, samples, runs, scratch, barrier, 1,
+            totals[INPUT_LEADING], batch, True, 0, batch, 0, 0, samples, runs, scratch, arrivals, 1,
             0, 1,
         )  # fmt: skip
         for b in range(batch):

@@ -74,7 +74,13 @@ def pointer(function):
 
     The function itself would do, but Numba takes 10 us to find out the type of such an argument.
     """
-    return function.address if JIT else function
+    if JIT:
+        return function.address
+    _TWINS.append(function)
+    return len(_TWINS)
+
+
+_TWINS: list = []  # the functions that stand behind pointers where nothing is compiled
 
 
 _F32 = ir.FloatType()
@@ -151,7 +157,7 @@ def _fma(builder, a, b, c):
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", _VECTOR, a, b, c)
 
 
-@_twin_of(lambda function, arguments: function(*arguments))
+@_twin_of(lambda function, arguments: _TWINS[function - 1](*arguments))
 def call(typingctx, function, arguments):
     """Call the C function at an address with a tuple of integers."""
 
@@ -917,36 +923,34 @@ def transpose(typingctx, block):
 # ---------------------------------------------------------------------------------------------
 
 
-def _add_twin(array, index, value):
-    array[index] += value
-    return array[index] - value
+def _add_twin(base, position, value):
+    numbers = _memory(base, position, 1, ctypes.c_int64)
+    numbers[0] += value
+    return int(numbers[0]) - value
 
 
 @_twin_of(_add_twin)
-def atomic_add(typingctx, array, index, value):
-    """array[index] += value as one indivisible step that publishes what was written before.
+def atomic_add(typingctx, base, position, value):
+    """Add to the int64 at base + position, a step that publishes what was written before.
 
     The result is the number that it found.
     """
 
     def generate(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]], source_etype=_I64)
-        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
+        base, position, value = args
+        return builder.atomic_rmw("add", _pointer(builder, base, position, _I64), value, "acq_rel")
 
-    return types.int64(array, types.int64, types.int64), generate
+    return types.int64(types.int64, types.int64, types.int64), generate
 
 
-@_twin_of(lambda array, index: array[index])
-def atomic_load(typingctx, array, index):
-    """array[index], seeing all that was written before the number it finds there."""
+@_twin_of(lambda base, position: load_index(base, position))
+def atomic_load(typingctx, base, position):
+    """The int64 at base + position, seeing all that was written before the number found there."""
 
     def generate(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]], source_etype=_I64)
-        return builder.load_atomic(pointer, "acquire", 8, typ=_I64)
+        return builder.load_atomic(_pointer(builder, *args, _I64), "acquire", 8, typ=_I64)
 
-    return types.int64(array, types.int64), generate
+    return types.int64(types.int64, types.int64), generate
 
 
 _ARM = platform.machine() in ("arm64", "aarch64")

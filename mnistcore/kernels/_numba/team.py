@@ -1,37 +1,101 @@
-"""What the threads of a team do together: meet at barriers, share out work."""
+"""What the threads of a team do together: meet at barriers, share out work, do jobs at a desk."""
 
 from numba import njit
 
-from .._threads import PATIENCE
+from .._threads import (
+    ARGUMENTS,
+    CLOSED,
+    COUNT,
+    DESK_LINE,
+    FUNCTION,
+    INSIDE,
+    LINGER,
+    NUMBER,
+    PATIENCE,
+    PRESENT,
+)
 from .simd import (
     FAST_MATH,
     FLUSH_TO_ZERO,
     JIT,
     atomic_add,
     atomic_load,
+    call,
     get_float_mode,
+    load_index,
     pause,
     set_float_mode,
+    store_index,
     yield_core,
 )
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
-def meet(barrier, threads, meeting):
+def wait_a_little(spins):
+    """Between two looks at what another thread will write; the number of looks."""
+    if spins < PATIENCE:
+        pause()
+    else:  # the machine may have fewer free cores than the team has members
+        yield_core()
+    return spins + 1
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def meet(arrivals, threads, meeting):
     """Wait until all threads have come to their ``meeting``-th meeting (counted from 1).
 
-    One counter that only grows: nobody has to reset it, so nobody can be overtaken.
+    ``arrivals``, the address of a barrier, counts them and only grows: nobody has to reset it,
+    so nobody can be overtaken.
     """
     if threads > 1:
-        atomic_add(barrier, 0, 1)
+        atomic_add(arrivals, 0, 1)
         spins = 0
-        while atomic_load(barrier, 0) < threads * meeting:
-            spins += 1
-            if spins < PATIENCE:
-                pause()
-            else:
-                yield_core()
+        while atomic_load(arrivals, 0) < threads * meeting:
+            spins = wait_a_little(spins)
     return meeting + 1
+
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def lead(desk, job, arguments, threads):
+    """Do a job of tasks, together with the members that come to the desk meanwhile.
+
+    ``job`` is the address of a C function (arguments, thread, threads). It is posted before the
+    desk opens, and stands until all that came in have left.
+    """
+    if threads == 1:
+        call(job, (arguments, 0, 1))
+        return
+    store_index(desk, FUNCTION, job)
+    store_index(desk, ARGUMENTS, arguments)
+    store_index(desk, COUNT, threads)
+    atomic_add(desk, INSIDE, CLOSED)
+    atomic_add(desk, NUMBER, 1)
+    call(job, (arguments, 0, threads))
+    atomic_add(desk, INSIDE, -CLOSED)
+    spins = 0
+    while atomic_load(desk, INSIDE) != -CLOSED:
+        spins = wait_a_little(spins)
+
+
+@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+def attend(desk, member):
+    """Be a member at the desk: see ``_threads.run_tasks``."""
+    present = PRESENT + member * DESK_LINE
+    last, spins = -1, 0
+    while spins < LINGER and atomic_load(desk, present):
+        number = atomic_load(desk, NUMBER)
+        if number != last:
+            last, spins = number, 0
+            # A new number says that a job was posted; it may be over by now.
+            if atomic_add(desk, INSIDE, 1) >= 0:
+                threads = load_index(desk, COUNT)
+                if member < threads:
+                    job = load_index(desk, FUNCTION)
+                    call(job, (load_index(desk, ARGUMENTS), member, threads))
+            atomic_add(desk, INSIDE, -1)
+        spins += 1
+        pause()
+    store_index(desk, present, 0)
 
 
 @njit(fastmath=FAST_MATH, nogil=True)
