@@ -76,7 +76,7 @@ def append_bits(items, n, bits, first):
     return n
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
 def _scale_word(x, at, n, kind, scales, shifts, base, out):
     """n <= 64 values of a kind as the network sees them, in whole vectors."""
     if n == WORD:
@@ -88,7 +88,7 @@ def _scale_word(x, at, n, kind, scales, shifts, base, out):
             store(base, out + i, fma(values, scales, shifts))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
 def _bits_of(x, at, n, kind):
     """A bit for each of n <= 64 values that is not zero."""
     if n == WORD:
@@ -96,7 +96,7 @@ def _bits_of(x, at, n, kind):
     return nonzero_bits_first(x, at, n, kind)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
 def _store_marks(listed, part, b, word, mark):
     rows = load_index(listed, ROW_BLOCKS) * BLOCK
     at = (part * rows + b) * load_index(listed, MARK_WORDS) + word
