@@ -14,6 +14,7 @@ from mnistcore.backends import BACKENDS, unavailable_reason
 from mnistcore.kernels._threads import available_cores
 
 from . import ceilings
+from .settling import settle
 from .sizes import MAX_SECONDS, MIN_ROUNDS
 
 # NumPy comes first, because it is what the others of a group are compared with.
@@ -74,6 +75,7 @@ class Measure:
     ) -> None:
         """Time ``call``, which does so many operations or else moves so many bytes."""
         self._benchmark.group = group
+        settle()  # the BLAS of another backend, or of the check, may still spin
         self._benchmark(call)
         if self._benchmark.stats is None:  # --benchmark-disable: it was only called
             return

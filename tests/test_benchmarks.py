@@ -311,7 +311,6 @@ def test_the_estimators_take_turns_and_their_figures_become_a_table(monkeypatch)
         ours = classifier is estimator.CLASSES["ours"]
         return Outcome({"a": 0.9, "b": 0.5 if ours else 0.6}, 1.0 if ours else 3.0)
 
-    monkeypatch.setattr(estimator, "SETTLE_SECONDS", 0)
     row = estimator.compare(run, rounds=2)
     ours, theirs = estimator.CLASSES.values()
     assert turns == [ours, theirs, theirs, ours]
@@ -319,3 +318,22 @@ def test_the_estimators_take_turns_and_their_figures_become_a_table(monkeypatch)
     assert row["largest_difference"] == pytest.approx(0.1)
     line = estimator.table("use", [{"name": "both", **row}]).splitlines()[-1]
     assert "| both (2 fits) | 1.000 s | 3.000 s | 3.00 | 70.00% | 75.00% | 10.00 points |" in line
+
+
+def test_settling_waits_for_threads_that_spin():
+    import threading
+    import time
+
+    from benchmarks.settling import settle
+
+    stop = time.perf_counter() + 0.15
+
+    def spin():
+        while time.perf_counter() < stop:
+            sum(range(1000))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    settle()
+    assert not thread.is_alive()
+    thread.join()

@@ -10,7 +10,6 @@ round.
 import argparse
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.estimator.uses import USES, Outcome
 from benchmarks.peers.results import describe_machine
+from benchmarks.settling import settle
 from mnistcore import set_num_threads
 from mnistcore.data import load_data
 from mnistcore.kernels._threads import available_cores
@@ -32,7 +32,6 @@ from mnistcore.sklearn import MLPClassifier
 HIDDEN = ((100,), (100, 100), (512, 512))
 SOLVERS = ("sgd", "adam")
 CLASSES = {"ours": MLPClassifier, "theirs": TheirClassifier}
-SETTLE_SECONDS = 0.05  # until the threads of the last turn have stopped spinning
 
 Row = dict[str, Any]
 
@@ -42,7 +41,7 @@ def compare(run: Callable[[type], Outcome], rounds: int) -> Row:
     outcomes: dict[str, list[Outcome]] = {name: [] for name in CLASSES}
     for round_ in range(rounds):
         for name in list(CLASSES)[:: -1 if round_ % 2 else 1]:
-            time.sleep(SETTLE_SECONDS)
+            settle()
             outcomes[name].append(run(CLASSES[name]))
     ours, theirs = ([outcome.seconds for outcome in outcomes[name]] for name in CLASSES)
     accuracies = [outcomes[name][0].accuracies for name in CLASSES]

@@ -6,17 +6,17 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from .worker import settle
+from benchmarks.settling import settle
 
 PRODUCT_LIBRARIES = ("mnistcore-numba", "mnistcore-cython", "numpy", "torch")
-LEAST_SECONDS = 0.002  # a measurement repeats the call until this much time is spent
+LEAST_SECONDS = 0.005  # a measurement repeats the call until this much time is spent
 
 
 class Products:
     """Times the products of one library, each verified when it first comes."""
 
     def __init__(self, library: str, threads: int) -> None:
-        self._make = _torch_calls if library == "torch" else _kernel_calls
+        self._make = {"torch": _torch_call, "numpy": _numpy_call}.get(library, _kernel_call)
         self._library, self._threads = library, threads
         self._calls: dict[tuple[str, int, int, int], Callable[[], object]] = {}
 
@@ -52,7 +52,7 @@ class Products:
         return call
 
 
-def _kernel_calls(
+def _kernel_call(
     library: str, threads: int, kernel: str, a: np.ndarray, b: np.ndarray, out: np.ndarray
 ) -> Callable[[], object]:
     from mnistcore import get_backend, set_num_threads
@@ -62,7 +62,15 @@ def _kernel_calls(
     return lambda: product(a, b, out)
 
 
-def _torch_calls(
+def _numpy_call(
+    library: str, threads: int, kernel: str, a: np.ndarray, b: np.ndarray, out: np.ndarray
+) -> Callable[[], object]:
+    left = a.T if kernel == "matmul_tn" else a
+    right = b.T if kernel == "matmul_nt" else b
+    return lambda: np.matmul(left, right, out=out)
+
+
+def _torch_call(
     library: str, threads: int, kernel: str, a: np.ndarray, b: np.ndarray, out: np.ndarray
 ) -> Callable[[], object]:
     import torch

@@ -82,7 +82,7 @@ MAX_THREADS = 64  # that the backends lay out scratch for
 # The same for work in tasks that members take one by one: none waits for another, and waking a
 # member costs the caller a little, once, not the time until it has come.
 WORTHWHILE_TASKS = 250_000
-WORTH_WAKING = 1_000_000
+UNLIMITED = 1 << 62
 
 PATIENCE = 2000  # spins at a barrier, 20 to 100 us, before a member offers its core to others
 
@@ -154,8 +154,15 @@ def team_size(multiply_adds: int, meetings: int) -> int:
 
 def tasks_team_size(multiply_adds: int) -> int:
     """The same for work in tasks: nobody waits for a member that is off the cores."""
+    if multiply_adds < alone_below():
+        return 1
     deserved = multiply_adds // max(1, WORTHWHILE_TASKS)
-    return 1 if deserved <= 1 else max(1, min(get_num_threads(), deserved, MAX_THREADS))
+    return max(1, min(get_num_threads(), deserved, MAX_THREADS))
+
+
+def alone_below() -> int:
+    """Work of fewer multiply-adds than this is done by one thread, whoever asks."""
+    return UNLIMITED if _cap == 1 else 2 * WORTHWHILE_TASKS
 
 
 def _timed(work: Work, index: int, count: int) -> float:
@@ -240,13 +247,13 @@ class _Team:
             raise errors[0]
         return lost
 
-    def lead(self, count: int, wake: bool, lead: Work, attend: Work) -> None:
+    def lead(self, count: int, lead: Work, attend: Work) -> None:
         """See :func:`run_tasks`."""
         if count == 1 or not self._busy.acquire(blocking=False):
             lead(self._address, 1)
             return
         try:
-            if wake and not all(self._at_desk[1:count]):
+            if not all(self._at_desk[1:count]):
                 self._call_to_desk(count, attend)
             lead(self._address, count)
         finally:
@@ -287,14 +294,13 @@ def run_team(count: int, work: Work) -> None:
     _room.judge(count, lost, time.perf_counter() - began)
 
 
-def run_tasks(count: int, multiply_adds: int, lead: Work, attend: Work) -> None:
+def run_tasks(count: int, lead: Work, attend: Work) -> None:
     """Call ``lead(desk, n)``, n being ``count`` or 1: one compiled call that does all the tasks.
 
     For n > 1 it posts a function at the desk (an address), which members that are there call
     too, each with its index; then it does tasks itself until none is left, closes the desk, and
     waits for those that came. A member that comes late takes fewer tasks or none: nobody waits
     for a sleeping one. ``attend(desk, index)`` is a member's part: it does jobs until there was
-    none for a while, or it is called away. It is called for all members that sleep, if so many
-    ``multiply_adds`` are worth it.
+    none for a while, or it is called away.
     """
-    _team.lead(count, multiply_adds >= WORTH_WAKING, lead, attend)
+    _team.lead(count, lead, attend)

@@ -16,6 +16,7 @@ from . import _checks, layout
 from ._checks import FLOAT32, check_backward, check_forward
 from ._threads import (
     START,
+    alone_below,
     get_num_threads,
     new_barrier,
     run_tasks,
@@ -97,35 +98,34 @@ INSTRUCTION_SET, _core = _pick()
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
-    _matmul(a, b, out, False, False)
+    if not _core.multiply_small(a, b, out, False, False, alone_below()):
+        _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+        _matmul(a, b, out, False, False)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
-    _matmul(a, b, out, True, False)
+    if not _core.multiply_small(a, b, out, True, False, alone_below()):
+        _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+        _matmul(a, b, out, True, False)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
-    _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
-    _matmul(a, b, out, False, True)
+    if not _core.multiply_small(a, b, out, False, True, alone_below()):
+        _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+        _matmul(a, b, out, False, True)
 
 
 def _matmul(
     a: np.ndarray, b: np.ndarray, out: np.ndarray, a_transposed: bool, b_transposed: bool
 ) -> None:
-    multiply_adds = out.size * a.shape[0 if a_transposed else 1]
-    count = tasks_team_size(multiply_adds)
-    if count == 1:
-        _core.multiply(a, b, out, a_transposed, b_transposed, 0, 1)
-        return
+    count = tasks_team_size(out.size * a.shape[0 if a_transposed else 1])
 
     def lead(desk: int, n: int) -> None:
         _core.multiply(a, b, out, a_transposed, b_transposed, desk, n)
 
-    run_tasks(count, multiply_adds, lead, _core.attend)
+    run_tasks(count, lead, _core.attend)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

@@ -13,10 +13,11 @@ from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import division, elementwise, inputs, load, plan, programs, singles, team, tiles
 from ._numba import layers as compiled_layers
-from ._numba.simd import ALIGNMENT, LANES, pointer
+from ._numba.simd import ALIGNMENT, JIT, LANES, pointer
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._threads import (
     START,
+    alone_below,
     get_num_threads,
     new_barrier,
     run_tasks,
@@ -61,20 +62,23 @@ _TRAINING = (
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
-    _multiply(division.NN, a, b, a.shape[1], out)
+    if not _multiply_small(division.NN, a, b, out):
+        _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+        _multiply(division.NN, a, b, a.shape[1], out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
-    _multiply(division.TN, a, b, a.shape[0], out)
+    if not _multiply_small(division.TN, a, b, out):
+        _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+        _multiply(division.TN, a, b, a.shape[0], out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
-    _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
-    _multiply(division.NT, a, b, a.shape[1], out)
+    if not _multiply_small(division.NT, a, b, out):
+        _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+        _multiply(division.NT, a, b, a.shape[1], out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -458,20 +462,29 @@ def _train(
     return done[0]
 
 
+def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
+    """Do it at once, unless it is large or there is something to say against it.
+
+    The smallest products take less time than checks in Python.
+    """
+    if not JIT:  # nothing but its compiled signature refuses other arrays
+        return False
+    matmuls = load("matmul")
+    try:
+        return matmuls.multiply_small(_MULTIPLY, matmuls.TASKS, kind, a, b, out, alone_below())
+    except (TypeError, AttributeError, ValueError):  # the checks say what it is
+        return False
+
+
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
     multiply_adds = out.size * k
     threads = team.MAX_TEAM or tasks_team_size(multiply_adds)
     matmuls = load("matmul")
 
     def lead(desk: int, n: int) -> None:
-        fixed, floats = matmuls.fixed_part(_MULTIPLY, kind, *out.shape, k, n)
-        workspace = np.empty(floats, np.float32)
-        matmuls.multiply(matmuls.TASKS, fixed, a, b, out, workspace, desk, n)
+        matmuls.multiply(_MULTIPLY, matmuls.TASKS, kind, a, b, out, desk, n)
 
-    if threads == 1:
-        lead(0, 1)
-    else:
-        run_tasks(threads, multiply_adds, lead, team.attend)
+    run_tasks(threads, lead, team.attend)
 
 
 def _row_scratch(logits: np.ndarray) -> np.ndarray:

@@ -47,8 +47,7 @@ def test_exact_on_whole_numbers(kernels, form, m, k, n):
     ("m", "k", "n"), [(130, 64, 200), (100, 1024, 40), (300, 70, 10), (20, 5, 700), (1, 9, 130)]
 )
 def test_bits_do_not_depend_on_threads(compiled, form, m, k, n, monkeypatch):
-    monkeypatch.setattr(_threads, "WORTHWHILE_TASKS", 0)  # tasks even for products as small as
-    monkeypatch.setattr(_threads, "WORTH_WAKING", 0)  # these
+    monkeypatch.setattr(_threads, "WORTHWHILE_TASKS", 0)  # even for products as small as these
     rng = np.random.default_rng(2)
 
     def draw(*shape):

@@ -16,7 +16,7 @@ from mnistcore.optimizers import make_options, make_state
 
 @pytest.fixture(autouse=True)
 def _eager_team(monkeypatch):
-    for worth in ("WORTHWHILE", "WORTHWHILE_TASKS", "WORTH_WAKING"):
+    for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
         monkeypatch.setattr(_threads, worth, 0)
     set_num_threads(3)
     yield
@@ -139,18 +139,10 @@ def test_sleeping_members_are_called_to_the_desk_once(monkeypatch):
     monkeypatch.setattr(_threads, "_team", _threads._Team())
     backend = _Desk()
     for _ in range(3):
-        _threads.run_tasks(3, 10**6, backend.lead, backend.attend)
+        _threads.run_tasks(3, backend.lead, backend.attend)
     _until(lambda: sorted(backend.attended) == [1, 2])
     backend.busy.set()
     assert backend.led == [3, 3, 3]
-
-
-def test_nobody_is_woken_for_little_work(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
-    monkeypatch.setattr(_threads, "WORTH_WAKING", 1000)
-    backend = _Desk()
-    _threads.run_tasks(3, 999, backend.lead, backend.attend)
-    assert (backend.led, backend.attended) == ([3], [])
 
 
 def test_a_caller_who_finds_the_team_at_work_does_the_tasks_alone():
@@ -159,7 +151,7 @@ def test_a_caller_who_finds_the_team_at_work_does_the_tasks_alone():
     def work(index, count):
         if index == 0:
             thread = threading.Thread(
-                target=_threads.run_tasks, args=(3, 10**6, backend.lead, backend.attend)
+                target=_threads.run_tasks, args=(3, backend.lead, backend.attend)
             )
             thread.start()
             thread.join(timeout=10)

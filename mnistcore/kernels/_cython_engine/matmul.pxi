@@ -1,5 +1,15 @@
 # The matrix products of the public tier.
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+
+from numpy import ndarray
+
 cdef enum:
     GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
     SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
@@ -34,14 +44,84 @@ def multiply(
 ):
     """``out = op(a) op(b)``, with ``members`` threads: this one, and those at the desk."""
     cdef Multiplication job
-    cdef int64_t k, floats
-    cdef int32_t *identity
     job.a, job.b, job.out = address(a), address(b), out_address(out)
     job.M, job.N, job.K = out.shape[0], out.shape[1], a.shape[0 if a_transposed else 1]
-    job.a_transposed, job.b_transposed, job.swapped = a_transposed, b_transposed, False
-    if a_transposed and job.N <= MR and job.N < job.M:
-        swap(&job)
-    divide(&job, members)
+    job.a_transposed, job.b_transposed = a_transposed, b_transposed
+    carry_out(&job, desk, members)
+
+
+def multiply_small(a, b, out, bint a_transposed, bint b_transposed, int64_t limit):
+    """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
+
+    False, and nothing done, where a check may have something to say, or a team something to do.
+    The smallest products take less time than checks in Python.
+    """
+    cdef Py_buffer views[3]
+    cdef bint done = False
+    if not view_matrix(a, False, &views[0]):
+        return False
+    if view_matrix(b, False, &views[1]):
+        if view_matrix(out, True, &views[2]):
+            done = multiply_views(views, a_transposed, b_transposed, limit)
+            PyBuffer_Release(&views[2])
+        PyBuffer_Release(&views[1])
+    PyBuffer_Release(&views[0])
+    return done
+
+
+cdef bint view_matrix(object array, bint writable, Py_buffer *view):
+    """Look into a C-contiguous matrix of float32; False if it is something else."""
+    cdef int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS
+    if type(array) is not ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, flags | PyBUF_WRITABLE if writable else flags)
+    except (BufferError, ValueError):
+        return False
+    if view.ndim == 2 and view.itemsize == 4 and view.format[0] == c"f":
+        return True
+    PyBuffer_Release(view)
+    return False
+
+
+cdef bint multiply_views(
+    Py_buffer *views, bint a_transposed, bint b_transposed, int64_t limit
+) except -1:
+    """The product, if the shapes fit and ``out`` overlaps nothing."""
+    cdef Multiplication job
+    cdef Py_ssize_t *a = views[0].shape
+    cdef Py_ssize_t *b = views[1].shape
+    cdef Py_ssize_t *out = views[2].shape
+    job.a, job.b, job.out = <float *> views[0].buf, <float *> views[1].buf, <float *> views[2].buf
+    job.M, job.K = a[1 if a_transposed else 0], a[0 if a_transposed else 1]
+    job.N = b[0 if b_transposed else 1]
+    job.a_transposed, job.b_transposed = a_transposed, b_transposed
+    if not (
+        b[1 if b_transposed else 0] == job.K
+        and out[0] == job.M
+        and out[1] == job.N
+        and job.M * job.N * job.K < limit
+        and not overlap(&views[0], &views[2])
+        and not overlap(&views[1], &views[2])
+    ):
+        return False
+    carry_out(&job, 0, 1)
+    return True
+
+
+cdef inline bint overlap(Py_buffer *x, Py_buffer *y) noexcept:
+    cdef size_t first = <size_t> x.buf, second = <size_t> y.buf
+    return first < second + <size_t> y.len and second < first + <size_t> x.len
+
+
+cdef int carry_out(Multiplication *job, int64_t desk, int64_t members) except -1:
+    """Cut it up, and lead the members through its tasks."""
+    cdef int64_t k, floats
+    cdef int32_t *identity
+    job.swapped = False
+    if job.a_transposed and job.N <= MR and job.N < job.M:
+        swap(job)
+    divide(job, members)
     floats = members * job.scratch_size
     job.scratch = <float *> allocate(floats * sizeof(float) + job.K * sizeof(int32_t))
     identity = <int32_t *> (job.scratch + floats)
@@ -49,8 +129,9 @@ def multiply(
     with nogil:
         for k in range(job.K):
             identity[k] = <int32_t> k
-        lead(desk, take_tasks, &job, members)
+        lead(desk, take_tasks, job, members)
     free(job.scratch)
+    return 0
 
 
 cdef void swap(Multiplication *job) noexcept nogil:

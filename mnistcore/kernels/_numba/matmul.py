@@ -3,10 +3,8 @@
 Their C function is compiled when this module is imported: at the first product, not before.
 """
 
-from functools import lru_cache
-
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from .division import NT, TN, division
 from .simd import (
@@ -31,10 +29,10 @@ from .simd import (
 from .team import flush_denormals, lead
 from .tiles import SCRATCH, TILE_ROWS, copy_row, single_run
 
-# The table of a job, int64: what a shape fixes, what comes with each call, a run of terms for the
-# tile, and on another cache line the counter that the threads share.
-MULTIPLY, KIND, ROWS, COLUMNS, TERMS, WIDTH, GROUP_PANELS, BLOCKS, PACK_A, SWAP, ROOM = range(11)
-FIXED, A, B, OUT, BASE, RUNS = 11, 11, 12, 13, 14, 15
+# The table of a job, int64: addresses, sizes, how it is cut up, a run of terms for the tile, and
+# on another cache line the counter that the threads share.
+MULTIPLY, KIND, A, B, OUT, ROWS, COLUMNS, TERMS = range(8)
+WIDTH, GROUP_PANELS, BLOCKS, PACK_A, SWAP, ROOM, BASE, RUNS = range(8, 16)
 NEXT_TASK = 32
 TABLE = 48  # its length; so many float32 take twice as many
 
@@ -147,42 +145,85 @@ def take_tasks(job, thread, threads):
     set_float_mode(mode)
 
 
-@lru_cache(maxsize=1024)
-def fixed_part(
-    multiply: int, kind: int, m: int, n: int, k: int, threads: int
-) -> tuple[np.ndarray, int]:
-    """The first entries of a table, and how many floats of workspace its job needs.
+@njit(fastmath=FAST_MATH, nogil=True)
+def _workspace_of(cut, threads):
+    """Room for the table, and for each thread's scratch."""
+    return np.empty(2 * TABLE + threads * cut[5] + ALIGNMENT, np.float32)
 
-    ``multiply`` is the pointer of the tile.
-    """
-    cut = division(kind, m, n, k, threads)
-    if cut.swap:
-        m, n = n, m
-    table = np.zeros(FIXED, np.int64)
-    table[MULTIPLY], table[KIND] = multiply, kind
-    table[[ROWS, COLUMNS, TERMS]] = m, n, k
-    table[[WIDTH, GROUP_PANELS, BLOCKS]] = cut.width, cut.group, cut.blocks
-    table[[PACK_A, SWAP, ROOM]] = cut.pack_a, cut.swap, cut.room
-    return table, 2 * TABLE + threads * cut.room + ALIGNMENT
+
+@njit(fastmath=FAST_MATH, nogil=True)
+def _write_table(workspace, tile, kind, a, b, out, k, cut):
+    """The table of a job that is cut up so; its address."""
+    job = aligned_address(workspace)
+    width, group, blocks, pack_a, swap, room = cut
+    m, n, first, second = out.shape[0], out.shape[1], address(a), address(b)
+    if swap:
+        m, n, first, second = n, m, second, first
+    store_index(job, MULTIPLY, tile)
+    store_index(job, KIND, kind)
+    store_index(job, A, first)
+    store_index(job, B, second)
+    store_index(job, OUT, address(out))
+    store_index(job, ROWS, m)
+    store_index(job, COLUMNS, n)
+    store_index(job, TERMS, k)
+    store_index(job, WIDTH, width)
+    store_index(job, GROUP_PANELS, group)
+    store_index(job, BLOCKS, blocks)
+    store_index(job, PACK_A, pack_a)
+    store_index(job, SWAP, swap)
+    store_index(job, ROOM, room)
+    store_index(job, BASE, job + 8 * TABLE)
+    single_run(job + 8 * RUNS, k)
+    store_index(job, NEXT_TASK, 0)
+    return job
 
 
 TASKS = pointer(take_tasks)
 
 
 @njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def multiply(tasks, fixed, a, b, out, workspace, desk, threads):
+def multiply(tile, tasks, kind, a, b, out, desk, threads):
     """out = op(a) op(b), with the members at the desk if ``threads`` are more than this one.
 
-    ``tasks`` is TASKS; ``fixed`` and the size of ``workspace`` are those of :func:`fixed_part`.
+    ``tile`` and ``tasks`` are the pointers of the tile and of :func:`take_tasks`.
     """
-    job = aligned_address(workspace)
-    for i in range(FIXED):
-        store_index(job, i, load_index(address(fixed), i))
-    swap = load_index(job, SWAP) != 0
-    store_index(job, A, address(b) if swap else address(a))
-    store_index(job, B, address(a) if swap else address(b))
-    store_index(job, OUT, address(out))
-    store_index(job, BASE, job + 8 * TABLE)
-    single_run(job + 8 * RUNS, load_index(job, TERMS))
-    store_index(job, NEXT_TASK, 0)
-    lead(desk, tasks, job, threads)
+    k = a.shape[0] if kind == TN else a.shape[1]
+    cut = division(kind, out.shape[0], out.shape[1], k, threads)
+    workspace = _workspace_of(cut, threads)
+    lead(desk, tasks, _write_table(workspace, tile, kind, a, b, out, k, cut), threads)
+
+
+_MATRIX = types.float32[:, ::1]
+
+
+@njit(fastmath=FAST_MATH)
+def _overlap(x, y):
+    first, second = address(x), address(y)
+    return first < second + 4 * y.size and second < first + 4 * x.size
+
+
+@njit(
+    types.boolean(types.int64, types.int64, types.int64, _MATRIX, _MATRIX, _MATRIX, types.int64),
+    fastmath=FAST_MATH,
+    nogil=True,
+    cache=True,
+)
+def multiply_small(tile, tasks, kind, a, b, out, limit):
+    """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
+
+    False, and nothing done, where a check may have something to say, or a team something to do.
+    TypeError where the arrays are not C-contiguous matrices of float32.
+    """
+    k, m = a.shape
+    if kind != TN:
+        m, k = k, m
+    terms, n = b.shape
+    if kind == NT:
+        terms, n = n, terms
+    if terms != k or out.shape[0] != m or out.shape[1] != n or m * n * k >= limit:
+        return False
+    if _overlap(a, out) or _overlap(b, out):
+        return False
+    multiply(tile, tasks, kind, a, b, out, 0, 1)
+    return True

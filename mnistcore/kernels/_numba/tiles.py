@@ -16,6 +16,7 @@ A is read in place, row-major or transposed alike: only the broadcast loads know
 """
 
 from numba import njit
+from numba.extending import register_jitable
 
 from .simd import (
     FAST_MATH,
@@ -42,6 +43,7 @@ SCRATCH = TILE + LANES * LANES
 _ONE, _TWO = (0,), (0, 0)
 
 
+@register_jitable
 def panel_width(n: int) -> int:
     """Columns of the panels of a matrix with n columns: two vectors, or one that pads less."""
     wide = -(-n // PANEL) * PANEL
