@@ -337,14 +337,14 @@ class Predictor:
             self._predict_many(x, logits)
 
     def _predict_many(self, x: np.ndarray, logits: np.ndarray) -> None:
-        count = team_size(len(x) * _weights(self._layers), START)
+        count = tasks_team_size(len(x) * _weights(self._layers))
         block = min(len(x), _core.block_rows() * count)
         program = _core.Inference(self._layers, count)
         buffers = np.empty(_core.buffer_size(self._layers, block), np.float32)
         program.share_weights(self._program, buffers)
         program.set_scale(*self._scaling)
         program.set_arrays(*_bytes_or_floats(x), logits)
-        run_team(count, program.run)
+        run_tasks(count, program.lead, _core.attend)
 
 
 def loss_and_gradient(

@@ -4,7 +4,6 @@ Here are the checks and what must be allocated; the loops are in the package ``_
 ``@njit`` functions can be imported too. The contract is in the docstring of ``kernels``.
 """
 
-from collections.abc import Callable
 from threading import Lock
 
 import numpy as np
@@ -35,21 +34,17 @@ _NOTHING = np.zeros(0, np.float32)
 
 # The C functions that the programs call, in the order of their first parameters.
 _MULTIPLY, _UPDATE = pointer(tiles.multiply), pointer(elementwise.update_vectors)
-_PREDICTION = (
-    _MULTIPLY,
-    pointer(tiles.multiply_listed),
-    pointer(programs.pack),
-    pointer(inputs.gather),
-    pointer(compiled_layers.finish_tile),
-)
+_MULTIPLY_LISTED, _PACK = pointer(tiles.multiply_listed), pointer(programs.pack)
+_FETCH, _FINISH = pointer(inputs.gather), pointer(compiled_layers.finish_tile)
+_PREDICTION = _MULTIPLY, _MULTIPLY_LISTED, _FETCH, _FINISH
 _TRAINING = (
     _MULTIPLY,
-    pointer(tiles.multiply_listed),
-    pointer(programs.pack),
+    _MULTIPLY_LISTED,
+    _PACK,
     pointer(programs.unpack),
-    pointer(inputs.gather),
+    _FETCH,
     pointer(inputs.list_rows),
-    pointer(compiled_layers.finish_tile),
+    _FINISH,
     pointer(programs.loss_rows),
     pointer(compiled_layers.derive_tile),
     _UPDATE,
@@ -235,22 +230,20 @@ def forward(
     """The logits (N, C) of the inputs x (N, I)."""
     _checks.check_forward_program(FLOATS, x, params, layers, logits)
     chunk = min(CHUNK, max(len(x), 1))
-    _, totals, chunk_size = _forward_plan(layers, chunk)
+    _, totals, own_size = _forward_plan(layers, chunk)
     packed = int(totals[plan.SLOT]) + ALIGNMENT
-    _checks.check_workspace("forward", workspace, packed + chunk_size + ALIGNMENT)
-    wanted = _team_size(len(x) * _weights(layers), START)
-    wanted = min(wanted, (workspace.size - packed - ALIGNMENT) // chunk_size)
+    _checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
+    threads = _tasks_team_size(len(x), layers)
+    threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
     # For a few rows, looking for zeros costs more than they save.
     skip = (
         len(x) > tiles.TILE_ROWS
         and skip_zero_columns
         and layout.zeros_add_nothing(scale, shift, params, layers)
     )
-    rooms = _Rooms(layers, chunk, wanted, skip, workspace[packed:])
-    call = rooms.call_of(params, True, workspace, scale, shift)
-    x_at, floats = _address(x)
-    out = singles.address_of(logits)
-    run_team(wanted, lambda thread, threads: call(thread, threads, x_at, floats, len(x), out))
+    rooms = _Rooms(layers, chunk, threads, skip, (scale, shift), workspace, workspace[packed:])
+    rooms.pack(params)
+    rooms.predict(x, logits)
 
 
 class Predictor:
@@ -266,26 +259,25 @@ class Predictor:
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
         self._packed = np.empty(_forward_plan(layers, 1)[1][plan.SLOT] + ALIGNMENT, np.float32)
-        self._rooms = _Rooms(layers, tiles.TILE_ROWS, 1, self._skip)
-        self._rooms.call_of(params, True, self._packed, *self._scaling)(0, 1, 0, False, 0, 0)
-        self._few = self._rooms.call_of(_NOTHING, False, self._packed, *self._scaling)
-        self._lock = Lock()  # of the rooms
+        self._few = self._rooms(tiles.TILE_ROWS, 1)
+        self._few.pack(params)
+        self._lock = Lock()  # of the rooms for few rows
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
         _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
-        rows, (x_at, floats), out = len(x), _address(x), singles.address_of(logits)
-        if rows <= tiles.TILE_ROWS:
+        if len(x) <= tiles.TILE_ROWS:
             with self._lock:
-                self._few(0, 1, x_at, floats, rows, out)
+                self._few.predict(x, logits)
             return
-        threads = _team_size(rows * _weights(self._layers), START)
-        many = _Rooms(self._layers, min(CHUNK, rows), threads, self._skip)
-        call = many.call_of(_NOTHING, False, self._packed, *self._scaling)
-        run_team(threads, lambda thread, count: call(thread, count, x_at, floats, rows, out))
+        threads = _tasks_team_size(len(x), self._layers)
+        self._rooms(min(CHUNK, len(x)), threads).predict(x, logits)
+
+    def _rooms(self, chunk: int, threads: int) -> "_Rooms":
+        return _Rooms(self._layers, chunk, threads, self._skip, self._scaling, self._packed)
 
 
 class _Rooms:
-    """What the threads of a prediction write, in chunks of rows, beside their results."""
+    """The table of a prediction in chunks of rows, and what the threads write meanwhile."""
 
     def __init__(
         self,
@@ -293,37 +285,47 @@ class _Rooms:
         chunk: int,
         threads: int,
         skip: bool,
+        scaling: tuple[float, float],
+        packed: np.ndarray,
         buffers: np.ndarray | None = None,
     ) -> None:
-        self.nets, self.totals, self.size = _forward_plan(layers, chunk)
-        self.chunk, self.skip, self.barrier = chunk, skip, new_barrier()
+        self._compiled, self._threads, self._layers = load("prediction"), threads, layers
+        nets, totals, own_size = _forward_plan(layers, chunk)
         if buffers is None:
-            buffers = np.empty(threads * self.size + ALIGNMENT, np.float32)
-        self.buffers = buffers
+            buffers = np.empty(threads * own_size + ALIGNMENT, np.float32)
         fan_in = int(layers[0, layout.FAN_IN])
-        self.lists = plan.lists_of(fan_in, chunk, 1, threads) if skip else []
-        # Addresses: whoever uses them keeps the lists.
-        self.listed = [table.ctypes.data for table in self.lists] or [0] * threads
-        integers = self.nets.size + 3 * _largest(layers) + chunk
-        self.integers = np.empty((threads, integers), np.int64)
+        tables = plan.lists_of(fan_in, chunk, 1, threads) if skip else []
+        lists = np.array([table.ctypes.data for table in tables], np.int64)
+        integers = np.empty((threads, nets.size + 3 * _largest(layers) + chunk), np.int64)
+        self._table = np.zeros(self._compiled.TABLE, np.int64)
+        self._compiled.write_table(
+            self._table, _PREDICTION, nets, totals, packed, buffers, own_size, chunk, lists,
+            integers, skip, *map(float, scaling),
+        )  # fmt: skip
+        self._nets, self._packed = nets, packed
+        self._kept = totals, buffers, tables, lists, integers  # the table holds their addresses
 
-    def call_of(
-        self, params: np.ndarray, packs: bool, packed: np.ndarray, scale: float, shift: float
-    ) -> Callable[[int, int, int, bool, int, int], None]:
-        """``call(thread, threads, address of x, whether floats, rows, address of logits)``."""
+    def pack(self, params: np.ndarray) -> None:
+        """Pack the parameters."""
 
-        # In locals, which are found faster.
-        predict, functions, barrier, chunk = programs.predict, _PREDICTION, self.barrier, self.chunk
-        constants = params, packs, packed, self.buffers, self.nets, self.totals, chunk, self.size
-        listed, integers, skip = self.listed, self.integers, self.skip
+        def work(thread: int, threads: int) -> None:
+            self._compiled.pack_share(_PACK, self._nets, params, self._packed, thread, threads)
 
-        def call(thread: int, threads: int, x: int, floats: bool, rows: int, out: int) -> None:
-            predict(
-                *functions, thread, threads, barrier, x, floats, rows, scale, shift, *constants,
-                listed[thread], integers, skip, out,
-            )  # fmt: skip
+        run_team(min(self._threads, _team_size(_weights(self._layers), START)), work)
 
-        return call
+    def predict(self, x: np.ndarray, logits: np.ndarray) -> None:
+        """The logits of all rows of x."""
+        predict, tasks, table = self._compiled.predict, self._compiled.TASKS, self._table
+        x_at, out = singles.address_of(x), singles.address_of(logits)
+        floats, rows = x.dtype == _checks.FLOAT32, len(x)
+        if self._threads == 1:
+            predict(tasks, table, x_at, floats, rows, out, 0, 1)
+            return
+
+        def lead(desk: int, threads: int) -> None:
+            predict(tasks, table, x_at, floats, rows, out, desk, threads)
+
+        run_tasks(self._threads, lead, team.attend)
 
 
 def loss_and_gradient(
@@ -386,6 +388,10 @@ CHUNK = 4 * tiles.TILE_ROWS  # rows that a thread predicts at a time: their acti
 
 def _team_size(multiply_adds: int, meetings: int) -> int:
     return team.MAX_TEAM or team_size(multiply_adds, meetings)
+
+
+def _tasks_team_size(rows: int, layers: np.ndarray) -> int:
+    return team.MAX_TEAM or tasks_team_size(rows * _weights(layers))
 
 
 def _weights(layers: np.ndarray) -> int:

@@ -342,7 +342,7 @@ def threads(a, b, out):
 
     ``nogil`` code computes beside other threads. A panel belongs to one thread, so that nobody
     waits for anybody between start and end, and the bits do not depend on their number. Expect
-    the speed of one core times their number, less about 20 us to wake them, and less where
+    the speed of one core times their number, less some 100 us to wake them, and less where
     panels do not divide evenly: 10 columns are one panel, and one thread does it all.
     """
     count = team_size(out.size * a.shape[1], START)

@@ -128,6 +128,31 @@ def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
     assert len(set(results)) == 1
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("rows", [3, 15, 150])
+def test_predicted_bits_do_not_depend_on_threads(compiled, name, rows, monkeypatch):
+    for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
+        monkeypatch.setattr(_threads, worth, 0)
+    network = NETWORKS[name]
+    x, _ = _data(network, rows, images=True)
+    params, layers = network.init(np.random.default_rng(0)), network.layers()
+    shape = rows, network.layer_sizes[-1]
+    expected = np.empty(shape, np.float64)
+    numpy_kernels.forward(
+        x, params.astype(np.float64), layers, 1 / 255, 0.0, np.zeros(0), expected
+    )
+    results = []
+    for threads in (1, 2, 3, 4):
+        set_num_threads(threads)
+        predictor = compiled.Predictor(params, layers, 1 / 255, 0.0)
+        for _ in range(2):  # members asleep, then at the desk
+            logits = np.full(shape, np.nan, np.float32)
+            predictor(x, logits)
+            results.append(logits.tobytes())
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+    assert len(set(results)) == 1
+
+
 def test_a_run_repeats_itself(kernels):
     runs = [_train(kernels, NETWORKS["dropout"], OPTIMIZERS["adamw"]) for _ in range(2)]
     for one, other in zip(*runs, strict=True):

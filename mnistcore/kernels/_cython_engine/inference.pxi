@@ -147,26 +147,33 @@ cdef class Inference:
         self.arrays = (x_bytes, x_floats, logits)
 
     def run(self, int64_t index, int64_t count):
-        """Be member ``index`` of ``count``."""
-        cdef int64_t block
+        """Be member ``index`` of ``count``: pack, meet, predict."""
         cdef Member member
-        cdef uint32_t mode
         member.index, member.count = index, count
         member.barrier, member.expected = self.barrier, 0
         with nogil:
-            mode = enter_float_mode()
-            if not self.packed:
-                self.pack_share(&member)
-                meet(&member)
-            while True:
-                block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
-                if block * self.block >= self.rows:
-                    break
-                self.compute(
-                    block * self.block, min(self.block, self.rows - block * self.block),
-                    index, self.buffers + 2 * index * self.block * self.ld,
-                )
-            set_float_mode(mode)
+            self.pack_share(&member)
+            meet(&member)
+            self.take_blocks(index)
+
+    def lead(self, int64_t desk, int64_t members):
+        """Predict with packed weights, together with the members at the desk."""
+        with nogil:
+            lead(desk, take_blocks_of, <void *> self, members)
+
+    cdef void take_blocks(self, int64_t index) noexcept nogil:
+        """Take one block of rows after another until there are none."""
+        cdef int64_t block
+        cdef uint32_t mode = enter_float_mode()
+        while True:
+            block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
+            if block * self.block >= self.rows:
+                break
+            self.compute(
+                block * self.block, min(self.block, self.rows - block * self.block),
+                index, self.buffers + 2 * index * self.block * self.ld,
+            )
+        set_float_mode(mode)
 
     def pack(self):
         """Pack the weights for the calls to come."""
@@ -241,3 +248,8 @@ cdef class Inference:
                 self.logits + (first + row) * classes, inputs.a + row * self.ld,
                 classes * sizeof(float),
             )
+
+
+cdef void take_blocks_of(void *program, int64_t index, int64_t count) noexcept nogil:
+    """A job at the desk: see ``Inference.lead``."""
+    (<Inference> program).take_blocks(index)

@@ -7,7 +7,8 @@
 ``inputs``       the gather of a batch, and where it is not zero
 ``plan``         where everything lies in the workspace, and how a step is divided
 ``layers``       the products of a layer, and what follows each
-``programs``     the training step and the forward pass
+``programs``     the training step
+``prediction``   the forward pass over many rows; imported by :func:`load`
 ``division``     how a matrix product is cut into tasks
 ``matmul``       the matrix products that stand alone; imported by :func:`load`
 ``singles``      the other kernels that do

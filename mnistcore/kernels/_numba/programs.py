@@ -1,4 +1,4 @@
-"""The programs: what a thread of a team does over many training steps, and over a prediction.
+"""The training program: what a thread of a team does over many steps.
 
 Every thread runs :func:`train` from the first step to the last. Between two meetings each thread
 writes what is its own and reads what was finished before: work is cut into units (a row of a
@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from ..layout import DROPOUT, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from .elementwise import CONSTANTS, SCALE, SHIFT, softmax_loss, write_constants
+from .elementwise import CONSTANTS, softmax_loss, write_constants
 from .layers import (
     add_parts,
     clear_gradient,
@@ -72,7 +72,6 @@ from .simd import (
     load_scalar,
     set_float_mode,
     store_double,
-    store_index,
     store_scalar,
 )
 from .team import flush_denormals, meet, share
@@ -454,66 +453,3 @@ def train(
     copy_parameters(unpack_all, place, params, state, thread, threads)
     set_float_mode(mode)
     return done
-
-
-# ---------------------------------------------------------------------------------------------
-# Prediction
-# ---------------------------------------------------------------------------------------------
-
-
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
-def predict(
-    multiply, multiply_listed, pack_all, fetch, finish, thread, threads, barrier, x, floats, n,
-    scale, shift, params, packs, packed, buffers, nets, totals, chunk, chunk_size, listed,
-    integers, skip, out,
-):  # fmt: skip
-    """What one thread does in ``forward``: chunks of rows of its own.
-
-    Where ``packs``, all pack ``params`` into ``packed`` before. ``nets`` is made for a batch of
-    ``chunk`` rows and one thread; a thread's own arrays, ``chunk_size`` floats of ``buffers``,
-    lie behind the packed weights there. ``x`` and ``out`` are addresses.
-    """
-    mode = flush_denormals()
-    base, n_layers, arrivals = aligned_address(packed), nets.shape[1], address(barrier)
-    if packs:
-        call(pack_all, (address(nets), n_layers, address(params), base, 0, thread, threads, False))
-        meet(arrivals, threads, 1)
-    shift_all = (aligned_address(buffers) - base) // 4 - totals[SLOT] + thread * chunk_size
-    net = address(integers) + 8 * integers.shape[1] * thread
-    runs = net + 8 * (NET_COLUMNS * n_layers)
-    samples = runs + 8 * (integers.shape[1] - NET_COLUMNS * n_layers - chunk)
-    for i in range(NET_COLUMNS * n_layers):
-        entry, column = load_index(address(nets), i), i % NET_COLUMNS
-        if column == OUTPUT:
-            entry += shift_all
-        store_index(net, i, 0 if column == DROPOUT else entry)
-    inputs, scratch = totals[INPUTS] + shift_all, totals[SCRATCHES] + shift_all
-    constants = scratch + totals[SCRATCH_SIZE] - CONSTANTS
-    store_scalar(base, constants + SCALE, np.float32(scale))
-    store_scalar(base, constants + SHIFT, np.float32(shift))
-    last = row_of(net, n_layers - 1)
-    classes, fan_in = load_index(last, FAN_OUT), load_index(net, FAN_IN)
-    rows, stop = share(n, thread, threads)
-    while rows < stop:
-        batch = min(chunk, stop - rows)
-        for b in range(batch):
-            store_index(samples, b, rows + b)
-        call(fetch, (
-            x, floats, samples, fan_in, 0, batch, 1, 0, 1, skip, listed, base, constants, inputs,
-            totals[INPUT_LEADING],
-        ))  # fmt: skip
-        if listed:
-            forward_listed(
-                multiply_listed, finish, base, net, inputs, totals[INPUT_LEADING], listed, batch,
-                False, (0, 0, 0), samples, scratch, 0, 1,
-            )  # fmt: skip
-        forward_layers(
-            multiply, finish, base, net, 1 if listed else 0, n_layers, inputs,
-            totals[INPUT_LEADING], batch, True, 0, batch, 0, 0, samples, runs, scratch, arrivals, 1,
-            0, 1,
-        )  # fmt: skip
-        for b in range(batch):
-            a = load_index(last, OUTPUT) + b * load_index(last, LEADING)
-            copy_row(base, a, classes, out, (rows + b) * classes, classes)
-        rows += batch
-    set_float_mode(mode)

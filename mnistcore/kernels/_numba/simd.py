@@ -70,7 +70,7 @@ def c_function(arguments):
 
 
 def pointer(function):
-    """What a program takes for a C function: its address.
+    """What a program takes for a C function: its address, or a number where nothing is compiled.
 
     The function itself would do, but Numba takes 10 us to find out the type of such an argument.
     """
@@ -80,7 +80,7 @@ def pointer(function):
     return len(_TWINS)
 
 
-_TWINS: list = []  # the functions that stand behind pointers where nothing is compiled
+_TWINS: list = []  # the functions behind such numbers, which count from 1
 
 
 _F32 = ir.FloatType()
