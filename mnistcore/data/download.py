@@ -222,4 +222,9 @@ def _progress_bar(shown: bool) -> Iterator[Report]:
                 tasks[name] = bar.add_task(name)
             bar.update(tasks[name], completed=received, total=total or None)
 
-        yield report
+        try:
+            yield report
+        finally:  # a bar that got nowhere would stay on the screen
+            for task in bar.tasks:
+                if not task.finished:
+                    bar.remove_task(task.id)

@@ -181,6 +181,14 @@ def test_progress_is_shown_on_standard_error(mirrors, files, tmp_path, capsys):
     assert "127.0.0.1" in err
 
 
+def test_no_bar_is_left_of_a_file_that_did_not_come(mirrors, files, tmp_path, capsys):
+    with pytest.raises(DownloadError):
+        download(files, [mirrors.url("missing")], tmp_path, progress=True)
+    err = capsys.readouterr().err
+    assert "127.0.0.1" in err
+    assert not any(name in err for name in files)
+
+
 def test_nothing_is_shown_unless_asked(mirrors, files, tmp_path, capfd):
     download(files, [mirrors.url("good")], tmp_path)
     assert capfd.readouterr() == ("", "")
