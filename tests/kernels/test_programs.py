@@ -138,9 +138,7 @@ def test_predicted_bits_do_not_depend_on_threads(compiled, name, rows, monkeypat
     params, layers = network.init(np.random.default_rng(0)), network.layers()
     shape = rows, network.layer_sizes[-1]
     expected = np.empty(shape, np.float64)
-    numpy_kernels.forward(
-        x, params.astype(np.float64), layers, 1 / 255, 0.0, np.zeros(0), expected
-    )
+    numpy_kernels.forward(x, params.astype(np.float64), layers, 1 / 255, 0.0, np.zeros(0), expected)
     results = []
     for threads in (1, 2, 3, 4):
         set_num_threads(threads)
