@@ -1,5 +1,9 @@
 """The three products, to the bit on whole numbers, within a bound otherwise."""
 
+import os
+import subprocess
+import sys
+
 import naive
 import numpy as np
 import pytest
@@ -118,3 +122,30 @@ def test_empty_inner_dimension_gives_zeros(kernels):
 def test_empty_result(kernels):
     out = np.zeros((0, 5), np.float32)
     kernels.matmul(np.ones((0, 4), np.float32), np.ones((4, 5), np.float32), out)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_scratch_lives_as_long_as_the_product(compiled, threads):
+    """Where freed memory is overwritten (glibc) or given back: a workspace freed early shows."""
+    code = f"""
+import numpy as np
+from mnistcore import get_backend, set_num_threads
+kernels = get_backend({compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")!r})
+set_num_threads({threads})
+for m, k, n in [(20, 30, 40), (128, 784, 1024), (64, 128, 10), (300, 1024, 300)]:
+    a, b = np.ones((m, k), np.float32), np.ones((k, n), np.float32)
+    for product, left, right in [
+        (kernels.matmul, a, b),
+        (kernels.matmul_tn, np.ascontiguousarray(a.T), b),
+        (kernels.matmul_nt, a, np.ascontiguousarray(b.T)),
+    ]:
+        for _ in range(5):
+            out = np.full((m, n), np.nan, np.float32)
+            product(left, right, out)
+            assert (out == k).all(), (m, k, n, product.__name__)
+"""
+    environment = os.environ | {"MALLOC_PERTURB_": "165"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr.decode()[-2000:]

@@ -192,6 +192,8 @@ def multiply(tile, tasks, kind, a, b, out, desk, threads):
     cut = division(kind, out.shape[0], out.shape[1], k, threads)
     workspace = _workspace_of(cut, threads)
     lead(desk, tasks, _write_table(workspace, tile, kind, a, b, out, k, cut), threads)
+    # Numba frees an array after its last use, and knows nothing of addresses.
+    workspace[0] = np.float32(0.0)
 
 
 _MATRIX = types.float32[:, ::1]
