@@ -233,7 +233,7 @@ def forward(
     _, totals, own_size = _forward_plan(layers, chunk)
     packed = int(totals[plan.SLOT]) + ALIGNMENT
     _checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
-    threads = _tasks_team_size(len(x), layers)
+    threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
     # For a few rows, looking for zeros costs more than they save.
     skip = (
@@ -269,7 +269,7 @@ class Predictor:
             with self._lock:
                 self._few.predict(x, logits)
             return
-        threads = _tasks_team_size(len(x), self._layers)
+        threads = _tasks_team_size(len(x) * _weights(self._layers))
         self._rooms(min(CHUNK, len(x)), threads).predict(x, logits)
 
     def _rooms(self, chunk: int, threads: int) -> "_Rooms":
@@ -390,8 +390,8 @@ def _team_size(multiply_adds: int, meetings: int) -> int:
     return team.MAX_TEAM or team_size(multiply_adds, meetings)
 
 
-def _tasks_team_size(rows: int, layers: np.ndarray) -> int:
-    return team.MAX_TEAM or tasks_team_size(rows * _weights(layers))
+def _tasks_team_size(multiply_adds: int) -> int:
+    return team.MAX_TEAM or tasks_team_size(multiply_adds)
 
 
 def _weights(layers: np.ndarray) -> int:
@@ -483,14 +483,12 @@ def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) ->
 
 
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
-    multiply_adds = out.size * k
-    threads = team.MAX_TEAM or tasks_team_size(multiply_adds)
     matmuls = load("matmul")
 
     def lead(desk: int, n: int) -> None:
         matmuls.multiply(_MULTIPLY, matmuls.TASKS, kind, a, b, out, desk, n)
 
-    run_tasks(threads, lead, team.attend)
+    run_tasks(_tasks_team_size(out.size * k), lead, team.attend)
 
 
 def _row_scratch(logits: np.ndarray) -> np.ndarray:

@@ -59,7 +59,6 @@ cdef class Inference:
     cdef uint64_t *bits  # scratch of the gather, for each member
     cdef int64_t n_layers, members, rows, block, next_block, ld
     cdef int64_t barrier[16]
-    cdef bint packed
     cdef Source source
     cdef const float *params
     cdef float *buffers
@@ -106,7 +105,7 @@ cdef class Inference:
     def share_weights(self, Inference other, float[::1] workspace):
         """Use the weights that another program, of the same layers, has packed."""
         memcpy(self.layers, other.layers, self.n_layers * sizeof(Layer))
-        self.packed, self.weights = True, (other, workspace)
+        self.weights = other, workspace
         self.set_buffers(aligned(workspace), workspace.shape[0] - 16)
 
     cdef void set_buffers(self, float *buffers, int64_t size) noexcept:
@@ -180,7 +179,6 @@ cdef class Inference:
         cdef Member alone
         alone.index, alone.count = 0, 1
         self.pack_share(&alone)
-        self.packed = True
 
     cdef void pack_share(self, const Member *member) noexcept nogil:
         cdef int64_t depth
