@@ -1,7 +1,7 @@
 """The Numba backend: compiled at first use for the machine it runs on, cached on disk.
 
 Here are the checks and what must be allocated; the loops are in the package ``_numba``, whose
-``@njit`` functions can be imported too. The contract is in the docstring of ``kernels``.
+functions other ``@njit`` functions can call too. The contract is in the docstring of ``kernels``.
 """
 
 from threading import Lock
@@ -12,7 +12,8 @@ from . import _checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import division, elementwise, inputs, load, plan, programs, singles, team, tiles
 from ._numba import layers as compiled_layers
-from ._numba.simd import ALIGNMENT, JIT, LANES, pointer
+from ._numba.functions import JIT, pointer
+from ._numba.simd import ALIGNMENT, LANES
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from ._threads import (
     START,

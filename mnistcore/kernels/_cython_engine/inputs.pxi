@@ -64,7 +64,7 @@ cdef inline void fetch_word(const Source *source, int64_t at) noexcept nogil:
     """Ask the memory for a word of columns that is needed soon."""
     cdef int64_t line
     if source.bytes != NULL:
-        __builtin_prefetch(source.bytes + at, 0, 3)
+        __builtin_prefetch(source.bytes + at, 0, 2)
         return
     for line in range(4):
         __builtin_prefetch(source.floats + at + line * 16, 0, 2)
@@ -167,6 +167,32 @@ cdef void gather(
         if listed != NULL and (row % BLOCK == BLOCK - 1 or row == last - 1):
             for part in range(parts.first, parts.end):
                 list_columns(source, listed, part, row, any_row)
+
+
+cdef struct Upcoming:
+    # The rows of the batch after the one in hand, to be asked for in equal shares.
+    const int64_t *samples
+    int64_t rows
+    int64_t row  # the next
+    int64_t shares
+    int64_t due  # what of a row the shares taken so far add up to, in units of 1 / shares
+
+
+cdef inline void fetch_share(
+    const Source *source, const Parts *parts, Upcoming *upcoming
+) noexcept nogil:
+    """Ask the memory for one more share, while other work gives it the time."""
+    cdef int64_t at, group, part
+    upcoming.due += upcoming.rows
+    while upcoming.due >= upcoming.shares:
+        upcoming.due -= upcoming.shares
+        if upcoming.row == upcoming.rows:
+            return
+        at = row_id(upcoming.samples, upcoming.row) * source.columns
+        for group in range(source.part_words):
+            for part in range(parts.first, parts.end):
+                fetch_word(source, at + (group * source.parts + part) * WORD)
+        upcoming.row += 1
 
 
 cdef void list_columns(

@@ -410,12 +410,18 @@ cdef void weight_gradient_share(
 
 
 cdef void part_gradient(
-    const Layer *layer, const Inputs *inputs, const Update *update, int64_t part, int64_t batch
+    const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
+    int64_t part, Upcoming *upcoming, int64_t batch,
 ) noexcept nogil:
-    """The weight gradient of one part of the inputs to a layer of one panel, and the step."""
+    """The weight gradient of one part of the inputs to a layer of one panel, and the step.
+
+    Meanwhile the memory brings ``parts`` of the upcoming rows.
+    """
+    cdef const Source *source = inputs.source
     cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), word = part, block, low, n
-    while word < inputs.source.words:
+    while word < source.words:
         for block in range(word * 8, min(blocks, word * 8 + 8)):
+            fetch_share(source, parts, upcoming)
             low = block * BLOCK
             while low < min(layer.fan_in, (block + 1) * BLOCK):
                 n = min(layer.fan_in - low, <int64_t> BLOCK - low % BLOCK)
@@ -426,7 +432,7 @@ cdef void part_gradient(
                     inputs.lists.n_rows[block], batch,
                 )
                 low += n
-        word += inputs.source.parts
+        word += source.parts
 
 
 cdef void bias_share(

@@ -101,13 +101,16 @@ cdef int64_t place_run(Run *run, float *base) noexcept nogil:
     return used
 
 
-cdef void start_batch(const Run *run, Batch *batch, int64_t step) noexcept nogil:
-    """The batch of a step; none has rows behind the last."""
+cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
+    """The rows of a step's batch; behind the last there are none."""
+    cdef Upcoming upcoming
     cdef int64_t start = min(step * run.options.batch_size, run.n_order)
-    batch.rows = min(run.options.batch_size, run.n_order - start)
-    batch.samples = run.order
+    upcoming.rows = min(run.options.batch_size, run.n_order - start)
+    upcoming.samples = run.order
     if run.order != NULL:
-        batch.samples += start
+        upcoming.samples += start
+    upcoming.row, upcoming.shares, upcoming.due = 0, 1, 0
+    return upcoming
 
 
 cdef inline Parts parts_of(const Run *run, const Member *member) noexcept nogil:
@@ -120,10 +123,14 @@ cdef inline Parts parts_of(const Run *run, const Member *member) noexcept nogil:
     return parts
 
 
-cdef void gather_batch(Run *run, const Member *member, Batch *batch) noexcept nogil:
-    """The inputs that this member will read, and where they are not zero."""
-    cdef int64_t part, first = 0, last = batch.rows
+cdef void gather_batch(
+    Run *run, const Member *member, Batch *batch, int64_t step
+) noexcept nogil:
+    """The inputs of a step that this member will read, and where they are not zero."""
     cdef Parts parts = parts_of(run, member)
+    cdef Upcoming upcoming = upcoming_of(run, step)
+    cdef int64_t part, first = 0, last = upcoming.rows
+    batch.rows, batch.samples = upcoming.rows, upcoming.samples
     if run.plan.shared_inputs:
         first = member.index * batch.rows // member.count
         last = (member.index + 1) * batch.rows // member.count
@@ -374,6 +381,7 @@ cdef void update_step(
     cdef Layer *layer
     cdef Inputs inputs
     cdef Parts parts = parts_of(run, member)
+    cdef Upcoming upcoming
     cdef Member alone, worker = member[0]
     cdef int64_t depth, part
     alone.index, alone.count = 0, 1
@@ -385,8 +393,14 @@ cdef void update_step(
         update = &updates[layer.decay != 0]
         inputs = inputs_of(run, depth, batch)
         if depth == 0 and run.plan.parts > 1:
+            upcoming = upcoming_of(run, step + 1)
+            upcoming.shares = (
+                divide_up(layer.fan_in, BLOCK) * (parts.end - parts.first) // run.plan.parts
+            )
             for part in range(parts.first, parts.end):
-                part_gradient(layer, &inputs, update, part, run.options.batch_size)
+                part_gradient(
+                    layer, &inputs, update, &parts, part, &upcoming, run.options.batch_size
+                )
         else:
             weight_gradient_share(
                 layer, &inputs, update, &worker, batch.rows, run.options.batch_size
@@ -443,8 +457,7 @@ cdef void train_member(Run *run, Member *member, Batch *batch) noexcept nogil:
     """What one member does: all steps, meeting the others between the phases of each."""
     cdef int64_t step, first = 0, last
     enter(run, member, batch)
-    start_batch(run, batch, 0)
-    gather_batch(run, member, batch)
+    gather_batch(run, member, batch, 0)
     meet(member)
     for step in range(run.n_steps):
         first_forward(run, member, batch, step)
@@ -462,8 +475,7 @@ cdef void train_member(Run *run, Member *member, Batch *batch) noexcept nogil:
         update_step(run, member, step, batch)
         if run.plan.shared_inputs:
             meet(member)
-        start_batch(run, batch, step + 1)
-        gather_batch(run, member, batch)
+        gather_batch(run, member, batch, step + 1)
         if run.plan.parts == 1:  # else a member goes on with what it has updated itself
             meet(member)
         if member.index == 0:

@@ -1,5 +1,6 @@
 """The compiled parts of the Numba backend; ``numba_kernels`` is the public face over them.
 
+``functions``    the kinds of compiled function, and what they are compiled with
 ``simd``         the vector type and the few instructions that Numba has no word for
 ``tiles``        the register tile, panels, and the three matrix products over them
 ``elementwise``  exp, tanh and their like, losses, dropout, optimizers: a vector at a time
@@ -74,6 +75,7 @@ def load(name: str) -> ModuleType:
 CACHE_FOLDER = _cache_folder()
 with cache_in(CACHE_FOLDER):
     for _name in (
+        "functions",
         "simd",
         "tiles",
         "elementwise",

@@ -1,8 +1,7 @@
 """How a matrix product of the first tier is cut into tasks."""
 
-from numba import njit
-
-from .simd import FAST_MATH, LANES
+from .functions import inner
+from .simd import LANES
 from .tiles import SCRATCH, TILE_ROWS, panel_width
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
@@ -11,7 +10,7 @@ GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cach
 SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _cost(kind, m, n, threads, pack_a, blocks, groups):
     """What all threads spend, as multiply-adds for each term of the sum.
 
@@ -24,7 +23,7 @@ def _cost(kind, m, n, threads, pack_a, blocks, groups):
     return total + (threads - 1) * total // (4 * blocks * groups)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def division(kind, m, n, k, threads):
     """Cut a product into tasks: (group of panels, block of rows), two or more for each thread.
 

@@ -7,14 +7,12 @@ public face.
 import math
 
 import numpy as np
-from numba import njit
 
 from .. import layout
+from .functions import c_function, inner
 from .simd import (
-    FAST_MATH,
     HAS_ESTIMATES,
     LANES,
-    c_function,
     estimate_reciprocal,
     estimate_rsqrt,
     fma,
@@ -45,7 +43,7 @@ _EXP_MIN = np.float32(-87.33)  # below, exp is no normal number: 0
 _EXP_MAX = np.float32(88.72)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def exp(x):
     """e**x, lane by lane, to about 1 ulp; 0 below -87.33, inf above 88.72, NaN for NaN.
 
@@ -72,7 +70,7 @@ def exp(x):
     return fma(inside, splat(0.0), y)  # NaN * 0 carries a NaN over
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def tanh(x):
     """tanh x, lane by lane: an odd polynomial near 0, else 1 - 2 / (e**2|x| + 1) (Cephes)."""
     zero = splat(0.0)
@@ -88,19 +86,19 @@ def tanh(x):
     return select_less(size, splat(0.625), near, far)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def logistic(x):
     """1 / (1 + e**-x), lane by lane."""
     return splat(1.0) / (splat(1.0) + exp(splat(0.0) - x))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def relu(x):
     """max(x, 0), lane by lane; NaN stays NaN."""
     return select_less(x, splat(0.0), splat(0.0), x)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def activate(code, z):
     """The activation of a code of ``layout`` on a vector."""
     if code == layout.RELU:
@@ -112,7 +110,7 @@ def activate(code, z):
     return z
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def backpropagate(code, gradient, a):
     """``gradient`` times the derivative of an activation by its input, from its output a."""
     one = splat(1.0)
@@ -130,7 +128,7 @@ def backpropagate(code, gradient, a):
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def mix32(bits):
     """:func:`layout.mix32` on one number."""
     bits = np.uint32(bits)
@@ -141,7 +139,7 @@ def mix32(bits):
     return np.uint32(bits ^ (bits >> np.uint32(16)))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def row_key(seed, epoch, sample, layer):
     """The key from which the numbers of one sample in one layer are drawn."""
     mask = np.int64(0xFFFFFFFF)
@@ -151,20 +149,20 @@ def row_key(seed, epoch, sample, layer):
     return mix32(np.uint32(key + np.uint32(layer & mask)))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def is_kept(key, unit, threshold):
     """Whether dropout keeps a unit."""
     product = np.uint32(np.uint32(unit) * np.uint32(0x9E3779B9))
     return mix32(np.uint32(key ^ product)) >= np.uint32(threshold)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def keep_factor(threshold):
     """What kept units are multiplied by: 1 / (1 - rate)."""
     return np.float32(1.0 / (1.0 - threshold / 4294967296.0))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def drop_row(base, position, n, first_unit, key, threshold, target, target_position):
     """Dropout of n units of one sample, from base + position to target + target_position."""
     factor = keep_factor(threshold)
@@ -180,7 +178,7 @@ def drop_row(base, position, n, first_unit, key, threshold, target, target_posit
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def row_maximum(base, position, n):
     """The largest of n floats, read in whole vectors: LANES - 1 floats may stand behind them."""
     lowest = splat(-np.inf)
@@ -191,7 +189,7 @@ def row_maximum(base, position, n):
     return largest(best)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def exponentials(base, position, n, maximum):
     """Replace n floats by exp(x - maximum), and what stands behind in the last vector by 0."""
     shift = splat(maximum)
@@ -200,7 +198,7 @@ def exponentials(base, position, n, maximum):
         store(base, position + i, keep_lanes(e, n - i, splat(0.0)))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def row_sum(base, position, n):
     """The sum of n floats, zeros standing behind them in the last vector."""
     lanes = splat(0.0)
@@ -209,7 +207,7 @@ def row_sum(base, position, n):
     return total(lanes)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _softmax_loss_short(base, position, n, label, inverse):
     """:func:`softmax_loss` for a row of one vector, which stays in a register.
 
@@ -229,7 +227,7 @@ def _softmax_loss_short(base, position, n, label, inverse):
     return loss, hit
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def softmax_loss(base, position, n, label, inverse):
     """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
 
@@ -279,7 +277,7 @@ SHIFT = 12
 CONSTANTS = 16  # floats to keep free for them
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def write_constants(record, learning_rate, step, base, constants):
     """Write the numbers of a step to base + constants."""
     decay = record["weight_decay"]
@@ -302,7 +300,7 @@ def write_constants(record, learning_rate, step, base, constants):
     store_scalar(base, constants + SHIFT, np.float32(record["shift"]))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
     momentum = splat(load_scalar(base, constants + MOMENTUM))
     step = splat(-load_scalar(base, constants + LEARNING_RATE))
@@ -317,13 +315,13 @@ def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
         store(base, w + i, fma(gradient, step, weights))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _divided_exactly(m, v, second, eps):
     """m / (sqrt(v) * second + eps)."""
     return m / fma(sqrt(v), second, eps)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _divided_by_estimates(m, v, second, eps):
     """The same from estimates of 14 bits, each doubled by a Newton step: within 2 ulp.
 
@@ -343,7 +341,7 @@ def _divided_by_estimates(m, v, second, eps):
 _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _adam(constants, decayed, base, w, slot, g, n):
     l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
     shrinkage = splat(load_scalar(base, constants + SHRINKAGE) if decayed else np.float32(1.0))

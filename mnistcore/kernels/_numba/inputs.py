@@ -10,17 +10,16 @@ divides its inputs among the threads: word w then belongs to part ``w % parts``,
 has lists of its own.
 """
 
-from numba import njit
+from typing import NamedTuple
 
 from .elementwise import SCALE, SHIFT
+from .functions import c_function, inner
 from .simd import (
     BYTES,
-    FAST_MATH,
     FLOATS,
     HAS_COMPRESS,
     LANES,
     WORD,
-    c_function,
     count_bits,
     fma,
     load_index,
@@ -57,7 +56,7 @@ MARK_WORDS = 8
 END = -1  # behind the last item of a list of columns or rows
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def append_bits(items, n, bits, first):
     """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
     step = 16 if HAS_COMPRESS else 32
@@ -76,7 +75,7 @@ def append_bits(items, n, bits, first):
     return n
 
 
-@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _scale_word(x, at, n, kind, scales, shifts, base, out):
     """n <= 64 values of a kind as the network sees them, in whole vectors."""
     if n == WORD:
@@ -88,7 +87,7 @@ def _scale_word(x, at, n, kind, scales, shifts, base, out):
             store(base, out + i, fma(values, scales, shifts))
 
 
-@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _bits_of(x, at, n, kind):
     """A bit for each of n <= 64 values that is not zero."""
     if n == WORD:
@@ -96,14 +95,14 @@ def _bits_of(x, at, n, kind):
     return nonzero_bits_first(x, at, n, kind)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, forceinline=True)
+@inner(forceinline=True)
 def _store_marks(listed, part, b, word, mark):
     rows = load_index(listed, ROW_BLOCKS) * BLOCK
     at = (part * rows + b) * load_index(listed, MARK_WORDS) + word
     store_index(load_index(listed, MARKS), at, mark)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _list_columns(listed, part, parts, part_words, block):
     """The list of a block of rows and a part."""
     index = part * load_index(listed, ROW_BLOCKS) + block
@@ -115,7 +114,7 @@ def _list_columns(listed, part, parts, part_words, block):
     store_int32(items, n, END)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def transpose_bits(square):
     """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
     half, mask = 32, 0xFFFFFFFF
@@ -155,6 +154,25 @@ def list_rows(listed, fan_in, rows, parts, part, square):
                     n = append_bits(items + 4 * block * room, n, load_index(square, j), first)
                     store_int32(items + 4 * block * room, n, END)
                     store_int32(n_rows, block, n)
+
+
+class Upcoming(NamedTuple):
+    """The rows of the batch after the one in hand, to be asked for while there is other work."""
+
+    x: int  # address of the inputs
+    size: int  # of one of them, in bytes
+    samples: int  # address of the row numbers
+    rows: int
+
+
+@inner
+def fetch_row(upcoming, row, fan_in, parts, first_part, last_part):
+    """Ask the memory for some parts of an upcoming row."""
+    source = upcoming.x + upcoming.size * load_index(upcoming.samples, row) * fan_in
+    for group in range(0, -(-fan_in // WORD), parts):
+        for word in range(group + first_part, group + last_part):
+            for line in range(upcoming.size):
+                prefetch(source, (upcoming.size * word + line) * LINE)
 
 
 @c_function(15)

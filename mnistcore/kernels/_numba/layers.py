@@ -6,7 +6,6 @@ function counts its references, and threads that count the same one wait for eac
 """
 
 import numpy as np
-from numba import njit
 
 from ..layout import (
     ACTIVATION,
@@ -26,19 +25,19 @@ from .elementwise import (
     keep_factor,
     row_key,
 )
+from .functions import c_function, inner
 from .inputs import (
     COLUMN_ROOM,
     COLUMNS,
     ROW_BLOCKS,
     ROW_ROOM,
     ROWS,
+    fetch_row,
 )
 from .plan import BIAS, DZ, DZT, LEADING, OUTPUT, PANELS, WEIGHTS, WIDTH
 from .simd import (
-    FAST_MATH,
     LANES,
     WORD,
-    c_function,
     call,
     load,
     load_block,
@@ -60,7 +59,7 @@ from .tiles import BLOCK, TILE, copy_row, single_run, tile_height
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def pack_weights(row, flat, base, packed, thread, threads):
     """This thread's share of a layer's weights at ``flat``, into panels at base + packed."""
     fan_in, fan_out = load_index(row, FAN_IN), load_index(row, FAN_OUT)
@@ -72,7 +71,7 @@ def pack_weights(row, flat, base, packed, thread, threads):
         copy_row(flat, source + i * fan_out + column, fan_out - column, base, target, width)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def unpack_weights(row, base, packed, flat, thread, threads):
     """The way back."""
     fan_in, fan_out = load_index(row, FAN_IN), load_index(row, FAN_OUT)
@@ -85,7 +84,7 @@ def unpack_weights(row, base, packed, flat, thread, threads):
         copy_row(base, source, n, flat, target + i * fan_out + column, n)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def pack_bias(row, flat, base, packed):
     """A layer's bias, with zeros behind it to whole panels."""
     width = load_index(row, WIDTH) * load_index(row, PANELS)
@@ -93,7 +92,7 @@ def pack_bias(row, flat, base, packed):
     copy_row(flat, source, load_index(row, FAN_OUT), base, target, width)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def unpack_bias(row, base, packed, flat):
     """The way back."""
     n = load_index(row, FAN_OUT)
@@ -101,7 +100,7 @@ def unpack_bias(row, base, packed, flat):
     copy_row(base, source, n, flat, target, n)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def clear_gradient(row, batch_size, base):
     """Zero dz: what no unit writes must add nothing to the padding of the weights."""
     size = load_index(row, PANELS) * batch_size * load_index(row, WIDTH)
@@ -132,7 +131,7 @@ def finish_tile(base, row, panel, top, rows, dropped, seed, epoch, layer, sample
         out += leading
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def forward_layer(
     multiply, finish, base, row, inputs, leading, batch, first_row, last_row, first, stop,
     dropped, key, samples, runs, scratch,
@@ -158,7 +157,7 @@ def forward_layer(
             call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def listed_sums(
     multiply_listed, base, row, inputs, leading, listed, part, panel, top, rows, out
 ):  # fmt: skip
@@ -172,7 +171,7 @@ def listed_sums(
     ))  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def forward_listed(
     multiply_listed, finish, base, row, inputs, leading, listed, batch, dropped, key, samples,
     scratch, thread, threads,
@@ -190,7 +189,7 @@ def forward_listed(
         call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def partial_sums(multiply_listed, base, row, inputs, leading, listed, part, batch, partial):
     """The products of one part of the inputs with their weights, summed: (batch, width).
 
@@ -205,7 +204,7 @@ def partial_sums(multiply_listed, base, row, inputs, leading, listed, part, batc
         )  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def add_parts(
     finish, base, row, partial, parts, batch_size, batch, dropped, key, samples, scratch
 ):  # fmt: skip
@@ -226,7 +225,7 @@ def add_parts(
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def input_gradient(
     multiply, derive, base, row, before, first, stop, low, high, capacity, batch_width,
     keep_transposed, key, samples, runs, scratch,
@@ -313,7 +312,7 @@ def derive_tile(
 # ---------------------------------------------------------------------------------------------
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_layer(
     multiply, update, base, row, inputs, leading, batch, capacity, slot, optimizer, nesterov,
     constants, runs, scratch, thread, threads,
@@ -341,7 +340,7 @@ def update_layer(
         first += end - start
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_listed(
     multiply_listed, update, base, row, inputs, leading, listed, panel, block, capacity, slot,
     optimizer, nesterov, constants, scratch,
@@ -367,7 +366,7 @@ def update_listed(
     ))  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_listed_share(
     multiply_listed, update, base, row, inputs, leading, listed, capacity, slot, optimizer,
     nesterov, constants, scratch, thread, threads,
@@ -382,22 +381,34 @@ def update_listed_share(
         )  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
-def update_part(
-    multiply_listed, update, base, row, inputs, leading, listed, part, parts, capacity, slot,
-    optimizer, nesterov, constants, scratch,
+@inner
+def update_parts(
+    multiply_listed, update, base, row, inputs, leading, listed, parts, first_part, last_part,
+    upcoming, capacity, slot, optimizer, nesterov, constants, scratch,
 ):  # fmt: skip
-    """The blocks of columns of one part of the inputs."""
+    """The blocks of columns of some parts of the inputs.
+
+    With each block the memory is asked for an equal share of those parts in the upcoming rows.
+    """
     fan_in = load_index(row, FAN_IN)
-    for first in range(part * WORD, fan_in, parts * WORD):
-        for top in range(first, min(first + WORD, fan_in), BLOCK):
-            update_listed(
-                multiply_listed, update, base, row, inputs, leading, listed, 0, top // BLOCK,
-                capacity, slot, optimizer, nesterov, constants, scratch,
-            )  # fmt: skip
+    shares = -(-fan_in // BLOCK) * (last_part - first_part) // parts
+    asked, due = 0, 0  # of the upcoming rows; due is counted in 1 / shares
+    for part in range(first_part, last_part):
+        for first in range(part * WORD, fan_in, parts * WORD):
+            for top in range(first, min(first + WORD, fan_in), BLOCK):
+                due += upcoming.rows
+                while due >= shares:
+                    due -= shares
+                    if asked < upcoming.rows:
+                        fetch_row(upcoming, asked, fan_in, parts, first_part, last_part)
+                        asked += 1
+                update_listed(
+                    multiply_listed, update, base, row, inputs, leading, listed, 0,
+                    top // BLOCK, capacity, slot, optimizer, nesterov, constants, scratch,
+                )  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_biases(
     update, base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch, thread,
     threads,

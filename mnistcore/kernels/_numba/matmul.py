@@ -7,19 +7,17 @@ import numpy as np
 from numba import njit, types
 
 from .division import NT, TN, division
+from .functions import OPTIONS, c_function, entry, inner, pointer
 from .simd import (
     ALIGNMENT,
-    FAST_MATH,
     LANES,
     address,
     aligned_address,
     atomic_add,
-    c_function,
     call,
     load_block,
     load_index,
     load_scalar,
-    pointer,
     set_float_mode,
     store_block,
     store_index,
@@ -37,7 +35,7 @@ NEXT_TASK = 32
 TABLE = 48  # its length; so many float32 take twice as many
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _pack_panel(kind, b, n, k, column, width, target, offset):
     """Columns of B, (k, n) or (n, k) for NT, as a panel (k, width), zeros behind the last."""
     columns = min(width, n - column)
@@ -58,7 +56,7 @@ def _pack_panel(kind, b, n, k, column, width, target, offset):
                 store_scalar(target, offset + i * width + lane, value)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _copy_tile(job, tile, rows, columns, low, column):
     """A tile from the scratch at ``tile`` to its place in ``out``."""
     out, width = load_index(job, OUT), load_index(job, WIDTH)
@@ -73,14 +71,14 @@ def _copy_tile(job, tile, rows, columns, low, column):
         copy_row(tile, r * width, columns, out, (low + r) * n + column, columns)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _read_in_place(job, panel):
     """Whether a panel is used once, and whole, so that packing it gains nothing."""
     whole = (panel + 1) * load_index(job, WIDTH) <= load_index(job, COLUMNS)
     return whole and load_index(job, SWAP) != 0
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed):
     """``rows`` rows of the panels [first, last), from the rows of op(A) at the address ``a``."""
     k, width, n = load_index(job, TERMS), load_index(job, WIDTH), load_index(job, COLUMNS)
@@ -101,7 +99,7 @@ def _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed
             _copy_tile(job, scratch, rows, columns, low, column)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _do_task(job, first, last, block, scratch):
     """The columns of the panels [first, last) in one block of rows.
 
@@ -145,13 +143,13 @@ def take_tasks(job, thread, threads):
     set_float_mode(mode)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _workspace_of(cut, threads):
     """Room for the table, and for each thread's scratch."""
     return np.empty(2 * TABLE + threads * cut[5] + ALIGNMENT, np.float32)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _write_table(workspace, tile, kind, a, b, out, k, cut):
     """The table of a job that is cut up so; its address."""
     job = aligned_address(workspace)
@@ -182,7 +180,7 @@ def _write_table(workspace, tile, kind, a, b, out, k, cut):
 TASKS = pointer(take_tasks)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def multiply(tile, tasks, kind, a, b, out, desk, threads):
     """out = op(a) op(b), with the members at the desk if ``threads`` are more than this one.
 
@@ -199,7 +197,7 @@ def multiply(tile, tasks, kind, a, b, out, desk, threads):
 _MATRIX = types.float32[:, ::1]
 
 
-@njit(fastmath=FAST_MATH)
+@inner
 def _overlap(x, y):
     first, second = address(x), address(y)
     return first < second + 4 * y.size and second < first + 4 * x.size
@@ -207,8 +205,7 @@ def _overlap(x, y):
 
 @njit(
     types.boolean(types.int64, types.int64, types.int64, _MATRIX, _MATRIX, _MATRIX, types.int64),
-    fastmath=FAST_MATH,
-    nogil=True,
+    **OPTIONS,
     cache=True,
 )
 def multiply_small(tile, tasks, kind, a, b, out, limit):

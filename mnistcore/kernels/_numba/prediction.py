@@ -4,10 +4,10 @@ The C function is compiled when this module is imported: at the first prediction
 """
 
 import numpy as np
-from numba import njit
 
 from ..layout import DROPOUT, FAN_IN, FAN_OUT
 from .elementwise import CONSTANTS, SCALE, SHIFT
+from .functions import c_function, entry, inner, pointer
 from .layers import forward_listed
 from .plan import (
     INPUT_LEADING,
@@ -21,15 +21,12 @@ from .plan import (
 )
 from .programs import forward_layers, row_of
 from .simd import (
-    FAST_MATH,
     address,
     aligned_address,
     atomic_add,
-    c_function,
     call,
     load_double,
     load_index,
-    pointer,
     set_float_mode,
     store_double,
     store_index,
@@ -48,7 +45,7 @@ NEXT_CHUNK = 32
 TABLE = 48  # its length
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _own_net(job, net, own):
     """The net of a thread: its activations lie ``own`` floats on, and nothing drops."""
     n_layers = load_index(job, N_LAYERS)
@@ -59,7 +56,7 @@ def _own_net(job, net, own):
         store_index(net, i, 0 if column == DROPOUT else entry)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _predict_chunk(job, first, batch, net, listed, own):
     """Rows [first, first + batch) through all layers, and their logits to their place."""
     base, n_layers, leading = (
@@ -116,7 +113,7 @@ def take_chunks(job, thread, threads):
 TASKS = pointer(take_chunks)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def write_table(
     table, functions, nets, totals, packed, buffers, own_size, chunk, lists, integers, skip, scale,
     shift,
@@ -148,7 +145,7 @@ def write_table(
     store_double(job, SHIFT_AT, shift)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def predict(tasks, table, x, floats, rows, out, desk, threads):
     """The logits of ``rows`` rows at the address x, bytes or ``floats``, to the address out.
 
@@ -163,7 +160,7 @@ def predict(tasks, table, x, floats, rows, out, desk, threads):
     lead(desk, tasks, job, threads)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def pack_share(pack_all, nets, params, packed, thread, threads):
     """A thread's share of packing the parameters."""
     base = aligned_address(packed)

@@ -19,10 +19,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..layout import DROPOUT, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, WEIGHT_SUM
 from .elementwise import CONSTANTS, softmax_loss, write_constants
+from .functions import c_function, entry, inner
+from .inputs import Upcoming
 from .layers import (
     add_parts,
     clear_gradient,
@@ -37,7 +38,7 @@ from .layers import (
     update_biases,
     update_layer,
     update_listed_share,
-    update_part,
+    update_parts,
 )
 from .plan import (
     BATCH_WIDTH,
@@ -59,12 +60,10 @@ from .plan import (
     WIDTH,
 )
 from .simd import (
-    FAST_MATH,
     LANES,
     WORD,
     address,
     aligned_address,
-    c_function,
     call,
     load_double,
     load_index,
@@ -80,13 +79,13 @@ from .tiles import copy_row
 RUNS = WORD  # where the runs begin in a thread's integers, behind a square of bits
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def row_of(net, layer):
     """The address of a layer's row."""
     return net + 8 * NET_COLUMNS * layer
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def row_share(batch, thread, threads):
     """A thread's rows of a batch: vectors of rows stay together."""
     first, stop = share(-(-batch // LANES), thread, threads)
@@ -120,7 +119,7 @@ def unpack(net, n_layers, flat, base, packed, thread, threads, alone):
             unpack_bias(row, base, packed, flat)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def sum_of_weights(sample_weight, samples, batch):
     """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
     if not sample_weight:
@@ -131,7 +130,7 @@ def sum_of_weights(sample_weight, samples, batch):
     return weight_sum
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def sum_of_doubles(numbers, n):
     """The sum of n float64 from an address on."""
     total = 0.0
@@ -169,7 +168,7 @@ def loss_rows(
             store_scalar(base, column + o * batch_width, load_scalar(base, logits + o))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def forward_layers(
     multiply, finish, base, net, layer, n_layers, inputs, leading, batch, by_rows, first, stop,
     seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
@@ -199,7 +198,7 @@ def forward_layers(
     return meeting
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def backward_layers(
     multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity, batch_width,
     seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
@@ -224,7 +223,7 @@ def backward_layers(
     return meeting
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_net(
     multiply, update, base, net, n_layers, from_layer, inputs, leading, batch, capacity, slot,
     optimizer, nesterov, constants, runs, scratch, thread, threads,
@@ -267,7 +266,7 @@ class Place(NamedTuple):
     runs: int
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, thread, threads):
     parts, first_part, last_part = totals[PARTS], 0, 1
     if parts > 1:
@@ -281,7 +280,7 @@ def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, threa
     )  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def first_layer(
     multiply_listed, finish, place, step, batch, seed, epoch, samples, arrivals, meeting, thread,
     threads,
@@ -310,19 +309,19 @@ def first_layer(
     return meeting
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def update_all(
-    multiply, multiply_listed, update, place, batch, optimizer, nesterov, thread, threads
-):
+    multiply, multiply_listed, update, place, upcoming, batch, optimizer, nesterov, thread,
+    threads,
+):  # fmt: skip
     """The weight gradients and updates: this thread's share, or its parts and its own copy."""
     base, net, scratch, alone = place.base, place.net, place.scratch, place.parts > 1
     if alone:
-        for part in range(place.first_part, place.last_part):
-            update_part(
-                multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
-                part, place.parts, place.batch_size, place.slot, optimizer, nesterov,
-                place.constants, scratch,
-            )  # fmt: skip
+        update_parts(
+            multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
+            place.parts, place.first_part, place.last_part, upcoming, place.batch_size,
+            place.slot, optimizer, nesterov, place.constants, scratch,
+        )  # fmt: skip
     elif place.listed:
         update_listed_share(
             multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
@@ -336,7 +335,7 @@ def update_all(
     )  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def next_batch(
     fetch, index, place, x, floats, samples, batch, skip, shared, square, thread, threads
 ):
@@ -352,7 +351,7 @@ def next_batch(
             call(index, (place.listed, fan_in, batch, place.parts, part, square))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def copy_parameters(copy, place, params, state, thread, threads):
     """Pack, or unpack, the parameters and the rows of state: ``copy`` is one of the two."""
     alone = place.parts > 1
@@ -363,7 +362,7 @@ def copy_parameters(copy, place, params, state, thread, threads):
         ))  # fmt: skip
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def train(
     multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
     update, thread, threads, barrier, x, floats, targets, sample_weight, order, learning_rates,
@@ -400,6 +399,11 @@ def train(
     write_constants(record, 0.0, 1, place.base, place.constants)
     meeting, done, batch, samples = 1, 0, 0, address(order)
     for step in range(-1, len(learning_rates)):
+        start = (step + 1) * batch_size
+        upcoming = Upcoming(
+            x, 4 if floats else 1, address(order) + 8 * start,
+            max(0, min(batch_size, len(order) - start)),
+        )  # fmt: skip
         if step >= 0:
             first, stop = (0, batch) if alone else row_share(batch, thread, threads)
             if listed:
@@ -434,15 +438,14 @@ def train(
             rate, count = learning_rates[step], first_step + step + 1
             write_constants(record, rate, count, place.base, place.constants)
             update_all(
-                multiply, multiply_listed, update, place, batch, optimizer, nesterov, thread,
-                threads,
+                multiply, multiply_listed, update, place, upcoming, batch, optimizer, nesterov,
+                thread, threads,
             )  # fmt: skip
             done += 1
             if shared:
                 meeting = meet(arrivals, threads, meeting)
-        start = (step + 1) * batch_size
-        batch, samples = min(batch_size, len(order) - start), address(order) + 8 * start
-        if batch > 0:
+        batch, samples = upcoming.rows, upcoming.samples
+        if batch:
             next_batch(
                 fetch, index, place, x, floats, samples, batch, skip, shared, square, thread,
                 threads,

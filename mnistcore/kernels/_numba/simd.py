@@ -1,6 +1,6 @@
 """A vector of float32 lanes for Numba, and the few instructions that it has no word for.
 
-A vector is a first-class value in an ``@njit`` function: :func:`load` it, combine it with
+A vector is a first-class value in a compiled function: :func:`load` it, combine it with
 ``+ - * /`` and :func:`fma`, :func:`store` it. Memory is named by the address of a float32 array
 (:func:`address`) and an offset counted in floats, so a pointer costs one register.
 
@@ -17,7 +17,6 @@ import os
 import platform
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -25,11 +24,7 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, overload, register_model
 
-JIT = not numba.config.DISABLE_JIT
-
-# ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. What is in lets
-# LLVM fuse a multiplication with an addition, nothing else: no sum is reordered.
-FAST_MATH = {"contract"}
+from .functions import JIT, call_uncompiled, inner
 
 
 def _machine_lanes() -> tuple[int, str]:
@@ -55,32 +50,6 @@ def _lanes() -> tuple[int, str]:
 
 
 LANES, INSTRUCTION_SET = _lanes()
-
-
-def c_function(arguments):
-    """Compile a function of so many int64 once, as a C function behind a pointer.
-
-    The programs are handed its :func:`pointer`, for :func:`call`. A function called by name is
-    copied into its caller and optimised again there, and in its caller's caller: 37 s of
-    compiling instead of 9 for the tiles alone. The call costs a few nanoseconds where a tile
-    takes hundreds.
-    """
-    signature = types.void(*[types.int64] * arguments)
-    return numba.cfunc(signature, cache=True) if JIT else lambda function: function
-
-
-def pointer(function):
-    """What a program takes for a C function: its address, or a number where nothing is compiled.
-
-    The function itself would do, but Numba takes 10 us to find out the type of such an argument.
-    """
-    if JIT:
-        return function.address
-    _TWINS.append(function)
-    return len(_TWINS)
-
-
-_TWINS: list = []  # the functions behind such numbers, which count from 1
 
 
 _F32 = ir.FloatType()
@@ -157,7 +126,7 @@ def _fma(builder, a, b, c):
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", _VECTOR, a, b, c)
 
 
-@_twin_of(lambda function, arguments: _TWINS[function - 1](*arguments))
+@_twin_of(call_uncompiled)
 def call(typingctx, function, arguments):
     """Call the C function at an address with a tuple of integers."""
 
@@ -361,7 +330,7 @@ def address(typingctx, array):
 ALIGNMENT = 16  # floats to add to an array of which :func:`aligned_address` is used
 
 
-@numba.njit(nogil=True)
+@inner
 def aligned_address(array):
     """The first cache line that begins in an array.
 
@@ -447,11 +416,11 @@ def load_input_first(typingctx, base, position, n, kind):
 
 @_twin_of(lambda base, offset: None)
 def prefetch(typingctx, base, offset):
-    """Begin to bring the cache line of base + offset, in bytes, near; it need not exist."""
+    """Begin to bring the cache line of base + offset, in bytes, to L2; it need not exist."""
 
     def generate(context, builder, signature, args):
         pointer = _pointer(builder, *args, ir.IntType(8))
-        read, keep, data = _I32(0), _I32(3), _I32(1)
+        read, keep, data = _I32(0), _I32(2), _I32(1)
         _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, read, keep, data)
         return context.get_dummy_value()
 

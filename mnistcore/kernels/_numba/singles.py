@@ -5,7 +5,6 @@ loads and stores only the lanes that are there.
 """
 
 import numpy as np
-from numba import njit
 
 from .elementwise import (
     activate,
@@ -18,8 +17,8 @@ from .elementwise import (
     softmax_loss,
     write_constants,
 )
+from .functions import entry
 from .simd import (
-    FAST_MATH,
     LANES,
     address,
     call,
@@ -32,13 +31,13 @@ from .simd import (
 from .tiles import copy_row
 
 
-@njit(nogil=True, cache=True)
+@entry
 def address_of(array):
     """Where an array begins: five times as fast as asking NumPy."""
     return address(array)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def add_bias(z, b, out):
     """out = z + b, row by row."""
     z_base, b_base, out_base = address(z), address(b), address(out)
@@ -49,7 +48,7 @@ def add_bias(z, b, out):
             store_first(out_base, r * n + i, row, n - i)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def sum_rows(dz, out):
     """out = the sum of the rows of dz, in order."""
     base, out_base = address(dz), address(out)
@@ -61,7 +60,7 @@ def sum_rows(dz, out):
         store_first(out_base, i, column, n - i)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def activation(code, z, a):
     """a = the activation of z."""
     z_base, a_base = address(z), address(a)
@@ -70,7 +69,7 @@ def activation(code, z, a):
         store_first(a_base, i, activate(code, load_first(z_base, i, n - i)), n - i)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def activation_gradient(code, da, a, dz):
     """dz = da times the activation's derivative, from the output a."""
     da_base, a_base, dz_base = address(da), address(a), address(dz)
@@ -81,7 +80,7 @@ def activation_gradient(code, da, a, dz):
         store_first(dz_base, i, gradient, n - i)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def softmax(logits, probs, row):
     """probs = softmax of each row; ``row`` is scratch for one, in whole vectors."""
     base, out, scratch = address(logits), address(probs), address(row)
@@ -94,7 +93,7 @@ def softmax(logits, probs, row):
             store_first(out, r * n + i, load(scratch, i) * factor, n - i)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
     """The loss, and dlogits; ``row`` is scratch for one row, in whole vectors."""
     base, out, scratch = address(logits), address(dlogits), address(row)
@@ -115,7 +114,7 @@ def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
     return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def dropout(a, samples, threshold, seed, epoch, layer, out):
     """Dropout of each row."""
     base, out_base = address(a), address(out)
@@ -125,7 +124,7 @@ def dropout(a, samples, threshold, seed, epoch, layer, out):
         drop_row(base, r * n, n, 0, key, threshold, out_base, r * n)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def update(apply, options, learning_rate, step, nesterov, gradient, params, m, v, block):
     """One optimizer step on flat arrays, in vectors that pass through ``block``.
 

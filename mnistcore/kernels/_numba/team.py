@@ -1,7 +1,5 @@
 """What the threads of a team do together: meet at barriers, share out work, do jobs at a desk."""
 
-from numba import njit
-
 from .._threads import (
     ARGUMENTS,
     CLOSED,
@@ -14,10 +12,9 @@ from .._threads import (
     PATIENCE,
     PRESENT,
 )
+from .functions import JIT, entry, inner
 from .simd import (
-    FAST_MATH,
     FLUSH_TO_ZERO,
-    JIT,
     atomic_add,
     atomic_load,
     call,
@@ -30,7 +27,7 @@ from .simd import (
 )
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def wait_a_little(spins):
     """Between two looks at what another thread will write; the number of looks."""
     if spins < PATIENCE:
@@ -40,7 +37,7 @@ def wait_a_little(spins):
     return spins + 1
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def meet(arrivals, threads, meeting):
     """Wait until all threads have come to their ``meeting``-th meeting (counted from 1).
 
@@ -55,7 +52,7 @@ def meet(arrivals, threads, meeting):
     return meeting + 1
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def lead(desk, job, arguments, threads):
     """Do a job of tasks, together with the members that come to the desk meanwhile.
 
@@ -77,7 +74,7 @@ def lead(desk, job, arguments, threads):
         spins = wait_a_little(spins)
 
 
-@njit(fastmath=FAST_MATH, nogil=True, cache=True)
+@entry
 def attend(desk, member):
     """Be a member at the desk: see ``_threads.run_tasks``."""
     present = PRESENT + member * DESK_LINE
@@ -98,13 +95,13 @@ def attend(desk, member):
     store_index(desk, present, 0)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def share(n, thread, threads):
     """The part [first, stop) of n units of work that a thread takes."""
     return n * thread // threads, n * (thread + 1) // threads
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def flush_denormals():
     """Let this thread treat denormal numbers as zero; the mode to restore afterwards.
 

@@ -15,14 +15,12 @@ another page, and with a power of two as the width the same few sets of the L1 c
 A is read in place, row-major or transposed alike: only the broadcast loads know the difference.
 """
 
-from numba import njit
 from numba.extending import register_jitable
 
+from .functions import c_function, inner
 from .simd import (
-    FAST_MATH,
     LANES,
     add_outer,
-    c_function,
     load_first,
     load_index,
     load_int32,
@@ -51,7 +49,7 @@ def panel_width(n: int) -> int:
     return LANES if 10 * wide > 11 * narrow else PANEL
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld, done):
     """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run."""
     for run in range(n_runs):
@@ -64,7 +62,7 @@ def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld
     store_tile(tile, out, done * ld, ld)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     if rows == 6:
         _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
@@ -74,7 +72,7 @@ def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
         _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     if rows <= 6:
         _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld)
@@ -91,7 +89,7 @@ def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
 _even_tile = _high_tile if TILE_ROWS == 14 else _low_tile
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _tile_of(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
     """The number of rows must be known to the compiler: even heights, and one row for the rest."""
     even = rows - rows % 2
@@ -122,7 +120,7 @@ def multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out
 BLOCK = 8  # rows of a tile whose terms are listed
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _accumulate_listed(tile, a, a0, a_row, a_step, b, b0, b_step, terms, out, done):
     # A loop whose length LLVM cannot foresee is not unrolled: unrolled, the tile would not fit
     # the registers any more.
@@ -134,7 +132,7 @@ def _accumulate_listed(tile, a, a0, a_row, a_step, b, b0, b_step, terms, out, do
     store_tile(tile, out, done * row_length(tile), row_length(tile))
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def _listed_tiles(rows, columns, a, a0, ar, at, b, b0, bt, terms, out):
     """Tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
     r = 0
@@ -162,7 +160,7 @@ def multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, out
         _listed_tiles(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, terms, out)
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def single_run(runs, n):
     """Write one run of n terms to the address ``runs``; the number of runs, 1."""
     store_index(runs, 0, 0)
@@ -171,14 +169,14 @@ def single_run(runs, n):
     return 1
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def tile_height(n):
     """Rows of the tiles that n rows are cut into: an even number, as equal as can be."""
     tiles = -(-n // TILE_ROWS)
     return 2 * -(-n // (2 * tiles)) if tiles > 0 else 2
 
 
-@njit(fastmath=FAST_MATH, nogil=True)
+@inner
 def copy_row(source, position, n, target, target_position, width):
     """Copy n floats into a row of ``width`` floats, zeros behind them; nothing else is touched."""
     for i in range(0, width, LANES):
