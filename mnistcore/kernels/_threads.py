@@ -21,6 +21,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from . import _cores
+
 Work = Callable[[int, int], object]
 
 _cap = 0  # 0: as many as there are cores
@@ -181,8 +183,17 @@ class _Member:
         self._done = threading.Semaphore(0)
         self._error: BaseException | None = None
         self.lost = 0.0  # seconds of its last work that it was off the cores
+        self.core = -1  # where it ran last
+        self._cores: set[int] = set()  # where it may run again, once it woke up on the one it must
         name = f"mnistcore-{index}"
-        threading.Thread(target=self._serve, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def wake_on(self, core: int, available: set[int]) -> None:
+        """Have its next work begin on a core; from there on it may run on all those available."""
+        if self._thread.native_id is not None:
+            self._cores = available
+            _cores.restrict(self._thread.native_id, {core})
 
     def start(self, work: Work, count: int) -> None:
         self._inbox.put((work, count))
@@ -201,8 +212,13 @@ class _Member:
 
     def _do(self, order: tuple[Work, int] | Callable[[int], object]) -> None:
         """What it is given; when this is over it holds none of the arrays."""
+        if self._cores:
+            _cores.restrict(0, self._cores)
+            self._cores = set()
+        self.core = _cores.current_core()
         if not isinstance(order, tuple):
             order(self._index)
+            self.core = _cores.current_core()
             return
         work, count = order
         try:
@@ -210,6 +226,7 @@ class _Member:
             self._error = None
         except BaseException as error:
             self._error = error
+        self.core = _cores.current_core()
         self._done.release()
 
 
@@ -235,6 +252,7 @@ class _Team:
             return 0.0
         try:
             others = self._first(count)
+            self._spread(others)
             for index, member in enumerate(others, 1):
                 self._at_desk[index] = 0  # calls it away
                 member.start(work, count)
@@ -261,10 +279,20 @@ class _Team:
 
     def _call_to_desk(self, count: int, attend: Work) -> None:
         attend(self._address, 0)  # returns at once; what must be compiled first is now
-        for index, member in enumerate(self._first(count), 1):
+        members = self._first(count)
+        self._spread(members)
+        for index, member in enumerate(members, 1):
             if not self._at_desk[index]:
                 self._at_desk[index] = 1
                 member.send(lambda index: attend(self._address, index))
+
+    @staticmethod
+    def _spread(members: list[_Member]) -> None:
+        """Have members wake up on cores of their own: see :mod:`_cores`."""
+        available = _cores.available_cores()
+        last = [member.core for member in members]
+        for index, core in _cores.moves(last, _cores.current_core(), available).items():
+            members[index].wake_on(core, available)
 
 
 _team = _Team()

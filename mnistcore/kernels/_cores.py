@@ -1,0 +1,54 @@
+"""On which core a thread of a team wakes up.
+
+Linux wakes a thread where it ran last, also if the caller has come to run there meanwhile, unless
+it finds an idle core. In a virtual machine it finds none: an idle virtual core has been taken from
+the machine, and counts as lost to others. Then two threads share a core for tenths of a second
+beside cores that do nothing, and a team is no faster than one thread.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+
+def _core_function() -> Callable[[], int] | None:
+    """glibc's and musl's ``sched_getcpu``; other systems place threads by themselves."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+
+
+_current = _core_function()
+
+
+def current_core() -> int:
+    """The core that the calling thread runs on; -1 where the system does not say."""
+    return _current() if _current else -1
+
+
+def available_cores() -> set[int]:
+    """The cores that the calling thread may run on; empty where the system does not say."""
+    return os.sched_getaffinity(0) if _current else set()
+
+
+def moves(last: list[int], caller: int, available: set[int]) -> dict[int, int]:
+    """The threads, by index, that should wake up elsewhere than where they ran last, and where.
+
+    A thread stays unless the caller is there, or a thread before it, or it may not run there;
+    ``last`` is -1 for one that never ran. It goes where none of them is, if there is such a core.
+    """
+    taken = {caller}
+    free = sorted(available - taken - set(last), reverse=True)
+    elsewhere = {}
+    for index, core in enumerate(last):
+        if (core in taken or core not in available) and free:
+            core = elsewhere[index] = free.pop()
+        taken.add(core)
+    return elsewhere
+
+
+def restrict(thread: int, cores: set[int]) -> None:
+    """Let a thread, by its number in the system (0: the calling one), run on these cores only."""
+    with suppress(OSError):  # it may not be moved: then the work is done wherever it runs
+        os.sched_setaffinity(thread, cores)

@@ -1,0 +1,59 @@
+"""Where the threads of a team wake up."""
+
+import os
+
+import pytest
+
+from mnistcore.kernels import _cores, _threads
+
+several_cores = pytest.mark.skipif(
+    len(_cores.available_cores()) < 2, reason="needs two cores, and a system that names them"
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "caller", "available", "expected"),
+    [
+        ([1, 2, 3], 0, {0, 1, 2, 3}, {}),  # each on a core of its own
+        ([1, 0, 3], 0, {0, 1, 2, 3}, {1: 2}),  # the caller came to where the second was
+        ([1, 1, 3], 0, {0, 1, 2, 3}, {1: 2}),
+        ([-1, -1, -1], 2, {0, 1, 2, 3}, {0: 0, 1: 1, 2: 3}),  # new threads
+        ([5], 0, {0, 1}, {0: 1}),  # a core that is not for us any more
+        ([0, -1], 0, {0, 1}, {0: 1}),  # more threads than cores: the rest stays as it is
+        ([0], 0, {0}, {}),
+        ([-1, -1], -1, set(), {}),  # a system that names no cores
+    ],
+)
+def test_a_thread_moves_where_another_has_its_core(last, caller, available, expected):
+    assert _cores.moves(last, caller, available) == expected
+
+
+@several_cores
+def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    _threads.run_team(2, lambda index, count: None)
+    (member,) = _threads._team._members
+    restricted, seen = [], []
+    available = _cores.available_cores()
+    caller = min(available)
+
+    def restrict(thread, cores, restrict=_cores.restrict):
+        restricted.append(cores)
+        restrict(thread, cores)
+
+    def work(index, count):
+        if index:
+            seen.append(os.sched_getaffinity(0))
+
+    monkeypatch.setattr(_cores, "restrict", restrict)
+    monkeypatch.setattr(_cores, "current_core", lambda: caller)
+    member.core = caller  # as if the caller had come to where the member ran
+    _threads.run_team(2, work)
+    (core,) = restricted[0]
+    assert core in available - {caller}
+    assert restricted[1:] == seen == [available]
+
+
+def test_a_thread_that_may_not_be_moved_is_left_alone():
+    _cores.restrict(0, {10_000})  # no such core
+    assert 10_000 not in _cores.available_cores()
