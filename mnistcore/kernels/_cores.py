@@ -1,8 +1,8 @@
 """On which core a thread of a team wakes up.
 
 Linux wakes a thread where it ran last, also if the caller has come to run there meanwhile, unless
-it finds an idle core. In a virtual machine it finds none: an idle virtual core has been taken from
-the machine, and counts as lost to others. Then two threads share a core for tenths of a second
+it finds an idle core. In a virtual machine it may find none, perhaps because an idle virtual core
+looks like one that the host has taken away. Then two threads share a core for tenths of a second
 beside cores that do nothing, and a team is no faster than one thread.
 """
 
