@@ -18,6 +18,7 @@ from benchmarks.peers.libraries import LIBRARIES, Job
 from benchmarks.peers.results import (
     new_results,
     open_results,
+    raise_ceilings,
     read_results,
     replace_rows,
     write_results,
@@ -165,6 +166,12 @@ def test_tables_compare_with_the_best_other_library():
     assert "| **mnistcore, numba: times ahead of the best other** | **4.00x** | **2.00x** |" in text
     assert "100 GFLOP/s and 20 GB/s on 1 core" in text
     assert "scaled up" not in text
+
+
+def test_ceilings_are_the_highest_of_all_runs():
+    results = {"ceilings": {"4": {"gflops": 450.0, "gbs": 30.0}}}
+    raise_ceilings(results, {"4": {"gflops": 234.0, "gbs": 35.0}, "1": {"gflops": 117.0}})
+    assert results["ceilings"] == {"4": {"gflops": 450.0, "gbs": 35.0}, "1": {"gflops": 117.0}}
 
 
 def test_results_survive_a_round_trip_and_rows_are_replaced_by_network(tmp_path):

@@ -30,6 +30,7 @@ from .results import (
     Row,
     load_average,
     open_results,
+    raise_ceilings,
     read_results,
     replace_rows,
     write_results,
@@ -195,7 +196,7 @@ def _fill(
 
     began = time.perf_counter()
     if LIBRARIES["mnistcore-numba"].installed:
-        results["ceilings"] |= measure_ceilings(plan.threads, plan.folder)
+        raise_ceilings(results, measure_ceilings(plan.threads, plan.folder))
     if {"epoch", "inference"} & set(sections):
         for section, rows in measure_networks(plan, sections, notice):
             keep(section, rows)

@@ -2,7 +2,7 @@
 
 ``machine``    CPU, cores, instruction sets, system, versions
 ``runs``       when which sections were measured, and how busy the machine was
-``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad
+``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad; the highest
 ``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows; times in seconds
 """
 
@@ -95,6 +95,14 @@ def open_results(path: Path) -> Results:
             raise ValueError(f"{path}: was measured on another machine ({key} {was}, here {now})")
     results["machine"] = here
     return results
+
+
+def raise_ceilings(results: Results, measured: dict[str, dict[str, float]]) -> None:
+    """Keep the highest that any run has measured: a machine has limits, a busy minute has not."""
+    for threads, limits in measured.items():
+        known = results["ceilings"].setdefault(threads, {})
+        for name, limit in limits.items():
+            known[name] = max(limit, known.get(name, 0.0))
 
 
 def write_results(path: Path, results: Results) -> None:

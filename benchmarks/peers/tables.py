@@ -58,7 +58,7 @@ def _machine(results: Results) -> str:
         f" {', '.join(machine['instruction_sets'])}, {machine['system']}; {versions}."
     )
     if limits:
-        text += f" Limits of this machine, measured in the same run: {limits}."
+        text += f" Limits of this machine, the highest of these runs: {limits}."
     if any(one.get("quick") for one in results["runs"]):
         text += " **Quick mode: these figures mean nothing.**"
     return text
