@@ -27,22 +27,28 @@ def current_core() -> int:
     return _current() if _current else -1
 
 
-def available_cores() -> set[int]:
+def allowed_cores() -> set[int]:
     """The cores that the calling thread may run on; empty where the system does not say."""
-    return os.sched_getaffinity(0) if _current else set()
+    try:
+        return os.sched_getaffinity(0)
+    except AttributeError:  # macOS has no affinity
+        return set()
 
 
-def moves(last: list[int], caller: int, available: set[int]) -> dict[int, int]:
+def moves(last: list[int], caller: int, allowed: set[int]) -> dict[int, int]:
     """The threads, by index, that should wake up elsewhere than where they ran last, and where.
 
     A thread stays unless the caller is there, or a thread before it, or it may not run there;
     ``last`` is -1 for one that never ran. It goes where none of them is, if there is such a core.
+    Where the system does not say where the caller is (-1), all stay.
     """
+    if caller < 0:
+        return {}
     taken = {caller}
-    free = sorted(available - taken - set(last), reverse=True)
+    free = sorted(allowed - taken - set(last), reverse=True)
     elsewhere = {}
     for index, core in enumerate(last):
-        if (core in taken or core not in available) and free:
+        if (core in taken or core not in allowed) and free:
             core = elsewhere[index] = free.pop()
         taken.add(core)
     return elsewhere

@@ -30,11 +30,8 @@ _caller = threading.local()  # its ``cap``: what a caller of its own thread aske
 
 
 def available_cores() -> int:
-    """The cores that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS has no affinity
-        return os.cpu_count() or 1
+    """How many cores this process may run on."""
+    return len(_cores.allowed_cores()) or os.cpu_count() or 1
 
 
 def get_num_threads() -> int:
@@ -189,10 +186,10 @@ class _Member:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
-    def wake_on(self, core: int, available: set[int]) -> None:
-        """Have its next work begin on a core; from there on it may run on all those available."""
+    def wake_on(self, core: int, allowed: set[int]) -> None:
+        """Have its next work begin on a core; from there on it may run on all that are allowed."""
         if self._thread.native_id is not None:
-            self._cores = available
+            self._cores = allowed
             _cores.restrict(self._thread.native_id, {core})
 
     def start(self, work: Work, count: int) -> None:
@@ -289,10 +286,10 @@ class _Team:
     @staticmethod
     def _spread(members: list[_Member]) -> None:
         """Have members wake up on cores of their own: see :mod:`_cores`."""
-        available = _cores.available_cores()
+        allowed = _cores.allowed_cores()
         last = [member.core for member in members]
-        for index, core in _cores.moves(last, _cores.current_core(), available).items():
-            members[index].wake_on(core, available)
+        for index, core in _cores.moves(last, _cores.current_core(), allowed).items():
+            members[index].wake_on(core, allowed)
 
 
 _team = _Team()

@@ -7,12 +7,12 @@ import pytest
 from mnistcore.kernels import _cores, _threads
 
 several_cores = pytest.mark.skipif(
-    len(_cores.available_cores()) < 2, reason="needs two cores, and a system that names them"
+    len(_cores.allowed_cores()) < 2, reason="needs two cores, and a system that names them"
 )
 
 
 @pytest.mark.parametrize(
-    ("last", "caller", "available", "expected"),
+    ("last", "caller", "allowed", "expected"),
     [
         ([1, 2, 3], 0, {0, 1, 2, 3}, {}),  # each on a core of its own
         ([1, 0, 3], 0, {0, 1, 2, 3}, {1: 2}),  # the caller came to where the second was
@@ -22,10 +22,11 @@ several_cores = pytest.mark.skipif(
         ([0, -1], 0, {0, 1}, {0: 1}),  # more threads than cores: the rest stays as it is
         ([0], 0, {0}, {}),
         ([-1, -1], -1, set(), {}),  # a system that names no cores
+        ([-1, -1], -1, {0, 1, 2}, {}),  # or not the one that a thread is on
     ],
 )
-def test_a_thread_moves_where_another_has_its_core(last, caller, available, expected):
-    assert _cores.moves(last, caller, available) == expected
+def test_a_thread_moves_where_another_has_its_core(last, caller, allowed, expected):
+    assert _cores.moves(last, caller, allowed) == expected
 
 
 @several_cores
@@ -34,7 +35,7 @@ def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch
     _threads.run_team(2, lambda index, count: None)
     (member,) = _threads._team._members
     restricted, seen = [], []
-    available = _cores.available_cores()
+    available = _cores.allowed_cores()
     caller = min(available)
 
     def restrict(thread, cores, restrict=_cores.restrict):
@@ -54,6 +55,7 @@ def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch
     assert restricted[1:] == seen == [available]
 
 
+@several_cores
 def test_a_thread_that_may_not_be_moved_is_left_alone():
     _cores.restrict(0, {10_000})  # no such core
-    assert 10_000 not in _cores.available_cores()
+    assert 10_000 not in _cores.allowed_cores()
