@@ -2,42 +2,47 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 
 class DeferredInterrupt:
-    """Within this block the first SIGINT is only noted; :meth:`check` raises it.
+    """Within the block :meth:`deferring` the first SIGINT is only noted.
 
-    A second SIGINT raises at once. Outside of the main thread, or where the program handles
-    SIGINT in its own way, nothing is changed.
+    :meth:`check` raises it, or else the end of the block. A second SIGINT raises at once.
+    Outside of the main thread, or where the program handles SIGINT in its own way, nothing is
+    changed.
     """
 
     def __init__(self) -> None:
-        self._noted = False
-        self._installed = False
+        self._noted = self._raised = self._over = False
 
-    def __enter__(self) -> "DeferredInterrupt":
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """The block. A generator: its ``finally`` is certain, an ``__exit__`` may be cut off."""
         in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            yield
+            return
+        try:
             signal.signal(signal.SIGINT, self._note)
-            self._installed = True
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._installed:
+            yield
+        finally:
+            self._over = True  # before any call: another signal's handler may raise in one
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not self._raised:
+            self.check()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if SIGINT came."""
         if self._noted:
+            self._raised = True
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._noted:
+        if self._over:  # the end of the block was cut off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._noted or self._over:
             raise KeyboardInterrupt
         self._noted = True

@@ -10,20 +10,33 @@ linger a little at a *desk*, where the next is posted: see :func:`run_tasks`.
 
 The caller is member 0 of its own team. A second caller that comes while the team is at work
 computes on its own thread alone; a forked child starts with a team of its own.
+
+A signal handler may raise an exception in the caller between any two bytecodes. So what must not
+be cut in two happens within one compiled call, the caller's own share of the work: it takes
+possession of the team, lets the members in that were called, and awaits them before it returns.
+An exception before that call shuts the gate of the run, and members that come find it shut; one
+after it finds no member at work. There is no lock and no count in Python that it could leave
+behind.
 """
 
+import _thread
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
 from . import _cores
 
-Work = Callable[[int, int], object]
+Work = Callable[[int, bool], Any]  # work(gate, leads)
+Lead = Callable[[int, int], object]  # lead(desk, threads)
+Attend = Callable[[int, int], object]  # attend(desk, index)
+Order = Callable[[], object]
 
 _cap = 0  # 0: as many as there are cores
 _caller = threading.local()  # its ``cap``: what a caller of its own thread asked for
@@ -86,16 +99,25 @@ UNLIMITED = 1 << 62
 PATIENCE = 2000  # spins at a barrier, 20 to 100 us, before a member offers its core to others
 
 
-def new_barrier() -> np.ndarray:
-    """A barrier for one run of a team: int64 zeros, a cache line or two; arrivals come first."""
-    return np.zeros(16, np.int64)
+ALONE = 0  # in place of the address of a gate: work for one thread
 
+# A gate: int64 numbers, one set for each run of a team. What many threads write lies on cache
+# lines of its own. The backends' ``enter``, ``meet`` and ``leave`` read it in compiled code.
+ARRIVALS = 0  # at the meetings of the run
+JOINED = 16  # how many members came in, and
+LEFT = 32  # went out
+SIZE = 48  # of the team at work; 0 until all that were called are in
+CALLED = 49  # the size that the caller wants
+SHUT = 50  # not 0: nobody will lead this run; members that wait or come leave
+TEAM = 51  # the address of the desk, whose AT_WORK the leader takes
+GATE_LENGTH = 64
 
-# A desk: int64 numbers, where a caller posts one job at a time. What different threads write
-# lies on different cache lines. The backends' ``lead`` and ``attend`` read it in compiled code.
+# A desk: int64 numbers, where a caller posts one job at a time. The backends' ``lead`` and
+# ``attend`` read it in compiled code.
 NUMBER, FUNCTION, ARGUMENTS, COUNT = range(4)  # of the job; the number grows with each
 INSIDE = 16  # how many members are at the job, less CLOSED while there is none
-PRESENT = 32  # and every DESK_LINE numbers on: whether a member is at the desk
+AT_WORK = 32  # how many callers lead the team: the first does, others see that they must not
+PRESENT = 48  # and every DESK_LINE numbers on: whether a member is at the desk
 DESK_LINE = 16
 CLOSED = 1 << 32
 LINGER = 20_000  # spins, 0.2 to 1 ms, that a member stays without a job
@@ -164,124 +186,131 @@ def alone_below() -> int:
     return UNLIMITED if _cap == 1 else 2 * WORTHWHILE_TASKS
 
 
-def _timed(work: Work, index: int, count: int) -> float:
-    """Do a member's work; the seconds that it was off the cores meanwhile."""
-    began, on_core = time.perf_counter(), time.thread_time()
-    work(index, count)
-    return time.perf_counter() - began - (time.thread_time() - on_core)
+class _Run:
+    """One run of a team: its gate, and how its threads fared."""
+
+    def __init__(self, count: int, work: Work, desk: int) -> None:
+        self.gate = np.zeros(GATE_LENGTH, np.int64)
+        self.gate[CALLED], self.gate[TEAM] = count, desk
+        self._address = self.gate.ctypes.data
+        self._work = work
+        self._lost: list[float] = []  # seconds that each thread was off the cores
+        self.error: BaseException | None = None
+
+    def lead(self) -> Any:
+        """The caller's part."""
+        return self._take_part(True)
+
+    def join(self) -> None:
+        """A member's part. An error before it came in: the caller goes on without the members."""
+        try:
+            self._take_part(False)
+        except BaseException as error:
+            self.error = error
+            self.gate[SHUT] = 1
+
+    def _take_part(self, leads: bool) -> Any:
+        began, on_core = time.perf_counter(), time.thread_time()
+        result = self._work(self._address, leads)
+        seconds = time.perf_counter() - began
+        self._lost.append(seconds - (time.thread_time() - on_core))
+        if len(self._lost) == self.gate[SIZE]:  # the last of them has the sum
+            _room.judge(len(self._lost), max(self._lost), seconds)
+        return result
 
 
 class _Member:
-    """A sleeping thread: ``start`` hands it its share of the work, ``wait`` awaits its end."""
+    """A sleeping thread that carries out orders, one after another."""
 
     def __init__(self, index: int) -> None:
         self._index = index
-        self._inbox: SimpleQueue[tuple[Work, int] | Callable[[int], object]] = SimpleQueue()
-        self._done = threading.Semaphore(0)
-        self._error: BaseException | None = None
-        self.lost = 0.0  # seconds of its last work that it was off the cores
+        self._inbox: SimpleQueue[Order] = SimpleQueue()
         self.core = -1  # where it ran last
         self._cores: set[int] = set()  # where it may run again, once it woke up on the one it must
-        name = f"mnistcore-{index}"
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
+        self._native_id = 0  # once it runs
+        # A threading.Thread complains where the wait for its start is interrupted.
+        _thread.start_new_thread(self._serve, ())
 
     def wake_on(self, core: int, allowed: set[int]) -> None:
         """Have its next work begin on a core; from there on it may run on all that are allowed."""
-        if self._thread.native_id is not None:
+        if self._native_id:
             self._cores = allowed
-            _cores.restrict(self._thread.native_id, {core})
+            _cores.restrict(self._native_id, {core})
 
-    def start(self, work: Work, count: int) -> None:
-        self._inbox.put((work, count))
+    def send(self, order: Order) -> None:
+        self._inbox.put(order)
 
-    def wait(self) -> BaseException | None:
-        self._done.acquire()
-        return self._error
-
-    def send(self, attend: Callable[[int], object]) -> None:
-        """Have it call ``attend(index)``; nobody awaits the end of that."""
-        self._inbox.put(attend)
+    def call_to_desk(self, attend: Attend, desk: int) -> None:
+        """Have it attend, unless it was called and has not come yet; nobody awaits that."""
+        if self._inbox.empty():
+            self._inbox.put(lambda: self._inbox.empty() and attend(desk, self._index))
 
     def _serve(self) -> None:
+        self._native_id = threading.get_native_id()
         while True:
-            self._do(self._inbox.get())
+            try:
+                self._do(self._inbox.get())
+            except BaseException:  # a member that died would be waited for
+                sys.excepthook(*sys.exc_info())
 
-    def _do(self, order: tuple[Work, int] | Callable[[int], object]) -> None:
-        """What it is given; when this is over it holds none of the arrays."""
+    def _do(self, order: Order) -> None:
+        """What it is told; when this is over it holds none of the arrays."""
         if self._cores:
             _cores.restrict(0, self._cores)
             self._cores = set()
         self.core = _cores.current_core()
-        if not isinstance(order, tuple):
-            order(self._index)
-            self.core = _cores.current_core()
-            return
-        work, count = order
-        try:
-            self.lost = _timed(work, self._index, count)
-            self._error = None
-        except BaseException as error:
-            self._error = error
+        order()
         self.core = _cores.current_core()
-        self._done.release()
 
 
 class _Team:
     def __init__(self) -> None:
-        self._busy = threading.Lock()
         self._members: list[_Member] = []
-        self._desk = np.zeros(PRESENT + DESK_LINE * MAX_THREADS, np.int64)
-        self._desk[INSIDE] = -CLOSED
-        self._address = self._desk.ctypes.data
-        self._at_desk = self._desk.data[PRESENT::DESK_LINE]
+        self._growing = threading.Lock()
+        desk = np.zeros(PRESENT + DESK_LINE * MAX_THREADS, np.int64)
+        desk[INSIDE] = -CLOSED
+        self._desk, self._address = desk.data, desk.ctypes.data
+        self._at_desk = self._desk[PRESENT::DESK_LINE]
 
     def _first(self, count: int) -> list[_Member]:
-        """Members 1 to ``count`` - 1."""
-        while len(self._members) < count - 1:
-            self._members.append(_Member(len(self._members) + 1))
-        return self._members[: count - 1]
-
-    def run(self, count: int, work: Work) -> float:
-        """Do the work; the most seconds that a member was off the cores meanwhile."""
-        if count == 1 or not self._busy.acquire(blocking=False):
-            work(0, 1)
-            return 0.0
-        try:
-            others = self._first(count)
-            self._spread(others)
-            for index, member in enumerate(others, 1):
-                self._at_desk[index] = 0  # calls it away
-                member.start(work, count)
-            lost = _timed(work, 0, count)
-            errors = [error for member in others if (error := member.wait())]
-            lost = max(lost, *(member.lost for member in others))
-        finally:
-            self._busy.release()
-        if errors:
-            raise errors[0]
-        return lost
-
-    def lead(self, count: int, lead: Work, attend: Work) -> None:
-        """See :func:`run_tasks`."""
-        if count == 1 or not self._busy.acquire(blocking=False):
-            lead(self._address, 1)
-            return
-        try:
-            if not all(self._at_desk[1:count]):
-                self._call_to_desk(count, attend)
-            lead(self._address, count)
-        finally:
-            self._busy.release()
-
-    def _call_to_desk(self, count: int, attend: Work) -> None:
-        attend(self._address, 0)  # returns at once; what must be compiled first is now
-        members = self._first(count)
+        """Members 1 to ``count`` - 1, or fewer where the system starts no more threads."""
+        with self._growing:
+            while len(self._members) < count - 1:
+                try:
+                    self._members.append(_Member(len(self._members) + 1))
+                except RuntimeError:
+                    break
+        members = self._members[: count - 1]
         self._spread(members)
-        for index, member in enumerate(members, 1):
-            if not self._at_desk[index]:
-                self._at_desk[index] = 1
-                member.send(lambda index: attend(self._address, index))
+        return members
+
+    def run(self, count: int, work: Work) -> Any:
+        """See :func:`run_team`."""
+        if count == 1 or self._desk[AT_WORK]:
+            return work(ALONE, True)
+        members = self._first(count)
+        run = _Run(len(members) + 1, work, self._address)
+        try:
+            for index, member in enumerate(members, 1):
+                self._at_desk[index] = 0  # calls it away
+                member.send(run.join)
+            result = run.lead()
+        finally:  # no call: a signal handler might raise in it
+            run.gate[SHUT] = 1
+        if run.error:
+            raise run.error
+        return result
+
+    def lead(self, count: int, lead: Lead, attend: Attend) -> None:
+        """See :func:`run_tasks`."""
+        if count > 1 and self._desk[AT_WORK]:
+            count = 1
+        if count > 1 and not all(self._at_desk[1:count]):
+            attend(self._address, 0)  # returns at once; what must be compiled first is now
+            for index, member in enumerate(self._first(count), 1):
+                if not self._at_desk[index]:
+                    member.call_to_desk(attend, self._address)
+        lead(self._address, count)
 
     @staticmethod
     def _spread(members: list[_Member]) -> None:
@@ -305,21 +334,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run_team(count: int, work: Work) -> None:
-    """Call ``work(index, n)`` for every index below n, each on a thread of its own, and wait.
+def run_team(count: int, work: Work) -> Any:
+    """Call ``work(gate, leads)`` on ``count`` threads and wait; what the caller's own call gave.
 
-    n is ``count``, or 1 where the team is at work for another caller. ``work`` must be right for
-    every n. The caller's thread does index 0.
+    ``work`` makes one compiled call, which begins with the backend's ``enter(gate, leads)``,
+    whose result is the thread's index and the size of the team, and ends with its ``leave``.
+    The size is ``count``, or 1 where the team is at work for another caller, or could not come:
+    ``work`` must be right for both. The thread that leads, the caller's, has index 0. A member
+    that comes when the caller was interrupted has an index below 0 and nothing to do.
+
+    Raises what ``work`` raised on any of the threads.
     """
     if count == 1:
-        work(0, 1)
-        return
-    began = time.perf_counter()
-    lost = _team.run(count, work)
-    _room.judge(count, lost, time.perf_counter() - began)
+        return work(ALONE, True)
+    return _team.run(count, work)
 
 
-def run_tasks(count: int, lead: Work, attend: Work) -> None:
+def run_tasks(count: int, lead: Lead, attend: Attend) -> None:
     """Call ``lead(desk, n)``, n being ``count`` or 1: one compiled call that does all the tasks.
 
     For n > 1 it posts a function at the desk (an address), which members that are there call

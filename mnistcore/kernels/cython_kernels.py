@@ -18,7 +18,6 @@ from ._threads import (
     START,
     alone_below,
     get_num_threads,
-    new_barrier,
     run_tasks,
     run_team,
     tasks_team_size,
@@ -374,7 +373,7 @@ def loss_and_gradient(
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_gradient_only(np.zeros(1), len(x))
-    program.set_outputs(params, gradient[None, :], workspace, metrics, new_barrier())
+    program.set_outputs(params, gradient[None, :], workspace, metrics)
     run_team(count, program.run)
     return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
 
@@ -410,7 +409,7 @@ def train_steps(
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
     program.set_steps(order, learning_rates, first_step)
-    program.set_outputs(params, state, workspace, metrics, new_barrier())
+    program.set_outputs(params, state, workspace, metrics)
     run_team(count, program.run)
     return program.steps_done
 

@@ -4,8 +4,6 @@ Here are the checks and what must be allocated; the loops are in the package ``_
 functions other ``@njit`` functions can call too. The contract is in the docstring of ``kernels``.
 """
 
-from threading import Lock
-
 import numpy as np
 
 from . import _checks, layout
@@ -19,7 +17,6 @@ from ._threads import (
     START,
     alone_below,
     get_num_threads,
-    new_barrier,
     run_tasks,
     run_team,
     tasks_team_size,
@@ -260,15 +257,20 @@ class Predictor:
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
         self._packed = np.empty(_forward_plan(layers, 1)[1][plan.SLOT] + ALIGNMENT, np.float32)
-        self._few = self._rooms(tiles.TILE_ROWS, 1)
-        self._few.pack(params)
-        self._lock = Lock()  # of the rooms for few rows
+        # Rooms for few rows that nobody is in. Who finds none furnishes one: no caller waits for
+        # another, nor a forked child for a thread that it does not have.
+        self._free = [self._rooms(tiles.TILE_ROWS, 1)]
+        self._free[0].pack(params)
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
         _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
         if len(x) <= tiles.TILE_ROWS:
-            with self._lock:
-                self._few.predict(x, logits)
+            try:
+                rooms = self._free.pop()
+            except IndexError:
+                rooms = self._rooms(tiles.TILE_ROWS, 1)
+            rooms.predict(x, logits)
+            self._free.append(rooms)
             return
         threads = _tasks_team_size(len(x) * _weights(self._layers))
         self._rooms(min(CHUNK, len(x)), threads).predict(x, logits)
@@ -309,8 +311,8 @@ class _Rooms:
     def pack(self, params: np.ndarray) -> None:
         """Pack the parameters."""
 
-        def work(thread: int, threads: int) -> None:
-            self._compiled.pack_share(_PACK, self._nets, params, self._packed, thread, threads)
+        def work(gate: int, leads: bool) -> None:
+            self._compiled.pack_share(_PACK, self._nets, params, self._packed, gate, leads)
 
         run_team(min(self._threads, _team_size(_weights(self._layers), START)), work)
 
@@ -453,20 +455,18 @@ def _train(
     parts, lists = int(totals[plan.PARTS]), []
     if parts > 1 or (skip and batch_size <= plan.MOST_LISTED):
         lists = plan.lists_of(x.shape[1], batch_size, parts, threads)
+    addresses = np.array([table.ctypes.data for table in lists], np.int64)
     integers = np.empty((threads, programs.RUNS + 3 * _largest(layers) + 16), np.int64)
     losses = np.empty((2, int(totals[plan.COPIES]), batch_size))
-    barrier, done = new_barrier(), [0] * threads
 
-    def work(thread: int, count: int) -> None:
-        done[thread] = programs.train(
-            *_TRAINING, thread, count, barrier, *_address(x), targets, sample_weight, order,
-            learning_rates, options, optimizer, first_step, params, state, workspace, nets,
-            totals, lists[thread].ctypes.data if lists else 0, integers, losses[0], losses[1],
-            skip, metrics,
+    def work(gate: int, leads: bool) -> int:
+        return programs.train(
+            *_TRAINING, gate, leads, *_address(x), targets, sample_weight, order, learning_rates,
+            options, optimizer, first_step, params, state, workspace, nets, totals, addresses,
+            integers, losses[0], losses[1], skip, metrics,
         )  # fmt: skip
 
-    run_team(threads, work)
-    return done[0]
+    return run_team(threads, work)
 
 
 def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
+include "../kernels/_cython_engine/gate.pxi"
+
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
     """The definition, written down: an element of ``out`` is a row of a times a column of b.
@@ -251,15 +253,17 @@ cdef inline void multiply_tile(
 
 
 def multiply_panels(
-    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t index, int64_t count
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t gate, bint leads
 ):
-    """Every count-th panel of b, from panel ``index`` on, and with it those columns of ``out``."""
+    """A thread's panels of b, and with them those columns of ``out``: one in as many as threads."""
     cdef int64_t i, j, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
     cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
     cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
     cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
+    cdef Member member
     with nogil:
-        j = index * COLUMNS
+        member = enter(gate, leads)
+        j = member.index * COLUMNS if member.index >= 0 else n_columns
         while j < n_columns:
             pack_panel(b, j, COLUMNS, panel)
             for t in range(divide_up(n_rows, ROWS)):
@@ -272,7 +276,8 @@ def multiply_panels(
                         &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
                     )
                     unpack(tile, i, j, out)
-            j += count * COLUMNS
+            j += member.count * COLUMNS
+        leave(&member)
 
 
 def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
@@ -282,4 +287,4 @@ def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
     of b and ROWS numbers of a for 2 ROWS multiply-adds, and stores nothing. The FMA units are
     the bound; packing and edges are what is missing to the peak.
     """
-    multiply_panels(a, b, out, 0, 1)
+    multiply_panels(a, b, out, 0, True)

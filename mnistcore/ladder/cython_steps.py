@@ -65,7 +65,7 @@ def _threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     depend on their number.
     """
     count = team_size(out.size * a.shape[1], START)
-    run_team(count, lambda index, n: _fast.multiply_panels(a, b, out, index, n))
+    run_team(count, lambda gate, leads: _fast.multiply_panels(a, b, out, gate, leads))
 
 
 instruction_set = checked(_instruction_set)

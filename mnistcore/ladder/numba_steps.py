@@ -14,7 +14,8 @@ from numba.extending import intrinsic
 
 from ..kernels import numba_kernels
 from ..kernels._numba import CACHE_FOLDER, cache_in
-from ..kernels._threads import START, run_team, team_size
+from ..kernels._numba.team import enter, leave
+from ..kernels._threads import ALONE, START, run_team, team_size
 from ..kernels.numba_kernels import LANES
 from .step import Step, checked
 
@@ -304,14 +305,16 @@ def _fma(builder, a, b, c):
 
 
 @compiled
-def _multiply_panels(a, b, out, index, count):
-    """Every count-th panel of b, from panel ``index`` on, and with it those columns of ``out``."""
+def _multiply_panels(a, b, out, gate, leads):
+    """A thread's panels of b, and with them those columns of ``out``: one in as many as threads."""
     n_rows, n_terms = a.shape
     n_columns = out.shape[1]
     panel = np.empty((n_terms, TILE_COLUMNS), np.float32)
     rows = np.empty((TILE_ROWS, n_terms), np.float32)
     tile = np.empty((TILE_ROWS, TILE_COLUMNS), np.float32)
-    for j in range(index * TILE_COLUMNS, n_columns, count * TILE_COLUMNS):
+    index, count = enter(gate, leads)
+    first = index * TILE_COLUMNS if index >= 0 else n_columns
+    for j in range(first, n_columns, max(1, count) * TILE_COLUMNS):
         _pack_panel(b, j, TILE_COLUMNS, panel)
         for i in range(0, n_rows, TILE_ROWS):
             if i + TILE_ROWS <= n_rows and j + TILE_COLUMNS <= n_columns:
@@ -321,6 +324,7 @@ def _multiply_panels(a, b, out, index, count):
                 _pack_rows(a, i, rows)
                 multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, TILE_COLUMNS)
                 _unpack(tile, out, i, j)
+    leave(gate, index, count)
 
 
 @checked
@@ -333,7 +337,7 @@ def vectors(a, b, out):
     units busy for the 4 cycles that each waits for the one before. The FMA units are the bound,
     as they should be: what is missing to the peak is the packing and the edges.
     """
-    _multiply_panels(a, b, out, 0, 1)
+    _multiply_panels(a, b, out, ALONE, True)
 
 
 @checked
@@ -346,7 +350,7 @@ def threads(a, b, out):
     panels do not divide evenly: 10 columns are one panel, and one thread does it all.
     """
     count = team_size(out.size * a.shape[1], START)
-    run_team(count, lambda index, n: _multiply_panels(a, b, out, index, n))
+    run_team(count, lambda gate, leads: _multiply_panels(a, b, out, gate, leads))
 
 
 STEPS = [

@@ -163,7 +163,8 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
     display = display or SearchDisplay()
     load_kernels(search.job, display)  # before the workers, or each would compile them
     try:
-        with DeferredInterrupt() as interrupt:
+        interrupt = DeferredInterrupt()
+        with interrupt.deferring():
             _compute(search, display, interrupt.check)
         return _concluded(search, display, began)
     except KeyboardInterrupt as error:

@@ -211,7 +211,8 @@ class BaseMLP(LearningCurves):
         self._begin(validation)
         epochs = 1 if incremental else self.max_iter
         try:
-            with DeferredInterrupt() as interrupt, progress_bar(self.progress_bar, epochs) as show:
+            interrupt = DeferredInterrupt()
+            with interrupt.deferring(), progress_bar(self.progress_bar, epochs) as show:
                 for _ in range(epochs):
                     if self.shuffle:
                         self._random_state.shuffle(order)
@@ -228,7 +229,6 @@ class BaseMLP(LearningCurves):
                         break
                     if not incremental and self.n_iter_ == self.max_iter:
                         self._warn_of_max_iter()
-                interrupt.check()
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=5)
         self._end(params)

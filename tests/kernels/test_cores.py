@@ -1,6 +1,7 @@
 """Where the threads of a team wake up."""
 
 import os
+import threading
 
 import pytest
 
@@ -32,8 +33,10 @@ def test_a_thread_moves_where_another_has_its_core(last, caller, allowed, expect
 @several_cores
 def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch):
     monkeypatch.setattr(_threads, "_team", _threads._Team())
-    _threads.run_team(2, lambda index, count: None)
-    (member,) = _threads._team._members
+    done = threading.Event()
+    (member,) = _threads._team._first(2)
+    member.send(done.set)
+    assert done.wait(10)
     restricted, seen = [], []
     available = _cores.allowed_cores()
     caller = min(available)
@@ -42,14 +45,17 @@ def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch
         restricted.append(cores)
         restrict(thread, cores)
 
-    def work(index, count):
-        if index:
-            seen.append(os.sched_getaffinity(0))
+    def work():
+        seen.append(os.sched_getaffinity(0))
+        done.set()
 
     monkeypatch.setattr(_cores, "restrict", restrict)
     monkeypatch.setattr(_cores, "current_core", lambda: caller)
     member.core = caller  # as if the caller had come to where the member ran
-    _threads.run_team(2, work)
+    done.clear()
+    _threads._team._first(2)
+    member.send(work)
+    assert done.wait(10)
     (core,) = restricted[0]
     assert core in available - {caller}
     assert restricted[1:] == seen == [available]

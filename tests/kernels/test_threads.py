@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 
@@ -10,6 +11,8 @@ import pytest
 
 from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import _threads
+from mnistcore.kernels._numba.functions import JIT, entry
+from mnistcore.kernels._numba.team import enter, leave
 from mnistcore.network import Network
 from mnistcore.optimizers import make_options, make_state
 
@@ -93,6 +96,62 @@ def test_a_forked_child_computes(compiled):
     assert _train(compiled) == expected
 
 
+def _exit_of(child):
+    """What a forked child exits with; it is killed where it does not within ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.0005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hangs"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_children_forked_while_other_threads_compute(compiled):
+    """Whatever a thread of the parent was at, the child does not wait for it.
+
+    ``MNISTCORE_FORKS=2000`` forks that many times.
+    """
+    network = Network((50, 64, 32, 10))
+    params, layers = network.init(np.random.default_rng(1)), network.layers()
+    predictor = compiled.Predictor(params, layers, 1 / 255, 0.0)
+    x, over = np.arange(150, dtype=np.uint8).reshape(3, 50), threading.Event()
+
+    def predict():
+        out = np.empty((3, 10), np.float32)
+        predictor(x, out)
+        return out.tobytes()
+
+    def jobs():
+        return predict(), _train(compiled, steps=2), _multiply(compiled, times=2)
+
+    def keep_on(job):
+        while not over.is_set():
+            job()
+
+    expected = jobs()
+    callers = [threading.Thread(target=keep_on, args=(job,)) for job in (predict, predict, jobs)]
+    for caller in callers:
+        caller.start()
+    exits = []
+    for _ in range(int(os.environ.get("MNISTCORE_FORKS", "100"))):
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(int(jobs() != expected))
+            finally:
+                os._exit(2)
+        exits.append(_exit_of(child))
+    over.set()
+    for caller in callers:
+        caller.join()
+    assert set(exits) == {0}
+
+
 def test_more_threads_than_cores(compiled):
     expected = _train(compiled)
     set_num_threads(4 * _threads.available_cores())
@@ -145,19 +204,13 @@ def test_sleeping_members_are_called_to_the_desk_once(monkeypatch):
     assert backend.led == [3, 3, 3]
 
 
-def test_a_caller_who_finds_the_team_at_work_does_the_tasks_alone():
-    backend = _Desk()
-
-    def work(index, count):
-        if index == 0:
-            thread = threading.Thread(
-                target=_threads.run_tasks, args=(3, backend.lead, backend.attend)
-            )
-            thread.start()
-            thread.join(timeout=10)
-
-    _threads.run_team(3, work)
-    assert (backend.led, backend.attended) == ([1], [])
+def test_a_caller_who_finds_the_team_at_work_is_alone(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    _threads._team._desk[_threads.AT_WORK] = 1
+    backend, seen = _Desk(), []
+    _threads.run_tasks(3, backend.lead, backend.attend)
+    _threads.run_team(3, lambda gate, leads: seen.append((gate, leads)))
+    assert (backend.led, backend.attended, seen) == ([1], [], [(_threads.ALONE, True)])
 
 
 def test_members_leave_the_desk_by_themselves(compiled):
@@ -166,16 +219,50 @@ def test_members_leave_the_desk_by_themselves(compiled):
     _until(lambda: not any(at_desk))
 
 
-def test_an_error_in_any_thread_reaches_the_caller():
-    def work(thread, threads):
-        if thread == threads - 1:
-            raise RuntimeError(f"from {thread}")
+@entry
+def _note(gate, leads, sizes):
+    """A team's work: each thread writes the size of the team at its index."""
+    index, threads = enter(gate, leads)
+    if index >= 0:
+        sizes[index] = threads
+        leave(gate, index, threads)
 
-    with pytest.raises(RuntimeError, match="from 2"):
+
+def _sizes():
+    sizes = np.zeros(3, np.int64)
+    _threads.run_team(3, lambda gate, leads: _note(gate, leads, sizes))
+    return sizes.tolist()
+
+
+needs_jit = pytest.mark.skipif(not JIT, reason="uncompiled threads do not meet")
+
+
+@needs_jit
+@pytest.mark.parametrize("leader", [True, False])
+def test_an_error_in_any_thread_reaches_the_caller(leader):
+    def work(gate, leads):
+        if leads == leader:
+            raise RuntimeError(f"from {leads}")
+        _note(gate, leads, np.zeros(3, np.int64))
+
+    assert _sizes() == [3, 3, 3]
+    with pytest.raises(RuntimeError, match=f"from {leader}"):
         _threads.run_team(3, work)
-    done = []
-    _threads.run_team(3, lambda thread, threads: done.append(thread))
-    assert sorted(done) == [0, 1, 2]
+    assert _sizes() == [3, 3, 3]
+
+
+@needs_jit
+def test_a_system_that_starts_no_more_threads_has_a_smaller_team(monkeypatch):
+    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    start = _threads._thread.start_new_thread
+
+    def refuse_the_second(*arguments):
+        if _threads._team._members:
+            raise RuntimeError("can't start new thread")
+        return start(*arguments)
+
+    monkeypatch.setattr(_threads._thread, "start_new_thread", refuse_the_second)
+    assert _sizes() == [2, 2, 0]
 
 
 def test_the_cap():

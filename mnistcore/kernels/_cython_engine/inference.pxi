@@ -58,7 +58,6 @@ cdef class Inference:
     cdef Listed *listed  # of a block of rows, for each member
     cdef uint64_t *bits  # scratch of the gather, for each member
     cdef int64_t n_layers, members, rows, block, next_block, ld
-    cdef int64_t barrier[16]
     cdef Source source
     cdef const float *params
     cdef float *buffers
@@ -68,7 +67,6 @@ cdef class Inference:
     def __init__(self, const int64_t[:, ::1] table, int64_t members):
         cdef int64_t depth, largest = 1
         self.n_layers, self.members, self.next_block = table.shape[0], members, 0
-        memset(self.barrier, 0, sizeof(self.barrier))
         memset(&self.source, 0, sizeof(Source))
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, self.layers)
@@ -145,15 +143,16 @@ cdef class Inference:
         self.rows, self.logits = logits.shape[0], out_address(logits)
         self.arrays = (x_bytes, x_floats, logits)
 
-    def run(self, int64_t index, int64_t count):
-        """Be member ``index`` of ``count``: pack, meet, predict."""
+    def run(self, int64_t gate, bint leads):
+        """Be a member of a team: pack, meet, predict."""
         cdef Member member
-        member.index, member.count = index, count
-        member.barrier, member.expected = self.barrier, 0
         with nogil:
-            self.pack_share(&member)
-            meet(&member)
-            self.take_blocks(index)
+            member = enter(gate, leads)
+            if member.index >= 0:
+                self.pack_share(&member)
+                meet(&member)
+                self.take_blocks(member.index)
+                leave(&member)
 
     def lead(self, int64_t desk, int64_t members):
         """Predict with packed weights, together with the members at the desk."""
@@ -165,7 +164,7 @@ cdef class Inference:
         cdef int64_t block
         cdef uint32_t mode = enter_float_mode()
         while True:
-            block = __atomic_add_fetch(&self.next_block, 1, __ATOMIC_ACQ_REL) - 1
+            block = add(&self.next_block, 1) - 1
             if block * self.block >= self.rows:
                 break
             self.compute(

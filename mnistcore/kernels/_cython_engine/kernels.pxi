@@ -27,6 +27,7 @@ Arguments are tagged ``# IN`` and ``# OUT``; sizes are int64, strides are in ele
 from libc.math cimport INFINITY, isfinite, log, pow, signbit
 
 include "memory.pxi"
+include "gate.pxi"
 include "vectors.pxi"
 include "gemm.pxi"
 include "team.pxi"

@@ -190,7 +190,7 @@ cdef void take_tasks(void *arguments, int64_t index, int64_t count) noexcept nog
     cdef int64_t task, tasks = divide_up(job.panels, job.group) * job.blocks
     cdef uint32_t mode = enter_float_mode()
     while True:
-        task = __atomic_add_fetch(job.next_task, 1, __ATOMIC_ACQ_REL) - 1
+        task = add(job.next_task, 1) - 1
         if task >= tasks:
             break
         do_task(

@@ -1,13 +1,12 @@
-# The members of a team of threads: their barrier, their shares of the work, and their desk.
+# The members of a team of threads: their shares of the work, and their desk.
 
 cdef enum:
-    PATIENCE = 2000  # _threads.PATIENCE
     NUMBER = 0  # _threads.NUMBER and what follows it there
     FUNCTION = 1
     ARGUMENTS = 2
     COUNT = 3
     INSIDE = 16
-    PRESENT = 32
+    PRESENT = 48
     DESK_LINE = 16
     LINGER = 20_000
     BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
@@ -15,13 +14,6 @@ cdef enum:
 cdef int64_t CLOSED = 1LL << 32
 
 ctypedef void (*Job)(void *arguments, int64_t index, int64_t count) noexcept nogil
-
-cdef struct Member:
-    # One thread of a team.
-    int64_t index
-    int64_t count
-    int64_t *barrier  # of _threads.new_barrier: the arrivals of the whole team
-    int64_t expected
 
 cdef struct Share:
     # A member's share of all (panel, row) pairs, handed out in tiles of at most MR rows.
@@ -35,64 +27,53 @@ cdef struct Share:
     int64_t high
 
 
-cdef inline void wait_a_little(int *spins) noexcept nogil:
-    """Between two looks at what another thread will write."""
-    spins[0] += 1
-    if spins[0] < PATIENCE:
-        pause_cpu()
-    else:  # the machine may have fewer free cores than the team has members
-        sched_yield()
-
-
-cdef inline void meet(Member *member) noexcept nogil:
-    """Wait until every member of the team has come here."""
-    cdef int spins = 0
-    if member.count == 1:
-        return
-    member.expected += member.count
-    __atomic_add_fetch(member.barrier, 1, __ATOMIC_ACQ_REL)
-    while __atomic_load_n(member.barrier, __ATOMIC_ACQUIRE) < member.expected:
-        wait_a_little(&spins)
-
-
 cdef void lead(int64_t address, Job job, void *arguments, int64_t count) noexcept nogil:
     """Do a job of tasks, together with the members that come to the desk meanwhile.
 
-    The job is posted before the desk opens, and stands until all that came in have left.
+    The job is posted before the desk opens, and stands until all that came in have left. Where
+    another caller leads, this thread does it alone.
     """
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int spins = 0
     if count == 1:
         job(arguments, 0, 1)
         return
+    if add(desk + AT_WORK, 1) > 1:
+        add(desk + AT_WORK, -1)
+        job(arguments, 0, 1)
+        return
     desk[FUNCTION], desk[ARGUMENTS] = <int64_t> <size_t> job, <int64_t> <size_t> arguments
     desk[COUNT] = count
-    __atomic_add_fetch(desk + INSIDE, CLOSED, __ATOMIC_ACQ_REL)
-    __atomic_add_fetch(desk + NUMBER, 1, __ATOMIC_ACQ_REL)
+    add(desk + INSIDE, CLOSED)
+    add(desk + NUMBER, 1)
     job(arguments, 0, count)
-    __atomic_add_fetch(desk + INSIDE, -CLOSED, __ATOMIC_ACQ_REL)
-    while __atomic_load_n(desk + INSIDE, __ATOMIC_ACQUIRE) != -CLOSED:
+    add(desk + INSIDE, -CLOSED)
+    while seen(desk + INSIDE) != -CLOSED:
         wait_a_little(&spins)
+    add(desk + AT_WORK, -1)
 
 
 def attend(int64_t address, int64_t index):
-    """Be member ``index`` at the desk: see ``_threads.run_tasks``."""
+    """Be a member at the desk: see ``_threads.run_tasks``. Member 0, the caller, never is."""
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int64_t *present = desk + PRESENT + index * DESK_LINE
     cdef int64_t number, last = -1
     cdef int spins = 0
+    if index == 0:
+        return
     with nogil:
-        while spins < LINGER and __atomic_load_n(present, __ATOMIC_ACQUIRE):
-            number = __atomic_load_n(desk + NUMBER, __ATOMIC_ACQUIRE)
+        __atomic_store_n(present, 1, __ATOMIC_RELEASE)
+        while spins < LINGER and seen(present):
+            number = seen(desk + NUMBER)
             if number != last:
                 last, spins = number, 0
                 # A new number says that a job was posted; it may be over by now.
-                if __atomic_add_fetch(desk + INSIDE, 1, __ATOMIC_ACQ_REL) > 0:
+                if add(desk + INSIDE, 1) > 0:
                     if index < desk[COUNT]:
                         (<Job> <size_t> desk[FUNCTION])(
                             <void *> <size_t> desk[ARGUMENTS], index, desk[COUNT]
                         )
-                __atomic_add_fetch(desk + INSIDE, -1, __ATOMIC_ACQ_REL)
+                add(desk + INSIDE, -1)
             spins += 1
             pause_cpu()
         __atomic_store_n(present, 0, __ATOMIC_RELEASE)

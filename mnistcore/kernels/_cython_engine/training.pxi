@@ -57,7 +57,6 @@ cdef struct Run:
     bint listed  # what is not zero in the inputs is listed
     # Blocks of our own
     int32_t *identity  # 0, 1, 2 ...
-    int64_t *barrier
 
 
 cdef void place_layer(Run *run, Layer *layer, float *base, int64_t *used) noexcept nogil:
@@ -408,7 +407,7 @@ cdef void update_step(
         bias_share(&worker, layer, update, batch.rows, run.options.batch_size)
 
 
-cdef void enter(Run *run, const Member *member, const Batch *batch) noexcept nogil:
+cdef void pack_in(Run *run, const Member *member, const Batch *batch) noexcept nogil:
     """Pack the parameters and the state; padding starts as zeros."""
     cdef Layer *layer
     cdef Member alone, worker = member[0]
@@ -432,7 +431,7 @@ cdef void enter(Run *run, const Member *member, const Batch *batch) noexcept nog
             )
 
 
-cdef void leave(Run *run, const Member *member, const Batch *batch) noexcept nogil:
+cdef void unpack_out(Run *run, const Member *member, const Batch *batch) noexcept nogil:
     """Unpack what changed. Of copies, the first member's are as good as any."""
     cdef Layer *layer
     cdef Member alone, worker = member[0]
@@ -456,7 +455,7 @@ cdef void leave(Run *run, const Member *member, const Batch *batch) noexcept nog
 cdef void train_member(Run *run, Member *member, Batch *batch) noexcept nogil:
     """What one member does: all steps, meeting the others between the phases of each."""
     cdef int64_t step, first = 0, last
-    enter(run, member, batch)
+    pack_in(run, member, batch)
     gather_batch(run, member, batch, 0)
     meet(member)
     for step in range(run.n_steps):
@@ -481,7 +480,7 @@ cdef void train_member(Run *run, Member *member, Batch *batch) noexcept nogil:
         if member.index == 0:
             run.steps_done = step + 1
     meet(member)
-    leave(run, member, batch)
+    unpack_out(run, member, batch)
 
 
 cdef Run run_of(
@@ -597,32 +596,32 @@ cdef class Training:
         self.arrays += (learning_rates,)
 
     def set_outputs(
-        self, float[::1] params, float[:, ::1] state, float[::1] workspace, double[::1] metrics,
-        int64_t[::1] barrier,
+        self, float[::1] params, float[:, ::1] state, float[::1] workspace, double[::1] metrics
     ):
         """What changes; ``params`` stays where only a gradient is asked for."""
         cdef Run *run = &self.state
         cdef float *base = aligned(workspace)
         run.params, run.n_params = &params[0], params.shape[0]
         run.state = out_address(state)
-        run.metrics, run.barrier = &metrics[0], &barrier[0]
+        run.metrics = &metrics[0]
         place_run(run, base)
-        self.arrays += (params, state, workspace, metrics, barrier)
+        self.arrays += (params, state, workspace, metrics)
 
     @property
     def steps_done(self):
         return self.state.steps_done
 
-    def run(self, int64_t index, int64_t count):
-        """Be member ``index`` of ``count``."""
+    def run(self, int64_t gate, bint leads):
+        """Be a member of a team."""
         cdef Member member
         cdef uint32_t mode
-        member.index, member.count = index, count
-        member.barrier, member.expected = self.state.barrier, 0
         with nogil:
-            mode = enter_float_mode()
-            train_member(&self.state, &member, &self.state.batches[index])
-            set_float_mode(mode)
+            member = enter(gate, leads)
+            if member.index >= 0:
+                mode = enter_float_mode()
+                train_member(&self.state, &member, &self.state.batches[member.index])
+                set_float_mode(mode)
+                leave(&member)
 
 
 def training_size(

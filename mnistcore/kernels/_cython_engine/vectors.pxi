@@ -3,21 +3,16 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-cdef extern from "<sched.h>":
-    int sched_yield() noexcept nogil
-
 cdef extern from *:
     """
     #if defined(__x86_64__)
       #include <immintrin.h>
-      #define pause_cpu() _mm_pause()
       #define get_float_mode() _mm_getcsr()
       #define set_float_mode(mode) _mm_setcsr(mode)
       #define FLUSH_TO_ZERO 0x8040u
       #define has(feature) (__builtin_cpu_supports(feature) != 0)
     #else
       #include <arm_neon.h>
-      #define pause_cpu() __asm__ __volatile__("yield")
       #define get_float_mode() ({ uint64_t mode; \\
           __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode)); mode; })
       #define set_float_mode(mode) __asm__ __volatile__("msr fpcr, %0" : : "r"((uint64_t)(mode)))
@@ -112,18 +107,11 @@ cdef extern from *:
     int lowest_bit(uint64_t x) noexcept nogil  # the number of the lowest set bit, x not 0
     int count_bits(uint32_t x) noexcept nogil
     void store_set_bits(int32_t *p, int bits, int64_t base) noexcept nogil  # VL 16: see append_bits
-    void pause_cpu() noexcept nogil
     uint32_t get_float_mode() noexcept nogil
     void set_float_mode(uint32_t mode) noexcept nogil
     bint has_avx2() noexcept nogil  # of the CPU and the operating system, when it runs
     bint has_avx512() noexcept nogil
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
-    int __ATOMIC_ACQUIRE
-    int __ATOMIC_RELEASE
-    int __ATOMIC_ACQ_REL
-    int64_t __atomic_add_fetch(int64_t *p, int64_t n, int order) noexcept nogil
-    int64_t __atomic_load_n(const int64_t *p, int order) noexcept nogil
-    void __atomic_store_n(int64_t *p, int64_t n, int order) noexcept nogil
 
 cdef enum:
     NR = 2 * VL  # columns of the register tile

@@ -32,7 +32,7 @@ from .simd import (
     store_index,
     store_scalar,
 )
-from .team import flush_denormals, lead
+from .team import enter, flush_denormals, lead, leave
 from .tiles import copy_row
 
 # The table of a job, int64: C functions, what the network and its scaling fix, what comes with
@@ -161,9 +161,12 @@ def predict(tasks, table, x, floats, rows, out, desk, threads):
 
 
 @entry
-def pack_share(pack_all, nets, params, packed, thread, threads):
+def pack_share(pack_all, nets, params, packed, gate, leads):
     """A thread's share of packing the parameters."""
-    base = aligned_address(packed)
-    call(pack_all, (
-        address(nets), nets.shape[1], address(params), base, 0, thread, threads, False,
-    ))  # fmt: skip
+    thread, threads = enter(gate, leads)
+    if thread >= 0:
+        call(pack_all, (
+            address(nets), nets.shape[1], address(params), aligned_address(packed), 0, thread,
+            threads, False,
+        ))  # fmt: skip
+        leave(gate, thread, threads)

@@ -73,7 +73,7 @@ from .simd import (
     store_double,
     store_scalar,
 )
-from .team import flush_denormals, meet, share
+from .team import enter, flush_denormals, leave, meet, share
 from .tiles import copy_row
 
 RUNS = WORD  # where the runs begin in a thread's integers, behind a square of bits
@@ -171,7 +171,7 @@ def loss_rows(
 @inner
 def forward_layers(
     multiply, finish, base, net, layer, n_layers, inputs, leading, batch, by_rows, first, stop,
-    seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
+    seed, epoch, samples, runs, scratch, gate, meeting, thread, threads,
 ):  # fmt: skip
     """The layers from ``layer`` on; the number of the next meeting.
 
@@ -193,7 +193,7 @@ def forward_layers(
             load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples, runs, scratch,
         )  # fmt: skip
         if layer == 0 or not by_rows:
-            meeting = meet(arrivals, threads, meeting)
+            meeting = meet(gate, threads, meeting)
         layer += 1
     return meeting
 
@@ -201,7 +201,7 @@ def forward_layers(
 @inner
 def backward_layers(
     multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity, batch_width,
-    seed, epoch, samples, runs, scratch, arrivals, meeting, thread, threads,
+    seed, epoch, samples, runs, scratch, gate, meeting, thread, threads,
 ):  # fmt: skip
     """dz of every hidden layer, from the last to the first; the number of the next meeting.
 
@@ -212,7 +212,7 @@ def backward_layers(
         fan_in = load_index(row, FAN_IN)
         low, high, first_unit, last_unit = first, stop, 0, fan_in
         if not by_rows:
-            meeting = meet(arrivals, threads, meeting)
+            meeting = meet(gate, threads, meeting)
             vector, last_vector = share(-(-fan_in // LANES), thread, threads)
             first_unit, last_unit = vector * LANES, min(last_vector * LANES, fan_in)
             low, high = 0, batch
@@ -282,7 +282,7 @@ def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, threa
 
 @inner
 def first_layer(
-    multiply_listed, finish, place, step, batch, seed, epoch, samples, arrivals, meeting, thread,
+    multiply_listed, finish, place, step, batch, seed, epoch, samples, gate, meeting, thread,
     threads,
 ):  # fmt: skip
     """The first layer where its inputs are listed: its parts, or a share of its units."""
@@ -292,7 +292,7 @@ def first_layer(
             multiply_listed, finish, place.base, net, place.inputs, place.leading, place.listed,
             batch, dropped, key, samples, place.scratch, thread, threads,
         )  # fmt: skip
-        return meet(arrivals, threads, meeting)
+        return meet(gate, threads, meeting)
     size = place.batch_size * load_index(net, WIDTH)
     # Two steps take turns: one thread may write the next sums while another reads these.
     partial = place.partial + step % 2 * place.parts * size
@@ -301,7 +301,7 @@ def first_layer(
             multiply_listed, place.base, net, place.inputs, place.leading, place.listed, part,
             batch, partial + part * size,
         )  # fmt: skip
-    meeting = meet(arrivals, threads, meeting)
+    meeting = meet(gate, threads, meeting)
     add_parts(
         finish, place.base, net, partial, place.parts, place.batch_size, batch, dropped, key,
         samples, place.scratch,
@@ -365,19 +365,23 @@ def copy_parameters(copy, place, params, state, thread, threads):
 @entry
 def train(
     multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
-    update, thread, threads, barrier, x, floats, targets, sample_weight, order, learning_rates,
-    options, optimizer, first_step, params, state, workspace, nets, totals, listed, integers,
+    update, gate, leads, x, floats, targets, sample_weight, order, learning_rates,
+    options, optimizer, first_step, params, state, workspace, nets, totals, lists, integers,
     losses, hits, skip, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
     The functions come first. ``x`` is the address of bytes, or of ``floats``; ``optimizer`` is a
-    code of ``layout`` or GRADIENT; ``nets`` and ``totals`` are the plan's; ``listed`` is the
-    address of this thread's table of lists, or 0 to multiply zeros like all else; ``integers``
-    (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch.
+    code of ``layout`` or GRADIENT; ``nets`` and ``totals`` are the plan's; ``integers``
+    (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch. ``lists`` holds the
+    address of each thread's table of lists, or nothing to multiply zeros like all else. ``gate``
+    and ``leads`` are what ``_threads.run_team`` gave.
     """
-    mode = flush_denormals()
-    record, arrivals = options[0], address(barrier)
+    thread, threads = enter(gate, leads)
+    if thread < 0:
+        return 0
+    mode, record = flush_denormals(), options[0]
+    listed = lists[thread] if len(lists) else 0
     seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
     n_layers, batch_size, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
     shared, alone = totals[INPUT_SIZE] == 0, totals[PARTS] > 1
@@ -408,13 +412,13 @@ def train(
             first, stop = (0, batch) if alone else row_share(batch, thread, threads)
             if listed:
                 meeting = first_layer(
-                    multiply_listed, finish, place, step, batch, seed, epoch, samples, arrivals,
+                    multiply_listed, finish, place, step, batch, seed, epoch, samples, gate,
                     meeting, thread, threads,
                 )  # fmt: skip
             meeting = forward_layers(
                 multiply, finish, place.base, net, 1 if listed else 0, n_layers, place.inputs,
                 place.leading, batch, by_rows, first, stop, seed, epoch, samples, place.runs,
-                place.scratch, arrivals, meeting, thread, threads,
+                place.scratch, gate, meeting, thread, threads,
             )  # fmt: skip
             weight_sum = sum_of_weights(weights, samples, batch)
             call(losses_of, (
@@ -424,10 +428,10 @@ def train(
             meeting = backward_layers(
                 multiply, derive, place.base, net, n_layers, batch, by_rows, first, stop,
                 batch_size, place.batch_width, seed, epoch, samples, place.runs, place.scratch,
-                arrivals, meeting, thread, threads,
+                gate, meeting, thread, threads,
             )  # fmt: skip
             if not alone:
-                meeting = meet(arrivals, threads, meeting)
+                meeting = meet(gate, threads, meeting)
             loss_sum = sum_of_doubles(losses_at, batch)
             if not math.isfinite(loss_sum):
                 break
@@ -443,7 +447,7 @@ def train(
             )  # fmt: skip
             done += 1
             if shared:
-                meeting = meet(arrivals, threads, meeting)
+                meeting = meet(gate, threads, meeting)
         batch, samples = upcoming.rows, upcoming.samples
         if batch:
             next_batch(
@@ -451,8 +455,9 @@ def train(
                 threads,
             )  # fmt: skip
         if step < 0 or not alone:  # else a thread goes on with what it has updated itself
-            meeting = meet(arrivals, threads, meeting)
-    meeting = meet(arrivals, threads, meeting)
+            meeting = meet(gate, threads, meeting)
+    meeting = meet(gate, threads, meeting)
     copy_parameters(unpack_all, place, params, state, thread, threads)
     set_float_mode(mode)
+    leave(gate, thread, threads)
     return done

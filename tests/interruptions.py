@@ -1,0 +1,83 @@
+"""Exceptions at chosen moments, as a signal handler would raise them."""
+
+import dis
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class InterruptError(Exception):
+    """What the signal handler raises."""
+
+
+def _interrupt(number, frame):
+    raise InterruptError
+
+
+@contextmanager
+def alarms() -> Iterator[None]:
+    """Within this block SIGALRM raises InterruptError."""
+    before = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def was_interrupted(job: Callable[[], object], seconds: float) -> bool:
+    """Whether an alarm after so many seconds came before the end of the job."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        job()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except InterruptError:
+        return True
+    return False
+
+
+class _Tracer:
+    """Raises where the interpreter looks for signals for the n-th time in some files.
+
+    That is where a call has returned, a function begins, or a loop goes round.
+    """
+
+    def __init__(self, n: int, files: tuple[str, ...]) -> None:
+        self._n, self._files = n, files
+        # The name of the last instruction of each frame; the frames themselves must be free to go.
+        self._last: dict[int, str] = {}
+        self._looks = 0
+
+    def follow(self, frame, event, argument):
+        if not frame.f_code.co_filename.endswith(self._files):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._look
+
+    def _look(self, frame, event, argument):
+        if event == "opcode":
+            if self._last.get(id(frame), "").startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
+                self._looks += 1
+                if self._looks == self._n:
+                    raise InterruptError
+            self._last[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+        else:  # an exception, or a return: the next instruction follows none
+            self._last.pop(id(frame), None)
+        return self._look
+
+
+def interrupted_everywhere(job: Callable[[], object], files: tuple[str, ...]) -> Iterator[None]:
+    """Do the job again and again, interrupted once at each moment in the code of some files."""
+    n = 1
+    while True:
+        try:
+            sys.settrace(_Tracer(n, files).follow)
+            job()
+            return
+        except InterruptError:
+            pass
+        finally:
+            sys.settrace(None)
+        yield
+        n += 1

@@ -1,0 +1,100 @@
+"""Ctrl-C deferred: noted, obeyed at the next check or at the end, and never lost."""
+
+import signal
+import threading
+
+import pytest
+
+from mnistcore.interrupt import DeferredInterrupt
+
+from .interruptions import interrupted_everywhere
+
+
+@pytest.fixture(autouse=True)
+def _own_handler():
+    """The handler of a fresh interpreter, and that again afterwards."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def _press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def _deferring(*actions):
+    """Do some things with Ctrl-C deferred; those that were done, and whether it was raised."""
+    interrupt, done = DeferredInterrupt(), []
+    try:
+        with interrupt.deferring():
+            for action in actions:
+                interrupt.check() if action == "check" else _press()
+                done.append(action)
+    except KeyboardInterrupt:
+        return done, True
+    return done, False
+
+
+@pytest.mark.parametrize(
+    ("actions", "done", "raised"),
+    [
+        (["check", "check"], 2, False),
+        (["check", "press", "check", "check"], 2, True),
+        (["press", "press", "check"], 1, True),  # the second is obeyed at once
+        (["check", "press"], 2, True),  # too late for a check: obeyed at the end
+    ],
+)
+def test_when_it_is_obeyed(actions, done, raised):
+    assert _deferring(*actions) == (actions[:done], raised)
+
+
+def test_one_that_was_raised_and_caught_is_not_raised_again():
+    interrupt = DeferredInterrupt()
+    with interrupt.deferring():
+        _press()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.check()
+
+
+def test_an_error_in_the_block_is_not_hidden():
+    def job():
+        with DeferredInterrupt().deferring():
+            _press()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        job()
+
+
+def test_a_program_with_its_own_handler_and_other_threads_are_left_alone():
+    seen = []
+    signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    with DeferredInterrupt().deferring():
+        _press()
+    assert seen == [1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def elsewhere():
+        with DeferredInterrupt().deferring():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen[1] is signal.default_int_handler
+
+
+def test_ctrl_c_works_whatever_moment_another_signal_cuts_the_block_off():
+    def job():
+        with DeferredInterrupt().deferring():
+            pass
+
+    moments = 0
+    for _ in interrupted_everywhere(job, ("interrupt.py", "contextlib.py", "signal.py")):
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                _press()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        moments += 1
+    assert moments > 10
