@@ -5,6 +5,7 @@ Nothing here touches matplotlib's global settings: each artist is told its colou
 """
 
 import io
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ SEQUENTIAL_MAP = "Blues"
 DPI = 150
 
 _SAVING = threading.Lock()  # savefig reads two global settings; see encode
+# A fork waits for it, or the child would for ever.
+os.register_at_fork(
+    before=_SAVING.acquire, after_in_parent=_SAVING.release, after_in_child=_SAVING.release
+)
 
 
 class Picture(Figure):

@@ -330,8 +330,7 @@ def _forget_team() -> None:
     _team = _Team()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_team)
+os.register_at_fork(after_in_child=_forget_team)
 
 
 def run_team(count: int, work: Work) -> Any:

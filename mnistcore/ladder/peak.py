@@ -7,6 +7,7 @@ threads, which compute side by side because compiled code lets go of the interpr
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import SimpleNamespace
 
@@ -35,20 +36,19 @@ def best_seconds(threads: int, work: Callable[[int], None], runs: int = RUNS) ->
 
 def _run_seconds(threads: int, work: Callable[[int], None]) -> float:
     ready = threading.Barrier(threads)
-    spans = np.zeros((threads, 2))
 
-    def run(thread: int) -> None:
+    def run(thread: int) -> tuple[float, float]:
         ready.wait()
         began = time.perf_counter()
         work(thread)
-        spans[thread] = began, time.perf_counter()
+        return began, time.perf_counter()
 
-    team = [threading.Thread(target=run, args=(thread,)) for thread in range(threads)]
-    for member in team:
-        member.start()
-    for member in team:
-        member.join()
-    return float(spans[:, 1].max() - spans[:, 0].min())
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            began, ended = zip(*pool.map(run, range(threads)), strict=True)
+        finally:  # interrupted: nobody waits for threads that were never started
+            ready.abort()
+    return max(ended) - min(began)
 
 
 @cache

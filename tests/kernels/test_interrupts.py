@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -106,7 +107,26 @@ class _NewTeam(_Training):
         super().__call__()
 
 
-JOBS = [_Training, _Gradient, _Prediction, _Products, _NewTeam]
+class _Fit:
+    """An estimator's fit."""
+
+    def __init__(self, kernels):
+        rng = np.random.default_rng(0)
+        self._x, self._y = rng.normal(size=(60, 8)), rng.integers(0, 3, 60)
+        self._backend = kernels.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+        self.outputs = ()
+
+    def __call__(self):
+        classifier = pytest.importorskip("mnistcore.sklearn").MLPClassifier
+        self.outputs = ()
+        model = classifier((16,), backend=self._backend, max_iter=3, tol=0, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(self._x, self._y)
+        self.outputs = (*model.coefs_, *model.intercepts_)
+
+
+JOBS = [_Training, _Gradient, _Prediction, _Products, _NewTeam, _Fit]
 
 
 def _bits(job):

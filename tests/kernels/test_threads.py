@@ -6,8 +6,10 @@ import signal
 import threading
 import time
 
+import numba
 import numpy as np
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
 
 from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import _threads
@@ -80,7 +82,6 @@ def test_products_and_training_take_turns(compiled):
         assert _train(compiled, steps=60) == trained
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_child_computes(compiled):
     expected = _train(compiled)  # the team is awake when the process forks
     read, write = os.pipe()
@@ -109,7 +110,6 @@ def _exit_of(child):
     return "hangs"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_children_forked_while_other_threads_compute(compiled):
     """Whatever a thread of the parent was at, the child does not wait for it.
@@ -150,6 +150,28 @@ def test_children_forked_while_other_threads_compute(compiled):
     for caller in callers:
         caller.join()
     assert set(exits) == {0}
+
+
+def test_a_child_forked_while_another_thread_compiles_can_compile():
+    held, over = threading.Event(), threading.Event()
+
+    def compile_long():
+        with global_compiler_lock:
+            held.set()
+            over.wait(0.3)
+
+    thread = threading.Thread(target=compile_long)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(numba.njit(lambda: 0)())
+        finally:
+            os._exit(2)
+    over.set()
+    thread.join()
+    assert _exit_of(child) == 0
 
 
 def test_more_threads_than_cores(compiled):

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 TUNING_VARIABLES = ("MNISTCORE_NUMBA_LANES",)
 
@@ -71,6 +72,13 @@ def load(name: str) -> ModuleType:
     with cache_in(CACHE_FOLDER):
         return import_module(f".{name}", __package__)
 
+
+# A fork waits for a compilation in another thread, or the child would wait for it for ever.
+os.register_at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)
 
 CACHE_FOLDER = _cache_folder()
 with cache_in(CACHE_FOLDER):
