@@ -289,6 +289,8 @@ class _Team:
         if count == 1 or self._desk[AT_WORK]:
             return work(ALONE, True)
         members = self._first(count)
+        if not members:
+            return work(ALONE, True)
         run = _Run(len(members) + 1, work, self._address)
         try:
             for index, member in enumerate(members, 1):

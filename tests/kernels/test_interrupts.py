@@ -6,7 +6,6 @@
 import math
 import os
 import random
-import signal
 import time
 import warnings
 
@@ -15,14 +14,13 @@ import pytest
 
 from mnistcore import set_num_threads
 from mnistcore.kernels import _threads
+from mnistcore.kernels._numba.functions import JIT
 from mnistcore.network import Network
 from mnistcore.optimizers import make_options, make_state
 
 from ..interruptions import alarms, interrupted_everywhere, was_interrupted
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="this system has no interval timers"
-)
+pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
 MOMENTS = int(os.environ.get("MNISTCORE_INTERRUPTS", "150"))
 NONE = np.zeros(0, np.float32)
