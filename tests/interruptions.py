@@ -4,37 +4,41 @@ import dis
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 
 class InterruptError(Exception):
     """What the signal handler raises."""
 
 
-def _interrupt(number, frame):
-    raise InterruptError
+class Alarm:
+    """Raises InterruptError in a job, at most once, and never after it: a signal may be late."""
 
+    def __init__(self) -> None:
+        self._armed = False
 
-@contextmanager
-def alarms() -> Iterator[None]:
-    """Within this block SIGALRM raises InterruptError."""
-    before = signal.signal(signal.SIGALRM, _interrupt)
-    try:
-        yield
-    finally:
+    def __enter__(self) -> "Alarm":
+        self._before = signal.signal(signal.SIGALRM, self._ring)
+        return self
+
+    def __exit__(self, *error) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, self._before)
 
+    def _ring(self, number, frame):
+        if self._armed:
+            self._armed = False
+            raise InterruptError
 
-def was_interrupted(job: Callable[[], object], seconds: float) -> bool:
-    """Whether an alarm after so many seconds came before the end of the job."""
-    try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        job()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except InterruptError:
-        return True
-    return False
+    def interrupts(self, job: Callable[[], object], seconds: float) -> bool:
+        """Whether it rang, so many seconds on, before the end of the job."""
+        try:
+            self._armed = True
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            job()
+            self._armed = False
+        except InterruptError:
+            return True
+        return False
 
 
 class _Tracer:

@@ -18,7 +18,7 @@ from mnistcore.kernels._numba.functions import JIT
 from mnistcore.network import Network
 from mnistcore.optimizers import make_options, make_state
 
-from ..interruptions import alarms, interrupted_everywhere, was_interrupted
+from ..interruptions import Alarm, interrupted_everywhere
 
 pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
@@ -28,12 +28,11 @@ NONE = np.zeros(0, np.float32)
 
 @pytest.fixture(params=[2, 3])
 def threads(request, monkeypatch):
-    """Teams even for work as small as this, and a signal handler that raises."""
+    """Teams even for work as small as this."""
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
         monkeypatch.setattr(_threads, worth, 0)
     set_num_threads(request.param)
-    with alarms():
-        yield request.param
+    yield request.param
     set_num_threads(0)
 
 
@@ -146,10 +145,11 @@ def test_an_interrupt_at_a_random_moment_leaves_no_thread_at_work(compiled, kind
     job, chance = kind(compiled), random.Random(threads)
     seconds, expected = _duration(job)
     interrupts = 0
-    for _ in range(10 * MOMENTS):
-        if interrupts < MOMENTS and was_interrupted(job, chance.uniform(1e-6, 1.2 * seconds)):
-            interrupts += 1
-            _check_what_comes_after(job, expected)
+    with Alarm() as alarm:
+        for _ in range(10 * MOMENTS):
+            if interrupts < MOMENTS and alarm.interrupts(job, chance.uniform(1e-6, 1.2 * seconds)):
+                interrupts += 1
+                _check_what_comes_after(job, expected)
     assert interrupts == MOMENTS
 
 
