@@ -18,7 +18,6 @@ from mnistcore.kernels._numba.team import enter, leave
 from mnistcore.network import Network
 from mnistcore.optimizers import make_options, make_state
 
-
 needs_jit = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
 
