@@ -167,7 +167,10 @@ def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatc
     monkeypatch.setattr(module, "load_data", lambda *arguments: dataset)
     assert train(flag) == command_line.DONE
     out, err = capsys.readouterr()
-    assert "not MNIST" not in out
+    if flag == "--json":
+        assert json.loads(out)["notices"] == ["These are not MNIST."]
+    else:
+        assert "not MNIST" not in out
     assert err == "These are not MNIST.\n"
     assert train() == command_line.DONE
     assert "These are not MNIST." in capsys.readouterr().out

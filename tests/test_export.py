@@ -94,7 +94,7 @@ def test_without_data_the_cost_of_8_bits_is_not_known(place, capsys):
     model.config["data"] = "gone"
     checkpoint.save("run/model.safetensors", model)
     assert main(["export", "run", "--to", "c", "--int8"]) == 0
-    assert re.search("accuracy +not measured: gone: no such folder", capsys.readouterr().out)
+    assert re.search("accuracy +not measured: .*gone: no such folder", capsys.readouterr().out)
     assert Path("run/model-int8.c").exists()
 
 

@@ -8,6 +8,7 @@ from ..backends import get_backend
 from ..checkpoint import Model
 from ..data import Dataset
 from ..metrics import accuracy
+from ..run_data import scaled_alike
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -60,6 +61,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
         raise ValueError(
             f"{dataset.name} has {len(dataset.class_names)} classes, the model {n_classes}"
         )
+    model = scaled_alike(model, dataset)
     exact = model.predict(get_backend(), images)
     layers = quantize(model)
     rounded = np.concatenate(

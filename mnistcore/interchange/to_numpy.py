@@ -24,7 +24,7 @@ import json
 import numpy as np
 
 from ..checkpoint import Model
-from .dense import dense_layers, description
+from .dense import dense_layers, description, full_ink
 
 _FORMULAS = {
     "relu": "np.maximum({}, 0)",
@@ -47,7 +47,9 @@ def encode(model: Model) -> bytes:
         arrays[f"w{index}"] = layer.weights
         arrays[f"b{index}"] = layer.bias
     described = description(model)
-    described["config"] = json.dumps(described["config"])
+    for name in ("config", "data"):
+        described[name] = json.dumps(described[name])
+    described["pixel_max"] = full_ink(model)
     arrays |= {name: np.array(value) for name, value in described.items()}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)

@@ -1,0 +1,108 @@
+"""Whether digits lie as people write them: files of some sets hold them transposed.
+
+A linear classifier of the built-in digits reads the images with their labels, as they are and in
+the seven other ways in which a square can lie. Digits that lie otherwise are read far better in
+one of those; images that are no digits are read in none. It takes some 50 ms.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mnistcore.data.synthetic import make_digits
+
+_SAMPLE = 1000  # images that are looked at
+_DRAWN = 1000  # built-in digits that the classifier learns from
+_LARGEST = 64  # pixels a side that are looked at: of larger images, every so many
+_SIDE = 14  # pixels that an image is brought to
+_RIDGE = 0.3
+_FEWEST_CLASSES = 4  # two or three may be read by accident
+# Of MNIST's training images 80 % are read right as they are and at most 50 % in any other way, of
+# 8 x 8 digits 67 and 37 %; of letters and digits of other scripts less than 30 % in any way.
+_READABLE = 0.5
+_CLEARLY = 4.0  # standard deviations of what chance would do
+
+# How images may lie, and what turns them upright.
+_WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "transposed": lambda x: x.transpose(0, 2, 1),
+    "mirrored left to right": lambda x: x[:, :, ::-1],
+    "upside down": lambda x: x[:, ::-1, ::-1],
+    "mirrored top to bottom": lambda x: x[:, ::-1],
+    "turned a quarter clockwise": lambda x: np.rot90(x, 1, (1, 2)),
+    "turned a quarter counter-clockwise": lambda x: np.rot90(x, 3, (1, 2)),
+    "transposed and upside down": lambda x: x[:, ::-1, ::-1].transpose(0, 2, 1),
+}
+
+
+def lying(images: np.ndarray, labels: np.ndarray) -> str | None:
+    """How digits lie, such as "transposed"; None where they are upright, or it cannot be told.
+
+    Parameters
+    ----------
+    images : ndarray of uint8 or float32, shape (N, H, W)
+        Ink may be brighter or darker than the paper.
+    labels : ndarray of int32, shape (N,)
+        What each is taken for, 0 to 9. It takes four classes or more to tell.
+    """
+    if images.ndim != 3 or min(images.shape) < 2:
+        return None
+    rows = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(np.int64))
+    labels = labels[rows]
+    if len(np.unique(labels)) < _FEWEST_CLASSES or labels.max() > 9:
+        return None
+    step = -(-max(images.shape[1:]) // _LARGEST)
+    squares = _squares(images[rows, ::step, ::step])
+    read = _reader()
+    upright = read(squares) == labels
+    hits = {way: read(turn(squares)) == labels for way, turn in _WAYS.items()}
+    best = max(hits, key=lambda way: int(hits[way].sum()))
+    if hits[best].mean() < _READABLE:
+        return None
+    ahead, behind = (hits[best] & ~upright).sum(), (upright & ~hits[best]).sum()
+    return best if ahead - behind > _CLEARLY * np.sqrt(ahead + behind) else None
+
+
+def _reader() -> Callable[[np.ndarray], np.ndarray]:
+    """Ridge regression from squares (N, S, S) to the ten digits, (N,) ids."""
+    images, labels = make_digits(_DRAWN, 0)
+    x = _rows(_squares(images))
+    weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ np.eye(10)[labels])
+    return lambda squares: (_rows(squares) @ weights).argmax(axis=1)
+
+
+def _rows(squares: np.ndarray) -> np.ndarray:
+    """One row an image, of mean 0 and length 1, and a one for the bias."""
+    x = squares.reshape(len(squares), -1)
+    x = x - x.mean(axis=1, keepdims=True)
+    x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+    return np.concatenate([x, np.ones((len(x), 1))], axis=1)
+
+
+def _squares(images: np.ndarray) -> np.ndarray:
+    """What differs from the paper, brought to squares (N, S, S) that it fills one way."""
+    x = images.astype(np.float64)
+    rim = np.concatenate([x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]], axis=1)
+    x = np.abs(x - np.median(rim))
+    x /= np.maximum(x.max(axis=(1, 2), keepdims=True), 1e-9)
+    ink = x > 0.3
+    (top, bottom), (left, right) = _bounds(ink.any(axis=2)), _bounds(ink.any(axis=1))
+    side = np.maximum(bottom - top, right - left)
+    down = _resampling((top + bottom) / 2, side, x.shape[1])
+    across = _resampling((left + right) / 2, side, x.shape[2])
+    squares: np.ndarray = down @ x @ across.transpose(0, 2, 1)
+    return squares
+
+
+def _bounds(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first place (N,) of each row (N, L) that is filled, and the one after the last."""
+    return filled.argmax(axis=1), filled.shape[1] - filled[:, ::-1].argmax(axis=1)
+
+
+def _resampling(middle: np.ndarray, side: np.ndarray, length: int) -> np.ndarray:
+    """Weights (N, S, L) that bring what lies around the middles to S pixels, linearly."""
+    places = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
+    at = middle[:, None] + places * side[:, None] - 0.5
+    width = np.maximum(side / _SIDE, 1)[:, None, None]
+    weights = np.maximum(1 - np.abs(at[:, :, None] - np.arange(length)) / width, 0)
+    total: np.ndarray = weights / np.maximum(weights.sum(axis=2, keepdims=True), 1e-9)
+    return total
