@@ -12,7 +12,7 @@ input           shape of an image, the scale and shift that its raw pixels enter
                 whether pixels were float_pixels
 class_names     a list, one name a class
 config          the options of the training run; may be empty
-data            what it was trained on: name, folder, checksum, remarks; absent where unknown
+data            what it was trained on: name, folder, checksum, remarks, look; absent where unknown
 ==============  ==============================================================================
 """
 
@@ -57,17 +57,22 @@ class TrainedOn:
         The absolute path of the folder where it lay; None of MNIST and the built-in digits.
     remarks
         What looked wrong with it, a sentence or two each.
+    look
+        What its training images looked like: "upright" digits, "no digits", or digits that lie
+        as it says; None where that could not be told.
     """
 
     name: str
     checksum: str
     folder: str | None = None
     remarks: tuple[str, ...] = ()
+    look: str | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> "TrainedOn":
         """What to remember of a data set."""
-        return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks)
+        look, _ = dataset.looks
+        return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; see :func:`parse_trained_on`."""
@@ -85,11 +90,11 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
     if entry is None:
         return None
     try:
-        folder = entry.get("folder")
-        found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]))
+        folder, look = entry.get("folder"), entry.get("look")
+        found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"has a 'data' that cannot be read ({error!r})") from error
-    texts = (found.name, found.checksum, *found.remarks, *([folder] if folder is not None else ()))
+    texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("has a 'data' that cannot be read")
     return found

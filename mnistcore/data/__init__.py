@@ -119,10 +119,18 @@ class Dataset:
         return _joined([idx_sha256(self.train_images), train, idx_sha256(self.test_images), test])
 
     @cached_property
+    def looks(self) -> tuple[str | None, str | None]:
+        """What training and test images look like; see `mnistcore.data.orientation.look_of`."""
+        from mnistcore.data.orientation import look_of
+
+        if not set(self.class_names) <= set(_DIGITS):
+            return None, None
+        train = look_of(self.train_images, self.train_labels)
+        return train, look_of(self.test_images, self.test_labels)
+
+    @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What looks wrong with the data, a sentence or two each; to be shown to the user."""
-        from mnistcore.data.orientation import lying
-
         found = []
         test_max = pixel_range(self.test_images)
         if len(self.test_images) and not same_scale(test_max, self.pixel_max):
@@ -130,14 +138,9 @@ class Dataset:
                 f"The test images of {self.name} reach {test_max:g}, its training images"
                 f" {self.pixel_max:g}: they seem to be of another scale."
             )
-        if set(self.class_names) <= set(_DIGITS):
-            parts = {
-                "training": (self.train_images, self.train_labels),
-                "test": (self.test_images, self.test_labels),
-            }
-            for part in parts:
-                if way := lying(*parts[part]):
-                    found.append(_LYING.format(part=part, name=self.name, way=way))
+        for part, look in zip(("training", "test"), self.looks, strict=True):
+            if look not in (None, "upright", "no digits"):
+                found.append(_LYING.format(part=part, name=self.name, way=look))
         return tuple(found)
 
     @property
@@ -278,9 +281,11 @@ def _made(
     folder: str | None = None,
     known: bool = False,
 ) -> Dataset:
-    """A data set; nothing remarkable is looked for in one that is known."""
+    """A data set; one that is known is not looked at again."""
     dataset = Dataset(name, *found.arrays, class_names, found.source, notice, folder)
-    worked_out: dict[str, object] = {"remarks": ()} if known else {}
+    worked_out: dict[str, object] = {}
+    if known:
+        worked_out |= {"looks": ("upright", "upright"), "remarks": ()}
     if found.sha256:
         worked_out["checksum"] = _joined(found.sha256)
     vars(dataset).update(worked_out)  # where the cached properties keep it

@@ -11,11 +11,13 @@ import numpy as np
 
 from mnistcore.data.synthetic import make_digits
 
+UPRIGHT, NO_DIGITS = "upright", "no digits"
 _SAMPLE = 1000  # images that are looked at
 _DRAWN = 1000  # built-in digits that the classifier learns from
 _LARGEST = 64  # pixels a side that are looked at: of larger images, every so many
 _SIDE = 14  # pixels that an image is brought to
 _RIDGE = 0.3
+_FEWEST_IMAGES = 30
 _FEWEST_CLASSES = 4  # two or three may be read by accident
 # Of MNIST's training images 80 % are read right as they are and at most 50 % in any other way, of
 # 8 x 8 digits 67 and 37 %; of letters and digits of other scripts less than 30 % in any way.
@@ -34,21 +36,25 @@ _WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def lying(images: np.ndarray, labels: np.ndarray) -> str | None:
-    """How digits lie, such as "transposed"; None where they are upright, or it cannot be told.
+def look_of(images: np.ndarray, labels: np.ndarray) -> str | None:
+    """What images look like: UPRIGHT digits, digits that lie "transposed" or so, or NO_DIGITS.
+
+    None where it cannot be told.
 
     Parameters
     ----------
     images : ndarray of uint8 or float32, shape (N, H, W)
         Ink may be brighter or darker than the paper.
     labels : ndarray of int32, shape (N,)
-        What each is taken for, 0 to 9. It takes four classes or more to tell.
+        What each is said to be, 0 to 9. It takes four classes or more, and some fifty images, to
+        tell.
     """
     if images.ndim != 3 or min(images.shape) < 2:
         return None
     rows = np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(np.int64))
     labels = labels[rows]
-    if len(np.unique(labels)) < _FEWEST_CLASSES or labels.max() > 9:
+    few = len(labels) < _FEWEST_IMAGES or len(np.unique(labels)) < _FEWEST_CLASSES
+    if few or labels.max() > 9:
         return None
     step = -(-max(images.shape[1:]) // _LARGEST)
     squares = _squares(images[rows, ::step, ::step])
@@ -56,10 +62,14 @@ def lying(images: np.ndarray, labels: np.ndarray) -> str | None:
     upright = read(squares) == labels
     hits = {way: read(turn(squares)) == labels for way, turn in _WAYS.items()}
     best = max(hits, key=lambda way: int(hits[way].sum()))
+    if upright.sum() >= hits[best].sum():
+        best = UPRIGHT
+        hits[best] = upright
     if hits[best].mean() < _READABLE:
-        return None
+        return NO_DIGITS
     ahead, behind = (hits[best] & ~upright).sum(), (upright & ~hits[best]).sum()
-    return best if ahead - behind > _CLEARLY * np.sqrt(ahead + behind) else None
+    clear = best == UPRIGHT or ahead - behind > _CLEARLY * np.sqrt(ahead + behind)
+    return best if clear else None
 
 
 def _reader() -> Callable[[np.ndarray], np.ndarray]:
