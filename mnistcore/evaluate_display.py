@@ -89,6 +89,9 @@ def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
 
 def _trained_on(run: Run, dataset: Dataset) -> str:
     known = run.model.data
+    name = run.summary.get("data")
+    if known is None and isinstance(name, str):
+        return f"{name}, by its name alone: an older version kept no checksum"
     if known is None:
         return "not known: the model does not say"
     return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"

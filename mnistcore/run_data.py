@@ -66,9 +66,10 @@ def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
         return load_data(data, data_dir, **options)
     except DataNotFoundError as error:
         if known is not None and known.folder is not None:
+            reason = str(error).split(";")[0]
             raise DataNotFoundError(
-                f"the run was trained on {known.name}, which is no longer where it was ({error});"
-                " if it has moved, name its folder with data"
+                f"the run was trained on {known.name}, which is not where it was ({reason}); if it"
+                " has moved, name its folder with data"
             ) from error
         raise DataNotFoundError(f"the data of the run: {error}") from error
 

@@ -32,7 +32,7 @@ DATA_NAMES = ("auto", "mnist", "synthetic")  # what `load_data` takes for no fol
 _NO_NAMES = ("raw", *DATA_NAMES)  # folders that need their parent's name too
 _DIGITS = tuple("0123456789")
 _LYING = (
-    "The {part} images of {name} look like digits that are {way}: that way a simple classifier"
+    "The {parts} images of {name} look like digits that are {way}: that way a simple classifier"
     " reads them far better than as they are. A network that learns from such images misreads"
     " upright ones; turn them first."
 )
@@ -138,9 +138,14 @@ class Dataset:
                 f"The test images of {self.name} reach {test_max:g}, its training images"
                 f" {self.pixel_max:g}: they seem to be of another scale."
             )
-        for part, look in zip(("training", "test"), self.looks, strict=True):
-            if look not in (None, "upright", "no digits"):
-                found.append(_LYING.format(part=part, name=self.name, way=look))
+        turned = {
+            part: look
+            for part, look in zip(("training", "test"), self.looks, strict=True)
+            if look not in (None, "upright", "no digits")
+        }
+        for look in dict.fromkeys(turned.values()):
+            parts = " and ".join(part for part in turned if turned[part] == look)
+            found.append(_LYING.format(parts=parts, name=self.name, way=look))
         return tuple(found)
 
     @property

@@ -24,7 +24,7 @@ import json
 import numpy as np
 
 from ..checkpoint import Model
-from .dense import dense_layers, description, full_ink
+from .dense import dense_layers, description
 
 _FORMULAS = {
     "relu": "np.maximum({}, 0)",
@@ -46,10 +46,9 @@ def encode(model: Model) -> bytes:
     for index, layer in enumerate(dense_layers(model)):
         arrays[f"w{index}"] = layer.weights
         arrays[f"b{index}"] = layer.bias
-    described = description(model)
-    for name in ("config", "data"):
+    described = {name: value for name, value in description(model).items() if value is not None}
+    for name in {"config", "data"} & described.keys():
         described[name] = json.dumps(described[name])
-    described["pixel_max"] = full_ink(model)
     arrays |= {name: np.array(value) for name, value in described.items()}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
