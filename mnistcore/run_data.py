@@ -92,12 +92,12 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
     then, now = known.name, dataset.name
     if then == now:
         then, now = (folder or now for folder in (known.folder, dataset.folder))
-    if then == now:
-        return dataset.noted(
-            f"The content of {now} has changed since the network was trained on it; these are"
-            " figures on what is there now."
-        )
     notice = _other(then, now)
+    if then == now:
+        notice = (
+            f"What {now} holds is not what the network was trained on; these are figures on what"
+            " it holds now."
+        )
     theirs, ours = run.model.class_names, dataset.class_names
     if ours != theirs[: len(ours)]:
         notice += f" There, classes are {_few(theirs)}, here {_few(ours)}."

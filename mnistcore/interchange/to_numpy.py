@@ -7,6 +7,8 @@
 ``input_shape``     of one image
 ``class_names``     one a class
 ``config``          the options of the training run, as JSON
+``pixel_max``       the raw pixel of full ink, ``float_pixels`` whether pixels were floats
+``data``            what it was trained on, as JSON; either is absent where unknown
 ==================  ============================================================
 
 Five lines run a ReLU network, ``images`` (N, 28, 28) being uint8::
