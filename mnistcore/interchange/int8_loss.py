@@ -70,8 +70,9 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
             for first in range(0, len(images), _PART)
         ]
     )
+    known = model.data is None or model.data.checksum == dataset.checksum
     return Int8Loss(
-        dataset.name,
+        dataset.name if known else f"{dataset.name}, which it was not trained on",
         len(images),
         accuracy(labels, exact),
         accuracy(labels, rounded),
