@@ -271,9 +271,11 @@ def _dataset(found: Found) -> Dataset:
 
 def _built_in_digits(notice: str | None = None) -> Dataset:
     """Take the built-in digits from the cache, where they are made on first use."""
-    from mnistcore.data.synthetic import load_synthetic
+    from mnistcore.data.synthetic import cached_sha256, load_synthetic
 
-    found = Found(load_synthetic(cache_folder()), "built-in digits, drawn by program")
+    cache = cache_folder()
+    arrays = load_synthetic(cache)
+    found = Found(arrays, "built-in digits, drawn by program", sha256=cached_sha256(cache))
     return _made("synthetic", found, _DIGITS, notice=notice, known=True)
 
 

@@ -31,7 +31,7 @@ def synthetic(arrays, monkeypatch):
         folders.append(cache_dir)
         return arrays
 
-    stand_in = types.SimpleNamespace(load_synthetic=load_synthetic)
+    stand_in = types.SimpleNamespace(load_synthetic=load_synthetic, cached_sha256=lambda cache: ())
     monkeypatch.setitem(sys.modules, "mnistcore.data.synthetic", stand_in)
     return folders
 
