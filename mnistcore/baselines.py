@@ -163,7 +163,7 @@ def run(
     Parameters
     ----------
     dataset
-        Images (uint8) and labels; pixels enter as float32 in [0, 1].
+        Images and labels; pixels enter as float32, divided by the range of the training images.
     names
         Keys of :data:`BASELINES`; None for all.
     train_images
@@ -196,8 +196,8 @@ def run(
         from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError(MISSING) from error
-    train = _pixels(dataset.train_images[rows]), dataset.train_labels[rows]
-    test = _pixels(dataset.test_images), dataset.test_labels
+    train = _pixels(dataset.train_images[rows], dataset.pixel_max), dataset.train_labels[rows]
+    test = _pixels(dataset.test_images, dataset.pixel_max), dataset.test_labels
     scores = []
     with warnings.catch_warnings(), threadpool_limits(threads):
         # How long each trains is settled; on few images, batches are smaller.
@@ -217,8 +217,8 @@ def _training_rows(labels: np.ndarray, wanted: int | None, seed: int) -> np.ndar
     return train_validation_split(labels, wanted / len(labels), seed)[1]
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
-    return flatten(images).astype(np.float32) / np.float32(255)
+def _pixels(images: np.ndarray, pixel_max: float) -> np.ndarray:
+    return flatten(images).astype(np.float32) / np.float32(pixel_max)
 
 
 def _score(
@@ -260,8 +260,8 @@ def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
         dataset = load_data(arguments.data, progress=not arguments.json)
-    if dataset.notice:
-        print(dataset.notice, file=sys.stderr)
+    for notice in dataset.notices:
+        print(notice, file=sys.stderr)
     show = (lambda score: None) if arguments.json else _announce
     try:
         with user_errors():
@@ -316,6 +316,8 @@ def _parser() -> Parser:
 def _summary(dataset: Dataset, scores: Sequence[Score], arguments: Any) -> dict[str, Any]:
     return {
         "data": dataset.name,
+        "data_checksum": dataset.checksum,
+        "notices": list(dataset.notices),
         "train_images": arguments.train_images or len(dataset.train_labels),
         "test_images": len(dataset.test_labels),
         "seed": arguments.seed,

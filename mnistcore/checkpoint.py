@@ -7,12 +7,16 @@ N counting from 0. The metadata are texts, all but the first two JSON:
 format          "mnistcore"
 format_version  "1"
 layers          a list, per layer: kind, fan_in, fan_out, activation, dropout
-input           shape of an image, and the scale and shift that its raw pixels enter with
+input           shape of an image, the scale and shift that its raw pixels enter with, and
+                pixel_max, the pixel value that stands for full ink, null where unknown;
+                whether pixels were float_pixels
 class_names     a list, one name a class
 config          the options of the training run; may be empty
+data            what it was trained on: name, folder, checksum, remarks, look; absent where unknown
 ==============  ==============================================================================
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import replacing
+from .data import Dataset
 from .data.preprocess import flatten
 from .inference import logits_of
 from .kernels.layout import ACTIVATIONS
@@ -36,6 +41,63 @@ MODEL_FILE = "model.safetensors"
 
 class CheckpointError(ValueError):
     """A file is not a model that can be used; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a network was trained on.
+
+    Attributes
+    ----------
+    name
+        Of the data set, for people to read.
+    checksum
+        Of its content: :attr:`.Dataset.checksum`.
+    folder
+        The absolute path of the folder where it lay; None of MNIST and the built-in digits.
+    remarks
+        What looked wrong with it, a sentence or two each.
+    look
+        What its training images looked like: "upright" digits, "no digits", or digits that lie
+        as it says; None where that could not be told.
+    """
+
+    name: str
+    checksum: str
+    folder: str | None = None
+    remarks: tuple[str, ...] = ()
+    look: str | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "TrainedOn":
+        """What to remember of a data set."""
+        look, _ = dataset.looks
+        return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; see :func:`parse_trained_on`."""
+        return {**dataclasses.asdict(self), "remarks": list(self.remarks)}
+
+
+def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
+    """What :meth:`TrainedOn.to_dict` said, from JSON that anybody may have written.
+
+    Raises
+    ------
+    ValueError
+        If it says something else.
+    """
+    if entry is None:
+        return None
+    try:
+        folder, look = entry.get("folder"), entry.get("look")
+        found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"has a 'data' that cannot be read ({error!r})") from error
+    texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("has a 'data' that cannot be read")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +118,12 @@ class Model:
         One a class.
     config
         The options that it was trained with, as in ``config.json``; empty where unknown.
+    pixel_max
+        The value of a raw pixel that stands for full ink; None where unknown.
+    float_pixels
+        Whether raw pixels were floats in training, not bytes.
+    data
+        What it was trained on; None where unknown.
     """
 
     network: Network
@@ -65,9 +133,28 @@ class Model:
     shift: float
     class_names: tuple[str, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
+    pixel_max: float | None = None
+    float_pixels: bool = False
+    data: TrainedOn | None = None
+
+    def taking(self, pixel_max: float) -> "Model":
+        """The same network for raw pixels of another range: full ink enters with its old value.
+
+        Itself where its own range is unknown.
+        """
+        if self.pixel_max in (None, pixel_max):
+            return self
+        scale = self.scale * self.pixel_max / pixel_max
+        return dataclasses.replace(self, scale=scale, pixel_max=pixel_max)
+
+    def taking_bytes(self) -> "Model":
+        """The same network for pixels from 0 to 255."""
+        return dataclasses.replace(self.taking(255.0), float_pixels=False)
 
     def logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """The logits (N, C) of raw images (N, H, W) or (N, H * W), uint8.
+        """The logits (N, C) of raw images (N, H, W) or (N, H * W), in the range of the training's.
+
+        They are uint8 or float32; :meth:`taking` makes a model for another range.
 
         Raises
         ------
@@ -161,7 +248,14 @@ def _metadata(model: Model) -> dict[str, str]:
         }
         for index, (fan_in, fan_out) in enumerate(pairwise(sizes))
     ]
-    entry = {"shape": list(model.input_shape), "scale": model.scale, "shift": model.shift}
+    entry = {
+        "shape": list(model.input_shape),
+        "scale": model.scale,
+        "shift": model.shift,
+        "pixel_max": model.pixel_max,
+        "float_pixels": model.float_pixels,
+    }
+    data = {} if model.data is None else {"data": json.dumps(model.data.to_dict())}
     return {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -169,6 +263,7 @@ def _metadata(model: Model) -> dict[str, str]:
         "input": json.dumps(entry),
         "class_names": json.dumps(list(model.class_names)),
         "config": json.dumps(dict(model.config)),
+        **data,
     }
 
 
@@ -203,7 +298,8 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
             f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
         )
     network = _network(_parsed(metadata, "layers", list))
-    input_shape, scale, shift = _input(_parsed(metadata, "input", dict), network.layer_sizes[0])
+    entry = _parsed(metadata, "input", dict)
+    input_shape, scale, shift, pixel_max = _input(entry, network.layer_sizes[0])
     class_names = _parsed(metadata, "class_names", list)
     if len(class_names) != network.layer_sizes[-1]:
         raise CheckpointError(
@@ -215,7 +311,13 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
         weights[...] = file.get_tensor(f"layers.{index}.weight")
         bias[...] = file.get_tensor(f"layers.{index}.bias")
     config = _parsed(metadata, "config", dict)
-    return Model(network, params, input_shape, scale, shift, tuple(map(str, class_names)), config)
+    try:
+        data = parse_trained_on(_parsed(metadata, "data", dict) if "data" in metadata else None)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
+    names = tuple(map(str, class_names))
+    floats = bool(entry.get("float_pixels", False))
+    return Model(network, params, input_shape, scale, shift, names, config, pixel_max, floats, data)
 
 
 def _parsed(metadata: Mapping[str, str], name: str, kind: type) -> Any:
@@ -250,20 +352,25 @@ def _network(layers: list[Any]) -> Network:
         raise CheckpointError(f"has a layer table that cannot be read ({error!r})") from error
 
 
-def _input(entry: dict[str, Any], n_inputs: int) -> tuple[tuple[int, ...], float, float]:
+def _input(
+    entry: dict[str, Any], n_inputs: int
+) -> tuple[tuple[int, ...], float, float, float | None]:
     try:
         shape = tuple(int(length) for length in entry["shape"])
         scale, shift = float(entry["scale"]), float(entry["shift"])
+        pixel_max = None if entry.get("pixel_max") is None else float(entry["pixel_max"])
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"has an 'input' that cannot be read ({error!r})") from error
     product = 1
     for length in shape:
         product *= length
+    if pixel_max is not None and not 0 < pixel_max < np.inf:
+        raise CheckpointError(f"has pixels up to {pixel_max}; that must be above 0")
     if product != n_inputs or not np.isfinite([scale, shift]).all():
         raise CheckpointError(
             f"has an input of shape {shape} and scale {scale}, {shift} for {n_inputs} inputs"
         )
-    return shape, scale, shift
+    return shape, scale, shift, pixel_max
 
 
 def _check_tensors(file: Any, network: Network) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .backends import BACKENDS
+from .data import DATA_NAMES, absolute
 from .kernels.layout import ACTIVATIONS, OPTIMIZERS
 from .network import INITIALIZATIONS
 from .optimizers import LEARNING_RATES
@@ -191,9 +192,16 @@ class TrainConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Name to value, ready for JSON; without ``output``, so that it may be run again."""
+        """Name to value, ready for JSON; without ``output``, so that it may be run again.
+
+        Folders of data are absolute, so that it may be run again from anywhere.
+        """
         values = dataclasses.asdict(self)
         del values["output"]
+        if self.data not in DATA_NAMES:
+            values["data"] = absolute(self.data)
+        if self.data_dir is not None:
+            values["data_dir"] = absolute(self.data_dir)
         return values
 
 

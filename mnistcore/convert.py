@@ -30,6 +30,7 @@ __all__ = ["Conversion", "main", "run"]
 
 _SYNONYMS = {"sigmoid": "logistic", "linear": "identity"}  # of PyTorch and Keras
 _DESCRIBING = ("activations", "input_shape", "scale", "shift", "class_names", "config")
+_SINCE = ("pixel_max", "float_pixels", "data")  # older files lack them
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,9 @@ def run(
         *_scaling(scale, shift, normalize, described),
         _class_names(network.layer_sizes[-1], class_names or described.class_names),
         described.config,
+        described.pixel_max,
+        described.float_pixels,
+        described.data,
     )
     checkpoint.save(path, model)
     return Conversion(model, path, tuple(names), found)
@@ -135,12 +139,14 @@ def _description(
         return arrays, parse_description(metadata[DESCRIPTION])
     if not arrays.keys() >= set(_DESCRIBING):
         return arrays, Described()
-    values = {name: arrays[name].tolist() for name in _DESCRIBING}
-    try:
-        values["config"] = json.loads(values["config"])
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError("has a 'config' that cannot be read") from None
-    rest = {name: array for name, array in arrays.items() if name not in _DESCRIBING}
+    describing = (*_DESCRIBING, *(name for name in _SINCE if name in arrays))
+    values = {name: arrays[name].tolist() for name in describing}
+    for name in {"config", "data"} & values.keys():
+        try:
+            values[name] = json.loads(values[name])
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError(f"has a {name!r} that cannot be read") from None
+    rest = {name: array for name, array in arrays.items() if name not in describing}
     return rest, parse_description(json.dumps(values))
 
 

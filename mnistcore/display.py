@@ -46,8 +46,8 @@ class Display(Listener):
 
     def started(self, job: "Job") -> None:
         """The data is loaded, training is about to begin."""
-        if job.dataset.notice:
-            print(job.dataset.notice, file=sys.stderr)
+        for notice in job.dataset.notices:
+            print(notice, file=sys.stderr)
 
     def finished(self, result: "TrainResult") -> None:
         """The run is over and its folder is written."""
@@ -83,8 +83,8 @@ class PlainDisplay(Display):
     def started(self, job: "Job") -> None:
         self._epochs = job.config.epochs
         self._samples = len(job.train_indices)
-        if job.dataset.notice:
-            self._console.print(notice_panel(job.dataset.notice))
+        for notice in job.dataset.notices:
+            self._console.print(notice_panel(notice))
         self._console.print(facts_table(_intentions(job)))
         self._console.print()
 
@@ -244,8 +244,17 @@ def _intentions(job: "Job") -> Mapping[str, str]:
         f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
+        **_pixels(dataset.pixel_max, config.standardize),
         "backend": job.backend + _threads(job),
     }
+
+
+def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
+    """How pixels enter, where that is not as usual."""
+    if pixel_max == 255:
+        return {}
+    how = "standardised" if standardized else f"divided by {pixel_max:g}"
+    return {"pixels": f"up to {pixel_max:g}, not 255, and {how}"}
 
 
 def _threads(job: "Job") -> str:

@@ -16,8 +16,10 @@ import numpy as np
 
 from .atomic import check_target, replacing
 from .backends import BACKENDS, get_backend
+from .checkpoint import Model
 from .command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .data import Dataset
+from .data.preprocess import as_bytes
 from .kernels._threads import limited_threads
 from .metrics import (
     Calibration,
@@ -30,7 +32,14 @@ from .metrics import (
     wilson_interval,
 )
 from .options import Range, add_flags, flags_given, option, options_of
-from .run_data import SPLITS, check_fit, load_run_data, split_indices
+from .run_data import (
+    SPLITS,
+    check_fit,
+    load_run_data,
+    scaled_alike,
+    split_indices,
+    trained_on,
+)
 from .run_folder import Run, load_run
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample", "score"]
@@ -269,15 +278,15 @@ def score(
     kernels: ModuleType, run: Run, dataset: Dataset, split: str = "test", bins: int = 15
 ) -> Scores:
     """Evaluate what is loaded; see :func:`run`, which loads it."""
-    model = run.model
-    check_fit(model, dataset)
+    check_fit(run.model, dataset)
+    model = scaled_alike(run.model, dataset)
     indices = split_indices(model, dataset, split)
     images, labels = images_of(dataset, split)
     if not len(indices):
         raise ValueError(f"{dataset.name} has no {split} images")
     if len(indices) < len(labels):
         images, labels = images[indices], labels[indices]
-    logits, probabilities = _outputs(kernels, run, images)
+    logits, probabilities = _outputs(kernels, run, model, images)
     predictions = logits.argmax(axis=1)
     hits = predictions == labels
     confusion = confusion_matrix(labels, predictions, logits.shape[1])
@@ -306,7 +315,7 @@ def run_sample(
     *,
     dataset: Dataset | None = None,
 ) -> tuple[Sample, np.ndarray]:
-    """What a trained network makes of one test image, and the image (H, W), uint8.
+    """What a trained network makes of one test image, and the image (H, W).
 
     Parameters and errors as :func:`run`; ValueError also where there is no such image.
     """
@@ -318,14 +327,17 @@ def run_sample(
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
     image = dataset.test_images[index : index + 1]
     with limited_threads(config.threads):
-        _, probabilities = _outputs(kernels, loaded, image)
+        model = scaled_alike(loaded.model, dataset)
+        _, probabilities = _outputs(kernels, loaded, model, image)
     label = int(dataset.test_labels[index])
     return Sample("test", index, label, probabilities[0], loaded.model.class_names), image[0]
 
 
-def _outputs(kernels: ModuleType, run: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(
+    kernels: ModuleType, run: Run, model: Model, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Logits and probabilities (N, C) of images, once they are known to be finite."""
-    logits = run.model.logits(kernels, np.ascontiguousarray(images))
+    logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():
         raise ValueError(
             f"{run.path}: the outputs of the network are not finite; its training diverged or"
@@ -382,8 +394,8 @@ def _main(argv: Sequence[str]) -> int:
             raise CommandError("--test-index counts the test images; leave --split out")
         source = load_run(arguments.run)
         dataset = load_run_data(source, config.data, config.data_dir)
-        if dataset.notice:
-            print(dataset.notice, file=sys.stderr)
+        for notice in dataset.notices:
+            print(notice, file=sys.stderr)
         with busy("evaluating (the first run with numba compiles its kernels)"):
             if arguments.test_index is not None:
                 sample, image = run_sample(source, arguments.test_index, config, dataset=dataset)
@@ -391,7 +403,15 @@ def _main(argv: Sequence[str]) -> int:
             else:
                 scores = run(source, config, dataset=dataset)
                 facts = scores.to_dict(config.mistakes)
-        facts = {"run": str(source.path), "data": dataset.name, **facts}
+        facts = {
+            "run": str(source.path),
+            "data": dataset.name,
+            "data_checksum": dataset.checksum,
+            "trained_on": source.model.data and source.model.data.to_dict(),
+            "trained_on_this": trained_on(source, dataset),
+            "notices": list(dataset.notices),
+            **facts,
+        }
         if arguments.json is not None:
             _write_json(arguments.json, facts)
     if arguments.json == "-":
@@ -401,7 +421,7 @@ def _main(argv: Sequence[str]) -> int:
     from .evaluate_display import show_sample, show_scores
 
     if arguments.test_index is not None:
-        show_sample(Console(), sample, image)
+        show_sample(Console(), sample, as_bytes(image, dataset.pixel_max))
     else:
         show_scores(Console(), source, dataset, scores, config.mistakes)
     return DONE

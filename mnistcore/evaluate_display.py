@@ -76,6 +76,7 @@ def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
         "run": str(run.path),
         "network": f"{sizes}, {network.activation}, {network.n_params:,} parameters",
         "data": f"{dataset.name}: {len(scores.labels):,} {scores.split} images",
+        "trained on": _trained_on(run, dataset),
         "accuracy": f"{percent(scores.accuracy)}, 95 % interval"
         f" {low_high[0]:.2f} to {low_high[1]:.2f} %",
         "mistakes": f"{wrong:,}",
@@ -84,6 +85,16 @@ def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
         "calibration": f"expected error {percent(scores.calibration.expected_error)};"
         f" mean confidence {percent(mean)}",
     }
+
+
+def _trained_on(run: Run, dataset: Dataset) -> str:
+    known = run.model.data
+    name = run.summary.get("data")
+    if known is None and isinstance(name, str):
+        return f"{name}, by its name alone: an older version kept no checksum"
+    if known is None:
+        return "not known: the model does not say"
+    return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"
 
 
 def _class_table(scores: "Scores") -> "Table":

@@ -17,6 +17,7 @@ from .data import load_data
 from .interchange import to_c, to_numpy, to_onnx, to_torch
 from .interchange.int8_loss import Int8Loss, measure
 from .interchange.output import output_path
+from .run_data import own_data
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
@@ -100,6 +101,8 @@ def run(
     ending = "-int8.c" if int8 else FORMATS[to]
     path = output_path(output, file.with_name(file.stem + ending), file)
     loss, not_measured = _measured(model, data, data_dir) if int8 else (None, "")
+    if model.float_pixels and to in ("onnx", "c"):
+        model = model.taking_bytes()  # what those files take
     content = _content(model, to, int8, float_input, loss)
     with replacing(path) as target:
         target.write(content)
@@ -126,10 +129,10 @@ def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int
     Data that the user names must be there; that of the training may have gone.
     """
     named = data is not None or data_dir is not None
-    if not named:
-        data, data_dir = model.config.get("data"), model.config.get("data_dir")
     try:
-        return measure(model, load_data(data or "auto", data_dir, mirrors=())), ""
+        if named:
+            return measure(model, load_data(data or "auto", data_dir, mirrors=())), ""
+        return measure(model, own_data(model, mirrors=())), ""
     except (ValueError, TypeError, OSError) as error:
         if named:
             raise

@@ -102,7 +102,8 @@ def predict_pictures(
     pictures
         Each a file, a folder (all pictures in it, by name), a pattern such as ``scans/*.png``,
         ``-`` for standard input, the bytes of a file, an open binary file, or an array (H, W) or
-        (H, W, 3), uint8 or floats in [0, 1]. A digit may be dark on light or light on dark, of
+        (H, W, C) of grey or colours, of any numeric type; :func:`.picture_of` tells how its
+        values are taken. A digit may be dark on light or light on dark, of
         any size and anywhere; :mod:`.pictures` tells how it is found.
     many
         Whether a picture may hold several digits, in lines. Otherwise the most prominent one is
@@ -131,10 +132,13 @@ def predict_pictures(
     _check(model)
     kernels = _kernels(backend)
 
-    def classify(images: np.ndarray) -> np.ndarray:
-        return model.predict_proba(kernels, images)
+    for_bytes = model.taking_bytes()  # as which digits are shown, whatever it was trained on
 
-    return (_read(name, opens, classify, many) for name, opens in _opened(pictures))
+    def classify(images: np.ndarray) -> np.ndarray:
+        return for_bytes.predict_proba(kernels, images)
+
+    opened = _opened(pictures, model.pixel_max or 255.0)
+    return (_read(name, opens, classify, many) for name, opens in opened)
 
 
 run = predict_pictures  # as every command calls its function
@@ -155,6 +159,19 @@ def _check(model: Model) -> None:
         raise ValueError("the network's weights are not all finite; train it again")
 
 
+def _doubt(model: Model) -> str:
+    """What must be known of the images that a model was trained on; "" where all is well."""
+    if model.data is None or model.data.look in (None, "upright"):
+        return ""
+    looked = "like no digits that people write"
+    if model.data.look != "no digits":
+        looked = f"like digits that are {model.data.look}"
+    return (
+        f"The network was trained on {model.data.name}, whose images look {looked}; what it makes"
+        " of pictures of digits is hardly right."
+    )
+
+
 def _kernels(backend: str) -> ModuleType:
     if backend == "auto":
         backend = "numpy" if unavailable_reason("cython") else "cython"
@@ -164,11 +181,11 @@ def _kernels(backend: str) -> ModuleType:
 Opening = Callable[[], Picture]
 
 
-def _opened(sources: Iterable[Source]) -> Iterator[tuple[str, Opening]]:
+def _opened(sources: Iterable[Source], white: float) -> Iterator[tuple[str, Opening]]:
     """Each picture's name and how to open it; folders and patterns are spread out."""
     for source in sources:
         if isinstance(source, np.ndarray):
-            yield "<array>", partial(picture_of, source)
+            yield "<array>", partial(picture_of, source, white)
         elif isinstance(source, bytes):
             yield "<bytes>", partial(open_picture, source)
         elif source == STDIN:
@@ -176,19 +193,30 @@ def _opened(sources: Iterable[Source]) -> Iterator[tuple[str, Opening]]:
         elif isinstance(source, str | Path):
             for path, reason in _files(str(source)):
                 yield path, partial(_open_file, path, reason)
-        else:
+        elif hasattr(source, "read"):
             yield str(getattr(source, "name", "<file>")), partial(open_picture, source)
+        else:
+            yield f"<{type(source).__name__}>", partial(_refuse, source)
+
+
+def _refuse(source: object) -> Picture:
+    raise PictureError(f"is no picture but {type(source).__name__}; give a file or an array")
 
 
 def _files(source: str) -> list[tuple[str, str]]:
     """The files that an argument stands for, each with a reason why it cannot be opened or ""."""
     path = Path(source)
-    if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-        return [(str(p), "") for p in inside] or [(source, "there are no pictures in the folder")]
-    if path.exists() or not glob.has_magic(source):
-        return [(source, "")]
-    found = sorted(p for p in glob.glob(source, recursive=True) if Path(p).is_file())
+    try:
+        if path.is_dir():
+            there = sorted(path.iterdir())
+            inside = [p for p in there if p.suffix.lower() in SUFFIXES and p.is_file()]
+            none = (source, "there are no pictures in the folder")
+            return [(str(p), "") for p in inside] or [none]
+        if path.exists() or not glob.has_magic(source):
+            return [(source, "")]
+        found = sorted(p for p in glob.glob(source, recursive=True) if Path(p).is_file())
+    except (OSError, ValueError) as error:  # a folder that is locked, a name that is none
+        return [(source, error_words(error).removeprefix(f"{source}: "))]
     return [(p, "") for p in found] or [(source, "no file has such a name")]
 
 
@@ -201,7 +229,7 @@ def _open_file(path: str, reason: str) -> Picture:
 def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
     try:
         picture = opens()
-    except (PictureError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError) as error:
         return Reading(name, (), error_words(error).removeprefix(f"{name}: "), error=True)
     try:
         digits = read_digits(picture, classify) if many else [read_digit(picture, classify)]
@@ -221,11 +249,12 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
-        readings = predict_pictures(
-            arguments.run, arguments.images, arguments.many, arguments.backend
-        )
+        model = checkpoint.load(arguments.run)
+        readings = predict_pictures(model, arguments.images, arguments.many, arguments.backend)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+    if doubt := _doubt(model):
+        print(doubt, file=sys.stderr)
     output = _output(arguments)
     status = DONE
     for reading in readings:

@@ -1,6 +1,5 @@
 """The data of a run: what it was trained on, and which images were for what."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from .checkpoint import Model
 from .data import DataNotFoundError, Dataset, load_data
-from .data.preprocess import train_validation_split
+from .data.preprocess import same_scale, train_validation_split
 from .run_folder import Run
 
 SPLITS = ("test", "validation", "train")
@@ -21,14 +20,14 @@ def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None
     Parameters
     ----------
     run
-        Its options say where its data lay; what they do not say is "auto".
+        It says where its data lay; what it does not say is "auto".
     data, data_dir
         As for :func:`.data.load_data`; either one replaces what the run says.
 
     Returns
     -------
     Dataset
-        With a notice where the run was trained on other data.
+        With a notice where the run was trained on other data; see :func:`compared`.
 
     Raises
     ------
@@ -36,25 +35,91 @@ def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None
         If the data cannot be found or used.
     """
     if data is not None or data_dir is not None:
-        dataset = load_data(data or "auto", data_dir)
-    else:
-        dataset = _own_data(run)
-    trained_on = run.summary.get("data")
-    if dataset.notice is None and isinstance(trained_on, str) and trained_on != dataset.name:
-        notice = f"The model was trained on {trained_on}; these are figures on {dataset.name}."
-        return dataclasses.replace(dataset, notice=notice)
-    return dataset
+        return compared(run, load_data(data or "auto", data_dir))
+    return compared(run, own_data(run.model, run.summary.get("data")))
 
 
-def _own_data(run: Run) -> Dataset:
-    options = run.model.config
-    data, data_dir = _text(options, "data") or "auto", _text(options, "data_dir")
-    if data == "auto" and run.summary.get("data") == "synthetic":
+def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
+    """What a model was trained on, from where it lay then.
+
+    Parameters
+    ----------
+    model
+        The model. One of an older version says no more than its options.
+    name
+        What the run's summary calls its data, where there is one.
+    options
+        More of :func:`.data.load_data`'s.
+
+    Raises
+    ------
+    DataNotFoundError
+        If it is no longer there. Is a ValueError.
+    """
+    known, config = model.data, model.config
+    data, data_dir = _text(config, "data") or "auto", _text(config, "data_dir")
+    if known is not None and known.folder is not None:
+        data, data_dir = known.folder, None
+    elif data == "auto" and (known.name if known else name) == "synthetic":
         data, data_dir = "synthetic", None
     try:
-        return load_data(data, data_dir)
+        return load_data(data, data_dir, **options)
     except DataNotFoundError as error:
+        if known is not None and known.folder is not None:
+            reason = str(error).split(";")[0]
+            raise DataNotFoundError(
+                f"the run was trained on {known.name}, which is not where it was ({reason}); if it"
+                " has moved, name its folder with data"
+            ) from error
         raise DataNotFoundError(f"the data of the run: {error}") from error
+
+
+def trained_on(run: Run, dataset: Dataset) -> bool | None:
+    """Whether a run was trained on just this data, by its content; None where it does not say."""
+    known = run.model.data
+    return None if known is None else known.checksum == dataset.checksum
+
+
+def compared(run: Run, dataset: Dataset) -> Dataset:
+    """The data set, with a notice where the run was trained on other data."""
+    known, name = run.model.data, run.summary.get("data")
+    if known is None:
+        if not isinstance(name, str) or name == dataset.name:
+            return dataset
+        return dataset.noted(_other(name, dataset.name))
+    if known.checksum == dataset.checksum:
+        return dataset
+    then, now = known.name, dataset.name
+    if then == now:
+        then, now = (folder or now for folder in (known.folder, dataset.folder))
+    notice = _other(then, now)
+    if then == now:
+        notice = (
+            f"What {now} holds is not what the network was trained on; these are figures on what"
+            " it holds now."
+        )
+    theirs, ours = run.model.class_names, dataset.class_names
+    if ours != theirs[: len(ours)]:
+        notice += f" There, classes are {_few(theirs)}, here {_few(ours)}."
+    of_run, of_data = run.model.pixel_max, dataset.pixel_max
+    if of_run is not None and not same_scale(of_run, of_data):
+        notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
+    return dataset.noted(notice)
+
+
+def _other(then: str, now: str) -> str:
+    return f"The network was trained on other data ({then}); these are figures on {now}."
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def scaled_alike(model: Model, dataset: Dataset) -> Model:
+    """The model, for pixels of the data set's range where that is another scale."""
+    if model.pixel_max is None or same_scale(model.pixel_max, dataset.pixel_max):
+        return model
+    return model.taking(dataset.pixel_max)
 
 
 def _text(options: Mapping[str, Any], name: str) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .backends import get_backend
-from .checkpoint import Model
+from .checkpoint import Model, TrainedOn
 from .command_line import (
     BAD_RESULT,
     DONE,
@@ -123,7 +123,8 @@ def run(
     config
         The options; without any, the default recipe.
     dataset
-        Train on this instead of loading what ``config.data`` names.
+        Train on this instead of loading what ``config.data`` names. Its class says how pixels of
+        any kind and range enter.
     listener
         Is told how the run goes; by default nobody is and nothing is printed.
 
@@ -160,10 +161,13 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
     if dataset is None:
         dataset = load_data(config.data, config.data_dir, progress)
+    for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
+        if not len(labels):
+            raise ValueError(f"{dataset.name} has no {part} images")
     train_indices, validation_indices = train_validation_split(
         dataset.train_labels, config.validation_fraction, config.seed
     )
-    scale, shift = input_scaling(dataset.train_images, config.standardize)
+    scale, shift = input_scaling(dataset.train_images, config.standardize, dataset.pixel_max)
     n_inputs = int(np.prod(dataset.train_images.shape[1:]))
     dropout = config.dropout[0] if len(config.dropout) == 1 else config.dropout
     network = Network(
@@ -285,6 +289,9 @@ def _train(
         job.shift,
         job.dataset.class_names,
         config.to_dict(),
+        job.dataset.pixel_max,
+        job.dataset.train_images.dtype != np.uint8,
+        TrainedOn.of(job.dataset),
     )
     folder.write_model(model)
     summary = _summary(job, trainer, outcome, test)
@@ -374,6 +381,10 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
         "backend": job.backend,
         "threads": None if job.backend == "numpy" else get_num_threads(),
         "data": job.dataset.name,
+        "data_folder": job.dataset.folder,
+        "data_checksum": job.dataset.checksum,
+        "pixel_max": job.dataset.pixel_max,
+        "notices": list(job.dataset.notices),
         "layer_sizes": list(job.network.layer_sizes),
         "seed": job.config.seed,
         "versions": library_versions(job.backend),

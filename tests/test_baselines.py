@@ -1,5 +1,6 @@
 """The baselines: each learns, the same every time; table, files and mistakes of the command."""
 
+import dataclasses
 import json
 import sys
 
@@ -27,6 +28,16 @@ def test_all_learn_but_the_one_that_cannot(dataset):
     assert accuracies.pop("most frequent") == np.mean(dataset.test_labels == commonest)
     assert min(accuracies.values()) > 0.8
     assert [score.name for score in scores if score.ours] == ["softmax regression", "MLP"]
+
+
+def test_pixels_enter_in_the_same_range_whatever_theirs_is(dataset):
+    seen = {}
+    for divisor in (1, 255.0):
+        train, test = dataset.train_images / divisor, dataset.test_images / divisor
+        other = dataclasses.replace(dataset, train_images=train, test_images=test)
+        seen[divisor] = run(other, ["logistic regression", "MLP"], threads=1)
+    for one, other in zip(*seen.values(), strict=True):
+        assert one.test_accuracy == pytest.approx(other.test_accuracy, abs=0.02)
 
 
 def test_the_same_images_and_draws_for_a_seed(dataset):

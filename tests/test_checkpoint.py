@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mnistcore import checkpoint
-from mnistcore.checkpoint import CheckpointError, Model
+from mnistcore.checkpoint import CheckpointError, Model, TrainedOn
 from mnistcore.kernels import numpy_kernels
 from mnistcore.network import Network
 
@@ -14,7 +15,9 @@ from mnistcore.network import Network
 def model():
     network = Network((6, 5, 4, 3), "tanh", (0.0, 0.25))
     params = network.init(np.random.default_rng(0))
-    return Model(network, params, (2, 3), 1 / 255, -0.5, ("a", "b", "c"), {"seed": 1})
+    data = TrainedOn("F/raw", "ab" * 32, "/sets/F/raw", ("They look odd.",), "transposed")
+    names = ("a", "b", "c")
+    return Model(network, params, (2, 3), 1 / 16, -0.5, names, {"seed": 1}, 16.0, True, data)
 
 
 @pytest.fixture
@@ -37,8 +40,47 @@ def test_a_model_comes_back_as_it_was(model, saved):
     loaded = checkpoint.load(saved)
     np.testing.assert_array_equal(loaded.params, model.params)
     assert loaded.network == model.network
-    for name in ("input_shape", "scale", "shift", "class_names", "config"):
-        assert getattr(loaded, name) == getattr(model, name)
+    for field in dataclasses.fields(Model)[2:]:
+        assert getattr(loaded, field.name) == getattr(model, field.name)
+
+
+def test_what_an_older_file_lacks_is_unknown(saved):
+    entry = {"shape": [2, 3], "scale": 1 / 16, "shift": -0.5}
+    rewrite(saved, data=None, input=json.dumps(entry))
+    loaded = checkpoint.load(saved)
+    assert (loaded.data, loaded.pixel_max, loaded.float_pixels) == (None, None, False)
+    assert loaded.taking(255.0) is loaded
+    assert loaded.taking_bytes().scale == loaded.scale
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["[]", "{", '{"name": "x"}', '{"name": 1, "checksum": "", "remarks": []}',
+     '{"name": "x", "checksum": "", "remarks": [1]}', '{"name": "x", "checksum": "", "remarks": 1}',
+     '{"name": "x", "checksum": "", "remarks": [], "folder": 7}'],
+)  # fmt: skip
+def test_data_that_cannot_be_read_are_told(saved, data):
+    rewrite(saved, data=data)
+    with pytest.raises(CheckpointError, match=r"has a 'data' .*cannot be read"):
+        checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("pixel_max", ["0", "-1", "NaN", "Infinity"])
+def test_a_range_of_pixels_that_is_none_is_told(saved, pixel_max):
+    rewrite(saved, input=f'{{"shape": [2, 3], "scale": 1, "shift": 0, "pixel_max": {pixel_max}}}')
+    with pytest.raises(CheckpointError, match="has pixels up to"):
+        checkpoint.load(saved)
+
+
+def test_a_model_takes_pixels_of_another_range(model):
+    images = np.random.default_rng(0).integers(0, 17, (9, 2, 3), np.uint8)
+    for_bytes = model.taking_bytes()
+    assert (for_bytes.pixel_max, for_bytes.float_pixels) == (255, False)
+    np.testing.assert_allclose(
+        for_bytes.logits(numpy_kernels, images.astype(np.float32) * (255 / 16)),
+        model.logits(numpy_kernels, images),
+        rtol=1e-5,
+    )
 
 
 def test_a_run_folder_stands_for_its_model(saved, model):

@@ -9,12 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from small_digits import write_small_digits
 
 from mnistcore import __version__, command_line
 from mnistcore.__main__ import COMMANDS, main
 from mnistcore.command_line import CommandError, run_command, user_errors
+from mnistcore.data import write_idx
+from mnistcore.data.folder import FILE_NAMES
+from mnistcore.data.synthetic import make_digits
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]
@@ -156,6 +161,26 @@ def test_json_prints_the_summary_and_nothing_else(place, capsys):
     assert err == ""
 
 
+def test_digits_on_their_side_are_told_from_training_to_pictures(place, capsys):
+    images, labels = make_digits(900, 5)
+    arrays = (images[:600], labels[:600], images[600:], labels[600:])
+    Path("raw").mkdir()
+    for name, array in zip(FILE_NAMES, arrays, strict=True):
+        turned = array.transpose(0, 2, 1) if array.ndim == 3 else array
+        write_idx(Path("raw", name), np.ascontiguousarray(turned, np.uint8))
+    words = "training and test images of work/raw look like digits that are transposed"
+    assert main(["train", *QUICK, "--data", "raw", "--quiet", "--output", "run"]) == 0
+    assert words in capsys.readouterr().err
+    assert words in json.loads(Path("run/summary.json").read_text())["notices"][0]
+    assert main(["evaluate", "run", "--backend", "numpy"]) == 0
+    assert words in capsys.readouterr().err
+    Image.fromarray(images[0]).save("digit.png")
+    assert main(["predict", "run", "digit.png", "--backend", "numpy"]) == 0
+    assert "trained on work/raw, whose images look like digits that are transposed" in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("flag", ["--quiet", "--json"])
 def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatch, flag):
     import dataclasses
@@ -167,7 +192,10 @@ def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatc
     monkeypatch.setattr(module, "load_data", lambda *arguments: dataset)
     assert train(flag) == command_line.DONE
     out, err = capsys.readouterr()
-    assert "not MNIST" not in out
+    if flag == "--json":
+        assert json.loads(out)["notices"] == ["These are not MNIST."]
+    else:
+        assert "not MNIST" not in out
     assert err == "These are not MNIST.\n"
     assert train() == command_line.DONE
     assert "These are not MNIST." in capsys.readouterr().out

@@ -212,3 +212,13 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         build_config({}, tmp_path / "none.toml")
+
+
+def test_folders_of_data_mean_the_same_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(data="sets/raw").to_dict()
+    assert config["data"] == str(tmp_path / "sets/raw")
+    assert TrainConfig(**config).to_dict() == config
+    assert TrainConfig(data_dir="../mnist").to_dict()["data_dir"] == str(tmp_path.parent / "mnist")
+    for name in ("auto", "mnist", "synthetic"):
+        assert TrainConfig(data=name).to_dict()["data"] == name

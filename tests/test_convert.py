@@ -1,5 +1,6 @@
 """Weights of other libraries: every way to name and turn them, and files that mean harm."""
 
+import dataclasses
 import io
 import re
 import zipfile
@@ -120,13 +121,16 @@ def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling
 @pytest.mark.parametrize("to", ["torch", "numpy"])
 @pytest.mark.parametrize("name", [name for name, m in MODELS.items() if name != "one-class"])
 def test_what_was_exported_comes_back_as_it_was(place, name, to):
-    exported = MODELS[name]
+    data = checkpoint.TrainedOn("F/raw", "0" * 64, "/sets/F/raw", ("Odd.",), "upright")
+    exported = dataclasses.replace(MODELS[name], data=data, float_pixels=name == "sixteen")
     checkpoint.save("m.safetensors", exported)
     path = export.run("m.safetensors", to).path
     found = run(path, "back.safetensors").model
     assert found.params.tobytes() == exported.params.tobytes()
-    for part in ("input_shape", "scale", "shift", "class_names", "config"):
+    for part in ("input_shape", "scale", "shift", "class_names", "config", "data"):
         assert getattr(found, part) == getattr(exported, part)
+    assert found.pixel_max == exported.pixel_max
+    assert found.float_pixels == exported.float_pixels
     if len(found.network.layer_sizes) > 2:
         assert found.network.activation == exported.network.activation
 

@@ -13,7 +13,7 @@ from small_digits import N_CLASSES, N_TEST, small_digits, write_small_digits
 
 from mnistcore import checkpoint, command_line
 from mnistcore.__main__ import main
-from mnistcore.data import load_data, write_idx
+from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.evaluate import EvaluateConfig, run, run_sample
 from mnistcore.evaluate_display import show_sample, show_scores
@@ -263,10 +263,19 @@ def test_one_sample_as_json(here, capsys):
 
 def test_other_data_are_named_on_stderr(here, place, capsys):
     shutil.copytree(place / "data", here / "others")
-    assert evaluate("run", "--backend", "numpy", "--data", "others", "--json") == 0
-    out, err = capsys.readouterr()
-    assert json.loads(out)["data"] == "others"
-    assert err == "The model was trained on data; these are figures on others.\n"
+    shutil.copytree(place / "data", here / "copy")
+    path = here / "others/t10k-labels-idx1-ubyte"
+    write_idx(path, 3 - read_idx(path))
+    words = "The network was trained on other data (data); these are figures on others."
+    for name, error, same in (("others", [words], False), ("copy", [], True)):
+        assert evaluate("run", "--backend", "numpy", "--data", name, "--json") == 0
+        out, err = capsys.readouterr()
+        facts = json.loads(out)
+        assert (facts["data"], facts["trained_on_this"]) == (name, same)
+        assert facts["trained_on"]["folder"] == str(place / "data")
+        assert (facts["data_checksum"] == facts["trained_on"]["checksum"]) is same
+        assert facts["notices"] == error
+        assert err == "".join(f"{line}\n" for line in error)
 
 
 BAD_LINES = [

@@ -1,5 +1,6 @@
 """The command that writes models for other programs: files, words, and every kind of bad input."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -94,8 +95,27 @@ def test_without_data_the_cost_of_8_bits_is_not_known(place, capsys):
     model.config["data"] = "gone"
     checkpoint.save("run/model.safetensors", model)
     assert main(["export", "run", "--to", "c", "--int8"]) == 0
-    assert re.search("accuracy +not measured: gone: no such folder", capsys.readouterr().out)
+    assert re.search("accuracy +not measured: .*gone: no such folder", capsys.readouterr().out)
     assert Path("run/model-int8.c").exists()
+
+
+def test_what_takes_bytes_takes_all_of_them_though_training_had_floats(place):
+    model = make_model((36, 8, 4), "relu", (6, 6), scale=1.0, pixel_max=1.0)
+    for floats, full, factor in ((True, 255, "0.003921569f"), (False, 1, "1.0f")):
+        checkpoint.save("run/model.safetensors", dataclasses.replace(model, float_pixels=floats))
+        content = export.run("run", "c").path.read_text()
+        assert f"raw pixels from 0 to {full}, row by row" in content
+        assert f"x[i] = (float)image[i] * {factor};" in content
+        assert "images.flatten(1).float() / 1)" in export.run("run", "torch").usage
+
+
+def test_other_data_than_those_of_the_training_are_named(place):
+    write_small_digits(place / "digits")
+    data = checkpoint.TrainedOn("some", "0" * 64)
+    model = dataclasses.replace(make_model((36, 8, 4), "tanh", (6, 6)), data=data)
+    checkpoint.save("run/model.safetensors", model)
+    loss = export.run("run", "c", int8=True, data=str(place / "digits")).int8_loss
+    assert loss.data == "digits, which it was not trained on"
 
 
 def test_the_extra_is_named_where_onnx_is_missing(place, capsys, monkeypatch):

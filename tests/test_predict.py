@@ -1,6 +1,7 @@
 """Reading pictures: the function and the command, with a network that knows its own digits."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -91,6 +92,56 @@ def test_whatever_pictures_come_in(model, glyphs, tmp_path):
         assert reading.digits[0].seen.shape == (28, 28)
         assert reading.text == "7"
         assert (reading.error, reading.reason) == (False, "")
+
+
+def test_one_bad_picture_does_not_end_the_others(model, glyphs, tmp_path):
+    good = picture(glyphs[7])
+    (tmp_path / "locked.png").write_bytes(b"no picture")
+    bad = [
+        np.zeros((9, 9), complex),
+        np.zeros((9, 9, 5)),
+        np.full((40, 40), np.nan),
+        [[0, 1], [1, 0]],
+        None,
+        "a" * 5000,
+        "nul\0byte.png",
+        "nul\0*.png",
+        tmp_path / "locked.png",
+        good[:100],
+    ]
+    readings = list(predict_pictures(model, [*bad, good], backend="numpy"))
+    assert [reading.error for reading in readings] == [True] * len(bad) + [False]
+    assert all("\n" not in reading.reason and reading.reason for reading in readings[:-1])
+    assert readings[-1].digit == 7
+
+
+def test_pictures_enter_in_the_range_of_the_training(model, glyphs):
+    """Whether a network learnt from 0/1, 0 to 16, floats or bytes, pictures are the same to it."""
+    (wanted,) = predict_pictures(model, [picture(glyphs[4])], backend="numpy")
+    for pixel_max in (1.0, 16.0, 0.875, 255.0):
+        scale = model.scale * 255 / pixel_max
+        other = dataclasses.replace(model, scale=scale, pixel_max=pixel_max)
+        (seen,) = predict_pictures(other, [picture(glyphs[4])], backend="numpy")
+        np.testing.assert_allclose(seen.probabilities, wanted.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("look", "words"),
+    [
+        ("transposed", "trained on EMNIST, whose images look like digits that are transposed;"),
+        ("no digits", "trained on EMNIST, whose images look like no digits that people write;"),
+        ("upright", ""),
+        (None, ""),
+    ],
+)
+def test_doubts_about_the_training_are_told(place, model, glyphs, capsys, look, words):
+    data = checkpoint.TrainedOn("EMNIST", "0" * 64, look=look)
+    checkpoint.save(place / "run/model.safetensors", dataclasses.replace(model, data=data))
+    (place / "7.png").write_bytes(picture(glyphs[7]))
+    assert predict("7.png") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("7.png: 7")
+    assert words in err if words else not err
 
 
 @pytest.mark.parametrize("backend", ["auto", "numpy", "cython"])

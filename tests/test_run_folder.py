@@ -1,14 +1,19 @@
+import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_digits import small_digits
 
-from mnistcore.data import load_data
+from mnistcore import checkpoint
+from mnistcore.checkpoint import TrainedOn
+from mnistcore.data import load_data, read_idx, write_idx
+from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
-from mnistcore.run_data import load_run_data, split_indices
+from mnistcore.run_data import load_run_data, own_data, split_indices, trained_on
 from mnistcore.run_folder import load_run
 from mnistcore.train import TrainConfig, run
 
@@ -81,38 +86,99 @@ def test_damaged_files_are_named(folder, name, content, message):
 def test_the_data_of_a_run_are_found_again(trained):
     dataset = load_run_data(load_run(trained.folder.path))
     assert dataset.name == "data"
-    assert dataset.notice is None
+    assert dataset.notices == ()
 
 
-def test_data_that_have_gone_are_told_with_the_way_out(trained, folder, tmp_path, monkeypatch):
-    config = dict(trained.model.config, data=str(tmp_path / "gone"))
-    loaded = load_run(folder)
-    object.__setattr__(loaded.model, "config", config)
-    with pytest.raises(ValueError, match=r"the data of the run: .*no such folder.*or give data"):
+def test_data_that_have_gone_are_told_with_the_way_out(trained, folder, tmp_path):
+    data = shutil.copytree(trained_data(folder), tmp_path / "new/raw")
+    run(TrainConfig(**QUICK, data=str(data), output=str(tmp_path / "moved")))
+    moved = data.rename(tmp_path / "elsewhere")
+    loaded = load_run(tmp_path / "moved")
+    with pytest.raises(ValueError, match=r"trained on new/raw, .*no such folder.* name its folder"):
         load_run_data(loaded)
+    assert load_run_data(loaded, str(moved)).notices == ()
 
 
-def test_other_data_come_with_a_notice(trained, tmp_path):
-    small_digits(tmp_path / "others")
-    dataset = load_run_data(load_run(trained.folder.path), str(tmp_path / "others"))
-    assert dataset.notice == "The model was trained on data; these are figures on others."
+def test_data_are_known_by_what_they_hold(trained, tmp_path):
+    """A copy is the same data, whatever it is called; others are not, though called the same."""
+    loaded = load_run(trained.folder.path)
+    data = shutil.copytree(loaded.model.config["data"], tmp_path / "copy")
+    for name in FILE_NAMES:  # in another container
+        write_idx(data / f"{name}.gz", read_idx(data / name))
+        (data / name).unlink()
+    assert load_run_data(loaded, str(data)).notices == ()
+    other = with_other_labels(data, tmp_path / "more/data")
+    for run_again in (loaded, load_run(trained.folder.path / "model.safetensors")):
+        (notice,) = load_run_data(run_again, str(other)).notices
+        assert notice == (
+            f"The network was trained on other data ({loaded.model.data.folder}); these are"
+            f" figures on {other}."
+        )
+
+
+def test_data_that_have_changed_since_are_told(folder, tmp_path):
+    data = shutil.copytree(trained_data(folder), tmp_path / "data")
+    run(TrainConfig(**QUICK, data=str(data), output=str(tmp_path / "run")))
+    loaded = load_run(tmp_path / "run")
+    assert load_run_data(loaded).notices == ()
+    shutil.rmtree(data)
+    with_other_labels(trained_data(folder), data)
+    (notice,) = load_run_data(loaded).notices
+    assert notice == (
+        f"What {data} holds is not what the network was trained on; these are figures on what it"
+        " holds now."
+    )
+
+
+def test_a_run_is_found_its_data_from_another_folder(folder, tmp_path, monkeypatch):
+    shutil.copytree(trained_data(folder), tmp_path / "place/raw")
+    monkeypatch.chdir(tmp_path / "place")
+    run(TrainConfig(**QUICK, data="raw", output="run"))
+    monkeypatch.chdir(tmp_path)
+    dataset = load_run_data(load_run("place/run"))
+    assert (dataset.name, dataset.notices) == ("place/raw", ())
+    config = json.loads(Path("place/run/config.json").read_text())
+    assert config["data"] == str(tmp_path / "place/raw")
+    again = run(TrainConfig(**{**config, "output": "again"}))
+    assert again.summary["data_checksum"] == dataset.checksum
+
+
+def test_a_model_of_an_older_version_does_not_know_its_data(folder):
+    model = load_run(folder).model
+    checkpoint.save(folder / "model.safetensors", dataclasses.replace(model, data=None))
+    loaded = load_run(folder)
+    assert loaded.model.data is None
+    assert trained_on(loaded, load_run_data(loaded)) is None
+    assert load_run_data(loaded).notices == ()  # by its summary's name
+    object.__setattr__(loaded, "summary", {"data": "another"})
+    assert "trained on other data (another)" in load_run_data(loaded).notice
 
 
 def test_a_run_that_fell_back_on_the_built_in_digits_stays_with_them(folder, monkeypatch):
-    loaded = load_run(folder)
-    object.__setattr__(loaded.model, "config", {"data": "auto", "data_dir": None})
-    object.__setattr__(loaded, "summary", {"data": "synthetic"})
     asked = []
     monkeypatch.setattr(
         "mnistcore.run_data.load_data",
         lambda *arguments: asked.append(arguments) or load_data(trained_data(folder)),
     )
-    load_run_data(loaded)
-    assert asked == [("synthetic", None)]
+    model, config = load_run(folder).model, {"data": "auto", "data_dir": None}
+    own_data(dataclasses.replace(model, config=config, data=None), "synthetic")
+    data = TrainedOn("synthetic", model.data.checksum)
+    own_data(dataclasses.replace(model, config=config, data=data))
+    assert asked == [("synthetic", None)] * 2
 
 
 def trained_data(folder):
     return load_run(folder).model.config["data"]
+
+
+def with_other_labels(data, folder):
+    """A copy of a data set whose test labels are others."""
+    shutil.copytree(data, folder)
+    dataset = load_data(folder)
+    for old in folder.glob("t10k-labels*"):
+        old.unlink()
+    write_idx(folder / "t10k-labels-idx1-ubyte", (3 - dataset.test_labels).astype(np.uint8))
+    return folder
 
 
 def test_splits_are_those_of_the_training(trained):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import threading
@@ -8,6 +9,8 @@ import pytest
 from small_digits import N_CLASSES, N_TEST, N_TRAIN, small_digits
 
 from mnistcore import checkpoint, get_num_threads, set_num_threads
+from mnistcore.display import PlainDisplay
+from mnistcore.evaluate import run as evaluate
 from mnistcore.kernels import numpy_kernels
 from mnistcore.loop import Listener, NonFiniteLossError
 from mnistcore.run_folder import create_run_folder
@@ -16,7 +19,8 @@ from mnistcore.train import TrainConfig, TrainingInterrupted, execute, prepare, 
 SUMMARY = {
     "test_accuracy", "test_loss", "confusion_matrix", "train_seconds", "total_seconds",
     "samples_per_second", "epochs_run", "best_epoch", "outcome", "interrupted", "backend",
-    "threads", "data", "layer_sizes", "seed", "versions",
+    "threads", "data", "data_folder", "data_checksum", "pixel_max", "notices", "layer_sizes",
+    "seed", "versions",
 }  # fmt: skip
 RECORD = [
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",
@@ -100,6 +104,78 @@ def test_standardised_pixels_have_mean_0_and_variance_1(dataset, make_config):
     values = dataset.train_images * job.scale + job.shift
     assert values.mean() == pytest.approx(0, abs=1e-9)
     assert values.var() == pytest.approx(1, abs=1e-9)
+
+
+def scaled(dataset, change):
+    """The data set with other pixels."""
+    train, test = change(dataset.train_images), change(dataset.test_images)
+    return dataclasses.replace(dataset, train_images=train, test_images=test)
+
+
+RANGES = {
+    "floats in [0, 1]": (lambda x: x / 255, 1),
+    "floats in [0, 255]": (lambda x: x.astype(np.float64), 255),
+    "int64": (lambda x: x.astype(np.int64), 255),
+    "uint16": (lambda x: x.astype(np.uint16) * 257, 65535),
+    "floats in [0, 16]": (lambda x: x * (16 / 255), 16),
+}
+
+
+@pytest.fixture
+def full(dataset):
+    """The data set with a white pixel in its training images."""
+    images = dataset.train_images.copy()
+    images[0, 0, 0] = 255
+    return dataclasses.replace(dataset, train_images=images)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("name", RANGES)
+def test_pixels_of_every_range_train_the_same_network(
+    kernels, full, make_config, name, standardize
+):
+    change, pixel_max = RANGES[name]
+    options = {"backend": backend_of(kernels), "epochs": 2, "standardize": standardize}
+    wanted = run(make_config(**options, output="bytes"), dataset=full)
+    other = scaled(full, change)
+    found = run(make_config(**options, output="other"), dataset=other)
+    assert found.summary["pixel_max"] == pytest.approx(pixel_max, rel=1e-6)
+    assert found.summary["test_loss"] == pytest.approx(wanted.summary["test_loss"], rel=1e-3)
+    np.testing.assert_allclose(found.model.params, wanted.model.params, atol=1e-3)
+    for one, data in (("bytes", other), ("other", full)):  # each takes what the other was given
+        scores = evaluate(one, dataset=data)
+        assert scores.loss == pytest.approx(wanted.summary["test_loss"], rel=1e-3)
+
+
+def test_a_range_that_is_not_that_of_bytes_is_shown(full, make_config, capsys):
+    from rich.console import Console
+
+    for data, words in ((full, None), (scaled(full, lambda x: x // 128), "divided by 1")):
+        PlainDisplay(Console(width=100)).started(prepare(make_config(), data))
+        shown = capsys.readouterr().out
+        assert words in shown if words else "pixels" not in shown
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_data_set_without_images_is_refused(dataset, make_config, part):
+    nothing = {f"{part}_{what}": getattr(dataset, f"{part}_{what}")[:0] for what in WHAT}
+    with pytest.raises(ValueError, match=r"data has no (training|test) images"):
+        prepare(make_config(), dataclasses.replace(dataset, **nothing))
+
+
+WHAT = ("images", "labels")
+
+
+def test_what_must_be_known_of_the_data_is_kept(dataset, make_config):
+    shown = scaled(dataset, lambda x: x // 16)
+    shown = dataclasses.replace(shown, test_images=dataset.test_images).noted("As told.")
+    result = run(make_config(), dataset=shown)
+    told, remark = result.summary["notices"]
+    assert told == "As told."
+    assert "seem to be of another scale" in remark
+    data = checkpoint.load("run").data
+    assert data == checkpoint.TrainedOn("data", shown.checksum, dataset.folder, (remark,))
+    assert result.summary["data_checksum"] == shown.checksum
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

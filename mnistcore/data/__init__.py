@@ -1,39 +1,57 @@
 """Data sets of labelled images: MNIST, folders in its format, digits drawn by program."""
 
+import copy
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mnistcore.data.cache import cache_folder
-from mnistcore.data.folder import Arrays, DataNotFoundError
-from mnistcore.data.idx import IdxError, read_idx, write_idx
+from mnistcore.data.folder import DataNotFoundError
+from mnistcore.data.idx import IdxError, idx_sha256, read_idx, write_idx
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
+from mnistcore.data.preprocess import as_labels, as_pixels, pixel_range, same_scale
 
 __all__ = [
+    "DATA_NAMES",
     "DataNotFoundError",
     "Dataset",
     "IdxError",
+    "absolute",
     "cache_folder",
     "load_data",
     "read_idx",
     "write_idx",
 ]
 
+DATA_NAMES = ("auto", "mnist", "synthetic")  # what `load_data` takes for no folder
+_NO_NAMES = ("raw", *DATA_NAMES)  # folders that need their parent's name too
 _DIGITS = tuple("0123456789")
+_LYING = (
+    "The {parts} images of {name} look like digits that are {way}: that way a simple classifier"
+    " reads them far better than as they are. A network that learns from such images misreads"
+    " upright ones; turn them first."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images and labels for training and testing. All arrays are read-only and C-contiguous.
 
+    Images may be given as any integers, booleans or floats. What fits into a byte becomes uint8,
+    all else float32. Whole numbers or floats, one rule says how they enter a network: divided by
+    `pixel_max`, the range that the training images have.
+
     Attributes
     ----------
     name : str
-        ``mnist``, ``synthetic`` or the name of the folder that other data came from.
-    train_images, test_images : ndarray of uint8, shape (N, H, W)
+        ``mnist``, ``synthetic`` or the name of the folder that other data came from, with its
+        parent's where that says too little, such as ``FashionMNIST/raw``.
+    train_images, test_images : ndarray of uint8 or float32, shape (N, H, W)
         Raw pixels; maybe mapped from a file.
     train_labels, test_labels : ndarray of int32, shape (N,)
         Class ids, below ``len(class_names)``.
@@ -41,7 +59,16 @@ class Dataset:
     source : str
         Where the data came from, for people to read.
     notice : str or None
-        What must be shown to the user when the built-in digits stand in for MNIST.
+        What must be shown to the user, such as that the built-in digits stand in for MNIST.
+    folder : str or None
+        The absolute path of the folder that data other than MNIST came from.
+
+    Raises
+    ------
+    TypeError
+        An array is of another kind.
+    ValueError
+        Arrays do not fit together, a label is no class, or a pixel is not finite.
     """
 
     name: str
@@ -52,6 +79,90 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     notice: str | None = None
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            images = as_pixels(getattr(self, f"{part}_images"), f"{part}_images")
+            labels = as_labels(getattr(self, f"{part}_labels"), f"{part}_labels")
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"{self.name} has {len(images)} {part} images and {len(labels)} labels"
+                )
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+                raise ValueError(
+                    f"{part}_labels span {labels.min()}..{labels.max()}; they must lie in"
+                    f" 0..{len(self.class_names) - 1}, one for each class name"
+                )
+            object.__setattr__(self, f"{part}_images", _read_only(images))
+            object.__setattr__(self, f"{part}_labels", _read_only(labels))
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise ValueError(
+                f"{self.name} has training images of shape {self.train_images.shape[1:]} and test"
+                f" images of {self.test_images.shape[1:]}; they must have one"
+            )
+
+    @cached_property
+    def pixel_max(self) -> float:
+        """The pixel value that enters a network as 1: the range of the training images."""
+        return pixel_range(self.train_images)
+
+    @cached_property
+    def checksum(self) -> str:
+        """By which the same data are known wherever they lie, in whatever container: hexadecimal.
+
+        It covers values and shapes of all four arrays, as IDX files would hold them.
+        """
+        labels = (self.train_labels, self.test_labels)
+        small = np.uint8 if len(self.class_names) <= 256 else np.int32
+        train, test = (idx_sha256(ids.astype(small)) for ids in labels)
+        return _joined([idx_sha256(self.train_images), train, idx_sha256(self.test_images), test])
+
+    @cached_property
+    def looks(self) -> tuple[str | None, str | None]:
+        """What training and test images look like; see `mnistcore.data.orientation.look_of`."""
+        from mnistcore.data.orientation import look_of
+
+        if not set(self.class_names) <= set(_DIGITS):
+            return None, None
+        train = look_of(self.train_images, self.train_labels)
+        return train, look_of(self.test_images, self.test_labels)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What looks wrong with the data, a sentence or two each; to be shown to the user."""
+        found = []
+        test_max = pixel_range(self.test_images)
+        if len(self.test_images) and not same_scale(test_max, self.pixel_max):
+            found.append(
+                f"The test images of {self.name} reach {test_max:g}, its training images"
+                f" {self.pixel_max:g}: they seem to be of another scale."
+            )
+        turned = {
+            part: look
+            for part, look in zip(("training", "test"), self.looks, strict=True)
+            if look not in (None, "upright", "no digits")
+        }
+        for look in dict.fromkeys(turned.values()):
+            parts = " and ".join(part for part in turned if turned[part] == look)
+            found.append(_LYING.format(parts=parts, name=self.name, way=look))
+        return tuple(found)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """All that must be shown to the user: the notice and the remarks."""
+        return ((self.notice,) if self.notice else ()) + self.remarks
+
+    def noted(self, notice: str) -> "Dataset":
+        """The same data with a notice more."""
+        noted = copy.copy(self)  # keeps what was worked out, as no replace() would
+        object.__setattr__(noted, "notice", "\n".join(filter(None, (self.notice, notice))))
+        return noted
+
+
+def _joined(sums: Sequence[str]) -> str:
+    """The checksum of a data set from those of its files, in the order of `FILE_NAMES`."""
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 def load_data(
@@ -113,6 +224,11 @@ def load_data(
     return _dataset(found)
 
 
+def absolute(folder: str | Path) -> str:
+    """A folder by a path that means the same from every working directory."""
+    return os.path.abspath(os.path.expanduser(folder))
+
+
 def _only_mnist(found: Found) -> Found:
     if found.differs is not None:
         raise IdxError(
@@ -145,38 +261,46 @@ def _other_folder(finder: MnistFinder, folder: Path) -> Found:
 def _dataset(found: Found) -> Dataset:
     """Name the data set and its classes."""
     if found.differs is None:
-        return _made(MNIST.name, found.arrays, _DIGITS, found.source)
-    folder = found.differs.parent.resolve().name
-    name = f"other-{folder}" if folder in (MNIST.name, "synthetic", "") else folder
+        return _made(MNIST.name, found, _DIGITS, known=True)
+    folder = absolute(found.differs.parent)
+    parts = Path(folder).parts
+    name = str(Path(*parts[-2:])) if parts[-1] in _NO_NAMES else parts[-1]
     n_classes = int(found.arrays.train_labels.max()) + 1
-    return _made(name, found.arrays, tuple(map(str, range(n_classes))), found.source)
+    return _made(name, found, tuple(map(str, range(n_classes))), folder=folder)
 
 
 def _built_in_digits(notice: str | None = None) -> Dataset:
     """Take the built-in digits from the cache, where they are made on first use."""
-    from mnistcore.data.synthetic import load_synthetic
+    from mnistcore.data.synthetic import cached_sha256, load_synthetic
 
-    arrays = load_synthetic(cache_folder())
-    return _made("synthetic", arrays, _DIGITS, "built-in digits, drawn by program", notice)
+    cache = cache_folder()
+    arrays = load_synthetic(cache)
+    found = Found(arrays, "built-in digits, drawn by program", sha256=cached_sha256(cache))
+    return _made("synthetic", found, _DIGITS, notice=notice, known=True)
 
 
 def _made(
-    name: str, arrays: Arrays, class_names: tuple[str, ...], source: str, notice: str | None = None
+    name: str,
+    found: Found,
+    class_names: tuple[str, ...],
+    *,
+    notice: str | None = None,
+    folder: str | None = None,
+    known: bool = False,
 ) -> Dataset:
-    return Dataset(
-        name=name,
-        train_images=_read_only(arrays.train_images),
-        train_labels=_read_only(arrays.train_labels.astype(np.int32)),
-        test_images=_read_only(arrays.test_images),
-        test_labels=_read_only(arrays.test_labels.astype(np.int32)),
-        class_names=class_names,
-        source=source,
-        notice=notice,
-    )
+    """A data set; one that is known is not looked at again."""
+    dataset = Dataset(name, *found.arrays, class_names, found.source, notice, folder)
+    worked_out: dict[str, object] = {}
+    if known:
+        worked_out |= {"looks": ("upright", "upright"), "remarks": ()}
+    if found.sha256:
+        worked_out["checksum"] = _joined(found.sha256)
+    vars(dataset).update(worked_out)  # where the cached properties keep it
+    return dataset
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    view = np.asarray(array).view()
+    view = array.view()
     view.flags.writeable = False
     return view
 

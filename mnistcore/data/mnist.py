@@ -57,12 +57,13 @@ class Found(NamedTuple):
     """A data set that was found.
 
     `source` says where, in words; `differs` names the first file that is not the release's, and
-    is None if all four are.
+    is None if all four are; `sha256` are those of the four raw files, empty where not known.
     """
 
     arrays: Arrays
     source: str
     differs: Path | None = None
+    sha256: tuple[str, ...] = ()
 
 
 class MnistFinder:
@@ -97,15 +98,19 @@ class MnistFinder:
         if self.cache.knows(files):
             arrays = self.cache.load()
             if arrays is not None:
-                return Found(arrays, verified)
+                return self._verified(arrays, verified)
         stamps = file_stamps(files)
         arrays = read_files(files)
-        for file, array, sha256 in zip(files, arrays, self.release.raw_sha256, strict=True):
-            if idx_sha256(array) != sha256:
-                return Found(arrays, f"{folder} (not {self.release.name})", differs=file)
+        sums = tuple(map(idx_sha256, arrays))
+        for file, ours, theirs in zip(files, sums, self.release.raw_sha256, strict=True):
+            if ours != theirs:
+                return Found(arrays, f"{folder} (not {self.release.name})", file, sums)
         arrays = self.cache.load() or self.cache.store(arrays) or arrays
         self.cache.note_copy(files, stamps)
-        return Found(arrays, verified)
+        return self._verified(arrays, verified)
+
+    def _verified(self, arrays: Arrays, source: str) -> Found:
+        return Found(arrays, source, sha256=self.release.raw_sha256)
 
     def anywhere(self, mirrors: Sequence[str], *, insist: bool, progress: bool) -> Found:
         """Look in ``./data``, then in the cache, then download.
@@ -136,7 +141,7 @@ class MnistFinder:
             tried.append(f"./{error}".split(";")[0])
         arrays = self.cache.load()
         if arrays is not None:
-            return Found(arrays, f"{self.cache.folder} (verified by SHA-256)")
+            return self._verified(arrays, f"{self.cache.folder} (verified by SHA-256)")
         tried.append(f"{self.cache.folder}: no verified files")
         try:
             return self._downloaded(mirrors, insist=insist, progress=progress)
@@ -163,8 +168,8 @@ class MnistFinder:
             arrays = Arrays(*(read_idx(Path(folder, name)) for name in sha256))
         kept = self.cache.store(arrays)
         if kept is None:
-            return Found(arrays, f"downloaded; {self.cache.folder} cannot be written")
-        return Found(kept, f"downloaded to {self.cache.folder}")
+            return self._verified(arrays, f"downloaded; {self.cache.folder} cannot be written")
+        return self._verified(kept, f"downloaded to {self.cache.folder}")
 
     def _give_up_if_just_failed(self) -> None:
         """Spare a run without a network the wait that the last one had."""

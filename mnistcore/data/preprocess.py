@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 _CHUNK = 2**20
+_BYTE = 255.0
 _SPLIT_STREAM = 1  # keeps the draws of the split apart from all others of the same seed
 _FOLDS_STREAM = 3
 
@@ -167,17 +168,101 @@ def pixel_statistics(images: np.ndarray) -> tuple[float, float]:
     return float(mean), math.sqrt(variance)
 
 
-def input_scaling(images: np.ndarray, standardize: bool) -> tuple[float, float]:
-    """Return the scale and shift that turn raw pixels into a network's input.
-
-    The input is ``pixel * scale + shift``: in [0, 1], or standardised with the one mean and
-    the one standard deviation of all pixels (for MNIST 0.1307 and 0.3081).
+def as_pixels(images: np.ndarray, name: str = "images") -> np.ndarray:
+    """Return images as the kernels take them: C-contiguous uint8 where that holds them, or float32.
 
     Parameters
     ----------
-    images : ndarray of uint8
-        The training images; only `standardize` looks at them.
+    images : ndarray of booleans, integers or floats, shape (N, ...)
+        In any byte order. Not copied if it is as it should be.
+    name : str
+        What the errors call it.
+
+    Raises
+    ------
+    TypeError
+        `images` are of another kind.
+    ValueError
+        They are no array of images, or a pixel is not finite in float32.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind not in "buif":
+        raise TypeError(f"{name} are {images.dtype}; they must be integers, booleans or floats")
+    if images.ndim < 2:
+        raise ValueError(f"{name} have shape {images.shape}; it must be (N, H, W)")
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    whole = images.dtype.kind != "f"
+    if whole and (not images.size or 0 <= images.min() <= images.max() <= 255):
+        return np.ascontiguousarray(images, np.uint8)
+    with np.errstate(over="ignore"):  # the check below tells of it
+        images = np.ascontiguousarray(images, np.float32)
+    pixels = images.reshape(-1)
+    if not all(np.isfinite(pixels[i : i + _CHUNK]).all() for i in range(0, pixels.size, _CHUNK)):
+        raise ValueError(f"{name} have pixels that are not finite in float32; replace them")
+    return images
+
+
+def as_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
+    """Return class ids as the kernels take them: C-contiguous int32 of shape (N,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are no integers, have another shape, or leave the range of int32; begins with `name`.
+    """
+    labels = _checked_labels(labels, name)
+    if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
+        raise ValueError(f"{name} span {labels.min()}..{labels.max()}; that is too far for int32")
+    return np.ascontiguousarray(labels, np.int32)
+
+
+def pixel_range(images: np.ndarray) -> float:
+    """Return the pixel value that stands for a full one: what images are divided by.
+
+    It is the largest value that occurs, sign disregarded, but 255 where that is more than half
+    of 255 and no more than 255: bytes of a set that happens to be dim are still bytes. So 0/1
+    images are divided by 1, those in 0..16 by 16, floats in [0, 1] by 1 or a little less, bytes
+    by 255. Where all is 0, or there is no image, it is 255.
+    """
+    pixels = images.reshape(-1)
+    top = 0.0
+    for start in range(0, pixels.size, _CHUNK):
+        part = pixels[start : start + _CHUNK]
+        top = max(top, float(part.max()), -float(part.min()) if part.dtype.kind != "u" else 0.0)
+        if part.dtype == np.uint8 and top > _BYTE / 2:
+            break  # no pixel can change the answer
+    return _BYTE if top == 0 or _BYTE / 2 < top <= _BYTE else top
+
+
+def same_scale(one: float, other: float) -> bool:
+    """Whether two ranges are those of pixels on the same scale: less than a factor of 2 apart."""
+    return one < 2 * other and other < 2 * one
+
+
+def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:
+    """Return images for people to look at, as uint8: 0 becomes 0 and `pixel_max` 255."""
+    if images.dtype == np.uint8 and pixel_max == _BYTE:
+        return images
+    shades = np.rint(images * (_BYTE / pixel_max))
+    return np.asarray(shades.clip(0, _BYTE), np.uint8)
+
+
+def input_scaling(
+    images: np.ndarray, standardize: bool, pixel_max: float | None = None
+) -> tuple[float, float]:
+    """Return the scale and shift that turn raw pixels into a network's input.
+
+    The input is ``pixel * scale + shift``: divided by their range, or standardised with the one
+    mean and the one standard deviation of all pixels (for MNIST 0.1307 and 0.3081 of 255).
+
+    Parameters
+    ----------
+    images : ndarray of uint8 or float32
+        The training images.
     standardize : bool
+    pixel_max : float, optional
+        Their range, if it is known; see `pixel_range`.
 
     Raises
     ------
@@ -185,11 +270,25 @@ def input_scaling(images: np.ndarray, standardize: bool) -> tuple[float, float]:
         All pixels are the same, and `standardize` is true.
     """
     if not standardize:
-        return 1 / 255, 0.0
-    mean, std = pixel_statistics(images)
+        return 1 / (pixel_max or pixel_range(images)), 0.0
+    if images.dtype == np.uint8:
+        unit = 1 / 255
+        mean, std = pixel_statistics(images)
+    else:
+        unit = 1.0
+        mean, std = _moments(images)
     if std == 0:
         raise ValueError("all pixels have the same value, which cannot be standardised")
-    return 1 / 255 / std, -mean / std
+    return unit / std, -mean / std
+
+
+def _moments(images: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of all pixels, in float64, a part at a time."""
+    pixels = images.reshape(-1)
+    parts = [pixels[i : i + _CHUNK] for i in range(0, pixels.size, _CHUNK)]
+    mean = math.fsum(float(part.sum(dtype=np.float64)) for part in parts) / pixels.size
+    squares = math.fsum(float(((part - np.float64(mean)) ** 2).sum()) for part in parts)
+    return mean, math.sqrt(squares / pixels.size)
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
@@ -215,10 +314,10 @@ def scale_images(images: np.ndarray, scale: float, shift: float) -> np.ndarray:
     return scaled
 
 
-def _checked_labels(labels: np.ndarray) -> np.ndarray:
+def _checked_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels are {labels.dtype}; they must be integers")
+        raise TypeError(f"{name} are {labels.dtype}; they must be integers")
     if labels.ndim != 1:
-        raise ValueError(f"labels have shape {labels.shape}; it must be (N,)")
+        raise ValueError(f"{name} have shape {labels.shape}; it must be (N,)")
     return labels

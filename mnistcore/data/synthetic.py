@@ -110,9 +110,20 @@ def load_synthetic(
     TypeError, ValueError
         As `make_digits`.
     """
-    name = f"{_version()}-{n_train}-{n_test}-seed-{seed}"
-    folder = Path(cache_dir) / "synthetic" / name
+    folder = _folder(cache_dir, n_train, n_test, seed)
     return _cached(folder) or _keep(folder, n_train, n_test, seed)
+
+
+def cached_sha256(
+    cache_dir: str | Path, n_train: int = 60_000, n_test: int = 10_000, seed: int = 0
+) -> tuple[str, ...]:
+    """Return the SHA-256 of the four files that `load_synthetic` maps; empty without them."""
+    folder = _folder(cache_dir, n_train, n_test, seed)
+    return () if _cached(folder) is None else tuple(_sums(folder))
+
+
+def _folder(cache_dir: str | Path, n_train: int, n_test: int, seed: int) -> Path:
+    return Path(cache_dir) / "synthetic" / f"{_version()}-{n_train}-{n_test}-seed-{seed}"
 
 
 def _version() -> str:
@@ -124,11 +135,15 @@ def _version() -> str:
 def _cached(folder: Path) -> Arrays | None:
     """Map the digits; None if a file is missing or is not what was written."""
     try:
-        sums = [line.split()[0] for line in (folder / "SHA256SUMS").read_text().splitlines()]
+        sums = _sums(folder)
     except (OSError, ValueError, IndexError):
         return None
     arrays = VerifiedCache(folder, sums).load()
     return arrays and _with_int_labels(arrays)
+
+
+def _sums(folder: Path) -> list[str]:
+    return [line.split()[0] for line in (folder / "SHA256SUMS").read_text().splitlines()]
 
 
 def _keep(folder: Path, n_train: int, n_test: int, seed: int) -> Arrays:

@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..data.preprocess import scale_images
+from ..data.preprocess import as_bytes, pixel_range, scale_images
 from . import style
 
 _MOST_ROWS = 40  # classes on a sample sheet
 _UPRIGHT = 40  # letters that fit side by side below half a figure
 _CLOSE = 8  # pixels a side of what is shown in numbers
+_BINS = 32  # of the pixels' values
 
 
 def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
@@ -91,7 +92,8 @@ def sample_sheet(
     sheet = style.mosaic(tiles, per_class, gap=max(2, width // 10))
     figure = style.new_figure(min(0.97 * style.WIDTH * sheet.shape[0] / sheet.shape[1], 30) + 0.1)
     axes = figure.add_subplot()
-    axes.imshow(sheet, cmap=style.IMAGE_MAP, vmin=0, vmax=255, interpolation="nearest")
+    full = pixel_range(images)
+    axes.imshow(sheet, cmap=style.IMAGE_MAP, vmin=0, vmax=full, interpolation="nearest")
     style.bare(axes)
     pitch = sheet.shape[0] / len(shown)
     names = [style.plain(name, 12) for name in shown]
@@ -100,41 +102,45 @@ def sample_sheet(
     return figure
 
 
-def pixel_statistics(images: np.ndarray) -> Figure:
+def pixel_statistics(images: np.ndarray, pixel_max: float = 255.0) -> Figure:
     """The mean image, the standard deviation of each pixel, and how often each grey occurs.
 
     Parameters
     ----------
     images
-        (N, H, W) uint8, N at least 1.
+        (N, H, W) uint8 or float32, N at least 1.
+    pixel_max
+        The value of full ink.
     """
     figure = style.new_figure(3.0)
     mean_axes, std_axes, histogram = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
-    mean, std, counts = _moments(images)
+    mean, std, counts = _moments(images, pixel_max)
     drawn = mean_axes.imshow(mean, cmap=style.IMAGE_MAP, vmin=0)
     style.bare(mean_axes, "Mean of each pixel", frame=True)
     style.colour_bar(figure, drawn, mean_axes)
     drawn = std_axes.imshow(std, cmap=style.SEQUENTIAL_MAP, vmin=0)
     style.bare(std_axes, "Standard deviation", frame=True)
     style.colour_bar(figure, drawn, std_axes)
-    bins = counts.reshape(32, 8).sum(axis=1)
-    histogram.bar(np.arange(32) * 8 + 4, 100 * bins / bins.sum(), 7.4, color=style.BLUE)
+    shares, full = 100 * counts / counts.sum(), pixel_max * (1 + 1 / 255)
+    width = full / _BINS
+    bins = shares.reshape(_BINS, -1).sum(axis=1)
+    histogram.bar((np.arange(_BINS) + 0.5) * width, bins, 0.925 * width, color=style.BLUE)
     histogram.set_yscale("log")
-    histogram.set_xlim(0, 256)
-    title = f"Values ({100 * counts[0] / counts.sum():.0f} % are 0)"
+    histogram.set_xlim(0, full)
+    title = f"Values ({shares[0]:.0f} % are 0)"
     style.dress(histogram, title, "pixel value", "% of all pixels", grid="y")
     return figure
 
 
-def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean and standard deviation (H, W) of the pixels, and the counts (256,) of the values."""
+def _moments(images: np.ndarray, pixel_max: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean and standard deviation (H, W) of the pixels, and the counts (256,) of the shades."""
     total = np.zeros(images.shape[1:])
     squares, counts = np.zeros_like(total), np.zeros(256, np.int64)
     for start in range(0, len(images), 1000):  # float64 of all would be large
         part = images[start : start + 1000]
         total += part.sum(axis=0, dtype=np.float64)
         squares += (part.astype(np.float64) ** 2).sum(axis=0)
-        counts += np.bincount(part.reshape(-1), minlength=256)
+        counts += np.bincount(as_bytes(part, pixel_max).reshape(-1), minlength=256)
     mean = total / len(images)
     return mean, np.sqrt(np.maximum(squares / len(images) - mean**2, 0)), counts
 
@@ -156,34 +162,40 @@ def _draw_numbers(axes: Axes, x: np.ndarray, low: float, high: float) -> None:
     style.bare(axes, "Close up", frame=True)
 
 
-def _formula(scale: float, shift: float) -> str:
+def _formula(scale: float, shift: float, pixel_max: float) -> str:
     """What is done to a pixel, as one would say it."""
-    by = "pixel / 255" if scale == 1 / 255 else f"pixel * {scale:.5f}"
+    divided = scale == 1 / pixel_max
+    by = f"pixel / {pixel_max:g}" if divided else f"pixel * {scale:.5f}"
     if shift == 0:
         return by
     return f"{by} {'-' if shift < 0 else '+'} {abs(shift):.4f}"
 
 
-def preprocessing(image: np.ndarray, scale: float, shift: float) -> Figure:
+def preprocessing(
+    image: np.ndarray, scale: float, shift: float, pixel_max: float = 255.0
+) -> Figure:
     """What becomes of an image before it enters a network: scaled, shifted, laid out in a row.
 
     Parameters
     ----------
     image
-        (H, W) uint8.
+        (H, W) uint8 or float32.
     scale, shift
         A pixel enters as ``pixel * scale + shift``.
+    pixel_max
+        The value of full ink.
     """
     x = scale_images(image, scale, shift)
     figure = style.new_figure(4.6)
     grid = figure.add_gridspec(2, 3, height_ratios=(1.7, 1))
     raw, entered, close = (figure.add_subplot(grid[0, column]) for column in range(3))
-    drawn = raw.imshow(image, cmap=style.IMAGE_MAP, vmin=0, vmax=255, interpolation="nearest")
-    style.bare(raw, "Stored: a byte a pixel", frame=True)
+    drawn = raw.imshow(image, cmap=style.IMAGE_MAP, vmin=0, vmax=pixel_max, interpolation="nearest")
+    stored = "a byte a pixel" if image.dtype == np.uint8 else "a float a pixel"
+    style.bare(raw, f"Stored: {stored}", frame=True)
     style.colour_bar(figure, drawn, raw)
-    low, high = sorted((shift, 255 * scale + shift))
+    low, high = sorted((shift, pixel_max * scale + shift))
     drawn = entered.imshow(x, cmap=style.IMAGE_MAP, vmin=low, vmax=high, interpolation="nearest")
-    style.bare(entered, f"Fed: {_formula(scale, shift)}", frame=True)
+    style.bare(entered, f"Fed: {_formula(scale, shift, pixel_max)}", frame=True)
     style.colour_bar(figure, drawn, entered)
     _draw_numbers(close, x, low, high)
     row = figure.add_subplot(grid[1, :])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import Model
+from ..checkpoint import Model, TrainedOn, parse_trained_on
 from ..kernels.layout import ACTIVATIONS
 
 
@@ -63,7 +63,21 @@ def description(model: Model) -> dict[str, Any]:
         "shift": model.shift,
         "class_names": list(model.class_names),
         "config": dict(model.config),
+        "pixel_max": model.pixel_max,
+        "float_pixels": model.float_pixels,
+        "data": model.data and model.data.to_dict(),
     }
+
+
+def full_ink(model: Model) -> float:
+    """The raw pixel that stands for full ink: a byte's, where the model does not say."""
+    return 255.0 if model.pixel_max is None else model.pixel_max
+
+
+def spelled_ink(model: Model) -> str:
+    """:func:`full_ink` as a number in a text."""
+    full = full_ink(model)
+    return f"{full:.0f}" if full == round(full) else repr(full)
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ class Described:
         Of the hidden layers; None where it is not known.
     input_shape, class_names
         As in :class:`.Model`; None where they are not known.
-    scale, shift, config
+    scale, shift, config, pixel_max, float_pixels, data
         As in :class:`.Model`.
     """
 
@@ -86,6 +100,9 @@ class Described:
     shift: float = 0.0
     class_names: tuple[str, ...] | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    pixel_max: float | None = None
+    float_pixels: bool = False
+    data: TrainedOn | None = None
 
 
 def parse_description(text: str) -> Described:
@@ -105,6 +122,9 @@ def parse_description(text: str) -> Described:
             float(values["shift"]),
             tuple(map(str, values["class_names"])),
             dict(values["config"]),
+            None if values.get("pixel_max") is None else float(values["pixel_max"]),
+            bool(values.get("float_pixels", False)),
+            parse_trained_on(values.get("data")),
         )
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"has a description that cannot be read ({error!r})") from error

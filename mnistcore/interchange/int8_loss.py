@@ -8,6 +8,7 @@ from ..backends import get_backend
 from ..checkpoint import Model
 from ..data import Dataset
 from ..metrics import accuracy
+from ..run_data import scaled_alike
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -60,6 +61,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
         raise ValueError(
             f"{dataset.name} has {len(dataset.class_names)} classes, the model {n_classes}"
         )
+    model = scaled_alike(model, dataset)
     exact = model.predict(get_backend(), images)
     layers = quantize(model)
     rounded = np.concatenate(
@@ -68,8 +70,9 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
             for first in range(0, len(images), _PART)
         ]
     )
+    known = model.data is None or model.data.checksum == dataset.checksum
     return Int8Loss(
-        dataset.name,
+        dataset.name if known else f"{dataset.name}, which it was not trained on",
         len(images),
         accuracy(labels, exact),
         accuracy(labels, rounded),

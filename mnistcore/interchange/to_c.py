@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..checkpoint import Model
-from .dense import Dense, dense_layers, plus
+from .dense import Dense, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize
 
 _LINE = 100  # characters at most
@@ -104,8 +104,8 @@ def _head(model: Model, int8: bool, remark: str) -> str:
         "    int predict(const uint8_t image[INPUTS]);",
         "    void predict_proba(const uint8_t image[INPUTS], float probabilities[CLASSES]);",
         "",
-        f"An image is {shape} raw pixels, row by row. predict gives the number of the most",
-        "probable class. The buffers are shared: one call at a time.",
+        f"An image is {shape} raw pixels from 0 to {spelled_ink(model)}, row by row. predict gives",
+        "the number of the most probable class. The buffers are shared: one call at a time.",
         f"Classes: {', '.join(classes)}.",
         "",
         "C99; needs expf or tanhf of <math.h> (-lm). With -DMNISTCORE_MAIN it is a program that",

@@ -7,6 +7,8 @@
 ``input_shape``     of one image
 ``class_names``     one a class
 ``config``          the options of the training run, as JSON
+``pixel_max``       the raw pixel of full ink, ``float_pixels`` whether pixels were floats
+``data``            what it was trained on, as JSON; either is absent where unknown
 ==================  ============================================================
 
 Five lines run a ReLU network, ``images`` (N, 28, 28) being uint8::
@@ -46,8 +48,9 @@ def encode(model: Model) -> bytes:
     for index, layer in enumerate(dense_layers(model)):
         arrays[f"w{index}"] = layer.weights
         arrays[f"b{index}"] = layer.bias
-    described = description(model)
-    described["config"] = json.dumps(described["config"])
+    described = {name: value for name, value in description(model).items() if value is not None}
+    for name in {"config", "data"} & described.keys():
+        described[name] = json.dumps(described[name])
     arrays |= {name: np.array(value) for name, value in described.items()}
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)

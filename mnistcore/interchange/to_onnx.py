@@ -15,7 +15,7 @@ import numpy as np
 from .. import __version__
 from ..checkpoint import Model
 from ..extras import require
-from .dense import dense_layers
+from .dense import dense_layers, full_ink, spelled_ink
 
 OPSET = 13
 IR_VERSION = 7  # the version of the file format that came with opset 13
@@ -63,13 +63,14 @@ def encode(model: Model, float_input: bool = False) -> bytes:
 
 def usage(model: Model, name: str, float_input: bool = False) -> str:
     """Python lines that predict with onnxruntime."""
-    images = "images.astype(np.float32) / 255" if float_input else "images"
+    images = f"images.astype(np.float32) / {spelled_ink(model)}" if float_input else "images"
     shape = ", ".join(map(str, model.input_shape))
+    about = f"images: (N, {shape}), uint8, 0 to {spelled_ink(model)}"
     return (
         ("import numpy as np\n" if float_input else "") + "import onnxruntime\n"
         "\n"
         f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
-        f'inputs = {{"images": {images}}}  # images: (N, {shape}), uint8\n'
+        f'inputs = {{"images": {images}}}  # {about}\n'
         "label, probabilities, logits = session.run(None, inputs)"
     )
 
@@ -111,7 +112,8 @@ class _Graph:
     def proto(self, model: Model, float_input: bool) -> Any:
         """The finished graph."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
-        pixels = "float32, pixels in [0, 1]" if float_input else "uint8, raw pixels"
+        raw = f"uint8, raw pixels from 0 to {spelled_ink(model)}"
+        pixels = "float32, pixels in [0, 1]" if float_input else raw
         classes = model.network.layer_sizes[-1]
         images = helper.make_tensor_value_info(
             "images",
@@ -135,7 +137,7 @@ def _add_input(graph: _Graph, model: Model, float_input: bool) -> None:
     graph.then("Flatten", "pixels", axis=1)
     if not float_input:
         graph.then("Cast", "floats", to=1)  # 1 is float32
-    scale = np.float32(model.scale * 255 if float_input else model.scale)
+    scale = np.float32(model.scale * full_ink(model) if float_input else model.scale)
     if scale != 1:
         graph.then("Mul", "scaled", [("scale", np.asarray(scale))])
     if model.shift:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import checkpoint
 from ..checkpoint import Model
-from .dense import dense_layers, description, plus
+from .dense import dense_layers, description, full_ink, plus, spelled_ink
 
 DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model
 
@@ -50,13 +50,15 @@ def usage(model: Model, name: str) -> str:
         "\n"
         f"network = nn.Sequential(\n{modules})\n"
         f"network.load_state_dict(load_file({json.dumps(name)}))\n"
-        f"logits = network(images.flatten(1).float(){scaling(model)})  # images: raw pixels, uint8"
+        f"logits = network(images.flatten(1).float(){scaling(model)})"
+        f"  # images: raw pixels, 0 to {spelled_ink(model)}"
     )
 
 
 def scaling(model: Model) -> str:
     """How raw pixels are brought to what the first layer takes, as the end of an expression."""
-    factor = " / 255" if model.scale == 1 / 255 else f" * {model.scale!r}"
+    divided = model.scale == 1 / full_ink(model)
+    factor = f" / {spelled_ink(model)}" if divided else f" * {model.scale!r}"
     return factor + (plus(repr(model.shift)) if model.shift else "")
 
 

@@ -23,6 +23,9 @@ MAX_PIXELS = 100_000_000
 LEAST_SIDE = 8  # of the longer one
 LONG_SIDE = 2000  # pixels that are kept of a larger picture: a digit of a hundredth is legible
 
+_OVERSHOOT = 0.1  # of the largest value: negative ones beyond that are no rounding
+_EXCESS = 0.25  # of the value of white, which others may exceed by so much
+_TOO_LARGE = 1e30  # so that sums of float32 stay finite
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -87,29 +90,64 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
         raise PictureError(f"is a damaged picture ({reason})") from error
 
 
-def picture_of(pixels: np.ndarray) -> Picture:
-    """A picture from an array (H, W), (H, W, 1) or (H, W, 3), uint8 or floats in [0, 1].
+def picture_of(pixels: np.ndarray, white: float = 255.0) -> Picture:
+    """A picture from an array, grey or red, green and blue, perhaps with opacity behind them.
+
+    What stands for white is told by the largest value, whatever the type: of 1, 255 and 65,535 the
+    first that it does not exceed by more than a quarter, so that 0/1 masks, floats in [0, 1] and
+    bytes in any type are read alike. Values a little outside are clipped: resizing makes such.
+    Where there are others below 0, the smallest value is black and the largest white.
+
+    Parameters
+    ----------
+    pixels
+        (H, W) or (H, W, C) with 1 to 4 channels: booleans, integers or floats of any size.
+    white
+        Another value that may stand for white: that of the data which a network has learnt from.
 
     Raises
     ------
     TypeError, ValueError
-        If the array is none of these, or smaller than a digit can be.
+        If the array is none of these, smaller than a digit can be, or not finite.
     """
     pixels = np.asarray(pixels)
+    if pixels.dtype.kind not in "buif":
+        raise TypeError(f"pixels must be booleans, integers or floats, got {pixels.dtype}")
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or not pixels.size:
-        raise ValueError(f"pixels must be (H, W), (H, W, 1) or (H, W, 3), got {pixels.shape}")
-    if pixels.dtype == np.uint8:
-        pixels = pixels.astype(np.float32) / 255
-    elif not np.issubdtype(pixels.dtype, np.floating):
-        raise TypeError(f"pixels must be uint8 or floats in [0, 1], got {pixels.dtype}")
-    if not np.isfinite(pixels).all():
-        raise ValueError("pixels must be finite")
-    height, width = pixels.shape[:2]
+    if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or not pixels.size:
+        raise ValueError(f"pixels must be (H, W) or (H, W, 1 to 4), got {pixels.shape}")
+    if not (float(pixels.min()) > -_TOO_LARGE and float(pixels.max()) < _TOO_LARGE):
+        raise ValueError(f"pixels must be finite, and below {_TOO_LARGE:g}")
+    height, width, channels = pixels.shape
+    _check_size(width, height)
+    values = shrink(pixels, -(-max(width, height) // LONG_SIDE))
+    if channels in (2, 4):
+        values = _filled(_in_unit(values[:, :, :-1], white), _in_unit(values[:, :, -1:]))
+    else:
+        values = _in_unit(values, white)
+    return Picture(np.ascontiguousarray(values), (width, height))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(
+            f"has {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
+        )
     if max(width, height) < LEAST_SIDE:
         raise PictureError(f"has {width} x {height} pixels, too few for a digit")
-    return Picture(np.ascontiguousarray(pixels, np.float32).clip(0, 1), (width, height))
+
+
+def _in_unit(values: np.ndarray, white: float = 255.0) -> np.ndarray:
+    """Finite values in [0, 1], float32, by the rule of :func:`picture_of`."""
+    low, high = float(values.min()), float(values.max())
+    if -low > _OVERSHOOT * max(high, 0):
+        values, white = values - np.float64(low), high - low
+    else:
+        whites = sorted((1.0, white, 255.0, 65535.0))
+        white = next((white for white in whites if high <= white * (1 + _EXCESS)), high)
+    scaled: np.ndarray = np.multiply(values, 1 / (white or 1.0)).astype(np.float32)
+    return scaled.clip(0, 1, out=scaled)
 
 
 def _content(source: str | Path | bytes | BinaryIO) -> bytes:
@@ -130,12 +168,7 @@ def _picture(image: "Image.Image") -> Picture:
     from PIL import ImageOps
 
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PictureError(
-            f"has {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
-        )
-    if max(width, height) < LEAST_SIDE:
-        raise PictureError(f"has {width} x {height} pixels, too few for a digit")
+    _check_size(width, height)
     draft = max(max(image.size) / LONG_SIDE, 1)
     image.draft(None, (int(width / draft), int(height / draft)))  # a JPEG is decoded smaller
     image.load()
@@ -169,7 +202,8 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     What is transparent gets the colour that suits the rest.
     """
     if image.mode in _WIDE_MODES:
-        return shrink(_from_wide(np.asarray(image)), reduction)
+        values = np.nan_to_num(np.asarray(image).astype(np.float32))
+        return shrink(_in_unit(values)[:, :, None], reduction)
     transparent = image.has_transparency_data
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
     image = image if image.mode == mode else image.convert(mode)
@@ -178,16 +212,6 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     if transparent:
         return _filled(pixels[:, :, :3], pixels[:, :, 3:])
     return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def _from_wide(values: np.ndarray) -> np.ndarray:
-    """Grey of more than 8 bits: 16-bit files reach 65,535, floats 1, 255 or anything else."""
-    values = np.nan_to_num(values.astype(np.float32))
-    low, high = float(values.min()), float(values.max())
-    limit = next((limit for limit in (1.0, 255.0, 65535.0) if high <= limit), high)
-    if low < 0:
-        values, limit = values - low, high - low
-    return (values / limit)[:, :, None]
 
 
 def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

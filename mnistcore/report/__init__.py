@@ -16,7 +16,7 @@ from ..data import Dataset
 from ..evaluate import SourceConfig
 from ..kernels._threads import limited_threads
 from ..options import add_flags, flags_given, option
-from ..run_data import load_run_data
+from ..run_data import compared, load_run_data
 from ..run_folder import load_run
 from .page import MARK, Page
 
@@ -102,7 +102,10 @@ def run(
         _check_folder(Path(config.figures))
     kernels = get_backend(config.backend)
     runs = [load_run(path) for path in paths]
-    datasets = [dataset or load_run_data(run, config.data, config.data_dir) for run in runs]
+    datasets = [
+        compared(run, dataset) if dataset else load_run_data(run, config.data, config.data_dir)
+        for run in runs
+    ]
     with limited_threads(config.threads):
         if len(runs) == 1:
             page = single.page(kernels, runs[0], datasets[0])
@@ -111,7 +114,7 @@ def run(
         content = page.html().encode("utf-8", "replace")
     with replacing(target) as file:
         file.write(content)
-    notices = tuple(dict.fromkeys(data.notice for data in datasets if data.notice))
+    notices = tuple(dict.fromkeys(notice for data in datasets for notice in data.notices))
     return Report(target, notices, _write_figures(page, config.figures))
 
 

@@ -31,8 +31,8 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
     if _same_data(all_scores, datasets):
         images = datasets[0].test_images
         sections.append(Section("What none can read", list(_hardest(results, images)), False))
-    where = " and ".join(dict.fromkeys(f"{data.name}" for data in datasets))
-    notices = dict.fromkeys(data.notice for data in datasets if data.notice)
+    where = " and ".join(dict.fromkeys(_data_names(datasets)))
+    notices = dict.fromkeys(notice for data in datasets for notice in data.notices)
     subtitle = " ".join([f"{', '.join(names)}; test images of {where}.", *notices])
     return Page(f"{len(runs)} runs compared", subtitle, sections)
 
@@ -43,6 +43,16 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return [
         name if names.count(name) == 1 else str(run.path)
         for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _data_names(datasets: Sequence[Dataset]) -> list[str]:
+    """What the data sets are called here: their folders where other data have the same name."""
+    sums: dict[str, set[str]] = {}
+    for data in datasets:
+        sums.setdefault(data.name, set()).add(data.checksum)
+    return [
+        data.name if len(sums[data.name]) == 1 else data.folder or data.name for data in datasets
     ]
 
 
@@ -64,7 +74,7 @@ def _results(
     runs: Mapping[str, Run], results: Mapping[str, Scores], datasets: Sequence[Dataset]
 ) -> Iterable[Part]:
     rows = []
-    for (name, run), dataset in zip(runs.items(), datasets, strict=True):
+    for (name, run), data_name in zip(runs.items(), _data_names(datasets), strict=True):
         scores, summary = results[name], run.summary
         low, high = (100 * bound for bound in scores.interval)
         seconds = number(summary.get("train_seconds"))
@@ -72,7 +82,7 @@ def _results(
             [
                 name,
                 "-".join(map(str, run.model.network.layer_sizes)),
-                dataset.name,
+                data_name,
                 percent(scores.accuracy),
                 f"{low:.2f} to {high:.2f} %",
                 percent(scores.top_2_accuracy),

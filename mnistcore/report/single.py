@@ -13,7 +13,7 @@ from ..checkpoint import Model
 from ..data import Dataset
 from ..evaluate import Scores, score
 from ..inference import activations_of
-from ..run_data import split_indices
+from ..run_data import scaled_alike, split_indices
 from ..run_folder import Run
 from ..tables import most_often_taken_for, percent
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
@@ -27,14 +27,14 @@ _MOST_ACTIVATIONS = 50_000_000  # numbers of one layer
 def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
     """Evaluate a run on the test images and describe it: numbers, figures, configuration."""
     scores = score(kernels, run, dataset)
-    images = dataset.test_images
+    images, model = dataset.test_images, scaled_alike(run.model, dataset)
     sections = [
         Section("Results", [_tiles(scores, run.summary), _class_table(scores)]),
         Section("Learning", list(_learning(run))),
         Section("Mistakes", list(_mistakes(scores, images))),
         Section("Confidence", list(_confidence(scores, images))),
-        Section("Data", list(_data(run.model, dataset))),
-        Section("Inside the network", list(_inside(kernels, run.model, dataset))),
+        Section("Data", list(_data(model, dataset))),
+        Section("Inside the network", list(_inside(kernels, model, dataset))),
         Section("Configuration", list(_configuration(run))),
     ]
     return Page(run.name, subtitle(run, dataset), sections)
@@ -44,11 +44,12 @@ def subtitle(run: Run, dataset: Dataset) -> str:
     """A run in a line: its network, its data."""
     network = run.model.network
     sizes = "-".join(map(str, network.layer_sizes))
-    return (
+    facts = (
         f"{sizes}, {network.activation}, {network.n_params:,} parameters;"
         f" {dataset.name}, {len(dataset.test_labels):,} test images."
-        + (f" {dataset.notice}" if dataset.notice else "")
     )
+    unknown = () if run.model.data else ("The model does not say what it was trained on.",)
+    return " ".join([facts, *dataset.notices, *unknown])
 
 
 def _tiles(scores: Scores, summary: Mapping[str, Any]) -> Tiles:
@@ -207,13 +208,13 @@ def _data(model: Model, dataset: Dataset) -> Iterable[Part]:
     )
     yield Drawing(
         "pixels",
-        figures.pixel_statistics(dataset.train_images),
+        figures.pixel_statistics(dataset.train_images, dataset.pixel_max),
         "The training images pixel by pixel: their mean, how much they vary, and how often each"
         " value occurs.",
     )
     yield Drawing(
         "preprocessing",
-        figures.preprocessing(dataset.train_images[0], model.scale, model.shift),
+        figures.preprocessing(dataset.train_images[0], model.scale, model.shift, dataset.pixel_max),
         "What becomes of an image before it enters the network: every pixel is scaled and"
         " shifted, and the rows are laid end to end. The network is not told which pixels are"
         " neighbours.",

@@ -42,8 +42,8 @@ class SearchDisplay(Listener):
 
     def started(self, search: "Search") -> None:
         """The data is loaded and the study open."""
-        if search.job.dataset.notice:
-            print(search.job.dataset.notice, file=sys.stderr)
+        for notice in search.job.dataset.notices:
+            print(notice, file=sys.stderr)
 
     def working(self, pids: Sequence[int]) -> None:
         """The workers have been started."""
@@ -84,8 +84,8 @@ class PlainDisplay(SearchDisplay):
 
     def started(self, search: "Search") -> None:
         self._wanted = search.plan.n_trials
-        if search.job.dataset.notice:
-            self._console.print(notice_panel(search.job.dataset.notice))
+        for notice in search.job.dataset.notices:
+            self._console.print(notice_panel(notice))
         self._console.print(facts_table(_intentions(search)))
         self._console.print()
 

@@ -31,7 +31,7 @@ def synthetic(arrays, monkeypatch):
         folders.append(cache_dir)
         return arrays
 
-    stand_in = types.SimpleNamespace(load_synthetic=load_synthetic)
+    stand_in = types.SimpleNamespace(load_synthetic=load_synthetic, cached_sha256=lambda cache: ())
     monkeypatch.setitem(sys.modules, "mnistcore.data.synthetic", stand_in)
     return folders
 
@@ -52,18 +52,24 @@ def assert_is(dataset: Dataset, arrays) -> None:
         assert type(array) is np.ndarray
 
 
-def test_folder_of_other_data(make_folder, arrays):
+def test_folder_of_other_data(make_folder, arrays, tmp_path):
     dataset = load_data(make_folder("shapes", ".gz"))
     assert_is(dataset, arrays)
     assert dataset.name == "shapes"
+    assert dataset.folder == str(tmp_path / "shapes")
     assert dataset.class_names == ("0", "1", "2", "3")
     assert "shapes (not mnist)" in dataset.source
     assert dataset.notice is None
 
 
 @pytest.mark.parametrize("name", ["mnist", "synthetic"])
-def test_other_data_does_not_borrow_a_known_name(name, make_folder):
-    assert load_data(str(make_folder(name))).name == f"other-{name}"
+def test_other_data_does_not_borrow_a_known_name(name, make_folder, tmp_path):
+    assert load_data(str(make_folder(name))).name == f"{tmp_path.name}/{name}"
+
+
+def test_folders_of_the_same_name_are_told_apart(make_folder):
+    names = [load_data(make_folder(f"{place}/raw")).name for place in ("Fashion", "Kuzushiji")]
+    assert names == ["Fashion/raw", "Kuzushiji/raw"]
 
 
 def test_mnist_in_a_named_folder(make_folder, arrays, published, monkeypatch):

@@ -6,11 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistcore.data.preprocess import (
+    as_bytes,
     flatten,
     fold_split,
     input_scaling,
     one_hot,
+    pixel_range,
     pixel_statistics,
+    same_scale,
     scale_images,
     train_validation_split,
 )
@@ -114,6 +117,55 @@ def test_pixel_statistics_refuse():
         pixel_statistics(np.zeros((2, 3), np.float32))
     with pytest.raises(ValueError, match="no pixels"):
         pixel_statistics(np.zeros((0, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "wanted"),
+    [
+        (0, 255, np.uint8, 255),
+        (0, 128, np.uint8, 255),
+        (0, 127, np.uint8, 127),
+        (0, 16, np.uint8, 16),
+        (0, 1, np.uint8, 1),
+        (0, 0, np.uint8, 255),
+        (0.0, 1.0, np.float32, 1),
+        (0.0, 0.75, np.float32, 0.75),
+        (0.0, 200.0, np.float32, 255),
+        (0.0, 65535.0, np.float32, 65535),
+        (-3.0, 2.0, np.float32, 3),
+    ],
+)
+def test_the_range_is_that_of_the_pixels(low, high, dtype, wanted):
+    images = np.full((3, 700, 1000), low, dtype)  # more than one chunk
+    images[2, 600, 900] = high
+    assert pixel_range(images) == wanted
+    assert input_scaling(images, standardize=False) == (1 / wanted, 0.0)
+
+
+def test_no_image_has_a_byte_for_its_range():
+    assert pixel_range(np.empty((0, 28, 28), np.uint8)) == 255
+
+
+def test_a_scale_is_another_from_a_factor_of_two_on():
+    assert same_scale(16, 15)
+    assert same_scale(1, 0.6)
+    assert not same_scale(255, 127)
+    assert not same_scale(1, 255)
+
+
+def test_images_are_shown_in_bytes():
+    images = np.array([[0, 4, 16]], np.uint8)
+    np.testing.assert_array_equal(as_bytes(images, 16), [[0, 64, 255]])
+    np.testing.assert_array_equal(as_bytes(np.array([-0.5, 0.2, 2]), 1), [0, 51, 255])
+    assert as_bytes(images, 255) is images
+
+
+def test_standardised_floats_have_mean_0_and_deviation_1():
+    images = np.random.default_rng(1).random((2000, 28, 28), np.float32)
+    scale, shift = input_scaling(images, standardize=True)
+    standardised = images.astype(np.float64) * scale + shift
+    assert standardised.mean() == pytest.approx(0, abs=1e-9)
+    assert standardised.std() == pytest.approx(1)
 
 
 def test_plain_scaling_maps_bytes_to_zero_and_one():

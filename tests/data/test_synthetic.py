@@ -8,8 +8,9 @@ import pytest
 
 from mnistcore.data import strokes, synthetic
 from mnistcore.data.folder import FILE_NAMES, Arrays, find_files, read_files
+from mnistcore.data.idx import idx_sha256
 from mnistcore.data.strokes import N_POINTS, STYLES, stroke_tables
-from mnistcore.data.synthetic import load_synthetic, make_digits
+from mnistcore.data.synthetic import cached_sha256, load_synthetic, make_digits
 
 SMALL = {"n_train": 700, "n_test": 50, "seed": 3}
 
@@ -223,6 +224,20 @@ def test_the_version_is_a_hash_of_what_draws(tmp_path, monkeypatch):
     edited.write_text("# edited")
     monkeypatch.setattr(strokes, "__file__", str(edited))
     assert synthetic._version() != before
+
+
+def test_the_sums_of_the_cached_files_are_known(tmp_path, no_drawing, request):
+    assert cached_sha256(tmp_path, **SMALL) == ()
+    request.getfixturevalue("monkeypatch").undo()
+    made = load_synthetic(tmp_path, **SMALL)
+    labels = {name: made._asdict()[name].astype(np.uint8) for name in LABELS}
+    assert cached_sha256(tmp_path, **SMALL) == tuple(map(idx_sha256, made._replace(**labels)))
+    path = next(tmp_path.rglob(FILE_NAMES[1]))
+    path.write_bytes(path.read_bytes()[:-1] + b"\x0b")
+    assert cached_sha256(tmp_path, **SMALL) == ()
+
+
+LABELS = ("train_labels", "test_labels")
 
 
 def test_the_cached_files_are_a_data_set_of_idx_files(tmp_path):

@@ -13,6 +13,8 @@ def model(request):
 @pytest.fixture
 def images(model):
     """200 raw images: noise, and a black and a white one."""
-    images = np.random.default_rng(1).integers(0, 256, (200, *model.input_shape), np.uint8)
-    images[0], images[1] = 0, 255
+    white = int(model.pixel_max or 255)
+    shape = (200, *model.input_shape)
+    images = np.random.default_rng(1).integers(0, white + 1, shape, np.uint8)
+    images[0], images[1] = 0, white
     return images

@@ -17,7 +17,8 @@ def test_onnxruntime_predicts_as_the_model_does(consumer, model, images, float_i
     session = onnxruntime.InferenceSession(to_onnx.encode(model, float_input))
     (entry,) = session.get_inputs()
     assert entry.shape == ["batch", *model.input_shape]
-    given = images.astype(np.float32) / 255 if float_input else images
+    white = np.float32(model.pixel_max or 255)
+    given = images.astype(np.float32) / white if float_input else images
     label, probabilities, logits = session.run(None, {entry.name: given})
     exact = model.logits(numpy_kernels, images)
     np.testing.assert_allclose(logits, exact, atol=2e-5 * max(1, np.abs(exact).max()))

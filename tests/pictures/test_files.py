@@ -160,8 +160,13 @@ def test_damaged_files_are_told_and_nothing_else(grey, kind):
 @pytest.mark.parametrize(
     ("pixels", "error", "match"),
     [
-        (np.zeros((9, 9), np.int64), TypeError, "uint8 or floats"),
-        (np.zeros((9, 9, 4), np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.zeros((9, 9), complex), TypeError, "booleans, integers or floats"),
+        (np.full((9, 9), None), TypeError, "booleans, integers or floats"),
+        (np.zeros((9, 9, 5), np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.zeros((1, 28, 28), np.uint8), ValueError, r"must be \(H, W\)"),
+        (np.full((9, 9), np.inf), ValueError, "finite"),
+        (np.full((9, 9), 1e300), ValueError, "finite"),
+        (np.broadcast_to(np.uint8(0), (20_000, 20_000)), ValueError, "make it smaller"),
         (np.zeros(9, np.uint8), ValueError, r"must be \(H, W\)"),
         (np.zeros((0, 9), np.uint8), ValueError, r"must be \(H, W\)"),
         (np.full((9, 9), np.nan), ValueError, "finite"),
@@ -171,6 +176,57 @@ def test_damaged_files_are_told_and_nothing_else(grey, kind):
 def test_bad_arrays(pixels, error, match):
     with pytest.raises(error, match=match):
         picture_of(pixels)
+
+
+READ_ALIKE = {
+    "bytes as floats": lambda x: 255.0 * x,
+    "bytes as int64": lambda x: np.rint(255 * x).astype(np.int64),
+    "bytes, big-endian": lambda x: np.rint(255 * x).astype(">i2"),
+    "bytes with an overshoot": lambda x: 255.0 * x + np.where(x > 0.5, 12, -8),
+    "uint16": lambda x: np.rint(65535 * x).astype(np.uint16),
+    "a mask of bytes": lambda x: (x > 0.5).astype(np.uint8),
+    "a mask": lambda x: x > 0.5,
+    "float16": lambda x: x.astype(np.float16),
+    "floats with an overshoot": lambda x: x + np.where(x > 0.5, 0.05, -0.05),
+    "-1 to 1": lambda x: 2 * x - 1,
+    "standardised": lambda x: (x - 0.1307) / 0.3081,
+    "grey with opacity": lambda x: np.stack([x, np.ones_like(x)], axis=2),
+    "bytes, colours and opacity": lambda x: np.rint(
+        255 * np.stack([x, x, x, np.ones_like(x)], axis=2)
+    ).astype(np.uint8),
+    "floats, colours and opacity": lambda x: np.stack([255 * x, 255 * x, 255 * x, x >= 0], axis=2),
+    "not contiguous": lambda x: np.asfortranarray(np.repeat(x, 2, axis=1))[:, ::2],
+    "read-only": lambda x: np.frombuffer(x.tobytes()).reshape(x.shape),
+}
+
+
+@pytest.mark.parametrize("name", READ_ALIKE)
+def test_arrays_of_every_type_and_range_are_the_same_picture(name):
+    bar = np.zeros((40, 60))
+    bar[5:30, 8:14] = 1.0
+    bar[30, 8:14] = 0.4  # the soft end of a stroke
+    seen = picture_of(READ_ALIKE[name](bar)).pixels
+    assert seen.dtype == np.float32
+    wanted = (bar > 0.5) * 1.0 if "mask" in name else bar
+    np.testing.assert_allclose(seen.mean(axis=2), wanted, atol=0.06)
+
+
+def test_dim_pictures_stay_dim():
+    """Else the noise of a black photograph becomes strokes."""
+    assert picture_of(np.full((20, 20), 0.3)).pixels.max() == pytest.approx(0.3)
+    assert picture_of(np.full((20, 20), 12, np.uint8)).pixels.max() == pytest.approx(12 / 255)
+
+
+def test_the_range_of_a_networks_own_data_is_known():
+    assert picture_of(np.full((20, 20), 16, np.uint8), 16.0).pixels.max() == 1
+    assert picture_of(np.full((20, 20), 255, np.uint8), 16.0).pixels.max() == 1
+    assert picture_of(np.full((20, 20), 1.0), 0.9).pixels.max() == 1
+
+
+def test_a_large_array_is_made_smaller():
+    picture = picture_of(np.ones((30, 2 * files.LONG_SIDE), np.uint8))
+    assert picture.pixels.shape == (15, files.LONG_SIDE, 1)
+    assert picture.size == (2 * files.LONG_SIDE, 30)
 
 
 def test_shrink_takes_means_of_blocks():

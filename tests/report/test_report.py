@@ -11,7 +11,8 @@ from small_digits import small_digits, write_small_digits
 from mnistcore import command_line
 from mnistcore.__main__ import main
 from mnistcore.checkpoint import load, save
-from mnistcore.data import write_idx
+from mnistcore.data import load_data, write_idx
+from mnistcore.evaluate import run as evaluate
 from mnistcore.report import ReportConfig, run, single
 from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
 from mnistcore.train import TrainConfig
@@ -111,6 +112,38 @@ def test_runs_on_other_data_are_compared_without_a_test(here, tmp_path):
     text = " ".join(read(run(["one", "three"], NUMPY).path).text)
     assert "test images of data and others" in text
     assert "McNemar" not in text
+
+
+def test_data_sets_of_the_same_name_are_told_apart(here, place, tmp_path):
+    dataset = small_digits(tmp_path / "data")
+    write_idx(tmp_path / "data/t10k-images-idx3-ubyte", 255 - dataset.test_images)
+    options = {"backend": "numpy", "hidden": (), "epochs": 1, "data": "data"}
+    train(TrainConfig(**options, output="three"))
+    text = " ".join(read(run(["one", "three"], NUMPY).path).text)
+    assert f"test images of {place / 'data'} and {tmp_path / 'data'}." in text
+    report = run("one", ReportConfig(backend="numpy", data="data"))
+    (notice,) = report.notices
+    assert f"trained on other data ({place / 'data'}); these are figures on {tmp_path}" in notice
+    assert notice in " ".join(read(report.path).text)
+
+
+@pytest.mark.parametrize("change", [lambda x: x // 16, lambda x: x / 255], ids=["0-15", "floats"])
+def test_the_page_about_pixels_of_another_range(here, place, change):
+    dataset = load_data(place / "data")
+    train_images, test_images = change(dataset.train_images), change(dataset.test_images)
+    dataset = dataclasses.replace(dataset, train_images=train_images, test_images=test_images)
+    config = TrainConfig(backend="numpy", hidden=8, epochs=1, output="other")
+    accuracy = train(config, dataset=dataset).summary["test_accuracy"]
+    report = run("other", NUMPY, dataset=dataset)
+    assert report.notices == ()
+    text = " ".join(read(report.path).text)
+    assert f"{100 * accuracy:.2f} %" in text
+    report = run("one", NUMPY, dataset=dataset)  # of a network that was trained on bytes
+    assert "they are scaled alike" in report.notices[0]
+    scores = evaluate("one", dataset=dataset)
+    summary = json.loads(Path("one/summary.json").read_text())
+    assert scores.accuracy == pytest.approx(summary["test_accuracy"], abs=0.03)
+    assert f"{100 * scores.accuracy:.2f} %" in " ".join(read(report.path).text)
 
 
 def test_a_model_alone_gets_a_page_without_its_history(place, here):

@@ -1,0 +1,142 @@
+"""Data sets that are given as arrays: kinds, ranges, identity, and what must be said of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mnistcore.data import Dataset, load_data
+from mnistcore.data.synthetic import make_digits
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 5, 4), np.uint8)
+LABELS = (np.arange(40) % 3).astype(np.int32)
+
+
+def dataset_of(images=IMAGES, labels=LABELS, test_images=None, test_labels=None, names="abc"):
+    test_images = images[:10] if test_images is None else test_images
+    test_labels = labels[:10] if test_labels is None else test_labels
+    return Dataset("given", images, labels, test_images, test_labels, tuple(names), "a test")
+
+
+@pytest.mark.parametrize(
+    ("images", "dtype", "pixel_max"),
+    [
+        (IMAGES, np.uint8, 255),
+        (IMAGES.astype(np.int64), np.uint8, 255),
+        (IMAGES.astype(">u2"), np.uint8, 255),
+        (IMAGES.astype(np.uint16) * 257, np.float32, 65535),
+        (IMAGES > 127, np.uint8, 1),
+        (IMAGES // 16, np.uint8, 15),
+        (IMAGES.astype(np.float64), np.float32, 255),
+        (IMAGES / 255, np.float32, 1),
+        ((IMAGES / 255).astype(np.float16), np.float32, 1),
+        ((IMAGES / 255).astype(">f4"), np.float32, 1),
+        (IMAGES / 127.5 - 1, np.float32, 1),
+        (np.asfortranarray(IMAGES), np.uint8, 255),
+        (np.zeros_like(IMAGES), np.uint8, 255),
+    ],
+)
+def test_images_of_every_kind_become_what_the_kernels_take(images, dtype, pixel_max):
+    dataset = dataset_of(images)
+    for array in (dataset.train_images, dataset.test_images):
+        assert array.dtype == dtype
+        assert array.dtype.isnative
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
+    np.testing.assert_allclose(dataset.train_images, images, rtol=1e-6)
+    assert dataset.pixel_max == pixel_max
+
+
+def test_bytes_are_not_copied_and_stay_writable_for_their_owner():
+    images = IMAGES.copy()
+    dataset = dataset_of(images)
+    assert np.shares_memory(dataset.train_images, images)
+    assert images.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "match"),
+    [
+        ({"images": IMAGES * 1j}, TypeError, "train_images are complex128; they must be"),
+        ({"images": IMAGES.astype(str)}, TypeError, "train_images are <U"),
+        ({"images": IMAGES[:, 0, 0]}, ValueError, r"train_images have shape \(40,\)"),
+        ({"images": np.where(IMAGES > 5, IMAGES, np.nan)}, ValueError, "not finite"),
+        ({"test_images": np.full((10, 5, 4), np.inf)}, ValueError, "test_images have pixels"),
+        ({"images": IMAGES * 1e300}, ValueError, "not finite in float32"),
+        ({"images": IMAGES[:30]}, ValueError, "given has 30 train images and 40 labels"),
+        ({"labels": LABELS * 1.0}, TypeError, "train_labels are float64"),
+        ({"labels": LABELS[:, None]}, ValueError, r"train_labels have shape \(40, 1\)"),
+        ({"labels": LABELS + 1}, ValueError, r"train_labels span 1\.\.3; .* 0\.\.2"),
+        ({"labels": LABELS - 1}, ValueError, r"train_labels span -1\.\.1"),
+        ({"labels": LABELS + np.int64(2) ** 32}, ValueError, "too far for int32"),
+        ({"test_images": IMAGES[:10, :4]}, ValueError, "they must have one"),
+    ],
+)
+def test_arrays_that_are_no_data_set_are_refused_in_a_line(changed, error, match):
+    with pytest.raises(error, match=match) as caught:
+        dataset_of(**changed)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_checksum_is_that_of_the_content():
+    checksum = dataset_of().checksum
+    assert len(checksum) == 64
+    same = [
+        dataset_of(IMAGES.astype(np.int64), LABELS.astype(np.uint8)),
+        dataset_of(np.asfortranarray(IMAGES), LABELS.astype(">i8")),
+        dataclasses.replace(dataset_of(), name="another", source="elsewhere", class_names="xyz"),
+        dataset_of().noted("a remark"),
+    ]
+    assert {dataset.checksum for dataset in same} == {checksum}
+    changed = IMAGES.copy()
+    changed[39, 4, 3] ^= 1
+    others = [
+        dataset_of(changed, test_images=IMAGES[:10]),
+        dataset_of(IMAGES.reshape(40, 4, 5)),
+        dataset_of(labels=np.roll(LABELS, 1), test_labels=LABELS[:10]),
+        dataset_of(test_images=IMAGES[1:11]),
+        dataset_of(test_labels=LABELS[1:11]),
+        dataset_of(IMAGES / 255),
+    ]
+    assert len({checksum, *(dataset.checksum for dataset in others)}) == 1 + len(others)
+
+
+def test_a_changed_data_set_has_another_checksum(clean_place, make_folder):
+    dataset = load_data(make_folder("some"))
+    turned = dataclasses.replace(dataset, test_images=dataset.test_images[::-1])
+    assert turned.checksum != dataset.checksum
+
+
+def test_the_checksum_of_the_files_is_that_of_the_arrays(clean_place, make_folder):
+    for folder in (make_folder("raw"), make_folder("compressed", ".gz")):
+        dataset = load_data(folder)
+        assert dataset.checksum == dataclasses.replace(dataset).checksum
+
+
+def test_test_images_of_another_scale_are_told():
+    (remark,) = dataset_of(IMAGES // 16, test_images=IMAGES[:10]).remarks
+    assert "test images of given reach 255, its training images 15" in remark
+    (remark,) = dataset_of(IMAGES, test_images=IMAGES / 255, test_labels=LABELS).remarks
+    assert "reach 1, its training images 255" in remark
+    assert dataset_of(IMAGES // 16, test_images=IMAGES[:10] // 18).remarks == ()
+    assert dataset_of(test_images=IMAGES[:0], test_labels=LABELS[:0]).remarks == ()
+
+
+def test_digits_that_lie_on_their_side_are_told():
+    images, labels = make_digits(600, 3)
+    names = "0123456789"
+    turned = images.transpose(0, 2, 1)
+    (remark,) = dataset_of(turned, labels, turned[:200], labels[:200], names).remarks
+    assert "training and test images of given look like digits that are transposed" in remark
+    (remark,) = dataset_of(images, labels, turned[:200], labels[:200], names).remarks
+    assert remark.startswith("The test images of given look")
+    assert dataset_of(images, labels, images[:200], labels[:200], names).remarks == ()
+    assert dataset_of(turned, labels, turned, labels, "abcdefghij").remarks == ()
+
+
+def test_notices_add_up():
+    dataset = dataset_of(IMAGES // 16, test_images=IMAGES[:10])
+    noted = dataset.noted("First.").noted("Second.")
+    assert noted.notice == "First.\nSecond."
+    assert noted.notices == (noted.notice, *dataset.remarks)
+    assert dataset.notice is None
