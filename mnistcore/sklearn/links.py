@@ -1,8 +1,10 @@
 """How the outputs of a network are read: their mean, the loss of a row, whether it is right.
 
-Each loss is the one whose derivative by the logits is ``mean - target``, summed over the outputs.
+The derivative of each loss by the logits is ``mean - target``. As in scikit-learn, the squared
+error of several outputs is told as their mean, though the derivative is that of their sum.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,25 +13,30 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Link:
-    """Three functions of logits (N, O) and targets.
+    """Functions of logits (N, O), float64, and targets.
 
     Attributes
     ----------
     mean
-        Of logits alone: what is predicted, (N, O) in their dtype.
+        Of logits alone: what is predicted, (N, O).
     losses
-        The loss of each row, (N,).
+        The loss of each row, (N,); the third argument is the eps of scikit-learn's ``log_loss``,
+        which clips probabilities to [eps, 1 - eps].
     hits
         Whether each row is right, (N,); None where that has no meaning.
-    averaged
-        The loss that is told is a mean over the outputs, as scikit-learn's squared error is,
-        though the derivative is that of their sum.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
-    losses: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    losses: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     hits: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    averaged: bool = False
+
+    def residuals(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """The derivative (N, O) of each row's loss, summed over the outputs, by its logits."""
+        means = self.mean(logits)
+        if targets.ndim > 1:
+            return means - targets
+        means[np.arange(len(targets)), targets] -= 1.0
+        return means
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
@@ -50,19 +57,24 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return -log_softmax(logits)[np.arange(len(labels)), labels]
+def _clipped(losses: np.ndarray, eps: float) -> np.ndarray:
+    """-log p where p is clipped to [eps, 1 - eps]."""
+    return np.clip(losses, -math.log1p(-eps), -math.log(eps))
 
 
-def _binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (np.logaddexp(0, z) - y * z).sum(axis=1)
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray, eps: float) -> np.ndarray:
+    return _clipped(-log_softmax(logits)[np.arange(len(labels)), labels], eps)
 
 
-def _half_squared_error(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _binary_cross_entropy(z: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    return _clipped(np.logaddexp(0, np.where(y > 0, -z, z)), eps).sum(axis=1)
+
+
+def _half_squared_error(z: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
     return 0.5 * np.square(z - y).mean(axis=1)
 
 
-def _half_poisson_deviance(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _half_poisson_deviance(z: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
     logs = np.log(y, out=np.zeros_like(y), where=y > 0)
     return (y * (logs - z) - y + np.exp(z)).sum(axis=1)
 
@@ -70,5 +82,5 @@ def _half_poisson_deviance(z: np.ndarray, y: np.ndarray) -> np.ndarray:
 # The targets of the softmax are class ids (N,), those of the others (N, O).
 SOFTMAX = Link(softmax, _cross_entropy, lambda z, ids: z.argmax(axis=1) == ids)
 LOGISTIC = Link(logistic, _binary_cross_entropy, lambda z, y: ((z > 0) == (y > 0)).all(axis=1))
-IDENTITY = Link(lambda z: z, _half_squared_error, averaged=True)
+IDENTITY = Link(lambda z: z, _half_squared_error)
 EXP = Link(np.exp, _half_poisson_deviance)
