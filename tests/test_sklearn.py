@@ -185,6 +185,14 @@ def test_partial_fit_goes_on_where_it_was(y):
     assert whole.loss_curve_ == parts.loss_curve_
 
 
+def test_the_optimizer_of_another_version_is_told():
+    model = MLPClassifier().partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+    model._optimizer.options = model._optimizer.options[["batch_size", "optimizer"]]
+    with pytest.raises(ValueError, match="another version of mnistcore"):
+        model.partial_fit(X_IRIS, Y_IRIS)
+    model.fit(X_IRIS, Y_IRIS)
+
+
 def test_weights_set_by_hand_are_used():
     classifier = MLPClassifier((4,), max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
     classifier.coefs_ = [np.zeros_like(weights) for weights in classifier.coefs_]

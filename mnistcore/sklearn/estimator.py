@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight
 from ..backends import get_backend
 from ..inference import logits_of
 from ..interrupt import DeferredInterrupt
+from ..kernels.layout import OPTIONS_DTYPE
 from ..network import Network
 from ..schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
@@ -36,6 +37,8 @@ DENSE = 1 / 6  # the share of values that makes a sparse matrix a dense one, the
 
 class BaseMLP(LearningCurves):
     """The common part of the estimators; use one of those."""
+
+    _their_type: type = np.float64  # of the parameters that scikit-learn would have by now
 
     # ---- what the estimators say for themselves ---------------------------------------------
 
@@ -93,11 +96,10 @@ class BaseMLP(LearningCurves):
         self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
         params = self._pack(network, self._precision)
         own_validation = self._own_validation(X_val, y_val)
-        if self.solver == "lbfgs":
-            with computing_on(self.n_threads, "numpy"):
+        with computing_on(self.n_threads, self.backend):
+            if self.solver == "lbfgs":
                 self._fit_lbfgs(network, samples, own_validation, params)
-        else:
-            with computing_on(self.n_threads, self.backend):
+            else:
                 self._fit_stochastic(network, samples, own_validation, params, incremental)
         if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
             raise ValueError(NOT_FINITE)
@@ -283,6 +285,11 @@ class BaseMLP(LearningCurves):
             )
             if np.any(self.dropout):
                 self._optimizer.options["seed"] = self._random_state.randint(2**31 - 1)
+        if self._optimizer.options.dtype != OPTIONS_DTYPE:
+            raise ValueError(
+                "this estimator comes from another version of mnistcore, whose training"
+                " partial_fit cannot go on with: call fit"
+            )
         return self._optimizer
 
     def _batch_size_for(self, n_samples: int) -> int:
@@ -353,7 +360,8 @@ class BaseMLP(LearningCurves):
             stopped = self._end_epoch(network, params, sums, validation, None, show)
             return stopped
 
-        with progress_bar(self.progress_bar, self.max_iter) as show:
+        threads = computing_on(self.n_threads, "numpy")
+        with threads, progress_bar(self.progress_bar, self.max_iter) as show:
             result = minimise(
                 self._layerwise(network, samples),
                 start,
@@ -404,8 +412,9 @@ class BaseMLP(LearningCurves):
         ]
         with computing_on(self.n_threads, self.backend):
             logits = sparse_logits(get_backend(self.backend), self.activation, pairs, x)
-        pinned = self._n_logits - logits.shape[1]
-        return np.pad(logits.astype(np.float64), ((0, 0), (pinned, 0)))
+        if logits.shape[1] < self._n_logits:  # the first stays 0
+            logits = np.hstack([np.zeros_like(logits), logits])
+        return logits.astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

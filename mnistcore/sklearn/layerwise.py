@@ -41,7 +41,6 @@ class LayerwiseObjective(Objective):
         self._link, self._pinned, self._dtype = link, pinned, dtype
         self.counts_hits = link.hits is not None
         self._gradient: np.ndarray = np.empty(network.n_params, dtype)
-        self._gradients = network.views(self._gradient)
         self._rates = [int(row[DROPOUT]) / 2**32 for row in self._layers]
         name = network.activation
         self._activate = None if name == "identity" else getattr(kernels, f"{name}_forward")
@@ -53,12 +52,13 @@ class LayerwiseObjective(Objective):
         record = optimizer.options[0]
         batch_size, decay = optimizer.batch_size, float(record["weight_decay"])
         draw = int(record["seed"]), int(record["epoch"])
-        layers, metrics = self.network.views(params), np.zeros(METRICS)
+        layers, gradients = self.network.views(params), self.network.views(self._gradient)
+        metrics = np.zeros(METRICS)
         for step, rate in enumerate(rates):
             rows = order[step * batch_size : (step + 1) * batch_size]
             weights = self._weights_of(rows)
             total = float(weights.sum(dtype=np.float64))
-            sums = self._backpropagate(rows, weights, total, layers, draw)
+            sums = self._backpropagate(rows, weights, total, layers, gradients, draw)
             if not math.isfinite(sums[LOSS_SUM]):
                 metrics[:] = np.nan
                 break
@@ -75,11 +75,12 @@ class LayerwiseObjective(Objective):
         total = float(weights.sum())
         # The activations of a part take no more room than the weights of a wide first layer.
         part = max(PART, self.network.layer_sizes[0] if issparse(self.samples.x) else 0)
-        gradient[:] = 0.0
         for first in range(0, n, part):
-            rows = slice(first, first + part)
-            sums += self._backpropagate(rows, weights[rows], total, layers, None)
-            gradient += self._gradient
+            rows, target = slice(first, first + part), self._gradient if first else gradient
+            gradients = self.network.views(target)
+            sums += self._backpropagate(rows, weights[rows], total, layers, gradients, None)
+            if first:
+                gradient += self._gradient
         return float(sums[LOSS_SUM] / total) if total else 0.0
 
     def _weights_of(self, rows: Rows) -> np.ndarray:
@@ -92,9 +93,10 @@ class LayerwiseObjective(Objective):
         weights: np.ndarray,
         total: float,
         layers: Pairs,
+        gradients: Pairs,
         draw: tuple[int, int] | None,
     ) -> np.ndarray:
-        """Fill in the gradient of some rows' share of a mean loss; its sums as in ``metrics``.
+        """Fill in the gradients of some rows' share of a mean loss; its sums as in ``metrics``.
 
         ``total`` is the sum of all the weights in that mean; ``draw`` is the seed and the epoch
         of dropout, None for none.
@@ -108,7 +110,8 @@ class LayerwiseObjective(Objective):
             dz = self._link.residuals(z, targets) * shares[:, None]
             if self._pinned:
                 dz[:, 0] = 0.0
-            self._backward(rows, inputs, outputs, dz.astype(self._dtype), layers, draw)
+            dz = dz.astype(self._dtype)
+            self._backward(rows, inputs, outputs, dz, layers, gradients, draw)
         sums = np.zeros(METRICS)
         sums[LOSS_SUM] = np.dot(losses, weights)
         sums[WEIGHT_SUM] = weights.sum(dtype=np.float64)
@@ -148,10 +151,11 @@ class LayerwiseObjective(Objective):
         outputs: list[np.ndarray],
         dz: np.ndarray,
         layers: Pairs,
+        gradients: Pairs,
         draw: tuple[int, int] | None,
     ) -> None:
         for index in range(len(layers) - 1, -1, -1):
-            dweights, dbias = self._gradients[index]
+            dweights, dbias = gradients[index]
             if issparse(inputs[index]):
                 dweights[...] = inputs[index].T @ dz
             else:

@@ -13,6 +13,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
+from mnistcore.kernels._threads import get_num_threads
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -79,6 +80,20 @@ def test_every_backend_comes_to_the_same_bits(kernels):
     reference = MLPClassifier((8,), backend="numpy", **settings).fit(X, Y)
     model = MLPClassifier((8,), backend=name, **settings).fit(X, Y)
     np.testing.assert_array_equal(model.coefs_[0], reference.coefs_[0])
+
+
+def test_it_keeps_to_its_threads():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    seen = []
+
+    def look(model, epoch):
+        pools = threadpoolctl.ThreadpoolController().select(user_api="blas").info()
+        seen.append([get_num_threads(), *(pool["num_threads"] for pool in pools)])
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        MLPClassifier(solver="lbfgs", max_iter=2, n_threads=1, callbacks=look).fit(X, Y)
+    assert all(set(threads) == {1} for threads in seen)
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
