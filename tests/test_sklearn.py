@@ -103,6 +103,17 @@ def test_weights_count_like_repetitions_to_within_float32(estimator, sparse):
     assert difference <= 1e-4
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("y", [Y_DIGITS, Y_DIGITS[:, None] > [2, 5]], ids=["one", "several"])
+def test_weights_of_one_are_none(estimator, solver, y):
+    model = estimator(solver=solver, max_iter=5, early_stopping=True, random_state=0)
+    plain = clone(model).fit(X_DIGITS, y * 1)
+    weighted = clone(model).fit(X_DIGITS, y * 1, sample_weight=np.ones(len(y)))
+    np.testing.assert_array_equal(plain.coefs_[0], weighted.coefs_[0])
+    np.testing.assert_allclose(plain.loss_curve_, weighted.loss_curve_, rtol=1e-12)
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])

@@ -57,7 +57,7 @@ class LayerwiseObjective(Objective):
         for step, rate in enumerate(rates):
             rows = order[step * batch_size : (step + 1) * batch_size]
             weights = self._weights_of(rows)
-            total = float(weights.sum(dtype=np.float64))
+            total = float(weights.sum())
             sums = self._backpropagate(rows, weights, total, layers, gradients, draw)
             if not math.isfinite(sums[LOSS_SUM]):
                 metrics[:] = np.nan
@@ -85,7 +85,9 @@ class LayerwiseObjective(Objective):
 
     def _weights_of(self, rows: Rows) -> np.ndarray:
         weights = self.samples.weights
-        return weights[rows] if weights.size else np.ones(len(self.samples.targets[rows]))
+        if weights.size:
+            return weights[rows].astype(np.float64, copy=False)
+        return np.ones(len(self.samples.targets[rows]))
 
     def _backpropagate(
         self,
@@ -114,7 +116,7 @@ class LayerwiseObjective(Objective):
             self._backward(rows, inputs, outputs, dz, layers, gradients, draw)
         sums = np.zeros(METRICS)
         sums[LOSS_SUM] = np.dot(losses, weights)
-        sums[WEIGHT_SUM] = weights.sum(dtype=np.float64)
+        sums[WEIGHT_SUM] = weights.sum()
         if self._link.hits:
             sums[HIT_SUM] = np.dot(self._link.hits(z, targets), weights)
         return sums

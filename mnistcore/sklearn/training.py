@@ -100,8 +100,9 @@ def minimise(
     tol: float,
     on_iteration: Callable[[float], bool],
 ) -> "OptimizeResult":
-    """L-BFGS on all samples at once, by SciPy, in float64: it compares losses that differ by less
-    than float32 tells apart.
+    """L-BFGS on all samples at once, by SciPy; the parameters (P,) change in place.
+
+    It compares losses that differ by less than float32 can tell apart, hence float64.
 
     Parameters
     ----------
@@ -122,21 +123,9 @@ def minimise(
     Returns
     -------
     result
-        SciPy's, with ``fun``, ``nit``, ``status`` and ``message``.
+        SciPy's, with ``fun``, ``nit``, ``nfev``, ``status`` and ``message``.
     """
     from scipy.optimize import minimize
-
-    weights = objective.samples.weights
-    total = float(weights.sum(dtype=np.float64)) if weights.size else len(objective.samples)
-    decay = alpha / total if total else 0.0
-
-    def evaluate(point: np.ndarray) -> tuple[float, np.ndarray]:
-        gradient = np.empty_like(point)
-        loss = objective.loss_and_gradient(point, gradient)
-        if decay:
-            loss += 0.5 * decay * objective.squared_norm(point)
-            objective.decay(point, decay, gradient)
-        return loss, gradient
 
     def keep(point: np.ndarray) -> None:
         with quiet():
@@ -148,11 +137,31 @@ def minimise(
             raise StopIteration
 
     options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+    evaluate = _penalised(objective, alpha)
     result = minimize(
         evaluate, start, jac=True, method="L-BFGS-B", options=options, callback=callback
     )
     keep(result.x)
     return result
+
+
+def _penalised(
+    objective: LayerwiseObjective, alpha: float
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """The loss with its penalty and the gradient, of flat parameters (P,) in float64."""
+    weights = objective.samples.weights
+    total = float(weights.sum()) if weights.size else len(objective.samples)
+    decay = alpha / total if total else 0.0
+
+    def evaluate(params: np.ndarray) -> tuple[float, np.ndarray]:
+        gradient = np.empty_like(params)
+        loss = objective.loss_and_gradient(params, gradient)
+        if decay:
+            loss += 0.5 * decay * objective.squared_norm(params)
+            objective.decay(params, decay, gradient)
+        return loss, gradient
+
+    return evaluate
 
 
 def _mean_norm(first: float, last: float, steps: int) -> float:
