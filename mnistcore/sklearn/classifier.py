@@ -320,10 +320,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _link(self) -> Link:
         return LOGISTIC if self._multilabel else SOFTMAX
 
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
         link = self._link
         assert link.hits is not None
-        hits = link.hits(logits, samples.targets)
+        hits = link.hits(means, samples.targets)
         weights = samples.weights if samples.weights.size else None
         return float(np.average(hits, weights=weights))
 

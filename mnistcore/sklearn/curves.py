@@ -70,8 +70,8 @@ class LearningCurves(Parameters, abc.ABC):
         """How the logits of the network are read."""
 
     @abc.abstractmethod
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
-        """The score that early stopping goes by; NaN where the logits are not finite."""
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
+        """The score that early stopping goes by, from the means (N, O) of the link."""
 
     def _forget(self) -> None:
         """Begin without a history."""
@@ -165,8 +165,9 @@ class LearningCurves(Parameters, abc.ABC):
         if not np.isfinite(logits).all():
             return math.nan, math.nan
         weights = samples.weights if samples.weights.size else None
-        loss = np.average(self._link.losses(logits, samples.targets, self._eps), weights=weights)
-        return float(loss), float(self._score_logits(logits, samples))
+        means = self._link.mean(logits)
+        loss = np.average(self._link.losses(means, samples.targets, self._eps), weights=weights)
+        return float(loss), float(self._score_means(means, samples))
 
     def _end(self, params: np.ndarray) -> None:
         """The best weights, where early stopping has kept some; complain of a divergence."""

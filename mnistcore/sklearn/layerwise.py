@@ -13,9 +13,11 @@ from scipy.sparse import issparse
 from ..inference import PART, logits_of
 from ..kernels.layout import DROPOUT, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..network import Network
-from .links import Link
+from .links import Link, residuals
 from .objectives import Objective, Samples, quiet
 from .optimizer import Optimizer
+
+PART_VALUES = 1 << 20  # of dense inputs
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per layer, weights and bias or their gradients
 Rows = np.ndarray | slice
@@ -73,8 +75,10 @@ class LayerwiseObjective(Objective):
         n, sums = len(self.samples), np.zeros(METRICS)
         weights, layers = self._weights_of(slice(n)), self.network.views(params)
         total = float(weights.sum())
-        # The activations of a part take no more room than the weights of a wide first layer.
-        part = max(PART, self.network.layer_sizes[0] if issparse(self.samples.x) else 0)
+        # So many rows at a time that their numbers take about as much room as a wide first
+        # layer's weights, or as a cache.
+        fan_in = self.network.layer_sizes[0]
+        part = max(PART, fan_in if issparse(self.samples.x) else PART_VALUES // fan_in)
         for first in range(0, n, part):
             rows, target = slice(first, first + part), self._gradient if first else gradient
             gradients = self.network.views(target)
@@ -106,10 +110,10 @@ class LayerwiseObjective(Objective):
         targets = self.samples.targets[rows]
         with quiet():
             inputs, outputs, z = self._forward(rows, layers, draw)
-            z = z.astype(np.float64)
-            losses = self._link.losses(z, targets, self.eps)
+            means = self._link.mean(z.astype(np.float64))
+            losses = self._link.losses(means, targets, self.eps)
             shares = weights * (1.0 / total if total else 0.0)
-            dz = self._link.residuals(z, targets) * shares[:, None]
+            dz = residuals(means, targets) * shares[:, None]
             if self._pinned:
                 dz[:, 0] = 0.0
             dz = dz.astype(self._dtype)
@@ -118,7 +122,7 @@ class LayerwiseObjective(Objective):
         sums[LOSS_SUM] = np.dot(losses, weights)
         sums[WEIGHT_SUM] = weights.sum()
         if self._link.hits:
-            sums[HIT_SUM] = np.dot(self._link.hits(z, targets), weights)
+            sums[HIT_SUM] = np.dot(self._link.hits(means, targets), weights)
         return sums
 
     def _forward(

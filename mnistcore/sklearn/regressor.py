@@ -245,6 +245,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _link(self) -> Link:
         return EXP if self.loss == "poisson" else IDENTITY
 
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
         weights = samples.weights if samples.weights.size else None
-        return float(r2_score(samples.targets, self._link.mean(logits), sample_weight=weights))
+        return float(r2_score(samples.targets, means, sample_weight=weights))

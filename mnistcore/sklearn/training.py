@@ -67,7 +67,7 @@ def train_epoch(
     longest = max(1, min(objective.longest_run, CALL // (3 * batch_size * params.size)))
     loss = score = 0.0
     norm = objective.squared_norm(params) if alpha else 0.0
-    last, run = 0, 1 if alpha else longest
+    last, run = 0, optimizer.run if alpha else longest
     while last < len(totals):
         check()
         first, last = last, _end_of_run(totals, last, run)
@@ -86,6 +86,7 @@ def train_epoch(
         exact = 0.5 * decay * abs(norm - before) <= PENALTY_ERROR * mean
         run = min(longest, 2 * run) if exact else max(1, run // 2)
         score += len(rows) * sums[HIT_SUM] / weight
+    optimizer.run = run
     mean_score = float(score) / len(order) if objective.counts_hits else None
     return EpochSums(float(loss) / len(order), mean_score)
 

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_linnerud
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor
@@ -14,7 +15,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
 from mnistcore.kernels._threads import get_num_threads
-from mnistcore.sklearn import MLPClassifier, MLPRegressor
+from mnistcore.sklearn import MLPClassifier, MLPRegressor, layerwise
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -80,6 +81,20 @@ def test_every_backend_comes_to_the_same_bits(kernels):
     reference = MLPClassifier((8,), backend="numpy", **settings).fit(X, Y)
     model = MLPClassifier((8,), backend=name, **settings).fit(X, Y)
     np.testing.assert_array_equal(model.coefs_[0], reference.coefs_[0])
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_samples_may_be_taken_in_parts(form, weighted, monkeypatch):
+    x = form(np.where(np.random.default_rng(0).random(X.shape) < 0.15, X, 0))
+    weights = np.random.default_rng(1).uniform(0, 3, len(Y)) if weighted else None
+    settings = {"hidden_layer_sizes": (6, 4), "solver": "lbfgs", "max_iter": 9, "random_state": 0}
+    whole = MLPClassifier(**settings).fit(x, Y, sample_weight=weights)
+    monkeypatch.setattr(layerwise, "PART", 70)
+    monkeypatch.setattr(layerwise, "PART_VALUES", 1)
+    parts = MLPClassifier(**settings).fit(x, Y, sample_weight=weights)
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-9)
+    np.testing.assert_allclose(parts.coefs_[0], whole.coefs_[0], rtol=1e-4, atol=1e-6)
 
 
 def test_it_keeps_to_its_threads():
