@@ -26,11 +26,12 @@ def make_options(
     shift: float = 0.0,
     seed: int = 0,
     epoch: int = 0,
+    probs_clip: float = 0.0,
 ) -> np.ndarray:
     """The (1,) record of options that ``train_steps`` takes.
 
     An input value enters the network as ``value * scale + shift``; ``seed`` and ``epoch`` key
-    the dropout masks.
+    the dropout masks; losses are told for probabilities clipped to [probs_clip, 1 - probs_clip].
 
     Raises
     ------
@@ -46,6 +47,8 @@ def make_options(
         raise ValueError(f"eps must be positive, got {eps}")
     if not weight_decay >= 0.0:
         raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+    if not 0.0 <= probs_clip < 0.5:
+        raise ValueError(f"probs_clip must be in [0, 0.5), got {probs_clip}")
     if nesterov and not momentum:
         raise ValueError("nesterov needs a momentum above 0")
     if batch_size < 1:
@@ -62,6 +65,7 @@ def make_options(
         record[name] = value
     for name, value in (("weight_decay", weight_decay), ("scale", scale), ("shift", shift)):
         record[name] = value
+    record["probs_clip"] = probs_clip
     return options
 
 

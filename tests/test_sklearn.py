@@ -80,7 +80,7 @@ SETTINGS = [
         MLPClassifier(max_iter=30, solver="sgd", learning_rate_init=0.1, backend="numpy"),
         MLPRegressor(max_iter=100),
     ],
-    expected_failed_checks=lambda estimator: FLOAT32,
+    expected_failed_checks=lambda estimator: {} if estimator.solver == "lbfgs" else FLOAT32,
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -101,6 +101,17 @@ def test_weights_count_like_repetitions_to_within_float32(estimator, sparse):
     method = "predict_proba" if hasattr(estimator, "predict_proba") else "predict"
     difference = np.abs(getattr(weighted, method)(x) - getattr(repeated, method)(x)).max()
     assert difference <= 1e-4
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("y", [Y_DIGITS, Y_DIGITS[:, None] > [2, 5]], ids=["one", "several"])
+def test_weights_of_one_are_none(estimator, solver, y):
+    model = estimator(solver=solver, max_iter=5, early_stopping=True, random_state=0)
+    plain = clone(model).fit(X_DIGITS, y * 1)
+    weighted = clone(model).fit(X_DIGITS, y * 1, sample_weight=np.ones(len(y)))
+    np.testing.assert_array_equal(plain.coefs_[0], weighted.coefs_[0])
+    np.testing.assert_allclose(plain.loss_curve_, weighted.loss_curve_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -151,7 +162,6 @@ def test_the_first_steps_are_scikit_learns_to_rounding():
     theirs = TheirClassifier(**settings).fit(X_DIGITS, Y_DIGITS)
     for mine, other in zip(ours.coefs_, theirs.coefs_, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-6)
-    # The penalty in the loss is interpolated between the calls of the kernels.
     np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-6)
 
 
@@ -184,6 +194,14 @@ def test_partial_fit_goes_on_where_it_was(y):
     for mine, other in zip(whole.coefs_, parts.coefs_, strict=True):
         np.testing.assert_array_equal(mine, other)
     assert whole.loss_curve_ == parts.loss_curve_
+
+
+def test_the_optimizer_of_another_version_is_told():
+    model = MLPClassifier().partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+    model._optimizer.options = model._optimizer.options[["batch_size", "optimizer"]]
+    with pytest.raises(ValueError, match="another version of mnistcore"):
+        model.partial_fit(X_IRIS, Y_IRIS)
+    model.fit(X_IRIS, Y_IRIS)
 
 
 def test_weights_set_by_hand_are_used():

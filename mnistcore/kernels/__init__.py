@@ -85,6 +85,8 @@ Rules
 * Any shape works, also 1 and a partial last batch.
 * ``z = x w + b``; derivatives take the activation's *output*. The 1/B of the mean is applied
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
+* With ``probs_clip`` the loss of a sample, as it is told, is that of a probability clipped to
+  [clip, 1 - clip], as in scikit-learn's ``log_loss``; the gradient knows of no bound.
 * Weight decay acts on the parameters of layers whose ``decay`` flag is set, weights only, not
   biases: SGD and Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * Same seed, backend, instruction set and library versions: same bits, for every number of

@@ -47,6 +47,7 @@ OPTIONS_DTYPE = np.dtype(
         ("beta2", np.float64),
         ("eps", np.float64),
         ("weight_decay", np.float64),
+        ("probs_clip", np.float64),  # losses are told for probs in [clip, 1 - clip]; 0: for all
     ]
 )
 

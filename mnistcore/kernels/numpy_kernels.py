@@ -387,6 +387,13 @@ def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
     return float(np.multiply(values, weights, dtype=np.float64).sum())
 
 
+def _clipped(losses: np.ndarray, clip: float) -> np.ndarray:
+    """The losses of probabilities that are clipped to [clip, 1 - clip], in float64."""
+    if not clip:
+        return losses
+    return np.clip(losses.astype(np.float64), -math.log1p(-clip), -math.log(clip))
+
+
 def _shares(weights: np.ndarray) -> tuple[np.ndarray, float]:
     """The weights over their sum, 0 where that is 0; and the sum, in float64."""
     total = float(weights.sum(dtype=np.float64))
@@ -442,7 +449,7 @@ def _backpropagate(
             if before.dropout:
                 _drop(da, samples, before.dropout, seed, epoch, index - 1, da)
             dz = _DERIVE[before.activation](da, outputs[index - 1])
-    return losses, hits
+    return _clipped(losses, float(record["probs_clip"])), hits
 
 
 def _parts(layers: np.ndarray, record: np.void) -> list[tuple[slice, float]]:

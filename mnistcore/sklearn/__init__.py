@@ -8,8 +8,9 @@ the random numbers: changing the import is enough. ::
     classifier = MLPClassifier((128,), learning_rate="one-cycle", dropout=0.2, max_iter=20)
     classifier.fit(X, y, X_val=X_val, y_val=y_val)
 
-What differs: parameters are float32; in Adam, ``epsilon`` is added to the bias-corrected root
-(Kingma and Ba 2015, algorithm 1); training ends at a loss that is not finite.
+What differs: parameters are float32, and so is what "sgd" and "adam" compute; in Adam, ``epsilon``
+is added to the bias-corrected root (Kingma and Ba 2015, algorithm 1); training ends at a loss
+that is not finite.
 """
 
 try:

@@ -5,17 +5,15 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_class_weight, compute_sample_weight
+from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import get_backend
-from ..network import Network
-from .estimator import BaseMLP, float_type
+from .estimator import BaseMLP, flat_column, float_type
 from .links import LOGISTIC, SOFTMAX, Link
-from .objectives import LayerwiseObjective, Objective, Samples, SoftmaxObjective
+from .objectives import Samples
 from .parameters import is_stochastic
 
 
@@ -32,7 +30,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     activation
         Of the hidden layers: "relu", "tanh", "logistic" or "identity".
     solver
-        "adam", "sgd" or "lbfgs" (SciPy's, on all samples at once).
+        "adam", "sgd" or "lbfgs": SciPy's, on all samples at once, in float64 on NumPy's products
+        whatever the backend.
     alpha
         Strength of the L2 penalty ``alpha / 2 * ||w||^2``, over the number (or the summed weights)
         of the samples of a batch; biases are left out.
@@ -200,7 +199,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ----------
         X
             {array-like, sparse matrix} (n_samples, n_features). uint8 is taken as it is; all else
-            becomes float32; a sparse matrix becomes dense.
+            becomes float32, but for "lbfgs". A sparse matrix stays sparse, unless more than one
+            in six of its values are there.
         y
             (n_samples,) labels of any type, or (n_samples, n_labels) of 0 and 1.
         sample_weight
@@ -267,7 +267,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, reset=reset
         )
-        y = _flat_column(y)
+        y = flat_column(y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -285,7 +285,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X, y = validate_data(
             self, X, y, accept_sparse=["csr", "csc"], multi_output=True, reset=False
         )
-        y = _flat_column(y)
+        y = flat_column(y)
         self._check_known(unique_labels(y))
         return X, self._targets(y)
 
@@ -302,7 +302,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         if self._multilabel:
-            return self._label_binarizer.transform(y).astype(np.float32)
+            return self._label_binarizer.transform(y).astype(np.float64)
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
@@ -316,20 +316,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _n_logits(self) -> int:
         return 2 if self.n_outputs_ == 1 and not self._multilabel else int(self.n_outputs_)
 
-    def _objective(self, network: Network, samples: Samples) -> Objective:
-        kernels = get_backend(self.backend)
-        if self._multilabel:
-            return LayerwiseObjective(kernels, network, samples, LOGISTIC)
-        return SoftmaxObjective(kernels, network, samples, pinned=self.n_outputs_ == 1)
-
     @property
     def _link(self) -> Link:
         return LOGISTIC if self._multilabel else SOFTMAX
 
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
         link = self._link
         assert link.hits is not None
-        hits = link.hits(logits, samples.targets)
+        hits = link.hits(means, samples.targets)
         weights = samples.weights if samples.weights.size else None
         return float(np.average(hits, weights=weights))
 
@@ -348,8 +342,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _flat_column(y: np.ndarray) -> np.ndarray:
-    """y (N, 1) as (N,), with scikit-learn's warning."""
-    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y

@@ -3,17 +3,19 @@
 import abc
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from ..backends import get_backend
 from ..inference import logits_of
 from ..network import Network
+from .layerwise import sparse_logits
 from .links import Link
+from .notices import warn
 from .objectives import Samples
 from .parameters import Parameters
 from .training import EpochSums
@@ -60,6 +62,7 @@ class LearningCurves(Parameters, abc.ABC):
     best_validation_score_: Any
     best_loss_: Any
     _best_params: Any
+    _eps: float  # of the loss: probabilities are clipped to [eps, 1 - eps]
 
     @property
     @abc.abstractmethod
@@ -67,8 +70,8 @@ class LearningCurves(Parameters, abc.ABC):
         """How the logits of the network are read."""
 
     @abc.abstractmethod
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
-        """The score that early stopping goes by; NaN where the logits are not finite."""
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
+        """The score that early stopping goes by, from the means (N, O) of the link."""
 
     def _forget(self) -> None:
         """Begin without a history."""
@@ -154,12 +157,17 @@ class LearningCurves(Parameters, abc.ABC):
     ) -> tuple[float, float]:
         """Mean loss and score; NaN where the outputs are not finite."""
         kernels = get_backend(self.backend)
-        logits = logits_of(kernels, network, params, samples.x).astype(np.float64)
+        if issparse(samples.x):
+            logits = sparse_logits(kernels, network.activation, network.views(params), samples.x)
+        else:
+            logits = logits_of(kernels, network, params, samples.x)
+        logits = logits.astype(np.float64)
         if not np.isfinite(logits).all():
             return math.nan, math.nan
         weights = samples.weights if samples.weights.size else None
-        loss = np.average(self._link.losses(logits, samples.targets), weights=weights)
-        return float(loss), float(self._score_logits(logits, samples))
+        means = self._link.mean(logits)
+        loss = np.average(self._link.losses(means, samples.targets, self._eps), weights=weights)
+        return float(loss), float(self._score_means(means, samples))
 
     def _end(self, params: np.ndarray) -> None:
         """The best weights, where early stopping has kept some; complain of a divergence."""
@@ -167,11 +175,10 @@ class LearningCurves(Parameters, abc.ABC):
         if self._stops_by_score and self._best_params is not None:
             params[:] = self._best_params
             if diverged:
-                warnings.warn(
+                warn(
                     "The loss is no longer finite: training diverged, and the best weights"
                     " before are kept. Try a lower learning_rate_init.",
                     ConvergenceWarning,
-                    stacklevel=6,
                 )
         elif diverged:
             raise ValueError(NOT_FINITE)

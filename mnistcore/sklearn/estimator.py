@@ -4,12 +4,12 @@ import abc
 import itertools
 import math
 import operator
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
@@ -17,10 +17,14 @@ from sklearn.utils.validation import _check_sample_weight
 from ..backends import get_backend
 from ..inference import logits_of
 from ..interrupt import DeferredInterrupt
+from ..kernels.layout import OPTIONS_DTYPE
 from ..network import Network
 from ..schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
-from .objectives import EMPTY, Objective, Samples
+from .layerwise import LayerwiseObjective, sparse_logits
+from .links import SOFTMAX
+from .notices import warn
+from .objectives import EMPTY, Objective, Samples, SoftmaxObjective
 from .optimizer import Optimizer, make_optimizer
 from .parameters import OWN_SCHEDULES
 from .progress import progress_bar
@@ -28,10 +32,13 @@ from .threads import computing_on
 from .training import EpochSums, minimise, train_epoch
 
 SMALLEST_RATE = 1e-6  # at which "adaptive" ends
+DENSE = 1 / 6  # the share of values that makes a sparse matrix a dense one, the faster there
 
 
 class BaseMLP(LearningCurves):
     """The common part of the estimators; use one of those."""
+
+    _their_type: type = np.float64  # of the parameters that scikit-learn would have by now
 
     # ---- what the estimators say for themselves ---------------------------------------------
 
@@ -48,10 +55,6 @@ class BaseMLP(LearningCurves):
     @abc.abstractmethod
     def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
         """``n_outputs_`` and ``out_activation_``."""
-
-    @abc.abstractmethod
-    def _objective(self, network: Network, samples: Samples) -> Objective:
-        """What is minimised."""
 
     @property
     def _n_logits(self) -> int:
@@ -82,23 +85,44 @@ class BaseMLP(LearningCurves):
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
         weights = self._weigh(sample_weight, X, self._class_weights(y, targets))
-        samples = Samples(as_engine_input(X), targets, weights)
+        samples = Samples(as_engine_input(X, self._precision), targets, weights)
         self.n_outputs_, self.out_activation_ = self._count_outputs(targets)
         self._random_state = check_random_state(self.random_state)
         network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
         if first_pass:
             self._initialize(network)
-        params = self._pack(network)
+            self._their_type = float_type(X)
+        # As wide as the probabilities that scikit-learn would compute.
+        self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
+        params = self._pack(network, self._precision)
         own_validation = self._own_validation(X_val, y_val)
         with computing_on(self.n_threads, self.backend):
             if self.solver == "lbfgs":
-                self._fit_lbfgs(self._objective(network, samples), own_validation, params)
+                self._fit_lbfgs(network, samples, own_validation, params)
             else:
                 self._fit_stochastic(network, samples, own_validation, params, incremental)
-        if not np.isfinite(params).all():
+        if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
             raise ValueError(NOT_FINITE)
-        self._unpack(network, params)
         return self
+
+    @property
+    def _precision(self) -> type:
+        """What the solver computes in."""
+        return np.float64 if self.solver == "lbfgs" else np.float32
+
+    def _layerwise(self, network: Network, samples: Samples) -> LayerwiseObjective:
+        kernels = get_backend("numpy" if self.solver == "lbfgs" else self.backend)
+        pinned = self._n_logits > self.n_outputs_
+        return LayerwiseObjective(
+            kernels, network, samples, self._link, self._eps, pinned, self._precision
+        )
+
+    def _objective(self, network: Network, samples: Samples) -> Objective:
+        """What the stochastic solvers minimise."""
+        if self._link is not SOFTMAX or issparse(samples.x):
+            return self._layerwise(network, samples)
+        pinned = self._n_logits > self.n_outputs_
+        return SoftmaxObjective(get_backend(self.backend), network, samples, self._eps, pinned)
 
     def _check_settings(self, incremental: bool) -> None:
         if self.early_stopping and incremental:
@@ -121,15 +145,14 @@ class BaseMLP(LearningCurves):
         except TypeError:
             raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.") from None
 
-    @staticmethod
-    def _weigh(sample_weight: Any, X: Any, by_class: np.ndarray | None) -> np.ndarray:
+    def _weigh(self, sample_weight: Any, X: Any, by_class: np.ndarray | None) -> np.ndarray:
         """The weights (N,) of the samples, or none."""
         if sample_weight is None and by_class is None:
             return EMPTY
         weights = _check_sample_weight(sample_weight, X)
         if by_class is not None:
             weights = weights * by_class
-        return np.ascontiguousarray(weights, np.float32)
+        return np.ascontiguousarray(weights, self._precision)
 
     def _make_network(self, layer_sizes: tuple[int, ...]) -> Network:
         dropout = self.dropout
@@ -149,9 +172,8 @@ class BaseMLP(LearningCurves):
         for fan_in, fan_out in itertools.pairwise(widths):
             bound = math.sqrt((2.0 if self.activation == "logistic" else 6.0) / (fan_in + fan_out))
             weights = self._random_state.uniform(-bound, bound, (fan_in, fan_out))
-            self.coefs_.append(weights.astype(np.float32))
-            bias = self._random_state.uniform(-bound, bound, fan_out)
-            self.intercepts_.append(bias.astype(np.float32))
+            self.coefs_.append(weights)
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out))
 
     def _shown(self, network: Network, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The weights and biases of each layer as views of ``flat``, without a pinned output."""
@@ -161,9 +183,9 @@ class BaseMLP(LearningCurves):
         pairs[-1] = weights[:, pinned:], bias[pinned:]
         return pairs
 
-    def _pack(self, network: Network) -> np.ndarray:
-        """``coefs_`` and ``intercepts_`` as one float32 vector (P,), a copy."""
-        params: np.ndarray = np.zeros(network.n_params, np.float32)
+    def _pack(self, network: Network, dtype: type = np.float32) -> np.ndarray:
+        """``coefs_`` and ``intercepts_`` as one vector (P,), a copy."""
+        params: np.ndarray = np.zeros(network.n_params, dtype)
         pairs = self._shown(network, params)
         wanted = [weights.shape for weights, _ in pairs]
         given = [np.shape(weights) for weights in self.coefs_]
@@ -230,7 +252,7 @@ class BaseMLP(LearningCurves):
                     if not incremental and self.n_iter_ == self.max_iter:
                         self._warn_of_max_iter()
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
+            warn("Training interrupted by user.")
         self._end(params)
 
     def _split(self, samples: Samples) -> tuple[np.ndarray, Samples]:
@@ -263,16 +285,19 @@ class BaseMLP(LearningCurves):
             )
             if np.any(self.dropout):
                 self._optimizer.options["seed"] = self._random_state.randint(2**31 - 1)
+        if self._optimizer.options.dtype != OPTIONS_DTYPE:
+            raise ValueError(
+                "this estimator comes from another version of mnistcore, whose training"
+                " partial_fit cannot go on with: call fit"
+            )
         return self._optimizer
 
     def _batch_size_for(self, n_samples: int) -> int:
         if self.batch_size == "auto":
             return min(200, n_samples)
         if self.batch_size > n_samples:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be"
-                " clipped",
-                stacklevel=6,
+            warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
             )
         return int(min(self.batch_size, n_samples))
 
@@ -315,29 +340,31 @@ class BaseMLP(LearningCurves):
     def _warn_of_max_iter(self) -> None:
         if self.learning_rate not in OWN_SCHEDULES:
             return  # a schedule is meant to come to its end
-        warnings.warn(
+        warn(
             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the"
             " optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=6,
         )
 
     def _fit_lbfgs(
-        self, objective: Objective, validation: Samples | None, params: np.ndarray
+        self, network: Network, samples: Samples, validation: Samples | None, start: np.ndarray
     ) -> None:
-        self._unpack(objective.network, params)
+        params = start.astype(np.float32)
+        self._unpack(network, params)
         self._begin(validation)
         stopped = False
 
         def on_iteration(loss: float) -> bool:
             nonlocal stopped
             sums = EpochSums(loss, None)
-            stopped = self._end_epoch(objective.network, params, sums, validation, None, show)
+            stopped = self._end_epoch(network, params, sums, validation, None, show)
             return stopped
 
-        with progress_bar(self.progress_bar, self.max_iter) as show:
+        threads = computing_on(self.n_threads, "numpy")
+        with threads, progress_bar(self.progress_bar, self.max_iter) as show:
             result = minimise(
-                objective,
+                self._layerwise(network, samples),
+                start,
                 params,
                 self.alpha,
                 self.max_iter,
@@ -350,24 +377,44 @@ class BaseMLP(LearningCurves):
         if not math.isfinite(self.loss_):
             raise ValueError(NOT_FINITE)
         if result.status != 0 and not stopped:
-            warnings.warn(
-                f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status="
-                f"{result.status}): {result.message}. Increase max_iter ({self.max_iter}) or"
-                f" max_fun ({self.max_fun}), or scale the data.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+            self._warn_of_lbfgs(result)
+
+    def _warn_of_lbfgs(self, result: Any) -> None:
+        """In scikit-learn's words; the advice is what would help."""
+        advice = "scale the data"
+        if result.nit >= self.max_iter:
+            advice = f"Increase the number of iterations (max_iter={self.max_iter}) or {advice}"
+        elif result.nfev >= self.max_fun:
+            advice = f"Increase the number of evaluations (max_fun={self.max_fun}) or {advice}"
+        warn(
+            f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={result.status}):"
+            f"\n{result.message}\n{advice[:1].upper()}{advice[1:]}.",
+            ConvergenceWarning,
+        )
 
     # ---- use --------------------------------------------------------------------------------
 
     def _logits(self, X: Any) -> np.ndarray:
         """The logits (N, O) of a validated X, in float64."""
         x = as_engine_input(X)
+        if issparse(x):
+            return self._sparse_logits(x)
         sizes = (x.shape[1], *(len(b) for b in self.intercepts_[:-1]), self._n_logits)
         network = Network(sizes, self.activation)
         params = self._pack(network)
         with computing_on(self.n_threads, self.backend):
             return logits_of(get_backend(self.backend), network, params, x).astype(np.float64)
+
+    def _sparse_logits(self, x: Any) -> np.ndarray:
+        pairs = [
+            (np.asarray(weights, np.float32), np.asarray(bias, np.float32))
+            for weights, bias in zip(self.coefs_, self.intercepts_, strict=True)
+        ]
+        with computing_on(self.n_threads, self.backend):
+            logits = sparse_logits(get_backend(self.backend), self.activation, pairs, x)
+        if logits.shape[1] < self._n_logits:  # the first stays 0
+            logits = np.hstack([np.zeros_like(logits), logits])
+        return logits.astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -375,11 +422,31 @@ class BaseMLP(LearningCurves):
         return tags
 
 
-def as_engine_input(X: Any) -> np.ndarray:
-    """A validated X, dense or sparse, as C-contiguous uint8 or float32."""
-    if hasattr(X, "toarray"):
-        X = X.toarray()
-    return np.ascontiguousarray(X, np.uint8 if X.dtype == np.uint8 else np.float32)
+def as_engine_input(X: Any, dtype: type = np.float32) -> Any:
+    """A validated X as a C-contiguous array of uint8, float32 or ``dtype``, or as CSR.
+
+    A sparse matrix stays sparse unless more than DENSE of its values are there.
+    """
+    if issparse(X):
+        X = X.tocsr().astype(dtype, copy=False)
+        if X.nnz <= DENSE * X.shape[0] * X.shape[1]:
+            return X
+        return X.toarray()
+    if X.dtype in (np.uint8, np.float32):
+        dtype = X.dtype
+    return np.ascontiguousarray(X, dtype)
+
+
+def flat_column(y: np.ndarray) -> np.ndarray:
+    """y (N, 1) as (N,), with scikit-learn's warning; any other y as it is."""
+    if y.ndim != 2 or y.shape[1] != 1:
+        return y
+    warn(
+        "A column-vector y was passed when a 1d array was expected. Please change the shape of y"
+        " to (n_samples, ), for example using ravel().",
+        DataConversionWarning,
+    )
+    return y.ravel()
 
 
 def float_type(X: Any) -> type:

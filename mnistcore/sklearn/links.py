@@ -1,35 +1,43 @@
 """How the outputs of a network are read: their mean, the loss of a row, whether it is right.
 
-Each loss is the one whose derivative by the logits is ``mean - target``, summed over the outputs.
+The derivative of each loss by the logits is ``mean - target``. As in scikit-learn, the squared
+error of several outputs is told as their mean, though the derivative is that of their sum.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 
 
 @dataclass(frozen=True)
 class Link:
-    """Three functions of logits (N, O) and targets.
+    """What the logits (N, O) mean, in float64, and how far that is from targets.
 
     Attributes
     ----------
     mean
-        Of logits alone: what is predicted, (N, O) in their dtype.
+        Of logits: what is predicted, (N, O).
     losses
-        The loss of each row, (N,).
+        Of means, targets and eps: the loss of each row, (N,). The eps is that of scikit-learn's
+        ``log_loss``: probabilities are clipped to [eps, 1 - eps].
     hits
-        Whether each row is right, (N,); None where that has no meaning.
-    averaged
-        The loss that is told is a mean over the outputs, as scikit-learn's squared error is,
-        though the derivative is that of their sum.
+        Of means and targets: whether each row is right, (N,); None where that has no meaning.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
-    losses: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    losses: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     hits: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    averaged: bool = False
+
+
+def residuals(means: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The derivative (N, O) of each row's loss, summed over the outputs, by its logits."""
+    if targets.ndim > 1:
+        return means - targets
+    differences = means.copy()
+    differences[np.arange(len(targets)), targets] -= 1.0
+    return differences
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
@@ -44,31 +52,27 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=1, keepdims=True)
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """The logarithm of the softmax, finite also where the softmax underflows."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+def _cross_entropy(probs: np.ndarray, labels: np.ndarray, eps: float) -> np.ndarray:
+    return -np.log(np.clip(probs[np.arange(len(labels)), labels], eps, 1 - eps))
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return -log_softmax(logits)[np.arange(len(labels)), labels]
+def _binary_cross_entropy(probs: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    probs = np.clip(probs, eps, 1 - eps)
+    return -np.log(np.where(y > 0, probs, 1 - probs)).sum(axis=1)
 
 
-def _binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (np.logaddexp(0, z) - y * z).sum(axis=1)
+def _half_squared_error(means: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    return 0.5 * np.square(means - y).mean(axis=1)
 
 
-def _half_squared_error(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.5 * np.square(z - y).mean(axis=1)
-
-
-def _half_poisson_deviance(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    logs = np.log(y, out=np.zeros_like(y), where=y > 0)
-    return (y * (logs - z) - y + np.exp(z)).sum(axis=1)
+def _half_poisson_deviance(means: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    return (xlogy(y, y) - xlogy(y, means) - y + means).sum(axis=1)
 
 
 # The targets of the softmax are class ids (N,), those of the others (N, O).
-SOFTMAX = Link(softmax, _cross_entropy, lambda z, ids: z.argmax(axis=1) == ids)
-LOGISTIC = Link(logistic, _binary_cross_entropy, lambda z, y: ((z > 0) == (y > 0)).all(axis=1))
-IDENTITY = Link(lambda z: z, _half_squared_error, averaged=True)
+SOFTMAX = Link(softmax, _cross_entropy, lambda probs, ids: probs.argmax(axis=1) == ids)
+LOGISTIC = Link(
+    logistic, _binary_cross_entropy, lambda probs, y: ((probs > 0.5) == (y > 0)).all(axis=1)
+)
+IDENTITY = Link(lambda z: z, _half_squared_error)
 EXP = Link(np.exp, _half_poisson_deviance)

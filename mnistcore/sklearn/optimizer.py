@@ -23,12 +23,15 @@ class Optimizer:
         Of the next epoch, where no schedule gives one for each step.
     step
         The number of updates made.
+    run
+        The updates between two looks at the penalty, so few that it is known well in between.
     """
 
     options: np.ndarray
     state: np.ndarray
     learning_rate: float
     step: int = 0
+    run: int = 1
 
     @property
     def batch_size(self) -> int:

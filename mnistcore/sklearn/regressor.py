@@ -5,16 +5,13 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..backends import get_backend
-from ..network import Network
-from .estimator import BaseMLP, float_type
+from .estimator import BaseMLP, flat_column, float_type
 from .links import EXP, IDENTITY, Link
-from .objectives import LayerwiseObjective, Objective, Samples
+from .objectives import Samples
 from .parameters import is_stochastic
 
 
@@ -26,14 +23,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     loss
-        "squared_error" (half of it; what is told is its mean over the outputs, but the sum for
-        "lbfgs") or "poisson" (half the deviance of counts, the output exponentiated).
+        "squared_error" (half of it; what is told is its mean over the outputs) or "poisson" (half
+        the deviance of counts, the output exponentiated).
     hidden_layer_sizes
         The widths of the hidden layers, one number or several; none at all is a linear model.
     activation
         Of the hidden layers: "relu", "tanh", "logistic" or "identity".
     solver
-        "adam", "sgd" or "lbfgs" (SciPy's, on all samples at once).
+        "adam", "sgd" or "lbfgs": SciPy's, on all samples at once, in float64 on NumPy's products
+        whatever the backend.
     alpha
         Strength of the L2 penalty ``alpha / 2 * ||w||^2``, over the number (or the summed weights)
         of the samples of a batch; biases are left out.
@@ -187,7 +185,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ----------
         X
             {array-like, sparse matrix} (n_samples, n_features). uint8 is taken as it is; all else
-            becomes float32; a sparse matrix becomes dense.
+            becomes float32, but for "lbfgs". A sparse matrix stays sparse, unless more than one
+            in six of its values are there.
         y
             (n_samples,) or (n_samples, n_outputs) numbers, at least 0 for ``loss="poisson"``.
         sample_weight
@@ -227,11 +226,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             y_numeric=True,
             reset=reset,
         )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = flat_column(y)
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError("loss='poisson' needs y >= 0, got negative values")
-        targets = np.ascontiguousarray(y.reshape(len(y), -1), np.float32)
+        targets = np.ascontiguousarray(y.reshape(len(y), -1), np.float64)
         return X, y, targets
 
     def _validate_validation(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -243,13 +241,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
         return targets.shape[1], "exp" if self.loss == "poisson" else "identity"
 
-    def _objective(self, network: Network, samples: Samples) -> Objective:
-        return LayerwiseObjective(get_backend(self.backend), network, samples, self._link)
-
     @property
     def _link(self) -> Link:
         return EXP if self.loss == "poisson" else IDENTITY
 
-    def _score_logits(self, logits: np.ndarray, samples: Samples) -> float:
+    def _score_means(self, means: np.ndarray, samples: Samples) -> float:
         weights = samples.weights if samples.weights.size else None
-        return float(r2_score(samples.targets, self._link.mean(logits), sample_weight=weights))
+        return float(r2_score(samples.targets, means, sample_weight=weights))

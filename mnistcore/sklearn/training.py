@@ -2,21 +2,24 @@
 
 The penalty of a mini-batch is ``alpha / 2 * ||w||^2 / sum of its sample weights``, biases left
 out; the kernels add ``weight_decay * w`` to the gradient of a mean loss, so the decay of a batch
-is ``alpha`` over that sum, and batches of one sum share a call of the kernels.
+is ``alpha`` over that sum. The loss of an epoch counts each batch by its samples, not by their
+weights. So batches of one sum share a call of the kernels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..kernels.layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from .objectives import Objective
+from .layerwise import LayerwiseObjective
+from .objectives import Objective, quiet
 from .optimizer import Optimizer
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
+PENALTY_ERROR = 1e-5  # of the loss: what an interpolated penalty may be off by, and seldom is
 CALL = 16_000_000_000  # multiply-adds of a call, 0.1 to 0.5 s: between two looks for Ctrl-C
 
 
@@ -60,28 +63,37 @@ def train_epoch(
         Called before every call of the kernels; what it raises ends the epoch there.
     """
     batch_size = optimizer.batch_size
-    decays = _decays(alpha, objective.samples.weights, order, batch_size)
+    totals = _weights_of_batches(objective.samples.weights, order, batch_size)
     longest = max(1, min(objective.longest_run, CALL // (3 * batch_size * params.size)))
     loss = score = 0.0
     norm = objective.squared_norm(params) if alpha else 0.0
-    for first, last in _runs(decays, longest):
+    last, run = 0, optimizer.run if alpha else longest
+    while last < len(totals):
         check()
+        first, last = last, _end_of_run(totals, last, run)
         rows = order[first * batch_size : last * batch_size]
-        optimizer.options["weight_decay"] = decays[first]
+        decay = alpha / totals[first] if totals[first] else 0.0
+        optimizer.options["weight_decay"] = decay
         sums = objective.train(rows, rates[first:last], optimizer, params)
         if not np.isfinite(sums[LOSS_SUM]):
             return EpochSums(np.nan, np.nan)
         weight = sums[WEIGHT_SUM] or 1.0
         before, norm = norm, objective.squared_norm(params) if alpha else 0.0
-        penalty = 0.5 * decays[first] * _mean_norm(before, norm, last - first)
-        loss += len(rows) * (sums[LOSS_SUM] / weight + penalty)
+        penalty = 0.5 * decay * _mean_norm(before, norm, last - first)
+        mean = sums[LOSS_SUM] / weight + penalty
+        loss += len(rows) * mean
+        # The penalty in between is only known to lie between those at the ends of a run.
+        exact = 0.5 * decay * abs(norm - before) <= PENALTY_ERROR * mean
+        run = min(longest, 2 * run) if exact else max(1, run // 2)
         score += len(rows) * sums[HIT_SUM] / weight
+    optimizer.run = run
     mean_score = float(score) / len(order) if objective.counts_hits else None
     return EpochSums(float(loss) / len(order), mean_score)
 
 
 def minimise(
-    objective: Objective,
+    objective: LayerwiseObjective,
+    start: np.ndarray,
     params: np.ndarray,
     alpha: float,
     max_iter: int,
@@ -91,10 +103,18 @@ def minimise(
 ) -> "OptimizeResult":
     """L-BFGS on all samples at once, by SciPy; the parameters (P,) change in place.
 
+    It compares losses that differ by less than float32 can tell apart, hence float64.
+
     Parameters
     ----------
-    objective, params, alpha
-        As in :func:`train_epoch`.
+    objective
+        What to minimise, in float64.
+    start
+        (P,) float64, the parameters to begin with.
+    params
+        (P,) float32, which receive those that it comes to.
+    alpha
+        The strength of the penalty.
     max_iter, max_fun, tol
         The most iterations, the most evaluations, and the largest component of a gradient that
         counts as zero.
@@ -104,35 +124,45 @@ def minimise(
     Returns
     -------
     result
-        SciPy's, with ``fun``, ``nit``, ``status`` and ``message``.
+        SciPy's, with ``fun``, ``nit``, ``nfev``, ``status`` and ``message``.
     """
     from scipy.optimize import minimize
 
-    weights = objective.samples.weights
-    total = float(weights.sum(dtype=np.float64)) if weights.size else len(objective.samples)
-    decay = alpha / total if total else 0.0
-    point = params.copy()
-    gradient = np.empty_like(params)
-
-    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
-        point[:] = x
-        loss = objective.loss_and_gradient(point, gradient)
-        if decay:
-            loss += 0.5 * decay * objective.squared_norm(point)
-            objective.decay(point, decay, gradient)
-        return loss, gradient.astype(np.float64)
+    def keep(point: np.ndarray) -> None:
+        with quiet():
+            params[:] = point
 
     def callback(intermediate_result: "OptimizeResult") -> None:
-        params[:] = intermediate_result.x
+        keep(intermediate_result.x)
         if on_iteration(float(intermediate_result.fun)):
             raise StopIteration
 
     options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
+    evaluate = _penalised(objective, alpha)
     result = minimize(
-        evaluate, params, jac=True, method="L-BFGS-B", options=options, callback=callback
+        evaluate, start, jac=True, method="L-BFGS-B", options=options, callback=callback
     )
-    params[:] = result.x
+    keep(result.x)
     return result
+
+
+def _penalised(
+    objective: LayerwiseObjective, alpha: float
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    """The loss with its penalty and the gradient, of flat parameters (P,) in float64."""
+    weights = objective.samples.weights
+    total = float(weights.sum()) if weights.size else len(objective.samples)
+    decay = alpha / total if total else 0.0
+
+    def evaluate(params: np.ndarray) -> tuple[float, np.ndarray]:
+        gradient = np.empty_like(params)
+        loss = objective.loss_and_gradient(params, gradient)
+        if decay:
+            loss += 0.5 * decay * objective.squared_norm(params)
+            objective.decay(params, decay, gradient)
+        return loss, gradient
+
+    return evaluate
 
 
 def _mean_norm(first: float, last: float, steps: int) -> float:
@@ -147,21 +177,15 @@ def _mean_norm(first: float, last: float, steps: int) -> float:
     return first * float(np.mean((last / first) ** (np.arange(steps) / steps)))
 
 
-def _decays(alpha: float, weights: np.ndarray, order: np.ndarray, batch_size: int) -> np.ndarray:
-    """The weight decay of each batch; 0 where all its samples weigh nothing."""
+def _weights_of_batches(weights: np.ndarray, order: np.ndarray, batch_size: int) -> np.ndarray:
+    """The sum of the sample weights of each batch."""
     starts = np.arange(0, len(order), batch_size)
     if weights.size:
-        totals = np.add.reduceat(weights[order].astype(np.float64), starts)
-    else:
-        totals = np.minimum(batch_size, len(order) - starts)
-    return np.divide(alpha, totals, out=np.zeros(len(totals)), where=totals > 0)
+        return np.add.reduceat(weights[order].astype(np.float64), starts)
+    return np.minimum(batch_size, len(order) - starts)
 
 
-def _runs(decays: np.ndarray, longest: int) -> Iterator[tuple[int, int]]:
-    """The stretches of batches with one decay, first and last + 1, none too long."""
-    first = 0
-    for batch in range(1, len(decays) + 1):
-        ended = batch == len(decays) or decays[batch] != decays[first]
-        if ended or batch - first == longest:
-            yield first, batch
-            first = batch
+def _end_of_run(totals: np.ndarray, first: int, longest: int) -> int:
+    """The end of the batches from ``first`` on that weigh the same, not too many of them."""
+    others = np.flatnonzero(totals[first : first + longest] != totals[first])
+    return first + (int(others[0]) if len(others) else min(longest, len(totals) - first))

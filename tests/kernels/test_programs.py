@@ -249,6 +249,41 @@ def test_gradient_of_a_network_worked_by_hand(kernels):
     np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+@pytest.mark.parametrize("weighted", [False, True])
+def test_clipped_probs_bound_the_loss_and_leave_the_gradient(kernels, rule, weighted):
+    network, clip, n = NETWORKS["two hidden"], 1e-3, 57
+    x, targets = _data(network, n, images=True)
+    weights = np.random.default_rng(1).uniform(0.2, 2, n if weighted else 0).astype(np.float32)
+    layers, none = network.layers(), np.zeros(0, np.float32)
+    results = {}
+    for bound in (0.0, clip):
+        options = make_options(**rule, batch_size=n, seed=1, scale=0.3, probs_clip=bound)
+        params = network.init(np.random.default_rng(2))
+        state, metrics, gradient = make_state(options, params), np.zeros(3), np.empty_like(params)
+        room = np.zeros(kernels.workspace_size(layers, n, max(len(state), 1)), np.float32)
+        loss = kernels.loss_and_gradient(
+            x, targets, weights, params, layers, options, room, gradient
+        )
+        logits = network.forward(kernels, params, x, 0.3).astype(np.float64)
+        room = np.zeros(kernels.workspace_size(layers, n, len(state)), np.float32)
+        kernels.train_steps(
+            x, targets, weights, np.arange(n), np.full(1, 0.1), layers, options, 0, params, state,
+            none, room, metrics,
+        )  # fmt: skip
+        results[bound] = gradient.tobytes(), params.tobytes(), state.tobytes()
+    assert results[0.0] == results[clip]
+    probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = (probs / probs.sum(axis=1, keepdims=True))[np.arange(n), targets]
+    assert (probs < clip).any()
+    assert (probs > 1 - clip).any()
+    expected = np.average(
+        -np.log(np.clip(probs, clip, 1 - clip)), weights=weights if weighted else None
+    )
+    assert loss == pytest.approx(expected, rel=1e-5)
+    assert metrics[0] / metrics[1] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("n", [1, 2, 15, 100, 301])
 def test_forward(kernels, name, n):

@@ -24,7 +24,7 @@ Design note
 Arguments are tagged ``# IN`` and ``# OUT``; sizes are int64, strides are in elements.
 """
 
-from libc.math cimport INFINITY, isfinite, log, pow, signbit
+from libc.math cimport INFINITY, isfinite, log, log1p, pow, signbit
 
 include "memory.pxi"
 include "gate.pxi"

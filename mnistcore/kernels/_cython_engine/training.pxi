@@ -14,6 +14,7 @@ cdef struct Options:
     double beta2
     double eps
     double weight_decay
+    double probs_clip
 
 cdef struct Batch:
     # A member's view of the mini-batch in hand. Its inputs are gathered by each member for
@@ -266,12 +267,18 @@ cdef inline void transpose_gradient(
             store(panel_row(layer, block * VL, row + i, batch), x[i])
 
 
+cdef inline double clipped(double value, double low, double high) noexcept nogil:
+    """The value within bounds; NaN stays NaN."""
+    return high if value > high else low if value < low else value
+
+
 cdef bint count_losses(Run *run, const Member *member, const Batch *batch) noexcept nogil:
     """Whether to go on, alike in every member: the loss is finite. The first adds up metrics."""
-    cdef double loss = 0, hits = 0
+    cdef double loss = 0, hits = 0, clip = run.options.probs_clip
+    cdef double low = -log1p(-clip), high = -log(clip)  # 0 and infinity where nothing is clipped
     cdef int64_t row
     for row in range(batch.rows):
-        loss += weight_of(run, batch, row) * batch.losses[row]
+        loss += weight_of(run, batch, row) * clipped(batch.losses[row], low, high)
     if not isfinite(loss) and not run.keep_gradient:
         return False
     if member.index == 0:

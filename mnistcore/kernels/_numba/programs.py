@@ -139,6 +139,20 @@ def sum_of_doubles(numbers, n):
     return total
 
 
+@inner
+def sum_of_losses(losses, sample_weight, samples, batch, clip):
+    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
+    low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
+    total = 0.0
+    for b in range(batch):
+        loss = load_double(losses, b)
+        loss = high if loss > high else low if loss < low else loss  # NaN stays NaN
+        if sample_weight:
+            loss *= np.float64(load_scalar(sample_weight, load_index(samples, b)))
+        total += loss
+    return total
+
+
 @c_function(12)
 def loss_rows(
     base, row, first, stop, batch, capacity, batch_width, targets, sample_weight, samples,
@@ -158,7 +172,7 @@ def loss_rows(
         inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
         label = load_int32(targets, load_index(samples, b))
         loss, hit = softmax_loss(base, logits, classes, label, inverse)
-        store_double(losses, b, loss * weight)
+        store_double(losses, b, loss)
         store_double(hits, b, weight if hit else 0.0)
         for panel in range(load_index(row, PANELS)):
             out = load_index(row, DZ) + (panel * capacity + b) * width
@@ -432,7 +446,7 @@ def train(
             )  # fmt: skip
             if not alone:
                 meeting = meet(gate, threads, meeting)
-            loss_sum = sum_of_doubles(losses_at, batch)
+            loss_sum = sum_of_losses(losses_at, weights, samples, batch, record["probs_clip"])
             if not math.isfinite(loss_sum):
                 break
             if thread == 0:

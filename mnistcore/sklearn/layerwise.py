@@ -1,0 +1,207 @@
+"""The loss of any :class:`.Link` by one kernel after another, on dense or sparse inputs.
+
+A sparse first layer is SciPy's product, which costs what is not zero; the rest is the backend's.
+"""
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from ..inference import PART, logits_of
+from ..kernels.layout import DROPOUT, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
+from ..network import Network
+from .links import Link, residuals
+from .objectives import Objective, Samples, quiet
+from .optimizer import Optimizer
+
+PART_VALUES = 1 << 20  # of dense inputs
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]  # per layer, weights and bias or their gradients
+Rows = np.ndarray | slice
+
+
+class LayerwiseObjective(Objective):
+    """The weighted mean of a link's losses, in float32 or, with the NumPy kernels, float64.
+
+    With ``pinned``, the first output stays 0. Logits, losses and their derivatives are float64.
+    """
+
+    def __init__(
+        self,
+        kernels: ModuleType,
+        network: Network,
+        samples: Samples,
+        link: Link,
+        eps: float,
+        pinned: bool = False,
+        dtype: type = np.float32,
+    ) -> None:
+        super().__init__(kernels, network, samples, eps)
+        self._link, self._pinned, self._dtype = link, pinned, dtype
+        self.counts_hits = link.hits is not None
+        self._gradient: np.ndarray = np.empty(network.n_params, dtype)
+        self._rates = [int(row[DROPOUT]) / 2**32 for row in self._layers]
+        name = network.activation
+        self._activate = None if name == "identity" else getattr(kernels, f"{name}_forward")
+        self._derive = None if name == "identity" else getattr(kernels, f"{name}_backward")
+
+    def train(
+        self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
+    ) -> np.ndarray:
+        record = optimizer.options[0]
+        batch_size, decay = optimizer.batch_size, float(record["weight_decay"])
+        draw = int(record["seed"]), int(record["epoch"])
+        layers, gradients = self.network.views(params), self.network.views(self._gradient)
+        metrics = np.zeros(METRICS)
+        for step, rate in enumerate(rates):
+            rows = order[step * batch_size : (step + 1) * batch_size]
+            weights = self._weights_of(rows)
+            total = float(weights.sum())
+            sums = self._backpropagate(rows, weights, total, layers, gradients, draw)
+            if not math.isfinite(sums[LOSS_SUM]):
+                metrics[:] = np.nan
+                break
+            metrics += sums
+            if decay:
+                self.decay(params, decay, self._gradient)
+            optimizer.update(self._kernels, self._gradient, float(rate), params)
+        return metrics
+
+    def loss_and_gradient(self, params: np.ndarray, gradient: np.ndarray) -> float:
+        """The mean loss of all samples, without dropout, and its ``gradient`` (P,)."""
+        n, sums = len(self.samples), np.zeros(METRICS)
+        weights, layers = self._weights_of(slice(n)), self.network.views(params)
+        total = float(weights.sum())
+        # So many rows at a time that their numbers take about as much room as a wide first
+        # layer's weights, or as a cache.
+        fan_in = self.network.layer_sizes[0]
+        part = max(PART, fan_in if issparse(self.samples.x) else PART_VALUES // fan_in)
+        for first in range(0, n, part):
+            rows, target = slice(first, first + part), self._gradient if first else gradient
+            gradients = self.network.views(target)
+            sums += self._backpropagate(rows, weights[rows], total, layers, gradients, None)
+            if first:
+                gradient += self._gradient
+        return float(sums[LOSS_SUM] / total) if total else 0.0
+
+    def _weights_of(self, rows: Rows) -> np.ndarray:
+        weights = self.samples.weights
+        if weights.size:
+            return weights[rows].astype(np.float64, copy=False)
+        return np.ones(len(self.samples.targets[rows]))
+
+    def _backpropagate(
+        self,
+        rows: Rows,
+        weights: np.ndarray,
+        total: float,
+        layers: Pairs,
+        gradients: Pairs,
+        draw: tuple[int, int] | None,
+    ) -> np.ndarray:
+        """Fill in the gradients of some rows' share of a mean loss; its sums as in ``metrics``.
+
+        ``total`` is the sum of all the weights in that mean; ``draw`` is the seed and the epoch
+        of dropout, None for none.
+        """
+        targets = self.samples.targets[rows]
+        with quiet():
+            inputs, outputs, z = self._forward(rows, layers, draw)
+            means = self._link.mean(z.astype(np.float64))
+            losses = self._link.losses(means, targets, self.eps)
+            shares = weights * (1.0 / total if total else 0.0)
+            dz = residuals(means, targets) * shares[:, None]
+            if self._pinned:
+                dz[:, 0] = 0.0
+            dz = dz.astype(self._dtype)
+            self._backward(rows, inputs, outputs, dz, layers, gradients, draw)
+        sums = np.zeros(METRICS)
+        sums[LOSS_SUM] = np.dot(losses, weights)
+        sums[WEIGHT_SUM] = weights.sum()
+        if self._link.hits:
+            sums[HIT_SUM] = np.dot(self._link.hits(means, targets), weights)
+        return sums
+
+    def _forward(
+        self, rows: Rows, layers: Pairs, draw: tuple[int, int] | None
+    ) -> tuple[list[Any], list[np.ndarray], np.ndarray]:
+        """The inputs of each layer, the outputs of the hidden ones before dropout, the logits."""
+        a = self.samples.x[rows].astype(self._dtype, copy=False)
+        inputs, outputs = [a], []
+        for index, (weights, bias) in enumerate(layers):
+            z = self._product(a, weights)
+            self._kernels.add_bias(z, bias, z)
+            if index == len(layers) - 1:
+                break
+            if self._activate:
+                self._activate(z, z)
+            outputs.append(z)
+            a = self._drop(z, rows, index, draw)
+            inputs.append(a)
+        return inputs, outputs, z
+
+    def _product(self, a: Any, weights: np.ndarray) -> np.ndarray:
+        if issparse(a):
+            return a @ weights
+        z: np.ndarray = np.empty((len(a), weights.shape[1]), self._dtype)
+        self._kernels.matmul(a, weights, z)
+        return z
+
+    def _backward(
+        self,
+        rows: Rows,
+        inputs: list[Any],
+        outputs: list[np.ndarray],
+        dz: np.ndarray,
+        layers: Pairs,
+        gradients: Pairs,
+        draw: tuple[int, int] | None,
+    ) -> None:
+        for index in range(len(layers) - 1, -1, -1):
+            dweights, dbias = gradients[index]
+            if issparse(inputs[index]):
+                dweights[...] = inputs[index].T @ dz
+            else:
+                self._kernels.matmul_tn(inputs[index], dz, dweights)
+            self._kernels.sum_rows(dz, dbias)
+            if index:
+                da = np.empty_like(inputs[index])
+                self._kernels.matmul_nt(dz, layers[index][0], da)
+                dz = self._drop(da, rows, index - 1, draw)
+                if self._derive:
+                    self._derive(dz, outputs[index - 1], dz)
+
+    def _drop(
+        self, a: np.ndarray, rows: Rows, index: int, draw: tuple[int, int] | None
+    ) -> np.ndarray:
+        if draw is None or not self._rates[index]:
+            return a
+        out = np.empty_like(a)
+        self._kernels.dropout(a, rows, self._rates[index], *draw, index, out)
+        return out
+
+
+def sparse_logits(kernels: ModuleType, activation: str, layers: Pairs, x: Any) -> np.ndarray:
+    """The logits (N, O) of a CSR x (N, I) of float32 by the layers' weights and biases.
+
+    Nothing is copied that has the size of the first layer's weights.
+    """
+    (weights, bias), *others = layers
+    if len(others):
+        sizes = (len(bias), *(len(b) for _, b in others))
+        rest = Network(sizes, activation)
+        params = np.concatenate([part.ravel() for pair in others for part in pair])
+        activate = None if activation == "identity" else getattr(kernels, f"{activation}_forward")
+    parts = []
+    for first in range(0, x.shape[0], PART):
+        z = (x[first : first + PART] if x.shape[0] > PART else x) @ weights
+        kernels.add_bias(z, bias, z)
+        if len(others):
+            if activate:
+                activate(z, z)
+            z = logits_of(kernels, rest, params, z)
+        parts.append(z)
+    return np.concatenate(parts)
