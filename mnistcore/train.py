@@ -193,8 +193,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
         _load_kernels(job, trainer, listener)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
         folder.write_config(job.config.to_dict())
-        with interrupt.deferring():
-            return _train(job, trainer, folder, listener, interrupt.check)
+        return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt.check))
 
 
 def fit_in_memory(

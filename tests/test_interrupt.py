@@ -26,11 +26,14 @@ def _press():
 def _deferring(*actions):
     """Do some things with Ctrl-C deferred; those that were done, and whether it was raised."""
     interrupt, done = DeferredInterrupt(), []
+
+    def work():
+        for action in actions:
+            interrupt.check() if action == "check" else _press()
+            done.append(action)
+
     try:
-        with interrupt.deferring():
-            for action in actions:
-                interrupt.check() if action == "check" else _press()
-                done.append(action)
+        interrupt.during(work)
     except KeyboardInterrupt:
         return done, True
     return done, False
@@ -51,35 +54,36 @@ def test_when_it_is_obeyed(actions, done, raised):
 
 def test_one_that_was_raised_and_caught_is_not_raised_again():
     interrupt = DeferredInterrupt()
-    with interrupt.deferring():
+
+    def work():
         _press()
         with pytest.raises(KeyboardInterrupt):
             interrupt.check()
+        return "done"
+
+    assert interrupt.during(work) == "done"
 
 
 def test_an_error_in_the_block_is_not_hidden():
-    def job():
-        with DeferredInterrupt().deferring():
-            _press()
-            raise ZeroDivisionError
+    def work():
+        _press()
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        job()
+        DeferredInterrupt().during(work)
 
 
 def test_a_program_with_its_own_handler_and_other_threads_are_left_alone():
     seen = []
     signal.signal(signal.SIGINT, lambda *_: seen.append(1))
-    with DeferredInterrupt().deferring():
-        _press()
+    DeferredInterrupt().during(_press)
     assert seen == [1]
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def elsewhere():
-        with DeferredInterrupt().deferring():
-            seen.append(signal.getsignal(signal.SIGINT))
+    def work():
+        seen.append(signal.getsignal(signal.SIGINT))
 
-    thread = threading.Thread(target=elsewhere)
+    thread = threading.Thread(target=DeferredInterrupt().during, args=(work,))
     thread.start()
     thread.join()
     assert seen[1] is signal.default_int_handler
@@ -87,11 +91,10 @@ def test_a_program_with_its_own_handler_and_other_threads_are_left_alone():
 
 def test_ctrl_c_works_whatever_moment_another_signal_cuts_the_block_off():
     def job():
-        with DeferredInterrupt().deferring():
-            pass
+        DeferredInterrupt().during(int)
 
     moments = 0
-    for _ in interrupted_everywhere(job, ("interrupt.py", "contextlib.py", "signal.py")):
+    for _ in interrupted_everywhere(job, ("interrupt.py", "signal.py")):
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 _press()

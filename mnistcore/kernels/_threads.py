@@ -24,8 +24,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from typing import Any
 
@@ -39,7 +39,16 @@ Attend = Callable[[int, int], object]  # attend(desk, index)
 Order = Callable[[], object]
 
 _cap = 0  # 0: as many as there are cores
-_caller = threading.local()  # its ``cap``: what a caller of its own thread asked for
+
+
+class _Caller(threading.local):
+    """What a caller asked for its own thread: blocks, each held while it is in force, and caps."""
+
+    def __init__(self) -> None:
+        self.limits: list[tuple[threading.Lock, int]] = []
+
+
+_caller = _Caller()
 
 
 def available_cores() -> int:
@@ -49,8 +58,7 @@ def available_cores() -> int:
 
 def get_num_threads() -> int:
     """The most threads that a compiled kernel called by this thread will use."""
-    most = _cap or available_cores()
-    return min(most, getattr(_caller, "cap", most))
+    return min([_cap or available_cores(), *(n for block, n in _caller.limits if block.locked())])
 
 
 def set_num_threads(n: int) -> None:
@@ -64,24 +72,20 @@ def set_num_threads(n: int) -> None:
     _cap = n
 
 
-@contextmanager
-def limited_threads(n: int) -> Iterator[None]:
+def limited_threads(n: int) -> AbstractContextManager[Any]:
     """Within this block, kernels that this very thread calls use at most ``n`` threads.
 
     0 limits nothing. Raises ValueError where ``n`` is negative.
     """
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")
-    before = getattr(_caller, "cap", None)
+    # A lock is taken and released in one step each. An ``__exit__`` in Python may be cut off by a
+    # signal handler that raises, and would leave the limit behind.
+    block = threading.Lock()
     if n:
-        _caller.cap = n if before is None else min(n, before)
-    try:
-        yield
-    finally:
-        if before is not None:
-            _caller.cap = before
-        elif n:
-            del _caller.cap
+        in_force = [limit for limit in _caller.limits if limit[0].locked()]
+        _caller.limits = [*in_force, (block, n)]
+    return block
 
 
 # What a meeting of a team costs, counted in multiply-adds that one thread does in that time:
@@ -250,7 +254,7 @@ class _Member:
         while True:
             try:
                 self._do(self._inbox.get())
-            except BaseException:  # a member that died would be waited for
+            except Exception:  # a member that died would be waited for
                 sys.excepthook(*sys.exc_info())
 
     def _do(self, order: Order) -> None:

@@ -164,8 +164,7 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
     load_kernels(search.job, display)  # before the workers, or each would compile them
     try:
         interrupt = DeferredInterrupt()
-        with interrupt.deferring():
-            _compute(search, display, interrupt.check)
+        interrupt.during(lambda: _compute(search, display, interrupt.check))
         return _concluded(search, display, began)
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error

@@ -232,9 +232,10 @@ class BaseMLP(LearningCurves):
         self._unpack(network, params)
         self._begin(validation)
         epochs = 1 if incremental else self.max_iter
-        try:
-            interrupt = DeferredInterrupt()
-            with interrupt.deferring(), progress_bar(self.progress_bar, epochs) as show:
+        interrupt = DeferredInterrupt()
+
+        def train() -> None:
+            with progress_bar(self.progress_bar, epochs) as show:
                 for _ in range(epochs):
                     if self.shuffle:
                         self._random_state.shuffle(order)
@@ -251,6 +252,9 @@ class BaseMLP(LearningCurves):
                         break
                     if not incremental and self.n_iter_ == self.max_iter:
                         self._warn_of_max_iter()
+
+        try:
+            interrupt.during(train)
         except KeyboardInterrupt:
             warn("Training interrupted by user.")
         self._end(params)

@@ -2,8 +2,8 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from typing import Any
 
 from ..kernels._threads import available_cores, limited_threads
 
@@ -21,9 +21,8 @@ def share_of_cores() -> int:
     return 1 if multiprocessing.current_process().daemon else available_cores()
 
 
-@contextmanager
-def computing_on(n_threads: int | None, backend: str) -> Iterator[None]:
-    """Within this block, this thread's calls of the kernels use at most so many threads.
+def computing_on(n_threads: int | None, backend: str) -> AbstractContextManager[Any]:
+    """A block in which this thread's calls of the kernels use at most so many threads.
 
     The products of the numpy backend belong to a BLAS, whose threads are limited for the whole
     process, and only where ``n_threads`` is a number.
@@ -31,8 +30,5 @@ def computing_on(n_threads: int | None, backend: str) -> Iterator[None]:
     if backend == "numpy" and n_threads is not None:
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(n_threads, "blas"):
-            yield
-        return
-    with limited_threads(n_threads or share_of_cores()):
-        yield
+        return threadpool_limits(n_threads, "blas")
+    return limited_threads(n_threads or share_of_cores())

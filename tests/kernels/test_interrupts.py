@@ -6,13 +6,14 @@
 import math
 import os
 import random
+import sys
 import time
 import warnings
 
 import numpy as np
 import pytest
 
-from mnistcore import set_num_threads
+from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import _threads
 from mnistcore.kernels._numba.functions import JIT
 from mnistcore.network import Network
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on
 
 MOMENTS = int(os.environ.get("MNISTCORE_INTERRUPTS", "150"))
 NONE = np.zeros(0, np.float32)
+# What must not be cut off, and what calls it.
+CODE = ("_threads.py", "_kernels.py", "threads.py", "threading.py", "contextlib.py", "interrupt.py")
 
 
 @pytest.fixture(params=[2, 3])
@@ -100,6 +103,8 @@ class _NewTeam(_Training):
     """The members are started, too."""
 
     def __call__(self):
+        for member in _threads._team._members:
+            member.send(sys.exit)
         _threads._team = _threads._Team()
         super().__call__()
 
@@ -147,13 +152,18 @@ def test_an_interrupt_at_a_random_moment_leaves_no_thread_at_work(compiled, kind
     interrupts = 0
     with Alarm() as alarm:
         for _ in range(10 * MOMENTS):
-            if interrupts < MOMENTS and alarm.interrupts(job, chance.uniform(1e-6, 1.2 * seconds)):
+            if interrupts == MOMENTS:
+                break
+            if alarm.interrupts(job, chance.uniform(1e-6, seconds)):
                 interrupts += 1
-                _check_what_comes_after(job, expected)
+                seconds *= 1.01
+                _check_what_comes_after(job, expected, threads)
+            else:  # it was over before: about every other try hits, however fast the machine is
+                seconds /= 1.01
     assert interrupts == MOMENTS
 
 
-def _check_what_comes_after(job, expected):
+def _check_what_comes_after(job, expected, cap):
     """Nobody writes to what an interrupt abandoned, and the next two calls are right."""
     written, abandoned = job.outputs, _bits(job)
     for _ in range(2):
@@ -161,6 +171,7 @@ def _check_what_comes_after(job, expected):
         assert _bits(job) == expected
     assert [array.tobytes() for array in written] == abandoned
     assert _threads._team._desk[_threads.AT_WORK] == 0
+    assert get_num_threads() == cap
 
 
 @pytest.mark.parametrize("kind", JOBS)
@@ -168,7 +179,7 @@ def test_an_interrupt_at_every_moment_leaves_no_thread_at_work(compiled, kind, t
     job = kind(compiled)
     _, expected = _duration(job)
     moments = 0
-    for _ in interrupted_everywhere(job, ("_threads.py", "_kernels.py", "threading.py")):
-        _check_what_comes_after(job, expected)
+    for _ in interrupted_everywhere(job, CODE):
+        _check_what_comes_after(job, expected, threads)
         moments += 1
     assert moments > 20
