@@ -47,7 +47,8 @@ OPTIONS_DTYPE = np.dtype(
         ("beta2", np.float64),
         ("eps", np.float64),
         ("weight_decay", np.float64),
-    ]
+    ],
+    align=True,
 )
 
 # The entries of ``metrics``.

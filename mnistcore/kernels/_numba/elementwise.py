@@ -304,10 +304,11 @@ def write_constants(record, learning_rate, step, base, constants):
 def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
     momentum = splat(load_scalar(base, constants + MOMENTUM))
     step = splat(-load_scalar(base, constants + LEARNING_RATE))
-    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
+    l2 = load_scalar(base, constants + L2) if decayed else np.float32(0.0)
     for i in range(0, n, LANES):
-        weights = load(base, w + i)
-        gradient = fma(weights, l2, load(base, g + i))
+        weights, gradient = load(base, w + i), load(base, g + i)
+        if l2 != 0.0:  # an infinite weight times no decay would be no number
+            gradient = fma(weights, splat(l2), gradient)
         if slot:
             velocity = fma(load(base, w + slot + i), momentum, gradient)
             store(base, w + slot + i, velocity)
@@ -319,6 +320,9 @@ def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
 def _divided_exactly(m, v, second, eps):
     """m / (sqrt(v) * second + eps)."""
     return m / fma(sqrt(v), second, eps)
+
+
+_LARGEST = np.finfo(np.float32).max
 
 
 @inner
@@ -335,7 +339,8 @@ def _divided_by_estimates(m, v, second, eps):
     size = fma(root, second, eps)
     inverse = estimate_reciprocal(size)
     inverse = fma(inverse, fma(splat(0.0) - size, inverse, splat(1.0)), inverse)
-    return m * inverse
+    # The estimates of infinity are no numbers; what is divided by it is 0.
+    return m * select_less(splat(_LARGEST), v, splat(0.0), inverse)
 
 
 _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
@@ -343,7 +348,7 @@ _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
 
 @inner
 def _adam(constants, decayed, base, w, slot, g, n):
-    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
+    l2 = load_scalar(base, constants + L2) if decayed else np.float32(0.0)
     shrinkage = splat(load_scalar(base, constants + SHRINKAGE) if decayed else np.float32(1.0))
     beta1 = splat(load_scalar(base, constants + BETA1))
     rest1 = splat(load_scalar(base, constants + REST1))
@@ -354,7 +359,9 @@ def _adam(constants, decayed, base, w, slot, g, n):
     eps = splat(load_scalar(base, constants + EPS))
     for i in range(0, n, LANES):
         weights = load(base, w + i) * shrinkage
-        gradient = fma(weights, l2, load(base, g + i))
+        gradient = load(base, g + i)
+        if l2 != 0.0:
+            gradient = fma(weights, splat(l2), gradient)
         m = fma(gradient, rest1, load(base, w + slot + i) * beta1)
         v = load(base, w + 2 * slot + i) * beta2
         v = fma(gradient * gradient, rest2, v)
