@@ -211,7 +211,8 @@ def dropout(
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
     """
     _checks.check_dropout(FLOATS, a, samples, out)
-    _core.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    _core.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
 def sgd_update(

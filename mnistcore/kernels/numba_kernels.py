@@ -160,7 +160,8 @@ def dropout(
     a and out (B, O), samples (B,) int64 ids; the mask is that of :func:`.layout.random_bits`.
     """
     _checks.check_dropout(FLOATS, a, samples, out)
-    singles.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    singles.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
 def sgd_update(
@@ -344,9 +345,12 @@ def loss_and_gradient(
     _checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
+    if not len(x):
+        gradient[...] = 0.0
+        return 0.0
     metrics = np.zeros(layout.METRICS)
     whole = options.copy()
-    whole["batch_size"] = max(len(x), 1)
+    whole["batch_size"] = len(x)
     _train(
         "loss_and_gradient", x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers,
         whole, elementwise.GRADIENT, 0, params.copy(), gradient[None], workspace, metrics,
