@@ -437,4 +437,4 @@ def _weights(layers: np.ndarray) -> int:
 
 
 def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (x, None) if x.dtype == np.uint8 else (None, x)
+    return (x, None) if x.dtype == _checks.UINT8 else (None, x)

@@ -5,6 +5,8 @@ functions other ``@njit`` functions can call too. The contract is in the docstri
 """
 
 import math
+from collections.abc import Callable
+from functools import cache, partial
 from threading import Lock
 
 import numpy as np
@@ -477,6 +479,13 @@ def _train(
     return done[0]
 
 
+@cache
+def _small_product() -> Callable[..., bool]:
+    """The compiled function, with the arguments that stay."""
+    matmuls = load("matmul")
+    return partial(matmuls.multiply_small, _MULTIPLY, matmuls.TASKS, _MODEL)
+
+
 def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
     """Do it at once, unless it is large or there is something to say against it.
 
@@ -484,11 +493,8 @@ def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) ->
     """
     if not JIT:  # nothing but its compiled signature refuses other arrays
         return False
-    matmuls = load("matmul")
     try:
-        return matmuls.multiply_small(
-            _MULTIPLY, matmuls.TASKS, _MODEL, kind, a, b, out, alone_below()
-        )
+        return _small_product()(kind, a, b, out, alone_below())
     except (TypeError, AttributeError, ValueError):  # the checks say what it is
         return False
 

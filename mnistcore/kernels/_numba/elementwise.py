@@ -301,14 +301,19 @@ def write_constants(record, learning_rate, step, base, constants):
 
 
 @inner
+def _with_decay(weights, l2, gradient):
+    """gradient + l2 * weights; an infinite weight times no decay is nothing, not NaN."""
+    return fma(select_less(splat(0.0), l2, weights, splat(0.0)), l2, gradient)
+
+
+@inner
 def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
     momentum = splat(load_scalar(base, constants + MOMENTUM))
     step = splat(-load_scalar(base, constants + LEARNING_RATE))
-    l2 = load_scalar(base, constants + L2) if decayed else np.float32(0.0)
+    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
     for i in range(0, n, LANES):
-        weights, gradient = load(base, w + i), load(base, g + i)
-        if l2 != 0.0:  # an infinite weight times no decay would be no number
-            gradient = fma(weights, splat(l2), gradient)
+        weights = load(base, w + i)
+        gradient = _with_decay(weights, l2, load(base, g + i))
         if slot:
             velocity = fma(load(base, w + slot + i), momentum, gradient)
             store(base, w + slot + i, velocity)
@@ -348,7 +353,7 @@ _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
 
 @inner
 def _adam(constants, decayed, base, w, slot, g, n):
-    l2 = load_scalar(base, constants + L2) if decayed else np.float32(0.0)
+    l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
     shrinkage = splat(load_scalar(base, constants + SHRINKAGE) if decayed else np.float32(1.0))
     beta1 = splat(load_scalar(base, constants + BETA1))
     rest1 = splat(load_scalar(base, constants + REST1))
@@ -359,9 +364,7 @@ def _adam(constants, decayed, base, w, slot, g, n):
     eps = splat(load_scalar(base, constants + EPS))
     for i in range(0, n, LANES):
         weights = load(base, w + i) * shrinkage
-        gradient = load(base, g + i)
-        if l2 != 0.0:
-            gradient = fma(weights, splat(l2), gradient)
+        gradient = _with_decay(weights, l2, load(base, g + i))
         m = fma(gradient, rest1, load(base, w + slot + i) * beta1)
         v = load(base, w + 2 * slot + i) * beta2
         v = fma(gradient * gradient, rest2, v)
