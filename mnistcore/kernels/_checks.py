@@ -107,7 +107,7 @@ def check_apart(
     for index, (name, out, *_) in enumerate(outputs):
         for other, array, *_ in (*outputs[:index], *inputs):
             if out is array:
-                if in_place:
+                if in_place or not out.size:
                     continue
             elif out.base is array.base is None or not np.may_share_memory(out, array):
                 continue  # each owns its memory, or a part of its own
