@@ -70,7 +70,7 @@ def check_array(
     if not flags.aligned:
         raise TypeError(f"{function}: {name} must be aligned in memory; pass {name}.copy()")
     if written and not flags.writeable:
-        raise ValueError(f"{function}: {name} is read-only, but it is written; pass a copy")
+        raise ValueError(f"{function}: {name} is written, but it is read-only")
 
 
 def check_shapes(function: str, *arguments: Argument) -> None:
