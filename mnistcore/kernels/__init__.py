@@ -12,7 +12,8 @@ THE CONTRACT
 Every backend exports the names in :data:`KERNELS` and :data:`PROGRAMS` with the same
 signatures, raises the same errors in the same words, and agrees with ``numpy_kernels``.
 Below, B is the batch size, I the fan-in, O the fan-out, C the number of classes, P the
-number of parameters and ``^T`` a transpose. Arrays are C-contiguous.
+number of parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and in the byte
+order of the machine.
 
 Tier 1: kernels, each usable alone
 ----------------------------------
@@ -47,6 +48,7 @@ Tier 2: programs, made of the backend's own kernels inside one call
     image takes microseconds.
 ``loss_and_gradient(x, targets, sample_weight, params, layers, options, workspace, gradient)``
     -> loss. One batch, dropout included (the sample ids are the row numbers), no weight decay.
+    Where the loss is not finite, it is returned as NaN and all of ``gradient`` is NaN.
 ``train_steps(x, targets, sample_weight, order, learning_rates, layers, options, first_step,
 params, state, buffers, workspace, metrics)`` -> steps done
     Many mini-batches. Step s trains on the samples ``order[s * batch_size:][:batch_size]``
@@ -63,11 +65,15 @@ x              (N, I) uint8 or float32; a value enters the network as ``x * scal
                the gather, the only place that knows of uint8
 targets        (N,) int32 class ids in [0, C)
 sample_weight  (N,) float32, or length 0 for weights of 1; a loss is divided by the sum of the
-               weights of its batch
+               weights of its batch, and is 0, as its gradient, where that sum is 0. Any value is
+               taken: one that is not finite makes a loss that is not
 order          (n,) int64 indices into ``x``, within range
-learning_rates (steps,) float64 with ``steps == ceil(n / batch_size)``
-layers         (n_layers, 8) int64, a row per layer: the columns of :mod:`.layout`
-options        (1,) records of :data:`.layout.OPTIONS_DTYPE`
+learning_rates (steps,) float64, finite, with ``steps == ceil(n / batch_size)``
+layers         (n_layers, 8) int64, a row per layer: the columns of :mod:`.layout`. Each layer
+               takes what the one before gives, the last has neither activation nor dropout,
+               and together they take each of the parameters once
+options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
+               above 0, weight decay at least 0
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,)
 state          (slots, P) float32, the optimizer's rows: none (plain SGD), the velocity
                (momentum), or m and v (Adam); the same layout as ``params``
@@ -78,11 +84,23 @@ Rules
 -----
 * Inputs, then scalars, then outputs. Outputs are allocated by the caller, **written and never
   read** (they may hold NaN); gradients are overwritten, not accumulated. Only ``params``,
-  ``state``, ``velocity``, ``m``, ``v``, ``buffers`` and ``metrics`` change in place. The output
-  of an element-wise kernel may be its input; that of a matrix product may not overlap one.
+  ``state``, ``velocity``, ``m``, ``v``, ``buffers`` and ``metrics`` change in place. All other
+  arguments are only read: they may be read-only, as a memory-mapped file is.
+* The output of an element-wise kernel (an activation, its derivative, ``add_bias``, ``softmax``,
+  ``softmax_cross_entropy``, ``dropout``) may be its input of the same shape, all of it. Nothing
+  else that is written may overlap another argument.
 * The compiled backends are float32; ``numpy_kernels`` also takes float64 throughout.
-* A wrong shape is a ``ValueError``, a wrong dtype or a non-contiguous array a ``TypeError``.
-* Any shape works, also 1 and a partial last batch.
+* Nothing is written by a call that raises. ``ValueError``: a wrong shape, a read-only output,
+  arrays that overlap, a code or constant out of range. ``TypeError``: another dtype or byte
+  order, an array that is not contiguous or not aligned, a subclass other than ``np.memmap``
+  (a mask or a unit would be ignored, a matrix multiplied otherwise).
+* Any shape works, also 1 and a partial last batch. Of no rows nothing is left to do: loss and
+  gradients are 0. A softmax of no classes is a ``ValueError``.
+* NaN and infinity go where the formulas take them, at the same places in every backend:
+  ``dz = 0`` where ReLU's output is not above 0, and 0 where a unit drops, whatever stood there;
+  no weight decay adds nothing, even to an infinite weight. Only zeros among the inputs of the
+  first layer may be left out of its products: they add nothing, even where the other factor is
+  not finite: a gradient, or a weight that a step of the same call has made infinite.
 * ``z = x w + b``; derivatives take the activation's *output*. The 1/B of the mean is applied
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
 * With ``probs_clip`` the loss of a sample, as it is told, is that of a probability clipped to

@@ -6,6 +6,7 @@ one. The contract is in the package's docstring.
 """
 
 import importlib
+import math
 import os
 import shutil
 from types import ModuleType
@@ -129,14 +130,13 @@ def _matmul(
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    shapes = (("z", z, ("B", "O")), ("b", b, ("O",)), ("out", out, ("B", "O")))
-    _checks.check_kernel("add_bias", FLOATS, *shapes)
+    _checks.check_add_bias(FLOATS, z, b, out)
     _core.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_kernel("sum_rows", FLOATS, ("dz", dz, ("B", "O")), ("out", out, ("O",)))
+    _checks.check_sum_rows(FLOATS, dz, out)
     _core.sum_rows(dz, out)
 
 
@@ -178,8 +178,7 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    shapes = (("logits", logits, ("B", "C")), ("probs", probs, ("B", "C")))
-    _checks.check_kernel("softmax", FLOATS, *shapes)
+    _checks.check_softmax(FLOATS, logits, probs)
     _core.softmax(logits, probs)
 
 
@@ -211,7 +210,8 @@ def dropout(
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
     """
     _checks.check_dropout(FLOATS, a, samples, out)
-    _core.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    _core.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
 def sgd_update(
@@ -227,7 +227,7 @@ def sgd_update(
 
     The formulas are those of the reference, ``numpy_kernels.sgd_update``.
     """
-    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
+    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     _core.sgd_update(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
 
 
@@ -248,7 +248,7 @@ def adam_update(
 
     The formulas are those of the reference, ``numpy_kernels.adam_update``.
     """
-    _checks.check_adam(FLOATS, gradient, step, params, m, v)
+    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     _core.adam_update(
         gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
     )
@@ -270,6 +270,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     rows, faster where there is room for a whole block for each thread. With less than this
     number, which counts all the threads allowed now, a program runs on fewer threads.
     """
+    _checks.check_sizes("workspace_size", layers, batch_size, slots)
     rows = min(batch_size, _core.block_rows() * get_num_threads())
     inference = _core.inference_size(layers, rows)
     members = min(_core.division(layers, batch_size)[1], get_num_threads())
@@ -286,7 +287,7 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, logits)
+    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     _checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
     if not len(x):
         return
@@ -358,7 +359,7 @@ def loss_and_gradient(
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
     _checks.check_loss_and_gradient(
-        FLOATS, x, targets, sample_weight, params, layers, options, gradient
+        FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     if not len(x):
         gradient[...] = 0.0
@@ -372,9 +373,12 @@ def loss_and_gradient(
         float(options["scale"][0]), float(options["shift"][0]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
-    program.set_gradient_only(np.zeros(1), len(x))
-    program.set_outputs(params, gradient[None, :], workspace, metrics)
+    program.set_gradient_only(np.zeros(1), len(x), params)
+    program.set_outputs(gradient[None, :], workspace, metrics)
     run_team(count, program.run)
+    if not math.isfinite(metrics[0]):
+        gradient.fill(math.nan)
+        return math.nan
     return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
 
 
@@ -395,8 +399,8 @@ def train_steps(
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
     _checks.check_train_steps(
-        x, targets, sample_weight, order, learning_rates, layers, options,
-        params, state, buffers, metrics, FLOATS,
+        x, targets, sample_weight, order, learning_rates, layers, options, first_step,
+        params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
     record = options[0]
     batch_size = int(record["batch_size"])
@@ -408,8 +412,8 @@ def train_steps(
         float(record["scale"]), float(record["shift"]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
-    program.set_steps(order, learning_rates, first_step)
-    program.set_outputs(params, state, workspace, metrics)
+    program.set_steps(order, learning_rates, first_step, params)
+    program.set_outputs(state, workspace, metrics)
     run_team(count, program.run)
     return program.steps_done
 
@@ -432,4 +436,4 @@ def _weights(layers: np.ndarray) -> int:
 
 
 def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (x, None) if x.dtype == np.uint8 else (None, x)
+    return (x, None) if x.dtype == _checks.UINT8 else (None, x)

@@ -48,7 +48,8 @@ OPTIONS_DTYPE = np.dtype(
         ("eps", np.float64),
         ("weight_decay", np.float64),
         ("probs_clip", np.float64),  # losses are told for probs in [clip, 1 - clip]; 0: for all
-    ]
+    ],
+    align=True,
 )
 
 # The entries of ``metrics``.
@@ -98,6 +99,7 @@ def mix32(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> np.uint32(16))
 
 
+LOW_BITS = 0xFFFFFFFF  # of seed, epoch, sample and layer, the part that counts
 GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, odd: spreads consecutive units
 
 
@@ -109,9 +111,8 @@ def random_bits(samples: np.ndarray, n_units: int, seed: int, epoch: int, layer:
     any thread can draw any number (the idea of Salmon et al. 2011, "Parallel random numbers:
     as easy as 1, 2, 3").
     """
-    mask = 0xFFFFFFFF
-    key = mix32(np.array([seed & mask], np.uint32)) + np.uint32(epoch & mask)
-    key = mix32(key) + (samples & mask).astype(np.uint32)
-    key = mix32(mix32(key) + np.uint32(layer & mask))
+    key = mix32(np.array([seed & LOW_BITS], np.uint32)) + np.uint32(epoch & LOW_BITS)
+    key = mix32(key) + (samples & LOW_BITS).astype(np.uint32)
+    key = mix32(mix32(key) + np.uint32(layer & LOW_BITS))
     units = np.arange(n_units, dtype=np.uint32) * GOLDEN
     return mix32(key[:, None] ^ units)

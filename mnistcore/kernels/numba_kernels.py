@@ -4,6 +4,10 @@ Here are the checks and what must be allocated; the loops are in the package ``_
 functions other ``@njit`` functions can call too. The contract is in the docstring of ``kernels``.
 """
 
+import math
+from collections.abc import Callable
+from functools import cache, partial
+
 import numpy as np
 
 from . import _checks, layout
@@ -29,6 +33,7 @@ FLOATS = (_checks.FLOAT32,)
 skip_zero_columns = True
 
 _NOTHING = np.zeros(0, np.float32)
+_MODEL = id(_NOTHING)  # CPython's address of a plain array
 
 # The C functions that the programs call, in the order of their first parameters.
 _MULTIPLY, _UPDATE = pointer(tiles.multiply), pointer(elementwise.update_vectors)
@@ -76,14 +81,13 @@ def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    shapes = (("z", z, ("B", "O")), ("b", b, ("O",)), ("out", out, ("B", "O")))
-    _checks.check_kernel("add_bias", FLOATS, *shapes)
+    _checks.check_add_bias(FLOATS, z, b, out)
     singles.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_kernel("sum_rows", FLOATS, ("dz", dz, ("B", "O")), ("out", out, ("O",)))
+    _checks.check_sum_rows(FLOATS, dz, out)
     singles.sum_rows(dz, out)
 
 
@@ -125,8 +129,7 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    shapes = (("logits", logits, ("B", "C")), ("probs", probs, ("B", "C")))
-    _checks.check_kernel("softmax", FLOATS, *shapes)
+    _checks.check_softmax(FLOATS, logits, probs)
     singles.softmax(logits, probs, _row_scratch(logits))
 
 
@@ -157,7 +160,8 @@ def dropout(
     a and out (B, O), samples (B,) int64 ids; the mask is that of :func:`.layout.random_bits`.
     """
     _checks.check_dropout(FLOATS, a, samples, out)
-    singles.dropout(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
+    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    singles.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
 def sgd_update(
@@ -170,7 +174,7 @@ def sgd_update(
     velocity: np.ndarray,
 ) -> None:
     """One step of (momentum) gradient descent on flat arrays (P,), in place."""
-    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
+    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"], options["momentum"] = layout.SGD, momentum
     options["weight_decay"] = weight_decay
@@ -191,7 +195,7 @@ def adam_update(
     v: np.ndarray,
 ) -> None:
     """One step of Adam, or AdamW if decoupled, on flat arrays (P,), in place; step from 1."""
-    _checks.check_adam(FLOATS, gradient, step, params, m, v)
+    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"] = layout.ADAMW if decoupled else layout.ADAM
     options["beta1"], options["beta2"], options["eps"] = beta1, beta2, eps
@@ -209,6 +213,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
 
     It counts all the threads allowed now; with less room a program runs on fewer.
     """
+    _checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), plan.MAX_THREADS)
     totals = plan.make_plan(layers, batch_size, max(slots, 1), threads).totals
     totals_forward, chunk_size = _forward_plan(layers, batch_size)[1:]
@@ -226,7 +231,7 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, logits)
+    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     chunk = min(CHUNK, max(len(x), 1))
     _, totals, own_size = _forward_plan(layers, chunk)
     packed = int(totals[plan.SLOT]) + ALIGNMENT
@@ -343,15 +348,21 @@ def loss_and_gradient(
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
     _checks.check_loss_and_gradient(
-        FLOATS, x, targets, sample_weight, params, layers, options, gradient
+        FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
+    if not len(x):
+        gradient[...] = 0.0
+        return 0.0
     metrics = np.zeros(layout.METRICS)
     whole = options.copy()
-    whole["batch_size"] = max(len(x), 1)
+    whole["batch_size"] = len(x)
     _train(
         "loss_and_gradient", x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers,
         whole, elementwise.GRADIENT, 0, params.copy(), gradient[None], workspace, metrics,
     )  # fmt: skip
+    if not math.isfinite(metrics[layout.LOSS_SUM]):
+        gradient.fill(math.nan)
+        return math.nan
     weight = metrics[layout.WEIGHT_SUM]
     return float(metrics[layout.LOSS_SUM] / weight) if weight else 0.0
 
@@ -373,8 +384,8 @@ def train_steps(
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
     _checks.check_train_steps(
-        x, targets, sample_weight, order, learning_rates, layers, options,
-        params, state, buffers, metrics, FLOATS,
+        x, targets, sample_weight, order, learning_rates, layers, options, first_step,
+        params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
     return _train(
         "train_steps", x, targets, sample_weight, order, learning_rates, layers, options,
@@ -469,6 +480,13 @@ def _train(
     return run_team(threads, work)
 
 
+@cache
+def _small_product() -> Callable[..., bool]:
+    """The compiled function, with the arguments that stay."""
+    matmuls = load("matmul")
+    return partial(matmuls.multiply_small, _MULTIPLY, matmuls.TASKS, _MODEL)
+
+
 def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
     """Do it at once, unless it is large or there is something to say against it.
 
@@ -476,9 +494,8 @@ def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) ->
     """
     if not JIT:  # nothing but its compiled signature refuses other arrays
         return False
-    matmuls = load("matmul")
     try:
-        return matmuls.multiply_small(_MULTIPLY, matmuls.TASKS, kind, a, b, out, alone_below())
+        return _small_product()(kind, a, b, out, alone_below())
     except (TypeError, AttributeError, ValueError):  # the checks say what it is
         return False
 

@@ -41,14 +41,13 @@ def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    shapes = (("z", z, ("B", "O")), ("b", b, ("O",)), ("out", out, ("B", "O")))
-    _checks.check_kernel("add_bias", FLOATS, *shapes)
+    _checks.check_add_bias(FLOATS, z, b, out)
     np.add(z, b, out=out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_kernel("sum_rows", FLOATS, ("dz", dz, ("B", "O")), ("out", out, ("O",)))
+    _checks.check_sum_rows(FLOATS, dz, out)
     np.sum(dz, axis=0, out=out)
 
 
@@ -90,8 +89,7 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    shapes = (("logits", logits, ("B", "C")), ("probs", probs, ("B", "C")))
-    _checks.check_kernel("softmax", FLOATS, *shapes)
+    _checks.check_softmax(FLOATS, logits, probs)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), out=probs)
 
@@ -148,7 +146,7 @@ def sgd_update(
     ``params -= learning_rate * (g + momentum * velocity)``. Without momentum, velocity has
     length 0. Source: Sutskever et al. 2013, section 2, in the form that PyTorch uses.
     """
-    _checks.check_sgd(FLOATS, gradient, momentum, params, velocity)
+    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     _sgd(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
 
 
@@ -171,7 +169,7 @@ def adam_update(
     gradient) or ``decoupled`` (``params *= 1 - learning_rate * weight_decay`` first). Sources:
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2 (AdamW).
     """
-    _checks.check_adam(FLOATS, gradient, step, params, m, v)
+    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     _adam(gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v)
 
 
@@ -182,6 +180,7 @@ def adam_update(
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     """The reference allocates as it goes: it needs no workspace."""
+    _checks.check_sizes("workspace_size", layers, batch_size, slots)
     return 0
 
 
@@ -195,8 +194,7 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, logits)
-    _checks.check_workspace("forward", workspace, 0)
+    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     logits[...] = _logits(x, params, layers, scale, shift)
 
 
@@ -240,14 +238,17 @@ def loss_and_gradient(
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
     _checks.check_loss_and_gradient(
-        FLOATS, x, targets, sample_weight, params, layers, options, gradient
+        FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
-    _checks.check_workspace("loss_and_gradient", workspace, 0)
     weights = sample_weight if sample_weight.size else np.ones(len(x), params.dtype)
     stack, record = _stack(params, gradient, layers), options[0]
     shares, total = _shares(weights)
     losses, _ = _backpropagate(x, targets, shares, np.arange(len(x)), stack, record)
-    return _weighted_sum(losses, weights) / total if total else 0.0
+    loss_sum = _weighted_sum(losses, weights)
+    if not math.isfinite(loss_sum):
+        gradient.fill(math.nan)
+        return math.nan
+    return loss_sum / total if total else 0.0
 
 
 def train_steps(
@@ -267,10 +268,9 @@ def train_steps(
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
     _checks.check_train_steps(
-        x, targets, sample_weight, order, learning_rates, layers, options,
-        params, state, buffers, metrics, FLOATS,
+        x, targets, sample_weight, order, learning_rates, layers, options, first_step,
+        params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
-    _checks.check_workspace("train_steps", workspace, 0)
     record = options[0]
     batch_size = int(record["batch_size"])
     gradient = np.empty_like(params)
@@ -322,7 +322,7 @@ _DERIVE: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     layout.IDENTITY: lambda da, a: da,
     layout.LOGISTIC: lambda da, a: da * (a * (1 - a)),
     layout.TANH: lambda da, a: da * (1 - a * a),
-    layout.RELU: lambda da, a: da * (a > 0),
+    layout.RELU: lambda da, a: np.where(a > 0, da, da.dtype.type(0)),
 }
 
 
@@ -409,11 +409,12 @@ def _drop(
     layer: int,
     out: np.ndarray,
 ) -> None:
-    kept = layout.random_bits(samples, a.shape[1], seed, epoch, layer) >= np.uint32(threshold)
-    factor = a.dtype.type(1.0 / (1.0 - threshold / 2**32))
-    np.multiply(a, kept * factor, out=out)
+    dropped = layout.random_bits(samples, a.shape[1], seed, epoch, layer) < np.uint32(threshold)
+    np.multiply(a, a.dtype.type(1.0 / (1.0 - threshold / 2**32)), out=out)
+    out[dropped] = 0  # whatever it was: 0 times infinity is no number
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
 def _backpropagate(
     x: np.ndarray,
     labels: np.ndarray,
@@ -445,10 +446,9 @@ def _backpropagate(
         np.add.reduce(dz, axis=0, out=layer.dbias)
         if index:
             before = stack[index - 1]
-            da = dz @ layer.weights.T
+            dz = _DERIVE[before.activation](dz @ layer.weights.T, outputs[index - 1])
             if before.dropout:
-                _drop(da, samples, before.dropout, seed, epoch, index - 1, da)
-            dz = _DERIVE[before.activation](da, outputs[index - 1])
+                _drop(dz, samples, before.dropout, seed, epoch, index - 1, dz)
     return _clipped(losses, float(record["probs_clip"])), hits
 
 

@@ -1,12 +1,14 @@
 """Every backend has the names, signatures, checks and words of the contract."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
 
-from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
+from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
 from mnistcore.network import Network
+from mnistcore.optimizers import make_options
 
 
 @pytest.mark.parametrize("name", KERNELS + PROGRAMS)
@@ -131,3 +133,209 @@ def test_a_predictor_refuses_what_forward_refuses(kernels, case):
     assert str(of_predictor.value) == str(of_forward.value).replace("forward", "Predictor")
     with pytest.raises(ValueError, match="Predictor: layers reach beyond"):
         kernels.Predictor(params[:-1], layers, 1.0, 0.0)
+
+
+# ---------------------------------------------------------------------------------------------
+# Values out of range
+# ---------------------------------------------------------------------------------------------
+
+NETWORK = Network((5, 4, 3), "relu")
+BAD_TABLES = {
+    "kind": ((0, layout.KIND, 5), "layers[0] has kind 5; known: 0"),
+    "activation": ((0, layout.ACTIVATION, 9), "layers[0] has activation 9; known: 0, 1, 2, 3"),
+    "negative activation": ((0, layout.ACTIVATION, -1), "layers[0] has activation -1"),
+    "decay": ((1, layout.DECAY, 2), "layers[1] has decay 2; known: 0, 1"),
+    "everything drops": ((0, layout.DROPOUT, 2**32), "layers[0] drops out 4294967296 / 2**32"),
+    "negative dropout": ((0, layout.DROPOUT, -1), "no negative number"),
+    "no outputs": ((1, layout.FAN_OUT, 0), "positive sizes"),
+    "negative offset": ((1, layout.BIAS_OFFSET, -3), "no negative number"),
+    "layers that do not fit": ((1, layout.FAN_IN, 5), "the fan_in of a layer must be"),
+    "logits of an activation": ((1, layout.ACTIVATION, 3), "neither activation nor dropout"),
+    "logits that drop": ((1, layout.DROPOUT, 7), "neither activation nor dropout"),
+}
+# Those that a table alone does not show, but its parameters.
+BAD_OFFSETS = {
+    "beyond the end": ((1, layout.BIAS_OFFSET, 37), "layers reach beyond the 39 params"),
+    "beyond an int64": ((0, layout.FAN_IN, 2**62), "layers reach beyond the 39 params"),
+    "twice the same": ((1, layout.BIAS_OFFSET, 20), "each of the 39 params once"),
+    "a gap": ((1, layout.WEIGHT_OFFSET, 25), "each of the 39 params once"),
+}
+BAD_OPTIONS = {
+    "batch_size 0": ({"batch_size": 0}, "batch_size must be in [1, 2147483647], got 0"),
+    "batch_size beyond int32": ({"batch_size": 2**31}, "batch_size must be in [1, 2147483647]"),
+    "optimizer": ({"optimizer": 3}, "options have optimizer 3; known: 0, 1, 2"),
+    "nesterov": ({"nesterov": 2}, "options have nesterov 2; known: 0, 1"),
+    "momentum": ({"momentum": 1.0}, "momentum must be in [0, 1), got 1.0"),
+    "momentum is no number": ({"momentum": np.nan}, "momentum must be in [0, 1), got nan"),
+    "beta1": ({"beta1": -0.1}, "beta1 must be in [0, 1), got -0.1"),
+    "beta2": ({"beta2": 1.0}, "beta2 must be in [0, 1), got 1.0"),
+    "eps": ({"eps": 0.0}, "eps must be positive, got 0.0"),
+    "weight_decay": ({"weight_decay": -1.0}, "weight_decay must be at least 0, got -1.0"),
+    "infinite weight_decay": ({"weight_decay": np.inf}, "weight_decay must be at least 0"),
+    "probs_clip": ({"probs_clip": 0.5}, "probs_clip must be in [0, 0.5), got 0.5"),
+}
+
+
+def _programs(kernels, layers, options, **changes):
+    """Every program by name, ready to be called with this table and these options."""
+    params, none = np.zeros(NETWORK.n_params, np.float32), np.zeros(0, np.float32)
+    x, targets, workspace = _floats(2, 5), np.zeros(2, np.int32), np.zeros(1 << 16, np.float32)
+    gradient, metrics, logits = params.copy(), np.zeros(3), _floats(2, 3)
+    state = np.zeros((2, params.size), np.float32)
+    training = {
+        "x": x, "targets": targets, "sample_weight": none, "order": np.arange(2),
+        "learning_rates": np.zeros(1), "layers": layers, "options": options, "first_step": 0,
+        "params": params, "state": state, "buffers": none, "workspace": workspace,
+        "metrics": metrics,
+    } | changes  # fmt: skip
+    return {
+        "workspace_size": lambda: kernels.workspace_size(layers, 2, 1),
+        "forward": lambda: kernels.forward(x, params, layers, 1.0, 0.0, workspace, logits),
+        "Predictor": lambda: kernels.Predictor(params, layers, 1.0, 0.0),
+        "loss_and_gradient": lambda: kernels.loss_and_gradient(
+            x, targets, none, params, layers, options, workspace, gradient
+        ),
+        "train_steps": lambda: kernels.train_steps(**training),
+    }
+
+
+def _assert_programs_refuse(kernels, names, words, layers, options, **changes):
+    for name in names:
+        with pytest.raises(ValueError, match="^" + re.escape(f"{name}: ")) as caught:
+            _programs(kernels, layers, options, **changes)[name]()
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("case", BAD_TABLES.values(), ids=BAD_TABLES.keys())
+def test_a_bad_table_is_refused_by_every_program(kernels, case):
+    (row, column, value), words = case
+    layers = NETWORK.layers()
+    layers[row, column] = value
+    _assert_programs_refuse(kernels, PROGRAMS, words, layers, make_options(batch_size=2))
+
+
+@pytest.mark.parametrize("case", BAD_OFFSETS.values(), ids=BAD_OFFSETS.keys())
+def test_layers_take_each_parameter_once(kernels, case):
+    (row, column, value), words = case
+    layers = NETWORK.layers()
+    layers[row, column] = value
+    names = [name for name in PROGRAMS if name != "workspace_size"]
+    _assert_programs_refuse(kernels, names, words, layers, make_options(batch_size=2))
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_bad_options_are_refused_by_what_takes_them(kernels, case):
+    fields, words = case
+    options = make_options(batch_size=2)
+    for name, value in fields.items():
+        options[name] = value
+    names = ("loss_and_gradient", "train_steps")
+    _assert_programs_refuse(kernels, names, words, NETWORK.layers(), options)
+
+
+BAD_STEPS = {
+    "a learning rate that is no number": ({"learning_rates": np.array([np.nan])}, "finite"),
+    "steps before the first": ({"first_step": -1}, "first_step must not be negative, got -1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_STEPS.values(), ids=BAD_STEPS.keys())
+def test_bad_steps_are_refused(kernels, case):
+    change, words = case
+    options = make_options(batch_size=2)
+    _assert_programs_refuse(kernels, ["train_steps"], words, NETWORK.layers(), options, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((2**31, 1), "batch_size must be in"),
+        ((0, 1), "batch_size must be in"),
+        ((4, 3), "slots must be 0, 1 or 2, got 3"),
+        ((4, -1), "slots must be 0, 1 or 2, got -1"),
+    ],
+)
+def test_workspace_size_refuses_what_has_none(kernels, change, words):
+    with pytest.raises(ValueError, match=r"^workspace_size: ") as caught:
+        kernels.workspace_size(NETWORK.layers(), *change)
+    assert words in str(caught.value)
+    wide = NETWORK.layers()
+    wide[0, layout.FAN_IN] = 2**60
+    with pytest.raises(ValueError, match="more than any memory holds"):
+        kernels.workspace_size(wide, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "constants", "words"),
+    [
+        ("sgd_update", (0.1, 1.5, False, 0.0), "momentum must be in [0, 1), got 1.5"),
+        ("sgd_update", (0.1, 0.5, False, -1.0), "weight_decay must be at least 0, got -1.0"),
+        ("adam_update", (0.1, 1.0, 0.9, 1e-8, 0.0, False, 1), "beta1 must be in [0, 1), got 1.0"),
+        ("adam_update", (0.1, 0.9, 1.0, 1e-8, 0.0, False, 1), "beta2 must be in [0, 1), got 1.0"),
+        ("adam_update", (0.1, 0.9, 0.9, 0.0, 0.0, False, 1), "eps must be positive, got 0.0"),
+    ],
+)
+def test_constants_out_of_range_are_refused(kernels, name, constants, words):
+    state = (_floats(3), _floats(3), _floats(3))[: 2 if name == "sgd_update" else 3]
+    with pytest.raises(ValueError, match=f"^{name}: {re.escape(words)}"):
+        getattr(kernels, name)(_floats(3), *constants, *state)
+
+
+# ---------------------------------------------------------------------------------------------
+# Nothing to do
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_a_softmax_of_no_classes_is_refused(kernels, rows):
+    logits, labels, none = _floats(rows, 0), np.zeros(0, np.int32), _floats(0)
+    with pytest.raises(ValueError, match=rf"^softmax: .*class, got shape \({rows}, 0\)"):
+        kernels.softmax(logits, _floats(rows, 0))
+    with pytest.raises(ValueError, match=r"^softmax_cross_entropy: .* at least one class"):
+        kernels.softmax_cross_entropy(logits, labels, none, _floats(rows, 0))
+
+
+def test_of_no_rows_nothing_is_left_but_zeros(kernels):
+    no_rows, none, labels = _floats(0, 5), _floats(0), np.zeros(0, np.int32)
+    kernels.softmax(no_rows, _floats(0, 5))
+    assert kernels.softmax_cross_entropy(no_rows, labels, none, _floats(0, 5)) == 0.0
+    sums, layers, options = _floats(5), NETWORK.layers(), make_options(batch_size=2)
+    kernels.sum_rows(no_rows, sums)
+    assert (sums == 0).all()
+    params, workspace = np.ones(NETWORK.n_params, np.float32), np.zeros(1 << 16, np.float32)
+    gradient, metrics = np.full_like(params, np.nan), np.zeros(3)
+    for weights in (none, _floats(0)):
+        loss = kernels.loss_and_gradient(
+            no_rows, labels, weights, params, layers, options, workspace, gradient
+        )
+        assert loss == 0.0
+        assert (gradient == 0).all()
+    steps = kernels.train_steps(
+        no_rows, labels, none, np.zeros(0, np.int64), np.zeros(0), layers, options, 0, params,
+        np.zeros((2, params.size), np.float32), none, workspace, metrics,
+    )  # fmt: skip
+    assert steps == 0
+    assert (params == 1).all()
+    assert not metrics.any()
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0)])
+@pytest.mark.parametrize("name", ["tanh", "relu", "logistic"])
+def test_empty_matrices(kernels, name, shape):
+    empty = [np.zeros(shape, np.float32) for _ in range(3)]
+    getattr(kernels, f"{name}_forward")(*empty[:2])
+    getattr(kernels, f"{name}_backward")(*empty)
+    kernels.add_bias(empty[0], np.zeros(shape[1], np.float32), empty[1])
+    kernels.sum_rows(empty[0], np.zeros(shape[1], np.float32))
+    kernels.dropout(empty[0], np.arange(shape[0]), 0.5, 1, 2, 3, empty[1])
+    nothing = [np.zeros(0, np.float32) for _ in range(4)]
+    kernels.sgd_update(nothing[0], 0.1, 0.9, False, 0.0, *nothing[1:3])
+    kernels.adam_update(nothing[0], 0.1, 0.9, 0.9, 1e-8, 0.0, False, 1, *nothing[1:])
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**70 + 5])
+def test_seeds_of_any_size_count_by_their_low_bits(kernels, number):
+    a, outs = _floats(3, 40), [_floats(3, 40), _floats(3, 40)]
+    for seed, out in zip((number, number % 2**32), outs, strict=True):
+        kernels.dropout(a, np.arange(3), 0.5, seed, seed, seed, out)
+    np.testing.assert_array_equal(*outs)

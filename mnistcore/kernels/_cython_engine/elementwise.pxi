@@ -331,7 +331,8 @@ cdef inline void update_vec(
     if rule == KEEP:
         store(first, gradient)
         return
-    gradient = fma(splat(update.decay), weight, gradient)
+    if update.decay != 0:  # an infinite weight times no decay would be no number
+        gradient = fma(splat(update.decay), weight, gradient)
     if rule == PLAIN:
         store(w, weight - splat(update.learning_rate) * gradient)
     elif rule == MOMENTS:

@@ -78,7 +78,10 @@ cdef bint view_matrix(object array, bint writable, Py_buffer *view):
         PyObject_GetBuffer(array, view, flags | PyBUF_WRITABLE if writable else flags)
     except (BufferError, ValueError):
         return False
-    if view.ndim == 2 and view.itemsize == 4 and view.format[0] == c"f":
+    if (
+        view.ndim == 2 and view.itemsize == 4 and view.format[0] == c"f"
+        and <size_t> view.buf % sizeof(float) == 0
+    ):
         return True
     PyBuffer_Release(view)
     return False

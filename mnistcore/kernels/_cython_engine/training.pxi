@@ -586,33 +586,40 @@ cdef class Training:
 
     def set_steps(
         self, const int64_t[::1] order, const double[::1] learning_rates, int64_t first_step,
+        float[::1] params,
     ):
-        """The steps to make."""
+        """The steps to make, and what they change."""
         cdef Run *run = &self.state
         run.order, run.n_order = &order[0], order.shape[0]
         run.learning_rates, run.n_steps = &learning_rates[0], learning_rates.shape[0]
         run.first_step = first_step
-        self.arrays += (order, learning_rates)
+        run.params, run.n_params = &params[0], params.shape[0]
+        self.arrays += (order, learning_rates, params)
 
-    def set_gradient_only(self, const double[::1] learning_rates, int64_t rows):
-        """One step on the rows in order, which writes the gradient to the row of state."""
+    def set_gradient_only(
+        self, const double[::1] learning_rates, int64_t rows, const float[::1] params
+    ):
+        """One step on the rows in order, which writes the gradient to the row of state.
+
+        ``params`` are only read.
+        """
         cdef Run *run = &self.state
         run.order, run.n_order = NULL, rows
         run.learning_rates, run.n_steps = &learning_rates[0], 1
+        run.params, run.n_params = <float *> &params[0], params.shape[0]
         run.keep_gradient = True
-        self.arrays += (learning_rates,)
+        self.arrays += (learning_rates, params)
 
     def set_outputs(
-        self, float[::1] params, float[:, ::1] state, float[::1] workspace, double[::1] metrics
+        self, float[:, ::1] state, float[::1] workspace, double[::1] metrics
     ):
-        """What changes; ``params`` stays where only a gradient is asked for."""
+        """What changes beside the parameters."""
         cdef Run *run = &self.state
         cdef float *base = aligned(workspace)
-        run.params, run.n_params = &params[0], params.shape[0]
         run.state = out_address(state)
         run.metrics = &metrics[0]
         place_run(run, base)
-        self.arrays += (params, state, workspace, metrics)
+        self.arrays += (state, workspace, metrics)
 
     @property
     def steps_done(self):

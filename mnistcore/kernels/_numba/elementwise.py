@@ -301,13 +301,19 @@ def write_constants(record, learning_rate, step, base, constants):
 
 
 @inner
+def _with_decay(weights, l2, gradient):
+    """gradient + l2 * weights; an infinite weight times no decay is nothing, not NaN."""
+    return fma(select_less(splat(0.0), l2, weights, splat(0.0)), l2, gradient)
+
+
+@inner
 def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
     momentum = splat(load_scalar(base, constants + MOMENTUM))
     step = splat(-load_scalar(base, constants + LEARNING_RATE))
     l2 = splat(load_scalar(base, constants + L2) if decayed else np.float32(0.0))
     for i in range(0, n, LANES):
         weights = load(base, w + i)
-        gradient = fma(weights, l2, load(base, g + i))
+        gradient = _with_decay(weights, l2, load(base, g + i))
         if slot:
             velocity = fma(load(base, w + slot + i), momentum, gradient)
             store(base, w + slot + i, velocity)
@@ -319,6 +325,9 @@ def _sgd(nesterov, constants, decayed, base, w, slot, g, n):
 def _divided_exactly(m, v, second, eps):
     """m / (sqrt(v) * second + eps)."""
     return m / fma(sqrt(v), second, eps)
+
+
+_LARGEST = np.finfo(np.float32).max
 
 
 @inner
@@ -335,7 +344,8 @@ def _divided_by_estimates(m, v, second, eps):
     size = fma(root, second, eps)
     inverse = estimate_reciprocal(size)
     inverse = fma(inverse, fma(splat(0.0) - size, inverse, splat(1.0)), inverse)
-    return m * inverse
+    # The estimates of infinity are no numbers; what is divided by it is 0.
+    return m * select_less(splat(_LARGEST), v, splat(0.0), inverse)
 
 
 _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
@@ -354,7 +364,7 @@ def _adam(constants, decayed, base, w, slot, g, n):
     eps = splat(load_scalar(base, constants + EPS))
     for i in range(0, n, LANES):
         weights = load(base, w + i) * shrinkage
-        gradient = fma(weights, l2, load(base, g + i))
+        gradient = _with_decay(weights, l2, load(base, g + i))
         m = fma(gradient, rest1, load(base, w + slot + i) * beta1)
         v = load(base, w + 2 * slot + i) * beta2
         v = fma(gradient * gradient, rest2, v)

@@ -13,10 +13,12 @@ from .simd import (
     LANES,
     address,
     aligned_address,
+    array_object,
     atomic_add,
     call,
     load_block,
     load_index,
+    load_int32,
     load_scalar,
     set_float_mode,
     store_block,
@@ -196,6 +198,28 @@ def multiply(tile, tasks, kind, a, b, out, desk, threads):
 
 _MATRIX = types.float32[:, ::1]
 
+# Where an array of NumPy's keeps its class and its dtype, in int64, and its flags, in int32: the
+# class ends the header of any Python object; data, number of dimensions, lengths, strides and
+# base follow (``ndarraytypes.h``).
+_CLASS = object.__basicsize__ // 8 - 1
+_DTYPE = _CLASS + 6
+_FLAGS = 2 * (_DTYPE + 1)
+_PLAIN = 0x1 | 0x100  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
+
+
+@inner
+def _is_plain(array, model):
+    """Whether NumPy's own record says what the signature says; ``model`` is a plain array's.
+
+    Numba takes masked arrays and matrices for arrays, and keeps one type for all of a dtype that
+    are strided, misaligned or of the other byte order: the first of them that it meets in a
+    process stands for the rest.
+    """
+    record = array_object(array)
+    alike = load_index(record, _CLASS) == load_index(model, _CLASS)
+    alike = alike and load_index(record, _DTYPE) == load_index(model, _DTYPE)
+    return alike and load_int32(record, _FLAGS) & _PLAIN == _PLAIN
+
 
 @inner
 def _overlap(x, y):
@@ -204,16 +228,21 @@ def _overlap(x, y):
 
 
 @njit(
-    types.boolean(types.int64, types.int64, types.int64, _MATRIX, _MATRIX, _MATRIX, types.int64),
+    types.boolean(
+        types.int64, types.int64, types.int64, types.int64, _MATRIX, _MATRIX, _MATRIX, types.int64
+    ),
     **OPTIONS,
     cache=True,
 )
-def multiply_small(tile, tasks, kind, a, b, out, limit):
+def multiply_small(tile, tasks, model, kind, a, b, out, limit):
     """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
 
     False, and nothing done, where a check may have something to say, or a team something to do.
-    TypeError where the arrays are not C-contiguous matrices of float32.
+    TypeError where the arrays are not C-contiguous matrices of float32, as the array at the
+    address ``model`` is.
     """
+    if not (_is_plain(a, model) and _is_plain(b, model) and _is_plain(out, model)):
+        return False
     k, m = a.shape
     if kind != TN:
         m, k = k, m

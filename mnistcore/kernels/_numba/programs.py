@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..layout import DROPOUT, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from .elementwise import CONSTANTS, softmax_loss, write_constants
+from .elementwise import CONSTANTS, GRADIENT, softmax_loss, write_constants
 from .functions import c_function, entry, inner
 from .inputs import Upcoming
 from .layers import (
@@ -447,7 +447,7 @@ def train(
             if not alone:
                 meeting = meet(gate, threads, meeting)
             loss_sum = sum_of_losses(losses_at, weights, samples, batch, record["probs_clip"])
-            if not math.isfinite(loss_sum):
+            if not math.isfinite(loss_sum) and optimizer != GRADIENT:
                 break
             if thread == 0:
                 metrics[LOSS_SUM] += loss_sum

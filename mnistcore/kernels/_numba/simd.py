@@ -327,6 +327,17 @@ def address(typingctx, array):
     return types.int64(array), generate
 
 
+@_twin_of(id)
+def array_object(typingctx, array):
+    """The address of the NumPy object that an argument was, as int64."""
+
+    def generate(context, builder, signature, args):
+        parent = context.make_array(signature.args[0])(context, builder, args[0]).parent
+        return builder.ptrtoint(parent, _I64)
+
+    return types.int64(array), generate
+
+
 ALIGNMENT = 16  # floats to add to an array of which :func:`aligned_address` is used
 
 
