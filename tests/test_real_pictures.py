@@ -7,6 +7,7 @@ import pytest
 from mnistcore import checkpoint
 from mnistcore.data import load_data
 from mnistcore.kernels import numpy_kernels
+from mnistcore.pictures.regions import find_regions
 from mnistcore.predict import predict_pictures
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
@@ -51,6 +52,30 @@ def test_images_of_mnist_are_read_as_the_network_reads_them(model, mnist):
     assert same.mean() > 0.9
     read = np.array([reading.digit for reading in readings])
     np.testing.assert_array_equal(read[same], model.predict(numpy_kernels, images[same]))
+
+
+def test_broken_digits_of_mnist_are_not_several(model, mnist):
+    """Bars that stand apart, gaps, dirt: those of the first 5,000 training images."""
+    broken = []
+    for image in mnist.train_images[:5000]:
+        if (find_regions(image > 60).area > 8).sum() > 1:
+            broken.append(1 - 0.9 * np.pad(nasty_pictures.glyph_of(image), 60))
+    readings = list(predict_pictures(model, broken))
+    assert len(readings) > 20
+    assert sum(reading.found > 1 for reading in readings) <= 1  # 0.02 % of all
+
+
+def test_lines_of_digits_are_counted_without_many(model, mnist):
+    rng = np.random.default_rng(1)
+    counted, several = [], []
+    for _ in range(20):
+        lines = [rng.choice(len(mnist.test_images), n) for n in rng.integers(2, 8, 2)]
+        glyphs = [[nasty_pictures.glyph_of(mnist.test_images[i]) for i in line] for line in lines]
+        (reading,) = predict_pictures(model, [nasty_pictures.number(rng, glyphs)])
+        several.append(reading.found > 1)
+        counted.append(reading.found == sum(map(len, lines)))
+    assert np.mean(several) >= 0.95
+    assert np.mean(counted) >= 0.85
 
 
 def test_lines_of_ten_digits(model, mnist):
