@@ -62,7 +62,8 @@ class TrainConfig:
         "auto",
         str,
         "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
-        " digits where it cannot be had",
+        " digits where it cannot be had; mnist+synthetic and the like train on several sets,"
+        " validate and test on the first",
         metavar="DATA",
     )
     data_dir: str | None = option(

@@ -27,7 +27,7 @@ from .command_line import (
 )
 from .config import TrainConfig, build_config
 from .data import Dataset, load_data
-from .data.preprocess import flatten, input_scaling, train_validation_split
+from .data.preprocess import flatten, input_scaling
 from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
@@ -160,9 +160,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
     if dataset is None:
         dataset = load_data(config.data, config.data_dir, progress)
-    train_indices, validation_indices = train_validation_split(
-        dataset.train_labels, config.validation_fraction, config.seed
-    )
+    train_indices, validation_indices = dataset.split(config.validation_fraction, config.seed)
     scale, shift = input_scaling(dataset.train_images, config.standardize)
     n_inputs = int(np.prod(dataset.train_images.shape[1:]))
     dropout = config.dropout[0] if len(config.dropout) == 1 else config.dropout

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from mnistcore.data.cache import cache_folder
 from mnistcore.data.folder import Arrays, DataNotFoundError
 from mnistcore.data.idx import IdxError, read_idx, write_idx
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
+from mnistcore.data.preprocess import fold_split, train_validation_split
 
 __all__ = [
     "DataNotFoundError",
@@ -32,7 +33,8 @@ class Dataset:
     Attributes
     ----------
     name : str
-        ``mnist``, ``synthetic`` or the name of the folder that other data came from.
+        ``mnist``, ``synthetic`` or the name of the folder that other data came from; of sets
+        that were joined, their names with ``+`` between.
     train_images, test_images : ndarray of uint8, shape (N, H, W)
         Raw pixels; maybe mapped from a file.
     train_labels, test_labels : ndarray of int32, shape (N,)
@@ -42,6 +44,9 @@ class Dataset:
         Where the data came from, for people to read.
     notice : str or None
         What must be shown to the user when the built-in digits stand in for MNIST.
+    n_first : int or None
+        How many training images are the first set's, where sets were joined: those behind are
+        for training only, never for validation. None stands for all.
     """
 
     name: str
@@ -52,6 +57,26 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     notice: str | None = None
+    n_first: int | None = None
+
+    def split(self, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The training images to train on and those to validate with: indices, int64, sorted.
+
+        As :func:`.preprocess.train_validation_split` of the first set.
+        """
+        train, validation = train_validation_split(
+            self.train_labels[: self.n_first], fraction, seed
+        )
+        return self._with_others(train), validation
+
+    def folds(self, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs as `split` returns, one a fold: :func:`.preprocess.fold_split` of the first set."""
+        pairs = fold_split(self.train_labels[: self.n_first], folds, seed)
+        return [(self._with_others(train), validation) for train, validation in pairs]
+
+    def _with_others(self, indices: np.ndarray) -> np.ndarray:
+        n_all = len(self.train_labels)
+        return np.append(indices, np.arange(n_all if self.n_first is None else self.n_first, n_all))
 
 
 def load_data(
@@ -70,7 +95,9 @@ def load_data(
         cache and on the mirrors. ``auto`` looks in the same places, takes other data in a
         folder for what it is, and falls back on the built-in digits, with a `notice`, where no
         folder is named. ``synthetic`` is the built-in digits. All else is a folder of four IDX
-        files with the names that MNIST's have.
+        files with the names that MNIST's have. Several of these (but not ``auto``) with ``+``
+        between, such as ``mnist+synthetic``, are joined: all their training images are trained
+        on, the test images and those for validation are the first one's.
     data_dir : str or Path, optional
         The folder to take MNIST from.
     progress : bool
@@ -91,10 +118,20 @@ def load_data(
         A file is malformed, the files do not fit together, or they are not MNIST although it is
         asked for. Is a ValueError.
     ValueError
-        `data_dir` is given beside `data` that does not use it.
+        `data_dir` is given beside `data` that does not use it, or sets do not fit together.
     """
     if not isinstance(data, str | Path):
         raise TypeError(f"data is {data!r}; it must be auto, mnist, synthetic or a folder")
+    parts = _parts(data)
+    if len(parts) > 1:
+        if data_dir is not None and "mnist" not in parts:
+            raise ValueError(f"data_dir is for data auto or mnist; leave it out with data {data}")
+        return _joined(
+            [
+                load_data(part, data_dir if part == "mnist" else None, progress, mirrors=mirrors)
+                for part in parts
+            ]
+        )
     if data_dir is not None and data not in ("auto", "mnist"):
         raise ValueError(f"data_dir is for data auto or mnist; leave it out with data {data}")
     if data == "synthetic":
@@ -111,6 +148,43 @@ def load_data(
     except DataNotFoundError as error:
         return _built_in_digits(notice=_stand_in_notice(error))
     return _dataset(found)
+
+
+def _parts(data: str | Path) -> list[str]:
+    """The names and folders with "+" between them, in order; a folder may have a "+" itself."""
+    parts = str(data).split("+")
+    if len(parts) == 1 or Path(data).expanduser().is_dir():
+        return [str(data)]
+    if "" in parts or "auto" in parts or len(set(parts)) < len(parts):
+        raise ValueError(
+            f"data is {data}; sets are joined as in mnist+synthetic: each by its name or folder,"
+            " once, and none by auto"
+        )
+    return parts
+
+
+def _joined(datasets: Sequence[Dataset]) -> Dataset:
+    """One set, to train on the images of all, and to validate and test on the first one's."""
+    first = datasets[0]
+    for other in datasets[1:]:
+        theirs, ours = (
+            f"{' x '.join(map(str, d.train_images.shape[1:]))} pixels and"
+            f" {len(d.class_names)} classes"
+            for d in (other, first)
+        )
+        if theirs != ours:
+            raise ValueError(
+                f"{other.name} has images of {theirs}, {first.name} of {ours};"
+                " only sets that agree in both can be joined"
+            )
+    return replace(
+        first,
+        name="+".join(dataset.name for dataset in datasets),
+        train_images=_read_only(np.concatenate([d.train_images for d in datasets])),
+        train_labels=_read_only(np.concatenate([d.train_labels for d in datasets])),
+        source=", and for training ".join(dataset.source for dataset in datasets),
+        n_first=len(first.train_labels),
+    )
 
 
 def _only_mnist(found: Found) -> Found:
