@@ -4,8 +4,9 @@ python -m benchmarks.drawings                # beside MNIST's validation images
 python -m benchmarks.drawings --split test   # beside its test images, once, at the end
 
 The drawings are polylines that were put down by hand, with the 1 that most of Europe writes, which
-MNIST hardly has. They share nothing with the built-in digits: no smooth curves, no stroke tables,
-another pen. The print is that of matplotlib's fonts, whose 1 has a flag.
+MNIST hardly has. They share no code with the built-in digits (no smooth curves, another pen), but
+the longer flags of the built-in 1s were added after drawings here had been misread. The print
+is that of matplotlib's fonts, whose 1 has a flag.
 """
 
 import argparse
