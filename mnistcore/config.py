@@ -5,13 +5,14 @@ defaults < recipe < configuration file < flags.
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .backends import BACKENDS
-from .data import DATA_NAMES, absolute
+from .data import absolute
 from .kernels.layout import ACTIVATIONS, OPTIMIZERS
 from .network import INITIALIZATIONS
 from .optimizers import LEARNING_RATES
@@ -63,7 +64,8 @@ class TrainConfig:
         "auto",
         str,
         "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
-        " digits where it cannot be had",
+        " digits where it cannot be had; mnist+synthetic and the like train on several sets,"
+        " validate and test on the first",
         metavar="DATA",
     )
     data_dir: str | None = option(
@@ -198,10 +200,9 @@ class TrainConfig:
         """
         values = dataclasses.asdict(self)
         del values["output"]
-        if self.data not in DATA_NAMES:
-            values["data"] = absolute(self.data)
+        values["data"] = absolute(self.data)
         if self.data_dir is not None:
-            values["data_dir"] = absolute(self.data_dir)
+            values["data_dir"] = os.path.abspath(os.path.expanduser(self.data_dir))
         return values
 
 

@@ -30,7 +30,7 @@ from .command_line import (
 from .pictures.files import FORMATS, SUFFIXES, Picture, PictureError, open_picture, picture_of
 from .pictures.frame import SIZE
 from .pictures.marks import NoDigitError
-from .pictures.reading import Classify, Digit, read_digit, read_digits
+from .pictures.reading import Classify, Digit, SeveralDigitsError, read_digit, read_digits
 from .run_folder import check_output
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Reading:
         Whether the picture could not even be opened.
     picture
         What was opened; None after an error.
+    found
+        How many digits there are; without ``many`` more than one are counted but not read.
     """
 
     path: str
@@ -68,6 +70,7 @@ class Reading:
     reason: str = ""
     error: bool = False
     picture: Picture | None = None
+    found: int = 0
 
     @property
     def digit(self) -> int | None:
@@ -106,8 +109,8 @@ def predict_pictures(
         values are taken. A digit may be dark on light or light on dark, of
         any size and anywhere; :mod:`.pictures` tells how it is found.
     many
-        Whether a picture may hold several digits, in lines. Otherwise the most prominent one is
-        read.
+        Whether a picture may hold several digits, in lines. Otherwise one is read, and where
+        there are several alike their number is the answer, in ``found``.
     backend
         ``auto`` is cython where there is one and numpy otherwise: neither has to compile.
 
@@ -234,8 +237,9 @@ def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
     try:
         digits = read_digits(picture, classify) if many else [read_digit(picture, classify)]
     except NoDigitError as error:
-        return Reading(name, (), str(error), picture=picture)
-    return Reading(name, tuple(digits), picture=picture)
+        found = error.found if isinstance(error, SeveralDigitsError) else 0
+        return Reading(name, (), str(error), picture=picture, found=found)
+    return Reading(name, tuple(digits), picture=picture, found=len(digits))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -399,9 +403,10 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``path``, ``digit`` and ``probabilities``, both None where no digit was found; with
-        ``many`` instead ``path``, ``text`` and ``digits``, a list with ``digit``,
-        ``probabilities``, ``box`` and ``line`` each. Where there is none also ``reason``.
+        ``path``, ``digit`` and ``probabilities``, both None where no digit was read, and
+        ``found``, how many there are; with ``many`` instead ``path``, ``text`` and ``digits``, a
+        list with ``digit``, ``probabilities``, ``box`` and ``line`` each. Where none was read
+        also ``reason``.
     """
     entry: dict[str, Any] = {"path": reading.path}
     if many:
@@ -411,7 +416,7 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
             for digit in reading.digits
         ]
     else:
-        entry |= _entry(reading.digits[0] if reading.digits else None)
+        entry |= _entry(reading.digits[0] if reading.digits else None) | {"found": reading.found}
     return entry | ({} if reading.digits else {"reason": reading.reason})
 
 
@@ -423,6 +428,8 @@ def _entry(digit: Digit | None) -> dict[str, Any]:
 
 def summary(reading: Reading) -> str:
     """A reading in a line: the digits and how sure they are, or why there are none."""
+    if reading.found > 1 and not reading.digits:
+        return f"{reading.found} digits found, none read: --many reads several"
     if not reading.digits:
         return f"no digit found: {reading.reason}"
     doubtful = min(reading.digits, key=lambda digit: float(digit.probabilities.max()))

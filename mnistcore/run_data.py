@@ -8,7 +8,7 @@ import numpy as np
 
 from .checkpoint import Model
 from .data import DataNotFoundError, Dataset, load_data
-from .data.preprocess import same_scale, train_validation_split
+from .data.preprocess import same_scale
 from .run_folder import Run
 
 SPLITS = ("test", "validation", "train")
@@ -165,7 +165,7 @@ def split_indices(model: Model, dataset: Dataset, split: str) -> np.ndarray:
         raise ValueError(
             "the model does not say how its training images were split; use split test"
         )
-    train, validation = train_validation_split(dataset.train_labels, fraction, seed)
+    train, validation = dataset.split(fraction, seed)
     if split == "validation" and not len(validation):
         raise ValueError("the run held no images out for validation; use split test or train")
     return train if split == "train" else validation

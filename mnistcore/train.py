@@ -27,7 +27,7 @@ from .command_line import (
 )
 from .config import TrainConfig, build_config
 from .data import Dataset, load_data
-from .data.preprocess import flatten, input_scaling, train_validation_split
+from .data.preprocess import flatten, input_scaling
 from .display import choose_display, print_recipes
 from .environment import library_versions
 from .inference import Evaluation, evaluate
@@ -164,9 +164,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
         if not len(labels):
             raise ValueError(f"{dataset.name} has no {part} images")
-    train_indices, validation_indices = train_validation_split(
-        dataset.train_labels, config.validation_fraction, config.seed
-    )
+    train_indices, validation_indices = dataset.split(config.validation_fraction, config.seed)
     scale, shift = input_scaling(dataset.train_images, config.standardize, dataset.pixel_max)
     n_inputs = int(np.prod(dataset.train_images.shape[1:]))
     dropout = config.dropout[0] if len(config.dropout) == 1 else config.dropout

@@ -454,6 +454,96 @@ def number(rng, lines, gap=0.35):
     return encoded(pixels, "JPEG", quality=80)
 
 
+def row(rng, glyphs, size=80, gap=0.35):
+    """Glyphs in a row on a page (H, W) with a wide rim, and the column of each one's middle."""
+    glyphs = [_resized(glyph, size * rng.uniform(0.9, 1.1) / len(glyph)) for glyph in glyphs]
+    gap = int(gap * size)
+    page = np.zeros((3 * size, sum(g.shape[1] + gap for g in glyphs) + 2 * size), np.float32)
+    left, middles = size, []
+    for glyph in glyphs:
+        top = int(rng.uniform(0.9, 1.1) * size)
+        page[top : top + len(glyph), left : left + glyph.shape[1]] = glyph
+        middles.append(left + glyph.shape[1] / 2)
+        left += glyph.shape[1] + gap
+    return page, middles
+
+
+EDGES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
+CORNERS = {
+    f"{v} {h}": (EDGES[h][0], EDGES[v][1]) for v in ("top", "bottom") for h in ("left", "right")
+}
+PLACES = EDGES | CORNERS | {"middle": (0, 0), "diagonal": (1, 1)}
+
+
+def patch(rng, shape, place, share, soft):
+    """A patch of light or shade: (H, W) from 0 to 1, over a share of the area, hard or soft."""
+    x, y = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape[::-1]))
+    across, down = PLACES[place]
+    if place in CORNERS:
+        near = -np.hypot(x - across, y - down)
+    elif place == "middle":
+        near = -np.hypot(x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.3, 0.3))
+    else:
+        near = across * x + down * y + rng.uniform(-0.05, 0.05) * (x * down + y * across)
+    limit = np.quantile(near, 1 - share)
+    width = rng.uniform(0.1, 0.3) if soft else 0.004
+    return 1 / (1 + np.exp((limit - near).clip(-40 * width, 40 * width) / width))
+
+
+def lit(rng, page, light=True, glare=0.0, shade=0.0, corners=0.0):
+    """Ink on grey paper (or chalk on a board), with what shines on it and what shades it.
+
+    ``glare`` and ``shade`` are patches (H, W) or 0, ``corners`` how much the corners are darker.
+    """
+    paper, ink = (0.59, rng.uniform(0.1, 0.25)) if light else (0.22, rng.uniform(0.75, 0.9))
+    y, x = np.mgrid[-1 : 1 : page.shape[0] * 1j, -1 : 1 : page.shape[1] * 1j]
+    pixels = (paper + (ink - paper) * page) * (1 - rng.uniform(0.3, 0.6) * shade)
+    pixels = pixels * (1 - corners * (x**2 + y**2) / 2) + 0.39 * glare
+    return encoded(
+        _grey3(pixels.clip(0, 0.98) + rng.normal(0, 0.01, page.shape)), "JPEG", quality=85
+    )
+
+
+def _lights():
+    """Name to a function of (rng, page) that returns the bytes of a file."""
+
+    def with_patch(kind, place, share, soft, light):
+        def picture(rng, page):
+            return lit(rng, page, light, **{kind: patch(rng, page.shape, place, share, soft)})
+
+        return picture
+
+    def both(soft, light):
+        def picture(rng, page):
+            places = rng.permutation(sorted(EDGES | CORNERS))
+            shares = rng.uniform(0.04, 0.15, 2)
+            glare, shade = (
+                patch(rng, page.shape, place, share, soft)
+                for place, share in zip(places[:2], shares, strict=True)
+            )
+            return lit(rng, page, light, glare, shade)
+
+        return picture
+
+    lights = {}
+    for light, ground in ((True, "paper"), (False, "board")):
+        for soft, edge in ((False, "hard"), (True, "soft")):
+            for kind in ("glare", "shade"):
+                for place in PLACES:
+                    for share in (0.05, 0.15) if place != "diagonal" else (0.5,):
+                        name = f"{kind}, {place}, {share:.0%}, {edge}, {ground}"
+                        lights[name] = with_patch(kind, place, share, soft, light)
+            lights[f"both, {edge}, {ground}"] = both(soft, light)
+        lights[f"vignette, {ground}"] = lambda rng, page, light=light: lit(
+            rng, page, light, corners=rng.uniform(0.4, 0.7)
+        )
+        lights[f"even, {ground}"] = lambda rng, page, light=light: lit(rng, page, light)
+    return lights
+
+
+LIGHTS = _lights()
+
+
 KINDS = {
     kind.__name__: kind
     for kind in (

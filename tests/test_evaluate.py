@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from small_digits import N_CLASSES, N_TEST, small_digits, write_small_digits
+from small_digits import N_CLASSES, N_TEST, N_TRAIN, small_digits, write_small_digits
 
 from mnistcore import checkpoint, command_line
 from mnistcore.__main__ import main
@@ -18,6 +18,7 @@ from mnistcore.data.folder import FILE_NAMES
 from mnistcore.evaluate import EvaluateConfig, run, run_sample
 from mnistcore.evaluate_display import show_sample, show_scores
 from mnistcore.network import Network
+from mnistcore.run_data import split_indices
 from mnistcore.run_folder import Run, load_run
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
@@ -322,3 +323,33 @@ def test_ctrl_c_ends_the_command_with_130(here, capsys, monkeypatch):
     monkeypatch.setattr("mnistcore.evaluate.run", interrupted)
     assert evaluate("run", "--backend", "numpy") == command_line.INTERRUPTED
     assert capsys.readouterr().err == "mnistcore evaluate: interrupted\n"
+
+
+def test_a_run_on_joined_sets_is_measured_on_the_first(place, tmp_path, monkeypatch, capsys):
+    """By every command; the second set is never validated or tested with."""
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "noise", (6, 6), 4, 60)
+    joined = f"{place / 'data'}+noise"
+    config = TrainConfig(
+        backend="numpy", hidden=8, epochs=2, batch_size=32, data=joined, output="joined"
+    )
+    summary = train(config).summary
+    assert summary["data"] == "data+noise"
+    first, both = load_data(place / "data"), load_data(joined)
+    model = load_run("joined").model
+    assert model.config["data"] == json.loads(Path("joined/config.json").read_text())["data"]
+    scores = run("joined")
+    assert scores.accuracy == summary["test_accuracy"]
+    np.testing.assert_array_equal(scores.labels, first.test_labels)
+    validation = run("joined", EvaluateConfig(split="validation"))
+    assert len(validation.labels) == len(first.train_labels) // 10
+    trained = split_indices(model, both, "train")
+    assert len(trained) == len(first.train_labels) * 9 // 10 + 60
+    assert set(trained) >= set(range(len(first.train_labels), len(both.train_labels)))
+    assert main(["evaluate", "joined"]) == 0
+    assert main(["report", "joined"]) == 0
+    assert "data+noise" in Path("joined/report.html").read_text()
+    capsys.readouterr()
+    assert main(["baselines", "--data", joined, "--models", "most frequent", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["train_images"], found["test_images"]) == (N_TRAIN + 60, N_TEST)

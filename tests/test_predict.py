@@ -235,7 +235,7 @@ def test_json_is_one_list_in_the_order_of_the_arguments(place, capsys):
     entries = json.loads(capsys.readouterr().out)
     assert [entry["path"] for entry in entries] == ["2.png", "empty.png", "0.png"]
     assert [entry["digit"] for entry in entries] == [2, None, 0]
-    assert set(entries[0]) == {"path", "digit", "probabilities"}
+    assert set(entries[0]) == {"path", "digit", "probabilities", "found"}
     assert sum(entries[0]["probabilities"]) == pytest.approx(1, abs=1e-4)
     assert entries[1]["probabilities"] is None
     assert entries[1]["reason"] == "nothing is written there"
@@ -249,6 +249,39 @@ def test_csv_has_a_row_for_each_digit(place, capsys):
     assert [(row["path"], row["digit"]) for row in rows] == [("2.png", "2"), ("empty.png", "")]
     assert sum(float(rows[0][f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-4)
     assert rows[1]["p0"] == ""
+
+
+def test_several_digits_without_many_are_counted_not_read(place, glyphs, capsys):
+    Path("phone.jpg").write_bytes(line_of(glyphs))
+    (reading,) = predict_pictures("run", ["phone.jpg"], backend="numpy")
+    assert (reading.found, reading.digits, reading.error) == (10, (), False)
+    assert predict("phone.jpg", "3.png") == DONE  # as where there is no digit
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "phone.jpg: 10 digits found, none read: --many reads several"
+    assert lines[1].startswith("3.png: 3  (")
+    assert predict("--json", "phone.jpg", "3.png") == DONE
+    several, one = json.loads(capsys.readouterr().out)
+    assert (several["found"], several["digit"], several["probabilities"]) == (10, None, None)
+    assert several["reason"] == "there are 10 digits; several are read with many"
+    assert (one["found"], one["digit"]) == (1, 3)
+
+
+def test_two_digits_far_apart_are_several(model, glyphs):
+    page = np.zeros((300, 700))
+    for digit, left in ((2, 60), (7, 480)):
+        height, width = glyphs[digit].shape
+        page[70 : 70 + height, left : left + width] = glyphs[digit]
+    (reading,) = predict_pictures(model, [1 - 0.9 * page], backend="numpy")
+    assert (reading.digit, reading.found) == (None, 2)
+
+
+def test_specks_marks_and_small_print_beside_a_digit_are_no_digits(model, glyphs):
+    page = np.pad(glyphs[3], 120)
+    page[20:26, 30:36] = page[300:330, 20:26] = 1.0  # a speck; a stroke of a fifth of the height
+    small = nasty_pictures._resized(glyphs[7], 0.3)
+    page[-60 : -60 + small.shape[0], -60 : -60 + small.shape[1]] = small
+    (reading,) = predict_pictures(model, [1 - 0.9 * page], backend="numpy")
+    assert (reading.digit, reading.found) == (3, 1)
 
 
 def test_many_in_every_form(place, glyphs, capsys):

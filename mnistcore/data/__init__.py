@@ -4,7 +4,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,14 @@ from mnistcore.data.cache import cache_folder
 from mnistcore.data.folder import DataNotFoundError
 from mnistcore.data.idx import IdxError, idx_sha256, read_idx, write_idx
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
-from mnistcore.data.preprocess import as_labels, as_pixels, pixel_range, same_scale
+from mnistcore.data.preprocess import (
+    as_labels,
+    as_pixels,
+    fold_split,
+    pixel_range,
+    same_scale,
+    train_validation_split,
+)
 
 __all__ = [
     "DATA_NAMES",
@@ -50,7 +57,8 @@ class Dataset:
     ----------
     name : str
         ``mnist``, ``synthetic`` or the name of the folder that other data came from, with its
-        parent's where that says too little, such as ``FashionMNIST/raw``.
+        parent's where that says too little, such as ``FashionMNIST/raw``; of sets that were
+        joined, their names with ``+`` between.
     train_images, test_images : ndarray of uint8 or float32, shape (N, H, W)
         Raw pixels; maybe mapped from a file.
     train_labels, test_labels : ndarray of int32, shape (N,)
@@ -62,6 +70,9 @@ class Dataset:
         What must be shown to the user, such as that the built-in digits stand in for MNIST.
     folder : str or None
         The absolute path of the folder that data other than MNIST came from.
+    n_first : int or None
+        How many training images are the first set's, where sets were joined: those behind are
+        for training only, never for validation. None stands for all.
 
     Raises
     ------
@@ -80,6 +91,7 @@ class Dataset:
     source: str
     notice: str | None = None
     folder: str | None = None
+    n_first: int | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -116,7 +128,7 @@ class Dataset:
         labels = (self.train_labels, self.test_labels)
         small = np.uint8 if len(self.class_names) <= 256 else np.int32
         train, test = (idx_sha256(ids.astype(small)) for ids in labels)
-        return _joined([idx_sha256(self.train_images), train, idx_sha256(self.test_images), test])
+        return _checksum([idx_sha256(self.train_images), train, idx_sha256(self.test_images), test])
 
     @cached_property
     def looks(self) -> tuple[str | None, str | None]:
@@ -159,8 +171,27 @@ class Dataset:
         object.__setattr__(noted, "notice", "\n".join(filter(None, (self.notice, notice))))
         return noted
 
+    def split(self, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """The training images to train on and those to validate with: indices, int64, sorted.
 
-def _joined(sums: Sequence[str]) -> str:
+        As :func:`.preprocess.train_validation_split` of the first set.
+        """
+        train, validation = train_validation_split(
+            self.train_labels[: self.n_first], fraction, seed
+        )
+        return self._with_others(train), validation
+
+    def folds(self, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs as `split` returns, one a fold: :func:`.preprocess.fold_split` of the first set."""
+        pairs = fold_split(self.train_labels[: self.n_first], folds, seed)
+        return [(self._with_others(train), validation) for train, validation in pairs]
+
+    def _with_others(self, indices: np.ndarray) -> np.ndarray:
+        n_all = len(self.train_labels)
+        return np.append(indices, np.arange(n_all if self.n_first is None else self.n_first, n_all))
+
+
+def _checksum(sums: Sequence[str]) -> str:
     """The checksum of a data set from those of its files, in the order of `FILE_NAMES`."""
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
@@ -181,7 +212,9 @@ def load_data(
         cache and on the mirrors. ``auto`` looks in the same places, takes other data in a
         folder for what it is, and falls back on the built-in digits, with a `notice`, where no
         folder is named. ``synthetic`` is the built-in digits. All else is a folder of four IDX
-        files with the names that MNIST's have.
+        files with the names that MNIST's have. Several of these (but not ``auto``) with ``+``
+        between, such as ``mnist+synthetic``, are joined: all their training images are trained
+        on, the test images and those for validation are the first one's.
     data_dir : str or Path, optional
         The folder to take MNIST from.
     progress : bool
@@ -202,10 +235,20 @@ def load_data(
         A file is malformed, the files do not fit together, or they are not MNIST although it is
         asked for. Is a ValueError.
     ValueError
-        `data_dir` is given beside `data` that does not use it.
+        `data_dir` is given beside `data` that does not use it, or sets do not fit together.
     """
     if not isinstance(data, str | Path):
         raise TypeError(f"data is {data!r}; it must be auto, mnist, synthetic or a folder")
+    parts = _parts(data)
+    if len(parts) > 1:
+        if data_dir is not None and "mnist" not in parts:
+            raise ValueError(f"data_dir is for data auto or mnist; leave it out with data {data}")
+        return _together(
+            [
+                load_data(part, data_dir if part == "mnist" else None, progress, mirrors=mirrors)
+                for part in parts
+            ]
+        )
     if data_dir is not None and data not in ("auto", "mnist"):
         raise ValueError(f"data_dir is for data auto or mnist; leave it out with data {data}")
     if data == "synthetic":
@@ -224,9 +267,62 @@ def load_data(
     return _dataset(found)
 
 
-def absolute(folder: str | Path) -> str:
-    """A folder by a path that means the same from every working directory."""
-    return os.path.abspath(os.path.expanduser(folder))
+def absolute(data: str | Path) -> str:
+    """What `load_data` takes, with paths of folders that mean the same from every directory."""
+    parts = (
+        part if part in DATA_NAMES else os.path.abspath(os.path.expanduser(part))
+        for part in _parts(data)
+    )
+    return "+".join(parts)
+
+
+def _parts(data: str | Path) -> list[str]:
+    """The names and folders with "+" between them, in order; a folder may have a "+" itself."""
+    parts = str(data).split("+")
+    if len(parts) == 1 or Path(data).expanduser().is_dir():
+        return [str(data)]
+    if "" in parts or "auto" in parts or len(set(parts)) < len(parts):
+        raise ValueError(
+            f"data is {data}; sets are joined as in mnist+synthetic: each by its name or folder,"
+            " once, and none by auto"
+        )
+    return parts
+
+
+def _together(datasets: Sequence[Dataset]) -> Dataset:
+    """One set, to train on the images of all, and to validate and test on the first one's."""
+    first = datasets[0]
+    for other in datasets[1:]:
+        theirs, ours = (
+            f"{' x '.join(map(str, d.train_images.shape[1:]))} pixels and"
+            f" {len(d.class_names)} classes"
+            for d in (other, first)
+        )
+        if theirs != ours:
+            raise ValueError(
+                f"{other.name} has images of {theirs}, {first.name} of {ours};"
+                " only sets that agree in both can be joined"
+            )
+        if not same_scale(other.pixel_max, first.pixel_max):
+            raise ValueError(
+                f"{other.name} has pixels up to {other.pixel_max:g}, {first.name} up to"
+                f" {first.pixel_max:g}; only sets of one scale can be joined"
+            )
+    together = replace(
+        first,
+        name="+".join(dataset.name for dataset in datasets),
+        train_images=np.concatenate([d.train_images for d in datasets]),
+        train_labels=np.concatenate([d.train_labels for d in datasets]),
+        source=", and for training ".join(dataset.source for dataset in datasets),
+        folder=None,
+        n_first=len(first.train_labels),
+    )
+    return _with(
+        together,
+        checksum=_checksum([dataset.checksum for dataset in datasets]),
+        looks=first.looks,
+        remarks=tuple(dict.fromkeys(r for dataset in datasets for r in dataset.remarks)),
+    )
 
 
 def _only_mnist(found: Found) -> Found:
@@ -289,13 +385,18 @@ def _made(
     known: bool = False,
 ) -> Dataset:
     """A data set; one that is known is not looked at again."""
-    dataset = Dataset(name, *found.arrays, class_names, found.source, notice, folder)
     worked_out: dict[str, object] = {}
     if known:
         worked_out |= {"looks": ("upright", "upright"), "remarks": ()}
     if found.sha256:
-        worked_out["checksum"] = _joined(found.sha256)
-    vars(dataset).update(worked_out)  # where the cached properties keep it
+        worked_out["checksum"] = _checksum(found.sha256)
+    dataset = Dataset(name, *found.arrays, class_names, found.source, notice, folder)
+    return _with(dataset, **worked_out)
+
+
+def _with(dataset: Dataset, **worked_out: object) -> Dataset:
+    """The data set, with cached properties whose values are known."""
+    vars(dataset).update(worked_out)
     return dataset
 
 

@@ -1,6 +1,6 @@
 """Where the digit is: which marks belong to it, and whether it is one at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,11 +44,14 @@ class Cutting:
         In the file's pixels.
     score
         How sure it is that this is a digit's shape, from 0 to 1.
+    alone
+        Whether no other mark is about as tall and written with such a pen.
     """
 
     ink: np.ndarray
     box: Box
     score: float
+    alone: bool
 
 
 def find_digit(picture: Picture) -> Cutting:
@@ -65,7 +68,7 @@ def find_digit(picture: Picture) -> Cutting:
     if factor > 1 and max(right - left, bottom - top) < _SMALL:
         best = _closer(picture, best, factor)
         factor = 1
-    return Cutting(best.ink, _moved(best.box, picture.scale * factor), best.score)
+    return replace(best, box=_moved(best.box, picture.scale * factor))
 
 
 def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
@@ -77,8 +80,9 @@ def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
     try:
         again = find_digit(picture_of(part))
     except NoDigitError:
-        return Cutting(found.ink, _moved(found.box, factor), found.score)
-    return Cutting(again.ink, _moved(again.box, 1, first_column, first_row), again.score)
+        return replace(found, box=_moved(found.box, factor))
+    box = _moved(again.box, 1, first_column, first_row)
+    return Cutting(again.ink, box, again.score, found.alone)
 
 
 def _moved(box: Box, scale: float, right: float = 0, down: float = 0) -> Box:
@@ -103,7 +107,7 @@ def _best(grey: np.ndarray) -> Cutting:
             if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that
                 continue
             score = cutting.score * trust * (1 - _DOUBT * against)
-            found.append(Cutting(cutting.ink, cutting.box, score))
+            found.append(replace(cutting, score=score))
             if score > _GOOD:
                 return found[-1]
     if not found:
@@ -245,4 +249,15 @@ def _cut(
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
     score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
-    return Cutting(ink, box, score)
+    return Cutting(ink, box, score, not _alike(regions, chosen, weight).any())
+
+
+def _alike(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Which regions, apart from the chosen ones, could be a digit of the same hand (N,), bool."""
+    left, top, right, bottom = _around(regions, chosen)
+    size = (regions.bottom - regions.top) / (bottom - top)
+    pen = np.average(regions.width[chosen], weights=regions.area[chosen])
+    aside = (regions.left >= right) | (regions.right <= left)
+    aside |= (regions.top >= bottom) | (regions.bottom <= top)
+    alike = (size > 0.6) & (size < 1.7) & (regions.width > 0.5 * pen) & (regions.width < 2 * pen)
+    return aside & alike & (weight > 0) & ~is_blob(regions) & ~is_rule(regions)

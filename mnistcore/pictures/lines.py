@@ -21,7 +21,9 @@ from .regions import Regions
 from .splitting import Judge, Lifted, split
 
 WORK = 1400  # pixels of the long side: a line of twenty digits still has sixty for each
-_WINDOWS = (0.5, 0.2)  # of the short side
+_WINDOWS = (0.5, 0.2, 0.1)  # of the short side
+_DOUBT = 0.4  # taken off for a polarity that everything speaks against
+_CLEAR_VOTE = 0.8  # against the other polarity: the first good view will do
 _MAX_MARKS = 2000
 
 
@@ -81,10 +83,16 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
 
 
 def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
-    """The ink, its regions and which of these may be digits, as seen most convincingly."""
+    """The ink, its regions and which of these may be digits, as seen most convincingly.
+
+    A patch of light or shade may outvote the paper about what is ink, and its rim may pass for
+    strokes. So unless the first view is clear, all are taken, and what looks most like the
+    strokes of a pen wins: thin, of one width, clearly off what lies beside, inside the picture.
+    """
     best: tuple[float, Ink, Regions, np.ndarray] | None = None
     reasons = []
-    for dark, against in polarities(grey).items():
+    votes = polarities(grey)
+    for dark, against in votes.items():
         for share in _WINDOWS:
             window = 2 * int(share * min(grey.shape) / 2) + 3
             ink = ink_of(grey, dark, window)
@@ -94,16 +102,27 @@ def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
             except NoDigitError as error:
                 reasons.append(str(error))
                 continue
-            share_kept = regions.area[keep].sum() / regions.area.sum()
-            score = share_kept * support(ink, regions, keep)
-            score *= 1 - 0.5 * against
-            if best is None or score > best[0] + 0.03:
+            kept = regions.area[keep].sum() / regions.area.sum()
+            clear = support(ink, regions, keep) * (1 - _DOUBT * against)
+            if kept * clear > 0.85 and votes[not dark] > _CLEAR_VOTE:
+                return ink, regions, keep
+            score = clear * kept**0.1 * _stroke_like(regions, keep)
+            if best is None or score > best[0]:
                 best = score, ink, regions, keep
-            if score > 0.85:
-                return best[1:]
     if best is None:
         raise NoDigitError(reasons[0])
     return best[1:]
+
+
+def _stroke_like(regions: Regions, keep: np.ndarray) -> float:
+    """How much some regions look like what one pen wrote, from 0 to 1."""
+    area, width = regions.area[keep], np.log(regions.width[keep])
+    mean = np.average(width, weights=area)
+    uneven = np.average((width - mean) ** 2, weights=area) ** 0.5
+    thick = np.exp(mean) / _weighted_median((regions.bottom - regions.top)[keep], area)
+    at_rim = (regions.contact[keep] > 0).mean()
+    penalty = 4 * max(thick - 0.1, 0) + 0.5 * max(uneven - 0.2, 0)
+    return float(np.exp(-penalty) * (1 - 0.5 * at_rim))
 
 
 def _legible(regions: Regions) -> np.ndarray:
@@ -111,6 +130,7 @@ def _legible(regions: Regions) -> np.ndarray:
     if len(regions) > _MAX_MARKS:
         raise NoDigitError("the marks are too many for digits")
     able = ~(is_frame(regions) | is_rule(regions) | (is_blob(regions) & (regions.contact > 0)))
+    able &= ~_along_rim(regions, able)
     if not able.any():
         raise NoDigitError("nothing there has the shape of a digit")
     height = _weighted_median((regions.bottom - regions.top)[able], regions.area[able])
@@ -120,6 +140,23 @@ def _legible(regions: Regions) -> np.ndarray:
     if not able.any():
         raise NoDigitError("there are only specks")
     return able
+
+
+def _along_rim(regions: Regions, able: np.ndarray) -> np.ndarray:
+    """Light, shade or a table that comes in from the rim, and is no stroke like the others (N,).
+
+    A digit of a picture that was cropped closely may lie along the rim, but is as tall as the
+    others and written with the same pen.
+    """
+    share = regions.contact * regions.width / (2 * regions.area)  # of its outline
+    along = able & (share > 0.3)
+    others = able & ~along
+    if not others.any():
+        return np.zeros_like(able)
+    area = regions.area[others]
+    width = _weighted_median(regions.width[others], area)
+    length = _weighted_median(regions.long_side[others], area)
+    return along & ((regions.width > 1.5 * width) | (regions.long_side > 1.3 * length))
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

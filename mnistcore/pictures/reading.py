@@ -10,6 +10,7 @@ from .finding import Box, find_digit
 from .frame import SIZE, already_framed, normalised
 from .lines import find_digits
 from .marks import NoDigitError
+from .splitting import Judge
 
 # Takes images (N, 28, 28) uint8, ink bright; returns the probabilities (N, 10).
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -21,6 +22,15 @@ _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 _LEAST_SURE = 0.45  # a likeliest digit of less is a guess
+_SURE = 0.8  # what is part of a broken digit is seldom so like another digit
+
+
+class SeveralDigitsError(NoDigitError):
+    """Several digits are where one was to be read; ``found`` is how many."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"there are {found} digits; several are read with many")
+        self.found = found
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +67,21 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     ------
     NoDigitError
         If there is none, or nothing that resembles one. Is a ValueError.
+    SeveralDigitsError
+        If there are several. Is a NoDigitError.
     """
     framed = _framed(picture)
     if framed is not None:
         width, height = picture.size
         probabilities = classify(framed[None])[0]
         return Digit(int(probabilities.argmax()), probabilities, (0, 0, width, height), 0, framed)
-    cutting = find_digit(picture)
+    try:
+        cutting = find_digit(picture)
+    except NoDigitError:
+        _see_that_one(picture, classify)
+        raise
+    if not cutting.alone:
+        _see_that_one(picture, classify)
     digit = _read([cutting.ink], [cutting.box], [0], classify)[0]
     if digit.probabilities[digit.digit] < _LEAST_SURE:
         raise NoDigitError("what is there resembles no digit")
@@ -79,14 +97,30 @@ def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
         If there is none. Is a ValueError.
     """
 
+    pieces = find_digits(picture, _judge(classify))
+    inks, boxes, lines = zip(*((p.ink, p.box, p.line) for p in pieces), strict=True)
+    return _read(inks, boxes, lines, classify)
+
+
+def _judge(classify: Classify) -> Judge:
     def judge(inks: Sequence[np.ndarray]) -> np.ndarray:
         views = np.stack([normalised(ink) for ink in inks])
         likeliest: np.ndarray = _chances(views, classify).max(axis=1)
         return likeliest
 
-    pieces = find_digits(picture, judge)
-    inks, boxes, lines = zip(*((p.ink, p.box, p.line) for p in pieces), strict=True)
-    return _read(inks, boxes, lines, classify)
+    return judge
+
+
+def _see_that_one(picture: Picture, classify: Classify) -> None:
+    """Raise SeveralDigitsError where there are several and most are clearly digits."""
+    judge = _judge(classify)
+    try:
+        pieces = find_digits(picture, judge)
+    except NoDigitError:
+        return
+    sure = (judge([piece.ink for piece in pieces]) > _SURE).sum()
+    if sure > max(1, len(pieces) / 2):
+        raise SeveralDigitsError(len(pieces))
 
 
 def _framed(picture: Picture) -> np.ndarray | None:

@@ -9,7 +9,6 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 from ..data import Dataset
-from ..data.preprocess import fold_split
 from ..loop import EpochRecord, Listener
 from ..train import Job, fit_in_memory, prepare
 from .config import Plan
@@ -86,7 +85,7 @@ def _report(trial: Trial, accuracy: float, step: int, last_step: int) -> None:
 
 def _folds(job: Job, folds: int) -> Iterator[Job]:
     """The job on each fold's training and validation images."""
-    for train, validation in fold_split(job.dataset.train_labels, folds, job.config.seed):
+    for train, validation in job.dataset.folds(folds, job.config.seed):
         yield dataclasses.replace(job, train_indices=train, validation_indices=validation)
 
 

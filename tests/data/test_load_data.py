@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_digits import write_small_digits
 
 import mnistcore.data as data_package
 from mnistcore.data import DataNotFoundError, Dataset, IdxError, load_data
@@ -232,3 +233,58 @@ def test_real_mnist():
     again = load_data("mnist", REAL_MNIST)
     assert time.perf_counter() - started < 0.1
     assert not again.train_images.flags.owndata
+
+
+# Sets that are joined
+
+
+def test_joined_sets_train_on_all_and_are_measured_on_the_first(make_folder, arrays):
+    first, second, third = map(make_folder, ("first", "second", "third"))
+    dataset = load_data(f"{first}+{second}+{third}")
+    n = len(arrays.train_labels)
+    assert dataset.name == "first+second+third"
+    np.testing.assert_array_equal(dataset.train_images, np.concatenate([arrays.train_images] * 3))
+    np.testing.assert_array_equal(dataset.train_labels, np.concatenate([arrays.train_labels] * 3))
+    np.testing.assert_array_equal(dataset.test_images, arrays.test_images)
+    assert not dataset.train_images.flags.writeable
+    alone = load_data(first)
+    train, validation = dataset.split(0.25, 7)
+    own_train, own_validation = alone.split(0.25, 7)
+    np.testing.assert_array_equal(validation, own_validation)  # the others change nothing
+    np.testing.assert_array_equal(train, np.concatenate([own_train, np.arange(n, 3 * n)]))
+    folds = zip(dataset.folds(3, 7), alone.folds(3, 7), strict=True)
+    for (train, validation), (own_train, own_validation) in folds:
+        np.testing.assert_array_equal(validation, own_validation)
+        np.testing.assert_array_equal(train, np.concatenate([own_train, np.arange(n, 3 * n)]))
+
+
+def test_mnist_joined_with_the_built_in_digits(make_folder, published, synthetic):
+    folder = make_folder("anything")
+    dataset = load_data("mnist+synthetic", folder)
+    assert dataset.name == "mnist+synthetic"
+    assert str(folder) in dataset.source
+    assert "built-in digits" in dataset.source
+    assert len(synthetic) == 1
+
+
+def test_a_folder_may_have_a_plus_in_its_name(make_folder):
+    assert load_data(make_folder("c++")).name == "c++"
+
+
+@pytest.mark.parametrize("data", ["mnist+", "+synthetic", "auto+synthetic", "synthetic+synthetic"])
+def test_sums_that_make_no_sense(data):
+    with pytest.raises(ValueError, match="sets are joined as in mnist\\+synthetic"):
+        load_data(data)
+
+
+def test_what_is_wrong_with_a_part_is_said_of_the_part(make_folder, tmp_path):
+    with pytest.raises(DataNotFoundError, match="nowhere"):
+        load_data(f"synthetic+{tmp_path / 'nowhere'}")
+    with pytest.raises(ValueError, match="data_dir is for data auto or mnist"):
+        load_data("synthetic+other", tmp_path)
+
+
+def test_sets_that_do_not_fit_together(make_folder, tmp_path):
+    small = write_small_digits(tmp_path / "small")
+    with pytest.raises(ValueError, match=r"^small has images of 6 x 6 pixels and 4 classes, "):
+        load_data(f"{make_folder('shapes')}+{small}")

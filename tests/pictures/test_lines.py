@@ -7,6 +7,7 @@ import pytest
 from mnistcore.pictures.files import open_picture, picture_of
 from mnistcore.pictures.lines import find_digits
 from mnistcore.pictures.marks import NoDigitError
+from mnistcore.pictures.regions import find_regions
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,88 @@ def test_a_printed_page_of_texture_is_refused_quickly():
     rng = np.random.default_rng(0)
     with pytest.raises(NoDigitError):
         find_digits(picture_of((rng.random((900, 1200)) > 0.5) * 1.0), sure_of_all)
+
+
+@pytest.fixture(scope="module")
+def connected():
+    """Digits of one stroke that nobody would cut in two."""
+    drawn = nasty_pictures.pen_glyphs(200, 77, pen=0.09)[0]
+    pieces = [len(find_regions(np.pad(glyph, 2) > 0.3)) for glyph in drawn]
+    return [
+        glyph
+        for glyph, n in zip(drawn, pieces, strict=True)
+        if n == 1 and 0.3 < glyph.shape[1] / glyph.shape[0] < 0.8
+    ]
+
+
+def found_as_written(connected, light, seed):
+    """Whether five digits under a light are all found, where they are, and nothing else is."""
+    rng = np.random.default_rng(seed)
+    chosen = [connected[i] for i in rng.choice(len(connected), 5, replace=False)]
+    page, middles = nasty_pictures.row(rng, chosen, 60)
+    try:
+        pieces = find_digits(open_picture(light(rng, page)), sure_of_all)
+    except NoDigitError:
+        return False
+    found = np.array([(piece.box[0] + piece.box[2]) / 2 for piece in pieces])
+    return len(found) == 5 and np.abs(found - middles).max() < 6
+
+
+@pytest.mark.parametrize("ground", ["paper", "board"])
+@pytest.mark.parametrize("edge", ["hard", "soft"])
+@pytest.mark.parametrize("kind", ["glare", "shade", "both"])
+def test_light_and_shade_from_the_rim_are_no_ink(connected, kind, edge, ground):
+    """All but one of the pictures of a kind; where a patch cuts through digits, see below."""
+    lights = [
+        light
+        for name, light in nasty_pictures.LIGHTS.items()
+        if name.startswith(kind) and name.endswith(f"{edge}, {ground}")
+        if name.split(", ")[1] not in ("middle", "diagonal")
+    ]
+    lights = lights * (4 if kind == "both" else 1)
+    right = [found_as_written(connected, light, seed) for seed, light in enumerate(lights)]
+    assert sum(right) >= len(right) - 1
+
+
+@pytest.mark.parametrize(
+    "name", ["vignette, paper", "vignette, board", "even, paper", "even, board"]
+)
+def test_even_light_and_dark_corners(connected, name):
+    light = nasty_pictures.LIGHTS[name]
+    assert all(found_as_written(connected, light, seed) for seed in range(4))
+
+
+def test_patches_that_lie_over_digits(connected):
+    """Soft ones hardly matter; the hard rim of a patch may look like a stroke."""
+    right = {"hard": [], "soft": []}
+    for seed, (name, light) in enumerate(nasty_pictures.LIGHTS.items()):
+        parts = name.split(", ")
+        if parts[1] in ("middle", "diagonal"):
+            right[parts[3]].append(found_as_written(connected, light, seed))
+    assert np.mean(right["soft"]) >= 0.7
+    assert np.mean(right["hard"]) >= 0.4
+
+
+def test_a_lamp_at_the_bottom_of_a_grey_page(connected):
+    """Five digits on grey 150; the glare of 250 covers a twentieth of the page."""
+    y, x = np.mgrid[:600, :800]
+    glare = np.hypot((x - 400) / 1.5, y - 600) < 101
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        chosen = [connected[i] for i in rng.choice(len(connected), 5, replace=False)]
+        row, middles = nasty_pictures.row(rng, chosen, 70)
+        page = np.zeros((600, 800))
+        page[200 : 200 + row.shape[0], 20 : 20 + row.shape[1]] = row
+        pixels = np.where(glare, 250, 150 - 110 * page) + rng.normal(0, 2, page.shape)
+        pieces = find_digits(picture_of(pixels.astype(np.uint8)), sure_of_all)
+        found = [(piece.box[0] + piece.box[2]) / 2 - 20 for piece in pieces]
+        np.testing.assert_allclose(found, middles, atol=6)
+
+
+def test_digits_that_lie_along_the_rim_are_kept(connected):
+    """A picture cut closely around its digits, two upright lines at its sides."""
+    one = np.ones((60, 6))
+    parts = [one, *(nasty_pictures._resized(g, 60 / len(g))[:60] for g in connected[:3]), one]
+    parts = [np.pad(part, ((0, 60 - len(part)), (0, 0))) for part in parts]
+    row = np.concatenate([np.pad(part, ((0, 0), (0, 15))) for part in parts], axis=1)[:, :-15]
+    assert len(find_digits(picture_of(1 - 0.9 * row), sure_of_all)) == 5
