@@ -1,9 +1,10 @@
 """Where the digit is: which marks belong to it, and whether it is one at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .company import inks_beside
 from .files import Picture, picture_of, shrink
 from .ink import Ink, ink_of
 from .marks import (
@@ -44,11 +45,14 @@ class Cutting:
         In the file's pixels.
     score
         How sure it is that this is a digit's shape, from 0 to 1.
+    beside
+        The inks of the marks next to it, if any, as in a word.
     """
 
     ink: np.ndarray
     box: Box
     score: float
+    beside: tuple[np.ndarray, ...] = ()
 
 
 def find_digit(picture: Picture) -> Cutting:
@@ -65,7 +69,7 @@ def find_digit(picture: Picture) -> Cutting:
     if factor > 1 and max(right - left, bottom - top) < _SMALL:
         best = _closer(picture, best, factor)
         factor = 1
-    return Cutting(best.ink, _moved(best.box, picture.scale * factor), best.score)
+    return replace(best, box=_moved(best.box, picture.scale * factor))
 
 
 def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
@@ -77,8 +81,8 @@ def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
     try:
         again = find_digit(picture_of(part))
     except NoDigitError:
-        return Cutting(found.ink, _moved(found.box, factor), found.score)
-    return Cutting(again.ink, _moved(again.box, 1, first_column, first_row), again.score)
+        return replace(found, box=_moved(found.box, factor))
+    return replace(again, box=_moved(again.box, 1, first_column, first_row))
 
 
 def _moved(box: Box, scale: float, right: float = 0, down: float = 0) -> Box:
@@ -103,7 +107,7 @@ def _best(grey: np.ndarray) -> Cutting:
             if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that
                 continue
             score = cutting.score * trust * (1 - _DOUBT * against)
-            found.append(Cutting(cutting.ink, cutting.box, score))
+            found.append(replace(cutting, score=score))
             if score > _GOOD:
                 return found[-1]
     if not found:
@@ -245,4 +249,5 @@ def _cut(
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
     score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
-    return Cutting(ink, box, score)
+    beside = inks_beside(strength, regions, chosen)
+    return Cutting(ink, box, score, beside)

@@ -8,6 +8,7 @@ import numpy as np
 from .files import Picture
 from .finding import Box, find_digit
 from .frame import SIZE, already_framed, normalised
+from .likeness import digit_margins
 from .lines import find_digits
 from .marks import NoDigitError
 
@@ -21,6 +22,11 @@ _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 _LEAST_SURE = 0.45  # a likeliest digit of less is a guess
+
+# Of several digits those of a word stand together: it is one of digits or of letters.
+_SPACE = 0.4  # between two words: heights of a digit
+_CLEARLY = 4.0  # a mark so far below the threshold is no digit in any company
+_UNLIKE = "what is there resembles no digit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,27 +62,40 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     Raises
     ------
     NoDigitError
-        If there is none, or nothing that resembles one. Is a ValueError.
+        If there is none, or nothing that resembles one, or it stands in a word. Is a ValueError.
     """
     framed = _framed(picture)
     if framed is not None:
+        if digit_margins(framed[None, None])[0] < 0:
+            raise NoDigitError(_UNLIKE)
         width, height = picture.size
         probabilities = classify(framed[None])[0]
         return Digit(int(probabilities.argmax()), probabilities, (0, 0, width, height), 0, framed)
     cutting = find_digit(picture)
-    digit = _read([cutting.ink], [cutting.box], [0], classify)[0]
-    if digit.probabilities[digit.digit] < _LEAST_SURE:
-        raise NoDigitError("what is there resembles no digit")
+    views = normalised(cutting.ink, _WIDTHS, _SLANTS)[None]
+    (digit,) = _read(views, [cutting.box], [0], classify)
+    if digit_margins(views)[0] < 0 or digit.probabilities[digit.digit] < _LEAST_SURE:
+        raise NoDigitError(_UNLIKE)
+    if cutting.beside:
+        company = np.stack([normalised(ink) for ink in cutting.beside])
+        if (digit_margins(company) < 0).any():
+            raise NoDigitError("what stands beside the digit resembles none")
     return digit
 
 
-def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
+def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]:
     """Read all digits of a picture, line by line, from left to right.
+
+    Returns
+    -------
+    digits
+    left_out
+        How many marks of the size of digits resemble none, or stand in words.
 
     Raises
     ------
     NoDigitError
-        If there is none. Is a ValueError.
+        If there is no digit. Is a ValueError.
     """
 
     def judge(inks: Sequence[np.ndarray]) -> np.ndarray:
@@ -85,8 +104,23 @@ def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
         return likeliest
 
     pieces = find_digits(picture, judge)
-    inks, boxes, lines = zip(*((p.ink, p.box, p.line) for p in pieces), strict=True)
-    return _read(inks, boxes, lines, classify)
+    views = np.stack([normalised(piece.ink, _WIDTHS, _SLANTS) for piece in pieces])
+    boxes, lines = [piece.box for piece in pieces], [piece.line for piece in pieces]
+    foreign = _foreign(digit_margins(views), np.array(boxes), np.array(lines))
+    if foreign.all():
+        raise NoDigitError(_UNLIKE)
+    digits = _read(views, boxes, lines, classify)
+    return [d for d, out in zip(digits, foreign, strict=True) if not out], int(foreign.sum())
+
+
+def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Which marks (N,) are no digits, from what they resemble, their boxes (N, 4) and lines."""
+    height = np.median(boxes[:, 3] - boxes[:, 1])
+    apart = boxes[1:, 0] - boxes[:-1, 2] > _SPACE * height
+    word = np.append(0, np.cumsum(apart | (np.diff(lines) != 0)))
+    means = np.bincount(word, margins) / np.bincount(word)
+    foreign: np.ndarray = (means[word] < 0) | (margins < -_CLEARLY)
+    return foreign
 
 
 def _framed(picture: Picture) -> np.ndarray | None:
@@ -99,10 +133,9 @@ def _framed(picture: Picture) -> np.ndarray | None:
 
 
 def _read(
-    inks: Sequence[np.ndarray], boxes: Sequence[Box], lines: Sequence[int], classify: Classify
+    views: np.ndarray, boxes: Sequence[Box], lines: Sequence[int], classify: Classify
 ) -> list[Digit]:
-    """The digits of some inks, each read in all views."""
-    views = np.stack([normalised(ink, _WIDTHS, _SLANTS) for ink in inks])
+    """The digits of some inks, each read in all its views (N, V, 28, 28)."""
     return [
         Digit(int(mean.argmax()), mean, box, line, seen)
         for mean, box, line, seen in zip(
