@@ -314,7 +314,7 @@ def parse_variant(line: str) -> Variant:
 
 
 def curve_matrix(points: np.ndarray, pieces: list[list[int]]) -> np.ndarray:
-    """Return the (N_POINTS, K) matrix of points at equal distances on the path of `points` (K, 2)."""
+    """Return the matrix (N_POINTS, K) of points at equal distances on the path of K `points`."""
     matrices, steps = [], []
     for piece in pieces:
         matrix = np.zeros((_FINE * (len(piece) - 1) + 1, len(points)))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .company import inks_beside
+from .company import company_of
 from .files import Picture, picture_of, shrink
 from .ink import Ink, ink_of
 from .marks import (
@@ -45,14 +45,14 @@ class Cutting:
         In the file's pixels.
     score
         How sure it is that this is a digit's shape, from 0 to 1.
-    beside
-        The inks of the marks next to it, if any, as in a word.
+    company
+        Inks that are digits too if this is one: see :func:`.company.company_of`.
     """
 
     ink: np.ndarray
     box: Box
     score: float
-    beside: tuple[np.ndarray, ...] = ()
+    company: tuple[np.ndarray, ...] = ()
 
 
 def find_digit(picture: Picture) -> Cutting:
@@ -249,5 +249,4 @@ def _cut(
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
     score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
-    beside = inks_beside(strength, regions, chosen)
-    return Cutting(ink, box, score, beside)
+    return Cutting(ink, box, score, company_of(strength, regions, chosen))

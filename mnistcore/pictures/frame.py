@@ -206,9 +206,9 @@ def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
 
 
 def in_frame(soft: np.ndarray) -> np.ndarray:
-    """Fit the ink (H, W) into the box, aspect kept, by area, and its centre of mass into the middle.
+    """Fit ink (H, W) into the box, aspect kept, by area, and move its centre of mass to the middle.
 
-    Returns (28, 28) uint8; the ink in [0, 1] must be above one half somewhere.
+    Returns (28, 28) uint8. The ink is in [0, 1], and above one half somewhere.
     """
     from PIL import Image
 

@@ -6,10 +6,11 @@ are turned over, mirrored or laid on one another; the pens are those of the buil
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
-from ..data.strokes import N_POINTS, Variant, curve_matrix, parse_variant
+from ..data.strokes import Variant, curve_matrix, parse_variant
 from ..data.synthetic import CHUNK, draw_paths
 from .frame import SIZE, in_frame
 
@@ -121,11 +122,11 @@ def draw_other_ink(
     digits, labels
         Digits (N, 28, 28) uint8 and what they are (N,), to be spoilt.
     n
-        About how many.
+        How many; some more come, since paths are drawn in chunks.
 
     Returns
     -------
-    ndarray of uint8, shape (about n, 28, 28)
+    ndarray of uint8, shape (n or more, 28, 28)
         Ink is bright, in MNIST's frame.
     """
     parts = [
@@ -158,7 +159,7 @@ def _many(make: Callable[[], np.ndarray | None], n: int) -> np.ndarray:
     return np.stack(images)
 
 
-# Below, a path is (N_POINTS, 2) x and y, around (0, 0) and of a length of 1.
+# Below, a path is points at equal distances (N_POINTS, 2), around (0, 0) and of a length of 1.
 
 
 @cache
@@ -214,7 +215,7 @@ def _strokes(
         k = int(rng.integers(2, 4 + 6 // n))
         own = list(range(len(points), len(points) + k))
         points += list(centre + size * rng.uniform(-1, 1, (k, 2)))
-        pieces += [[a, b] for a, b in zip(own, own[1:], strict=False)] if angular else [own]
+        pieces += [[a, b] for a, b in pairwise(own)] if angular else [own]
     return np.array(points), pieces
 
 
@@ -226,7 +227,7 @@ def _outline(rng: np.random.Generator) -> np.ndarray:
     points = 0.5 + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     points = np.concatenate([points, points[:1]])
     own = list(range(corners + 1))
-    pieces = [[a, b] for a, b in zip(own, own[1:], strict=False)] if corners < 6 else [own]
+    pieces = [[a, b] for a, b in pairwise(own)] if corners < 6 else [own]
     n = int(rng.integers(1, 5))
     more, after = _strokes(rng, n, rng.uniform(-0.1, 1.1, (n, 2)), rng.uniform(0.08, 0.35))
     pieces += [[index + len(points) for index in piece] for piece in after]

@@ -21,11 +21,12 @@ Classify = Callable[[np.ndarray], np.ndarray]
 _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-_LEAST_SURE = 0.45  # a likeliest digit of less is a guess
+_LEAST_SURE = 0.3  # a network that is less sure of a digit than that is guessing
 
 # Of several digits those of a word stand together: it is one of digits or of letters.
 _SPACE = 0.4  # between two words: heights of a digit
-_CLEARLY = 4.0  # a mark so far below the threshold is no digit in any company
+_CLEARLY = 3.0  # a mark so far below the threshold is no digit in any company,
+_SHARE = 0.25  # and so many of them make the others letters as well
 _UNLIKE = "what is there resembles no digit"
 
 
@@ -76,10 +77,10 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     (digit,) = _read(views, [cutting.box], [0], classify)
     if digit_margins(views)[0] < 0 or digit.probabilities[digit.digit] < _LEAST_SURE:
         raise NoDigitError(_UNLIKE)
-    if cutting.beside:
-        company = np.stack([normalised(ink) for ink in cutting.beside])
+    if cutting.company:
+        company = np.stack([normalised(ink) for ink in cutting.company])
         if (digit_margins(company) < 0).any():
-            raise NoDigitError("what stands beside the digit resembles none")
+            raise NoDigitError("what is there is part of a sign or of a word")
     return digit
 
 
@@ -118,8 +119,10 @@ def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.nd
     height = np.median(boxes[:, 3] - boxes[:, 1])
     apart = boxes[1:, 0] - boxes[:-1, 2] > _SPACE * height
     word = np.append(0, np.cumsum(apart | (np.diff(lines) != 0)))
-    means = np.bincount(word, margins) / np.bincount(word)
-    foreign: np.ndarray = (means[word] < 0) | (margins < -_CLEARLY)
+    clearly = margins < -_CLEARLY
+    marks = np.bincount(word)
+    other = (np.bincount(word, margins) < 0) | (np.bincount(word, clearly) > _SHARE * marks)
+    foreign: np.ndarray = other[word] | clearly
     return foreign
 
 
