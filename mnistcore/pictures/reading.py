@@ -115,14 +115,17 @@ def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]
 
 
 def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Which marks (N,) are no digits, from what they resemble, their boxes (N, 4) and lines."""
+    """Which marks (N,) are no digits, from what they resemble, their boxes (N, 4) and lines.
+
+    A mark that stands by itself is judged with its line.
+    """
     height = np.median(boxes[:, 3] - boxes[:, 1])
     apart = boxes[1:, 0] - boxes[:-1, 2] > _SPACE * height
     word = np.append(0, np.cumsum(apart | (np.diff(lines) != 0)))
     clearly = margins < -_CLEARLY
-    marks = np.bincount(word)
-    other = (np.bincount(word, margins) < 0) | (np.bincount(word, clearly) > _SHARE * marks)
-    foreign: np.ndarray = other[word] | clearly
+    marks = np.bincount(word)[word]
+    sums = np.where(marks > 1, np.bincount(word, margins)[word], np.bincount(lines, margins)[lines])
+    foreign: np.ndarray = (sums < 0) | (np.bincount(word, clearly)[word] > _SHARE * marks) | clearly
     return foreign
 
 
