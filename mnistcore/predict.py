@@ -63,6 +63,8 @@ class Reading:
         What was opened; None after an error.
     found
         How many digits there are; without ``many`` more than one are counted but not read.
+    left_out
+        With ``many``, how many marks were left out because they resemble no digit.
     """
 
     path: str
@@ -71,6 +73,7 @@ class Reading:
     error: bool = False
     picture: Picture | None = None
     found: int = 0
+    left_out: int = 0
 
     @property
     def digit(self) -> int | None:
@@ -109,8 +112,9 @@ def predict_pictures(
         values are taken. A digit may be dark on light or light on dark, of
         any size and anywhere; :mod:`.pictures` tells how it is found.
     many
-        Whether a picture may hold several digits, in lines. Otherwise one is read, and where
-        there are several alike their number is the answer, in ``found``.
+        Whether a picture may hold several digits, in lines; marks that resemble none are left
+        out. Otherwise one is read, and where there are several alike their number is the answer,
+        in ``found``.
     backend
         ``auto`` is cython where there is one and numpy otherwise: neither has to compile.
 
@@ -157,7 +161,10 @@ def _check(model: Model) -> None:
         )
     if model.class_names != _DIGITS:
         names = ", ".join(model.class_names[:4])
-        raise ValueError(f"the network's classes are not the digits 0 to 9 but {names}, ...")
+        raise ValueError(
+            f"the network's classes are not the digits 0 to 9 but {names}, ..."
+            f" ({len(model.class_names)} in all); predict reads digits, so give a network of these"
+        )
     if not np.isfinite(model.params).all():
         raise ValueError("the network's weights are not all finite; train it again")
 
@@ -235,11 +242,14 @@ def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
     except (ValueError, TypeError, OSError, MemoryError) as error:
         return Reading(name, (), error_words(error).removeprefix(f"{name}: "), error=True)
     try:
-        digits = read_digits(picture, classify) if many else [read_digit(picture, classify)]
+        if many:
+            digits, left_out = read_digits(picture, classify)
+        else:
+            digits, left_out = [read_digit(picture, classify)], 0
     except NoDigitError as error:
         found = error.found if isinstance(error, SeveralDigitsError) else 0
         return Reading(name, (), str(error), picture=picture, found=found)
-    return Reading(name, tuple(digits), picture=picture, found=len(digits))
+    return Reading(name, tuple(digits), picture=picture, found=len(digits), left_out=left_out)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -404,9 +414,9 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
     -------
     dict
         ``path``, ``digit`` and ``probabilities``, both None where no digit was read, and
-        ``found``, how many there are; with ``many`` instead ``path``, ``text`` and ``digits``, a
-        list with ``digit``, ``probabilities``, ``box`` and ``line`` each. Where none was read
-        also ``reason``.
+        ``found``, how many there are; with ``many`` instead ``path``, ``text``, ``digits``, a
+        list with ``digit``, ``probabilities``, ``box`` and ``line`` each, and ``left_out``.
+        Where none was read also ``reason``.
     """
     entry: dict[str, Any] = {"path": reading.path}
     if many:
@@ -415,6 +425,7 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
             _entry(digit) | {"box": [round(side, 1) for side in digit.box], "line": digit.line}
             for digit in reading.digits
         ]
+        entry["left_out"] = reading.left_out
     else:
         entry |= _entry(reading.digits[0] if reading.digits else None) | {"found": reading.found}
     return entry | ({} if reading.digits else {"reason": reading.reason})
@@ -440,6 +451,9 @@ def summary(reading: Reading) -> str:
     if len(reading.digits) > 1:
         place = f"digit {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
         words = f"least sure is {place}: {words}"
+    if reading.left_out:
+        marks = "mark" if reading.left_out == 1 else f"{reading.left_out} marks"
+        words += f"; left out {marks} that resemble{'s' * (reading.left_out == 1)} no digit"
     return f"{' / '.join(reading.text.splitlines())}  ({words})"
 
 

@@ -26,9 +26,9 @@ def pen_glyphs(n, seed, pen=None, length=LENGTH):
     """Up to 500 digits drawn with a pen of a share of their height, and their labels."""
     from mnistcore.data import synthetic
 
-    assert n <= synthetic._CHUNK
+    assert n <= synthetic.CHUNK
     rng = np.random.default_rng(seed)
-    labels = rng.permuted(np.tile(np.arange(10), (synthetic._CHUNK // 10, 1)), axis=1).ravel()
+    labels = rng.permuted(np.tile(np.arange(10), (synthetic.CHUNK // 10, 1)), axis=1).ravel()
     paths = np.stack(synthetic._distort(rng, *synthetic._write(rng, labels)), axis=2)
     pens = np.exp(rng.uniform(np.log(0.015), np.log(0.16), n)) if pen is None else np.full(n, pen)
     return [_drawn(paths[:, i], pens[i], length) for i in range(n)], labels[:n]

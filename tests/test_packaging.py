@@ -17,6 +17,7 @@ import pytest
 import mnistcore
 
 ROOT = Path(__file__).parents[1]
+WEIGHTS = "mnistcore/pictures/likeness.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +109,18 @@ def test_source_distribution_is_complete(checkout):
     (archive,) = (checkout / "dist").glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "tests/naive.py"):
+    for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "tests/naive.py", WEIGHTS):
         assert wanted in names
     for source in (checkout / "mnistcore").rglob("*.p*"):
         if source.suffix in (".py", ".pyx", ".pxi"):
             assert str(source.relative_to(checkout)) in names
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
+def test_an_installation_has_the_weights_of_the_judge(checkout):
+    status, output = run_setup(checkout, "-q", "build_py", "--build-lib", "built")
+    assert status == 0, output
+    assert (checkout / "built" / WEIGHTS).read_bytes() == (ROOT / WEIGHTS).read_bytes()
 
 
 def test_a_failing_compiler_does_not_break_the_build(checkout):

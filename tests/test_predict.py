@@ -219,6 +219,31 @@ def test_networks_that_cannot_read_digits(model, match):
         predict_pictures(model, [])
 
 
+CLOTHES = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "trainer", "bag", "boot",
+)  # fmt: skip
+LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+OTHERS = [
+    (
+        CLOTHES,
+        r"not the digits 0 to 9 but T-shirt, trousers, pullover, dress, \.\.\. \(10 in all\)",
+    ),
+    (LETTERS, r"not the digits 0 to 9 but a, b, c, d, \.\.\. \(26 in all\); predict reads digits"),
+    (tuple(map(str, range(26))), r"not the digits 0 to 9 but 0, 1, 2, 3, \.\.\. \(26 in all\)"),
+    (tuple("98765"), r"not the digits 0 to 9 but 9, 8, 7, 6, \.\.\. \(5 in all\)"),
+]
+
+
+@pytest.mark.parametrize(("names", "words"), OTHERS)
+def test_a_network_of_other_classes_is_not_asked_to_read_digits(place, capsys, names, words):
+    """The names in the model file say what its classes are."""
+    checkpoint.save("other.safetensors", other_model((784, len(names)), names))
+    assert main(["predict", "other.safetensors", "0.png"]) == BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"mnistcore predict: error: the network's classes are {words}.*\n", err)
+
+
 # The command
 
 

@@ -281,7 +281,7 @@ def stroke_tables() -> StrokeTables:
         points = np.array([variant.points for variant in variants])
         has_variant[s, : len(points)] = True
         control[s, : len(points), : points.shape[1]] = points
-        curve[s, :, : points.shape[1]] = _curve(points.mean(axis=0), pieces)
+        curve[s, :, : points.shape[1]] = curve_matrix(points.mean(axis=0), pieces)
     return StrokeTables(cumulative, has_variant, control, curve)
 
 
@@ -293,11 +293,12 @@ def _parse_styles(text: str) -> list[tuple[float, list[Variant]]]:
         if is_style:
             styles.append((float(weight), []))
         else:
-            styles[-1][1].append(_parse_variant(line))
+            styles[-1][1].append(parse_variant(line))
     return styles
 
 
-def _parse_variant(line: str) -> Variant:
+def parse_variant(line: str) -> Variant:
+    """Read one line of control points, as in `STYLES`."""
     points: list[tuple[float, float]] = []
     pieces: list[list[int]] = []
     for stroke in line.split("/"):
@@ -313,8 +314,8 @@ def _parse_variant(line: str) -> Variant:
     return Variant(points, pieces)
 
 
-def _curve(points: np.ndarray, pieces: list[list[int]]) -> np.ndarray:
-    """Return the (N_POINTS, K) matrix of points at equal distances on the path of `points`."""
+def curve_matrix(points: np.ndarray, pieces: list[list[int]]) -> np.ndarray:
+    """Return the matrix (N_POINTS, K) of points at equal distances on the path of K `points`."""
     matrices, steps = [], []
     for piece in pieces:
         matrix = np.zeros((_FINE * (len(piece) - 1) + 1, len(points)))

@@ -26,7 +26,7 @@ from mnistcore.data.strokes import N_POINTS, stroke_tables
 __all__ = ["load_synthetic", "make_digits"]
 
 _IMAGE, _BOX = 28, 20  # pixels
-_CHUNK = 500  # digits that share a generator; other digits if it is changed
+CHUNK = 500  # digits that share a generator; other digits if it is changed
 _MAX_THREADS = 4  # more of them wait for the interpreter
 _TRAIN, _TEST = range(2)
 
@@ -185,13 +185,13 @@ def _draw_split(
     labels = np.empty(n, np.int32)
 
     def draw(start: int) -> None:
-        some_images, some_labels = _draw_chunk(seed, split, start // _CHUNK)
-        stop = min(start + _CHUNK, n)
+        some_images, some_labels = _draw_chunk(seed, split, start // CHUNK)
+        stop = min(start + CHUNK, n)
         images[start:stop] = some_images[: stop - start]
         labels[start:stop] = some_labels[: stop - start]
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(draw, range(0, n, _CHUNK)))
+        list(pool.map(draw, range(0, n, CHUNK)))
     return images, labels
 
 
@@ -208,25 +208,35 @@ def _at_least(least: int, name: str, value: int) -> int:
 def _draw_chunk(seed: int, split: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw one chunk of digits. Nothing else in here knows of seeds."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
-    labels = rng.permuted(np.tile(np.arange(10), (_CHUNK // 10, 1)), axis=1).ravel()
-    x, y = _distort(rng, *_write(rng, labels))
+    labels = rng.permuted(np.tile(np.arange(10), (CHUNK // 10, 1)), axis=1).ravel()
+    return draw_paths(rng, *_write(rng, labels)), labels.astype(np.int32)
+
+
+# Below, arrays of paths have the shape (N_POINTS, CHUNK), what belongs to a whole digit (CHUNK,).
+
+
+def draw_paths(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Draw what is written along paths around (0, 0), of a height of 1, as the digits are drawn.
+
+    Returns
+    -------
+    ndarray of uint8, shape (CHUNK, 28, 28)
+    """
+    x, y = _distort(rng, x, y)
     radius = _choose_pen(rng, x, y)
     x, y = _fit_into_box(x, y, radius)
-    return _centre(_ink(x, y, radius, radius * _pressure(rng))), labels.astype(np.int32)
-
-
-# Below, arrays of paths have the shape (N_POINTS, _CHUNK), what belongs to a whole digit (_CHUNK,).
+    return _centre(_ink(x, y, radius, radius * _pressure(rng)))
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    draws = rng.standard_normal((*shape, _CHUNK), dtype=np.float32)
+    draws = rng.standard_normal((*shape, CHUNK), dtype=np.float32)
     return draws.clip(-_EXTREME, _EXTREME, out=draws)
 
 
 def _write(rng: np.random.Generator, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Draw a style and a shape for every digit; return the path of its pen around (0, 0)."""
     tables = stroke_tables()
-    uniform = rng.random(_CHUNK, dtype=np.float32)
+    uniform = rng.random(CHUNK, dtype=np.float32)
     style = np.searchsorted(tables.cumulative, labels + uniform, side="right")
     # Squares of normal draws over their sum: shares from a Dirichlet distribution that favours
     # digits close to one variant over averages of all.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .company import company_of
 from .files import Picture, picture_of, shrink
 from .ink import Ink, ink_of
 from .marks import (
@@ -46,12 +47,15 @@ class Cutting:
         How sure it is that this is a digit's shape, from 0 to 1.
     alone
         Whether no other mark is about as tall and written with such a pen.
+    company
+        Inks that are digits too if this is one: see :func:`.company.company_of`.
     """
 
     ink: np.ndarray
     box: Box
     score: float
     alone: bool
+    company: tuple[np.ndarray, ...] = ()
 
 
 def find_digit(picture: Picture) -> Cutting:
@@ -82,7 +86,7 @@ def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
     except NoDigitError:
         return replace(found, box=_moved(found.box, factor))
     box = _moved(again.box, 1, first_column, first_row)
-    return Cutting(again.ink, box, again.score, found.alone)
+    return replace(again, box=box, alone=found.alone)
 
 
 def _moved(box: Box, scale: float, right: float = 0, down: float = 0) -> Box:
@@ -249,7 +253,8 @@ def _cut(
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
     score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
-    return Cutting(ink, box, score, not _alike(regions, chosen, weight).any())
+    alone = not _alike(regions, chosen, weight).any()
+    return Cutting(ink, box, score, alone, company_of(strength, regions, chosen))
 
 
 def _alike(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ def normalised(
         if wanted not in shapes:
             shapes[wanted] = _with_width(distance, now, wanted)
         soft = shapes[wanted]
-        views.append(_in_frame(_leaning(soft, slant) if slant else soft))
+        views.append(in_frame(_leaning(soft, slant) if slant else soft))
     return np.stack(views)
 
 
@@ -205,8 +205,11 @@ def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
     )
 
 
-def _in_frame(soft: np.ndarray) -> np.ndarray:
-    """Fit the ink into the box, aspect kept, by area, and move its centre of mass to the middle."""
+def in_frame(soft: np.ndarray) -> np.ndarray:
+    """Fit ink (H, W) into the box, aspect kept, by area, and move its centre of mass to the middle.
+
+    Returns (28, 28) uint8. The ink is in [0, 1], and above one half somewhere.
+    """
     from PIL import Image
 
     top, bottom, left, right = _box(soft > 0.5)

@@ -8,7 +8,8 @@ import numpy as np
 from .files import Picture
 from .finding import Box, find_digit
 from .frame import SIZE, already_framed, normalised
-from .lines import find_digits
+from .likeness import digit_margins
+from .lines import Piece, find_digits
 from .marks import NoDigitError
 from .splitting import Judge
 
@@ -21,8 +22,14 @@ Classify = Callable[[np.ndarray], np.ndarray]
 _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-_LEAST_SURE = 0.45  # a likeliest digit of less is a guess
+_LEAST_SURE = 0.3  # a network that is less sure of a digit than that is guessing
 _SURE = 0.8  # what is part of a broken digit is seldom so like another digit
+
+# Of several digits those of a word stand together: it is one of digits or of letters.
+_SPACE = 0.4  # between two words: heights of a digit
+_CLEARLY = 3.0  # a mark so far below the threshold is no digit in any company,
+_SHARE = 0.25  # and so many of them make the others letters as well
+_UNLIKE = "what is there resembles no digit"
 
 
 class SeveralDigitsError(NoDigitError):
@@ -66,12 +73,14 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     Raises
     ------
     NoDigitError
-        If there is none, or nothing that resembles one. Is a ValueError.
+        If there is none, or nothing that resembles one, or it stands in a word. Is a ValueError.
     SeveralDigitsError
         If there are several. Is a NoDigitError.
     """
     framed = _framed(picture)
     if framed is not None:
+        if digit_margins(framed[None, None])[0] < 0:
+            raise NoDigitError(_UNLIKE)
         width, height = picture.size
         probabilities = classify(framed[None])[0]
         return Digit(int(probabilities.argmax()), probabilities, (0, 0, width, height), 0, framed)
@@ -82,24 +91,38 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
         raise
     if not cutting.alone:
         _see_that_one(picture, classify)
-    digit = _read([cutting.ink], [cutting.box], [0], classify)[0]
-    if digit.probabilities[digit.digit] < _LEAST_SURE:
-        raise NoDigitError("what is there resembles no digit")
+    views = normalised(cutting.ink, _WIDTHS, _SLANTS)[None]
+    (digit,) = _read(views, [cutting.box], [0], classify)
+    if digit_margins(views)[0] < 0 or digit.probabilities[digit.digit] < _LEAST_SURE:
+        raise NoDigitError(_UNLIKE)
+    if cutting.company:
+        company = np.stack([normalised(ink) for ink in cutting.company])
+        if (digit_margins(company) < 0).any():
+            raise NoDigitError("what is there is part of a sign or of a word")
     return digit
 
 
-def read_digits(picture: Picture, classify: Classify) -> list[Digit]:
+def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]:
     """Read all digits of a picture, line by line, from left to right.
+
+    Returns
+    -------
+    digits
+    left_out
+        How many marks of the size of digits resemble none, or stand in words.
 
     Raises
     ------
     NoDigitError
-        If there is none. Is a ValueError.
+        If there is no digit. Is a ValueError.
     """
 
-    pieces = find_digits(picture, _judge(classify))
-    inks, boxes, lines = zip(*((p.ink, p.box, p.line) for p in pieces), strict=True)
-    return _read(inks, boxes, lines, classify)
+    pieces, views, foreign = _marks(picture, _judge(classify))
+    if foreign.all():
+        raise NoDigitError(_UNLIKE)
+    boxes, lines = [piece.box for piece in pieces], [piece.line for piece in pieces]
+    digits = _read(views, boxes, lines, classify)
+    return [d for d, out in zip(digits, foreign, strict=True) if not out], int(foreign.sum())
 
 
 def _judge(classify: Classify) -> Judge:
@@ -115,12 +138,35 @@ def _see_that_one(picture: Picture, classify: Classify) -> None:
     """Raise SeveralDigitsError where there are several and most are clearly digits."""
     judge = _judge(classify)
     try:
-        pieces = find_digits(picture, judge)
+        pieces, _, foreign = _marks(picture, judge)
     except NoDigitError:
         return
-    sure = (judge([piece.ink for piece in pieces]) > _SURE).sum()
-    if sure > max(1, len(pieces) / 2):
-        raise SeveralDigitsError(len(pieces))
+    inks = [piece.ink for piece, out in zip(pieces, foreign, strict=True) if not out]
+    if len(inks) > 1 and (judge(inks) > _SURE).sum() > max(1, len(inks) / 2):
+        raise SeveralDigitsError(len(inks))
+
+
+def _marks(picture: Picture, judge: Judge) -> tuple[Sequence[Piece], np.ndarray, np.ndarray]:
+    """The marks in lines, their views (N, V, 28, 28), and which of them are no digits (N,)."""
+    pieces = find_digits(picture, judge)
+    views = np.stack([normalised(piece.ink, _WIDTHS, _SLANTS) for piece in pieces])
+    boxes, lines = np.array([p.box for p in pieces]), np.array([p.line for p in pieces])
+    return pieces, views, _foreign(digit_margins(views), boxes, lines)
+
+
+def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Which marks (N,) are no digits, from what they resemble, their boxes (N, 4) and lines.
+
+    A mark that stands by itself is judged with its line.
+    """
+    height = np.median(boxes[:, 3] - boxes[:, 1])
+    apart = boxes[1:, 0] - boxes[:-1, 2] > _SPACE * height
+    word = np.append(0, np.cumsum(apart | (np.diff(lines) != 0)))
+    clearly = margins < -_CLEARLY
+    marks = np.bincount(word)[word]
+    sums = np.where(marks > 1, np.bincount(word, margins)[word], np.bincount(lines, margins)[lines])
+    foreign: np.ndarray = (sums < 0) | (np.bincount(word, clearly)[word] > _SHARE * marks) | clearly
+    return foreign
 
 
 def _framed(picture: Picture) -> np.ndarray | None:
@@ -133,10 +179,9 @@ def _framed(picture: Picture) -> np.ndarray | None:
 
 
 def _read(
-    inks: Sequence[np.ndarray], boxes: Sequence[Box], lines: Sequence[int], classify: Classify
+    views: np.ndarray, boxes: Sequence[Box], lines: Sequence[int], classify: Classify
 ) -> list[Digit]:
-    """The digits of some inks, each read in all views."""
-    views = np.stack([normalised(ink, _WIDTHS, _SLANTS) for ink in inks])
+    """The digits of some inks, each read in all its views (N, V, 28, 28)."""
     return [
         Digit(int(mean.argmax()), mean, box, line, seen)
         for mean, box, line, seen in zip(

@@ -1,0 +1,1 @@
+"""The judge of ``mnistcore.pictures.likeness``: how its weights are made."""

@@ -1,0 +1,62 @@
+"""What belongs to a mark: what looks like a 0 is none in "fox", nor is a 7 with a dot, a "?"."""
+
+import numpy as np
+
+from .marks import is_blob, is_frame, is_rule, lifted
+from .regions import Regions
+
+_LIKE = 2.0  # of marks side by side, lengths, strokes and contrasts differ by this factor at most,
+_ROW = 0.5  # so much of the lower one's height is beside the other,
+_APART = 1.0  # and so much of the digit's length is between them.
+_DOTS = (0.07, 0.35)  # the size of dots,
+_ABOVE = 0.35  # and how far they are above or below: lengths of the digit
+
+
+def company_of(
+    strength: np.ndarray, regions: Regions, chosen: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """The inks of what must be digits as well if this is one; none where it is alone.
+
+    They are the digit with the dots in, above or below it, and the next mark on either side.
+
+    Parameters
+    ----------
+    strength
+        (H, W), of the ink of the picture.
+    regions
+        Its marks.
+    chosen
+        (N,) bool, those that are the digit.
+    """
+    top, bottom = regions.top[chosen].min(), regions.bottom[chosen].max()
+    left, right = regions.left[chosen].min(), regions.right[chosen].max()
+    length = max(bottom - top, right - left)
+    inked = regions.labels >= 0
+    contrast = np.bincount(regions.labels[inked], strength[inked], len(regions)) / regions.area
+    around = regions.area[chosen]
+    alike = _within(contrast / np.average(contrast[chosen], weights=around)) & ~chosen
+    filled = is_blob(regions)
+    parts = []
+
+    middle = (regions.top + regions.bottom) / 2, (regions.left + regions.right) / 2
+    size = regions.long_side / length
+    dots = alike & filled & (size > _DOTS[0]) & (size < _DOTS[1])
+    dots &= (middle[0] > top - _ABOVE * length) & (middle[0] < bottom + _ABOVE * length)
+    dots &= (middle[1] > left) & (middle[1] < right)
+    if dots.any():
+        parts.append(chosen | dots)
+
+    pen = np.average(regions.width[chosen], weights=around)
+    common = np.minimum(regions.bottom, bottom) - np.maximum(regions.top, top)
+    lower = np.minimum(regions.bottom - regions.top, bottom - top)
+    near = alike & _within(size) & _within(regions.width / pen) & (common >= _ROW * lower)
+    near &= (regions.contact == 0) & ~(filled | is_rule(regions) | is_frame(regions))
+    for gap in (left - regions.right, regions.left - right):
+        able = near & (gap > -0.3 * length) & (gap < _APART * length)
+        if able.any():
+            parts.append(np.arange(len(regions)) == np.where(able, gap, np.inf).argmin())
+    return tuple(lifted(strength, regions.mask(part), inked)[0] for part in parts)
+
+
+def _within(ratio: np.ndarray) -> np.ndarray:
+    return (ratio >= 1 / _LIKE) & (ratio <= _LIKE)
