@@ -73,7 +73,7 @@ layers         (n_layers, 8) int64, a row per layer: the columns of :mod:`.layou
                takes what the one before gives, the last has neither activation nor dropout,
                and together they take each of the parameters once
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
-               above 0, weight decay at least 0
+               above 0, weight decay at least 0, probs_clip in [0, 0.5)
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,)
 state          (slots, P) float32, the optimizer's rows: none (plain SGD), the velocity
                (momentum), or m and v (Adam); the same layout as ``params``
