@@ -379,17 +379,17 @@ def copy_parameters(copy, place, params, state, thread, threads):
 @entry
 def train(
     multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
-    update, gate, leads, x, floats, targets, sample_weight, order, learning_rates,
-    options, optimizer, first_step, params, state, workspace, nets, totals, lists, integers,
-    losses, hits, skip, metrics,
+    update, gate, leads, x, floats, targets, sample_weight, order, learning_rates, options,
+    optimizer, first_step, params, state, workspace, nets, totals, lists, integers, losses, hits,
+    skip, metrics,
 ):  # fmt: skip
     """What one thread does in ``train_steps``; the number of steps done.
 
-    The functions come first. ``x`` is the address of bytes, or of ``floats``; ``optimizer`` is a
-    code of ``layout`` or GRADIENT; ``nets`` and ``totals`` are the plan's; ``integers``
-    (threads, n) and ``losses`` and ``hits`` (copies, batch size) are scratch. ``lists`` holds the
-    address of each thread's table of lists, or nothing to multiply zeros like all else. ``gate``
-    and ``leads`` are what ``_threads.run_team`` gave.
+    The functions come first; ``gate`` and ``leads`` are those of ``_threads.run_team``. ``x`` is
+    the address of bytes, or of ``floats``; ``optimizer`` is a code of ``layout`` or GRADIENT;
+    ``nets`` and ``totals`` are the plan's; ``lists`` holds the address of each thread's table of
+    lists, or nothing to multiply zeros like all else; ``integers`` (threads, n) and ``losses`` and
+    ``hits`` (copies, batch size) are scratch.
     """
     thread, threads = enter(gate, leads)
     if thread < 0:
