@@ -42,16 +42,16 @@ class Alarm:
 
 
 class _Tracer:
-    """Raises where the interpreter looks for signals for the n-th time in some files.
+    """Calls a handler where the interpreter looks for signals for the n-th time in some files.
 
     That is where a call has returned, a function begins, or a loop goes round.
     """
 
-    def __init__(self, n: int, files: tuple[str, ...]) -> None:
-        self._n, self._files = n, files
+    def __init__(self, n: int, files: tuple[str, ...], handler: Callable[[], object]) -> None:
+        self._n, self._files, self._handler = n, files, handler
         # The name of the last instruction of each frame; the frames themselves must be free to go.
         self._last: dict[int, str] = {}
-        self._looks = 0
+        self.looks = 0
 
     def follow(self, frame, event, argument):
         if not frame.f_code.co_filename.endswith(self._files):
@@ -62,26 +62,34 @@ class _Tracer:
     def _look(self, frame, event, argument):
         if event == "opcode":
             if self._last.get(id(frame), "").startswith(("CALL", "RESUME", "JUMP_BACKWARD")):
-                self._looks += 1
-                if self._looks == self._n:
-                    raise InterruptError
+                self.looks += 1
+                if self.looks == self._n:
+                    self._handler()
             self._last[id(frame)] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
         else:  # an exception, or a return: the next instruction follows none
             self._last.pop(id(frame), None)
         return self._look
 
 
-def interrupted_everywhere(job: Callable[[], object], files: tuple[str, ...]) -> Iterator[None]:
+def _raise() -> None:
+    raise InterruptError
+
+
+def interrupted_everywhere(
+    job: Callable[[], object], files: tuple[str, ...], handler: Callable[[], object] = _raise
+) -> Iterator[None]:
     """Do the job again and again, interrupted once at each moment in the code of some files."""
     n = 1
     while True:
+        tracer = _Tracer(n, files, handler)
         try:
-            sys.settrace(_Tracer(n, files).follow)
+            sys.settrace(tracer.follow)
             job()
-            return
         except InterruptError:
             pass
         finally:
             sys.settrace(None)
+        if tracer.looks < n:
+            return
         yield
         n += 1

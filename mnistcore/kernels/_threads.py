@@ -269,22 +269,27 @@ class _Member:
 
 class _Team:
     def __init__(self) -> None:
-        self._members: list[_Member] = []
-        self._growing = threading.Lock()
+        self._members: dict[int, _Member] = {}
         desk = np.zeros(PRESENT + DESK_LINE * MAX_THREADS, np.int64)
         desk[INSIDE] = -CLOSED
         self._desk, self._address = desk.data, desk.ctypes.data
         self._at_desk = self._desk[PRESENT::DESK_LINE]
 
     def _first(self, count: int) -> list[_Member]:
-        """Members 1 to ``count`` - 1, or fewer where the system starts no more threads."""
-        with self._growing:
-            while len(self._members) < count - 1:
+        """Members 1 to ``count`` - 1, or fewer where the system starts no more threads.
+
+        No lock: a signal handler that computes would wait for what it has interrupted.
+        """
+        for index in range(1, count):
+            if index not in self._members:
                 try:
-                    self._members.append(_Member(len(self._members) + 1))
+                    member = _Member(index)
                 except RuntimeError:
+                    count = index
                     break
-        members = self._members[: count - 1]
+                if self._members.setdefault(index, member) is not member:
+                    member.send(sys.exit)  # another caller was faster
+        members = [self._members[index] for index in range(1, count)]
         self._spread(members)
         return members
 

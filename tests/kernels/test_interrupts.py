@@ -103,7 +103,7 @@ class _NewTeam(_Training):
     """The members are started, too."""
 
     def __call__(self):
-        for member in _threads._team._members:
+        for member in _threads._team._members.values():
             member.send(sys.exit)
         _threads._team = _threads._Team()
         super().__call__()
@@ -183,3 +183,16 @@ def test_an_interrupt_at_every_moment_leaves_no_thread_at_work(compiled, kind, t
         _check_what_comes_after(job, expected, threads)
         moments += 1
     assert moments > 20
+
+
+def test_a_signal_handler_may_compute(compiled, threads):
+    """Whatever it interrupts, be it another call of the same kernels."""
+    job, inner = _NewTeam(compiled), _Training(compiled)
+    _, expected = _duration(job)
+
+    def compute():
+        inner()
+        assert _bits(inner) == expected
+
+    for _ in interrupted_everywhere(job, CODE, compute):
+        assert _bits(job) == expected

@@ -48,7 +48,7 @@ def wait_a_little(spins):
 
 @inner
 def enter(gate, leads):
-    """Come in to a run of a team: this thread's index and the size of the team, at most that.
+    """Come in to a run of a team: this thread's index and the size of the team.
 
     See ``_threads.run_team``. The leader, with index 0, waits for all that were called. A member
     that finds the run shut has index -1, and goes without doing anything.
