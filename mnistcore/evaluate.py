@@ -6,6 +6,7 @@ Evaluating reads the model, its data and nothing else; the network sees each ima
 import json
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,6 +246,11 @@ def run(
     dataset
         Evaluate on this instead of loading what the config or the run names.
 
+    Warns
+    -----
+    UserWarning
+        If the data that was loaded is not what the run was trained on, or looks wrong.
+
     Raises
     ------
     FileNotFoundError
@@ -271,6 +277,8 @@ def _loaded(
     loaded = source if isinstance(source, Run) else load_run(source)
     if dataset is None:
         dataset = load_run_data(loaded, config.data, config.data_dir)
+        for notice in dataset.notices:
+            warnings.warn(notice, stacklevel=3)
     return kernels, loaded, dataset
 
 

@@ -277,6 +277,9 @@ def test_other_data_are_named_on_stderr(here, place, capsys):
         assert (facts["data_checksum"] == facts["trained_on"]["checksum"]) is same
         assert facts["notices"] == error
         assert err == "".join(f"{line}\n" for line in error)
+    with pytest.warns(UserWarning, match=re.escape(words)) as caught:
+        run("run", EvaluateConfig(backend="numpy", data="others"))
+    assert caught[0].filename == __file__
 
 
 BAD_LINES = [
