@@ -6,7 +6,7 @@ import warnings
 # In the name of the module in which scikit-learn's networks warn, so that the filters that people
 # have for those, such as ``filterwarnings("ignore", module="sklearn")``, hold for ours.
 MODULE = "sklearn.neural_network._multilayer_perceptron"
-_INSIDE = ("mnistcore.sklearn.", "sklearn.")
+_INSIDE = ("mnistcore.", "sklearn.")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -120,6 +120,8 @@ class _Fit:
 
     def __call__(self):
         classifier = pytest.importorskip("mnistcore.sklearn").MLPClassifier
+        # scikit-learn switches its validation off within a fit; an interrupt may leave it so.
+        sys.modules["sklearn"].set_config(skip_parameter_validation=False)
         self.outputs = ()
         model = classifier((16,), backend=self._backend, max_iter=3, tol=0, random_state=0)
         with warnings.catch_warnings():

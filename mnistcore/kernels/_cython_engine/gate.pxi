@@ -8,8 +8,7 @@ cdef extern from "<sched.h>":
 cdef extern from *:
     """
     #if defined(__x86_64__)
-      #include <immintrin.h>
-      #define pause_cpu() _mm_pause()
+      #define pause_cpu() __builtin_ia32_pause()
     #else
       #define pause_cpu() __asm__ __volatile__("yield")
     #endif

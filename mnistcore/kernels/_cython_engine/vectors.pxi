@@ -61,8 +61,6 @@ cdef extern from *:
     #endif
     #define zip_low(a, b) shuffle(a, b, PAIRS(0))
     #define zip_high(a, b) shuffle(a, b, PAIRS(VL / 2))
-    #define lowest_bit(x) __builtin_ctzll(x)
-    #define count_bits(x) __builtin_popcount(x)
     #if defined(__AVX512BW__)
       #define nonzero_bytes(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
       #define LANES _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
@@ -104,8 +102,9 @@ cdef extern from *:
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
     uint64_t nonzero_bytes(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
-    int lowest_bit(uint64_t x) noexcept nogil  # the number of the lowest set bit, x not 0
-    int count_bits(uint32_t x) noexcept nogil
+    # The number of the lowest set bit, x not 0; and how many are set.
+    int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
+    int count_bits "__builtin_popcount"(uint32_t x) noexcept nogil
     void store_set_bits(int32_t *p, int bits, int64_t base) noexcept nogil  # VL 16: see append_bits
     uint32_t get_float_mode() noexcept nogil
     void set_float_mode(uint32_t mode) noexcept nogil
