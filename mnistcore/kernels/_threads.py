@@ -42,10 +42,11 @@ _cap = 0  # 0: as many as there are cores
 
 
 class _Caller(threading.local):
-    """What a caller asked for its own thread: blocks, each held while it is in force, and caps."""
+    """What a thread asked for as a caller, and whether it has called the team together."""
 
     def __init__(self) -> None:
-        self.limits: list[tuple[threading.Lock, int]] = []
+        self.limits: list[tuple[threading.Lock, int]] = []  # blocks, held while in force; caps
+        self.calls = False
 
 
 _caller = _Caller()
@@ -295,19 +296,21 @@ class _Team:
 
     def run(self, count: int, work: Work) -> Any:
         """See :func:`run_team`."""
-        if count == 1 or self._desk[AT_WORK]:
-            return work(ALONE, True)
+        if count == 1 or self._desk[AT_WORK] or _caller.calls:
+            return work(ALONE, True)  # also for a signal handler that computes
         members = self._first(count)
         if not members:
             return work(ALONE, True)
         run = _Run(len(members) + 1, work, self._address)
         try:
+            _caller.calls = True
             for index, member in enumerate(members, 1):
                 self._at_desk[index] = 0  # calls it away
                 member.send(run.join)
             result = run.lead()
         finally:  # no call: a signal handler might raise in it
             run.gate[SHUT] = 1
+            _caller.calls = False
         if run.error:
             raise run.error
         return result

@@ -103,9 +103,9 @@ class _NewTeam(_Training):
     """The members are started, too."""
 
     def __call__(self):
-        for member in _threads._team._members.values():
+        former, _threads._team = _threads._team, _threads._Team()
+        for member in former._members.values():
             member.send(sys.exit)
-        _threads._team = _threads._Team()
         super().__call__()
 
 
