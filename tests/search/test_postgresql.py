@@ -17,7 +17,7 @@ from small_search import FLAGS, ROOT, optuna
 
 from mnistcore.search.study import SURPLUS, WORKER
 
-LONG = ["--epochs", "40", "--pruner", "none", "--sampler", "random", "--quiet"]
+LONG = ["--epochs", "200", "--pruner", "none", "--sampler", "random", "--quiet"]
 
 
 def _binaries():
@@ -102,13 +102,28 @@ def wait_for_workers(server, study, count):
     """The process ids of workers that are in the middle of a trial."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        running = [t for t in trials(server, study) if t.state.name == "RUNNING"]
-        named = [t for t in running if t.intermediate_values and WORKER in t.user_attrs]
-        pids = {int(t.user_attrs[WORKER].rpartition(":")[2]) for t in named}
+        pids = at_work(server, study)
         if len(pids) >= count:
             return pids
         time.sleep(0.05)
     raise AssertionError("the workers did not begin")
+
+
+def at_work(server, study):
+    running = [t for t in trials(server, study) if t.state.name == "RUNNING"]
+    named = [t for t in running if t.intermediate_values and WORKER in t.user_attrs]
+    return {int(t.user_attrs[WORKER].rpartition(":")[2]) for t in named}
+
+
+def stopped_in_a_trial(server, study, count):
+    """One of so many workers, stopped: else its trial may end while we look."""
+    while True:
+        victim = min(wait_for_workers(server, study, count))
+        os.kill(victim, signal.SIGSTOP)
+        time.sleep(0.1)  # what it had sent arrives
+        if victim in at_work(server, study):
+            return victim
+        os.kill(victim, signal.SIGCONT)
 
 
 def check(server, study, wanted):
@@ -127,7 +142,7 @@ def check(server, study, wanted):
 
 def test_a_worker_that_is_killed_loses_only_its_trial(place, server):
     process = command(server, "killed", "out", "--workers", "2", "--trials", "4")
-    victim = min(wait_for_workers(server, "killed", 2))
+    victim = stopped_in_a_trial(server, "killed", 2)
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
@@ -141,11 +156,11 @@ def test_a_machine_that_dies_loses_only_its_trial(place, server):
     """Two commands share the study; one is killed with its worker and nobody cleans up."""
     flags = ["--workers", "1", "--trials", "4", "--grace", "2"]
     dying = command(server, "machines", "there", *flags)
-    (victim,) = wait_for_workers(server, "machines", 1)
-    staying = command(server, "machines", "here", *flags)
+    victim = stopped_in_a_trial(server, "machines", 1)
     dying.kill()
     os.kill(victim, signal.SIGKILL)
     dying.communicate()
+    staying = command(server, "machines", "here", *flags)
     _, err = staying.communicate(timeout=120)
     assert (staying.returncode, err) == (0, "")
     (lost,) = check(server, "machines", 4)
