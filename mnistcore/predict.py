@@ -452,8 +452,8 @@ def summary(reading: Reading) -> str:
         place = f"digit {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
         words = f"least sure is {place}: {words}"
     if reading.left_out:
-        marks = "mark" if reading.left_out == 1 else f"{reading.left_out} marks"
-        words += f"; left out {marks} that resemble{'s' * (reading.left_out == 1)} no digit"
+        marks = "1 mark that resembles" if reading.left_out == 1 else None
+        words += f"; left out {marks or f'{reading.left_out} marks that resemble'} no digit"
     return f"{' / '.join(reading.text.splitlines())}  ({words})"
 
 

@@ -1,5 +1,6 @@
 """What predict does with what is no digit, and that it lets digits pass."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -96,6 +97,8 @@ def test_words_among_numbers_are_left_out_and_counted(model):
     mixed, word, number = predict_pictures(model, pictures, many=True)
     assert (mixed.text, mixed.left_out) == ("35", 3)
     assert summary(mixed).endswith("; left out 3 marks that resemble no digit)")
+    one = dataclasses.replace(mixed, left_out=1)
+    assert summary(one).endswith("; left out 1 mark that resembles no digit)")
     assert (word.digits, word.reason) == ((), UNLIKE)
     assert (number.text, number.left_out) == ("235", 0)
 

@@ -116,7 +116,6 @@ def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]
     NoDigitError
         If there is no digit. Is a ValueError.
     """
-
     pieces, views, foreign = _marks(picture, _judge(classify))
     if foreign.all():
         raise NoDigitError(_UNLIKE)
