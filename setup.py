@@ -33,7 +33,7 @@ INSTRUCTION_SETS = {
 LADDER = [*FAST, "-ffp-contract=fast"]
 
 # The modules' names up to that of the instruction set.
-SOURCES = {"mnistcore/kernels/_cython_": FAST, "mnistcore/ladder/_steps_": LADDER}
+SOURCES = {"mnistcore/kernels/_cython/": FAST, "mnistcore/ladder/_steps_": LADDER}
 
 
 def requested(variable: str) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from mnistcore.recipes import RECIPES
 from mnistcore.train import TrainConfig, run
+from mnistcore.training.recipes import RECIPES
 
 COLUMNS = ("recipe", "backend", "seeds", "mean", "lowest", "highest")
 

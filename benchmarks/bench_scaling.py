@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.threads import available_cores
 
 from .conftest import Backend, Measure, limited_threads
 from .sizes import (

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.threads import available_cores
 from mnistcore.ladder import peak
 
 from .sizes import CEILING_ITERATIONS, CEILING_RUNS, LARGEST_TRIAD

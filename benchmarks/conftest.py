@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mnistcore import get_backend, set_num_threads
-from mnistcore.backends import BACKENDS, unavailable_reason
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.backends import BACKENDS, unavailable_reason
+from mnistcore.kernels.threads import available_cores
 
 from . import ceilings
 from .settling import settle

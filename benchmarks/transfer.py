@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mnistcore import get_backend
 from mnistcore.data import load_data
-from mnistcore.metrics import accuracy
-from mnistcore.recipes import DEFAULT_RECIPE, RECIPES
+from mnistcore.models.metrics import accuracy
 from mnistcore.train import TrainConfig, run
+from mnistcore.training.recipes import DEFAULT_RECIPE, RECIPES
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,8 +14,8 @@ import numpy as np
 from mnistcore import get_backend
 from mnistcore.data import Dataset, load_data
 from mnistcore.kernels.layout import METRICS
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 from .sizes import CLASSES, ELEMENTWISE_SHAPE, SAMPLES, UPDATED_NETWORK, Case
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnistcore.display import PlainDisplay
-from mnistcore.train import TrainConfig, execute, prepare
+from mnistcore.runs.job import execute, prepare
+from mnistcore.terminal.training import PlainDisplay
+from mnistcore.train import TrainConfig
 
 PICTURE = Path(__file__).parent / "pictures" / "run.svg"
 

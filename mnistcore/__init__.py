@@ -4,10 +4,11 @@ Importing this package loads no compiler and no plotting: a backend is loaded wh
 for by :func:`get_backend`.
 """
 
-from .backends import BackendUnavailableError, available_backends, get_backend
-from .kernels._threads import get_num_threads, set_num_threads
+from .kernels.backends import BackendUnavailableError, available_backends, get_backend
+from .kernels.threads import get_num_threads, set_num_threads
+from .system import machine
 
-__version__ = "0.1.0"
+__version__ = machine.VERSION
 
 __all__ = [
     "BackendUnavailableError",

@@ -4,8 +4,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from . import __version__
-from .command_line import BAD_INPUT, DONE
+from .system.machine import VERSION
+from .terminal.command_line import BAD_INPUT, DONE
 
 # Each is a module of this package with a main(argv); the line is shown by --help.
 COMMANDS = {
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     command, *rest = arguments
     if command == "--version":
-        print(f"mnistcore {__version__}")
+        print(f"mnistcore {VERSION}")
         return DONE
     if command not in COMMANDS:
         print(f"mnistcore: error: {_unknown(command)}", file=sys.stderr)

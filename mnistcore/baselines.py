@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import replacing
-from .command_line import DONE, CommandError, Parser, run_command, user_errors
 from .data import Dataset, load_data
 from .data.preprocess import flatten, train_validation_split
-from .environment import cpu_model, installed_version
-from .kernels._threads import available_cores
+from .kernels.threads import available_cores
+from .models.metrics import percent
+from .system.files import replacing, write_json
+from .system.machine import cpu_model, installed_version
+from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -332,15 +333,16 @@ def _write(folder: Path, summary: Mapping[str, Any], scores: Sequence[Score]) ->
     from .figures.style import encode
 
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "baselines.json") as file:
-        file.write((json.dumps(summary, indent=1) + "\n").encode())
+    write_json(folder / "baselines.json", summary)
     for kind in ("png", "svg"):
         with replacing(folder / f"baselines.{kind}") as file:
             file.write(encode(figure(scores), kind))
 
 
 def _announce(score: Score) -> None:
-    print(f"{score.name}: {score.test_accuracy:.2%} in {score.train_seconds:.1f} s", flush=True)
+    print(
+        f"{score.name}: {percent(score.test_accuracy)} in {score.train_seconds:.1f} s", flush=True
+    )
 
 
 def table(scores: Sequence[Score]) -> "Table":
@@ -355,7 +357,7 @@ def table(scores: Sequence[Score]) -> "Table":
     for score in sorted(scores, key=lambda score: score.test_accuracy):
         lines.add_row(
             f"[bold]{score.name}[/]" if score.ours else score.name,
-            f"{score.test_accuracy:.2%}",
+            f"{percent(score.test_accuracy)}",
             f"{score.train_seconds:.2f} s",
             f"{score.predict_seconds:.2f} s",
             score.about,

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checkpoint
-from .checkpoint import Model
-from .command_line import DONE, Parser, run_command, user_errors
 from .interchange.array_files import read_arrays
 from .interchange.dense import Described, parse_description, plus
 from .interchange.dense_stack import LAYOUTS, stack
 from .interchange.output import output_path
 from .interchange.to_torch import DESCRIPTION
 from .kernels.layout import ACTIVATIONS
-from .network import Network
+from .models import checkpoint
+from .models.checkpoint import Model
+from .models.network import Network
+from .terminal.command_line import DONE, Parser, run_command, user_errors
 
 __all__ = ["Conversion", "main", "run"]
 
@@ -287,7 +287,7 @@ def _parser() -> Parser:
 def _show(conversion: Conversion) -> None:
     from rich.console import Console
 
-    from .tables import facts_table
+    from .terminal.tables import facts_table
 
     model = conversion.model
     network = model.network

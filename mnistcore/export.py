@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint
-from .atomic import replacing
-from .checkpoint import Model
-from .command_line import DONE, Parser, run_command, user_errors
 from .data import load_data
 from .interchange import to_c, to_numpy, to_onnx, to_torch
 from .interchange.int8_loss import Int8Loss, measure
 from .interchange.output import output_path
-from .run_data import own_data
+from .models import checkpoint
+from .models.checkpoint import Model
+from .runs.data import own_data
+from .system.files import replacing
+from .terminal.command_line import DONE, Parser, run_command, user_errors
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
@@ -237,7 +237,7 @@ def _summary(exported: Exported) -> dict[str, Any]:
 def _show(exported: Exported, to: str, int8: bool) -> None:
     from rich.console import Console
 
-    from .tables import facts_table
+    from .terminal.tables import facts_table
 
     network = exported.model.network
     facts = {

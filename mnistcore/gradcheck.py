@@ -17,12 +17,12 @@ from types import ModuleType
 
 import numpy as np
 
-from .backends import BACKENDS, get_backend, unavailable_reason
-from .command_line import BAD_RESULT, DONE, Parser, run_command, user_errors
 from .kernels import numpy_kernels as reference
+from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.layout import ACTIVATIONS
-from .network import Network
-from .optimizers import make_options
+from .models.network import Network
+from .terminal.command_line import BAD_RESULT, DONE, Parser, run_command, user_errors
+from .training.optimizers import make_options
 
 __all__ = ["Check", "main", "run"]
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .backends import BACKENDS, get_backend, unavailable_reason
-from .command_line import DONE, CommandError, Parser, run_command, user_errors
-from .environment import cpu_model, folder_size, installed_version, instruction_sets
-from .kernels._threads import available_cores, get_num_threads
+from .kernels.backends import BACKENDS, get_backend, unavailable_reason
+from .kernels.threads import available_cores, get_num_threads
+from .system.machine import VERSION, cpu_model, folder_size, installed_version, instruction_sets
+from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 
 __all__ = ["clear_cache", "main", "run"]
 
@@ -66,7 +65,7 @@ def clear_cache() -> int:
 
 def _versions() -> dict[str, str | None]:
     libraries = {name: installed_version(name) for name in _LIBRARIES}
-    return {"mnistcore": __version__, "python": platform.python_version(), **libraries}
+    return {"mnistcore": VERSION, "python": platform.python_version(), **libraries}
 
 
 def _backend(name: str) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def _main(argv: Sequence[str]) -> int:
 def _show(facts: Mapping[str, Any]) -> None:
     from rich.console import Console
 
-    from .tables import facts_table
+    from .terminal.tables import facts_table
 
     cpu, cache = facts["cpu"], facts["cache"]
     sets = ", ".join(cpu["instruction_sets"]) or "unknown"

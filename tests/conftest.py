@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mnistcore.backends import BACKENDS, get_backend, unavailable_reason
+from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
 
 def pytest_addoption(parser):

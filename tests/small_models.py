@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mnistcore.checkpoint import Model
-from mnistcore.network import Network
+from mnistcore.models.checkpoint import Model
+from mnistcore.models.network import Network
 
 
 def make_model(

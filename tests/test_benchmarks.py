@@ -24,7 +24,7 @@ from benchmarks.peers.results import (
     write_results,
 )
 from mnistcore import get_backend, set_num_threads
-from mnistcore.network import Network
+from mnistcore.models.network import Network
 
 ROOT = Path(__file__).parents[1]
 CASES = {

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from mnistcore import checkpoint
-from mnistcore.checkpoint import CheckpointError, Model, TrainedOn
 from mnistcore.kernels import numpy_kernels
-from mnistcore.network import Network
+from mnistcore.models import checkpoint
+from mnistcore.models.checkpoint import CheckpointError, Model, TrainedOn
+from mnistcore.models.network import Network
 
 
 @pytest.fixture

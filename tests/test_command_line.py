@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 from small_digits import write_small_digits
 
-from mnistcore import __version__, command_line
+from mnistcore import __version__
 from mnistcore.__main__ import COMMANDS, main
-from mnistcore.command_line import CommandError, run_command, user_errors
 from mnistcore.data import write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.synthetic import make_digits
+from mnistcore.terminal import command_line
+from mnistcore.terminal.command_line import CommandError, run_command, user_errors
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mnistcore.config import TrainConfig, build_config
-from mnistcore.options import add_flags, flags_given
-from mnistcore.recipes import RECIPES
+from mnistcore.terminal.flags import add_flags, flags_given
+from mnistcore.training.config import TrainConfig, build_config
+from mnistcore.training.recipes import RECIPES
 
 FLAGS = [
     "--recipe",

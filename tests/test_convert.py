@@ -11,11 +11,12 @@ import pytest
 from safetensors.numpy import save_file
 from small_models import MODELS, make_model
 
-from mnistcore import checkpoint, export
+from mnistcore import export
 from mnistcore.__main__ import main
 from mnistcore.convert import run
 from mnistcore.interchange import array_files
 from mnistcore.kernels import numpy_kernels
+from mnistcore.models import checkpoint
 
 SIZES = (36, 8, 8, 4)  # a square layer in the middle
 

@@ -11,15 +11,16 @@ import pytest
 from rich.console import Console
 from small_digits import N_CLASSES, N_TEST, N_TRAIN, small_digits, write_small_digits
 
-from mnistcore import checkpoint, command_line
 from mnistcore.__main__ import main
 from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.evaluate import EvaluateConfig, run, run_sample
-from mnistcore.evaluate_display import show_sample, show_scores
-from mnistcore.network import Network
-from mnistcore.run_data import split_indices
-from mnistcore.run_folder import Run, load_run
+from mnistcore.models import checkpoint
+from mnistcore.models.network import Network
+from mnistcore.runs.data import split_indices
+from mnistcore.runs.folder import Run, load_run
+from mnistcore.terminal import command_line
+from mnistcore.terminal.scores import show_sample, show_scores
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
 

@@ -13,9 +13,10 @@ from safetensors.numpy import save_file
 from small_digits import write_small_digits
 from small_models import make_model
 
-from mnistcore import checkpoint, export, get_backend
+from mnistcore import export, get_backend
 from mnistcore.__main__ import main
 from mnistcore.data import load_data
+from mnistcore.models import checkpoint
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnistcore.half_blocks import half_blocks
+from mnistcore.terminal.half_blocks import half_blocks
 
 
 def test_two_rows_make_a_line():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mnistcore.inference import activations_of, logits_of
-from mnistcore.network import Network
+from mnistcore.models.inference import activations_of, logits_of
+from mnistcore.models.network import Network
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])

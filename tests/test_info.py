@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mnistcore import __version__, available_backends
-from mnistcore.backends import BACKENDS
-from mnistcore.environment import cpu_model, folder_size, installed_version, library_versions
 from mnistcore.info import clear_cache, main, run
+from mnistcore.kernels.backends import BACKENDS
+from mnistcore.system.machine import cpu_model, folder_size, installed_version, library_versions
 
 
 @pytest.fixture

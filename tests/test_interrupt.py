@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mnistcore.interrupt import DeferredInterrupt
+from mnistcore.system.interrupt import DeferredInterrupt
 
 from .interruptions import interrupted_everywhere
 

@@ -4,11 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from mnistcore.inference import Evaluation, evaluate, logits_of
 from mnistcore.kernels import numpy_kernels
-from mnistcore.loop import Listener, NonFiniteLossError, Trainer, fit
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options
+from mnistcore.models.inference import Evaluation, evaluate, logits_of
+from mnistcore.models.network import Network
+from mnistcore.training.loop import Trainer, fit
+from mnistcore.training.optimizers import make_options
+from mnistcore.training.records import Listener, NonFiniteLossError
 
 N, BATCH = 100, 8
 STEPS = math.ceil(N / BATCH)
@@ -79,7 +80,7 @@ def test_slices_give_the_bits_of_a_whole_epoch(samples, monkeypatch):
     whole = make_trainer(samples)
     whole._slice_steps = STEPS
     whole.train_epoch(1, lambda progress: None)
-    monkeypatch.setattr("mnistcore.loop.SLICE_SECONDS", 0.0)  # a step at a time
+    monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", 0.0)  # a step at a time
     recorder = Recorder()
     sliced = make_trainer(samples)
     sliced.train_epoch(1, recorder.slice_done)
@@ -89,7 +90,7 @@ def test_slices_give_the_bits_of_a_whole_epoch(samples, monkeypatch):
 
 
 def test_slices_grow_from_a_single_step(samples, monkeypatch):
-    monkeypatch.setattr("mnistcore.loop.SLICE_SECONDS", 1e9)
+    monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", 1e9)
     recorder = Recorder()
     make_trainer(samples).train_epoch(1, recorder.slice_done)
     assert [p.samples_done for p in recorder.slices] == [8, 40, 100]
@@ -211,7 +212,7 @@ class Interrupted:
 
 
 def test_an_interrupt_in_the_first_epoch_keeps_the_latest_weights(samples, monkeypatch):
-    monkeypatch.setattr("mnistcore.loop.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", 0.0)
     trainer = make_trainer(samples, check=Interrupted(4))
     outcome = fit(trainer, 3, scores(0.5))
     assert (outcome.ending, outcome.history, trainer.step) == ("interrupted", [], 3)
@@ -219,7 +220,7 @@ def test_an_interrupt_in_the_first_epoch_keeps_the_latest_weights(samples, monke
 
 
 def test_an_interrupt_later_keeps_the_best_weights(samples, monkeypatch):
-    monkeypatch.setattr("mnistcore.loop.SLICE_SECONDS", 0.0)
+    monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", 0.0)
     best = fit(make_trainer(samples), 1).params
     trainer = make_trainer(samples, check=Interrupted(2 * STEPS + 3))
     outcome = fit(trainer, 3, scores(0.9, 0.8, 0.7))
@@ -279,7 +280,7 @@ def test_logits_in_parts_are_the_logits(monkeypatch, samples, kernels):
     network = Network((5, 7, 3), "tanh")
     params = network.init(np.random.default_rng(1))
     whole = network.forward(kernels, params, samples[0], 1 / 255)
-    monkeypatch.setattr("mnistcore.inference.PART", 33)
+    monkeypatch.setattr("mnistcore.models.inference.PART", 33)
     parts = logits_of(kernels, network, params, samples[0], 1 / 255)
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-6)
 

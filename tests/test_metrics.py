@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnistcore.metrics import (
+from mnistcore.models.metrics import (
     Z_95,
     accuracy,
     calibration,

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnistcore import checkpoint
 from mnistcore.__main__ import main
-from mnistcore.checkpoint import Model
-from mnistcore.command_line import BAD_INPUT, DONE
 from mnistcore.kernels import numpy_kernels
-from mnistcore.network import Network
+from mnistcore.models import checkpoint
+from mnistcore.models.checkpoint import Model
+from mnistcore.models.network import Network
 from mnistcore.pictures.frame import normalised
 from mnistcore.predict import predict_pictures
+from mnistcore.terminal.command_line import BAD_INPUT, DONE
 
 ROOT = Path(__file__).parent.parent
 DIGITS = tuple("0123456789")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mnistcore.projection import principal_components
+from mnistcore.figures.projection import principal_components
 
 
 def test_points_on_a_line_have_one_component():

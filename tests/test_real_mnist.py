@@ -6,12 +6,12 @@ import pytest
 from mnistcore import set_num_threads
 from mnistcore.data import load_data
 from mnistcore.kernels import numpy_kernels
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
-from mnistcore.recipes import RECIPES
-from mnistcore.schedules import learning_rates
+from mnistcore.models.network import Network
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
+from mnistcore.training.optimizers import make_options, make_state
+from mnistcore.training.recipes import RECIPES
+from mnistcore.training.schedules import learning_rates
 
 # Lowest and highest test accuracy of a right program: several standard deviations around the
 # mean of five seeds (94.0, 98.0 and 98.6 %). Higher than the band is as suspicious as lower.

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from benchmarks import drawings
-from mnistcore import checkpoint
 from mnistcore.data import load_data
 from mnistcore.kernels import numpy_kernels
+from mnistcore.models import checkpoint
 from mnistcore.pictures.regions import find_regions
 from mnistcore.predict import predict_pictures
 from mnistcore.train import TrainConfig

@@ -1,8 +1,8 @@
 import pytest
 
-from mnistcore.config import TrainConfig
-from mnistcore.recipes import DEFAULT_RECIPE, RECIPES
 from mnistcore.train import run
+from mnistcore.training.config import TrainConfig
+from mnistcore.training.recipes import DEFAULT_RECIPE, RECIPES
 
 
 def test_the_well_known_networks_are_there():

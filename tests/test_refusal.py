@@ -9,12 +9,12 @@ import not_digits
 import numpy as np
 import pytest
 
-from mnistcore import checkpoint
 from mnistcore.__main__ import main
-from mnistcore.command_line import DONE
 from mnistcore.data import load_data
+from mnistcore.models import checkpoint
 from mnistcore.pictures.likeness import digit_margins
 from mnistcore.predict import predict_pictures, summary
+from mnistcore.terminal.command_line import DONE
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 

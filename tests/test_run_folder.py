@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from small_digits import small_digits
 
-from mnistcore import checkpoint
-from mnistcore.checkpoint import TrainedOn
 from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
-from mnistcore.run_data import load_run_data, own_data, split_indices, trained_on
-from mnistcore.run_folder import load_run
+from mnistcore.models import checkpoint
+from mnistcore.models.checkpoint import TrainedOn
+from mnistcore.runs.data import load_run_data, own_data, split_indices, trained_on
+from mnistcore.runs.folder import load_run
 from mnistcore.train import TrainConfig, run
 
 QUICK = {"backend": "numpy", "hidden": 8, "epochs": 3, "batch_size": 32}
@@ -157,7 +157,7 @@ def test_a_model_of_an_older_version_does_not_know_its_data(folder):
 def test_a_run_that_fell_back_on_the_built_in_digits_stays_with_them(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "mnistcore.run_data.load_data",
+        "mnistcore.runs.data.load_data",
         lambda *arguments: asked.append(arguments) or load_data(trained_data(folder)),
     )
     model, config = load_run(folder).model, {"data": "auto", "data_dir": None}

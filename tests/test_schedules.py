@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mnistcore.schedules import SCHEDULES, learning_rates
+from mnistcore.training.schedules import SCHEDULES, learning_rates
 
 
 def rates(schedule, total=1000):

@@ -11,8 +11,8 @@ import warnings
 import numpy as np
 import pytest
 
-from mnistcore.kernels._threads import get_num_threads
-from mnistcore.schedules import SCHEDULES
+from mnistcore.kernels.threads import get_num_threads
+from mnistcore.training.schedules import SCHEDULES
 
 pytest.importorskip("sklearn")
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mnistcore.recipes import RECIPES
-from mnistcore.tables import confusion_table, facts_table, notice_panel, recipe_list
+from mnistcore.terminal.tables import confusion_table, facts_table, notice_panel, recipe_list
+from mnistcore.training.recipes import RECIPES
 
 
 def text_of(renderable, width=80):

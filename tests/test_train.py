@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from small_digits import N_CLASSES, N_TEST, N_TRAIN, small_digits
 
-from mnistcore import checkpoint, get_num_threads, set_num_threads
-from mnistcore.display import PlainDisplay
+from mnistcore import get_num_threads, set_num_threads
 from mnistcore.evaluate import run as evaluate
 from mnistcore.kernels import numpy_kernels
-from mnistcore.loop import Listener, NonFiniteLossError
-from mnistcore.run_folder import create_run_folder
-from mnistcore.train import TrainConfig, TrainingInterrupted, execute, prepare, run
+from mnistcore.models import checkpoint
+from mnistcore.runs.folder import create_run_folder
+from mnistcore.runs.job import execute, prepare
+from mnistcore.terminal.training import PlainDisplay
+from mnistcore.train import TrainConfig, TrainingInterrupted, run
+from mnistcore.training.records import Listener, NonFiniteLossError
 
 SUMMARY = {
     "test_accuracy", "test_loss", "confusion_matrix", "train_seconds", "total_seconds",

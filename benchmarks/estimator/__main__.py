@@ -26,7 +26,7 @@ from benchmarks.peers.results import describe_machine
 from benchmarks.settling import settle
 from mnistcore import set_num_threads
 from mnistcore.data import load_data
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.threads import available_cores
 from mnistcore.sklearn import MLPClassifier
 
 HIDDEN = ((100,), (100, 100), (512, 512))

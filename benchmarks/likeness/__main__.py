@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistcore import checkpoint
-from mnistcore.checkpoint import Model
-from mnistcore.config import TrainConfig
 from mnistcore.data import Dataset, load_data
 from mnistcore.data.synthetic import make_digits
+from mnistcore.models import checkpoint
+from mnistcore.models.checkpoint import Model
 from mnistcore.pictures.likeness import WEIGHTS, features, likeness
-from mnistcore.train import fit_in_memory, prepare
+from mnistcore.runs.job import fit_in_memory, prepare
+from mnistcore.training.config import TrainConfig
 
 from .other_ink import draw_other_ink
 

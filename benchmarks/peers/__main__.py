@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.sizes import NETWORKS, QUICK
 from mnistcore.data import load_data
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.threads import available_cores
 
 from . import tables
 from .libraries import LIBRARIES

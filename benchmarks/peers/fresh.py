@@ -25,8 +25,8 @@ def start(assignment: Assignment) -> None:
         peer.train(np.arange(job.case.batch_size))
         return
 
-    from mnistcore.loop import Listener, Progress
     from mnistcore.train import TrainConfig, run
+    from mnistcore.training.records import Listener, Progress
 
     class FirstStepDone(Exception):  # noqa: N818  (no error: what was awaited)
         pass

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mnistcore import __version__
-from mnistcore.environment import cpu_model, instruction_sets
-from mnistcore.kernels._threads import available_cores
+from mnistcore.kernels.threads import available_cores
+from mnistcore.system.machine import cpu_model, instruction_sets
 
 FORMAT = 1
 SECTIONS = ("epoch", "start", "memory", "inference", "products")

@@ -53,7 +53,7 @@ def make_job(assignment: Assignment) -> "Job":
     import numpy as np
 
     from benchmarks.sizes import NETWORKS
-    from mnistcore.network import Network
+    from mnistcore.models.network import Network
 
     from .libraries import Job
 

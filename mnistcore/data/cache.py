@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnistcore.atomic import replacing
 from mnistcore.data.folder import FILE_NAMES, Arrays
 from mnistcore.data.idx import IdxError, idx_sha256, map_idx, write_idx
+from mnistcore.system.files import write_json
 
 _RECENT_SECONDS = 600.0
 
@@ -135,7 +135,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+        write_json(path, content)
     except OSError:
         pass  # a cache that cannot be written only costs time

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mnistcore.atomic import replacing
+from mnistcore.system.files import replacing
 
 MAX_BYTES = 2**30  # twice the largest relative of MNIST (EMNIST ByClass); headers lie
 _MAX_DIMENSIONS = 32  # what every NumPy can hold

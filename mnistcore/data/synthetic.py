@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistcore.atomic import replacing
 from mnistcore.data import strokes
 from mnistcore.data.cache import VerifiedCache
 from mnistcore.data.folder import FILE_NAMES, Arrays
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.strokes import N_POINTS, stroke_tables
+from mnistcore.system.files import replacing
 
 __all__ = ["load_synthetic", "make_digits"]
 

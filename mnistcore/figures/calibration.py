@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..metrics import Calibration
+from ..models.metrics import Calibration, percent
 from . import style
 
 
@@ -36,7 +36,7 @@ def reliability_diagram(calibration: Calibration) -> Figure:
     reliability.set_xlim(0, 1)
     reliability.set_ylim(0, 1.02)
     reliability.set_aspect("equal", adjustable="box")
-    title = f"Expected calibration error {100 * calibration.expected_error:.2f} %"
+    title = f"Expected calibration error {percent(calibration.expected_error)}"
     style.dress(reliability, title, "confidence", "accuracy", grid="both")
     handles, labels = reliability.get_legend_handles_labels()
     figure.legend(

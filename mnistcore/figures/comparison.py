@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..loop import EpochRecord
+from ..training.records import EpochRecord
 from . import style
 
 _FAR_APART = 5  # times as many epochs in one run as in another: counted in powers of ten
@@ -65,7 +65,7 @@ def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
         epochs = [record.epoch for record in history]
         seconds = np.cumsum([record.seconds for record in history])
         losses = [r.validation_loss if validated else r.train_loss for r in history]
-        shares = _percent(
+        shares = _in_percent(
             [r.validation_accuracy if validated else r.train_accuracy for r in history]
         )
         look = {
@@ -92,7 +92,7 @@ def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
     return figure
 
 
-def _percent(shares: Sequence[float | None]) -> np.ndarray:
+def _in_percent(shares: Sequence[float | None]) -> np.ndarray:
     return 100 * np.array(shares, np.float64)
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..models.metrics import percent
 from . import style
 
 _COLUMNS = 4
@@ -149,13 +150,15 @@ def _draw_bars(
         settings: Any = {"va": "center", "fontsize": style.SMALL, "fontweight": weight}
         name = style.plain(class_names[i], 6)
         axes.text(start - 0.06, middle, name, ha="right", color=colour, **settings)
-        axes.text(start + length + 0.05, middle, _percent(share), color=style.INK, **settings)
+        axes.text(
+            start + length + 0.05, middle, _careful_percent(share), color=style.INK, **settings
+        )
 
 
-def _percent(share: float) -> str:
+def _careful_percent(share: float) -> str:
     """A share in percent that claims neither all nor nothing by rounding."""
     if 0 < share < 0.0005:
         return "<0.1 %"
     if 0.9995 <= share < 1:
         return ">99.9 %"
-    return f"{100 * share:.1f} %"
+    return percent(share, 1)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..loop import EpochRecord
+from ..training.records import EpochRecord
 from . import style
 
 _MARKED = 30  # epochs up to which each one has a dot

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 
-from ..checkpoint import Model
-from ..projection import principal_components
+from ..models.checkpoint import Model
 from . import style
+from .projection import principal_components
 
 _MOST_UNITS = 64  # of the first layer that are drawn
 _MOST_COLUMNS = 128  # of a map of activations

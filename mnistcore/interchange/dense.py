@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import Model, TrainedOn, parse_trained_on
 from ..kernels.layout import ACTIVATIONS
+from ..models.checkpoint import Model, TrainedOn, parse_trained_on
 
 
 @dataclass(frozen=True, eq=False)

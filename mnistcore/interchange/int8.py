@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checkpoint import Model
+from ..models.checkpoint import Model
 from .dense import dense_layers
 
 _LARGEST = 127

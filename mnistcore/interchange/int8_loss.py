@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backends import get_backend
-from ..checkpoint import Model
 from ..data import Dataset
-from ..metrics import accuracy
-from ..run_data import scaled_alike
+from ..kernels.backends import get_backend
+from ..models.checkpoint import Model, scaled_alike
+from ..models.metrics import accuracy, percent
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -42,7 +41,7 @@ class Int8Loss:
         if points:
             compared = f"{abs(points):.2f} points {'worse' if points > 0 else 'better'} than"
         return (
-            f"right on {100 * self.int8_accuracy:.2f} % of {self.images:,} test images"
+            f"right on {percent(self.int8_accuracy)} of {self.images:,} test images"
             f" ({self.data}), {compared} with float weights"
         )
 

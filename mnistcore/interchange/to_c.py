@@ -15,8 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .. import __version__
-from ..checkpoint import Model
+from ..models.checkpoint import Model
+from ..system.machine import VERSION
 from .dense import Dense, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize
 
@@ -96,7 +96,7 @@ def _head(model: Model, int8: bool, remark: str) -> str:
         classes = [f"0 to {len(classes) - 1}"]
     shape = " x ".join(map(str, model.input_shape))
     lines = [
-        f"A {sizes} multi-layer perceptron{activation}, written by mnistcore {__version__}.",
+        f"A {sizes} multi-layer perceptron{activation}, written by mnistcore {VERSION}.",
         f"{'int8' if int8 else 'float'} weights: {tables:,} bytes of constant tables,"
         f" {buffers:,} bytes of static buffers.",
         *([remark] if remark else []),

@@ -25,7 +25,7 @@ import json
 
 import numpy as np
 
-from ..checkpoint import Model
+from ..models.checkpoint import Model
 from .dense import dense_layers, description
 
 _FORMULAS = {

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
-from ..checkpoint import Model
-from ..extras import require
+from ..models.checkpoint import Model
+from ..system.extras import require
+from ..system.machine import VERSION
 from .dense import dense_layers, full_ink, spelled_ink
 
 OPSET = 13
@@ -51,7 +51,7 @@ def encode(model: Model, float_input: bool = False) -> bytes:
     proto = helper.make_model(
         graph.proto(model, float_input),
         producer_name="mnistcore",
-        producer_version=__version__,
+        producer_version=VERSION,
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .. import checkpoint
-from ..checkpoint import Model
+from ..models import checkpoint
+from ..models.checkpoint import Model
 from .dense import dense_layers, description, full_ink, plus, spelled_ink
 
 DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model

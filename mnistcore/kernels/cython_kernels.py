@@ -13,9 +13,9 @@ from types import ModuleType
 
 import numpy as np
 
-from . import _checks, layout
-from ._checks import FLOAT32, check_backward, check_forward
-from ._threads import (
+from . import checks, layout
+from .checks import FLOAT32, check_backward, check_forward
+from .threads import (
     START,
     alone_below,
     get_num_threads,
@@ -57,7 +57,7 @@ VARIABLE = "MNISTCORE_CYTHON_ISA"
 def _build(name: str) -> ModuleType:
     """Import one build, or say why it cannot be and what to do."""
     try:
-        return importlib.import_module(f"._cython_{name}", __package__)
+        return importlib.import_module(f"._cython.{name}", __package__)
     except ImportError as error:
         compilers = ("cc", "gcc", "clang")
         found = any(shutil.which(compiler) for compiler in compilers)
@@ -99,21 +99,21 @@ INSTRUCTION_SET, _core = _pick()
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
     if not _core.multiply_small(a, b, out, False, False, alone_below()):
-        _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+        checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
         _matmul(a, b, out, False, False)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
     if not _core.multiply_small(a, b, out, True, False, alone_below()):
-        _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+        checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
         _matmul(a, b, out, True, False)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
     if not _core.multiply_small(a, b, out, False, True, alone_below()):
-        _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+        checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
         _matmul(a, b, out, False, True)
 
 
@@ -130,13 +130,13 @@ def _matmul(
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    _checks.check_add_bias(FLOATS, z, b, out)
+    checks.check_add_bias(FLOATS, z, b, out)
     _core.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_sum_rows(FLOATS, dz, out)
+    checks.check_sum_rows(FLOATS, dz, out)
     _core.sum_rows(dz, out)
 
 
@@ -178,7 +178,7 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    _checks.check_softmax(FLOATS, logits, probs)
+    checks.check_softmax(FLOATS, logits, probs)
     _core.softmax(logits, probs)
 
 
@@ -191,7 +191,7 @@ def softmax_cross_entropy(
     ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
     are 0.
     """
-    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
+    checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     return _core.softmax_cross_entropy(logits, labels, sample_weight, dlogits)
 
 
@@ -209,7 +209,7 @@ def dropout(
     a and out (B, O), samples (B,) int64 ids. The mask is a hash of (seed, epoch, sample, layer,
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
     """
-    _checks.check_dropout(FLOATS, a, samples, out)
+    checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
     _core.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
@@ -227,7 +227,7 @@ def sgd_update(
 
     The formulas are those of the reference, ``numpy_kernels.sgd_update``.
     """
-    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
+    checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     _core.sgd_update(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
 
 
@@ -248,7 +248,7 @@ def adam_update(
 
     The formulas are those of the reference, ``numpy_kernels.adam_update``.
     """
-    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
+    checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     _core.adam_update(
         gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
     )
@@ -263,14 +263,14 @@ skip_zero_columns = True
 
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
-    """How many float32 a program needs; the layout is told in ``_cython_engine``.
+    """How many float32 a program needs; the layout is told in ``_cython``.
 
     ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
     counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
     rows, faster where there is room for a whole block for each thread. With less than this
     number, which counts all the threads allowed now, a program runs on fewer threads.
     """
-    _checks.check_sizes("workspace_size", layers, batch_size, slots)
+    checks.check_sizes("workspace_size", layers, batch_size, slots)
     rows = min(batch_size, _core.block_rows() * get_num_threads())
     inference = _core.inference_size(layers, rows)
     members = min(_core.division(layers, batch_size)[1], get_num_threads())
@@ -287,8 +287,8 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
-    _checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
+    checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
+    checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
     if not len(x):
         return
     count, skip = 1, False
@@ -313,7 +313,7 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_parameters("Predictor", FLOATS, params, layers)
         self._params, self._layers = params.copy(), layers.copy()
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._scaling = (
@@ -329,7 +329,7 @@ class Predictor:
         self._program.pack()
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
-        _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
+        checks.check_inputs("Predictor", *self._ends, checks.FLOAT32, x, logits)
         rows = len(x)
         if 0 < rows <= self._few:
             self._program.predict(*_bytes_or_floats(x), logits)
@@ -358,7 +358,7 @@ def loss_and_gradient(
     gradient: np.ndarray,
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
-    _checks.check_loss_and_gradient(
+    checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     if not len(x):
@@ -398,7 +398,7 @@ def train_steps(
     metrics: np.ndarray,
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
-    _checks.check_train_steps(
+    checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
@@ -422,7 +422,7 @@ def _step_team(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> int:
     """How many threads share a training step: as many as it deserves and there is room for."""
-    _checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
+    checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
     meetings, most = _core.division(layers, batch_size)
     # Three products a weight and sample.
     count = min(most, team_size(3 * _weights(layers) * batch_size, meetings))
@@ -436,4 +436,4 @@ def _weights(layers: np.ndarray) -> int:
 
 
 def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (x, None) if x.dtype == _checks.UINT8 else (None, x)
+    return (x, None) if x.dtype == checks.UINT8 else (None, x)

@@ -10,14 +10,24 @@ from functools import cache, partial
 
 import numpy as np
 
-from . import _checks, layout
+from . import checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
-from ._numba import division, elementwise, inputs, load, plan, programs, singles, team, tiles
-from ._numba import layers as compiled_layers
+from ._numba import (
+    division,
+    elementwise,
+    inputs,
+    load,
+    plan,
+    products,
+    singles,
+    team,
+    tile,
+    training,
+)
 from ._numba.functions import JIT, pointer
 from ._numba.simd import ALIGNMENT, LANES
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
-from ._threads import (
+from .threads import (
     START,
     alone_below,
     get_num_threads,
@@ -27,7 +37,7 @@ from ._threads import (
     team_size,
 )
 
-FLOATS = (_checks.FLOAT32,)
+FLOATS = (checks.FLOAT32,)
 
 # Benchmarks switch this off to show what the zero columns of the input are worth.
 skip_zero_columns = True
@@ -36,20 +46,20 @@ _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array
 
 # The C functions that the programs call, in the order of their first parameters.
-_MULTIPLY, _UPDATE = pointer(tiles.multiply), pointer(elementwise.update_vectors)
-_MULTIPLY_LISTED, _PACK = pointer(tiles.multiply_listed), pointer(programs.pack)
-_FETCH, _FINISH = pointer(inputs.gather), pointer(compiled_layers.finish_tile)
+_MULTIPLY, _UPDATE = pointer(tile.multiply), pointer(elementwise.update_vectors)
+_MULTIPLY_LISTED, _PACK = pointer(tile.multiply_listed), pointer(training.pack)
+_FETCH, _FINISH = pointer(inputs.gather), pointer(products.finish_tile)
 _PREDICTION = _MULTIPLY, _MULTIPLY_LISTED, _FETCH, _FINISH
 _TRAINING = (
     _MULTIPLY,
     _MULTIPLY_LISTED,
     _PACK,
-    pointer(programs.unpack),
+    pointer(training.unpack),
     _FETCH,
     pointer(inputs.list_rows),
     _FINISH,
-    pointer(programs.loss_rows),
-    pointer(compiled_layers.derive_tile),
+    pointer(training.loss_rows),
+    pointer(products.derive_tile),
     _UPDATE,
 )
 
@@ -61,75 +71,75 @@ _TRAINING = (
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
     if not _multiply_small(division.NN, a, b, out):
-        _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+        checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
         _multiply(division.NN, a, b, a.shape[1], out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
     if not _multiply_small(division.TN, a, b, out):
-        _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+        checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
         _multiply(division.TN, a, b, a.shape[0], out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
     if not _multiply_small(division.NT, a, b, out):
-        _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+        checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
         _multiply(division.NT, a, b, a.shape[1], out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    _checks.check_add_bias(FLOATS, z, b, out)
+    checks.check_add_bias(FLOATS, z, b, out)
     singles.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_sum_rows(FLOATS, dz, out)
+    checks.check_sum_rows(FLOATS, dz, out)
     singles.sum_rows(dz, out)
 
 
 def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
     """a = tanh z; both (B, O)."""
-    _checks.check_forward("tanh_forward", FLOATS, z, a)
+    checks.check_forward("tanh_forward", FLOATS, z, a)
     singles.activation(layout.TANH, z, a)
 
 
 def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
-    _checks.check_backward("tanh_backward", FLOATS, da, a, dz)
+    checks.check_backward("tanh_backward", FLOATS, da, a, dz)
     singles.activation_gradient(layout.TANH, da, a, dz)
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
     """a = max(z, 0), NaN staying NaN; both (B, O)."""
-    _checks.check_forward("relu_forward", FLOATS, z, a)
+    checks.check_forward("relu_forward", FLOATS, z, a)
     singles.activation(layout.RELU, z, a)
 
 
 def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
-    _checks.check_backward("relu_backward", FLOATS, da, a, dz)
+    checks.check_backward("relu_backward", FLOATS, da, a, dz)
     singles.activation_gradient(layout.RELU, da, a, dz)
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
     """a = 1 / (1 + exp(-z)); both (B, O)."""
-    _checks.check_forward("logistic_forward", FLOATS, z, a)
+    checks.check_forward("logistic_forward", FLOATS, z, a)
     singles.activation(layout.LOGISTIC, z, a)
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
     """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
-    _checks.check_backward("logistic_backward", FLOATS, da, a, dz)
+    checks.check_backward("logistic_backward", FLOATS, da, a, dz)
     singles.activation_gradient(layout.LOGISTIC, da, a, dz)
 
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    _checks.check_softmax(FLOATS, logits, probs)
+    checks.check_softmax(FLOATS, logits, probs)
     singles.softmax(logits, probs, _row_scratch(logits))
 
 
@@ -140,7 +150,7 @@ def softmax_cross_entropy(
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0.
     """
-    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
+    checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     return singles.softmax_cross_entropy(
         logits, labels, sample_weight, dlogits, _row_scratch(logits)
     )
@@ -159,7 +169,7 @@ def dropout(
 
     a and out (B, O), samples (B,) int64 ids; the mask is that of :func:`.layout.random_bits`.
     """
-    _checks.check_dropout(FLOATS, a, samples, out)
+    checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
     singles.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
@@ -174,7 +184,7 @@ def sgd_update(
     velocity: np.ndarray,
 ) -> None:
     """One step of (momentum) gradient descent on flat arrays (P,), in place."""
-    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
+    checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"], options["momentum"] = layout.SGD, momentum
     options["weight_decay"] = weight_decay
@@ -195,7 +205,7 @@ def adam_update(
     v: np.ndarray,
 ) -> None:
     """One step of Adam, or AdamW if decoupled, on flat arrays (P,), in place; step from 1."""
-    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
+    checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"] = layout.ADAMW if decoupled else layout.ADAM
     options["beta1"], options["beta2"], options["eps"] = beta1, beta2, eps
@@ -213,7 +223,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
 
     It counts all the threads allowed now; with less room a program runs on fewer.
     """
-    _checks.check_sizes("workspace_size", layers, batch_size, slots)
+    checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), plan.MAX_THREADS)
     totals = plan.make_plan(layers, batch_size, max(slots, 1), threads).totals
     totals_forward, chunk_size = _forward_plan(layers, batch_size)[1:]
@@ -231,16 +241,16 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
+    checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     chunk = min(CHUNK, max(len(x), 1))
     _, totals, own_size = _forward_plan(layers, chunk)
     packed = int(totals[plan.SLOT]) + ALIGNMENT
-    _checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
+    checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
     # For a few rows, looking for zeros costs more than they save.
     skip = (
-        len(x) > tiles.TILE_ROWS
+        len(x) > tile.TILE_ROWS
         and skip_zero_columns
         and layout.zeros_add_nothing(scale, shift, params, layers)
     )
@@ -257,23 +267,23 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_parameters("Predictor", FLOATS, params, layers)
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
         self._packed = np.empty(_forward_plan(layers, 1)[1][plan.SLOT] + ALIGNMENT, np.float32)
         # Rooms for few rows that nobody is in. Who finds none furnishes one: no caller waits for
         # another, nor a forked child for a thread that it does not have.
-        self._free = [self._rooms(tiles.TILE_ROWS, 1)]
+        self._free = [self._rooms(tile.TILE_ROWS, 1)]
         self._free[0].pack(params)
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
-        _checks.check_inputs("Predictor", *self._ends, _checks.FLOAT32, x, logits)
-        if len(x) <= tiles.TILE_ROWS:
+        checks.check_inputs("Predictor", *self._ends, checks.FLOAT32, x, logits)
+        if len(x) <= tile.TILE_ROWS:
             try:
                 rooms = self._free.pop()
             except IndexError:
-                rooms = self._rooms(tiles.TILE_ROWS, 1)
+                rooms = self._rooms(tile.TILE_ROWS, 1)
             rooms.predict(x, logits)
             self._free.append(rooms)
             return
@@ -325,7 +335,7 @@ class _Rooms:
         """The logits of all rows of x."""
         predict, tasks, table = self._compiled.predict, self._compiled.TASKS, self._table
         x_at, out = singles.address_of(x), singles.address_of(logits)
-        floats, rows = x.dtype == _checks.FLOAT32, len(x)
+        floats, rows = x.dtype == checks.FLOAT32, len(x)
         if self._threads == 1:
             predict(tasks, table, x_at, floats, rows, out, 0, 1)
             return
@@ -347,7 +357,7 @@ def loss_and_gradient(
     gradient: np.ndarray,
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
-    _checks.check_loss_and_gradient(
+    checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     if not len(x):
@@ -383,7 +393,7 @@ def train_steps(
     metrics: np.ndarray,
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
-    _checks.check_train_steps(
+    checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
@@ -397,7 +407,7 @@ def train_steps(
 # What the public functions share
 # ---------------------------------------------------------------------------------------------
 
-CHUNK = 4 * tiles.TILE_ROWS  # rows that a thread predicts at a time: their activations stay in L2
+CHUNK = 4 * tile.TILE_ROWS  # rows that a thread predicts at a time: their activations stay in L2
 
 
 def _team_size(multiply_adds: int, meetings: int) -> int:
@@ -418,7 +428,7 @@ def _largest(layers: np.ndarray) -> int:
 
 def _address(x: np.ndarray) -> tuple[int, bool]:
     """Where the inputs stand, and whether they are floats."""
-    return singles.address_of(x), x.dtype == _checks.FLOAT32
+    return singles.address_of(x), x.dtype == checks.FLOAT32
 
 
 def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -432,7 +442,7 @@ def _train_plan(
 ) -> tuple[plan.Plan, int]:
     """The plan of a training step, and how many threads share it: what it deserves and fits."""
     least = plan.make_plan(layers, batch_size, slots, 1)
-    _checks.check_workspace(name, workspace, int(least.totals[plan.TOTAL]))
+    checks.check_workspace(name, workspace, int(least.totals[plan.TOTAL]))
     # Three products a weight and sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings())
     threads = min(threads, least.most_threads())
@@ -467,11 +477,11 @@ def _train(
     if parts > 1 or (skip and batch_size <= plan.MOST_LISTED):
         lists = plan.lists_of(x.shape[1], batch_size, parts, threads)
     addresses = np.array([table.ctypes.data for table in lists], np.int64)
-    integers = np.empty((threads, programs.RUNS + 3 * _largest(layers) + 16), np.int64)
+    integers = np.empty((threads, training.RUNS + 3 * _largest(layers) + 16), np.int64)
     losses = np.empty((2, int(totals[plan.COPIES]), batch_size))
 
     def work(gate: int, leads: bool) -> int:
-        return programs.train(
+        return training.train(
             *_TRAINING, gate, leads, *_address(x), targets, sample_weight, order, learning_rates,
             options, optimizer, first_step, params, state, workspace, nets, totals, addresses,
             integers, losses[0], losses[1], skip, metrics,

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _checks, layout
-from ._checks import check_backward, check_forward
+from . import checks, layout
+from .checks import check_backward, check_forward
 
-FLOATS = (_checks.FLOAT32, _checks.FLOAT64)
+FLOATS = (checks.FLOAT32, checks.FLOAT64)
 
 # ---------------------------------------------------------------------------------------------
 # Kernels
@@ -23,31 +23,31 @@ FLOATS = (_checks.FLOAT32, _checks.FLOAT64)
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b; a (M, K), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+    checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
     np.matmul(a, b, out=out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a^T b; a (K, M), b (K, N), out (M, N)."""
-    _checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+    checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
     np.matmul(a.T, b, out=out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out = a b^T; a (M, K), b (N, K), out (M, N)."""
-    _checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+    checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
     np.matmul(a, b.T, out=out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
-    _checks.check_add_bias(FLOATS, z, b, out)
+    checks.check_add_bias(FLOATS, z, b, out)
     np.add(z, b, out=out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
     """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
-    _checks.check_sum_rows(FLOATS, dz, out)
+    checks.check_sum_rows(FLOATS, dz, out)
     np.sum(dz, axis=0, out=out)
 
 
@@ -89,7 +89,7 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
-    _checks.check_softmax(FLOATS, logits, probs)
+    checks.check_softmax(FLOATS, logits, probs)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), out=probs)
 
@@ -103,7 +103,7 @@ def softmax_cross_entropy(
     ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
     are 0.
     """
-    _checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
+    checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     weights = sample_weight if sample_weight.size else np.ones(len(labels), logits.dtype)
     shares, total = _shares(weights)
     with np.errstate(invalid="ignore"):  # inf - inf: the loss will say so
@@ -126,7 +126,7 @@ def dropout(
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
     Source: Srivastava et al. 2014, section 4 (scaled at training time).
     """
-    _checks.check_dropout(FLOATS, a, samples, out)
+    checks.check_dropout(FLOATS, a, samples, out)
     _drop(a, samples, layout.dropout_threshold(rate), seed, epoch, layer, out)
 
 
@@ -146,7 +146,7 @@ def sgd_update(
     ``params -= learning_rate * (g + momentum * velocity)``. Without momentum, velocity has
     length 0. Source: Sutskever et al. 2013, section 2, in the form that PyTorch uses.
     """
-    _checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
+    checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     _sgd(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
 
 
@@ -169,7 +169,7 @@ def adam_update(
     gradient) or ``decoupled`` (``params *= 1 - learning_rate * weight_decay`` first). Sources:
     Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2 (AdamW).
     """
-    _checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
+    checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     _adam(gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v)
 
 
@@ -180,7 +180,7 @@ def adam_update(
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     """The reference allocates as it goes: it needs no workspace."""
-    _checks.check_sizes("workspace_size", layers, batch_size, slots)
+    checks.check_sizes("workspace_size", layers, batch_size, slots)
     return 0
 
 
@@ -194,7 +194,7 @@ def forward(
     logits: np.ndarray,
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
-    _checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
+    checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     logits[...] = _logits(x, params, layers, scale, shift)
 
 
@@ -206,13 +206,13 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        _checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_parameters("Predictor", FLOATS, params, layers)
         self._params, self._layers = params.copy(), layers.copy()
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._scaling = scale, shift
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
-        _checks.check_inputs("Predictor", *self._ends, self._params.dtype, x, logits)
+        checks.check_inputs("Predictor", *self._ends, self._params.dtype, x, logits)
         logits[...] = _logits(x, self._params, self._layers, *self._scaling)
 
 
@@ -237,7 +237,7 @@ def loss_and_gradient(
     gradient: np.ndarray,
 ) -> float:
     """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
-    _checks.check_loss_and_gradient(
+    checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     weights = sample_weight if sample_weight.size else np.ones(len(x), params.dtype)
@@ -267,7 +267,7 @@ def train_steps(
     metrics: np.ndarray,
 ) -> int:
     """Train on the mini-batches of ``order``; the steps done. See the contract."""
-    _checks.check_train_steps(
+    checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip

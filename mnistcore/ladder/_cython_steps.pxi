@@ -9,7 +9,7 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-include "../kernels/_cython_engine/gate.pxi"
+include "../kernels/_cython/gate.pxi"
 
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):

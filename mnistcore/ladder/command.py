@@ -1,12 +1,11 @@
 """``python -m mnistcore.ladder``: every step, measured on this machine, in a table."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import replacing
-from ..command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
+from ..system.files import write_json
+from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
 from .figures import draw, table
 from .measure import SECONDS, SHAPE, Ladder, run
 from .step import BACKENDS
@@ -35,8 +34,7 @@ def _main(argv: Sequence[str]) -> int:
         ladder = run(arguments.backend, arguments.shape, arguments.seconds, status.update)
     _show(ladder, console)
     if arguments.json is not None:
-        with replacing(arguments.json) as file:
-            file.write(json.dumps(ladder.to_dict(), indent=2).encode() + b"\n")
+        write_json(arguments.json, ladder.to_dict())
     if arguments.plot is not None:
         draw(ladder, arguments.plot)
     return DONE if all(rung.exact for rung in ladder.rungs) else BAD_RESULT

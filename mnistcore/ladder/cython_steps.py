@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from ..kernels import cython_kernels
-from ..kernels._threads import START, run_team, team_size
+from ..kernels.threads import START, run_team, team_size
 from .step import Step, checked
 
 __all__ = [

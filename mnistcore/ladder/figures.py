@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import replacing
-from ..environment import cpu_model
+from ..models.metrics import percent
+from ..system.files import replacing
+from ..system.machine import cpu_model
 from .measure import Ladder, Rung
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def table(rungs: Sequence[Rung]) -> "Table":
             f"  {rung.step}",
             _digits(1e3 * rung.seconds),
             _digits(rung.gflops),
-            _percent(rung.of_peak),
+            percent(rung.of_peak),
             f"{rung.threads}",
             f"{_digits(rung.gain)}x" if rung.gain else "",
         )
@@ -67,10 +68,6 @@ def _digits(number: float) -> str:
     """A number to three digits, large ones to the unit."""
     before_point = len(f"{number:.0f}") if number >= 0.9995 else 0
     return f"{number:.{max(0, 3 - before_point)}f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
 
 
 def draw(ladder: Ladder, path: Path) -> None:
@@ -124,7 +121,7 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
     for place, rung in enumerate(rungs):
         light, dark = _COLOURS.get(rung.backend, (_BLAS, _BLAS))
         axes.barh(place, rung.gflops, height=0.72, color=dark if rung.threads > 1 else light)
-        figures = _digits(rung.gflops), _percent(rung.of_peak)
+        figures = _digits(rung.gflops), percent(rung.of_peak)
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
     for x, heading in zip(_COLUMNS, ("GFLOP/s", "of peak"), strict=True):

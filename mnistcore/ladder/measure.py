@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import BackendUnavailableError
-from ..environment import cpu_model, library_versions
-from ..kernels._threads import available_cores, get_num_threads
+from ..kernels.backends import BackendUnavailableError
+from ..kernels.threads import available_cores, get_num_threads
+from ..system.machine import cpu_model, library_versions
 from .peak import peak_gflops
 from .step import BACKENDS, Product, Step, steps
 

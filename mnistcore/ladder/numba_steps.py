@@ -15,8 +15,8 @@ from numba.extending import intrinsic
 from ..kernels import numba_kernels
 from ..kernels._numba import CACHE_FOLDER, cache_in
 from ..kernels._numba.team import enter, leave
-from ..kernels._threads import ALONE, START, run_team, team_size
 from ..kernels.numba_kernels import LANES
+from ..kernels.threads import ALONE, START, run_team, team_size
 from .step import Step, checked
 
 __all__ = [

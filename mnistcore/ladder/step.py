@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..backends import BackendUnavailableError
-from ..kernels import _checks
+from ..kernels import checks
+from ..kernels.backends import BackendUnavailableError
 
 __all__ = ["BACKENDS", "Product", "Step", "checked", "steps"]
 
@@ -52,7 +52,7 @@ def checked(product: Product) -> Product:
 
     @functools.wraps(product)
     def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        _checks.check_matmul(product.__name__, (_checks.FLOAT32,), a, b, out, ("MK", "KN"))
+        checks.check_matmul(product.__name__, (checks.FLOAT32,), a, b, out, ("MK", "KN"))
         if a.size and b.size:
             product(a, b, out)
         else:

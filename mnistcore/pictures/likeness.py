@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checkpoint import Model, load
 from ..kernels import numpy_kernels
+from ..models.checkpoint import Model, load
 
 WEIGHTS = Path(__file__).with_name("likeness.safetensors")
 _DIRECTIONS = 8

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..atomic import check_target, replacing
-from ..backends import get_backend
-from ..command_line import DONE, Parser, busy, run_command, user_errors
 from ..data import Dataset
-from ..evaluate import SourceConfig
-from ..kernels._threads import limited_threads
-from ..options import add_flags, flags_given, option
-from ..run_data import compared, load_run_data
-from ..run_folder import load_run
+from ..kernels.backends import get_backend
+from ..kernels.threads import limited_threads
+from ..runs.data import compared, load_run_data
+from ..runs.folder import load_run
+from ..runs.scores import SourceConfig
+from ..system.files import check_target, replacing
+from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
+from ..terminal.flags import add_flags, flags_given
+from ..training.options import option
 from .page import MARK, Page
 
 __all__ = ["Report", "ReportConfig", "main", "run"]

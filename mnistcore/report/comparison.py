@@ -7,10 +7,9 @@ import numpy as np
 
 from .. import figures
 from ..data import Dataset
-from ..evaluate import Scores, score
-from ..metrics import exact_mcnemar
-from ..run_folder import Run
-from ..tables import percent
+from ..models.metrics import exact_mcnemar, percent
+from ..runs.folder import Run
+from ..runs.scores import Scores, score
 from .page import Drawing, Page, Part, Section, Table, Text
 from .single import number, spelled
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from ..system.machine import VERSION
 from .style import STYLE
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Page:
             style=STYLE,
             contents="".join(entries),
             sections="\n".join(bodies),
-            version=escape(__version__),
+            version=escape(VERSION),
         )
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from .. import figures
-from ..checkpoint import Model
 from ..data import Dataset
-from ..evaluate import Scores, score
-from ..inference import activations_of
-from ..run_data import scaled_alike, split_indices
-from ..run_folder import Run
-from ..tables import most_often_taken_for, percent
+from ..models.checkpoint import Model, scaled_alike
+from ..models.inference import activations_of
+from ..models.metrics import percent
+from ..runs.data import split_indices
+from ..runs.folder import Run
+from ..runs.scores import Scores, score
+from ..terminal.tables import most_often_taken_for
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery

@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from ..extras import require
+    from ..system.extras import require
 
     require("optuna", "search")
     return getattr(import_module(f".{_WITH_OPTUNA[name]}", __name__), name)

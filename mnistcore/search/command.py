@@ -5,7 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..command_line import (
+from ..system.extras import require
+from ..terminal.command_line import (
     BAD_RESULT,
     DONE,
     INTERRUPTED,
@@ -14,9 +15,9 @@ from ..command_line import (
     run_command,
     user_errors,
 )
-from ..config import TrainConfig
-from ..extras import require
-from ..options import add_flags, flag_of, flags_given, options_of
+from ..terminal.flags import add_flags, flag_of, flags_given
+from ..training.config import TrainConfig
+from ..training.options import options_of
 from .config import OURS, Plan, SearchConfig, make_plan, read_file
 from .space import parameters, parse_entry
 
@@ -51,8 +52,9 @@ def _main(argv: Sequence[str]) -> int:
         plan = _plan(arguments)
         require("optuna", "search")
     from .display import choose_display
-    from .execution import NoWinnerError, SearchInterrupted, execute, prepare
+    from .execution import NoWinnerError, SearchInterrupted, execute
     from .pool import WorkersFailedError
+    from .preparation import prepare
     from .study import StorageUnreachableError
 
     display = choose_display(arguments.quiet, arguments.json)

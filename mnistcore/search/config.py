@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..config import TrainConfig
-from ..kernels._threads import available_cores
-from ..options import Range, option, options_of
+from ..kernels.threads import available_cores
+from ..training.config import TrainConfig
+from ..training.options import Range, option, options_of
 from .space import (
     DEFAULT_GRID,
     DEFAULT_SPACE,

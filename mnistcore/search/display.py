@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..loop import Listener
-from ..tables import facts_table, notice_panel
+from ..models.metrics import percent
+from ..terminal.tables import facts_table, notice_panel
+from ..terminal.training import preparing_line
+from .preparation import Search, SearchListener
 from .results import SearchResult, Standing, TrialRecord
 
 if TYPE_CHECKING:
@@ -17,14 +19,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from .config import Plan
-    from .execution import Search
 
-_COMPILING = "compiling the {} kernels (first run only)"
 _SHOWN = 10  # trials in the table of the best
 _SHOWN_RUNNING = 12
 
 
-class SearchDisplay(Listener):
+class SearchDisplay(SearchListener):
     """What all displays do; this one shows nothing but a notice on standard error."""
 
     shows_progress = False
@@ -40,22 +40,9 @@ class SearchDisplay(Listener):
     ) -> None:
         """Leave the terminal in order."""
 
-    def started(self, search: "Search") -> None:
-        """The data is loaded and the study open."""
+    def started(self, search: Search) -> None:
         for notice in search.job.dataset.notices:
             print(notice, file=sys.stderr)
-
-    def working(self, pids: Sequence[int]) -> None:
-        """The workers have been started."""
-
-    def looked(self, standing: Standing) -> None:
-        """This is how far the study has come; called twice a second."""
-
-    def training_winner(self, result: SearchResult) -> None:
-        """The trials are done, the winner is trained again."""
-
-    def finished(self, result: SearchResult) -> None:
-        """Everything is done and written."""
 
 
 class QuietDisplay(SearchDisplay):
@@ -82,7 +69,7 @@ class PlainDisplay(SearchDisplay):
         self._told: set[int] | None = None
         self._wanted = 0
 
-    def started(self, search: "Search") -> None:
+    def started(self, search: Search) -> None:
         self._wanted = search.plan.n_trials
         for notice in search.job.dataset.notices:
             self._console.print(notice_panel(notice))
@@ -91,7 +78,7 @@ class PlainDisplay(SearchDisplay):
 
     def preparing(self, backend: str, compiling: bool) -> None:
         if compiling:
-            self._line(_COMPILING.format(backend))
+            self._line(preparing_line(backend, compiling))
 
     def looked(self, standing: Standing) -> None:
         if self._told is None:
@@ -144,8 +131,7 @@ class LiveDisplay(PlainDisplay):
         self._live.stop()
 
     def preparing(self, backend: str, compiling: bool) -> None:
-        what = _COMPILING if compiling else "loading the {} kernels"
-        self._status.update(what.format(backend))
+        self._status.update(preparing_line(backend, compiling))
         self._status.start()
 
     def prepared(self) -> None:
@@ -310,11 +296,6 @@ def last_line(result: SearchResult) -> str:
     )
 
 
-def percent(share: float | None) -> str:
-    """A share as it is shown; a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.2f} %"
-
-
 def spelled(point: Mapping[str, Any]) -> str:
     """A point in words; a value that is a word, such as relu, speaks for itself."""
     words = []
@@ -342,7 +323,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {second} s" if minutes else f"{second} s"
 
 
-def _intentions(search: "Search") -> Mapping[str, str]:
+def _intentions(search: Search) -> Mapping[str, str]:
     """What is going to be searched, and where."""
     plan, dataset = search.plan, search.job.dataset
     config = plan.config

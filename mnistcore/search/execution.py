@@ -2,50 +2,37 @@
 
 import dataclasses
 import time
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..config import TrainConfig
-from ..interrupt import DeferredInterrupt
-from ..run_folder import check_output
-from ..train import Job, load_kernels
-from ..train import prepare as prepare_training
-from ..train import run as train
+from ..runs.job import load_kernels
+from ..runs.job import run as train
+from ..system.files import write_json
+from ..system.interrupt import DeferredInterrupt
+from ..training.config import TrainConfig
 from .config import Plan, SearchConfig, make_plan
-from .display import SearchDisplay
 from .figures import write_figures
 from .pool import Pool
+from .preparation import Search, SearchListener, prepare
 from .results import (
-    MARKER_FILE,
     SUMMARY_FILE,
     SearchResult,
-    Standing,
     TrialRecord,
     importances_of,
-    standing_of,
     write_best,
-    write_json,
     write_trials,
 )
 from .study import (
     WORKER,
     StorageErrors,
     StorageUnreachableError,
-    agree,
     give_up,
     host_name,
     in_state,
-    open_storage,
-    open_study,
-    quiet_optuna,
-    shown,
-    storage_url,
 )
 
 _LOOK_SECONDS = 0.5  # between two looks at the study and the workers
@@ -64,35 +51,12 @@ class SearchInterrupted(KeyboardInterrupt):
         self.folder = folder
 
 
-@dataclass(frozen=True, eq=False)
-class Search:
-    """A search that is ready to start: its plan, its study, and the data as a training job."""
-
-    plan: Plan
-    study: optuna.Study
-    job: Job
-
-    @property
-    def folder(self) -> Path:
-        """Where the results go."""
-        return self.plan.config.folder
-
-    def standing(self) -> Standing:
-        """How far the study has come."""
-        return standing_of(self.study, "fold" if self.plan.config.folds else "epoch")
-
-    @property
-    def storage_name(self) -> str:
-        """Where the study is, without a password."""
-        return shown(storage_url(self.plan.config.storage, self.folder))
-
-
 def run(
     config: SearchConfig | None = None,
     space: Mapping[str, Any] | None = None,
     train: Mapping[str, Any] | None = None,
     *,
-    display: SearchDisplay | None = None,
+    listener: SearchListener | None = None,
 ) -> SearchResult:
     """Search, or go on with a search; train and test the winner; write all into a folder.
 
@@ -106,7 +70,7 @@ def run(
     train
         Options of :class:`.TrainConfig` that are the same in all trials, such as
         ``{"epochs": 5, "data": "synthetic"}``.
-    display
+    listener
         Is shown how it goes; by default nobody is.
 
     Raises
@@ -123,49 +87,21 @@ def run(
     SearchInterrupted
         On Ctrl-C. The study can be resumed.
     """
-    return execute(prepare(make_plan(config or SearchConfig(), space, train)), display)
+    return execute(prepare(make_plan(config or SearchConfig(), space, train)), listener)
 
 
-def prepare(plan: Plan, progress: bool = False) -> Search:
-    """Load the data and open the study, so that the search cannot fail on its input.
-
-    Raises as :func:`run`, apart from the last three.
-    """
-    quiet_optuna()
-    folder = plan.config.folder
-    if not (folder / MARKER_FILE).exists():
-        check_output(str(folder))
-    job = prepare_training(plan.train_config({}), progress=progress)
-    url = storage_url(plan.config.storage, folder)
-    if plan.config.storage is None:
-        folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(plan, open_storage(url, plan.config.grace))
-    settings = {**plan.settings(), "data": _fingerprint(job)}
-    agree(study, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / MARKER_FILE, settings)
-    return Search(plan, study, job)
-
-
-def _fingerprint(job: Job) -> dict[str, Any]:
-    """What tells one data set from another, on whichever machine it lies."""
-    images, labels = job.dataset.train_images, job.dataset.train_labels
-    checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
-    return {"images": list(images.shape), "checksum": checksum}
-
-
-def execute(search: Search, display: SearchDisplay | None = None) -> SearchResult:
+def execute(search: Search, listener: SearchListener | None = None) -> SearchResult:
     """Have the workers compute trials until the study is complete; then train the winner.
 
     Raises the last three of :func:`run`, and StorageUnreachableError if the storage is lost.
     """
     began = time.perf_counter()
-    display = display or SearchDisplay()
-    load_kernels(search.job, display)  # before the workers, or each would compile them
+    listener = listener or SearchListener()
+    load_kernels(search.job, listener)  # before the workers, or each would compile them
     try:
         interrupt = DeferredInterrupt()
-        interrupt.during(lambda: _compute(search, display, interrupt.check))
-        return _concluded(search, display, began)
+        interrupt.during(lambda: _compute(search, listener, interrupt.check))
+        return _concluded(search, listener, began)
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
@@ -173,35 +109,35 @@ def execute(search: Search, display: SearchDisplay | None = None) -> SearchResul
         raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
 
 
-def _concluded(search: Search, display: SearchDisplay, began: float) -> SearchResult:
+def _concluded(search: Search, listener: SearchListener, began: float) -> SearchResult:
     """Write the results, and train and test the winner if the study does not know it yet."""
     result = _result(search, began)
     _write(search, result)
     if not result.test:
-        display.training_winner(result)
+        listener.training_winner(result)
         test = _tested(search, result)
         result = dataclasses.replace(result, test=test, seconds=time.perf_counter() - began)
         write_json(search.folder / SUMMARY_FILE, result.summary())
     return result
 
 
-def _compute(search: Search, display: SearchDisplay, check: Callable[[], None]) -> None:
+def _compute(search: Search, listener: SearchListener, check: Callable[[], None]) -> None:
     """Watch over the workers until they have done their work."""
     silent = _Nameless(search)
     standing = search.standing()
-    display.looked(standing)
+    listener.looked(standing)
     if len(standing.finished) >= search.plan.n_trials:
         return
     with Pool(search.plan, search.study) as pool:
-        display.working(pool.pids)
+        listener.working(pool.pids)
         while pool.watch(len(standing.finished)):
             check()
             time.sleep(_LOOK_SECONDS)
             optuna.storages.fail_stale_trials(search.study)
             silent.look()
             standing = search.standing()
-            display.looked(standing)
-    display.looked(search.standing())
+            listener.looked(standing)
+    listener.looked(search.standing())
 
 
 class _Nameless:

@@ -9,8 +9,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..atomic import replacing
 from ..figures import style
+from ..system.files import replacing
 from .results import SearchResult, TrialRecord
 
 _TICKS = 5  # on an axis of numbers

@@ -9,8 +9,8 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 from ..data import Dataset
-from ..loop import EpochRecord, Listener
-from ..train import Job, fit_in_memory, prepare
+from ..runs.job import Job, fit_in_memory, prepare
+from ..training.records import EpochRecord, Listener
 from .config import Plan
 from .study import LOSS, SURPLUS, WORKER, host_name, is_surplus
 

@@ -15,7 +15,7 @@ from typing import IO
 import optuna
 from optuna.trial import TrialState
 
-from ..kernels._threads import available_cores
+from ..kernels.threads import available_cores
 from .config import Plan
 from .study import WORKER, give_up, host_name, in_state
 

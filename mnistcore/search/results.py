@@ -12,8 +12,8 @@ from typing import Any
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ..atomic import replacing
-from ..config import TrainConfig
+from ..system.files import replacing
+from ..training.config import TrainConfig
 from .study import FINISHED, LOSS, SURPLUS, WORKER, in_state
 
 BEST_FILE = "best.toml"
@@ -221,9 +221,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an object as JSON."""
-    with replacing(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import TrainConfig
-from ..options import Option, Range, options_of
+from ..training.config import TrainConfig
+from ..training.options import Option, Range, options_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

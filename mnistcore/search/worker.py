@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from ..data import load_data
-from ..kernels._threads import set_num_threads
+from ..kernels.threads import set_num_threads
 from .config import Plan
 from .objective import Objective, SurplusError
 from .study import (

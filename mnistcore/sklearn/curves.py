@@ -10,9 +10,9 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
-from ..backends import get_backend
-from ..inference import logits_of
-from ..network import Network
+from ..kernels.backends import get_backend
+from ..models.inference import logits_of
+from ..models.network import Network
 from .layerwise import sparse_logits
 from .links import Link
 from .notices import warn

@@ -14,12 +14,12 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
-from ..backends import get_backend
-from ..inference import logits_of
-from ..interrupt import DeferredInterrupt
+from ..kernels.backends import get_backend
 from ..kernels.layout import OPTIONS_DTYPE
-from ..network import Network
-from ..schedules import SCHEDULES
+from ..models.inference import logits_of
+from ..models.network import Network
+from ..system.interrupt import DeferredInterrupt
+from ..training.schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
 from .layerwise import LayerwiseObjective, sparse_logits
 from .links import SOFTMAX

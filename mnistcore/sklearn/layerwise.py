@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..inference import PART, logits_of
 from ..kernels.layout import DROPOUT, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
-from ..network import Network
+from ..models.inference import PART, logits_of
+from ..models.network import Network
 from .links import Link, residuals
 from .objectives import Objective, Samples, quiet
 from .optimizer import Optimizer

@@ -14,13 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels._threads import START, limited_threads, team_size
-from ..kernels.layout import (
-    BIAS_OFFSET,
-    METRICS,
-    WEIGHT_OFFSET,
-)
-from ..network import Network
+from ..kernels.layout import BIAS_OFFSET, METRICS, WEIGHT_OFFSET
+from ..kernels.threads import START, limited_threads, team_size
+from ..models.network import Network
 from .optimizer import Optimizer
 
 EMPTY = np.empty(0, np.float32)

@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from ..kernels.layout import SGD
-from ..optimizers import make_options, make_state
+from ..training.optimizers import make_options, make_state
 
 
 @dataclass(eq=False)

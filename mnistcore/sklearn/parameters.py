@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..backends import BACKENDS
-from ..schedules import SCHEDULES
+from ..kernels.backends import BACKENDS
+from ..training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OWN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn's

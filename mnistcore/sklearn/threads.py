@@ -5,7 +5,7 @@ import os
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ..kernels._threads import available_cores, limited_threads
+from ..kernels.threads import available_cores, limited_threads
 
 
 def share_of_cores() -> int:

@@ -14,7 +14,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
-from mnistcore.kernels._threads import get_num_threads
+from mnistcore.kernels.threads import get_num_threads
 from mnistcore.sklearn import MLPClassifier, MLPRegressor, layerwise
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mnistcore import figures
-from mnistcore.checkpoint import Model
 from mnistcore.figures import style
-from mnistcore.loop import EpochRecord
-from mnistcore.metrics import calibration
-from mnistcore.network import Network
+from mnistcore.models.checkpoint import Model
+from mnistcore.models.metrics import calibration
+from mnistcore.models.network import Network
+from mnistcore.training.records import EpochRecord
 
 RNG = np.random.default_rng(0)
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from mnistcore.extras import MissingExtraError
 from mnistcore.interchange import to_onnx
 from mnistcore.kernels import numpy_kernels
+from mnistcore.system.extras import MissingExtraError
 
 
 @pytest.mark.parametrize("float_input", [False, True])

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 
 class Call(NamedTuple):

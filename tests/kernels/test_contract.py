@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options
 
 
 @pytest.mark.parametrize("name", KERNELS + PROGRAMS)

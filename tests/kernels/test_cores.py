@@ -5,10 +5,11 @@ import threading
 
 import pytest
 
-from mnistcore.kernels import _cores, _threads
+from mnistcore.kernels import threads as teams
+from mnistcore.system import cores
 
 several_cores = pytest.mark.skipif(
-    len(_cores.allowed_cores()) < 2, reason="needs two cores, and a system that names them"
+    len(cores.allowed_cores()) < 2, reason="needs two cores, and a system that names them"
 )
 
 
@@ -27,21 +28,21 @@ several_cores = pytest.mark.skipif(
     ],
 )
 def test_a_thread_moves_where_another_has_its_core(last, caller, allowed, expected):
-    assert _cores.moves(last, caller, allowed) == expected
+    assert cores.moves(last, caller, allowed) == expected
 
 
 @several_cores
 def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    monkeypatch.setattr(teams, "_team", teams._Team())
     done = threading.Event()
-    (member,) = _threads._team._first(2)
+    (member,) = teams._team._first(2)
     member.send(done.set)
     assert done.wait(10)
     restricted, seen = [], []
-    available = _cores.allowed_cores()
+    available = cores.allowed_cores()
     caller = min(available)
 
-    def restrict(thread, cores, restrict=_cores.restrict):
+    def restrict(thread, cores, restrict=cores.restrict):
         restricted.append(cores)
         restrict(thread, cores)
 
@@ -49,11 +50,11 @@ def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch
         seen.append(os.sched_getaffinity(0))
         done.set()
 
-    monkeypatch.setattr(_cores, "restrict", restrict)
-    monkeypatch.setattr(_cores, "current_core", lambda: caller)
+    monkeypatch.setattr(cores, "restrict", restrict)
+    monkeypatch.setattr(cores, "current_core", lambda: caller)
     member.core = caller  # as if the caller had come to where the member ran
     done.clear()
-    _threads._team._first(2)
+    teams._team._first(2)
     member.send(work)
     assert done.wait(10)
     (core,) = restricted[0]
@@ -63,5 +64,5 @@ def test_a_member_wakes_up_beside_its_caller_and_may_roam_from_there(monkeypatch
 
 @several_cores
 def test_a_thread_that_may_not_be_moved_is_left_alone():
-    _cores.restrict(0, {10_000})  # no such core
-    assert 10_000 not in _cores.allowed_cores()
+    cores.restrict(0, {10_000})  # no such core
+    assert 10_000 not in cores.allowed_cores()

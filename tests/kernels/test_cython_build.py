@@ -13,7 +13,7 @@ import pytest
 from conftest import load_backend
 
 ROOT = Path(__file__).parents[2]
-ENGINE = ROOT / "mnistcore" / "kernels" / "_cython_engine"
+ENGINE = ROOT / "mnistcore" / "kernels" / "_cython"
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 
@@ -51,7 +51,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import mnistcore
 """
-ALL = ("_cython_avx512", "_cython_avx2", "_cython_baseline")
+ALL = ("avx512", "avx2", "baseline")
 
 
 def test_flags_are_portable_and_keep_nan(setup_script):
@@ -110,7 +110,7 @@ def test_an_unknown_build_is_refused():
 def test_a_build_that_the_machine_cannot_run_is_refused():
     code = """
 import sys, types
-sys.modules["mnistcore.kernels._cython_baseline"] = types.SimpleNamespace(
+sys.modules["mnistcore.kernels._cython.baseline"] = types.SimpleNamespace(
     instruction_sets=lambda: ["avx2", "baseline"])
 import mnistcore
 mnistcore.get_backend("cython")

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from mnistcore import get_num_threads, set_num_threads
-from mnistcore.kernels import _threads
+from mnistcore.kernels import threads as teams
 from mnistcore.kernels._numba.functions import JIT
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 from ..interruptions import Alarm, interrupted_everywhere
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on
 MOMENTS = int(os.environ.get("MNISTCORE_INTERRUPTS", "150"))
 NONE = np.zeros(0, np.float32)
 # What must not be cut off, and what calls it.
-CODE = ("_threads.py", "_kernels.py", "threads.py", "threading.py", "contextlib.py", "interrupt.py")
+CODE = ("teams.py", "_kernels.py", "threads.py", "threading.py", "contextlib.py", "interrupt.py")
 
 
 @pytest.fixture(params=[2, 3])
 def threads(request, monkeypatch):
     """Teams even for work as small as this."""
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
-        monkeypatch.setattr(_threads, worth, 0)
+        monkeypatch.setattr(teams, worth, 0)
     set_num_threads(request.param)
     yield request.param
     set_num_threads(0)
@@ -103,7 +103,7 @@ class _NewTeam(_Training):
     """The members are started, too."""
 
     def __call__(self):
-        former, _threads._team = _threads._team, _threads._Team()
+        former, teams._team = teams._team, teams._Team()
         for member in former._members.values():
             member.send(sys.exit)
         super().__call__()
@@ -172,7 +172,7 @@ def _check_what_comes_after(job, expected, cap):
         job()
         assert _bits(job) == expected
     assert [array.tobytes() for array in written] == abandoned
-    assert _threads._team._desk[_threads.AT_WORK] == 0
+    assert teams._team._desk[teams.AT_WORK] == 0
     assert get_num_threads() == cap
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tolerances import assert_product_close
 
 from mnistcore import set_num_threads
-from mnistcore.backends import BACKENDS, get_backend, unavailable_reason
-from mnistcore.kernels import _threads
+from mnistcore.kernels import threads as teams
+from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
 # 1, primes, and the tiles of every instruction set less one, exact and one more.
 SIZES = (1, 2, 5, 6, 7, 13, 14, 15, 16, 17, 31, 32, 33, 65)
@@ -51,7 +51,7 @@ def test_exact_on_whole_numbers(kernels, form, m, k, n):
     ("m", "k", "n"), [(130, 64, 200), (100, 1024, 40), (300, 70, 10), (20, 5, 700), (1, 9, 130)]
 )
 def test_bits_do_not_depend_on_threads(compiled, form, m, k, n, monkeypatch):
-    monkeypatch.setattr(_threads, "WORTHWHILE_TASKS", 0)  # even for products as small as these
+    monkeypatch.setattr(teams, "WORTHWHILE_TASKS", 0)  # even for products as small as these
     rng = np.random.default_rng(2)
 
     def draw(*shape):

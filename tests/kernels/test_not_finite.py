@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mnistcore import set_num_threads
-from mnistcore.kernels import KERNELS, _threads, layout, numpy_kernels
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.kernels import KERNELS, layout, numpy_kernels
+from mnistcore.kernels import threads as teams
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 VALUES = np.array([0.0, -0.0, 1.0, -2.0, 1e25, -np.inf, np.inf, np.nan], np.float32)
 ACTIVATIONS = [name for name in KERNELS if name.endswith(("_forward", "_backward"))]
@@ -229,7 +230,7 @@ def test_loss_and_gradient(kernels, name, place, value):
 @pytest.mark.parametrize("name", ["784-10-10", "two hidden", "dropout of tanh"])
 def test_training_stops_before_the_update(kernels, name, place, step, threads, monkeypatch):
     """The first steps leave the bits that they leave alone; what is spoiled stops the next."""
-    monkeypatch.setattr(_threads, "WORTHWHILE", 0)
+    monkeypatch.setattr(teams, "WORTHWHILE", 0)
     set_num_threads(threads)
     network, rule = NETWORKS[name], "adam" if place == "x" else "sgd"
     step = step if place[0] in "xw" else 0  # in a sample

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnistcore.kernels import numpy_kernels
-from mnistcore.network import Network
+from mnistcore.models.network import Network
 
 pytest.importorskip("numba")
 

@@ -9,9 +9,10 @@ import pytest
 from tolerances import assert_relative
 
 from mnistcore import set_num_threads
-from mnistcore.kernels import _threads, numpy_kernels
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.kernels import numpy_kernels
+from mnistcore.kernels import threads as teams
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 NETWORKS = {
     "one layer": Network((5, 3)),
@@ -120,7 +121,7 @@ def test_every_batch_size_matches_the_reference(kernels, batch_size):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
     results = []
-    monkeypatch.setattr(_threads, "WORTHWHILE", 0)  # a team even for work as small as this
+    monkeypatch.setattr(teams, "WORTHWHILE", 0)  # a team even for work as small as this
     for threads in (1, 2, 3, 4):
         set_num_threads(threads)
         params, state, metrics, _ = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"])
@@ -132,7 +133,7 @@ def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
 @pytest.mark.parametrize("rows", [3, 15, 150])
 def test_predicted_bits_do_not_depend_on_threads(compiled, name, rows, monkeypatch):
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
-        monkeypatch.setattr(_threads, worth, 0)
+        monkeypatch.setattr(teams, worth, 0)
     network = NETWORKS[name]
     x, _ = _data(network, rows, images=True)
     params, layers = network.init(np.random.default_rng(0)), network.layers()

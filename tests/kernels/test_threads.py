@@ -12,11 +12,11 @@ import pytest
 from numba.core.compiler_lock import global_compiler_lock
 
 from mnistcore import get_num_threads, set_num_threads
-from mnistcore.kernels import _threads
+from mnistcore.kernels import threads as teams
 from mnistcore.kernels._numba.functions import JIT, entry
 from mnistcore.kernels._numba.team import enter, leave
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 
 needs_jit = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
@@ -24,7 +24,7 @@ needs_jit = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on 
 @pytest.fixture(autouse=True)
 def _eager_team(monkeypatch):
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
-        monkeypatch.setattr(_threads, worth, 0)
+        monkeypatch.setattr(teams, worth, 0)
     set_num_threads(3)
     yield
     set_num_threads(0)
@@ -179,7 +179,7 @@ def test_a_child_forked_while_another_thread_compiles_can_compile():
 
 def test_more_threads_than_cores(compiled):
     expected = _train(compiled)
-    set_num_threads(4 * _threads.available_cores())
+    set_num_threads(4 * teams.available_cores())
     assert _train(compiled, steps=60) == expected
 
 
@@ -220,27 +220,27 @@ def _until(condition):
 
 
 def test_sleeping_members_are_called_to_the_desk_once(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
+    monkeypatch.setattr(teams, "_team", teams._Team())
     backend = _Desk()
     for _ in range(3):
-        _threads.run_tasks(3, backend.lead, backend.attend)
+        teams.run_tasks(3, backend.lead, backend.attend)
     _until(lambda: sorted(backend.attended) == [1, 2])
     backend.busy.set()
     assert backend.led == [3, 3, 3]
 
 
 def test_a_caller_who_finds_the_team_at_work_is_alone(monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
-    _threads._team._desk[_threads.AT_WORK] = 1
+    monkeypatch.setattr(teams, "_team", teams._Team())
+    teams._team._desk[teams.AT_WORK] = 1
     backend, seen = _Desk(), []
-    _threads.run_tasks(3, backend.lead, backend.attend)
-    _threads.run_team(3, lambda gate, leads: seen.append((gate, leads)))
-    assert (backend.led, backend.attended, seen) == ([1], [], [(_threads.ALONE, True)])
+    teams.run_tasks(3, backend.lead, backend.attend)
+    teams.run_team(3, lambda gate, leads: seen.append((gate, leads)))
+    assert (backend.led, backend.attended, seen) == ([1], [], [(teams.ALONE, True)])
 
 
 def test_members_leave_the_desk_by_themselves(compiled):
     _multiply(compiled)
-    at_desk = _threads._team._at_desk
+    at_desk = teams._team._at_desk
     _until(lambda: not any(at_desk))
 
 
@@ -255,7 +255,7 @@ def _note(gate, leads, sizes):
 
 def _sizes():
     sizes = np.zeros(3, np.int64)
-    _threads.run_team(3, lambda gate, leads: _note(gate, leads, sizes))
+    teams.run_team(3, lambda gate, leads: _note(gate, leads, sizes))
     return sizes.tolist()
 
 
@@ -269,22 +269,22 @@ def test_an_error_in_any_thread_reaches_the_caller(leader):
 
     assert _sizes() == [3, 3, 3]
     with pytest.raises(RuntimeError, match=f"from {leader}"):
-        _threads.run_team(3, work)
+        teams.run_team(3, work)
     assert _sizes() == [3, 3, 3]
 
 
 @needs_jit
 @pytest.mark.parametrize(("most", "sizes"), [(0, [1, 0, 0]), (1, [2, 2, 0])])
 def test_a_system_that_starts_no_more_threads_has_a_smaller_team(most, sizes, monkeypatch):
-    monkeypatch.setattr(_threads, "_team", _threads._Team())
-    start = _threads._thread.start_new_thread
+    monkeypatch.setattr(teams, "_team", teams._Team())
+    start = teams._thread.start_new_thread
 
     def start_few(*arguments):
-        if len(_threads._team._members) == most:
+        if len(teams._team._members) == most:
             raise RuntimeError("can't start new thread")
         return start(*arguments)
 
-    monkeypatch.setattr(_threads._thread, "start_new_thread", start_few)
+    monkeypatch.setattr(teams._thread, "start_new_thread", start_few)
     for _ in range(2):
         assert _sizes() == sizes
 
@@ -293,20 +293,20 @@ def test_the_cap():
     set_num_threads(2)
     assert get_num_threads() == 2
     set_num_threads(0)
-    assert get_num_threads() == _threads.available_cores()
+    assert get_num_threads() == teams.available_cores()
     with pytest.raises(ValueError, match="negative"):
         set_num_threads(-1)
 
 
 def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(_threads.time, "monotonic", lambda: clock[0])
-    room = _threads._Room()
+    monkeypatch.setattr(teams.time, "monotonic", lambda: clock[0])
+    room = teams._Room()
     room.judge(4, lost=0.02, seconds=1.0)
     room.judge(4, lost=0.03, seconds=0.04)
     room.judge(4, lost=0.0, seconds=0.04)
     room.judge(4, lost=0.03, seconds=0.04)
-    assert room.limit() == _threads.MAX_THREADS, "one run that lost its cores is chance"
+    assert room.limit() == teams.MAX_THREADS, "one run that lost its cores is chance"
     room.judge(4, lost=0.03, seconds=0.04)
     assert room.limit() == 3
     room.judge(3, lost=0.03, seconds=0.04)
@@ -321,16 +321,16 @@ def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monk
 def test_a_limit_holds_for_its_own_thread_and_block_only():
     set_num_threads(3)
     seen = []
-    with _threads.limited_threads(2):
-        with _threads.limited_threads(5):
+    with teams.limited_threads(2):
+        with teams.limited_threads(5):
             seen.append(get_num_threads())
         other = threading.Thread(target=lambda: seen.append(get_num_threads()))
         other.start()
         other.join()
-        with _threads.limited_threads(1):
+        with teams.limited_threads(1):
             seen.append(get_num_threads())
         seen.append(get_num_threads())
     seen.append(get_num_threads())
     assert seen == [2, 3, 1, 2, 3]
-    with pytest.raises(ValueError, match="negative"), _threads.limited_threads(-1):
+    with pytest.raises(ValueError, match="negative"), teams.limited_threads(-1):
         pass

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mnistcore.backends import BackendUnavailableError
+from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, steps
 
 CODE = """

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from mnistcore import get_backend, get_num_threads, set_num_threads
-from mnistcore.backends import BackendUnavailableError
+from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, Rung, Step, main, measure, run, steps
 from mnistcore.ladder.figures import table
 from mnistcore.ladder.peak import best_seconds, peak_gflops

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tolerances import assert_product_close
 
-from mnistcore.backends import BackendUnavailableError
+from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, steps
 
 # Tiles of every step and instruction set less one, exact and one more; primes; 1; nothing.

@@ -5,8 +5,8 @@ import pytest
 
 import benchmarks.likeness.__main__ as teach_likeness
 from benchmarks.likeness.other_ink import draw_other_ink
-from mnistcore import checkpoint
 from mnistcore.data.synthetic import make_digits
+from mnistcore.models import checkpoint
 from mnistcore.pictures.likeness import WEIGHTS, digit_margins, features, likeness
 
 

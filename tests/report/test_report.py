@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from small_digits import small_digits, write_small_digits
 
-from mnistcore import command_line
 from mnistcore.__main__ import main
-from mnistcore.checkpoint import load, save
 from mnistcore.data import load_data, write_idx
 from mnistcore.evaluate import run as evaluate
+from mnistcore.models.checkpoint import load, save
 from mnistcore.report import ReportConfig, run, single
 from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
+from mnistcore.terminal import command_line
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from small_search import FLAGS, ROOT
 
-from mnistcore import command_line
 from mnistcore.__main__ import main
-from mnistcore.config import build_config
+from mnistcore.terminal import command_line
+from mnistcore.training.config import build_config
 
 FILES = {
     "best.toml", "history.png", "importances.png", "parallel.png", "search.json", "study.db",

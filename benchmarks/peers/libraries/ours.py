@@ -5,8 +5,8 @@ import numpy as np
 from benchmarks.workloads import PIXEL_SCALE
 from mnistcore import get_backend, set_num_threads
 from mnistcore.kernels.layout import METRICS
-from mnistcore.network import Network, Predictor
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network, Predictor
+from mnistcore.training.optimizers import make_options, make_state
 
 from . import Job, Peer, Weights
 

@@ -2,13 +2,13 @@
 
 ``functions``    the kinds of compiled function, and what they are compiled with
 ``simd``         the vector type and the few instructions that Numba has no word for
-``tiles``        the register tile, panels, and the three matrix products over them
+``tile``         the register tile, panels, and the three matrix products over them
 ``elementwise``  exp, tanh and their like, losses, dropout, optimizers: a vector at a time
 ``team``         barriers between the threads of a team, the division of work
 ``inputs``       the gather of a batch, and where it is not zero
 ``plan``         where everything lies in the workspace, and how a step is divided
-``layers``       the products of a layer, and what follows each
-``programs``     the training step
+``products``     the products of a layer, and what follows each
+``training``     the training step
 ``prediction``   the forward pass over many rows; imported by :func:`load`
 ``division``     how a matrix product is cut into tasks
 ``matmul``       the matrix products that stand alone; imported by :func:`load`
@@ -85,13 +85,13 @@ with cache_in(CACHE_FOLDER):
     for _name in (
         "functions",
         "simd",
-        "tiles",
+        "tile",
         "elementwise",
         "team",
         "inputs",
         "plan",
-        "layers",
-        "programs",
+        "products",
+        "training",
         "division",
         "singles",
     ):

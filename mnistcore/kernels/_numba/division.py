@@ -2,7 +2,7 @@
 
 from .functions import inner
 from .simd import LANES
-from .tiles import SCRATCH, TILE_ROWS, panel_width
+from .tile import SCRATCH, TILE_ROWS, panel_width
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 

@@ -38,7 +38,7 @@ from .simd import (
     store_int32,
     store_set_bits,
 )
-from .tiles import BLOCK
+from .tile import BLOCK
 
 LINE = 64  # bytes of a cache line
 ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early

@@ -27,7 +27,7 @@ from .simd import (
     transpose,
 )
 from .team import flush_denormals, lead
-from .tiles import SCRATCH, TILE_ROWS, copy_row, single_run
+from .tile import SCRATCH, TILE_ROWS, copy_row, single_run
 
 # The table of a job, int64: addresses, sizes, how it is cut up, a run of terms for the tile, and
 # on another cache line the counter that the threads share.

@@ -31,10 +31,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._threads import MAX_THREADS
 from ..layout import FAN_IN, FAN_OUT, LAYER_COLUMNS
+from ..threads import MAX_THREADS
 from .simd import ALIGNMENT, LANES, WORD
-from .tiles import BLOCK, SCRATCH, panel_width
+from .tile import BLOCK, SCRATCH, panel_width
 
 # The columns of the net: a row per layer, the columns of the layer table and then these.
 WIDTH = LAYER_COLUMNS  # columns of a panel

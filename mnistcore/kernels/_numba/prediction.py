@@ -8,18 +8,8 @@ import numpy as np
 from ..layout import DROPOUT, FAN_IN, FAN_OUT
 from .elementwise import CONSTANTS, SCALE, SHIFT
 from .functions import c_function, entry, inner, pointer
-from .layers import forward_listed
-from .plan import (
-    INPUT_LEADING,
-    INPUTS,
-    LEADING,
-    NET_COLUMNS,
-    OUTPUT,
-    SCRATCH_SIZE,
-    SCRATCHES,
-    SLOT,
-)
-from .programs import forward_layers, row_of
+from .plan import INPUT_LEADING, INPUTS, LEADING, NET_COLUMNS, OUTPUT, SCRATCH_SIZE, SCRATCHES, SLOT
+from .products import forward_listed
 from .simd import (
     address,
     aligned_address,
@@ -33,7 +23,8 @@ from .simd import (
     store_scalar,
 )
 from .team import enter, flush_denormals, lead, leave
-from .tiles import copy_row
+from .tile import copy_row
+from .training import forward_layers, row_of
 
 # The table of a job, int64: C functions, what the network and its scaling fix, what comes with
 # each call, and on another cache line the counter that the threads share.

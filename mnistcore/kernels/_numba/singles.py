@@ -18,17 +18,8 @@ from .elementwise import (
     write_constants,
 )
 from .functions import entry
-from .simd import (
-    LANES,
-    address,
-    call,
-    load,
-    load_first,
-    splat,
-    store,
-    store_first,
-)
-from .tiles import copy_row
+from .simd import LANES, address, call, load, load_first, splat, store, store_first
+from .tile import copy_row
 
 
 @entry

@@ -1,6 +1,6 @@
 """What the threads of a team do together: meet at barriers, share out work, do jobs at a desk."""
 
-from .._threads import (
+from ..threads import (
     ALONE,
     ARGUMENTS,
     ARRIVALS,
@@ -50,7 +50,7 @@ def wait_a_little(spins):
 def enter(gate, leads):
     """Come in to a run of a team: this thread's index and the size of the team.
 
-    See ``_threads.run_team``. The leader, with index 0, waits for all that were called. A member
+    See ``threads.run_team``. The leader, with index 0, waits for all that were called. A member
     that finds the run shut has index -1, and goes without doing anything.
     """
     if gate == ALONE:
@@ -132,7 +132,7 @@ def lead(desk, job, arguments, threads):
 
 @entry
 def attend(desk, member):
-    """Be a member at the desk: see ``_threads.run_tasks``. Member 0, the caller, never is."""
+    """Be a member at the desk: see ``threads.run_tasks``. Member 0, the caller, never is."""
     if member == 0:
         return
     present = PRESENT + member * DESK_LINE

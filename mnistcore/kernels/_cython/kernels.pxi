@@ -1,0 +1,40 @@
+"""The compiled kernels of one instruction set; ``cython_kernels`` is their public face.
+
+Design note
+-----------
+(a) *One source, three modules.* ``avx512``, ``avx2`` and ``baseline``
+    include this file and differ in compiler flags alone (``setup.py``). Every kernel is written
+    for vectors of VL floats; VL and the height MR of the register tile are the only numbers that
+    change. Function multiversioning inside one module was rejected: the tile must be inlined
+    into loops that are compiled for the same instruction set.
+(b) *Vectors, not auto-vectorisation.* GCC and Clang have a vector type with the usual operators;
+    ``vectors.pxi`` names it in some 75 lines of C, and Cython believes that it is a float.
+    Products and sums are contracted to FMA only where the source says ``fma``
+    (``-ffp-contract=off``), so the bits of an element do not depend on how the compiler
+    specialised the loop around it, on the tile it fell into, or on the thread that owned it.
+(c) *One micro-kernel* (``tile.pxi``) makes every matrix product. It writes its tile to a scratch
+    that stays in the L1 cache, and what follows a product (bias, activation, optimizer,
+    derivative) reads it from there: 2 % slower than keeping the tile in registers, and one
+    kernel instead of one for each combination.
+(d) *A program is one compiled call* (``training.pxi``, ``prediction.pxi``). All threads run the
+    same function over all steps and meet at spin barriers. Weights and optimizer state are
+    packed into panels at entry and unpacked at exit, so that no product packs anything in a
+    step.
+
+Arguments are tagged ``# IN`` and ``# OUT``; sizes are int64, strides are in elements.
+"""
+
+from libc.math cimport INFINITY, isfinite, log, log1p, pow, signbit
+
+include "memory.pxi"
+include "gate.pxi"
+include "vectors.pxi"
+include "tile.pxi"
+include "team.pxi"
+include "matmul.pxi"
+include "elementwise.pxi"
+include "plan.pxi"
+include "inputs.pxi"
+include "products.pxi"
+include "training.pxi"
+include "prediction.pxi"

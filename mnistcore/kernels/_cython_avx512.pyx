@@ -1,1 +1,0 @@
-include "_cython_engine/kernels.pxi"

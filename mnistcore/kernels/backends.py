@@ -1,0 +1,45 @@
+"""The backends by name: modules with the same kernels and programs, loaded on demand."""
+
+import importlib
+from types import ModuleType
+
+# Fastest first: the order in which a default is chosen.
+BACKENDS = ("cython", "numba", "numpy")
+
+
+class BackendUnavailableError(ImportError):
+    """A backend is known but cannot be loaded here; the message says why and what to do."""
+
+
+def get_backend(name: str = "auto") -> ModuleType:
+    """The kernels module of a backend; "auto" is the fastest one available.
+
+    Raises
+    ------
+    ValueError
+        If no backend has that name.
+    BackendUnavailableError
+        If it cannot be loaded on this machine.
+    """
+    if name == "auto":
+        name = next(name for name in BACKENDS if unavailable_reason(name) is None)
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; choose from {', '.join(BACKENDS)}, auto")
+    try:
+        return importlib.import_module(f".{name}_kernels", __package__)
+    except ImportError as error:
+        raise BackendUnavailableError(f"backend {name} is not available: {error}") from error
+
+
+def unavailable_reason(name: str) -> str | None:
+    """Why a backend cannot be loaded, or None where it can."""
+    try:
+        get_backend(name)
+    except BackendUnavailableError as error:
+        return str(error)
+    return None
+
+
+def available_backends() -> tuple[str, ...]:
+    """The names of the backends that load here, fastest first. ("numpy" always does.)"""
+    return tuple(name for name in BACKENDS if unavailable_reason(name) is None)

@@ -1,0 +1,164 @@
+"""The data of a run: what it was trained on, and which images were for what."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..data import DataNotFoundError, Dataset, load_data
+from ..data.preprocess import same_scale
+from ..models.checkpoint import Model
+from .folder import Run
+
+SPLITS = ("test", "validation", "train")
+
+
+def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None) -> Dataset:
+    """The data set that a run was trained on, or the one that is named.
+
+    Parameters
+    ----------
+    run
+        It says where its data lay; what it does not say is "auto".
+    data, data_dir
+        As for :func:`.data.load_data`; either one replaces what the run says.
+
+    Returns
+    -------
+    Dataset
+        With a notice where the run was trained on other data; see :func:`compared`.
+
+    Raises
+    ------
+    ValueError
+        If the data cannot be found or used.
+    """
+    if data is not None or data_dir is not None:
+        return compared(run, load_data(data or "auto", data_dir))
+    return compared(run, own_data(run.model, run.summary.get("data")))
+
+
+def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
+    """What a model was trained on, from where it lay then.
+
+    Parameters
+    ----------
+    model
+        The model. One of an older version says no more than its options.
+    name
+        What the run's summary calls its data, where there is one.
+    options
+        More of :func:`.data.load_data`'s.
+
+    Raises
+    ------
+    DataNotFoundError
+        If it is no longer there. Is a ValueError.
+    """
+    known, config = model.data, model.config
+    data, data_dir = _text(config, "data") or "auto", _text(config, "data_dir")
+    if known is not None and known.folder is not None:
+        data, data_dir = known.folder, None
+    elif data == "auto" and (known.name if known else name) == "synthetic":
+        data, data_dir = "synthetic", None
+    try:
+        return load_data(data, data_dir, **options)
+    except DataNotFoundError as error:
+        if known is not None and known.folder is not None:
+            reason = str(error).split(";")[0]
+            raise DataNotFoundError(
+                f"the run was trained on {known.name}, which is not where it was ({reason}); if it"
+                " has moved, name its folder with data"
+            ) from error
+        raise DataNotFoundError(f"the data of the run: {error}") from error
+
+
+def trained_on(run: Run, dataset: Dataset) -> bool | None:
+    """Whether a run was trained on just this data, by its content; None where it does not say."""
+    known = run.model.data
+    return None if known is None else known.checksum == dataset.checksum
+
+
+def compared(run: Run, dataset: Dataset) -> Dataset:
+    """The data set, with a notice where the run was trained on other data."""
+    known, name = run.model.data, run.summary.get("data")
+    if known is None:
+        if not isinstance(name, str) or name == dataset.name:
+            return dataset
+        return dataset.noted(_other(name, dataset.name))
+    if known.checksum == dataset.checksum:
+        return dataset
+    then, now = known.name, dataset.name
+    if then == now:
+        then, now = (folder or now for folder in (known.folder, dataset.folder))
+    notice = _other(then, now)
+    if then == now:
+        notice = (
+            f"What {now} holds is not what the network was trained on; these are figures on what"
+            " it holds now."
+        )
+    theirs, ours = run.model.class_names, dataset.class_names
+    if ours != theirs[: len(ours)]:
+        notice += f" There, classes are {_few(theirs)}, here {_few(ours)}."
+    of_run, of_data = run.model.pixel_max, dataset.pixel_max
+    if of_run is not None and not same_scale(of_run, of_data):
+        notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
+    return dataset.noted(notice)
+
+
+def _other(then: str, now: str) -> str:
+    return f"The network was trained on other data ({then}); these are figures on {now}."
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _text(options: Mapping[str, Any], name: str) -> str | None:
+    value = options.get(name)
+    return value if isinstance(value, str) else None
+
+
+def check_fit(model: Model, dataset: Dataset) -> None:
+    """See that a model takes the images of a data set and knows its classes.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    shape = dataset.train_images.shape[1:]
+    flat = (math.prod(shape),)  # the shape of a model that never knew of rows and columns
+    if model.input_shape not in (shape, flat):
+        taken, given = (" x ".join(map(str, sizes)) for sizes in (model.input_shape, shape))
+        raise ValueError(f"the model takes images of {taken} pixels; {dataset.name} has {given}")
+    known, labels = len(model.class_names), len(dataset.class_names)
+    if labels > known:
+        raise ValueError(f"the model knows {known} classes; {dataset.name} has {labels}")
+
+
+def split_indices(model: Model, dataset: Dataset, split: str) -> np.ndarray:
+    """Which images of a data set belong to a split, int64, sorted.
+
+    "test" counts the test images; "train" and "validation" count the training images, and are
+    drawn again as the model's training drew them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such split, or the model does not say how its images were split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if split == "test":
+        return np.arange(len(dataset.test_labels))
+    fraction, seed = model.config.get("validation_fraction"), model.config.get("seed")
+    if not isinstance(fraction, int | float) or not isinstance(seed, int):
+        raise ValueError(
+            "the model does not say how its training images were split; use split test"
+        )
+    train, validation = dataset.split(fraction, seed)
+    if split == "validation" and not len(validation):
+        raise ValueError("the run held no images out for validation; use split test or train")
+    return train if split == "train" else validation

@@ -1,0 +1,196 @@
+"""The folder of a training run: what was asked, how it went, what came out.
+
+====================  ====================================================================
+``config.json``       the options; ``train --config`` takes it to repeat the run
+``metrics.jsonl``     a line of JSON per epoch, written as the run goes
+``model.safetensors`` the weights and what they need: :mod:`.checkpoint`
+``summary.json``      the figures of the whole run
+====================  ====================================================================
+"""
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..models import checkpoint
+from ..system.files import write_json
+from ..training.records import EpochRecord
+
+RUNS = "runs"  # where runs are kept whose folder the user does not name
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "summary.json"
+
+
+class RunFolder:
+    """A folder that was made for one run; nothing that was there before is ever touched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write ``config.json``."""
+        write_json(self.path / CONFIG_FILE, config)
+
+    def append_metrics(self, record: EpochRecord) -> None:
+        """Add an epoch's line to ``metrics.jsonl``."""
+        line = json.dumps(dataclasses.asdict(record)) + "\n"
+        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def write_model(self, model: checkpoint.Model) -> None:
+        """Write ``model.safetensors``."""
+        checkpoint.save(self.path / checkpoint.MODEL_FILE, model)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``."""
+        write_json(self.path / SUMMARY_FILE, summary)
+
+
+def check_output(output: str | None, option: str = "output") -> None:
+    """See that files may be written to the folder that the user names, a new or an empty one.
+
+    Raises
+    ------
+    ValueError
+        If there is something that a run could damage, or nothing can be written there.
+    """
+    path = Path(RUNS if output is None else output)
+    if output is not None and path.is_dir() and any(path.iterdir()):
+        raise ValueError(f"{path}: is not empty; give {option} a new or an empty folder")
+    existing = next(folder for folder in _upwards(path) if folder.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
+
+
+def _upwards(path: Path) -> tuple[Path, ...]:
+    return (path.absolute(), *path.absolute().parents)
+
+
+def create_run_folder(output: str | None, label: str) -> RunFolder:
+    """Make the folder that the user names, or a new one in ``runs`` named by time and label.
+
+    Raises
+    ------
+    ValueError
+        As :func:`check_output`.
+    OSError
+        If it cannot be made.
+    """
+    if output is not None:
+        check_output(output)
+        Path(output).mkdir(parents=True, exist_ok=True)
+        return RunFolder(Path(output))
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        path = Path(RUNS, name + suffix)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # another run started within the same second
+            continue
+        return RunFolder(path)
+    raise FileExistsError(f"{RUNS}/{name}: exists, with all its variants; give output a folder")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    path
+        The run folder, or the file of the model alone.
+    model
+        The trained network.
+    history
+        A record per epoch; empty where only the model is there.
+    summary
+        ``summary.json``; empty where it is not there.
+    """
+
+    path: Path
+    model: checkpoint.Model
+    history: list[EpochRecord]
+    summary: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call the run: the name of its folder, or of its file without the ending."""
+        path = self.path.resolve()
+        return path.name if path.is_dir() else path.stem
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run folder, or a model's file alone.
+
+    Figures that an older version did not write are NaN, or None where they may be missing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, or no model in the folder.
+    ValueError
+        If a file is damaged; the message begins with its path.
+    OSError
+        If a file cannot be read.
+    """
+    path = Path(path)
+    model = checkpoint.load(path)
+    if not path.is_dir():
+        return Run(path, model, [], {})
+    return Run(path, model, _read_metrics(path / METRICS_FILE), _read_summary(path / SUMMARY_FILE))
+
+
+def _read_metrics(path: Path) -> list[EpochRecord]:
+    """The records of ``metrics.jsonl``; a last line that was cut off in writing is left out."""
+    if not path.exists():
+        return []
+    lines = _text_of(path).split("\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_record(json.loads(line)))
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise ValueError(f"{path}: line {number} is not the record of an epoch") from error
+    return records
+
+
+def _record(entry: Mapping[str, Any]) -> EpochRecord:
+    values: dict[str, Any] = {"epoch": int(entry.get("epoch", 0))}
+    for field in dataclasses.fields(EpochRecord)[1:]:
+        value = entry.get(field.name)
+        missing = None if field.name.startswith("validation") else math.nan
+        values[field.name] = missing if value is None else float(value)
+    return EpochRecord(**values)
+
+
+def _read_summary(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    text = _text_of(path)
+    try:
+        summary = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not valid JSON; it may be damaged") from error
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path}: must hold an object, got {type(summary).__name__}")
+    return summary
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not text; it may be damaged") from error

@@ -1,0 +1,367 @@
+"""A training run from beginning to end: prepared, executed, and left behind as a folder.
+
+:func:`prepare` looks at and loads everything, so that :func:`execute` cannot fail on its input;
+:func:`run` does both. The data is loaded, some of the training images are held out for
+validation, the kernels of one backend train, and the test set is read once, at the end.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset, load_data
+from ..data.preprocess import flatten, input_scaling
+from ..kernels.backends import get_backend
+from ..kernels.threads import get_num_threads, limited_threads
+from ..models.checkpoint import Model, TrainedOn
+from ..models.inference import Evaluation, evaluate
+from ..models.network import Network
+from ..system.interrupt import DeferredInterrupt
+from ..system.machine import library_versions
+from ..training.config import TrainConfig
+from ..training.loop import Fit, Trainer, fit
+from ..training.optimizers import make_options
+from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progress
+from ..training.schedules import learning_rates
+from .folder import RunFolder, check_output, create_run_folder
+
+_INIT_STREAM = 2  # keeps the draws of the initial weights apart from all others of the same seed
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A run that is ready to start: everything that was asked has been looked at and loaded.
+
+    Attributes
+    ----------
+    config
+        The options.
+    backend
+        The name of the backend, never "auto".
+    kernels
+        Its module.
+    dataset
+        The images and labels.
+    network
+        The network, its sizes those of the data.
+    train_indices, validation_indices
+        Which training images are for what, int64.
+    scale, shift
+        A raw pixel enters the network as ``pixel * scale + shift``.
+    began
+        When preparations began, by ``time.perf_counter``.
+    """
+
+    config: TrainConfig
+    backend: str
+    kernels: ModuleType
+    dataset: Dataset
+    network: Network
+    train_indices: np.ndarray
+    validation_indices: np.ndarray
+    scale: float
+    shift: float
+    began: float
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a run came to: the model, a record per epoch, ``summary.json``, the run folder."""
+
+    model: Model
+    history: list[EpochRecord]
+    summary: dict[str, Any]
+    folder: RunFolder
+    message: str = ""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run, after its best weights so far were saved; ``result`` has them."""
+
+    def __init__(self, result: TrainResult) -> None:
+        super().__init__(f"interrupted; the best weights so far are in {result.folder.path}")
+        self.result = result
+
+
+def run(
+    config: TrainConfig | None = None,
+    *,
+    dataset: Dataset | None = None,
+    listener: Listener | None = None,
+) -> TrainResult:
+    """Train a network and write its run folder.
+
+    Parameters
+    ----------
+    config
+        The options; without any, the default recipe.
+    dataset
+        Train on this instead of loading what ``config.data`` names. Its class says how pixels of
+        any kind and range enter.
+    listener
+        Is told how the run goes; by default nobody is and nothing is printed.
+
+    Raises
+    ------
+    ValueError
+        If the data cannot be found or used, or the output folder is not empty.
+    BackendUnavailableError
+        If the backend cannot be loaded.
+    OSError
+        If the run folder cannot be written.
+    NonFiniteLossError
+        If training diverged. The last good weights are in the run folder.
+    TrainingInterrupted
+        On Ctrl-C. The best weights so far are in the run folder.
+    """
+    result = execute(prepare(config or TrainConfig(), dataset), listener)
+    outcome = result.summary["outcome"]
+    if outcome == "interrupted":
+        raise TrainingInterrupted(result)
+    if outcome == "diverged":
+        raise NonFiniteLossError(result.message)
+    return result
+
+
+def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool = False) -> Job:
+    """Look at and load everything that a run needs, so that it cannot fail on its input.
+
+    Raises as :func:`run`, apart from the last two. ``progress`` shows that of a download.
+    """
+    began = time.perf_counter()
+    check_output(config.output)
+    kernels = get_backend(config.backend)
+    backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    if dataset is None:
+        dataset = load_data(config.data, config.data_dir, progress)
+    for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
+        if not len(labels):
+            raise ValueError(f"{dataset.name} has no {part} images")
+    train_indices, validation_indices = dataset.split(config.validation_fraction, config.seed)
+    scale, shift = input_scaling(dataset.train_images, config.standardize, dataset.pixel_max)
+    n_inputs = int(np.prod(dataset.train_images.shape[1:]))
+    dropout = config.dropout[0] if len(config.dropout) == 1 else config.dropout
+    network = Network(
+        (n_inputs, *config.hidden, len(dataset.class_names)), config.activation, dropout
+    )
+    return Job(
+        config, backend, kernels, dataset, network, train_indices, validation_indices,
+        scale, shift, began,
+    )  # fmt: skip
+
+
+def execute(job: Job, listener: Listener | None = None) -> TrainResult:
+    """Train what was prepared, test it and write the run folder.
+
+    Ctrl-C and a loss that is not finite end the training, not this function: the weights that
+    are worth keeping are written, and ``summary["outcome"]`` says how it ended. Only a Ctrl-C
+    before training has begun is raised; nothing has been written then.
+    """
+    listener = listener or Listener()
+    interrupt = DeferredInterrupt()
+    with limited_threads(job.config.threads):
+        trainer = _trainer(job, interrupt.check)
+        _load_kernels(job, trainer, listener)
+        folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
+        folder.write_config(job.config.to_dict())
+        return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt.check))
+
+
+def fit_in_memory(
+    job: Job, listener: Listener | None = None, check: Callable[[], None] = lambda: None
+) -> Fit:
+    """Train what was prepared, and validate; nothing is written and the test set is not read.
+
+    Parameters
+    ----------
+    listener
+        Is told of slices and epochs. What it raises ends the fit and is raised here, but for
+        KeyboardInterrupt and NonFiniteLossError: see :func:`.loop.fit`.
+    check
+        Called between two slices; it may raise as the listener may.
+    """
+    trainer = _trainer(job, check)
+    validate = _validation(job, trainer, check)
+    return fit(trainer, job.config.epochs, validate, job.config.patience, listener)
+
+
+def load_kernels(job: Job, listener: Listener) -> None:
+    """Have the kernels loaded, or compiled where this is their first use, without training."""
+    _load_kernels(job, _trainer(job, lambda: None), listener)
+
+
+def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
+    listener.preparing(job.backend, _must_compile(job.kernels))
+    trainer.prepare()
+    job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
+    listener.prepared()
+
+
+def _must_compile(kernels: ModuleType) -> bool:
+    """Whether a backend that compiles at first use lacks the training program in its cache."""
+    folder = getattr(kernels, "CACHE_FOLDER", None)
+    return folder is not None and not any(Path(folder).rglob("*train*.nbi"))
+
+
+def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
+    config = job.config
+    options = make_options(
+        config.optimizer,
+        batch_size=config.batch_size,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        scale=job.scale,
+        shift=job.shift,
+        seed=config.seed,
+    )
+    total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
+
+    def rates(first_step: int, steps: int) -> np.ndarray:
+        rate = config.learning_rate
+        return learning_rates(config.schedule, rate, first_step, steps, total_steps)
+
+    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_INIT_STREAM,)))
+    return Trainer(
+        job.kernels,
+        job.network,
+        job.network.init(rng, config.init),
+        flatten(job.dataset.train_images),
+        job.dataset.train_labels,
+        job.train_indices,
+        options,
+        rates,
+        check,
+    )
+
+
+def _train(
+    job: Job,
+    trainer: Trainer,
+    folder: RunFolder,
+    listener: Listener,
+    check: Callable[[], None],
+) -> TrainResult:
+    config = job.config
+    recorder = _Recorder(folder, listener)
+    outcome = fit(
+        trainer, config.epochs, _validation(job, trainer, check), config.patience, recorder
+    )
+    test = _final_test(job, outcome, check)
+    model = Model(
+        job.network,
+        outcome.params,
+        job.dataset.train_images.shape[1:],
+        job.scale,
+        job.shift,
+        job.dataset.class_names,
+        config.to_dict(),
+        job.dataset.pixel_max,
+        job.dataset.train_images.dtype != np.uint8,
+        TrainedOn.of(job.dataset),
+    )
+    folder.write_model(model)
+    summary = _summary(job, trainer, outcome, test)
+    folder.write_summary(summary)
+    return TrainResult(model, outcome.history, summary, folder, outcome.message)
+
+
+def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation | None:
+    """Read the test set, once; None where the run did not get that far."""
+    if outcome.ending not in ("finished", "stopped early"):
+        return None
+    try:
+        test = _test(job, outcome.params, check)
+    except KeyboardInterrupt:
+        outcome.ending = "interrupted"
+        return None
+    if not math.isfinite(test.loss):
+        outcome.ending = "diverged"
+        outcome.message = "the loss on the test set is not finite; try a lower learning rate"
+        return None
+    return test
+
+
+class _Recorder(Listener):
+    """Writes an epoch's line before the listener hears of the epoch."""
+
+    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+        self._folder = folder
+        self._listener = listener
+
+    def slice_done(self, progress: Progress) -> None:
+        self._listener.slice_done(progress)
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self._folder.append_metrics(record)
+        self._listener.epoch_done(record)
+
+
+def _validation(
+    job: Job, trainer: Trainer, check: Callable[[], None]
+) -> Callable[[], Evaluation] | None:
+    """Evaluates the trainer's parameters on the images held out; None without any."""
+    indices = job.validation_indices
+    if not len(indices):
+        return None
+    x = flatten(job.dataset.train_images)[indices]
+    labels = job.dataset.train_labels[indices]
+
+    def validate() -> Evaluation:
+        return evaluate(
+            job.kernels, job.network, trainer.params, x, labels, job.scale, job.shift, check
+        )
+
+    return validate
+
+
+def _test(job: Job, params: np.ndarray, check: Callable[[], None]) -> Evaluation:
+    """Evaluate on the test images."""
+    return evaluate(
+        job.kernels,
+        job.network,
+        params,
+        flatten(job.dataset.test_images),
+        job.dataset.test_labels,
+        job.scale,
+        job.shift,
+        check,
+    )
+
+
+def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:
+    """What ``summary.json`` holds; the test's figures are null where the run did not get there.
+
+    ``threads`` is null for the NumPy backend, whose BLAS has threads of its own.
+    """
+    return {
+        "test_accuracy": test.accuracy if test else None,
+        "test_loss": test.loss if test else None,
+        "confusion_matrix": test.confusion.tolist() if test else None,
+        "train_seconds": trainer.seconds,
+        "total_seconds": time.perf_counter() - job.began,
+        "samples_per_second": trainer.samples / max(trainer.seconds, 1e-9),
+        "epochs_run": len(outcome.history),
+        "best_epoch": outcome.best_epoch or None,
+        "outcome": outcome.ending,
+        "interrupted": outcome.ending == "interrupted",
+        "backend": job.backend,
+        "threads": None if job.backend == "numpy" else get_num_threads(),
+        "data": job.dataset.name,
+        "data_folder": job.dataset.folder,
+        "data_checksum": job.dataset.checksum,
+        "pixel_max": job.dataset.pixel_max,
+        "notices": list(job.dataset.notices),
+        "layer_sizes": list(job.network.layer_sizes),
+        "seed": job.config.seed,
+        "versions": library_versions(job.backend),
+    }

@@ -1,0 +1,372 @@
+"""How good a trained network is: the figures of an evaluation, and the answer to one image.
+
+Evaluating reads the model, its data and nothing else; the network sees each image once.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset
+from ..kernels.backends import BACKENDS, get_backend
+from ..kernels.threads import limited_threads
+from ..models.checkpoint import Model, scaled_alike
+from ..models.metrics import (
+    Calibration,
+    accuracy,
+    calibration,
+    class_scores,
+    confusion_matrix,
+    cross_entropy,
+    top_k_accuracy,
+    wilson_interval,
+)
+from ..training.options import Range, option, options_of
+from .data import SPLITS, check_fit, load_run_data, split_indices
+from .folder import Run, load_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """What to evaluate a run on, and with which kernels; the options of several commands."""
+
+    data: str | None = option(
+        None,
+        str,
+        "mnist, synthetic or a folder of four IDX files",
+        optional=True,
+        metavar="DATA",
+        shown_default="what the run was trained on",
+    )
+    data_dir: str | None = option(
+        None, str, "folder to take MNIST from", optional=True, metavar="DIR"
+    )
+    backend: str = option(
+        "auto", str, "kernels; auto is the fastest one here", choices=("auto", *BACKENDS)
+    )
+    threads: int = option(
+        0,
+        int,
+        "most threads of the compiled kernels; 0 is one per core",
+        limits=Range(0, 4096),
+        metavar="N",
+    )
+
+    def __post_init__(self) -> None:
+        for name, opt in options_of(type(self)).items():
+            object.__setattr__(self, name, opt.checked(getattr(self, name), name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(SourceConfig):
+    """The options of an evaluation, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range.
+    """
+
+    split: str = option(
+        "test",
+        str,
+        "which images; validation and train as the run had drawn them",
+        choices=SPLITS,
+    )
+    bins: int = option(
+        15, int, "bins of confidence for the calibration", limits=Range(1, 1000), metavar="N"
+    )
+    mistakes: int = option(
+        10, int, "most confident mistakes to list", limits=Range(0, 10**6), metavar="N"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How a model does on N images of C classes.
+
+    Attributes
+    ----------
+    split
+        "test", "validation" or "train".
+    indices
+        (N,) int64: where each image stands among the test images, or the training images.
+    labels, predictions
+        (N,) class ids.
+    probabilities
+        (N, C) float32.
+    loss
+        The mean cross-entropy in nats.
+    accuracy, top_2_accuracy
+        The share of images whose label is the likeliest class, or one of the likeliest two.
+    interval
+        The 95 % Wilson interval of the accuracy.
+    confusion
+        (C, C) int64, true classes by row.
+    precision, recall, f1
+        (C,) of each class; NaN where a share is one of nothing.
+    calibration
+        How far the confidences are to be believed.
+    class_names
+        One a class.
+    """
+
+    split: str
+    indices: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    probabilities: np.ndarray
+    loss: float
+    accuracy: float
+    top_2_accuracy: float
+    interval: tuple[float, float]
+    confusion: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
+    calibration: Calibration
+    class_names: tuple[str, ...]
+
+    @property
+    def hits(self) -> np.ndarray:
+        """(N,) bool: whether each image was read right."""
+        return np.asarray(self.labels == self.predictions)
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """(N,) the probability of each predicted class."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    def confident_mistakes(self, most: int | None = None) -> np.ndarray:
+        """The rows of what was read wrong, the most confident first; at most so many."""
+        wrong = np.flatnonzero(~self.hits)
+        return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
+
+    def sample(self, row: int) -> "Sample":
+        """One image's answer."""
+        return Sample(
+            self.split,
+            int(self.indices[row]),
+            int(self.labels[row]),
+            self.probabilities[row],
+            self.class_names,
+        )
+
+    def to_dict(self, mistakes: int = 10) -> dict[str, Any]:
+        """The figures, ready for strict JSON: what is not defined is None, never NaN."""
+        low, high = self.interval
+        classes = [
+            {"name": name, "images": int(images), "precision": p, "recall": r, "f1": f}
+            for name, images, p, r, f in zip(
+                self.class_names,
+                self.confusion.sum(axis=1),
+                _numbers(self.precision),
+                _numbers(self.recall),
+                _numbers(self.f1),
+                strict=True,
+            )
+        ]
+        return {
+            "split": self.split,
+            "images": len(self.labels),
+            "mistakes": int((~self.hits).sum()),
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": [low, high],
+            "top_2_accuracy": self.top_2_accuracy,
+            "loss": self.loss,
+            "classes": classes,
+            "confusion_matrix": self.confusion.tolist(),
+            "calibration": _calibration_dict(self.calibration),
+            "confident_mistakes": [
+                self.sample(row).to_dict() for row in self.confident_mistakes(mistakes)
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a model makes of one image: the probabilities (C,) and what is true."""
+
+    split: str
+    index: int
+    label: int
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def prediction(self) -> int:
+        """The likeliest class."""
+        return int(self.probabilities.argmax())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for strict JSON."""
+        return {
+            "split": self.split,
+            "index": self.index,
+            "label": self.class_names[self.label],
+            "prediction": self.class_names[self.prediction],
+            "probabilities": [float(p) for p in self.probabilities],
+        }
+
+
+def run(
+    source: str | Path | Run,
+    config: EvaluateConfig | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> Scores:
+    """Evaluate a trained network.
+
+    Parameters
+    ----------
+    source
+        A run folder, a ``.safetensors`` file, or what :func:`.load_run` made of one.
+    config
+        The options; without any, the test images of what the run was trained on.
+    dataset
+        Evaluate on this instead of loading what the config or the run names.
+
+    Warns
+    -----
+    UserWarning
+        If the data that was loaded is not what the run was trained on, or looks wrong.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such run.
+    ValueError
+        If the run or its data cannot be used or do not fit together, or if the model's outputs
+        are not finite.
+    BackendUnavailableError
+        If the backend cannot be loaded.
+    OSError
+        If a file cannot be read.
+    """
+    config = config or EvaluateConfig()
+    kernels, loaded, dataset = _loaded(source, config, dataset)
+    with limited_threads(config.threads):
+        return score(kernels, loaded, dataset, config.split, config.bins)
+
+
+def _loaded(
+    source: str | Path | Run, config: EvaluateConfig, dataset: Dataset | None
+) -> tuple[ModuleType, Run, Dataset]:
+    """All that an evaluation needs; the backend first, which may not be there."""
+    kernels = get_backend(config.backend)
+    loaded = source if isinstance(source, Run) else load_run(source)
+    if dataset is None:
+        dataset = load_run_data(loaded, config.data, config.data_dir)
+        for notice in dataset.notices:
+            warnings.warn(notice, stacklevel=3)
+    return kernels, loaded, dataset
+
+
+def score(
+    kernels: ModuleType, run: Run, dataset: Dataset, split: str = "test", bins: int = 15
+) -> Scores:
+    """Evaluate what is loaded; see :func:`run`, which loads it."""
+    check_fit(run.model, dataset)
+    model = scaled_alike(run.model, dataset)
+    indices = split_indices(model, dataset, split)
+    images, labels = images_of(dataset, split)
+    if not len(indices):
+        raise ValueError(f"{dataset.name} has no {split} images")
+    if len(indices) < len(labels):
+        images, labels = images[indices], labels[indices]
+    logits, probabilities = _outputs(kernels, run, model, images)
+    predictions = logits.argmax(axis=1)
+    hits = predictions == labels
+    confusion = confusion_matrix(labels, predictions, logits.shape[1])
+    confidences = np.minimum(probabilities.max(axis=1), 1)  # float32 may round a hair above 1
+    return Scores(
+        split,
+        indices,
+        labels,
+        predictions,
+        probabilities,
+        cross_entropy(logits, labels),
+        accuracy(labels, predictions),
+        top_k_accuracy(logits, labels, 2),
+        wilson_interval(int(hits.sum()), len(hits)),
+        confusion,
+        *class_scores(confusion),
+        calibration(confidences, hits, bins),
+        model.class_names,
+    )
+
+
+def run_sample(
+    source: str | Path | Run,
+    index: int,
+    config: EvaluateConfig | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> tuple[Sample, np.ndarray]:
+    """What a trained network makes of one test image, and the image (H, W).
+
+    Parameters and errors as :func:`run`; ValueError also where there is no such image.
+    """
+    config = config or EvaluateConfig()
+    kernels, loaded, dataset = _loaded(source, config, dataset)
+    check_fit(loaded.model, dataset)
+    n = len(dataset.test_labels)
+    if not 0 <= index < n:
+        raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
+    image = dataset.test_images[index : index + 1]
+    with limited_threads(config.threads):
+        model = scaled_alike(loaded.model, dataset)
+        _, probabilities = _outputs(kernels, loaded, model, image)
+    label = int(dataset.test_labels[index])
+    return Sample("test", index, label, probabilities[0], loaded.model.class_names), image[0]
+
+
+def _outputs(
+    kernels: ModuleType, run: Run, model: Model, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and probabilities (N, C) of images, once they are known to be finite."""
+    logits = model.logits(kernels, np.ascontiguousarray(images))
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            f"{run.path}: the outputs of the network are not finite; its training diverged or"
+            " its weights are damaged"
+        )
+    probabilities = np.empty_like(logits)
+    kernels.softmax(logits, probabilities)
+    return logits, probabilities
+
+
+def images_of(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels that the indices of a split count in."""
+    if split == "test":
+        return dataset.test_images, dataset.test_labels
+    return dataset.train_images, dataset.train_labels
+
+
+def _calibration_dict(result: Calibration) -> dict[str, Any]:
+    bins = zip(
+        result.edges[:-1].tolist(),
+        result.edges[1:].tolist(),
+        result.counts.tolist(),
+        _numbers(result.confidence),
+        _numbers(result.accuracy),
+        strict=True,
+    )
+    return {
+        "expected_calibration_error": result.expected_error,
+        "maximum_calibration_error": result.largest_error,
+        "bins": [
+            {"above": low, "up_to": high, "images": count, "confidence": mean, "accuracy": share}
+            for low, high, count, mean, share in bins
+        ],
+    }
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """A list for JSON, which knows no NaN."""
+    return [None if math.isnan(value) else float(value) for value in values]

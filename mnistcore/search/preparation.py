@@ -1,0 +1,88 @@
+"""A search that is ready to start: its plan, its study and its data."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from ..runs.folder import check_output
+from ..runs.job import Job
+from ..runs.job import prepare as prepare_training
+from ..system.files import write_json
+from ..training.records import Listener
+from .config import Plan
+from .results import MARKER_FILE, SearchResult, Standing, standing_of
+from .study import agree, open_storage, open_study, quiet_optuna, shown, storage_url
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search that is ready to start: its plan, its study, and the data as a training job."""
+
+    plan: Plan
+    study: optuna.Study
+    job: Job
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return self.plan.config.folder
+
+    def standing(self) -> Standing:
+        """How far the study has come."""
+        return standing_of(self.study, "fold" if self.plan.config.folds else "epoch")
+
+    @property
+    def storage_name(self) -> str:
+        """Where the study is, without a password."""
+        return shown(storage_url(self.plan.config.storage, self.folder))
+
+
+def prepare(plan: Plan, progress: bool = False) -> Search:
+    """Load the data and open the study, so that the search cannot fail on its input.
+
+    Raises as :func:`.execution.run`, apart from the last three.
+    """
+    quiet_optuna()
+    folder = plan.config.folder
+    if not (folder / MARKER_FILE).exists():
+        check_output(str(folder))
+    job = prepare_training(plan.train_config({}), progress=progress)
+    url = storage_url(plan.config.storage, folder)
+    if plan.config.storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    study = open_study(plan, open_storage(url, plan.config.grace))
+    settings = {**plan.settings(), "data": _fingerprint(job)}
+    agree(study, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / MARKER_FILE, settings)
+    return Search(plan, study, job)
+
+
+def _fingerprint(job: Job) -> dict[str, Any]:
+    """What tells one data set from another, on whichever machine it lies."""
+    images, labels = job.dataset.train_images, job.dataset.train_labels
+    checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
+    return {"images": list(images.shape), "checksum": checksum}
+
+
+class SearchListener(Listener):
+    """Is told how a search goes. This one keeps silent; a display overrides its methods."""
+
+    def started(self, search: Search) -> None:
+        """The data is loaded and the study open."""
+
+    def working(self, pids: Sequence[int]) -> None:
+        """The workers have been started."""
+
+    def looked(self, standing: Standing) -> None:
+        """This is how far the study has come; called twice a second."""
+
+    def training_winner(self, result: SearchResult) -> None:
+        """The trials are done, the winner is trained again."""
+
+    def finished(self, result: SearchResult) -> None:
+        """Everything is done and written."""

@@ -1,0 +1,99 @@
+"""What was read, in a terminal: half-blocks, which make two pixels of a character."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..pictures.files import Picture
+from ..pictures.ink import levelled, otsu
+from ..pictures.reading import Digit
+from ..pictures.sheet import thumbnail
+from .half_blocks import half_blocks
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+_VIEW = 28
+_SMALL_VIEW = 14  # for one digit of many
+_BAR = 12  # characters of a probability of one
+_BOX = (205, 92, 0)
+
+
+def draw(console: "Console", picture: Picture, digits: Sequence[Digit]) -> "RenderableType":
+    """A picture, the network's view of each digit, and the chances, for a console.
+
+    In colour where the console has colours; otherwise in two shades.
+    """
+    from rich.columns import Columns
+    from rich.console import Group
+
+    colour = console.color_system is not None
+    if len(digits) > 1:
+        width = min(console.width, 80) - 2
+        original = _original(picture, digits, width, 2 * width // 3, colour)
+        views = [_small(digit, colour) for digit in digits]
+        return Group(original, Columns(views, padding=(0, 2)))
+    original = _original(picture, digits, _VIEW, _VIEW, colour)
+    if not digits:
+        return original
+    view = _drawn(_grey(digits[0].seen), colour)
+    return _beside([original, view, _bars(digits[0])])
+
+
+def _drawn(pixels: np.ndarray, colour: bool) -> "Text":
+    """Pixels (H, W, 3) as half-blocks; without colour, what is light by Otsu's threshold."""
+    light = levelled(pixels.mean(axis=2) / 255)
+    return half_blocks(pixels, colour, light > otsu(light))
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image[:, :, None], 3, axis=2)
+
+
+def _original(
+    picture: Picture, digits: Sequence[Digit], width: int, height: int, colour: bool
+) -> "Text":
+    """The picture with the corners of each digit's box, if there are colours for them."""
+    pixels = np.array(thumbnail(picture, width, height))
+    factor = pixels.shape[1] / picture.size[0]
+    if colour:
+        for digit in digits:
+            left, top, right, bottom = (round(side * factor) for side in digit.box)
+            rows = (max(top - 1, 0), min(bottom, len(pixels) - 1))
+            columns = (max(left - 1, 0), min(right, pixels.shape[1] - 1))
+            pixels[rows[0] : rows[1] + 1, columns] = _BOX
+            pixels[rows, columns[0] : columns[1] + 1] = _BOX
+    return _drawn(pixels, colour)
+
+
+def _beside(parts: Sequence["Text"]) -> "RenderableType":
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in parts:
+        table.add_column(vertical="top", no_wrap=True)
+    table.add_row(*parts)
+    return table
+
+
+def _bars(digit: Digit) -> "Text":
+    from rich.text import Text
+
+    text = Text()
+    for value, chance in enumerate(digit.probabilities):
+        style = "bold" if value == digit.digit else "dim"
+        text.append(f"{value} ", style=style)
+        text.append("█" * round(_BAR * float(chance)), style="blue" if style == "bold" else "")
+        text.append(f" {100 * chance:.0f} %\n" if chance > 0.005 else "\n", style=style)
+    text.rstrip()
+    return text
+
+
+def _small(digit: Digit, colour: bool) -> "Text":
+    half = _VIEW // _SMALL_VIEW
+    pixels = digit.seen.reshape(_SMALL_VIEW, half, _SMALL_VIEW, half).mean(axis=(1, 3))
+    text = _drawn(_grey(pixels.astype(np.uint8)), colour)
+    text.append(f"\n{digit.digit}  {100 * digit.probabilities[digit.digit]:.0f} %", style="bold")
+    return text

@@ -1,0 +1,113 @@
+"""What was read in pictures, in the form that was asked for: lines, drawings, JSON or CSV."""
+
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..models.metrics import percent
+from ..pictures.readings import Reading, as_dict
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+_NOTABLE = 0.05  # a second choice is named from there on
+
+
+class _Lines:
+    """A line of text for each picture."""
+
+    def add(self, reading: Reading) -> None:
+        if not reading.error:
+            print(f"{reading.path}: {summary(reading)}")
+
+    def end(self) -> None:
+        pass
+
+
+class _Drawings:
+    """Each picture drawn in the terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(highlight=False)
+
+    def add(self, reading: Reading) -> None:
+        from rich.text import Text
+
+        from .pictures import draw
+
+        if reading.picture is not None:
+            self._console.print(Text(f"{reading.path}: {summary(reading)}", style="bold"))
+            self._console.print(draw(self._console, reading.picture, reading.digits))
+
+    def end(self) -> None:
+        pass
+
+
+class _Json:
+    """All pictures as one list."""
+
+    def __init__(self, many: bool) -> None:
+        self._many = many
+        self._entries: list[dict[str, Any]] = []
+
+    def add(self, reading: Reading) -> None:
+        self._entries.append(as_dict(reading, self._many))
+
+    def end(self) -> None:
+        print(json.dumps(self._entries, indent=2))
+
+
+class _Csv:
+    """A row per digit, and one without a digit for a picture that has none."""
+
+    def __init__(self, many: bool) -> None:
+        self._many = many
+        self._table = csv.writer(sys.stdout, lineterminator="\n")
+        place = ("line", "left", "top", "right", "bottom") if many else ()
+        self._columns = ("path", *place, "digit", *(f"p{digit}" for digit in range(10)))
+        self._table.writerow(self._columns)
+
+    def add(self, reading: Reading) -> None:
+        for digit in reading.digits:
+            place = (digit.line, *(f"{side:.0f}" for side in digit.box)) if self._many else ()
+            chances = (f"{p:.6f}" for p in digit.probabilities)
+            self._table.writerow((reading.path, *place, digit.digit, *chances))
+        if not reading.digits:
+            self._table.writerow((reading.path, *[""] * (len(self._columns) - 1)))
+
+    def end(self) -> None:
+        pass
+
+
+def choose_output(arguments: "Namespace") -> _Lines | _Drawings | _Json | _Csv:
+    """The form that the flags ask for."""
+    if arguments.json:
+        return _Json(arguments.many)
+    if arguments.csv:
+        return _Csv(arguments.many)
+    return _Drawings() if arguments.show else _Lines()
+
+
+def summary(reading: Reading) -> str:
+    """A reading in a line: the digits and how sure they are, or why there are none."""
+    if reading.found > 1 and not reading.digits:
+        return f"{reading.found} digits found, none read: --many reads several"
+    if not reading.digits:
+        return f"no digit found: {reading.reason}"
+    doubtful = min(reading.digits, key=lambda digit: float(digit.probabilities.max()))
+    second, first = np.argsort(doubtful.probabilities)[-2:]
+    words = percent(doubtful.probabilities[first], 1)
+    if doubtful.probabilities[second] > _NOTABLE:
+        words += f", or a {second}: {percent(doubtful.probabilities[second], 1)}"
+    if len(reading.digits) > 1:
+        place = f"digit {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
+        words = f"least sure is {place}: {words}"
+    if reading.left_out:
+        marks = "1 mark that resembles" if reading.left_out == 1 else None
+        words += f"; left out {marks or f'{reading.left_out} marks that resemble'} no digit"
+    return f"{' / '.join(reading.text.splitlines())}  ({words})"

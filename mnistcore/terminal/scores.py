@@ -1,0 +1,187 @@
+"""What ``mnistcore evaluate`` shows: the figures of an evaluation, or one image and its answer."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data import Dataset
+from ..models.metrics import percent
+from ..runs.folder import Run
+from .half_blocks import half_blocks
+from .tables import (
+    confusion_fits,
+    confusion_table,
+    facts_table,
+    most_often_taken_for,
+    rival_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..runs.scores import Sample, Scores
+
+_LETTERS = str.maketrans("▄▀█", ".'#")  # for terminals that know no blocks
+_BAR = 24  # characters of a probability of one
+_WIDEST_IMAGE = 64  # columns of an image beside its bars; larger ones are thinned out
+_BESIDE = 50  # columns that the bars, their names and numbers need
+
+
+def show_scores(
+    console: "Console", run: Run, dataset: Dataset, scores: "Scores", mistakes: int
+) -> None:
+    """Print an evaluation: the figures, the classes, the confusion matrix, the worst mistakes."""
+    parts: list[RenderableType] = [
+        facts_table(_facts(run, dataset, scores)),
+        _class_table(scores),
+    ]
+    if confusion_fits(scores.confusion, scores.class_names, console.width):
+        matrix = confusion_table(scores.confusion, scores.class_names, console.width, scores.split)
+        parts.append(matrix)
+    worst = scores.confident_mistakes(mistakes)
+    if len(worst):
+        parts.append(_mistakes_table(scores, worst))
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        console.print(part)
+
+
+def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None:
+    """Print one image, what it is, and the probability of each class as a bar."""
+    from rich.table import Table
+
+    widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
+    step = -(-image.shape[1] // widest)
+    letters = console.options.ascii_only
+    colour = console.color_system is not None and not letters
+    picture = half_blocks(image[::step, ::step], colour)
+    if letters:
+        picture.plain = picture.plain.translate(_LETTERS)
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row(picture, _bars(sample, letters))
+    console.print(_verdict(sample))
+    console.print()
+    console.print(table)
+
+
+def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
+    network, low_high = run.model.network, [100 * bound for bound in scores.interval]
+    sizes = "-".join(map(str, network.layer_sizes))
+    wrong = int((~scores.hits).sum())
+    mean = float(scores.confidences.mean())
+    return {
+        "run": str(run.path),
+        "network": f"{sizes}, {network.activation}, {network.n_params:,} parameters",
+        "data": f"{dataset.name}: {len(scores.labels):,} {scores.split} images",
+        "trained on": _trained_on(run, dataset),
+        "accuracy": f"{percent(scores.accuracy)}, 95 % interval"
+        f" {low_high[0]:.2f} to {low_high[1]:.2f} %",
+        "mistakes": f"{wrong:,}",
+        "top-2 accuracy": percent(scores.top_2_accuracy),
+        "loss": f"{scores.loss:.4f}",
+        "calibration": f"expected error {percent(scores.calibration.expected_error)};"
+        f" mean confidence {percent(mean)}",
+    }
+
+
+def _trained_on(run: Run, dataset: Dataset) -> str:
+    known = run.model.data
+    name = run.summary.get("data")
+    if known is None and isinstance(name, str):
+        return f"{name}, by its name alone: an older version kept no checksum"
+    if known is None:
+        return "not known: the model does not say"
+    return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"
+
+
+def _class_table(scores: "Scores") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("class", "images", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    table.add_column("most often taken for")
+    rivals = most_often_taken_for(scores.confusion)
+    for i, name in enumerate(scores.class_names):
+        counts = scores.confusion[i]
+        shares = (scores.precision[i], scores.recall[i], scores.f1[i])
+        table.add_row(
+            Text(name),
+            f"{counts.sum():,}",
+            *map(percent, shares),
+            rival_text(rivals[i], counts, scores.class_names),
+        )
+    return table
+
+
+def _mistakes_table(scores: "Scores", rows: np.ndarray) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title="most confident mistakes",
+        title_style="bold",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for name in ("image", "is", "taken for", "probability", "probability of the truth"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        sample = scores.sample(row)
+        table.add_row(
+            str(sample.index),
+            Text(sample.class_names[sample.label]),
+            Text(sample.class_names[sample.prediction]),
+            percent(float(sample.probabilities[sample.prediction])),
+            percent(float(sample.probabilities[sample.label])),
+        )
+    return table
+
+
+def _verdict(sample: "Sample") -> "Text":
+    from rich.text import Text
+
+    label, taken_for = (sample.class_names[i] for i in (sample.label, sample.prediction))
+    text = Text(f"test image {sample.index}: ")
+    text.append(f"{label}, ", style="bold")
+    if sample.prediction == sample.label:
+        text.append("read right", style="bold blue")
+    else:
+        text.append(f"read as {taken_for}", style="bold dark_orange3")
+    return text
+
+
+def _bars(sample: "Sample", letters: bool) -> "Table":
+    """A line per class; the true one is named, the likeliest one is in colour."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(justify="right")
+    table.add_column(min_width=_BAR)
+    table.add_column(justify="right")
+    table.add_column()
+    for i, name in enumerate(sample.class_names):
+        share = float(sample.probabilities[i])
+        likeliest, true = i == sample.prediction, i == sample.label
+        colour = "blue" if true else "dark_orange3" if likeliest else "bright_black"
+        weight = "bold" if likeliest or true else ""
+        table.add_row(
+            Text(name, style=weight),
+            Text("#" * round(share * _BAR) if letters else _bar(share), style=colour),
+            Text(percent(share), style=weight),
+            Text("true" if true else "", style="blue"),
+        )
+    return table
+
+
+def _bar(share: float) -> str:
+    """A bar of whole blocks and one of eighths."""
+    eighths = round(share * _BAR * 8)
+    rest = " ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""
+    return "█" * (eighths // 8) + rest

@@ -1,0 +1,304 @@
+"""What a training run shows: a live bar on a terminal, plain lines elsewhere, or next to nothing.
+
+Every display is a listener of the run and a context manager around it. Nothing here computes:
+the figures come from the run's records and its summary.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kernels.threads import get_num_threads
+from ..models.metrics import percent
+from ..training.recipes import RECIPES
+from ..training.records import EpochRecord, Listener, Progress
+from .tables import confusion_table, facts_table, notice_panel, recipe_list
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from ..runs.job import Job, TrainResult
+
+
+class Display(Listener):
+    """What all displays do; this one writes to no one but reports a notice on standard error."""
+
+    shows_progress = False
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal in order."""
+
+    def started(self, job: "Job") -> None:
+        """The data is loaded, training is about to begin."""
+        for notice in job.dataset.notices:
+            print(notice, file=sys.stderr)
+
+    def finished(self, result: "TrainResult") -> None:
+        """The run is over and its folder is written."""
+
+    def reported(self, path: Path) -> None:
+        """The page about the run is written."""
+
+
+class QuietDisplay(Display):
+    """One line, at the end."""
+
+    def finished(self, result: "TrainResult") -> None:
+        print(last_line(result))
+
+
+class JsonDisplay(Display):
+    """The summary and where the run was written, as JSON, at the end."""
+
+    def finished(self, result: "TrainResult") -> None:
+        print(json.dumps({**result.summary, "run_folder": str(result.folder.path)}, indent=2))
+
+
+class PlainDisplay(Display):
+    """A line for every epoch and the figures at the end, without cursor movements."""
+
+    shows_progress = True
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._epochs = 0
+        self._samples = 0
+
+    def started(self, job: "Job") -> None:
+        self._epochs = job.config.epochs
+        self._samples = len(job.train_indices)
+        for notice in job.dataset.notices:
+            self._console.print(notice_panel(notice))
+        self._console.print(facts_table(_intentions(job)))
+        self._console.print()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        if compiling:
+            self._line(preparing_line(backend, compiling))
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self._line(epoch_line(record, self._epochs, self._samples))
+
+    def finished(self, result: "TrainResult") -> None:
+        matrix = result.summary["confusion_matrix"]
+        if matrix is not None:
+            self._show(confusion_table(np.array(matrix), result.model.class_names, self._width))
+        self._show(facts_table(_figures(result)))
+
+    def reported(self, path: Path) -> None:
+        self._line(f"{'report':<15}{path}")
+
+    @property
+    def _width(self) -> int:
+        return self._console.width
+
+    def _line(self, text: str) -> None:
+        """Print one line, however long: what is no terminal has no width."""
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def _show(self, table: "RenderableType") -> None:
+        self._console.print()
+        self._console.print(table)
+
+
+class LiveDisplay(PlainDisplay):
+    """A progress bar for the epoch at work, below the lines of those that are done."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bars
+
+        super().__init__(console)
+        epoch, figures = TextColumn("{task.description}"), TextColumn("{task.fields[figures]}")
+        self._bars = Bars(
+            epoch, BarColumn(None), figures, console=console, expand=True, transient=True
+        )
+        self._bar = self._bars.add_task("", figures="", visible=False)
+        self._status = console.status("")
+        self._began = 0.0
+        self._last: EpochRecord | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+        self._bars.stop()
+
+    def preparing(self, backend: str, compiling: bool) -> None:
+        self._status.update(preparing_line(backend, compiling))
+        self._status.start()
+
+    def prepared(self) -> None:
+        self._status.stop()
+        self._began = time.perf_counter()
+        self._bars.start()
+
+    def slice_done(self, progress: Progress) -> None:
+        self._bars.update(
+            self._bar,
+            description=_epoch(progress.epoch, self._epochs),
+            completed=progress.samples_done,
+            total=progress.samples,
+            figures=self._running_figures(progress),
+            visible=True,
+        )
+
+    def epoch_done(self, record: EpochRecord) -> None:
+        self._last = record
+        self._bars.update(
+            self._bar, description=_epoch(record.epoch + 1, self._epochs), completed=0
+        )
+        super().epoch_done(record)
+
+    def finished(self, result: "TrainResult") -> None:
+        self._bars.stop()
+        super().finished(result)
+
+    def _running_figures(self, progress: Progress) -> str:
+        share = (progress.epoch - 1 + progress.samples_done / progress.samples) / self._epochs
+        left = (time.perf_counter() - self._began) * (1 - share) / share
+        parts = [
+            f"{progress.samples_per_second:,.0f}/s",
+            f"loss {progress.loss:.4f}",
+            f"train {percent(progress.accuracy)}",
+        ]
+        validated = self._last.validation_accuracy if self._last else None
+        if validated is not None and self._width >= 100:
+            parts.append(f"validation {percent(validated)}")
+        return "  ".join([*parts, f"{_clock(left)} left"])
+
+
+def choose_display(quiet: bool, as_json: bool) -> Display:
+    """The display for where standard output goes and for what was asked."""
+    if as_json:
+        return JsonDisplay()
+    if quiet:
+        return QuietDisplay()
+    from rich.console import Console
+
+    console = Console()
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+def print_recipes() -> None:
+    """The recipes and what they set."""
+    from rich.console import Console
+
+    Console().print(recipe_list(RECIPES))
+
+
+def preparing_line(backend: str, compiling: bool) -> str:
+    """What happens before training begins."""
+    return (
+        f"compiling the {backend} kernels (first run only)"
+        if compiling
+        else f"loading the {backend} kernels"
+    )
+
+
+def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
+    """An epoch of so many samples in a line that fits 80 columns."""
+    parts = [
+        _epoch(record.epoch, epochs),
+        f"loss {record.train_loss:.4f}",
+        f"train {percent(record.train_accuracy)}",
+    ]
+    if record.validation_accuracy is not None:
+        parts.append(f"validation {percent(record.validation_accuracy)}")
+    speed = samples / max(record.seconds, 1e-9)
+    return "  ".join([*parts, f"{record.seconds:.2f} s", f"{speed:,.0f}/s"])
+
+
+def last_line(result: "TrainResult") -> str:
+    """A run in a line."""
+    summary = result.summary
+    how = "" if summary["outcome"] == "finished" else f"{summary['outcome']}; "
+    if summary["test_accuracy"] is not None:
+        how += f"test accuracy {percent(summary['test_accuracy'])}, "
+        how += f"test loss {summary['test_loss']:.4f}, "
+    epochs = f"{summary['epochs_run']} epochs in {summary['train_seconds']:.2f} s"
+    return f"{how}{epochs}, {result.folder.path}"
+
+
+def _intentions(job: "Job") -> Mapping[str, str]:
+    """What is going to be trained, and on what."""
+    config, dataset = job.config, job.dataset
+    sizes = "-".join(map(str, job.network.layer_sizes))
+    images = f"{len(job.train_indices):,} images"
+    if len(job.validation_indices):
+        images += f", {len(job.validation_indices):,} for validation"
+    return {
+        "network": f"{sizes}, {config.activation}, {job.network.n_params:,} parameters",
+        "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
+        f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
+        "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
+        "from": dataset.source,
+        **_pixels(dataset.pixel_max, config.standardize),
+        "backend": job.backend + _threads(job),
+    }
+
+
+def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
+    """How pixels enter, where that is not as usual."""
+    if pixel_max == 255:
+        return {}
+    how = "standardised" if standardized else f"divided by {pixel_max:g}"
+    return {"pixels": f"up to {pixel_max:g}, not 255, and {how}"}
+
+
+def _threads(job: "Job") -> str:
+    if job.backend == "numpy":
+        return ""  # its BLAS has threads of its own
+    threads = job.config.threads or get_num_threads()
+    return f", up to {threads} threads" if threads > 1 else ", 1 thread"
+
+
+def _figures(result: "TrainResult") -> Mapping[str, str]:
+    """What came of it."""
+    summary = result.summary
+    figures = {}
+    if summary["test_accuracy"] is not None:
+        figures["test accuracy"] = percent(summary["test_accuracy"])
+        figures["test loss"] = f"{summary['test_loss']:.4f}"
+    if summary["outcome"] != "finished":
+        figures["outcome"] = _outcome(result)
+    figures["training"] = (
+        f"{summary['train_seconds']:.2f} s, {summary['epochs_run']} epochs,"
+        f" {summary['samples_per_second']:,.0f} samples/s"
+    )
+    figures["in all"] = f"{summary['total_seconds']:.2f} s"
+    figures["run folder"] = str(result.folder.path)
+    return figures
+
+
+def _outcome(result: "TrainResult") -> str:
+    best = result.summary["best_epoch"]
+    kept = f"the weights of epoch {best} are kept" if best else "the latest weights are kept"
+    return f"{result.summary['outcome']}; {kept}"
+
+
+def _epoch(epoch: int, epochs: int) -> str:
+    return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,218 @@
+"""TrainConfig: every option of a training run, its default, its help and its limits, once.
+
+The command line, a configuration file and Python all end here. What is given explicitly wins:
+defaults < recipe < configuration file < flags.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import absolute
+from ..kernels.backends import BACKENDS
+from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
+from ..models.network import INITIALIZATIONS
+from .optimizers import LEARNING_RATES
+from .options import Range, option, options_of, read_options
+from .recipes import DEFAULT_RECIPE, RECIPES
+from .schedules import SCHEDULES
+
+_POSITIVE = Range(0, open_low=True)
+_SHARE = Range(0, 1, open_high=True)  # [0, 1)
+_COUNT = Range(1, 10**9)
+_UNITS = Range(1, 10**6)
+
+
+def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **settings: Any) -> Any:
+    """An option that every recipe sets: None stands for the recipe's value."""
+    default = RECIPES[DEFAULT_RECIPE].settings[name]
+    spelled = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = f"{spelled}, or the {source}'s"
+    return option(None, kind, help, optional=True, shown_default=shown, **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The options of a training run, checked, with nothing left open.
+
+    Options that the recipe sets may be left out (or be None): the recipe's value is taken, so
+    ``TrainConfig(recipe="tanh-10-10", epochs=3)`` is that recipe for three epochs. An optimizer
+    other than the recipe's brings its own usual learning rate. ``hidden`` and ``dropout`` become
+    tuples.
+
+    Raises
+    ------
+    TypeError
+        If a value is of the wrong kind.
+    ValueError
+        If it is out of range, or two options contradict each other.
+    """
+
+    recipe: str = option(
+        DEFAULT_RECIPE, str, "named settings to start from", choices=tuple(RECIPES)
+    )
+    backend: str = option(
+        "auto",
+        str,
+        "kernels to train with; auto is the fastest one here",
+        choices=("auto", *BACKENDS),
+    )
+    data: str = option(
+        "auto",
+        str,
+        "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
+        " digits where it cannot be had; mnist+synthetic and the like train on several sets,"
+        " validate and test on the first",
+        metavar="DATA",
+    )
+    data_dir: str | None = option(
+        None, str, "folder to take MNIST from", optional=True, metavar="DIR"
+    )
+    hidden: tuple[int, ...] = _from_recipe(
+        "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
+    )
+    activation: str = _from_recipe(
+        "activation", str, "of the hidden layers", choices=tuple(ACTIVATIONS)
+    )
+    init: str = option(
+        "auto",
+        str,
+        "initial weights; auto is he for relu, glorot for the others",
+        choices=INITIALIZATIONS,
+    )
+    optimizer: str = _from_recipe("optimizer", str, "update rule", choices=tuple(OPTIMIZERS))
+    learning_rate: float = _from_recipe(
+        "learning_rate",
+        float,
+        "largest learning rate",
+        "recipe's or the optimizer",
+        limits=_POSITIVE,
+        metavar="RATE",
+    )
+    momentum: float = option(0.0, float, "of sgd", limits=_SHARE, metavar="M")
+    nesterov: bool = option(False, bool, "Nesterov's momentum, for sgd")
+    beta1: float = option(
+        0.9, float, "decay of adam's mean of gradients", limits=_SHARE, metavar="B"
+    )
+    beta2: float = option(
+        0.999, float, "decay of adam's mean of squared gradients", limits=_SHARE, metavar="B"
+    )
+    eps: float = option(
+        1e-8, float, "added to the root in adam's divisor", limits=_POSITIVE, metavar="EPS"
+    )
+    schedule: str = _from_recipe(
+        "schedule", str, "course of the learning rate over the run", choices=tuple(SCHEDULES)
+    )
+    batch_size: int = _from_recipe(
+        "batch_size", int, "samples in a mini-batch", limits=_COUNT, metavar="N"
+    )
+    epochs: int = _from_recipe(
+        "epochs", int, "passes over the training images", limits=_COUNT, metavar="N"
+    )
+    weight_decay: float = _from_recipe(
+        "weight_decay",
+        float,
+        "L2 penalty on weights, not biases; decoupled in adamw",
+        limits=Range(0),
+        metavar="DECAY",
+    )
+    dropout: tuple[float, ...] = _from_recipe(
+        "dropout",
+        float,
+        "share of hidden units dropped: one rate, or one for each hidden layer",
+        many=True,
+        limits=_SHARE,
+        metavar="RATE",
+    )
+    validation_fraction: float = option(
+        0.1,
+        float,
+        "share of the training images kept for validation; 0 trains on all of them",
+        limits=_SHARE,
+        metavar="F",
+    )
+    patience: int | None = option(
+        None,
+        int,
+        "stop after N epochs without a better validation accuracy and keep the best weights",
+        optional=True,
+        limits=_COUNT,
+        metavar="N",
+        shown_default="never stop early",
+    )
+    standardize: bool = option(
+        False, bool, "give pixels mean 0 and variance 1 instead of the range [0, 1]"
+    )
+    seed: int = option(0, int, "of every random draw", limits=Range(0, 2**63 - 1), metavar="N")
+    threads: int = option(
+        0,
+        int,
+        "most threads of the compiled kernels; 0 is one per core",
+        limits=Range(0, 4096),
+        metavar="N",
+    )
+    output: str | None = option(
+        None,
+        str,
+        "new or empty folder for the run",
+        optional=True,
+        metavar="DIR",
+        shown_default="runs/ and the time",
+    )
+
+    def __post_init__(self) -> None:
+        for name, opt in options_of(TrainConfig).items():
+            self._set(name, opt.checked(getattr(self, name), name))
+        self._complete_from_recipe()
+        self._check_together()
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _complete_from_recipe(self) -> None:
+        settings = RECIPES[self.recipe].settings
+        if self.learning_rate is None and self.optimizer not in (None, settings["optimizer"]):
+            self._set("learning_rate", LEARNING_RATES[self.optimizer])
+        for name, value in settings.items():
+            if getattr(self, name) is None:
+                self._set(name, value)
+
+    def _check_together(self) -> None:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum is for optimizer sgd, not {self.optimizer}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs optimizer sgd with a momentum above 0")
+        if self.patience is not None and not self.validation_fraction:
+            raise ValueError("patience needs validation: a validation_fraction above 0")
+        rates, layers = len(self.dropout), len(self.hidden)
+        if rates not in (1, layers):
+            raise ValueError(
+                f"dropout takes one rate, or one for each hidden layer ({layers}), got {rates}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name to value, ready for JSON; without ``output``, so that it may be run again.
+
+        Folders of data are absolute, so that it may be run again from anywhere.
+        """
+        values = dataclasses.asdict(self)
+        del values["output"]
+        values["data"] = absolute(self.data)
+        if self.data_dir is not None:
+            values["data_dir"] = os.path.abspath(os.path.expanduser(self.data_dir))
+        return values
+
+
+def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None) -> TrainConfig:
+    """The config of explicit values over those of a file (TOML or JSON) over the recipe.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As :class:`TrainConfig` and :func:`.options.read_options`.
+    """
+    values = read_options(config_file, TrainConfig) if config_file is not None else {}
+    return TrainConfig(**{**values, **flags})

@@ -1,0 +1,291 @@
+"""The training loop on plain arrays: no files, no data sets, no terminal.
+
+A :class:`Trainer` is a run in memory: parameters, optimizer state and the step it has reached.
+It hands slices of an epoch to the kernels' ``train_steps``, short enough that a progress bar
+moves and Ctrl-C is heard. :func:`fit` repeats epochs, validates after each and remembers the
+best weights.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+
+from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
+from ..models.inference import Evaluation
+from ..models.network import Network
+from .optimizers import make_state
+from .records import EpochRecord, Listener, NonFiniteLossError, Progress
+
+SLICE_SECONDS = 0.25  # of training between two looks at the clock, the keyboard and the screen
+GROWTH = 4  # how many times longer than the last a slice may be: the first is a single step
+
+# How a fit ended.
+Ending = Literal["finished", "stopped early", "interrupted", "diverged"]
+
+# (first step, number of steps) -> the learning rate of each, float64.
+RateSchedule = Callable[[int, int], np.ndarray]
+
+
+class Trainer:
+    """One network in training on some of the rows of x.
+
+    Parameters
+    ----------
+    kernels
+        A backend.
+    network
+        The network.
+    params
+        (P,) float32, the initial parameters; they change in place.
+    x
+        (N, I) uint8 or float32, C-contiguous; it is neither copied nor written.
+    targets
+        (N,) int32 class ids.
+    indices
+        (n,) int64, the rows of x to train on.
+    options
+        From :func:`.make_options`; its ``seed`` also keys the order of the epochs.
+    rates
+        The learning-rate schedule.
+    check
+        Called between two slices; what it raises ends the epoch there.
+
+    Attributes
+    ----------
+    step
+        The number of updates made.
+    samples
+        The number of samples trained on.
+    seconds
+        The time spent in training, everything else left out.
+    """
+
+    def __init__(
+        self,
+        kernels: ModuleType,
+        network: Network,
+        params: np.ndarray,
+        x: np.ndarray,
+        targets: np.ndarray,
+        indices: np.ndarray,
+        options: np.ndarray,
+        rates: RateSchedule,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.params = params
+        self.step = 0
+        self.samples = 0
+        self.seconds = 0.0
+        self._kernels = kernels
+        self._x, self._targets, self._indices = x, targets, indices
+        self._no_weights = np.empty(0, params.dtype)
+        self._layers = network.layers()
+        # A batch larger than the samples is no other run, only a larger workspace.
+        self._batch_size = min(int(options["batch_size"][0]), len(indices))
+        self._options = options.copy()
+        self._options["batch_size"] = self._batch_size
+        self._rates = rates
+        self._check = check
+        self._state = make_state(options, params)
+        self._buffers = np.empty(0, params.dtype)
+        size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
+        self._workspace = np.empty(size, np.float32)
+        self._slice_steps = 1
+
+    def prepare(self) -> None:
+        """Have the kernels loaded or compiled, by training on no samples."""
+        self._train_steps(np.empty(0, np.int64), np.empty(0), np.zeros(METRICS))
+
+    def train_epoch(
+        self, epoch: int, on_slice: Callable[[Progress], None]
+    ) -> tuple[Progress, float, float]:
+        """One pass over the samples; epochs count from 1.
+
+        Returns
+        -------
+        progress, learning_rate, seconds
+            The epoch as a whole, the rate of its last step, its time in training.
+
+        Raises
+        ------
+        NonFiniteLossError
+            The parameters are those before the update that the loss would have made.
+        """
+        began = time.perf_counter()
+        seed = int(self._options["seed"][0])
+        order = np.random.default_rng([seed, epoch]).permutation(len(self._indices))
+        order = self._indices[order]
+        steps = math.ceil(len(order) / self._batch_size)
+        rates = self._rates(self.step, steps)
+        self._options["epoch"] = epoch
+        metrics = np.zeros(METRICS)
+        seconds = time.perf_counter() - began
+        self.seconds += seconds
+        done = 0
+        while done < steps:
+            self._check()
+            last = min(done + self._slice_steps, steps)
+            samples = order[done * self._batch_size : last * self._batch_size]
+            seconds += self._train_slice(samples, rates[done:last], metrics)
+            done = last
+            progress = self._progress(epoch, done, len(order), metrics, seconds)
+            on_slice(progress)
+        return progress, float(rates[-1]), seconds
+
+    def _train_slice(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> float:
+        """Train on a slice; the seconds that it took."""
+        began = time.perf_counter()
+        done = self._train_steps(samples, rates, metrics)
+        seconds = time.perf_counter() - began
+        self.step += done
+        self.samples += min(done * self._batch_size, len(samples))
+        self.seconds += seconds
+        if done < len(rates):
+            raise NonFiniteLossError(
+                f"the loss is no longer finite at step {self.step + 1}: training diverged;"
+                " try a lower learning rate"
+            )
+        fitting = int(done * SLICE_SECONDS / max(seconds, 1e-9))
+        self._slice_steps = max(1, min(fitting, GROWTH * self._slice_steps))
+        return seconds
+
+    def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
+            done: int = self._kernels.train_steps(
+                self._x, self._targets, self._no_weights, samples, rates, self._layers,
+                self._options, self.step, self.params, self._state, self._buffers,
+                self._workspace, metrics,
+            )  # fmt: skip
+        return done
+
+    def _progress(
+        self, epoch: int, steps: int, samples: int, metrics: np.ndarray, seconds: float
+    ) -> Progress:
+        done = min(steps * self._batch_size, samples)
+        loss, hits = metrics[[LOSS_SUM, HIT_SUM]] / metrics[WEIGHT_SUM]
+        return Progress(epoch, done, samples, float(loss), float(hits), done / max(seconds, 1e-9))
+
+
+@dataclass(eq=False)
+class Fit:
+    """What a fit has come to.
+
+    Attributes
+    ----------
+    params
+        (P,) the weights that are kept: see :func:`fit`.
+    ending
+        How it ended.
+    history
+        A record of each whole epoch.
+    best_epoch
+        The epoch with the best validation; 0 where there was none.
+    message
+        What went wrong, where something did.
+    """
+
+    params: np.ndarray
+    ending: Ending = "finished"
+    history: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = 0
+    message: str = ""
+
+
+def fit(
+    trainer: Trainer,
+    epochs: int,
+    validate: Callable[[], Evaluation] | None = None,
+    patience: int | None = None,
+    listener: Listener | None = None,
+) -> Fit:
+    """Train for some epochs, validating after each.
+
+    The weights kept are the last ones; those of the epoch with the best validation where
+    ``patience`` was given; and where the run was interrupted or its loss was not finite, the best
+    so far: the best validated ones, or without any the latest ones that are finite. The best
+    validation is the one with the highest accuracy, the lower loss deciding a tie.
+
+    Ctrl-C (KeyboardInterrupt) and a loss that is not finite end the fit, and its ``ending`` says
+    so; nothing is raised.
+
+    Parameters
+    ----------
+    trainer
+        What to train.
+    epochs
+        The most epochs.
+    validate
+        Evaluates the parameters of ``trainer`` on the validation samples.
+    patience
+        Stop after this many epochs without a better validation.
+    listener
+        Is told of every slice and epoch.
+    """
+    listener = listener or Listener()
+    initial = trainer.params.copy()
+    outcome = Fit(trainer.params)
+    best = _Best()
+    try:
+        for epoch in range(1, epochs + 1):
+            record = _one_epoch(trainer, epoch, validate, listener)
+            outcome.history.append(record)
+            best.see(record, trainer.params)
+            outcome.best_epoch = best.epoch
+            listener.epoch_done(record)
+            if patience is not None and epoch - best.epoch >= patience:
+                outcome.ending = "stopped early"
+                break
+    except KeyboardInterrupt:
+        outcome.ending = "interrupted"
+    except NonFiniteLossError as error:
+        outcome.ending, outcome.message = "diverged", str(error)
+    if best.params is not None and (patience is not None or outcome.ending != "finished"):
+        outcome.params = best.params
+    elif not np.isfinite(outcome.params).all():
+        outcome.params = initial
+    return outcome
+
+
+class _Best:
+    """The weights with the best validation so far, and their epoch; 0 while there is none."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.params: np.ndarray | None = None
+        self._score = (-math.inf, -math.inf)
+
+    def see(self, record: EpochRecord, params: np.ndarray) -> None:
+        if record.validation_accuracy is None or record.validation_loss is None:
+            return
+        score = record.validation_accuracy, -record.validation_loss
+        if score > self._score:
+            self.epoch, self.params, self._score = record.epoch, params.copy(), score
+
+
+def _one_epoch(
+    trainer: Trainer,
+    epoch: int,
+    validate: Callable[[], Evaluation] | None,
+    listener: Listener,
+) -> EpochRecord:
+    train, learning_rate, seconds = trainer.train_epoch(epoch, listener.slice_done)
+    validation = validate() if validate else None
+    if validation is not None and not math.isfinite(validation.loss):
+        raise NonFiniteLossError(
+            f"the validation loss is not finite after epoch {epoch}: training diverged;"
+            " try a lower learning rate"
+        )
+    return EpochRecord(
+        epoch,
+        train.loss,
+        train.accuracy,
+        validation.loss if validation else None,
+        validation.accuracy if validation else None,
+        learning_rate,
+        seconds,
+    )

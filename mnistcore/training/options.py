@@ -1,0 +1,192 @@
+"""Options as fields of a dataclass: kind, range, choices and help stated once, for every source.
+
+A command's dataclass is written with :func:`option`; its command-line flags, its configuration
+file and its constructor then share types, limits and the words of their errors. A value is
+checked where it comes from, so that the message can say where that was.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+_KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of finite numbers; ``str`` of it completes "must be"."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"{'above' if self.open_low else 'at least'} {self.low} and finite"
+        opening, closing = "(" if self.open_low else "[", ")" if self.open_high else "]"
+        return f"in {opening}{self.low}, {self.high}{closing}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option besides its name and its default.
+
+    Attributes
+    ----------
+    kind
+        int, float, str or bool.
+    help
+        One line for ``--help``, without the default.
+    limits
+        Where the number must lie.
+    choices
+        The names that it may take; empty for any.
+    many
+        It is a tuple of values; one value stands for a tuple of one.
+    optional
+        It may be None.
+    metavar
+        What the value is called in ``--help``.
+    shown_default
+        What ``--help`` says of the default where the default itself says too little.
+    """
+
+    kind: type
+    help: str
+    limits: Range | None = None
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    optional: bool = False
+    metavar: str | None = None
+    shown_default: str | None = None
+
+    def checked(self, value: Any, name: str) -> Any:
+        """The value in its proper type, once it is known to be one that the option may take.
+
+        Raises
+        ------
+        TypeError
+            If it is of another kind.
+        ValueError
+            If it lies outside the limits or the choices. Both messages begin with ``name``.
+        """
+        if value is None and self.optional:
+            return None
+        if not self.many:
+            return self._checked_one(value, name)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            value = (value,)
+        return tuple(self._checked_one(one, name) for one in value)
+
+    def _checked_one(self, value: Any, name: str) -> Any:
+        value = self._converted(value, name)
+        if value == "":
+            raise ValueError(f"{name} must not be empty")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"{name} must be one of {', '.join(self.choices)}, got {value!r}")
+        if self.limits is not None and value not in self.limits:
+            raise ValueError(f"{name} must be {self.limits}, got {value}")
+        return value
+
+    def _converted(self, value: Any, name: str) -> Any:
+        if self.kind is bool and isinstance(value, bool):
+            return value
+        if self.kind is str and isinstance(value, str | os.PathLike):
+            return os.fspath(value)
+        if self.kind is int and isinstance(value, Integral) and not isinstance(value, bool):
+            return int(value)
+        if self.kind is float and isinstance(value, Real) and not isinstance(value, bool):
+            return _as_float(value)
+        raise TypeError(f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}")
+
+    def parsed(self, text: str | list[str] | bool, name: str) -> Any:
+        """The checked value of what the command line holds: text, or a list of texts."""
+        if isinstance(text, list):
+            return self.checked([self._parsed_one(one) for one in text], name)
+        return self.checked(self._parsed_one(text), name)
+
+    def _parsed_one(self, text: str | bool) -> Any:
+        if self.kind in (int, float):
+            try:
+                return self.kind(text)
+            except ValueError:
+                return text  # is refused by the check, in the words of all sources
+        return text
+
+
+def option(default: Any, kind: type, help: str, **settings: Any) -> Any:
+    """A dataclass field with an :class:`Option`; ``settings`` are the Option's other attributes."""
+    return dataclasses.field(default=default, metadata={"option": Option(kind, help, **settings)})
+
+
+def options_of(cls: type) -> dict[str, Option]:
+    """The options of a dataclass by the names of their fields, in the order of the class."""
+    return {field.name: field.metadata["option"] for field in dataclasses.fields(cls)}
+
+
+def read_options(path: str | Path, cls: type) -> dict[str, Any]:
+    """The checked values of a configuration file, TOML or JSON by the ending of its name.
+
+    Raises
+    ------
+    ValueError
+        If the file is neither, is malformed, has a key that is no option of ``cls``, or a value
+        that the option cannot take. The message begins with the path.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    values = _read_mapping(path)
+    options = options_of(cls)
+    checked = {}
+    for name, value in values.items():
+        if name not in options:
+            raise ValueError(f"{path}: unknown option {name!r}{_nearest(name, options)}")
+        try:
+            checked[name] = options[name].checked(value, name)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+    return checked
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    ending = path.suffix.lower()
+    if ending not in (".toml", ".json"):
+        raise ValueError(f"{path}: the name of a configuration file must end in .toml or .json")
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+        values = tomllib.loads(text) if ending == ".toml" else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: is not valid {ending[1:].upper()}: {reason}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: must hold an object of options, got {type(values).__name__}")
+    return values
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; options are {', '.join(known)}"
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
