@@ -35,7 +35,9 @@ def digits() -> Dataset:
 class TrainingRun:
     """``train_steps`` of one backend with all its arguments, which trains on as it is called."""
 
-    def __init__(self, kernels: ModuleType, case: Case, steps: int) -> None:
+    def __init__(
+        self, kernels: ModuleType, case: Case, steps: int, skip_zeros: bool = True
+    ) -> None:
         data = digits()
         network = Network(case.layer_sizes, case.activation)
         self.steps = steps
@@ -44,7 +46,9 @@ class TrainingRun:
         self._x = data.train_images[:SAMPLES].reshape(SAMPLES, -1)
         self._targets = data.train_labels[:SAMPLES]
         self._layers = network.layers()
-        self._options = make_options(case.optimizer, batch_size=case.batch_size, scale=PIXEL_SCALE)
+        self._options = make_options(
+            case.optimizer, batch_size=case.batch_size, scale=PIXEL_SCALE, skip_zeros=skip_zeros
+        )
         self._state = make_state(self._options, self.params)
         self._nothing = np.empty(0, np.float32)
         self._workspace = self._nothing

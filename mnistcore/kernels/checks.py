@@ -569,7 +569,11 @@ def check_options(function: str, options: np.ndarray) -> None:
         raise ValueError(
             f"{function}: batch_size must be in [1, {MOST_ROWS}], got {record['batch_size']}"
         )
-    for name, codes in (("optimizer", tuple(layout.OPTIMIZERS.values())), ("nesterov", (0, 1))):
+    for name, codes in (
+        ("optimizer", tuple(layout.OPTIMIZERS.values())),
+        ("nesterov", (0, 1)),
+        ("skip_zeros", (0, 1)),
+    ):
         if record[name] not in codes:
             known = ", ".join(map(str, codes))
             raise ValueError(f"{function}: options have {name} {record[name]}; known: {known}")

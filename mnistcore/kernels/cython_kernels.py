@@ -258,9 +258,6 @@ def adam_update(
 # Programs
 # ---------------------------------------------------------------------------------------------
 
-# Leave out the input columns that are zero in a whole batch: the same numbers in less time.
-skip_zero_columns = True
-
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     """How many float32 a program needs; the layout is told in ``_cython``.
@@ -297,7 +294,7 @@ def forward(
         count = team_size(len(x) * _weights(layers), START)
         while count > 1 and _core.inference_size(layers, count) > workspace.size:
             count -= 1
-        skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+        skip = layout.zeros_add_nothing(scale, shift, params, layers)
     program = _core.Inference(layers, count)
     program.set_weights(params, workspace, few)
     program.set_scale(scale, shift, skip)
@@ -319,7 +316,7 @@ class Predictor:
         self._scaling = (
             scale,
             shift,
-            skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers),
+            layout.zeros_add_nothing(scale, shift, params, layers),
         )
         self._few = _core.tile_rows()
         self._program = _core.Inference(layers, 1)
@@ -369,7 +366,7 @@ def loss_and_gradient(
     one_step["batch_size"] = len(x)
     metrics = np.zeros(layout.METRICS)
     program = _core.Training(layers, one_step, 1, count)
-    skip = skip_zero_columns and layout.zeros_add_nothing(
+    skip = bool(options["skip_zeros"][0]) and layout.zeros_add_nothing(
         float(options["scale"][0]), float(options["shift"][0]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
@@ -408,7 +405,7 @@ def train_steps(
         return 0
     count = _step_team("train_steps", layers, batch_size, len(state), workspace)
     program = _core.Training(layers, options, len(state), count)
-    skip = skip_zero_columns and layout.zeros_add_nothing(
+    skip = bool(record["skip_zeros"]) and layout.zeros_add_nothing(
         float(record["scale"]), float(record["shift"]), params, layers
     )
     program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)

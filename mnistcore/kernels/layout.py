@@ -48,6 +48,10 @@ OPTIONS_DTYPE = np.dtype(
         ("eps", np.float64),
         ("weight_decay", np.float64),
         ("probs_clip", np.float64),  # losses are told for probs in [clip, 1 - clip]; 0: for all
+        (
+            "skip_zeros",
+            np.int64,
+        ),  # 0 or 1: leave out inputs that are zero; the NumPy reference never does
     ],
     align=True,
 )

@@ -39,9 +39,6 @@ from .threads import (
 
 FLOATS = (checks.FLOAT32,)
 
-# Benchmarks switch this off to show what the zero columns of the input are worth.
-skip_zero_columns = True
-
 _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array
 
@@ -249,11 +246,7 @@ def forward(
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
     # For a few rows, looking for zeros costs more than they save.
-    skip = (
-        len(x) > tile.TILE_ROWS
-        and skip_zero_columns
-        and layout.zeros_add_nothing(scale, shift, params, layers)
-    )
+    skip = len(x) > tile.TILE_ROWS and layout.zeros_add_nothing(scale, shift, params, layers)
     rooms = _Rooms(layers, chunk, threads, skip, (scale, shift), workspace, workspace[packed:])
     rooms.pack(params)
     rooms.predict(x, logits)
@@ -270,7 +263,7 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+        self._skip = layout.zeros_add_nothing(scale, shift, params, layers)
         self._packed = np.empty(_forward_plan(layers, 1)[1][plan.SLOT] + ALIGNMENT, np.float32)
         # Rooms for few rows that nobody is in. Who finds none furnishes one: no caller waits for
         # another, nor a forked child for a thread that it does not have.
@@ -472,7 +465,7 @@ def _train(
     batch_size = int(options["batch_size"][0])
     (nets, totals), threads = _train_plan(name, layers, batch_size, len(state), workspace)
     scale, shift = float(options["scale"][0]), float(options["shift"][0])
-    skip = skip_zero_columns and layout.zeros_add_nothing(scale, shift, params, layers)
+    skip = bool(options["skip_zeros"][0]) and layout.zeros_add_nothing(scale, shift, params, layers)
     parts, lists = int(totals[plan.PARTS]), []
     if parts > 1 or (skip and batch_size <= plan.MOST_LISTED):
         lists = plan.lists_of(x.shape[1], batch_size, parts, threads)

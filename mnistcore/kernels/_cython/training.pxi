@@ -15,6 +15,7 @@ cdef struct Options:
     double eps
     double weight_decay
     double probs_clip
+    int64_t skip_zeros
 
 cdef struct Batch:
     # A member's view of the mini-batch in hand. Its inputs are gathered by each member for
