@@ -1,6 +1,13 @@
-"""The direction of imports: commands -> network, data -> backends -> kernels, never upward."""
+"""Who may import whom: one table for every file of the package, compiled modules included.
+
+Imports inside functions and under TYPE_CHECKING count, and so do ``import_module`` with a name
+that is written out, and the ``include`` and ``cimport`` of Cython's files.
+"""
 
 import ast
+import graphlib
+import posixpath
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,69 +17,244 @@ import pytest
 import mnistcore
 
 PACKAGE = Path(mnistcore.__file__).parent
-SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-COMPUTING = ("network", "optimizers", "backends")
+
+# From top to bottom: a row may import what it names, and nothing that stands above it. A folder
+# or a file that has a row of its own follows that row instead of its parent's.
+ALLOWED: dict[str, set[str]] = {
+    # The commands
+    "__main__": {"terminal", "system"},
+    "train": {"report", "terminal", "runs", "training"},
+    "evaluate": {"terminal", "runs", "data", "system"},
+    "predict": {"terminal", "runs", "pictures", "models", "kernels", "system"},
+    "report": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
+    "search": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
+    "baselines": {"terminal", "figures", "sklearn", "models", "data", "kernels", "system"},
+    "export": {"terminal", "runs", "interchange", "models", "data", "system"},
+    "convert": {"terminal", "interchange", "models", "kernels"},
+    "gradcheck": {"terminal", "training", "models", "kernels", "kernels/numpy_kernels"},
+    "info": {"terminal", "data", "kernels", "system"},
+    "ladder": {"ladder/step", "ladder/peak", "terminal", "models", "kernels", "system"},
+    "ladder/numba_steps": {"ladder/step", "kernels/numba_kernels", "kernels/_numba", "kernels"},
+    "ladder/cython_steps": {
+        "ladder/step",
+        "ladder/_steps_avx2",
+        "ladder/_steps_avx512",
+        "ladder/_steps_baseline",
+        "kernels/cython_kernels",
+        "kernels",
+    },
+    "ladder/_steps_avx2": {"ladder/_cython_steps"},
+    "ladder/_steps_avx512": {"ladder/_cython_steps"},
+    "ladder/_steps_baseline": {"ladder/_cython_steps"},
+    "ladder/_cython_steps": {"kernels/_cython"},
+    "ladder/peak": {"kernels/_numba"},
+    "ladder/step": {"kernels"},
+    # The libraries
+    "terminal": {"runs", "training", "pictures", "models", "data", "kernels", "system"},
+    "runs": {"training", "models", "data", "kernels", "system"},
+    "figures": {"training", "models", "data"},
+    "sklearn": {"training", "models", "kernels", "system"},
+    "interchange": {"models", "data", "kernels", "system"},
+    "training": {"models", "data", "kernels"},
+    "pictures": {"models", "kernels", "kernels/numpy_kernels", "system"},
+    "models": {"data", "kernels", "system"},
+    "data": {"system"},
+    "__init__": {"kernels", "system"},
+    "kernels/numba_kernels": {"kernels/_numba", "kernels"},
+    "kernels/_numba": {"kernels"},
+    "kernels/cython_kernels": {"kernels/_cython", "kernels"},
+    "kernels/_cython": set(),
+    "kernels/numpy_kernels": {"kernels"},
+    "kernels": {"system"},
+    "system": set(),
+}
 
 
-def _imported(source):
-    """The package's own modules that a file imports anywhere, dotted from the package's root."""
-    found = set()
-    folder = source.parent.parts
-    for node in ast.walk(ast.parse((PACKAGE / source).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            base = folder[: len(folder) - node.level + 1] if node.level else ()
-            parts = tuple(node.module.split(".")) if node.module else ()
-            if not node.level:
-                if parts[:1] != ("mnistcore",):
-                    continue
-                parts = parts[1:]
-            for alias in node.names:
-                found.add(".".join((*base, *parts, alias.name)))
-        elif isinstance(node, ast.Import):
-            found |= {a.name[10:] for a in node.names if a.name.startswith("mnistcore.")}
+def sources() -> dict[str, str]:
+    """The text of every file that is compiled or interpreted, by its path in the package."""
+    return {
+        path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
+        for pattern in ("*.py", "*.pyx", "*.pxi", "*.pxd")
+        for path in PACKAGE.rglob(pattern)
+    }
+
+
+def row_of(path: str) -> str:
+    """The row of the table that a file follows: the longest that its path begins with."""
+    parts = posixpath.splitext(path)[0].split("/")
+    names = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    found = next((name for name in names if name in ALLOWED), None)
+    assert found is not None, f"{path} has no row in the table of tests/test_imports.py"
     return found
 
 
-@pytest.mark.parametrize("source", [s for s in SOURCES if s.parts[0] == "kernels"], ids=str)
-def test_kernels_import_nothing_above_them(source):
-    own = {name for name in _imported(source) if not name.startswith("kernels.")}
-    assert not own
+def imports_of(path: str, text: str) -> set[str]:
+    """The package's own modules that a file imports: dotted, from the package's root."""
+    if path.endswith(".py"):
+        return _imports_of_python(path, ast.parse(text))
+    folder = posixpath.dirname(path)
+    includes = re.findall(r'^\s*include "(.+)"', text, re.MULTILINE)
+    names = {_dotted(posixpath.normpath(posixpath.join(folder, name))) for name in includes}
+    for statement in re.findall(r"^\s*((?:from|c?import) .+)$", text, re.MULTILINE):
+        line = statement.replace("cimport", "import").removesuffix("(").strip()
+        line += " x" if line.endswith("import") else ""
+        names |= _imports_of_python(path, ast.parse(line))
+    return names
 
 
-@pytest.mark.parametrize("backend", ["numpy", "numba", "cython"])
-def test_no_backend_imports_another(backend):
-    others = {"numpy", "numba", "cython"} - {backend}
-    for source in SOURCES:
-        if source.parts[0] == "kernels" and backend in source.as_posix().split("kernels/")[1]:
-            for name in _imported(source):
-                parts = name.removeprefix("kernels.").split(".")
-                assert not any(part in (f"{o}_kernels", f"_{o}") for o in others for part in parts)
+def _dotted(path: str) -> str:
+    return posixpath.splitext(path)[0].replace("/", ".")
 
 
-@pytest.mark.parametrize("module", COMPUTING)
-def test_what_computes_knows_no_command_and_no_data(module):
-    allowed = {"kernels", *COMPUTING}
-    assert {name.split(".")[0] for name in _imported(Path(f"{module}.py"))} <= allowed
+def _imports_of_python(path: str, tree: ast.AST) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = _absolute(path, node.level, node.module or "")
+            if module is not None:
+                found |= {f"{module}.{alias.name}".lstrip(".") for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = (_absolute(path, 0, alias.name) for alias in node.names)
+            found |= {name for name in names if name}
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            name = _spelled(node.args[0])
+            level = len(name) - len(name.lstrip("."))
+            module = _absolute(path, level, name[level:])
+            if name.strip(".*") and module is not None:
+                found.add(module)
+    return found
 
 
-def test_data_knows_nothing_of_networks():
-    for source in SOURCES:
-        if source.parts[0] == "data":
-            assert {name.split(".")[0] for name in _imported(source)} <= {"data", "atomic"}, source
+def _absolute(path: str, level: int, module: str) -> str | None:
+    """A module from the package's root; None where it is another package's."""
+    if not level:
+        first, _, rest = module.partition(".")
+        return rest if first == "mnistcore" else None
+    folder = posixpath.dirname(path).split("/") if "/" in path else []
+    return ".".join([*folder[: len(folder) - level + 1], *filter(None, [module])])
 
 
-def test_figures_know_no_command():
-    commands = {"evaluate", "report", "train", "display", "command_line"}
-    for source in SOURCES:
-        if source.parts[0] == "figures":
-            assert not {name.split(".")[0] for name in _imported(source)} & commands, source
+def _spelled(name: ast.expr) -> str:
+    """A name that is written out; a star for the rest of one that ends in a variable."""
+    ending = ""
+    if isinstance(name, ast.JoinedStr):
+        name, ending = name.values[0], "*"
+    written = isinstance(name, ast.Constant) and isinstance(name.value, str)
+    return name.value + ending if written else ""
 
 
-@pytest.mark.parametrize("module", ["step", "numba_steps", "cython_steps", "peak"])
-def test_steps_of_the_ladder_stand_on_the_kernels_alone(module):
-    own = _imported(Path("ladder") / f"{module}.py")
-    allowed = ("kernels", "backends", "ladder.step")
-    assert all(name.startswith(allowed) for name in own), own
+def files_of(module: str, files: dict[str, str]) -> set[str]:
+    """What an import reaches: the module, or the one that defines the name; all for a star."""
+    path = module.replace(".", "/")
+    if path.endswith("*"):
+        return {file for file in files if file.startswith(path[:-1])}
+    for name in (path, posixpath.dirname(path)):
+        for candidate in (f"{name}.py", f"{name}.pyx", f"{name}.pxi", f"{name}/__init__.py"):
+            if candidate.lstrip("/") in files:
+                return {candidate.lstrip("/")}
+    return set()
+
+
+def edges_of(files: dict[str, str]) -> dict[str, set[str]]:
+    """Which files each file imports."""
+    edges = {}
+    for path, text in files.items():
+        reached = {module: files_of(module, files) for module in imports_of(path, text)}
+        lost = [module for module, found in reached.items() if not found]
+        assert not lost, f"{path} imports {lost}, which is not there"
+        edges[path] = set().union(*reached.values()) - {path}
+    return edges
+
+
+def forbidden(files: dict[str, str]) -> list[str]:
+    """The imports that the table does not allow."""
+    return [
+        f"{path} ({row_of(path)}) imports {target} ({row_of(target)})"
+        for path, targets in sorted(edges_of(files).items())
+        for target in sorted(targets)
+        if row_of(target) != row_of(path) and row_of(target) not in ALLOWED[row_of(path)]
+    ]
+
+
+def circle(files: dict[str, str]) -> list[str]:
+    """Files that import each other in a circle; empty where there is none."""
+    try:
+        graphlib.TopologicalSorter(edges_of(files)).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_every_import_is_allowed():
+    assert not forbidden(sources())
+
+
+def test_files_import_each_other_in_no_circle():
+    assert not circle(sources())
+
+
+def test_the_table_points_downwards():
+    rows = list(ALLOWED)
+    for row, allowed in ALLOWED.items():
+        below = set(rows[rows.index(row) + 1 :])
+        assert allowed <= below, f"{row} may import {allowed - below}, which stand above it"
+
+
+def test_the_table_has_no_row_too_many():
+    """Each row, and each import that it allows, is used by some file."""
+    used: dict[str, set[str]] = {row: set() for row in ALLOWED}
+    present = set()
+    for path, targets in edges_of(sources()).items():
+        present.add(row_of(path))
+        used[row_of(path)] |= {row_of(target) for target in targets}
+    for row, allowed in ALLOWED.items():
+        assert row in present
+        assert allowed <= used[row], f"{row} imports nothing of {allowed - used[row]}"
+
+
+def test_the_root_holds_commands_alone():
+    from mnistcore.__main__ import COMMANDS
+
+    files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    packages = {path.parent.name for path in PACKAGE.glob("*/__main__.py")}
+    assert files | packages == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("data/idx.py", "from ..models.network import Network"),  # upward
+        ("figures/style.py", "from ..terminal import tables"),
+        ("training/loop.py", "def f():\n    from mnistcore.runs.job import run"),
+        ("kernels/numba_kernels.py", "from . import numpy_kernels"),  # between backends
+        ("kernels/_numba/team.py", "from .._cython import avx2"),
+        ("kernels/_cython/tile.pxi", "from mnistcore.kernels.numba_kernels import matmul"),
+        ("kernels/_cython/avx2.pyx", 'include "../../ladder/_cython_steps.pxi"'),
+        ("kernels/cython_kernels.py", "importlib.import_module(f'._numba.{name}', __package__)"),
+        ("kernels/threads.py", "import mnistcore.kernels.numpy_kernels"),
+        ("evaluate.py", "from .train import run"),  # between commands
+    ],
+)
+def test_a_planted_import_is_found(path, line):
+    files = sources()
+    files[path] += f"\n{line}\n"
+    found = forbidden(files)
+    assert found
+    assert all(message.startswith(path) for message in found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from .job import run",
+        "if TYPE_CHECKING:\n    from .job import TrainResult",
+        "def f():\n    from mnistcore.runs import job",
+    ],
+)
+def test_a_planted_circle_is_found(line):
+    files = sources()
+    files["runs/folder.py"] += f"\n{line}\n"  # job imports folder
+    assert set(circle(files)) == {"runs/folder.py", "runs/job.py"}
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -57,7 +57,7 @@ def table(rungs: Sequence[Rung]) -> "Table":
             f"  {rung.step}",
             _digits(1e3 * rung.seconds),
             _digits(rung.gflops),
-            percent(rung.of_peak),
+            _of_peak(rung),
             f"{rung.threads}",
             f"{_digits(rung.gain)}x" if rung.gain else "",
         )
@@ -68,6 +68,10 @@ def _digits(number: float) -> str:
     """A number to three digits, large ones to the unit."""
     before_point = len(f"{number:.0f}") if number >= 0.9995 else 0
     return f"{number:.{max(0, 3 - before_point)}f}"
+
+
+def _of_peak(rung: Rung) -> str:
+    return percent(rung.of_peak, 1 if rung.of_peak < 0.0995 else 0)
 
 
 def draw(ladder: Ladder, path: Path) -> None:
@@ -121,7 +125,7 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
     for place, rung in enumerate(rungs):
         light, dark = _COLOURS.get(rung.backend, (_BLAS, _BLAS))
         axes.barh(place, rung.gflops, height=0.72, color=dark if rung.threads > 1 else light)
-        figures = _digits(rung.gflops), percent(rung.of_peak)
+        figures = _digits(rung.gflops), _of_peak(rung)
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
     for x, heading in zip(_COLUMNS, ("GFLOP/s", "of peak"), strict=True):

@@ -153,7 +153,7 @@ def test_read_only_cache_is_read(cache, arrays, monkeypatch):
     def refused(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cache_module, "replacing", refused)
+    monkeypatch.setattr("mnistcore.system.files.replacing", refused)
     assert cache.load() is not None
 
 
