@@ -1,0 +1,89 @@
+"""What the pages say is true: the example, the tables, the links, the imports, the functions."""
+
+import ast
+import importlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.accuracy import table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "notebooks/*.ipynb")
+    for path in sorted(ROOT.glob(pattern))
+]
+
+
+def text_of(page):
+    """The text of a page; of a notebook, that of its cells."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return text
+
+
+def test_the_example_runs():
+    code = re.search(r"<!-- example -->\n```python\n(.*?)```", README, re.S).group(1)
+    assert len(code.strip().splitlines()) <= 11
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_the_accuracies_are_those_of_the_results():
+    shown = re.search(r"<!-- accuracy: begin.*?-->\n(.*?)\n?<!-- accuracy: end -->", README, re.S)
+    rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))
+    assert shown.group(1) == table(rows)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text_of(page))
+    missing = [link for link in links if not (ROOT / page.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_imports_find_what_they_name(page):
+    statement = r"^\s*(?:>>> )?(from mnistcore[\w.]* import (?:\([^)]*\)|[^(\n]+))"
+    for line in re.findall(statement, text_of(page), re.MULTILINE):
+        (node,) = ast.parse(line).body
+        module = importlib.import_module(node.module)
+        for alias in node.names:
+            if not hasattr(module, alias.name):
+                importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def test_the_pages_have_links_and_imports():
+    """The two tests above have something to look at."""
+    texts = [text_of(page) for page in PAGES]
+    assert sum("](" in text for text in texts) > 5
+    assert sum("from mnistcore" in text for text in texts) > 8
+
+
+def defined(file, name):
+    """Whether a function, class or method stands in a source file; ``Class.method`` for one."""
+    source = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        return re.search(rf"^\s*(?:cdef|cpdef|def) .*\b{name.split('.')[-1]}\(", source, re.M)
+    body = ast.parse(source).body
+    for part in name.split("."):
+        found = [node for node in body if getattr(node, "name", None) == part]
+        if not found:
+            return False
+        body = getattr(found[0], "body", [])
+    return True
+
+
+def test_the_way_of_a_step_exists():
+    """Each stop of the page about the architecture is a file and a function in it."""
+    text = text_of(Path("docs/architecture.md"))
+    stops = re.findall(r"^\| \d+ \| \[`[^`]+`\]\(\.\./([^)]+)\) \| (.+?) \|", text, re.M)
+    assert len(stops) >= 8
+    for path, names in stops:
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert defined(ROOT / path, name), f"{path} has no {name}"
+    assert not defined(ROOT / stops[0][0], "no_such_function")
