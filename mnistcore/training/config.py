@@ -1,7 +1,7 @@
-"""TrainConfig: every option of a training run, its default, its help and its limits, once.
+"""TrainConfig: all options of a training run with their defaults, help texts and limits.
 
-The command line, a configuration file and Python all end here. What is given explicitly wins:
-defaults < recipe < configuration file < flags.
+It is the single source for the command line, configuration files and Python. Precedence, from low
+to high: defaults, recipe, configuration file, flags.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _UNITS = Range(1, 10**6)
 
 
 def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **settings: Any) -> Any:
-    """An option that every recipe sets: None stands for the recipe's value."""
+    """Declare an option that every recipe sets; its default, None, means the recipe's value."""
     default = RECIPES[DEFAULT_RECIPE].settings[name]
     spelled = " ".join(map(str, default)) if isinstance(default, tuple) else default
     shown = f"{spelled}, or the {source}'s"
@@ -36,19 +36,19 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The options of a training run, checked, with nothing left open.
+    """The options of a training run, checked and complete.
 
-    Options that the recipe sets may be left out (or be None): the recipe's value is taken, so
+    Options that are left out or None take the recipe's value, so that
     ``TrainConfig(recipe="tanh-10-10", epochs=3)`` is that recipe for three epochs. An optimizer
-    other than the recipe's brings its own usual learning rate. ``hidden`` and ``dropout`` become
-    tuples.
+    other than the recipe's has its own default learning rate. ``hidden`` and ``dropout`` are
+    converted to tuples.
 
     Raises
     ------
     TypeError
-        If a value is of the wrong kind.
+        If a value has the wrong type.
     ValueError
-        If it is out of range, or two options contradict each other.
+        If a value is out of range, or two options contradict each other.
     """
 
     recipe: str = option(
@@ -194,9 +194,9 @@ class TrainConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Name to value, ready for JSON; without ``output``, so that it may be run again.
+        """Return the options by name, for JSON, so that the run can be repeated from any folder.
 
-        Folders of data are absolute, so that it may be run again from anywhere.
+        ``output`` is left out, and data folders are absolute paths.
         """
         values = dataclasses.asdict(self)
         del values["output"]
@@ -207,7 +207,7 @@ class TrainConfig:
 
 
 def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None) -> TrainConfig:
-    """The config of explicit values over those of a file (TOML or JSON) over the recipe.
+    """Build a TrainConfig from explicit values and a TOML or JSON file; explicit values win.
 
     Raises
     ------
