@@ -95,12 +95,12 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
     notice = _other(then, now)
     if then == now:
         notice = (
-            f"What {now} holds is not what the network was trained on; these are figures on what"
-            " it holds now."
+            f"The content of {now} has changed since the network was trained; these are figures"
+            " on its current content."
         )
     theirs, ours = run.model.class_names, dataset.class_names
     if ours != theirs[: len(ours)]:
-        notice += f" There, classes are {_few(theirs)}, here {_few(ours)}."
+        notice += f" Its classes were {_few(theirs)}, here they are {_few(ours)}."
     of_run, of_data = run.model.pixel_max, dataset.pixel_max
     if of_run is not None and not same_scale(of_run, of_data):
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."

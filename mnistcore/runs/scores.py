@@ -49,7 +49,7 @@ class SourceConfig:
     threads: int = option(
         0,
         int,
-        "most threads of the compiled kernels; 0 is one per core",
+        "maximum threads of the compiled kernels; 0 is one per core",
         limits=Range(0, 4096),
         metavar="N",
     )
@@ -72,14 +72,14 @@ class EvaluateConfig(SourceConfig):
     split: str = option(
         "test",
         str,
-        "which images; validation and train as the run had drawn them",
+        "which images; validation and train are split as in the run",
         choices=SPLITS,
     )
     bins: int = option(
         15, int, "bins of confidence for the calibration", limits=Range(1, 1000), metavar="N"
     )
     mistakes: int = option(
-        10, int, "most confident mistakes to list", limits=Range(0, 10**6), metavar="N"
+        10, int, "number of confident mistakes to list", limits=Range(0, 10**6), metavar="N"
     )
 
 

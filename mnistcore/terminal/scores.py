@@ -94,9 +94,9 @@ def _trained_on(run: Run, dataset: Dataset) -> str:
     known = run.model.data
     name = run.summary.get("data")
     if known is None and isinstance(name, str):
-        return f"{name}, by its name alone: an older version kept no checksum"
+        return f"{name}, known only by name: an older version kept no checksum"
     if known is None:
-        return "not known: the model does not say"
+        return "unknown: not recorded in the model"
     return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"
 
 

@@ -64,8 +64,8 @@ class TrainConfig:
         "auto",
         str,
         "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
-        " digits where it cannot be had; mnist+synthetic and the like train on several sets,"
-        " validate and test on the first",
+        " digits if MNIST is unavailable; names joined by + train on several sets, and validate"
+        " and test on the first",
         metavar="DATA",
     )
     data_dir: str | None = option(
@@ -75,7 +75,7 @@ class TrainConfig:
         "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
     )
     activation: str = _from_recipe(
-        "activation", str, "of the hidden layers", choices=tuple(ACTIVATIONS)
+        "activation", str, "activation of the hidden layers", choices=tuple(ACTIVATIONS)
     )
     init: str = option(
         "auto",
@@ -92,7 +92,7 @@ class TrainConfig:
         limits=_POSITIVE,
         metavar="RATE",
     )
-    momentum: float = option(0.0, float, "of sgd", limits=_SHARE, metavar="M")
+    momentum: float = option(0.0, float, "momentum of sgd", limits=_SHARE, metavar="M")
     nesterov: bool = option(False, bool, "Nesterov's momentum, for sgd")
     beta1: float = option(
         0.9, float, "decay of adam's mean of gradients", limits=_SHARE, metavar="B"
@@ -101,10 +101,10 @@ class TrainConfig:
         0.999, float, "decay of adam's mean of squared gradients", limits=_SHARE, metavar="B"
     )
     eps: float = option(
-        1e-8, float, "added to the root in adam's divisor", limits=_POSITIVE, metavar="EPS"
+        1e-8, float, "constant in the denominator of adam", limits=_POSITIVE, metavar="EPS"
     )
     schedule: str = _from_recipe(
-        "schedule", str, "course of the learning rate over the run", choices=tuple(SCHEDULES)
+        "schedule", str, "learning-rate schedule", choices=tuple(SCHEDULES)
     )
     batch_size: int = _from_recipe(
         "batch_size", int, "samples in a mini-batch", limits=_COUNT, metavar="N"
@@ -146,11 +146,11 @@ class TrainConfig:
     standardize: bool = option(
         False, bool, "give pixels mean 0 and variance 1 instead of the range [0, 1]"
     )
-    seed: int = option(0, int, "of every random draw", limits=Range(0, 2**63 - 1), metavar="N")
+    seed: int = option(0, int, "random seed", limits=Range(0, 2**63 - 1), metavar="N")
     threads: int = option(
         0,
         int,
-        "most threads of the compiled kernels; 0 is one per core",
+        "maximum threads of the compiled kernels; 0 is one per core",
         limits=Range(0, 4096),
         metavar="N",
     )
@@ -160,7 +160,7 @@ class TrainConfig:
         "new or empty folder for the run",
         optional=True,
         metavar="DIR",
-        shown_default="runs/ and the time",
+        shown_default="a new one in runs/, named by time",
     )
 
     def __post_init__(self) -> None:
