@@ -306,7 +306,7 @@ def _show(checks: Sequence[Check]) -> None:
     console.print(table)
     tolerances = ", ".join(f"{value:.0e} in {dtype}" for dtype, value in TOLERANCES.items())
     passed = sum(check.passed for check in checks)
-    console.print(f"\nrelative errors; they may be {tolerances}")
+    console.print(f"\nrelative errors; the tolerances are {tolerances}")
     console.print(f"{passed} of {len(checks)} gradients are right")
 
 

@@ -133,7 +133,7 @@ def run(
     ValueError
         If an argument is out of range, or NUMBA_DISABLE_JIT is set.
     BackendUnavailableError
-        If the backend, or with "both" neither of them, can be loaded.
+        If the backend cannot be loaded, or with "both" neither of them.
     """
     m, k, n = _check_shape(shape)
     if not (math.isfinite(seconds) and 0 < seconds <= 3600):

@@ -99,7 +99,7 @@ def create_run_folder(output: str | None, label: str) -> RunFolder:
         except FileExistsError:  # another run started within the same second
             continue
         return RunFolder(path)
-    raise FileExistsError(f"{RUNS}/{name}: exists, with all its variants; give output a folder")
+    raise FileExistsError(f"{RUNS}/{name}: this name is taken; give output a new folder")
 
 
 @dataclass(frozen=True, eq=False)

@@ -202,7 +202,7 @@ class Space:
         axes = {name: d.grid(grid_points, name) for name, d in self.dimensions.items()}
         size = math.prod(map(len, axes.values()))
         if size > 10**5:
-            raise ValueError(f"the grid has {size:,} points; at most 100,000 make sense")
+            raise ValueError(f"the grid has {size:,} points; at most 100,000 are allowed")
         points: dict[tuple[Any, ...], Point] = {}
         for values in itertools.product(*axes.values()):
             point = _applicable(dict(zip(axes, values, strict=True)))

@@ -76,7 +76,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The maximum number of loss evaluations of "lbfgs".
     class_weight
         The weight of each class in the loss: a dict, "balanced" (inversely proportional to its
-        frequency), or None for 1.
+        frequency), or None for weights of 1.
     dropout
         The dropout rate after the hidden layers: one for all, or one per layer.
     backend

@@ -186,7 +186,7 @@ class LiveDisplay(PlainDisplay):
 
 
 def choose_display(quiet: bool, as_json: bool) -> Display:
-    """Return the display for the given flags and for where stdout goes."""
+    """Choose a display by the flags, and by whether stdout is a terminal."""
     if as_json:
         return JsonDisplay()
     if quiet:

@@ -113,7 +113,7 @@ class Option:
         raise TypeError(f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}")
 
     def parsed(self, text: str | list[str] | bool, name: str) -> Any:
-        """Parse and check a command-line value, a string or a list of them; errors as above."""
+        """Parse and check a command-line value or a list of them; raises as :meth:`checked`."""
         if isinstance(text, list):
             return self.checked([self._parsed_one(one) for one in text], name)
         return self.checked(self._parsed_one(text), name)
