@@ -1,7 +1,7 @@
 """Multi-layer perceptrons on handwritten digits, from scratch, at the speed of the machine.
 
-Importing this package loads no compiler and no plotting: a backend is loaded when it is asked
-for by :func:`get_backend`.
+Importing this package loads neither a compiler nor plotting libraries; :func:`get_backend` loads
+a backend on request.
 """
 
 from .kernels.backends import BackendUnavailableError, available_backends, get_backend

@@ -1,4 +1,4 @@
-"""``mnistcore COMMAND`` and ``python -m mnistcore COMMAND``: finds the command and hands over."""
+"""``mnistcore COMMAND`` and ``python -m mnistcore COMMAND``: dispatch to the command's module."""
 
 import importlib
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from .system.machine import VERSION
 from .terminal.command_line import BAD_INPUT, DONE
 
-# Each is a module of this package with a main(argv); the line is shown by --help.
+# Each command is a module of this package with a main(argv); --help shows the description.
 COMMANDS = {
     "train": "train a network and write a run folder",
     "evaluate": "accuracy, confusion, calibration and mistakes of a trained network",
-    "report": "figures and numbers of a run, or of several beside each other, as one HTML page",
+    "report": "figures and numbers of one run, or of several side by side, as an HTML page",
     "predict": "read the digits in photographs, scans and drawings",
     "search": "tune options of train: grid, random search or TPE, in several processes",
     "baselines": "train simpler and other classifiers on the same digits",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
-    "convert": "make a model of weights that PyTorch, Keras or scikit-learn trained",
+    "convert": "make a model from weights trained with PyTorch, Keras or scikit-learn",
     "ladder": "measure a matrix product, step by step from naive loops to our kernel",
     "info": "show versions, the CPU, the backends, data and cache folders",
     "gradcheck": "check every gradient against numerical differences",
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the first argument names; returns the exit status."""
+    """Run the command named by the first argument and return its exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())

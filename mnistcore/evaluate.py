@@ -1,4 +1,4 @@
-"""How good a network is: ``run("runs/...")`` in Python, ``mnistcore evaluate`` in the shell."""
+"""Evaluate a network: ``run("runs/...")`` in Python, ``mnistcore evaluate`` in the shell."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command and return its exit status."""
     return run_command("evaluate", _main, argv)
 
 

@@ -1,13 +1,12 @@
 """Check every gradient against numerical differences: ``mnistcore gradcheck``.
 
-Along a random direction u, the derivative of a function f is <gradient, u>, which the kernels
-give, and (f(x + h u) - f(x - h u)) / 2h, which needs no gradient: two evaluations, however many
-parameters there are. The differences are those of the NumPy reference in float64, where they are
-good to ten digits; a gradient of float32 kernels is compared with the same differences.
+The derivative of a function f along a random direction u is <gradient, u>, with the gradient of
+the kernels. It is compared with (f(x + h u) - f(x - h u)) / 2h, which takes two evaluations for
+any number of parameters. These differences are computed by the NumPy reference in float64, where
+they are accurate to ten digits, also for comparison with float32 kernels.
 
-An error is the difference of the two, divided by ``|gradient| |u| / sqrt(n)``, the size that
-the derivative along a random direction of n components has; the largest of several directions
-counts.
+The relative error divides by ``|gradient| |u| / sqrt(n)``, the typical size of the derivative
+along a random direction of n components. The largest error over several directions counts.
 """
 
 import sys
@@ -26,33 +25,33 @@ from .training.optimizers import make_options
 
 __all__ = ["Check", "main", "run"]
 
-# h. Its square is the error of the difference, rounding / h the other one: both far below what
-# is looked for. It is also short, so that a step over a kink of ReLU is rare.
+# h. The truncation error is about h^2 and the rounding error about 1e-16 / h, both well below the
+# tolerance. A small h also makes it unlikely to step over a kink of ReLU.
 STEP = 1e-6
 DIRECTIONS = 5
-# A float64 gradient is limited by the difference, a float32 one by its own rounding: 6e-8 an
-# operation, in sums of some dozens of terms, through a few layers.
+# The error in float64 is that of the difference; in float32 it is rounding, 6e-8 per operation in
+# sums of some dozens of terms through a few layers.
 TOLERANCES = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 2e-6}
 
-_BATCH, _FAN_IN, _FAN_OUT = 12, 33, 17  # no multiple of any vector or tile
+_BATCH, _FAN_IN, _FAN_OUT = 12, 33, 17  # not multiples of vector or tile sizes
 
 Gradient = Callable[[ModuleType, np.dtype], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Check:
-    """How far one backend's gradient is from the numerical one.
+    """The comparison of one backend's gradient with the numerical one.
 
     Attributes
     ----------
     name
-        What was differentiated.
+        The function that was differentiated.
     backend
-        "numpy (float64)", "numba" ...
+        The backend and dtype, such as "numpy float64".
     error
-        The relative error; NaN where the gradient is.
+        The relative error; infinite if the gradient is not finite.
     tolerance
-        What it may be.
+        The largest acceptable error.
     """
 
     name: str
@@ -68,7 +67,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Case:
-    """A function of a float64 array, and what each backend takes for its gradient at ``x``."""
+    """A function of a float64 array, and a way to compute its gradient at ``x`` by a backend."""
 
     name: str
     x: np.ndarray
@@ -82,14 +81,15 @@ def run(backends: Sequence[str] | None = None, seed: int = 0) -> list[Check]:
     Parameters
     ----------
     backends
-        Their names; by default those available. "numpy" is checked in float64 and float32.
+        The names of the backends; by default all that are available. "numpy" is checked in both
+        float64 and float32.
     seed
-        Of the networks, inputs and directions.
+        The seed of the networks, inputs and directions; not negative.
 
     Raises
     ------
     ValueError, BackendUnavailableError
-        As :func:`.get_backend`.
+        As :func:`.get_backend`; ValueError also for a negative seed.
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
@@ -131,12 +131,12 @@ def _error(gradient: np.ndarray, direction: np.ndarray, difference: float) -> fl
 
 
 def _draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Normal numbers in float64 that float32 holds exactly: all backends get the same ones."""
+    """Draw normal float64 numbers that are exact in float32, so that all backends get the same."""
     return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
 
 
 def _kernel_cases(rng: np.random.Generator) -> Iterable[Case]:
-    """Each kernel with a gradient, as the function <c, kernel(x)> for a random c."""
+    """Yield each kernel with a gradient, as the function <c, kernel(x)> for a random c."""
     yield from _matmul_cases(rng)
     c = _draw(rng, _BATCH, _FAN_OUT)
     z = _draw(rng, _BATCH, _FAN_OUT)
@@ -156,7 +156,7 @@ def _kernel_cases(rng: np.random.Generator) -> Iterable[Case]:
 
 
 def _dot(c: np.ndarray, kernel: Callable[..., None], *inputs: np.ndarray) -> float:
-    """<c, kernel(inputs)> in float64, by the reference."""
+    """Return <c, kernel(inputs)> in float64, for a kernel of the reference."""
     out = np.empty_like(c)
     kernel(*inputs, out)
     return float(np.vdot(c, out))
@@ -223,7 +223,7 @@ def _dropout_case(a: np.ndarray, c: np.ndarray) -> Case:
 
 
 def _network_cases(rng: np.random.Generator) -> Iterable[Case]:
-    """The loss of a random network by all its parameters, for every activation."""
+    """Yield the loss of a random network as a function of its parameters, for each activation."""
     for activation in ACTIVATIONS:
         for dropout in (0.0, 0.3):
             network = Network((_FAN_IN, 19, _FAN_OUT, 10), activation, dropout)
@@ -259,7 +259,7 @@ def _network_case(rng: np.random.Generator, network: Network) -> Case:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 1 where a check failed."""
+    """Run the command and return its exit status: 1 if a check failed."""
     return run_command("gradcheck", _main, argv)
 
 
@@ -275,7 +275,7 @@ def _main(argv: Sequence[str]) -> int:
         nargs="+",
         help="the backends to check (default: all that are available)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     arguments = parser.parse_args(argv)
     with user_errors():
         checks = run(arguments.backend, arguments.seed)
@@ -306,7 +306,7 @@ def _show(checks: Sequence[Check]) -> None:
     console.print(table)
     tolerances = ", ".join(f"{value:.0e} in {dtype}" for dtype, value in TOLERANCES.items())
     passed = sum(check.passed for check in checks)
-    console.print(f"\nrelative errors; they may be {tolerances}")
+    console.print(f"\nrelative errors; the tolerances are {tolerances}")
     console.print(f"{passed} of {len(checks)} gradients are right")
 
 

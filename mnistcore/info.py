@@ -1,4 +1,4 @@
-"""What is installed and what this machine is: ``mnistcore info``."""
+"""Facts about the installation and this machine: ``mnistcore info``."""
 
 import json
 import os
@@ -17,19 +17,19 @@ from .terminal.command_line import DONE, CommandError, Parser, run_command, user
 __all__ = ["clear_cache", "main", "run"]
 
 _LIBRARIES = ("numpy", "numba", "llvmlite", "Cython", "safetensors", "rich", "pooch")
-# What mnistcore keeps in its cache folder, which may lie among other things.
+# The parts of mnistcore's cache folder, which may also contain other files.
 _CACHED = ("mnist", "synthetic", "numba")
 
 
 def run() -> dict[str, Any]:
-    """Facts about the installation and the machine, ready for JSON.
+    """Return facts about the installation and the machine, for JSON.
 
     Returns
     -------
     dict
-        ``versions`` by library, ``cpu`` (model, cores, instruction sets), ``threads``,
-        ``backends`` (by name: available, instruction set, or the reason why not), ``data`` (where
-        MNIST is looked for) and ``cache`` (folder and bytes of each part).
+        ``versions`` by library, ``cpu`` (model, cores, instruction sets, system), ``threads``,
+        ``default_backend``, ``backends`` (by name: what it runs on, or why it is unavailable),
+        ``data`` (the folders searched for MNIST) and ``cache`` (folder, and bytes of each part).
     """
     return {
         "versions": _versions(),
@@ -48,12 +48,12 @@ def run() -> dict[str, Any]:
 
 
 def clear_cache() -> int:
-    """Remove what mnistcore keeps in its cache folder; the bytes that this freed.
+    """Remove mnistcore's parts of the cache folder, and return the number of bytes freed.
 
     Raises
     ------
     OSError
-        If something cannot be removed.
+        If a file cannot be removed.
     """
     freed = 0
     for part in _cache_parts().values():
@@ -69,7 +69,7 @@ def _versions() -> dict[str, str | None]:
 
 
 def _backend(name: str) -> dict[str, Any]:
-    """Whether a backend loads, and what it runs on, or why it does not."""
+    """Describe a backend: what it runs on, or why it is unavailable."""
     reason = unavailable_reason(name)
     if reason is not None:
         return {"available": False, "reason": reason}
@@ -78,7 +78,7 @@ def _backend(name: str) -> dict[str, Any]:
 
 
 def _blas() -> str:
-    """The BLAS that NumPy was built with."""
+    """Return the name and version of the BLAS that NumPy was built with."""
     import numpy as np
 
     configuration: Any = np.show_config(mode="dicts")
@@ -87,7 +87,7 @@ def _blas() -> str:
 
 
 def _data_folders() -> dict[str, str]:
-    """The folders in which MNIST is looked for, in turn, and what there is of them."""
+    """Return the folders that are searched for MNIST, in order, and what they contain."""
     from .data import DataNotFoundError, cache_folder
     from .data.folder import find_files
 
@@ -110,7 +110,7 @@ def _data_folders() -> dict[str, str]:
 
 
 def _cache_parts() -> dict[str, Path]:
-    """The folders that mnistcore made in its cache folder, and Numba's where it is apart."""
+    """Return the parts of the cache folder; Numba's may be elsewhere, in NUMBA_CACHE_DIR."""
     from .data import cache_folder
 
     root = cache_folder()
@@ -129,7 +129,7 @@ def _cache() -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command and return its exit status."""
     return run_command("info", _main, argv)
 
 

@@ -1,6 +1,6 @@
 """Train a network: ``run(TrainConfig(...))`` in Python, ``mnistcore train`` in the shell.
 
-:mod:`.runs.job` says what a run does.
+See :mod:`.runs.job` for what a run does.
 """
 
 import sys
@@ -17,7 +17,7 @@ __all__ = ["TrainConfig", "TrainResult", "TrainingInterrupted", "main", "run"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command and return its exit status."""
     return run_command("train", _main, argv)
 
 
@@ -55,16 +55,14 @@ def _report(job: Job, result: TrainResult) -> Path:
 def _parser() -> Parser:
     parser = Parser(
         "train",
-        "Train a multi-layer perceptron on images of digits. A flag wins over the configuration"
-        " file, that over the recipe.",
+        "Train a multi-layer perceptron on images of digits. Flags override the configuration"
+        " file, which overrides the recipe.",
     )
     add_flags(parser, TrainConfig)
     parser.add_argument(
         "--list-recipes", action="store_true", help="list the recipes and do nothing else"
     )
-    parser.add_argument(
-        "--config", metavar="FILE", help="options from a .toml or .json file, by these names"
-    )
+    parser.add_argument("--config", metavar="FILE", help="read options from a .toml or .json file")
     parser.add_argument(
         "--report",
         action="store_true",

@@ -125,8 +125,8 @@ def test_data_that_have_changed_since_are_told(folder, tmp_path):
     with_other_labels(trained_data(folder), data)
     (notice,) = load_run_data(loaded).notices
     assert notice == (
-        f"What {data} holds is not what the network was trained on; these are figures on what it"
-        " holds now."
+        f"The content of {data} has changed since the network was trained; these are figures on"
+        " its current content."
     )
 
 

@@ -1,8 +1,8 @@
-"""The ladder: one matrix product, from a naive triple loop to the kernel that training runs on.
+"""The ladder: a matrix product, step by step from a naive triple loop to the training kernel.
 
-``numba_steps.STEPS`` and ``cython_steps.STEPS`` are lists of :class:`Step`, each a plain function
-``step(a, b, out)`` that computes ``out = a @ b`` in float32 for every shape. They are meant to be
-read from top to bottom, and ``python -m mnistcore.ladder`` measures them on the reader's machine.
+``numba_steps.STEPS`` and ``cython_steps.STEPS`` are lists of :class:`Step`, each with a function
+``multiply(a, b, out)`` that computes ``out = a @ b`` in float32 for any shape. They are meant to
+be read from top to bottom; ``python -m mnistcore.ladder`` measures them on your machine.
 """
 
 from .command import main

@@ -1,4 +1,4 @@
-"""``python -m mnistcore.ladder``: every step, measured on this machine, in a table."""
+"""``python -m mnistcore.ladder``: measure every step on this machine and print a table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ PICTURES = (".svg", ".png", ".pdf")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status: 1 where a step computed something wrong."""
+    """Run the command and return its exit status: 1 if a step gave a wrong result."""
     return run_command("ladder", _main, argv)
 
 
@@ -50,7 +50,7 @@ def _parser() -> Parser:
         "--backend",
         choices=(*BACKENDS, "both"),
         default="both",
-        help="whose steps (default: both)",
+        help="which steps to measure (default: both)",
     )
     parser.add_argument(
         "--shape",
@@ -64,11 +64,11 @@ def _parser() -> Parser:
         "--seconds",
         type=float,
         default=SECONDS,
-        help=f"about how long to measure, compiling apart (default: {SECONDS:g})",
+        help=f"approximate measuring time, without compilation (default: {SECONDS:g})",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     parser.add_argument(
-        "--plot", type=Path, metavar="FILE", help=f"draw them: a file {_either(PICTURES)}"
+        "--plot", type=Path, metavar="FILE", help=f"draw a chart: {_either(PICTURES)}"
     )
     return parser
 
@@ -78,7 +78,7 @@ def _either(names: Sequence[str]) -> str:
 
 
 def _check_place(path: Path, suffixes: Sequence[str]) -> None:
-    """A file is refused before anything is measured for it."""
+    """Check before measuring that an output file can be written."""
     if suffixes and path.suffix not in suffixes:
         raise CommandError(f"{path}: a picture must end in {_either(suffixes)}")
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""What was measured as a table, and as bars under the peak as the line that none can cross."""
+"""Measurements of the ladder as a table, and as a bar chart with the peak as a line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +17,11 @@ __all__ = ["draw", "table"]
 
 _TITLES = {"numba": "Numba", "cython": "Cython", "numpy": "NumPy"}
 
-# Of Okabe and Ito, which colour-blind people can tell apart; light for one core, dark for all.
+# Colours of Okabe and Ito, safe for colour-blind readers; light for one core, dark for all.
 _COLOURS = {"numba": ("#7fb8d9", "#0072B2"), "cython": ("#f0b08a", "#D55E00")}
 _BLAS = "#8c8c8c"
 _INK, _GREY, _PALE = "#222222", "#6f6f6f", "#c9c9c9"
-_COLUMNS = (1.22, 1.36)  # right ends of the columns of figures, in widths of a panel
+_COLUMNS = (1.22, 1.36)  # right edges of the columns of figures, in panel widths
 _SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
@@ -34,12 +34,12 @@ _SETTINGS: Any = {
     "axes.spines.right": False,
     "axes.spines.left": False,
     "svg.fonttype": "path",
-    "svg.hashsalt": "mnistcore",  # the same figures make the same file
+    "svg.hashsalt": "mnistcore",  # equal figures give equal files
 }
 
 
 def table(rungs: Sequence[Rung]) -> "Table":
-    """A line for each step, under the name of its backend."""
+    """Return a table with a line per step, grouped by backend."""
     from rich.table import Table
 
     lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -65,7 +65,7 @@ def table(rungs: Sequence[Rung]) -> "Table":
 
 
 def _digits(number: float) -> str:
-    """A number to three digits, large ones to the unit."""
+    """Format a number with three significant digits, or as an integer if larger."""
     before_point = len(f"{number:.0f}") if number >= 0.9995 else 0
     return f"{number:.{max(0, 3 - before_point)}f}"
 
@@ -75,14 +75,14 @@ def _of_peak(rung: Rung) -> str:
 
 
 def draw(ladder: Ladder, path: Path) -> None:
-    """Write the picture of a ladder; its kind is that of the file's name: svg, png or pdf.
+    """Draw a ladder as a bar chart and write it to an svg, png or pdf file, by its suffix.
 
     Raises
     ------
     ValueError
-        If matplotlib cannot draw such a file.
+        If matplotlib does not support the file format.
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -111,17 +111,17 @@ def draw(ladder: Ladder, path: Path) -> None:
 
 
 def _bars(rungs: Sequence[Rung], backend: str) -> list[Rung]:
-    """The steps of a backend, and BLAS below them."""
+    """Return the steps of a backend, followed by BLAS."""
     return [rung for rung in rungs if rung.backend in (backend, "numpy")]
 
 
 def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
-    """A bar for each step, its figures in two columns at the right, and the peaks as lines."""
+    """Draw a bar per step, its figures in two columns on the right, and the peaks as lines."""
     lowest = min(rung.gflops for rung in ladder.rungs)
     axes.set_xscale("log")
     axes.set_xlim(min(0.1, lowest / 2), 1.3 * max(ladder.peaks.values()))
     axes.xaxis.set_major_formatter("{x:g}")
-    beside = axes.get_yaxis_transform()  # across in parts of the panel, down in bars
+    beside = axes.get_yaxis_transform()  # x in panel widths, y in bars
     for place, rung in enumerate(rungs):
         light, dark = _COLOURS.get(rung.backend, (_BLAS, _BLAS))
         axes.barh(place, rung.gflops, height=0.72, color=dark if rung.threads > 1 else light)

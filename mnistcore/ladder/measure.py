@@ -1,4 +1,4 @@
-"""Measure the steps of the ladder on this machine, beside its peak and NumPy's BLAS."""
+"""Measure the steps of the ladder on this machine, next to its peak and NumPy's BLAS."""
 
 import math
 import os
@@ -19,17 +19,17 @@ __all__ = ["Ladder", "Rung", "run"]
 
 SHAPE = (128, 784, 1024)  # a batch of 128 images, 784 pixels, 1024 units
 SECONDS = 6.0
-LARGEST_SIZE = 1 << 16  # K of whole numbers up to 8 is exact in float32, with room to spare
-LARGEST_MATRIX = 1 << 28  # numbers: 1 GiB
+LARGEST_SIZE = 1 << 16  # sums over K products of integers up to 8 are exact in float32
+LARGEST_MATRIX = 1 << 28  # elements: 1 GiB
 
-BURST = 0.004  # seconds for which a step is called again and again in one round
-LONGEST_CALL = 0.15  # of all the seconds: what would take longer is timed on some of the rows
+BURST = 0.004  # seconds of repeated calls of a step in one round
+LONGEST_CALL = 0.15  # of the measuring time; slower steps are timed on fewer rows
 PROBE_ROWS = 8
 
-PEAK_ITERATIONS = 300_000  # of its loop in a round: a millisecond or two
+PEAK_ITERATIONS = 300_000  # of the peak's loop per round: a millisecond or two
 
 BLAS = "BLAS"
-# What the makers of BLAS libraries read once, when they are loaded.
+# Variables that BLAS libraries read once, when they are loaded.
 _BLAS_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -40,26 +40,26 @@ _BLAS_VARIABLES = (
 
 @dataclass(frozen=True)
 class Rung:
-    """What was measured of one step.
+    """The measurement of one step.
 
     Attributes
     ----------
     backend, step
-        "numba" or "cython" and the name of the step; "numpy" and "BLAS" for NumPy's own product.
+        "numba" or "cython" and the name of the step; "numpy" and "BLAS" for NumPy's product.
     seconds
-        The shortest call, for the whole shape.
+        The shortest time of a call, for the whole shape.
     gflops
-        1e9 float32 operations a second, 2 M K N in all.
+        1e9 float32 operations per second; a product takes 2 M K N operations.
     threads
-        How many cores it may use, and ``of_peak`` the fraction of what so many do at most.
+        The number of cores that the step may use.
     of_peak
-        See ``threads``.
+        The fraction reached of the peak of that many cores.
     gain
-        How many times faster than the step before; None where there is none.
+        The speed relative to the previous step; None for the first.
     rows
-        Of how many rows of a that was measured: fewer than M where all would have taken too long.
+        The number of rows of a that were measured; fewer than M if M would have taken too long.
     exact
-        Whether the result was right to the bit. (The operands are small whole numbers.)
+        Whether the result was exact. (The operands are small integers.)
     """
 
     backend: str
@@ -75,18 +75,18 @@ class Rung:
 
 @dataclass(frozen=True)
 class Ladder:
-    """The steps of all backends, bottom up, and NumPy's BLAS as the last.
+    """Measurements of the steps of all backends, from naive to fast, and of NumPy's BLAS.
 
     Attributes
     ----------
     shape
         (M, K, N).
     rungs
-        What was measured.
+        The measurements.
     peaks
         The measured peak in GFLOP/s by number of threads.
     missing
-        Why the steps of a backend are not among them, by its name.
+        The reason why a backend is missing, by its name.
     """
 
     shape: tuple[int, int, int]
@@ -95,7 +95,7 @@ class Ladder:
     missing: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, and the machine and the versions it was measured with, ready for JSON."""
+        """Return the measurements with the machine and the library versions, for JSON."""
         return {
             "machine": {"cpu": cpu_model(), "cores": available_cores()},
             "versions": library_versions("numba"),
@@ -114,26 +114,26 @@ def run(
 ) -> Ladder:
     """Measure the steps of one backend or of both.
 
-    They are called in turn, round after round, so that a disturbance meets them all; what counts
-    is the shortest call of each.
+    The steps are called in turn in many rounds, so that disturbances affect all of them. The
+    shortest call of each counts.
 
     Parameters
     ----------
     backend
-        "numba", "cython" or "both": then one of them may be missing.
+        "numba", "cython" or "both"; with "both", one of them may be missing.
     shape
         M, K, N: a (M, K) times b (K, N).
     seconds
-        About how long to measure, compiling and the peak apart.
+        The approximate measuring time, without compilation and the peak.
     report
-        Called with a line of what is being done.
+        Called with a line about the current activity.
 
     Raises
     ------
     ValueError
-        If an argument makes no sense, or where Numba is told to compile nothing.
+        If an argument is out of range, or NUMBA_DISABLE_JIT is set.
     BackendUnavailableError
-        If the backend cannot be loaded, or neither of both.
+        If the backend cannot be loaded, or with "both" neither of them.
     """
     m, k, n = _check_shape(shape)
     if not (math.isfinite(seconds) and 0 < seconds <= 3600):
@@ -173,7 +173,7 @@ def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _check_compiler() -> None:
-    """The peak is measured by a loop that Numba compiles, whichever backend's steps are."""
+    """Check that Numba compiles: it measures the peak, for the steps of any backend."""
     try:
         import numba
     except ImportError as error:
@@ -185,7 +185,7 @@ def _check_compiler() -> None:
 
 
 def _candidates(backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
-    """The steps to measure with the names of their backends, and which backends are missing."""
+    """Return the steps to measure with their backends, and the reasons for missing backends."""
     if backend != "both":
         return [(backend, step) for step in steps(backend)], {}
     found, missing = [], {}
@@ -200,7 +200,7 @@ def _candidates(backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
 
 
 class _Trial:
-    """The calls of one step, on all rows of the operands or on some."""
+    """Times the calls of one step, on all or some rows of the operands."""
 
     def __init__(self, backend: str, step: str, multiply: Product, threads: int) -> None:
         self.backend, self.step, self.threads = backend, step, threads
@@ -211,11 +211,11 @@ class _Trial:
         self._multiply = multiply
 
     def prepare(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, longest: float) -> None:
-        """Compile, and find out how many rows a call of at most ``longest`` seconds can take."""
+        """Compile, and find how many rows a call of at most ``longest`` seconds can process."""
         self._operands = a[:1], b, out[:1]
         self._call()  # compiles
         rows, seconds = PROBE_ROWS, 0.0
-        while True:  # few rows at first: a naive step may take a second for each
+        while True:  # start with few rows: a naive step may take a second for each
             self._operands = a[:rows], b, out[:rows]
             seconds = self._call()
             if rows >= len(a) or seconds > longest / 8:
@@ -227,7 +227,7 @@ class _Trial:
         self._operands = a[: self.rows], b, out[: self.rows]
 
     def burst(self) -> None:
-        """Call it for a moment, at least once."""
+        """Call the step repeatedly for BURST seconds, at least once."""
         until = time.perf_counter() + BURST
         while True:
             seconds = self._call()
@@ -237,7 +237,7 @@ class _Trial:
                 return
 
     def check(self, expected: np.ndarray) -> None:
-        """Burst on an ``out`` that holds nothing, and see whether it holds the product then."""
+        """Run a burst on an ``out`` filled with NaN, and check that it then holds the product."""
         out = self._operands[2]
         out.fill(np.nan)
         self.burst()
@@ -250,10 +250,10 @@ class _Trial:
 
 
 def _measure(trials: Sequence[_Trial], expected: np.ndarray, share: float) -> dict[int, float]:
-    """A burst of each in turn until all have had their share of seconds.
+    """Run a burst of each trial in turn until each has used its share of the time.
 
-    The peaks are measured in the same rounds, by number of threads: other programs that take a
-    core away for a while do so from both.
+    Return the peaks by number of threads. They are measured in the same rounds, so that other
+    programs that occupy a core affect both.
     """
     peaks = dict.fromkeys(sorted({trial.threads for trial in trials}), 0.0)
     for trial in trials:
@@ -298,7 +298,7 @@ def _blas(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 def _blas_threads() -> int:
-    """How many threads NumPy's BLAS has: the variables that it heeds, else all cores."""
+    """Return the number of threads of NumPy's BLAS: from its variables, or else all cores."""
     for variable in _BLAS_VARIABLES:
         value = os.environ.get(variable, "")
         if value.isdecimal() and int(value):

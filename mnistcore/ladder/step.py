@@ -1,4 +1,4 @@
-"""What a step of the ladder is, and where the steps of a backend are."""
+"""The steps of the ladder: what a step is, and loading those of a backend."""
 
 import functools
 import importlib
@@ -24,17 +24,17 @@ class Step:
     Attributes
     ----------
     name
-        A few words, as a table shows them.
+        A few words, for tables.
     idea
-        What is done differently from the step before, in a paragraph.
+        A paragraph about what changes from the previous step.
     teaches
-        What to take home, in a sentence.
+        The lesson of the step, in one sentence.
     multiply
         ``multiply(a, b, out)`` computes ``out = a @ b``: a (M, K), b (K, N), out (M, N), all
-        float32 and C-contiguous; ``out`` is written and never read. Raises ValueError or
-        TypeError where shapes or types do not agree. Its docstring says what bounds it.
+        float32 and C-contiguous; ``out`` is written and never read. Raises ValueError for wrong
+        shapes and TypeError for wrong dtypes. Its docstring says what limits its speed.
     threaded
-        Whether it computes on all cores.
+        Whether the step uses all cores.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Step:
 
 
 def checked(product: Product) -> Product:
-    """The same product behind the checks of the kernels: compiled loops believe what they get.
+    """Wrap a compiled product, which checks nothing itself, in the argument checks of the kernels.
 
-    They do not get empty arrays either: a sum of no terms is 0, and of no elements there is none.
+    Empty operands do not reach the product either; their result is filled with 0.
     """
 
     @functools.wraps(product)
@@ -62,14 +62,14 @@ def checked(product: Product) -> Product:
 
 
 def steps(backend: str) -> list[Step]:
-    """The steps of a backend, the naive one first.
+    """Return the steps of a backend, the naive one first.
 
     Raises
     ------
     ValueError
         If there is no ladder for ``backend``.
     BackendUnavailableError
-        If it cannot be loaded on this machine.
+        If the backend cannot be loaded on this machine.
     """
     if backend not in BACKENDS:
         raise ValueError(f"there is no ladder in {backend!r}; choose from {', '.join(BACKENDS)}")

@@ -1,1 +1,1 @@
-"""A network and its weights: layout, initialisation, inference, metrics, the model file."""
+"""Networks and their weights: layout, initialisation, inference, metrics and the model file."""

@@ -1,18 +1,17 @@
-"""A trained model as one safetensors file: weights, and in the metadata all that they need.
+"""Trained models as safetensors files: the weights, and everything else in the metadata.
 
 The tensors are ``layers.N.weight`` (fan_in, fan_out) and ``layers.N.bias`` (fan_out,), float32,
-N counting from 0. The metadata are texts, all but the first two JSON:
+with N counting from 0. The metadata values are strings, all but the first two of them JSON:
 
 ==============  ==============================================================================
 format          "mnistcore"
 format_version  "1"
-layers          a list, per layer: kind, fan_in, fan_out, activation, dropout
-input           shape of an image, the scale and shift that its raw pixels enter with, and
-                pixel_max, the pixel value that stands for full ink, null where unknown;
-                whether pixels were float_pixels
-class_names     a list, one name a class
+layers          a list with one object per layer: kind, fan_in, fan_out, activation, dropout
+input           shape of an image; scale and shift of its raw pixels; pixel_max, the pixel value
+                of full ink, null if unknown; float_pixels, whether training used float pixels
+class_names     a list with one name per class
 config          the options of the training run; may be empty
-data            what it was trained on: name, folder, checksum, remarks, look; absent where unknown
+data            the training data: name, folder, checksum, remarks, look; absent if unknown
 ==============  ==============================================================================
 """
 
@@ -40,26 +39,26 @@ MODEL_FILE = "model.safetensors"
 
 
 class CheckpointError(ValueError):
-    """A file is not a model that can be used; the message says what is wrong with it."""
+    """A file is not a usable model; the message says why."""
 
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """What a network was trained on.
+    """The data set that a network was trained on.
 
     Attributes
     ----------
     name
-        Of the data set, for people to read.
+        The name of the data set, for display.
     checksum
-        Of its content: :attr:`.Dataset.checksum`.
+        The checksum of its content, :attr:`.Dataset.checksum`.
     folder
-        The absolute path of the folder where it lay; None of MNIST and the built-in digits.
+        The absolute path of its folder; None for MNIST and the built-in digits.
     remarks
-        What looked wrong with it, a sentence or two each.
+        Problems found in the data, one or two sentences each.
     look
-        What its training images looked like: "upright" digits, "no digits", or digits that lie
-        as it says; None where that could not be told.
+        How its training images looked: "upright" for upright digits, "no digits", or a
+        description of how the digits are turned; None if this could not be determined.
     """
 
     name: str
@@ -70,22 +69,22 @@ class TrainedOn:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "TrainedOn":
-        """What to remember of a data set."""
+        """Describe a data set."""
         look, _ = dataset.looks
         return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look)
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON; see :func:`parse_trained_on`."""
+        """Return a dictionary for JSON; :func:`parse_trained_on` reads it back."""
         return {**dataclasses.asdict(self), "remarks": list(self.remarks)}
 
 
 def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
-    """What :meth:`TrainedOn.to_dict` said, from JSON that anybody may have written.
+    """Read the dictionary of :meth:`TrainedOn.to_dict` from untrusted JSON; None stays None.
 
     Raises
     ------
     ValueError
-        If it says something else.
+        If its content is malformed.
     """
     if entry is None:
         return None
@@ -113,17 +112,17 @@ class Model:
     input_shape
         The shape of one image, (28, 28) for MNIST.
     scale, shift
-        A raw pixel enters as ``pixel * scale + shift``.
+        A raw pixel enters the network as ``pixel * scale + shift``.
     class_names
-        One a class.
+        The name of each class.
     config
-        The options that it was trained with, as in ``config.json``; empty where unknown.
+        The options of the training run, as in ``config.json``; empty if unknown.
     pixel_max
-        The value of a raw pixel that stands for full ink; None where unknown.
+        The raw pixel value of full ink; None if unknown.
     float_pixels
-        Whether raw pixels were floats in training, not bytes.
+        Whether the raw pixels in training were floats rather than bytes.
     data
-        What it was trained on; None where unknown.
+        The data set that it was trained on; None if unknown.
     """
 
     network: Network
@@ -138,9 +137,9 @@ class Model:
     data: TrainedOn | None = None
 
     def taking(self, pixel_max: float) -> "Model":
-        """The same network for raw pixels of another range: full ink enters with its old value.
+        """Return the model rescaled for raw pixels in [0, pixel_max]; full ink stays full ink.
 
-        Itself where its own range is unknown.
+        Returns the model itself if its own range is unknown or the same.
         """
         if self.pixel_max in (None, pixel_max):
             return self
@@ -148,18 +147,19 @@ class Model:
         return dataclasses.replace(self, scale=scale, pixel_max=pixel_max)
 
     def taking_bytes(self) -> "Model":
-        """The same network for pixels from 0 to 255."""
+        """Return the model rescaled for pixels from 0 to 255."""
         return dataclasses.replace(self.taking(255.0), float_pixels=False)
 
     def logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """The logits (N, C) of raw images (N, H, W) or (N, H * W), in the range of the training's.
+        """Return the logits (N, C) float32 of raw images (N, H, W) or (N, H * W).
 
-        They are uint8 or float32; :meth:`taking` makes a model for another range.
+        Images are uint8 or float32, with pixels in the range of the training images;
+        :meth:`taking` makes a model for another range.
 
         Raises
         ------
         ValueError
-            If the images have another size than those that it was trained on.
+            If the images differ in size from the training images.
         """
         n_inputs = self.network.layer_sizes[0]
         x = flatten(images)
@@ -171,25 +171,25 @@ class Model:
         return logits_of(kernels, self.network, self.params, x, self.scale, self.shift)
 
     def predict_proba(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """The class probabilities (N, C) of raw images, as in :meth:`logits`."""
+        """Return the class probabilities (N, C) float32 of raw images, as in :meth:`logits`."""
         logits = self.logits(kernels, images)
         kernels.softmax(logits, logits)
         return logits
 
     def predict(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """The most probable class ids (N,) of raw images, as in :meth:`logits`."""
+        """Return the most probable class ids (N,) int64 of raw images, as in :meth:`logits`."""
         return self.logits(kernels, images).argmax(axis=1)
 
 
 def scaled_alike(model: Model, dataset: Dataset) -> Model:
-    """The model, for pixels of the data set's range where that is another scale."""
+    """Return the model, rescaled if the data set's pixels have another range."""
     if model.pixel_max is None or same_scale(model.pixel_max, dataset.pixel_max):
         return model
     return model.taking(dataset.pixel_max)
 
 
 def save(path: str | Path, model: Model) -> None:
-    """Write a model; the file appears whole or not at all.
+    """Write a model to a file, atomically.
 
     Raises
     ------
@@ -206,14 +206,14 @@ def save(path: str | Path, model: Model) -> None:
 
 
 def load(path: str | Path) -> Model:
-    """Read a model from its file, or from the run folder that holds it.
+    """Read a model from its file, or from a run folder.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file, or none in the folder.
+        If there is no such file, or no model in the folder.
     CheckpointError
-        If the file is damaged, of another kind or contradicts itself. Is a ValueError.
+        If the file is damaged, inconsistent or of another format. A subclass of ValueError.
     """
     path = Path(path)
     if path.is_dir():
@@ -229,10 +229,10 @@ def load(path: str | Path) -> Model:
 
 
 def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
-    """The content of a safetensors file, its header sorted: equal models make equal files.
+    """Encode a safetensors file with a sorted header, so that equal models give equal bytes.
 
-    The library writes the metadata in an order that is new in every process. The header is JSON
-    behind its length, padded with spaces to a multiple of 8 bytes.
+    The library itself writes the metadata in a different order in every process. A file starts
+    with the length of its header; the header is JSON, padded with spaces to a multiple of 8 bytes.
     """
     from safetensors.numpy import save as unsorted
 
@@ -275,7 +275,7 @@ def _metadata(model: Model) -> dict[str, str]:
 
 
 def _rates(network: Network) -> tuple[float, ...]:
-    """The dropout rate of each hidden layer."""
+    """Return the dropout rate of each hidden layer."""
     if isinstance(network.dropout, tuple):
         return network.dropout
     return (network.dropout,) * (len(network.layer_sizes) - 2)
@@ -293,7 +293,7 @@ def _read(path: Path) -> Model:
 
 
 def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
-    """The model of an open safetensors file; its shapes are compared before they are believed."""
+    """Build a model from an open safetensors file, checking all shapes before allocating."""
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             "was not written by mnistcore: its metadata lack the format; `mnistcore convert` takes"
@@ -340,7 +340,7 @@ def _parsed(metadata: Mapping[str, str], name: str, kind: type) -> Any:
 
 
 def _network(layers: list[Any]) -> Network:
-    """The network of the layer table, once every row is found to continue the one before."""
+    """Build the network of the layer table; each layer must fit the one before it."""
     try:
         sizes = [int(layers[0]["fan_in"])]
         for row in layers:
@@ -381,7 +381,7 @@ def _input(
 
 
 def _check_tensors(file: Any, network: Network) -> None:
-    """Compare names, shapes and dtypes with the layer table, before anything is allocated."""
+    """Check tensor names, shapes and dtypes against the layer table, before any allocation."""
     sizes = network.layer_sizes
     wanted: dict[str, list[int]] = {}
     for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):

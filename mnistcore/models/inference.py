@@ -1,4 +1,4 @@
-"""A network over any number of samples, part by part: memory stays bounded, Ctrl-C is heard."""
+"""Inference on any number of samples, in parts: bounded memory, prompt response to Ctrl-C."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ..data.preprocess import flatten, scale_images
 from .metrics import accuracy, confusion_matrix, cross_entropy
 from .network import Network
 
-PART = 1000  # samples at a time: large enough for the kernels, small enough for the cache
+PART = 1000  # samples per part: enough for efficient kernels, few enough for the cache
 
 
 def logits_of(
@@ -22,9 +22,9 @@ def logits_of(
     shift: float = 0.0,
     check: Callable[[], None] | None = None,
 ) -> np.ndarray:
-    """The logits (N, C) of x: (N, I), or (N, ...) flattened; uint8 or float.
+    """Return the logits (N, C) of x, (N, I) or (N, ...), uint8 or float; dtype as ``params``.
 
-    As :meth:`.Network.forward`, with ``check`` called before each part; it may raise.
+    Like :meth:`.Network.forward`, but calls ``check``, which may raise, before each part.
     """
     logits = np.empty((len(x), network.layer_sizes[-1]), params.dtype)
     predictor = network.predictor(kernels, params, scale, shift)
@@ -32,14 +32,14 @@ def logits_of(
         if check is not None:
             check()
         part = slice(first, first + PART)
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
+        with np.errstate(over="ignore", invalid="ignore"):  # both show up in the loss
             logits[part] = predictor.forward(x[part])
     return logits
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Mean cross-entropy, share of right answers, and the confusion matrix (C, C), int64."""
+    """Mean cross-entropy in nats, accuracy in [0, 1], and the confusion matrix (C, C) int64."""
 
     loss: float
     accuracy: float
@@ -56,7 +56,7 @@ def evaluate(
     shift: float = 0.0,
     check: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """How a network does on samples x (N, I) with labels (N,); arguments as :func:`logits_of`."""
+    """Evaluate a network on samples x (N, I) with labels (N,); arguments as :func:`logits_of`."""
     logits = logits_of(kernels, network, params, x, scale, shift, check)
     predictions = logits.argmax(axis=1)
     return Evaluation(
@@ -74,10 +74,9 @@ def activations_of(
     scale: float = 1.0,
     shift: float = 0.0,
 ) -> list[np.ndarray]:
-    """The outputs (N, units) of each hidden layer, in turn; none where there is no hidden layer.
+    """Return the outputs (N, units) of each hidden layer, from first to last, without dropout.
 
-    Made of the backend's own kernels, one by one, without dropout. Arguments as
-    :func:`logits_of`.
+    Calls the backend's kernels one at a time. Arguments as in :func:`logits_of`.
     """
     a = scale_images(flatten(np.ascontiguousarray(x)), scale, shift).astype(params.dtype)
     outputs = []

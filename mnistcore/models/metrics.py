@@ -1,7 +1,7 @@
-"""How good a classifier is: plain functions of labels, predictions and logits.
+"""Classification metrics, as plain functions of labels, predictions and logits.
 
-Rows of a confusion matrix are true classes, columns predicted ones, as in scikit-learn. A share
-of nothing is NaN.
+Rows of a confusion matrix are true classes and columns predicted classes, as in scikit-learn.
+A ratio with denominator 0 is NaN.
 """
 
 import math
@@ -9,22 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Z_95 = 1.959963984540054  # the normal deviate that 95 % of all lie within
+Z_95 = 1.959963984540054  # 95 % of a standard normal distribution lies within +-Z_95
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
-    """The share of predictions (N,) that are the labels (N,); NaN where N is 0."""
+    """Return the share of predictions (N,) that equal the labels (N,); NaN if N is 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
     labels, predictions = _pair(labels, predictions)
     return float(np.mean(labels == predictions)) if labels.size else float("nan")
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, n_classes: int) -> np.ndarray:
-    """The int64 counts (C, C) of every pair of true class (row) and predicted class (column).
+    """Count each pair of true class (row) and predicted class (column): (C, C) int64.
 
     Parameters
     ----------
     labels, predictions
         Class ids (N,) in [0, n_classes).
+    n_classes
+        The number of classes C.
 
     Raises
     ------
@@ -42,18 +50,18 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, n_classes: int
 
 
 def per_class_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """The share (C,) of each true class that was predicted right; NaN for a class without samples.
+    """Return the recall (C,) float64 of each class of a confusion matrix (C, C).
 
-    Also called recall.
+    NaN for classes without samples.
     """
     return _ratio(confusion.diagonal(), confusion.sum(axis=1))
 
 
 def class_scores(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 (C,) each of every class; NaN where a share is one of nothing.
+    """Return precision, recall and F1 of each class of a confusion matrix (C, C), each (C,).
 
-    Precision is the share of what was taken for the class that is of it, recall the share of the
-    class that was found, F1 their harmonic mean, computed as 2 TP / (2 TP + FP + FN).
+    Precision is TP / (TP + FP), recall TP / (TP + FN), and F1, their harmonic mean, is
+    2 TP / (2 TP + FP + FN). NaN where the denominator is 0.
     """
     hits = confusion.diagonal()
     taken_for, found_in = confusion.sum(axis=0), confusion.sum(axis=1)
@@ -61,14 +69,14 @@ def class_scores(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """The share of rows of scores (N, C) whose label (N,) is among the k largest.
+    """Return the share of rows of scores (N, C) whose label (N,) has one of the k top scores.
 
-    Where equal scores compete, the lower class id wins, as in ``argmax``. NaN where N is 0.
+    Ties go to the lower class id, as in ``argmax``. NaN if N is 0.
 
     Raises
     ------
     ValueError
-        If the shapes do not fit or k is not positive.
+        If the shapes do not match or k is not positive.
     """
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise ValueError(
@@ -85,11 +93,11 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 
 
 def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
-    """The score interval of a share, 95 % by default; it never leaves [0, 1].
+    """Return the Wilson score interval (low, high) of a proportion, 95 % by default.
 
-    Unlike share +- z sqrt(share (1 - share) / n) it also holds near 1, where accuracies are
-    (Wilson 1927, "Probable inference, the law of succession, and statistical inference";
-    recommended by Brown, Cai and DasGupta 2001, section 4). Without trials it is all of [0, 1].
+    Unlike p +- z sqrt(p (1 - p) / n), it stays within [0, 1] and remains accurate near 1, where
+    accuracies are (Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference"; recommended by Brown, Cai and DasGupta 2001, section 4). (0, 1) without trials.
 
     Raises
     ------
@@ -103,7 +111,7 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
     share, square = successes / trials, z * z / trials
     middle = (share + square / 2) / (1 + square)
     reach = z / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    # At the ends the bound is exact; rounding would miss it by a hair.
+    # The bounds at the ends are known exactly; the formula would round them slightly off.
     low = 0.0 if successes == 0 else middle - reach
     high = 1.0 if successes == trials else middle + reach
     return low, high
@@ -111,22 +119,24 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Predictions in bins by their confidence, the largest probability of each.
+    """Accuracy and confidence of predictions, binned by confidence (the largest probability).
 
     Attributes
     ----------
     edges
-        (M + 1,) of equal bins over [0, 1]; a bin holds its upper edge, the first also 0.
+        (M + 1,) float64, edges of equal bins over [0, 1]. A bin includes its upper edge, and the
+        first bin also 0.
     counts
-        (M,) int64, the predictions in each bin.
+        (M,) int64, the number of predictions in each bin.
     confidence, accuracy
-        (M,) the mean confidence and the share of right predictions in each; NaN in empty ones.
+        (M,) float64, the mean confidence and the accuracy of each bin; NaN for empty bins.
     expected_error
-        The mean over predictions of their bin's ``|accuracy - confidence|``: the expected
-        calibration error, ECE (Guo et al. 2017, "On calibration of modern neural networks",
+        The expected calibration error (ECE), the mean of ``|accuracy - confidence|`` over bins
+        weighted by their counts (Guo et al. 2017, "On calibration of modern neural networks",
         equation 3).
     largest_error
-        The largest ``|accuracy - confidence|`` of a bin: MCE (equation 5).
+        The maximum calibration error (MCE), the largest ``|accuracy - confidence|`` of a bin
+        (equation 5).
     """
 
     edges: np.ndarray
@@ -145,14 +155,14 @@ def calibration(confidences: np.ndarray, hits: np.ndarray, n_bins: int = 15) -> 
     confidences
         (N,) in [0, 1]: the probability of each predicted class.
     hits
-        (N,) bool: whether the prediction is right.
+        (N,) bool: whether the prediction is correct.
     n_bins
-        Guo et al. use 15.
+        The number of bins; Guo et al. use 15.
 
     Raises
     ------
     ValueError
-        If the shapes differ, a confidence is no probability or there is no bin.
+        If the shapes differ, a confidence is not in [0, 1] or ``n_bins`` is not positive.
     """
     confidences, hits = np.asarray(confidences, np.float64), np.asarray(hits, bool)
     if confidences.ndim != 1 or confidences.shape != hits.shape:
@@ -176,22 +186,27 @@ def calibration(confidences: np.ndarray, hits: np.ndarray, n_bins: int = 15) -> 
 
 
 def exact_mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> tuple[int, int, float]:
-    """Whether two classifiers differ by more than chance, on the same samples.
+    """Test whether two classifiers differ by more than chance on the same samples.
 
-    Only the samples that one reads right and the other wrong tell. If neither is better, each is
-    a fair coin: the p-value is that of a two-sided binomial test (McNemar 1947; Dietterich 1998,
-    "Approximate statistical tests for comparing supervised classification learning algorithms",
-    section 3.1, in its exact form).
+    Only samples that exactly one of them classifies correctly carry information. If both are
+    equally good, each is a fair coin toss, so the p-value is that of a two-sided binomial test
+    (McNemar 1947; Dietterich 1998, "Approximate statistical tests for comparing supervised
+    classification learning algorithms", section 3.1, in its exact form).
 
     Parameters
     ----------
     hits, other_hits
-        (N,) bool: whether each sample was read right.
+        (N,) bool: whether each sample was classified correctly.
 
     Returns
     -------
     only_first, only_other, p_value
-        The samples that only one of them reads right, and the p-value.
+        The numbers of samples that only one of them classifies correctly, and the p-value.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
     """
     hits, other_hits = _pair(np.asarray(hits, bool), np.asarray(other_hits, bool))
     first = int((hits & ~other_hits).sum())
@@ -205,10 +220,10 @@ def exact_mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> tuple[int, int, f
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of -log softmax(logits)[label] over the rows, in nats; NaN where there are none.
+    """Return the mean of -log softmax(logits)[label] over the rows, in nats; NaN without rows.
 
-    Computed in float64 by log-sum-exp with the row's maximum subtracted; logits that are not
-    finite make a loss that is not finite.
+    Computed in float64 by log-sum-exp with the row maximum subtracted. Non-finite logits give a
+    non-finite loss.
 
     Parameters
     ----------
@@ -216,6 +231,11 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         (N, C), any float.
     labels
         Class ids (N,) in [0, C).
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
     """
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(
@@ -230,14 +250,8 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         return float(np.mean(log_sums - shifted[np.arange(len(labels)), labels]))
 
 
-def _coin_tosses(n: int, heads: int) -> float:
-    """The probability of so many heads in n tosses of a fair coin."""
-    ways = math.lgamma(n + 1) - math.lgamma(heads + 1) - math.lgamma(n - heads + 1)
-    return math.exp(ways - n * math.log(2))
-
-
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, NaN where the whole is 0."""
+    """Return part / whole, and NaN where the whole is 0."""
     shares = np.full(len(whole), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares
@@ -254,5 +268,5 @@ def _pair(labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def percent(share: float | None, decimals: int = 2) -> str:
-    """A share as a person reads it, such as ``98.31 %``; a dash where it is None or NaN."""
+    """Format a share in [0, 1] as a percentage such as ``98.31 %``; "-" for None and NaN."""
     return "-" if share is None or math.isnan(share) else f"{100 * share:.{decimals}f} %"

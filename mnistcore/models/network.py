@@ -1,6 +1,6 @@
-"""A multi-layer perceptron: its sizes, the layout of its one flat parameter vector, its use.
+"""Multi-layer perceptrons: layer sizes, the layout of the flat parameter vector, inference.
 
-The network holds no parameters and no backend: both are handed to its methods.
+A network holds neither parameters nor a backend: both are arguments of its methods.
 """
 
 import itertools
@@ -17,16 +17,22 @@ INITIALIZATIONS = ("auto", "he", "glorot")
 
 @dataclass(frozen=True)
 class Network:
-    """Layer sizes, the hidden layers' activation and their dropout.
+    """A multi-layer perceptron: layer sizes, activation and dropout of the hidden layers.
 
     Parameters
     ----------
     layer_sizes
-        Inputs, hidden layers, classes: ``(784, 128, 64, 10)``.
+        Numbers of inputs, hidden units and classes, such as ``(784, 128, 64, 10)``.
     activation
-        Of the hidden layers: "relu", "tanh", "logistic" or "identity". The outputs are logits.
+        The activation of the hidden layers: "relu", "tanh", "logistic" or "identity". The
+        outputs are logits.
     dropout
-        The rate after each hidden layer, one number for all or one for each.
+        The dropout rate after the hidden layers: one for all, or one per layer.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, the activation unknown, or a dropout rate out of range.
     """
 
     layer_sizes: tuple[int, ...]
@@ -41,7 +47,7 @@ class Network:
             known = ", ".join(layout.ACTIVATIONS)
             raise ValueError(f"unknown activation {self.activation!r}; choose from {known}")
         object.__setattr__(self, "layer_sizes", sizes)
-        self.layers()  # raises where a dropout rate is out of range or they are miscounted
+        self.layers()  # raises if a dropout rate is out of range or their number is wrong
 
     @property
     def n_params(self) -> int:
@@ -50,7 +56,7 @@ class Network:
         return sum((i + 1) * o for i, o in itertools.pairwise(sizes))
 
     def layers(self) -> np.ndarray:
-        """The (n_layers, 8) int64 table that the kernels read; columns as in ``kernels.layout``."""
+        """Return the layer table (n_layers, 8) int64 of the kernels; see ``kernels.layout``."""
         hidden = len(self.layer_sizes) - 2
         rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * hidden
         if len(rates) != hidden:
@@ -74,9 +80,14 @@ class Network:
         return table
 
     def views(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per layer, the weights (fan_in, fan_out) and bias (fan_out,) as views of ``flat`` (P,).
+        """Return weights (fan_in, fan_out) and bias (fan_out,) per layer, as views of ``flat``.
 
-        Works for parameters, gradients and rows of the optimizer's state alike.
+        ``flat`` (P,) may be parameters, a gradient or a row of the optimizer state.
+
+        Raises
+        ------
+        ValueError
+            If ``flat`` has another shape.
         """
         if flat.shape != (self.n_params,):
             raise ValueError(f"expected {self.n_params} parameters, got shape {flat.shape}")
@@ -91,11 +102,16 @@ class Network:
     def init(
         self, rng: np.random.Generator, scheme: str = "auto", dtype: type = np.float32
     ) -> np.ndarray:
-        """Initial parameters (P,): random weights, zero biases.
+        """Return initial parameters (P,): random weights and zero biases.
 
-        "he": normal with variance 2 / fan_in (He et al. 2015, section 2.2); "glorot": uniform
-        within sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, equation 16); "auto": He
-        for ReLU, Glorot for the others.
+        The scheme "he" is normal with variance 2 / fan_in (He et al. 2015, section 2.2);
+        "glorot" is uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010,
+        equation 16); "auto" is He for ReLU and Glorot otherwise.
+
+        Raises
+        ------
+        ValueError
+            If the scheme is unknown.
         """
         if scheme not in INITIALIZATIONS:
             known = ", ".join(INITIALIZATIONS)
@@ -119,10 +135,15 @@ class Network:
         scale: float = 1.0,
         shift: float = 0.0,
     ) -> np.ndarray:
-        """The logits (N, C) of x: (N, I), or (N, ...) flattened; uint8 or float.
+        """Return the logits (N, C) of x, (N, I) or (N, ...), uint8 or float; dtype as ``params``.
 
-        Values enter as ``x * scale + shift``; a network trained on pixels in [0, 1] takes raw
+        Values enter as ``x * scale + shift``: a network trained on pixels in [0, 1] accepts raw
         uint8 images with ``scale=1/255``.
+
+        Raises
+        ------
+        ValueError
+            If the samples do not have I values each.
         """
         x = self._rows(x, params.dtype)
         logits = np.empty((len(x), self.layer_sizes[-1]), params.dtype)
@@ -132,7 +153,7 @@ class Network:
         return logits
 
     def _rows(self, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """x as a matrix (N, I) that the kernels take."""
+        """Return x as a C-contiguous matrix (N, I), uint8 or of the given dtype."""
         n_inputs = self.layer_sizes[0]
         if x.dtype != np.uint8:
             x = np.asarray(x, dtype)
@@ -143,9 +164,9 @@ class Network:
     def predictor(
         self, kernels: ModuleType, params: np.ndarray, scale: float = 1.0, shift: float = 0.0
     ) -> "Predictor":
-        """This network with these parameters, made ready for many predictions.
+        """Return a :class:`Predictor`, which is faster for repeated predictions.
 
-        Arguments as in :meth:`forward`. It copies ``params``; several threads may share it.
+        Arguments as in :meth:`forward`. It copies ``params``, and threads may share it.
         """
         return Predictor(self, kernels, params, scale, shift)
 
@@ -157,7 +178,7 @@ class Network:
         scale: float = 1.0,
         shift: float = 0.0,
     ) -> np.ndarray:
-        """The class probabilities (N, C) of x, as in :meth:`forward`."""
+        """Return the class probabilities (N, C) of x, as in :meth:`forward`."""
         logits = self.forward(kernels, params, x, scale, shift)
         kernels.softmax(logits, logits)
         return logits
@@ -170,15 +191,15 @@ class Network:
         scale: float = 1.0,
         shift: float = 0.0,
     ) -> np.ndarray:
-        """The most probable class ids (N,) of x, as in :meth:`forward`."""
+        """Return the most probable class ids (N,) int64 of x, as in :meth:`forward`."""
         return self.forward(kernels, params, x, scale, shift).argmax(axis=1)
 
 
 class Predictor:
-    """A network and parameters that stay, for many predictions; see :meth:`Network.predictor`.
+    """A network with fixed parameters, for repeated predictions; see :meth:`Network.predictor`.
 
-    What depends on the parameters alone is done once: a single image takes microseconds where
-    :meth:`Network.predict` takes tens of them.
+    Work that depends only on the parameters is done once, so a single image takes microseconds
+    instead of the tens of microseconds of :meth:`Network.predict`.
     """
 
     def __init__(
@@ -194,18 +215,18 @@ class Predictor:
         self._program = kernels.Predictor(params, network.layers(), scale, shift)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """The logits (N, C) of x: (N, I), or (N, ...) flattened; uint8 or float."""
+        """Return the logits (N, C) of x, (N, I) or (N, ...), uint8 or float."""
         x = self._network._rows(x, self._dtype)
         logits = np.empty((len(x), self._classes), self._dtype)
         self._program(x, logits)
         return logits
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        """The class probabilities (N, C) of x, as in :meth:`forward`."""
+        """Return the class probabilities (N, C) of x, as in :meth:`forward`."""
         logits = self.forward(x)
         self._kernels.softmax(logits, logits)
         return logits
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The most probable class ids (N,) of x, as in :meth:`forward`."""
+        """Return the most probable class ids (N,) int64 of x, as in :meth:`forward`."""
         return self.forward(x).argmax(axis=1)

@@ -1,1 +1,1 @@
-"""One training run as a thing on disk: executed, read back, its data, its scores."""
+"""Training runs on disk: executing them, reading them back, their data and their scores."""

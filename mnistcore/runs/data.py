@@ -1,4 +1,4 @@
-"""The data of a run: what it was trained on, and which images were for what."""
+"""The data of a run: the data set that it was trained on, and how its images were split."""
 
 import math
 from collections.abc import Mapping
@@ -15,19 +15,19 @@ SPLITS = ("test", "validation", "train")
 
 
 def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None) -> Dataset:
-    """The data set that a run was trained on, or the one that is named.
+    """Load the data set that a run was trained on, or the one given by ``data`` or ``data_dir``.
 
     Parameters
     ----------
     run
-        It says where its data lay; what it does not say is "auto".
+        The run. If it does not record its data, "auto" is loaded.
     data, data_dir
-        As for :func:`.data.load_data`; either one replaces what the run says.
+        As in :func:`.data.load_data`; either one overrides what the run records.
 
     Returns
     -------
     Dataset
-        With a notice where the run was trained on other data; see :func:`compared`.
+        With a notice if the run was trained on other data; see :func:`compared`.
 
     Raises
     ------
@@ -40,21 +40,21 @@ def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None
 
 
 def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
-    """What a model was trained on, from where it lay then.
+    """Load the data set that a model was trained on, from its original place.
 
     Parameters
     ----------
     model
-        The model. One of an older version says no more than its options.
+        The model. Models of older versions record only their training options.
     name
-        What the run's summary calls its data, where there is one.
+        The name of the data in the run's summary, if there is one.
     options
-        More of :func:`.data.load_data`'s.
+        Further options of :func:`.data.load_data`.
 
     Raises
     ------
     DataNotFoundError
-        If it is no longer there. Is a ValueError.
+        If the data is no longer there. A subclass of ValueError.
     """
     known, config = model.data, model.config
     data, data_dir = _text(config, "data") or "auto", _text(config, "data_dir")
@@ -75,13 +75,13 @@ def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
 
 
 def trained_on(run: Run, dataset: Dataset) -> bool | None:
-    """Whether a run was trained on just this data, by its content; None where it does not say."""
+    """Return whether the data has the checksum of the run's; None if the run records none."""
     known = run.model.data
     return None if known is None else known.checksum == dataset.checksum
 
 
 def compared(run: Run, dataset: Dataset) -> Dataset:
-    """The data set, with a notice where the run was trained on other data."""
+    """Return the data set, with a notice if the run was trained on other data."""
     known, name = run.model.data, run.summary.get("data")
     if known is None:
         if not isinstance(name, str) or name == dataset.name:
@@ -95,12 +95,12 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
     notice = _other(then, now)
     if then == now:
         notice = (
-            f"What {now} holds is not what the network was trained on; these are figures on what"
-            " it holds now."
+            f"The content of {now} has changed since the network was trained; these are figures"
+            " on its current content."
         )
     theirs, ours = run.model.class_names, dataset.class_names
     if ours != theirs[: len(ours)]:
-        notice += f" There, classes are {_few(theirs)}, here {_few(ours)}."
+        notice += f" Its classes were {_few(theirs)}, here they are {_few(ours)}."
     of_run, of_data = run.model.pixel_max, dataset.pixel_max
     if of_run is not None and not same_scale(of_run, of_data):
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
@@ -121,7 +121,7 @@ def _text(options: Mapping[str, Any], name: str) -> str | None:
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:
-    """See that a model takes the images of a data set and knows its classes.
+    """Check that a model fits the image size and the classes of a data set.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def check_fit(model: Model, dataset: Dataset) -> None:
         If it does not.
     """
     shape = dataset.train_images.shape[1:]
-    flat = (math.prod(shape),)  # the shape of a model that never knew of rows and columns
+    flat = (math.prod(shape),)  # models trained on flat vectors have no rows and columns
     if model.input_shape not in (shape, flat):
         taken, given = (" x ".join(map(str, sizes)) for sizes in (model.input_shape, shape))
         raise ValueError(f"the model takes images of {taken} pixels; {dataset.name} has {given}")
@@ -139,15 +139,16 @@ def check_fit(model: Model, dataset: Dataset) -> None:
 
 
 def split_indices(model: Model, dataset: Dataset, split: str) -> np.ndarray:
-    """Which images of a data set belong to a split, int64, sorted.
+    """Return the indices (N,) int64 of the images in a split, sorted.
 
-    "test" counts the test images; "train" and "validation" count the training images, and are
-    drawn again as the model's training drew them.
+    The split "test" indexes the test images. "train" and "validation" index the training images
+    and are drawn again exactly as in the model's training.
 
     Raises
     ------
     ValueError
-        If there is no such split, or the model does not say how its images were split.
+        If the split is unknown, the run held out no validation images, or the model does not
+        record how its training images were split.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -1,10 +1,10 @@
-"""The folder of a training run: what was asked, how it went, what came out.
+"""The folder of a training run: its options, metrics, model and summary.
 
 ====================  ====================================================================
-``config.json``       the options; ``train --config`` takes it to repeat the run
-``metrics.jsonl``     a line of JSON per epoch, written as the run goes
-``model.safetensors`` the weights and what they need: :mod:`.checkpoint`
-``summary.json``      the figures of the whole run
+``config.json``       the options; ``train --config`` repeats the run from them
+``metrics.jsonl``     a line of JSON per epoch, appended during the run
+``model.safetensors`` the weights and their metadata: :mod:`.checkpoint`
+``summary.json``      the results of the whole run
 ====================  ====================================================================
 """
 
@@ -22,14 +22,14 @@ from ..models import checkpoint
 from ..system.files import write_json
 from ..training.records import EpochRecord
 
-RUNS = "runs"  # where runs are kept whose folder the user does not name
+RUNS = "runs"  # the parent of run folders that the user does not name
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
 
 
 class RunFolder:
-    """A folder that was made for one run; nothing that was there before is ever touched."""
+    """The folder of one run. It was new or empty, so that no existing file is ever touched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,7 +39,7 @@ class RunFolder:
         write_json(self.path / CONFIG_FILE, config)
 
     def append_metrics(self, record: EpochRecord) -> None:
-        """Add an epoch's line to ``metrics.jsonl``."""
+        """Append an epoch's line to ``metrics.jsonl``."""
         line = json.dumps(dataclasses.asdict(record)) + "\n"
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(line)
@@ -54,12 +54,14 @@ class RunFolder:
 
 
 def check_output(output: str | None, option: str = "output") -> None:
-    """See that files may be written to the folder that the user names, a new or an empty one.
+    """Check that the output folder is new or empty, and writable.
+
+    ``option`` is the name to use in the message.
 
     Raises
     ------
     ValueError
-        If there is something that a run could damage, or nothing can be written there.
+        If the folder is not empty or cannot be written to.
     """
     path = Path(RUNS if output is None else output)
     if output is not None and path.is_dir() and any(path.iterdir()):
@@ -76,14 +78,14 @@ def _upwards(path: Path) -> tuple[Path, ...]:
 
 
 def create_run_folder(output: str | None, label: str) -> RunFolder:
-    """Make the folder that the user names, or a new one in ``runs`` named by time and label.
+    """Create the folder ``output``, or by default a new one in ``runs`` named by time and label.
 
     Raises
     ------
     ValueError
         As :func:`check_output`.
     OSError
-        If it cannot be made.
+        If the folder cannot be created.
     """
     if output is not None:
         check_output(output)
@@ -97,23 +99,23 @@ def create_run_folder(output: str | None, label: str) -> RunFolder:
         except FileExistsError:  # another run started within the same second
             continue
         return RunFolder(path)
-    raise FileExistsError(f"{RUNS}/{name}: exists, with all its variants; give output a folder")
+    raise FileExistsError(f"{RUNS}/{name}: this name is taken; give output a new folder")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left behind.
+    """A finished run, read from disk.
 
     Attributes
     ----------
     path
-        The run folder, or the file of the model alone.
+        The run folder, or the model file.
     model
         The trained network.
     history
-        A record per epoch; empty where only the model is there.
+        A record per epoch; empty without ``metrics.jsonl``.
     summary
-        ``summary.json``; empty where it is not there.
+        The content of ``summary.json``; empty without that file.
     """
 
     path: Path
@@ -123,15 +125,15 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What people call the run: the name of its folder, or of its file without the ending."""
+        """The name of the run: that of its folder, or of its model file without the suffix."""
         path = self.path.resolve()
         return path.name if path.is_dir() else path.stem
 
 
 def load_run(path: str | Path) -> Run:
-    """Read a run folder, or a model's file alone.
+    """Read a run folder, or a single model file.
 
-    Figures that an older version did not write are NaN, or None where they may be missing.
+    Metrics that an older version did not write are NaN; missing validation metrics are None.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _read_metrics(path: Path) -> list[EpochRecord]:
-    """The records of ``metrics.jsonl``; a last line that was cut off in writing is left out."""
+    """Read ``metrics.jsonl``, ignoring a last line that was only partly written."""
     if not path.exists():
         return []
     lines = _text_of(path).split("\n")

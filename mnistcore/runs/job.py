@@ -1,8 +1,8 @@
-"""A training run from beginning to end: prepared, executed, and left behind as a folder.
+"""A training run from start to finish, written to a run folder.
 
-:func:`prepare` looks at and loads everything, so that :func:`execute` cannot fail on its input;
-:func:`run` does both. The data is loaded, some of the training images are held out for
-validation, the kernels of one backend train, and the test set is read once, at the end.
+:func:`prepare` checks and loads all input, so that :func:`execute` cannot fail on it; :func:`run`
+does both. Some of the training images are held out for validation, one backend trains, and the
+test set is evaluated once, at the end.
 """
 
 import math
@@ -31,12 +31,12 @@ from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progre
 from ..training.schedules import learning_rates
 from .folder import RunFolder, check_output, create_run_folder
 
-_INIT_STREAM = 2  # keeps the draws of the initial weights apart from all others of the same seed
+_INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A run that is ready to start: everything that was asked has been looked at and loaded.
+    """A run that is ready to start: its options are checked and its data is loaded.
 
     Attributes
     ----------
@@ -45,17 +45,17 @@ class Job:
     backend
         The name of the backend, never "auto".
     kernels
-        Its module.
+        The backend's module.
     dataset
         The images and labels.
     network
-        The network, its sizes those of the data.
+        The network, with the input and output sizes of the data.
     train_indices, validation_indices
-        Which training images are for what, int64.
+        Indices of the training images used for training and for validation, (N,) int64.
     scale, shift
         A raw pixel enters the network as ``pixel * scale + shift``.
     began
-        When preparations began, by ``time.perf_counter``.
+        The time at which preparation began, as ``time.perf_counter`` gives it.
     """
 
     config: TrainConfig
@@ -72,7 +72,10 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
-    """What a run came to: the model, a record per epoch, ``summary.json``, the run folder."""
+    """The result of a run: model, a record per epoch, content of ``summary.json``, run folder.
+
+    ``message`` says why training diverged, and is empty otherwise.
+    """
 
     model: Model
     history: list[EpochRecord]
@@ -82,7 +85,7 @@ class TrainResult:
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a run, after its best weights so far were saved; ``result`` has them."""
+    """Ctrl-C ended a run after its best weights were saved; ``result`` holds them."""
 
     def __init__(self, result: TrainResult) -> None:
         super().__init__(f"interrupted; the best weights so far are in {result.folder.path}")
@@ -100,12 +103,12 @@ def run(
     Parameters
     ----------
     config
-        The options; without any, the default recipe.
+        The options; by default those of the default recipe.
     dataset
-        Train on this instead of loading what ``config.data`` names. Its class says how pixels of
-        any kind and range enter.
+        Data to train on instead of ``config.data``. :class:`.Dataset` describes which dtypes and
+        pixel ranges it accepts.
     listener
-        Is told how the run goes; by default nobody is and nothing is printed.
+        Receives progress events. By default the run prints nothing.
 
     Raises
     ------
@@ -130,9 +133,10 @@ def run(
 
 
 def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool = False) -> Job:
-    """Look at and load everything that a run needs, so that it cannot fail on its input.
+    """Check and load everything that a run needs, so that it cannot fail on its input.
 
-    Raises as :func:`run`, apart from the last two. ``progress`` shows that of a download.
+    ``progress`` shows a progress bar for downloads. Raises as :func:`run`, except for the last
+    two errors.
     """
     began = time.perf_counter()
     check_output(config.output)
@@ -157,11 +161,11 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
 
 
 def execute(job: Job, listener: Listener | None = None) -> TrainResult:
-    """Train what was prepared, test it and write the run folder.
+    """Run a prepared job: train, evaluate on the test set, and write the run folder.
 
-    Ctrl-C and a loss that is not finite end the training, not this function: the weights that
-    are worth keeping are written, and ``summary["outcome"]`` says how it ended. Only a Ctrl-C
-    before training has begun is raised; nothing has been written then.
+    Ctrl-C and a non-finite loss end the training but raise no exception: the best weights so far
+    are written, and ``summary["outcome"]`` says how training ended. Only a Ctrl-C before
+    training begins raises KeyboardInterrupt; nothing has been written at that point.
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
@@ -176,15 +180,17 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
 def fit_in_memory(
     job: Job, listener: Listener | None = None, check: Callable[[], None] = lambda: None
 ) -> Fit:
-    """Train what was prepared, and validate; nothing is written and the test set is not read.
+    """Train and validate a prepared job without writing files or reading the test set.
 
     Parameters
     ----------
+    job
+        The prepared job.
     listener
-        Is told of slices and epochs. What it raises ends the fit and is raised here, but for
+        Receives progress events. Its exceptions end the fit and are passed on, except for
         KeyboardInterrupt and NonFiniteLossError: see :func:`.loop.fit`.
     check
-        Called between two slices; it may raise as the listener may.
+        Called between slices of training; its exceptions are treated like the listener's.
     """
     trainer = _trainer(job, check)
     validate = _validation(job, trainer, check)
@@ -192,7 +198,7 @@ def fit_in_memory(
 
 
 def load_kernels(job: Job, listener: Listener) -> None:
-    """Have the kernels loaded, or compiled where this is their first use, without training."""
+    """Load the kernels, compiling them on first use, without training."""
     _load_kernels(job, _trainer(job, lambda: None), listener)
 
 
@@ -276,7 +282,10 @@ def _train(
 
 
 def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation | None:
-    """Read the test set, once; None where the run did not get that far."""
+    """Evaluate on the test set, once.
+
+    Return None if training did not complete, or if the test is interrupted or diverges.
+    """
     if outcome.ending not in ("finished", "stopped early"):
         return None
     try:
@@ -292,7 +301,7 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
 
 
 class _Recorder(Listener):
-    """Writes an epoch's line before the listener hears of the epoch."""
+    """Appends each epoch to ``metrics.jsonl`` before passing it on to the listener."""
 
     def __init__(self, folder: RunFolder, listener: Listener) -> None:
         self._folder = folder
@@ -309,7 +318,7 @@ class _Recorder(Listener):
 def _validation(
     job: Job, trainer: Trainer, check: Callable[[], None]
 ) -> Callable[[], Evaluation] | None:
-    """Evaluates the trainer's parameters on the images held out; None without any."""
+    """Return a function that evaluates on the validation images, or None if there are none."""
     indices = job.validation_indices
     if not len(indices):
         return None
@@ -339,9 +348,9 @@ def _test(job: Job, params: np.ndarray, check: Callable[[], None]) -> Evaluation
 
 
 def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:
-    """What ``summary.json`` holds; the test's figures are null where the run did not get there.
+    """Return the content of ``summary.json``; the test results are null if there was no test.
 
-    ``threads`` is null for the NumPy backend, whose BLAS has threads of its own.
+    ``threads`` is null for the NumPy backend, whose BLAS manages its own threads.
     """
     return {
         "test_accuracy": test.accuracy if test else None,

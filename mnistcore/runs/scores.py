@@ -1,7 +1,4 @@
-"""How good a trained network is: the figures of an evaluation, and the answer to one image.
-
-Evaluating reads the model, its data and nothing else; the network sees each image once.
-"""
+"""Evaluation of a trained network: its scores on a data set, and its prediction for one image."""
 
 import math
 import warnings
@@ -33,7 +30,7 @@ from .folder import Run, load_run
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """What to evaluate a run on, and with which kernels; the options of several commands."""
+    """Options shared by several commands: the data to evaluate on, the backend and its threads."""
 
     data: str | None = option(
         None,
@@ -52,7 +49,7 @@ class SourceConfig:
     threads: int = option(
         0,
         int,
-        "most threads of the compiled kernels; 0 is one per core",
+        "maximum threads of the compiled kernels; 0 is one per core",
         limits=Range(0, 4096),
         metavar="N",
     )
@@ -75,27 +72,27 @@ class EvaluateConfig(SourceConfig):
     split: str = option(
         "test",
         str,
-        "which images; validation and train as the run had drawn them",
+        "which images; validation and train are split as in the run",
         choices=SPLITS,
     )
     bins: int = option(
         15, int, "bins of confidence for the calibration", limits=Range(1, 1000), metavar="N"
     )
     mistakes: int = option(
-        10, int, "most confident mistakes to list", limits=Range(0, 10**6), metavar="N"
+        10, int, "number of confident mistakes to list", limits=Range(0, 10**6), metavar="N"
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How a model does on N images of C classes.
+    """Scores of a model on N images of C classes.
 
     Attributes
     ----------
     split
         "test", "validation" or "train".
     indices
-        (N,) int64: where each image stands among the test images, or the training images.
+        (N,) int64, the index of each image among the test images or the training images.
     labels, predictions
         (N,) class ids.
     probabilities
@@ -103,17 +100,17 @@ class Scores:
     loss
         The mean cross-entropy in nats.
     accuracy, top_2_accuracy
-        The share of images whose label is the likeliest class, or one of the likeliest two.
+        The share of images whose label is the most probable class, or among the top two.
     interval
         The 95 % Wilson interval of the accuracy.
     confusion
         (C, C) int64, true classes by row.
     precision, recall, f1
-        (C,) of each class; NaN where a share is one of nothing.
+        (C,) float64, per class; NaN where the denominator is 0.
     calibration
-        How far the confidences are to be believed.
+        How well the confidences match the accuracy.
     class_names
-        One a class.
+        The name of each class.
     """
 
     split: str
@@ -134,7 +131,7 @@ class Scores:
 
     @property
     def hits(self) -> np.ndarray:
-        """(N,) bool: whether each image was read right."""
+        """(N,) bool: whether each prediction is correct."""
         return np.asarray(self.labels == self.predictions)
 
     @property
@@ -143,12 +140,12 @@ class Scores:
         return np.asarray(self.probabilities.max(axis=1))
 
     def confident_mistakes(self, most: int | None = None) -> np.ndarray:
-        """The rows of what was read wrong, the most confident first; at most so many."""
+        """Return the rows of the wrong predictions, most confident first; at most ``most``."""
         wrong = np.flatnonzero(~self.hits)
         return wrong[np.argsort(-self.confidences[wrong], kind="stable")][:most]
 
     def sample(self, row: int) -> "Sample":
-        """One image's answer."""
+        """Return the prediction for one image, by its row."""
         return Sample(
             self.split,
             int(self.indices[row]),
@@ -158,7 +155,7 @@ class Scores:
         )
 
     def to_dict(self, mistakes: int = 10) -> dict[str, Any]:
-        """The figures, ready for strict JSON: what is not defined is None, never NaN."""
+        """Return the scores for strict JSON: None stands for NaN. Lists up to ``mistakes``."""
         low, high = self.interval
         classes = [
             {"name": name, "images": int(images), "precision": p, "recall": r, "f1": f}
@@ -190,7 +187,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a model makes of one image: the probabilities (C,) and what is true."""
+    """The prediction for one image: its true class id and the class probabilities (C,)."""
 
     split: str
     index: int
@@ -200,11 +197,11 @@ class Sample:
 
     @property
     def prediction(self) -> int:
-        """The likeliest class."""
+        """The most probable class id."""
         return int(self.probabilities.argmax())
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for strict JSON."""
+        """Return the sample as a dictionary for strict JSON."""
         return {
             "split": self.split,
             "index": self.index,
@@ -225,16 +222,16 @@ def run(
     Parameters
     ----------
     source
-        A run folder, a ``.safetensors`` file, or what :func:`.load_run` made of one.
+        A run folder, a ``.safetensors`` file, or a run that :func:`.load_run` returned.
     config
-        The options; without any, the test images of what the run was trained on.
+        The options; by default the test images of the data that the run was trained on.
     dataset
-        Evaluate on this instead of loading what the config or the run names.
+        Data to evaluate on instead of that of the config or the run.
 
     Warns
     -----
     UserWarning
-        If the data that was loaded is not what the run was trained on, or looks wrong.
+        If the loaded data is not what the run was trained on, or looks wrong.
 
     Raises
     ------
@@ -257,7 +254,7 @@ def run(
 def _loaded(
     source: str | Path | Run, config: EvaluateConfig, dataset: Dataset | None
 ) -> tuple[ModuleType, Run, Dataset]:
-    """All that an evaluation needs; the backend first, which may not be there."""
+    """Load the backend, the run and the data; the backend first, as it may be unavailable."""
     kernels = get_backend(config.backend)
     loaded = source if isinstance(source, Run) else load_run(source)
     if dataset is None:
@@ -270,7 +267,13 @@ def _loaded(
 def score(
     kernels: ModuleType, run: Run, dataset: Dataset, split: str = "test", bins: int = 15
 ) -> Scores:
-    """Evaluate what is loaded; see :func:`run`, which loads it."""
+    """Evaluate a loaded run on a loaded data set; :func:`run` loads both.
+
+    Raises
+    ------
+    ValueError
+        If model and data do not fit, the split is unknown or empty, or outputs are not finite.
+    """
     check_fit(run.model, dataset)
     model = scaled_alike(run.model, dataset)
     indices = split_indices(model, dataset, split)
@@ -308,9 +311,9 @@ def run_sample(
     *,
     dataset: Dataset | None = None,
 ) -> tuple[Sample, np.ndarray]:
-    """What a trained network makes of one test image, and the image (H, W).
+    """Return the prediction for one test image, and the image (H, W).
 
-    Parameters and errors as :func:`run`; ValueError also where there is no such image.
+    Parameters and errors as :func:`run`; raises ValueError also if ``index`` is out of range.
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
@@ -329,7 +332,7 @@ def run_sample(
 def _outputs(
     kernels: ModuleType, run: Run, model: Model, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and probabilities (N, C) of images, once they are known to be finite."""
+    """Return logits and probabilities (N, C); raise ValueError if they are not finite."""
     logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():
         raise ValueError(
@@ -342,7 +345,7 @@ def _outputs(
 
 
 def images_of(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images and labels that the indices of a split count in."""
+    """Return the images (N, H, W) and labels (N,) that the indices of a split refer to."""
     if split == "test":
         return dataset.test_images, dataset.test_labels
     return dataset.train_images, dataset.train_labels
@@ -368,5 +371,5 @@ def _calibration_dict(result: Calibration) -> dict[str, Any]:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """A list for JSON, which knows no NaN."""
+    """Convert to a list for JSON, with None in place of NaN."""
     return [None if math.isnan(value) else float(value) for value in values]

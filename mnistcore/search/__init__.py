@@ -1,8 +1,8 @@
-"""Tune the options of training: grid, random search or TPE, in several processes, resumable.
+"""Hyperparameter search: grid, random search or TPE, in several processes, resumable.
 
 ``run(SearchConfig(...), space, train)`` in Python, ``mnistcore search`` in the shell. Optuna (the
-extra ``[search]``) chooses the points and keeps the study in a database; a trial trains on our
-engine and is judged by validation images. :mod:`.space` says what may be searched.
+extra ``[search]``) chooses the points and stores the study in a database. Each trial trains a
+network and is scored on validation images. :mod:`.space` defines what can be searched.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ _WITH_OPTUNA = {"run": "execution", "SearchInterrupted": "execution", "SearchRes
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Optuna is imported when it is asked for."""
+    """Import the names that need Optuna on first use."""
     if name not in _WITH_OPTUNA:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""``mnistcore search``: flags and a file become a plan; the rest is :mod:`.execution`."""
+"""``mnistcore search``: build a plan from flags and a file, and run it (:mod:`.execution`)."""
 
 import argparse
 import sys
@@ -22,10 +22,10 @@ from .config import OURS, Plan, SearchConfig, make_plan, read_file
 from .space import parameters, parse_entry
 
 _EXAMPLES = """
-A value of what can be searched is fixed if it is one, a choice if they are several, and a range
-if it is written LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear; units, learning rates and weight
-decays are logarithmic ranges by themselves. Architectures are written 512-256. Nothing of it
-given, a default space is searched.
+A searchable option is fixed if it has one value, a choice if it has several, and a range if
+written as LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear. Ranges of units, learning rates and weight
+decays are logarithmic by default. Architectures are written as 512-256. If no searchable option
+is given, a default space is searched.
 
 examples:
   mnistcore search --trials 30 --epochs 5
@@ -34,15 +34,15 @@ examples:
   mnistcore search --space space.toml --storage postgresql://me@db/studies --workers 4
 """
 
-# What train says of these does not hold for one value among several.
+# The help of train assumes a single value for these options.
 _ABOUT = {
-    "hidden": "units of each hidden layer, as 512-256; in place of layers and units",
+    "hidden": "units of each hidden layer, such as 512-256; instead of layers and units",
     "dropout": "share of hidden units dropped, in all layers",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command and return its exit status."""
     return run_command("search", _main, argv)
 
 
@@ -77,13 +77,13 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    """What the file and the flags ask for; flags win."""
+    """Combine the options of file and flags; flags take precedence."""
     of_file: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
     if arguments.space is not None:
         of_file = read_file(arguments.space)
     search, space, train = of_file
     flags = _entries_given(arguments)
-    for name in _outdone(flags):
+    for name in _overridden(flags):
         space.pop(name, None)
         train.pop(name, None)
     config = SearchConfig(**{**search, **flags_given(arguments, SearchConfig)})
@@ -92,7 +92,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _entries_given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the flags say of each parameter; architectures stay text, one value each."""
+    """Return the entries given by flags; architectures stay text, one value each."""
     entries = {}
     for name in parameters():
         texts = getattr(arguments, name)
@@ -101,8 +101,8 @@ def _entries_given(arguments: argparse.Namespace) -> dict[str, Any]:
     return entries
 
 
-def _outdone(flags: Mapping[str, Any]) -> set[str]:
-    """What of a file no longer counts: architectures are hidden, or layers and units."""
+def _overridden(flags: Mapping[str, Any]) -> set[str]:
+    """Return the parameters of a file that flags override; hidden excludes layers and units."""
     names = set(flags)
     if names & {"hidden", "layers", "units"}:
         names |= {"hidden"} if "hidden" not in names else {"layers", "units"}
@@ -110,16 +110,16 @@ def _outdone(flags: Mapping[str, Any]) -> set[str]:
 
 
 def _fixed_names() -> list[str]:
-    """The options of train that cannot be searched, but set."""
+    """Return the options of train that can be set but not searched."""
     return [name for name in options_of(TrainConfig) if name not in (*OURS, *parameters())]
 
 
 def _parser() -> Parser:
     parser = Parser(
         "search",
-        "Tune the options of train by grid search, random search or TPE. Trials are judged by\n"
-        "validation images; the winner is trained again and tested once. The same command goes\n"
-        "on with a study that was stopped, and joins one that runs.",
+        "Tune the options of train by grid search, random search or TPE. Trials are scored on\n"
+        "validation images; the winner is trained again and tested once. Running the same\n"
+        "command again resumes a stopped study and joins a running one.",
     )
     parser.epilog = _EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -132,7 +132,7 @@ def _parser() -> Parser:
     output.add_argument(
         "--json", action="store_true", help="print the summary as JSON and nothing else"
     )
-    searched = parser.add_argument_group("what is searched (VALUE, VALUE VALUE ... or LOW:HIGH)")
+    searched = parser.add_argument_group("searchable options (VALUE, VALUE VALUE ... or LOW:HIGH)")
     for name, opt in parameters().items():
         about = _ABOUT.get(name, opt.help) + (f": {', '.join(opt.choices)}" if opt.choices else "")
         searched.add_argument(

@@ -1,4 +1,4 @@
-"""SearchConfig: the options of a search; Plan: what follows from them, checked as a whole."""
+"""SearchConfig, the options of a search, and Plan, a search that is checked as a whole."""
 
 import dataclasses
 import tomllib
@@ -27,13 +27,13 @@ SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("none", "successive-halving", "hyperband", "median")
 DEFAULT_TRIALS = 20
 
-# Options of train that a search sets itself.
+# Options of train that the search itself sets.
 OURS = ("output", "threads")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """The options of a search, checked one by one.
+    """The options of a search, each checked on its own.
 
     Raises
     ------
@@ -46,14 +46,14 @@ class SearchConfig:
     sampler: str = option(
         "tpe",
         str,
-        "how points are chosen: by a model of the trials so far (TPE), at random, all of a grid",
+        "how points are chosen: by a model of the trials so far (TPE), at random, or as a grid",
         choices=SAMPLERS,
     )
     pruner: str | None = option(
         None,
         str,
-        "which trials are ended early by their validation accuracy: those below the median of the"
-        " others at the same epoch, or those that successive halving or Hyperband leave out",
+        "how trials with a low validation accuracy are stopped early: below the median of the"
+        " others at the same epoch, or by successive halving or Hyperband",
         choices=PRUNERS,
         optional=True,
         shown_default="median; none for a grid",
@@ -61,7 +61,7 @@ class SearchConfig:
     trials: int | None = option(
         None,
         int,
-        "finished trials that the study is to have in all, pruned ones included",
+        "total number of finished trials in the study, including pruned ones",
         optional=True,
         limits=Range(1, 10**6),
         metavar="N",
@@ -70,7 +70,7 @@ class SearchConfig:
     timeout: float | None = option(
         None,
         float,
-        "start no trial after so many seconds; those that run are finished",
+        "start no new trials after this time; running trials are completed",
         optional=True,
         limits=Range(0, open_low=True),
         metavar="SECONDS",
@@ -79,42 +79,42 @@ class SearchConfig:
     workers: int | None = option(
         None,
         int,
-        "processes, each with a trial of its own and its share of the cores",
+        "number of processes; each runs one trial at a time on its share of the cores",
         optional=True,
         limits=Range(1, 1024),
         metavar="N",
         shown_default="one per core",
     )
     threads: int = option(
-        0, int, "cores to share out; 0 is all of them", limits=Range(0, 4096), metavar="N"
+        0, int, "cores to divide among workers; 0 is all", limits=Range(0, 4096), metavar="N"
     )
     folds: int | None = option(
         None,
         int,
-        "judge a trial by the mean over K folds of the training images",
+        "score a trial by its mean over K folds of the training images",
         optional=True,
         limits=Range(2, 1000),
         metavar="K",
-        shown_default="by one validation split",
+        shown_default="one validation split",
     )
     grid_points: int | None = option(
         None,
         int,
-        "values that a grid takes from each range",
+        "number of values that a grid takes from each range",
         optional=True,
         limits=Range(2, 10**5),
         metavar="N",
-        shown_default="none: ranges need points of their own",
+        shown_default="none; each range must give its own points",
     )
     grace: int = option(
         60,
         int,
-        "try a trial again whose worker has given no sign of life for so many seconds",
+        "retry a trial after its worker has been silent for this long",
         limits=Range(2, 10**6),
         metavar="SECONDS",
     )
     study: str = option(
-        "search", str, "name of the study; the same name goes on with it", metavar="NAME"
+        "search", str, "name of the study; an existing study is resumed", metavar="NAME"
     )
     storage: str | None = option(
         None,
@@ -145,7 +145,7 @@ class SearchConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the results go."""
+        """The folder of the results."""
         return Path("runs", self.study) if self.output is None else Path(self.output)
 
 
@@ -156,9 +156,9 @@ class Plan:
     Attributes
     ----------
     config
-        Its options.
+        The options of the search.
     entries
-        What is searched, as it was given: it is read again by every worker.
+        The search space as the user gave it; every worker parses it again.
     train
         The options of ``train`` that are the same in every trial.
     """
@@ -169,7 +169,7 @@ class Plan:
 
     @cached_property
     def space(self) -> Space:
-        """What is searched."""
+        """The parsed search space."""
         return Space(read_entries(self.entries)[0])
 
     @cached_property
@@ -181,14 +181,14 @@ class Plan:
 
     @property
     def n_trials(self) -> int:
-        """How many finished trials make the search complete."""
+        """The number of finished trials that completes the search."""
         if self.grid is None:
             return self.config.trials or DEFAULT_TRIALS
         return min(self.config.trials or len(self.grid), len(self.grid))
 
     @property
     def resource(self) -> int:
-        """How often a trial reports, at most: after every fold or, without folds, every epoch."""
+        """The most reports of a trial: one per fold or, without folds, one per epoch."""
         epochs = self.space.dimensions.get("epochs")
         if self.config.folds is not None:
             return self.config.folds
@@ -196,23 +196,23 @@ class Plan:
 
     @property
     def seed(self) -> int:
-        """Of the points that are chosen, and of every training run."""
+        """The seed of the sampler and of every training run."""
         return self.train_config({}).seed
 
     def train_config(self, point: Mapping[str, Value]) -> TrainConfig:
-        """The training run that a point stands for; its ``output`` is left open."""
+        """Return the training options of a point; ``output`` is left unset."""
         return TrainConfig(**{**self.train, **train_options(point)})
 
     @property
     def n_workers(self) -> int:
-        """How many processes: by default one per core, as one thread each wastes least."""
+        """The number of processes; by default one per core, as single threads waste least."""
         cores = self.config.threads or available_cores()
         return self.config.workers or min(cores, self.n_trials)
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same for every command that joins the study, ready for JSON.
+        """Return, for JSON, the settings that every command joining the study must share.
 
-        The folder of the data may differ from machine to machine; its content is compared.
+        The data folder may differ between machines, so its content is compared instead.
         """
         same = ("sampler", "pruner", "folds", "grid_points")
         space = {name: _plain(entry) for name, entry in self.entries.items()}
@@ -225,30 +225,30 @@ class Plan:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The plan for :meth:`from_json`, in another process."""
+        """Return a dictionary for JSON, which :meth:`from_json` reads in another process."""
         values = dataclasses.asdict(self.config)
         return {"config": values, "entries": dict(self.entries), "train": dict(self.train)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Plan":
-        """The plan that :meth:`to_json` was called on."""
+        """Return the plan that :meth:`to_json` has written."""
         return cls(SearchConfig(**values["config"]), values["entries"], values["train"])
 
 
 def make_plan(
     config: SearchConfig, space: Mapping[str, Any] | None, train: Mapping[str, Any] | None
 ) -> Plan:
-    """Check what is searched together with the options of ``train`` that are fixed.
+    """Check the search space together with the fixed options of ``train``.
 
     Raises
     ------
     TypeError, ValueError
-        If something is none that can be searched or trained, or the two contradict each other.
+        If an option cannot be searched or fixed, or the two contradict each other.
     """
     space, train = dict(space or {}), dict(train or {})
     for name in train:
         if name not in options_of(TrainConfig) or name in OURS:
-            raise ValueError(f"{name!r} is no option of train that a search could fix")
+            raise ValueError(f"{name!r} is not an option of train that a search can fix")
     both = sorted(set(space) & set(train))
     if both:
         raise ValueError(f"{both[0]} is given both as searched and as fixed")
@@ -262,17 +262,17 @@ def make_plan(
         raise ValueError("a search needs validation: a validation_fraction above 0, or folds")
     for point in plan.space.corners():
         plan.train_config(point)
-    assert plan.n_trials  # lists the points of a grid
+    assert plan.n_trials  # builds the grid, which may raise
     return plan
 
 
 def _default_entries(config: SearchConfig, train: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that are searched where none is named: all but the fixed ones."""
+    """Return the default search space without the parameters that are fixed."""
     default = dict(DEFAULT_GRID if config.sampler == "grid" else DEFAULT_SPACE)
     if "hidden" in train:
         default.pop("layers", None)
         default.pop("units", None)
-    if "layers" in train:  # and units: they are fixed as hidden
+    if "layers" in train:  # and units: together they fix hidden
         default.pop("hidden", None)
     left = {name: entry for name, entry in default.items() if name not in train}
     if not left:
@@ -281,12 +281,12 @@ def _default_entries(config: SearchConfig, train: Mapping[str, Any]) -> dict[str
 
 
 def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The tables [search], [space] and [train] of a TOML file, the first and the last checked.
+    """Read and check the tables [search], [space] and [train] of a TOML file.
 
     Raises
     ------
     ValueError
-        If it is not TOML, or has something else in it. The message begins with the path.
+        If it is not valid TOML or its content is not valid. The message begins with the path.
     OSError
         If it cannot be read.
     """
@@ -323,7 +323,7 @@ def _check_table(table: dict[str, Any], options: Mapping[str, Any] | None, name:
 
 
 def _plain(entry: Any) -> Any:
-    """Lists for tuples, and architectures in one spelling, as JSON would have them."""
+    """Convert an entry for JSON: tuples to lists, and architectures to one spelling."""
     if isinstance(entry, Mapping):
         return dict(entry)
     if isinstance(entry, list | tuple):

@@ -1,4 +1,4 @@
-"""What a search shows: a live table on a terminal, a line per trial elsewhere, or little."""
+"""Displays of a search: a live table on a terminal, a line per trial elsewhere, JSON, or quiet."""
 
 import json
 import math
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from .config import Plan
 
-_SHOWN = 10  # trials in the table of the best
+_SHOWN = 10  # trials in the final table
 _SHOWN_RUNNING = 12
 
 
 class SearchDisplay(SearchListener):
-    """What all displays do; this one shows nothing but a notice on standard error."""
+    """Base class of the displays; prints only the notices of the data set, to stderr."""
 
     shows_progress = False
 
@@ -38,7 +38,7 @@ class SearchDisplay(SearchListener):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the terminal in order."""
+        """Restore the terminal."""
 
     def started(self, search: Search) -> None:
         for notice in search.job.dataset.notices:
@@ -46,21 +46,21 @@ class SearchDisplay(SearchListener):
 
 
 class QuietDisplay(SearchDisplay):
-    """One line, at the end."""
+    """Prints one line at the end."""
 
     def finished(self, result: SearchResult) -> None:
         print(last_line(result))
 
 
 class JsonDisplay(SearchDisplay):
-    """The summary as JSON, at the end."""
+    """Prints the summary as JSON at the end."""
 
     def finished(self, result: SearchResult) -> None:
         print(json.dumps({**result.summary(), "folder": str(result.folder)}, indent=2))
 
 
 class PlainDisplay(SearchDisplay):
-    """A line for every finished trial and the tables at the end, without cursor movements."""
+    """Prints a line per finished trial and tables at the end, without moving the cursor."""
 
     shows_progress = True
 
@@ -84,7 +84,7 @@ class PlainDisplay(SearchDisplay):
         if self._told is None:
             self._told = {record.number for record in standing.finished}
             if self._told:
-                self._line(f"going on with {len(self._told)} finished trials")
+                self._line(f"resuming with {len(self._told)} finished trials")
         for record in standing.finished:
             if record.number not in self._told:
                 self._told.add(record.number)
@@ -110,7 +110,7 @@ class PlainDisplay(SearchDisplay):
 
 
 class LiveDisplay(PlainDisplay):
-    """The running trials, how many are done and the best so far, redrawn in place."""
+    """Shows the running trials, the progress and the best trial so far, redrawn in place."""
 
     def __init__(self, console: "Console") -> None:
         from rich.live import Live
@@ -138,7 +138,7 @@ class LiveDisplay(PlainDisplay):
         self._status.stop()
 
     def _line(self, text: str) -> None:
-        """Print a line, broken between words where the terminal is narrow."""
+        """Print a line, wrapped between words if the terminal is narrow."""
         self._console.print(text, markup=False, highlight=False)
 
     def working(self, pids: Sequence[int]) -> None:
@@ -153,7 +153,7 @@ class LiveDisplay(PlainDisplay):
         self._live.update(live_view(standing, self._wanted, left, self._console.width))
 
     def _left(self, done: int) -> float:
-        """Seconds that are left, by the pace so far; NaN while there is none."""
+        """Estimate the remaining seconds from the pace so far; NaN before any trial is done."""
         computed = done - (self._first or 0)
         if not computed:
             return math.nan
@@ -166,7 +166,7 @@ class LiveDisplay(PlainDisplay):
 
 
 def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
-    """The display for where standard output goes and for what was asked."""
+    """Choose a display by the flags, and by whether stdout is a terminal."""
     if as_json:
         return JsonDisplay()
     if quiet:
@@ -178,7 +178,10 @@ def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
 
 
 def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) -> "RenderableType":
-    """The running trials over a bar of the finished ones and the best so far."""
+    """Return a view of the running trials, the best so far, and a progress bar.
+
+    ``wanted`` is the number of trials of the whole search, ``width`` is in characters.
+    """
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -210,14 +213,14 @@ def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) 
 
 
 def best_table(standing: Standing, width: int) -> "Table":
-    """The best trials, the winner first, in so many characters."""
+    """Return a table of the best trials, the winner first, at most ``width`` characters wide."""
     ranked = standing.ranked()
     title = "trials" if len(ranked) <= _SHOWN else f"the best {_SHOWN} of {len(ranked)} trials"
     return trial_table(ranked[:_SHOWN], title, width)
 
 
 def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Table":
-    """Trials with a column for each parameter, or where these are too wide, one for all."""
+    """Return a table of trials with one column per parameter, or if too wide, one for all."""
     names = list(dict.fromkeys(name for record in records for name in record.point))
     table = _table(title)
     for name in names:
@@ -257,14 +260,14 @@ def _add(table: "Table", record: TrialRecord, values: Sequence[str]) -> None:
 
 
 def _width(table: "Table") -> int:
-    """The characters that a table takes where nothing is cut."""
+    """Return the width of a table in characters if nothing is cut off."""
     from rich.console import Console
 
     return Console(width=10_000).measure(table).maximum
 
 
 def importance_table(importances: Mapping[str, float]) -> "Table":
-    """A bar for each parameter."""
+    """Return a table with a bar for each parameter's share of the importance."""
     from rich.bar import Bar
     from rich.table import Table
 
@@ -279,7 +282,7 @@ def importance_table(importances: Mapping[str, float]) -> "Table":
 
 
 def trial_line(record: TrialRecord, wanted: int, done: int, winner: TrialRecord | None) -> str:
-    """A finished trial in a line."""
+    """Summarise a finished trial in one line."""
     mark = "  best so far" if winner is not None and winner.number == record.number else ""
     return (
         f"{done:>{len(str(wanted))}}/{wanted}  trial {record.number}"
@@ -288,7 +291,7 @@ def trial_line(record: TrialRecord, wanted: int, done: int, winner: TrialRecord 
 
 
 def last_line(result: SearchResult) -> str:
-    """A search in a line."""
+    """Summarise a search in one line."""
     test = f"test accuracy {percent(result.test.get('accuracy'))}, " if result.test else ""
     return (
         f"{test}validation {percent(result.winner.accuracy)}, trial {result.winner.number} of"
@@ -297,7 +300,7 @@ def last_line(result: SearchResult) -> str:
 
 
 def spelled(point: Mapping[str, Any]) -> str:
-    """A point in words; a value that is a word, such as relu, speaks for itself."""
+    """Format a point, leaving out the name where the value is a word such as relu."""
     words = []
     for name, value in point.items():
         bare = isinstance(value, str) and value.isalpha()
@@ -310,7 +313,7 @@ def _value(value: Any) -> str:
 
 
 def _course(record: TrialRecord) -> str:
-    """How long a trial took, or that it did not come to its end."""
+    """Return how long a trial took, or how far it got if it did not complete."""
     if record.state == "running":
         return f"{record.step} {record.reports}" if record.reports else "begun"
     if record.state == "pruned":
@@ -324,7 +327,7 @@ def _duration(seconds: float) -> str:
 
 
 def _intentions(search: Search) -> Mapping[str, str]:
-    """What is going to be searched, and where."""
+    """The facts shown before a search: sampler, space, data, workers and storage."""
     plan, dataset = search.plan, search.job.dataset
     config = plan.config
     judged = f"{config.folds} folds" if config.folds else "one validation split"
@@ -358,7 +361,7 @@ def _workers(plan: "Plan") -> str:
 
 
 def _figures(result: SearchResult) -> Mapping[str, str]:
-    """What came of it."""
+    """The facts shown after a search: trials, winner, test result and files."""
     standing, winner = result.standing, result.winner
     counts = f"{len(standing.finished)} finished, {standing.pruned} of them pruned"
     facts = {

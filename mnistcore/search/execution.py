@@ -1,4 +1,4 @@
-"""A search from beginning to end: prepared, computed by workers, its winner trained and tested."""
+"""A search from start to finish: workers run the trials, then the winner is trained and tested."""
 
 import dataclasses
 import time
@@ -35,19 +35,19 @@ from .study import (
     in_state,
 )
 
-_LOOK_SECONDS = 0.5  # between two looks at the study and the workers
-_TEST = "test"  # the study's attribute with the winner's test result
+_LOOK_SECONDS = 0.5  # interval for polling the study and the workers
+_TEST = "test"  # the study attribute that holds the winner's test result
 
 
 class NoWinnerError(RuntimeError):
-    """No trial was trained to its end."""
+    """No trial was trained to its end, so the search has no winner."""
 
 
 class SearchInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a search; the same command goes on with it. ``folder`` is its output."""
+    """Ctrl-C ended a search, which can be resumed; ``folder`` is its output folder."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(f"interrupted; the same command goes on with the study in {folder}")
+        super().__init__(f"interrupted; the same command resumes the study in {folder}")
         self.folder = folder
 
 
@@ -58,32 +58,32 @@ def run(
     *,
     listener: SearchListener | None = None,
 ) -> SearchResult:
-    """Search, or go on with a search; train and test the winner; write all into a folder.
+    """Start or resume a search, train and test the winner, and write the results to a folder.
 
     Parameters
     ----------
     config
-        The options; without any, 20 trials of TPE.
+        The options; by default 20 trials of TPE.
     space
-        What is searched: for each name a list of values or ``{"low", "high", "log", "step"}``.
-        Without any, the default space.
+        The search space: for each name a list of values or ``{"low", "high", "log", "step"}``.
+        By default the default space.
     train
         Options of :class:`.TrainConfig` that are the same in all trials, such as
         ``{"epochs": 5, "data": "synthetic"}``.
     listener
-        Is shown how it goes; by default nobody is.
+        Receives progress events. By default nothing is printed.
 
     Raises
     ------
     TypeError, ValueError
-        If something is asked that cannot be, the storage cannot be reached, or its study is
-        another search.
+        If an option is not valid, the storage cannot be reached, or it holds another search
+        under this name.
     BackendUnavailableError, OSError
         As in training.
     WorkersFailedError
-        If the workers die again and again.
+        If workers fail or die repeatedly.
     NoWinnerError
-        If the time was up before a trial was trained to its end.
+        If time ran out before a trial was trained to its end.
     SearchInterrupted
         On Ctrl-C. The study can be resumed.
     """
@@ -91,9 +91,10 @@ def run(
 
 
 def execute(search: Search, listener: SearchListener | None = None) -> SearchResult:
-    """Have the workers compute trials until the study is complete; then train the winner.
+    """Run a prepared search until the study is complete, then train and test the winner.
 
-    Raises the last three of :func:`run`, and StorageUnreachableError if the storage is lost.
+    Raises the last three errors of :func:`run`, and StorageUnreachableError if the connection
+    to the storage is lost.
     """
     began = time.perf_counter()
     listener = listener or SearchListener()
@@ -101,7 +102,7 @@ def execute(search: Search, listener: SearchListener | None = None) -> SearchRes
     try:
         interrupt = DeferredInterrupt()
         interrupt.during(lambda: _compute(search, listener, interrupt.check))
-        return _concluded(search, listener, began)
+        return _finish(search, listener, began)
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
@@ -109,21 +110,21 @@ def execute(search: Search, listener: SearchListener | None = None) -> SearchRes
         raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
 
 
-def _concluded(search: Search, listener: SearchListener, began: float) -> SearchResult:
-    """Write the results, and train and test the winner if the study does not know it yet."""
+def _finish(search: Search, listener: SearchListener, began: float) -> SearchResult:
+    """Write the results; train and test the winner if the study has no test result yet."""
     result = _result(search, began)
     _write(search, result)
     if not result.test:
         listener.training_winner(result)
-        test = _tested(search, result)
+        test = _test_winner(search, result)
         result = dataclasses.replace(result, test=test, seconds=time.perf_counter() - began)
         write_json(search.folder / SUMMARY_FILE, result.summary())
     return result
 
 
 def _compute(search: Search, listener: SearchListener, check: Callable[[], None]) -> None:
-    """Watch over the workers until they have done their work."""
-    silent = _Nameless(search)
+    """Run the workers and watch them until the study is complete."""
+    unclaimed = _UnclaimedTrials(search)
     standing = search.standing()
     listener.looked(standing)
     if len(standing.finished) >= search.plan.n_trials:
@@ -134,25 +135,25 @@ def _compute(search: Search, listener: SearchListener, check: Callable[[], None]
             check()
             time.sleep(_LOOK_SECONDS)
             optuna.storages.fail_stale_trials(search.study)
-            silent.look()
+            unclaimed.look()
             standing = search.standing()
             listener.looked(standing)
     listener.looked(search.standing())
 
 
-class _Nameless:
-    """Trials whose worker died before it left its name: no heartbeat tells of them."""
+class _UnclaimedTrials:
+    """Detects trials whose worker died before it recorded its name or sent a heartbeat."""
 
     def __init__(self, search: Search) -> None:
         self._study, self._grace = search.study, search.plan.config.grace
         self._seen: dict[int, float] = {}
 
     def look(self) -> None:
-        """Give up those that have been nameless for longer than the grace period."""
+        """Give up trials that have had no worker name for longer than the grace period."""
         now = time.monotonic()
-        nameless = [trial for trial in self._running() if WORKER not in trial.user_attrs]
-        self._seen = {trial.number: self._seen.get(trial.number, now) for trial in nameless}
-        for trial in nameless:
+        unclaimed = [trial for trial in self._running() if WORKER not in trial.user_attrs]
+        self._seen = {trial.number: self._seen.get(trial.number, now) for trial in unclaimed}
+        for trial in unclaimed:
             if now - self._seen[trial.number] > self._grace:
                 give_up(self._study, trial)
 
@@ -165,15 +166,15 @@ def _result(search: Search, began: float) -> SearchResult:
     winner = standing.winner
     if winner is None:
         raise NoWinnerError(
-            f"no trial was trained to its end ({len(standing.finished)} were ended early); the"
-            " same command with more --trials or a longer --timeout goes on"
+            f"no trial was trained to its end ({len(standing.finished)} were ended early); run the"
+            " same command with more --trials or a longer --timeout to continue"
         )
     test = search.study.user_attrs.get(_TEST, {})
     return SearchResult(
         search.folder,
         standing,
         winner,
-        _config_of(search.plan, winner),
+        _winning_config(search.plan, winner),
         importances_of(search.study),
         time.perf_counter() - began,
         len(standing.finished) >= search.plan.n_trials,
@@ -181,8 +182,8 @@ def _result(search: Search, began: float) -> SearchResult:
     )
 
 
-def _config_of(plan: Plan, winner: TrialRecord) -> TrainConfig:
-    """The training run that the winner stands for."""
+def _winning_config(plan: Plan, winner: TrialRecord) -> TrainConfig:
+    """Return the training options of the winner."""
     return plan.train_config(plan.space.point_of(winner.point))
 
 
@@ -193,8 +194,8 @@ def _write(search: Search, result: SearchResult) -> None:
     write_json(result.folder / SUMMARY_FILE, result.summary())
 
 
-def _tested(search: Search, result: SearchResult) -> dict[str, Any]:
-    """Train the winner as ``best.toml`` says and read the test set, once; the study keeps it."""
+def _test_winner(search: Search, result: SearchResult) -> dict[str, Any]:
+    """Train the winner as in ``best.toml``, test it once, and store the result in the study."""
     output = _new_folder(result.folder, f"winner-{result.winner.number}")
     config = dataclasses.replace(
         result.best, output=str(output), threads=search.plan.config.threads
@@ -212,6 +213,6 @@ def _tested(search: Search, result: SearchResult) -> dict[str, Any]:
 
 
 def _new_folder(folder: Path, name: str) -> Path:
-    """A folder that is not there yet, for the winner's run."""
+    """Return a path that does not exist yet, for the winner's run."""
     paths = (folder / (name + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
     return next(path for path in paths if not path.exists())

@@ -1,4 +1,4 @@
-"""Figures of a search: its history, what mattered, and all trials as parallel coordinates."""
+"""Figures of a search: its history, parameter importances, and trials as parallel coordinates."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -13,11 +13,14 @@ from ..figures import style
 from ..system.files import replacing
 from .results import SearchResult, TrialRecord
 
-_TICKS = 5  # on an axis of numbers
+_TICKS = 5  # on a numeric axis
 
 
 def write_figures(result: SearchResult, logarithmic: Collection[str]) -> None:
-    """Write ``history.png``, ``importances.png`` and ``parallel.png``."""
+    """Write ``history.png``, ``importances.png`` and ``parallel.png`` to the output folder.
+
+    ``logarithmic`` names the parameters that are drawn on a logarithmic axis.
+    """
     records = result.standing.finished
     figures = {
         "history": history(records),
@@ -30,7 +33,7 @@ def write_figures(result: SearchResult, logarithmic: Collection[str]) -> None:
 
 
 def history(records: Sequence[TrialRecord]) -> Figure:
-    """The validation accuracy of every trial by its number, and the best so far."""
+    """Draw the validation accuracy of every trial by its number, and the best so far."""
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
     if all(record.accuracy is None for record in records):
@@ -57,7 +60,7 @@ def history(records: Sequence[TrialRecord]) -> Figure:
 
 
 def importances(shares: Mapping[str, float]) -> Figure:
-    """A bar for each parameter, the most important on top."""
+    """Draw a bar for each parameter's share of the importance, the most important on top."""
     figure = style.new_figure(1.4 + 0.36 * max(len(shares), 3))
     axes = figure.add_subplot()
     if not shares:
@@ -76,9 +79,9 @@ def importances(shares: Mapping[str, float]) -> Figure:
 def parallel_coordinates(
     records: Sequence[TrialRecord], logarithmic: Collection[str] = ()
 ) -> Figure:
-    """A line for each trial through its values; the darker, the better; pruned ones grey.
+    """Draw each trial as a line through its values: darker is better, pruned trials are grey.
 
-    ``logarithmic`` are the parameters on whose axes equal ratios are equal distances.
+    ``logarithmic`` names the parameters with a logarithmic axis.
     """
     names = list(dict.fromkeys(name for record in records for name in record.point))
     figure = style.new_figure(5.2, max(style.WIDTH, 1.35 * (len(names) + 1)))
@@ -116,7 +119,7 @@ def parallel_coordinates(
 
 
 class _Scale:
-    """Where the values of a parameter lie between 0 and 1: numbers by size, others in turn."""
+    """Maps the values of a parameter to [0, 1]: numbers by size, others evenly in order."""
 
     def __init__(self, values: Sequence[Any], log: bool) -> None:
         self._numbers = all(isinstance(value, int | float) for value in values)
@@ -137,7 +140,7 @@ class _Scale:
         return math.log(value) if self._log else value
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels: every value where they are few, else some in between."""
+        """Return positions and labels: of all values if they are few, else evenly spaced."""
         if len(self._names) <= _TICKS or not self._numbers:
             return [(self(value), _spelled(value)) for value in self._names]
         spread = np.geomspace if self._log else np.linspace
@@ -148,7 +151,7 @@ class _Scale:
 
 
 def _natural(value: Any) -> tuple[Any, ...]:
-    """An order in which 64-32 comes before 128-64."""
+    """Sort key that puts 64-32 before 128-64."""
     if not isinstance(value, str):
         return (0, value)
     parts = value.split("-")
@@ -166,9 +169,9 @@ def _accuracy(record: TrialRecord) -> float:
 
 
 def _limits(records: Sequence[TrialRecord]) -> tuple[float, float]:
-    """The accuracies to show: trials that learnt little may fall off, where others would blur.
+    """Return the accuracy limits; outliers at the low end are cut off to keep the rest readable.
 
-    The lower end is Tukey's fence, 1.5 times the quartiles' distance below the lower one.
+    The lower limit is Tukey's fence, 1.5 interquartile ranges below the lower quartile.
     """
     if not records:
         return 0.0, 100.0
@@ -188,7 +191,7 @@ def _line(
     last: float | None,
     **look: Any,
 ) -> None:
-    """A trial's line; a parameter that it does not have is passed over."""
+    """Draw a trial's line, skipping the parameters that it does not have."""
     places = [place for place, name in enumerate(names) if name in record.point]
     heights = [scales[place](record.point[names[place]]) for place in places]
     if last is not None:
@@ -197,7 +200,7 @@ def _line(
 
 
 def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]]) -> None:
-    """A vertical line with its labels."""
+    """Draw a vertical axis with its labels."""
     axes.plot([place, place], [0, 1], color=style.FAINT_INK, linewidth=0.9, zorder=3)
     for height, text in ticks:
         axes.text(

@@ -1,4 +1,4 @@
-"""A trial: train what a point stands for, and say how well it does on the validation images."""
+"""One trial: train with the options of a point, and score it on the validation images."""
 
 import dataclasses
 import os
@@ -16,33 +16,41 @@ from .study import LOSS, SURPLUS, WORKER, host_name, is_surplus
 
 
 class SurplusError(Exception):
-    """The trial was one too many."""
+    """The trial is surplus: the study needs no more."""
 
 
 def worker_name() -> str:
-    """Who computes a trial: the machine and the process."""
+    """Return the name of this worker: host name and process id."""
     return f"{host_name()}:{os.getpid()}"
 
 
 class Objective:
-    """What a study maximises: the accuracy on the images held out, or its mean over the folds.
+    """The objective of a study: the validation accuracy, or its mean over the folds.
 
     Parameters
     ----------
     plan
-        What is searched.
+        The search.
     dataset
-        Whose training images are used; the test images are not read.
+        The data; only its training images are used, never the test images.
     check
-        Called every quarter of a second; what it raises ends the trial.
+        Called about every 0.25 s; an exception that it raises ends the trial.
     """
 
     def __init__(self, plan: Plan, dataset: Dataset, check: Callable[[], None]) -> None:
         self._plan, self._dataset, self._check = plan, dataset, check
-        self.number = -1  # of the trial that it computes, or computed last
+        self.number = -1  # of the current or last trial
 
     def __call__(self, trial: Trial) -> float:
-        """Train, validate, report; raises TrialPruned where the pruner says so."""
+        """Train, validate and return the accuracy in [0, 1].
+
+        Raises
+        ------
+        TrialPruned
+            If the pruner stops the trial, or training diverges.
+        SurplusError
+            If the study needs no more trials.
+        """
         self.number = trial.number
         if is_surplus(trial.study.get_trials(deepcopy=False), trial.number, self._plan):
             trial.set_user_attr(SURPLUS, True)
@@ -77,22 +85,22 @@ class _EpochReporter(Listener):
 
 
 def _report(trial: Trial, accuracy: float, step: int, last_step: int) -> None:
-    """Tell the study; after the last step there is nothing left to be saved by pruning."""
+    """Report to the study, and prune if it says so; never after the last step, to no benefit."""
     trial.report(accuracy, step)
     if step < last_step and trial.should_prune():
         raise TrialPruned
 
 
 def _folds(job: Job, folds: int) -> Iterator[Job]:
-    """The job on each fold's training and validation images."""
+    """Yield the job for each fold's training and validation images."""
     for train, validation in job.dataset.folds(folds, job.config.seed):
         yield dataclasses.replace(job, train_indices=train, validation_indices=validation)
 
 
 def _fitted(job: Job, listener: Listener, check: Callable[[], None]) -> EpochRecord:
-    """Train; the record of the epoch whose weights ``train`` would keep.
+    """Train, and return the record of the epoch whose weights ``train`` would keep.
 
-    A run that diverges is no worse off than one that is pruned.
+    A trial that diverges counts as pruned.
     """
     outcome = fit_in_memory(job, listener, check)
     if outcome.ending == "interrupted":

@@ -1,4 +1,4 @@
-"""The worker processes of one command: started, watched, replaced where they die, ended."""
+"""The worker processes of one command: starting, watching, replacing and ending them."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from ..kernels.threads import available_cores
 from .config import Plan
 from .study import WORKER, give_up, host_name, in_state
 
-_ENDING_SECONDS = 10  # that a worker has to end in; a slice of training takes 0.25
-_DEATHS = 3  # in a row, without a finished trial: no accident
+_ENDING_SECONDS = 10  # before a worker is killed; it looks every 0.25 s whether to end
+_DEATHS = 3  # per worker, without a finished trial in between: no coincidence
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkersFailedError(RuntimeError):
-    """The workers die again and again, or cannot reach the study."""
+    """Workers fail, die repeatedly, or cannot reach the study."""
 
 
 def shares(cores: int, workers: int) -> list[int]:
-    """How many threads each worker gets; they differ by one at most, and none has none.
+    """Divide cores among workers as evenly as possible, with at least one thread each.
 
     >>> shares(8, 3)
     [3, 3, 2]
@@ -39,21 +39,21 @@ def shares(cores: int, workers: int) -> list[int]:
 
 
 def shares_of(plan: Plan) -> list[int]:
-    """The threads of each worker of a search."""
+    """Return the number of threads of each worker of a search."""
     return shares(plan.config.threads or available_cores(), plan.n_workers)
 
 
 class Pool:
-    """The workers, in a ``with`` block; leaving it ends them.
+    """The worker processes, as a context manager that ends them on exit.
 
-    A worker that dies loses only its trial, which is put in line again, and is replaced.
+    A worker that dies is replaced; only its trial is lost, and that is queued again.
 
     Parameters
     ----------
     plan
-        What is searched.
+        The search.
     study
-        The study, to give up the trials of dead workers.
+        The study, for giving up the trials of dead workers.
     """
 
     def __init__(self, plan: Plan, study: optuna.Study) -> None:
@@ -79,34 +79,34 @@ class Pool:
         deadline = time.monotonic() + _ENDING_SECONDS
         for worker in self._workers:
             worker.end(max(0.1, deadline - time.monotonic()))
-            self._bury(worker)
+            self._requeue_trial_of(worker)
 
     def _start(self, threads: int) -> "_Worker":
         return _Worker(self._plan, threads, self._deadline)
 
     @property
     def pids(self) -> list[int]:
-        """The workers' process ids."""
+        """The process ids of the workers."""
         return [worker.pid for worker in self._workers]
 
     def watch(self, finished: int) -> bool:
-        """Replace the workers that have died; False where all have done their work.
+        """Replace workers that have died; return False once all have done their work.
 
         Parameters
         ----------
         finished
-            How many trials are finished.
+            The number of finished trials.
 
         Raises
         ------
         WorkersFailedError
-            If one ended by an error of its own, or several died and no trial came of it.
+            If a worker exited with an error, or too many died without a trial being finished.
         """
         for place, worker in enumerate(self._workers):
             status = worker.status()
             if status is None or status == 0:
                 continue
-            self._bury(worker)
+            self._requeue_trial_of(worker)
             if status > 0:
                 raise WorkersFailedError(f"a worker failed: {worker.last_words()}")
             self._deaths = self._deaths + 1 if finished == worker.finished else 1
@@ -119,8 +119,8 @@ class Pool:
             self._workers[place].finished = finished
         return any(worker.status() is None for worker in self._workers)
 
-    def _bury(self, worker: "_Worker") -> None:
-        """Put the trial of a dead worker in line again, without waiting for its silence."""
+    def _requeue_trial_of(self, worker: "_Worker") -> None:
+        """Queue the trial of a dead worker again, without waiting for the grace period."""
         name = f"{host_name()}:{worker.pid}"
         for trial in in_state(self._study.get_trials(), TrialState.RUNNING):
             if trial.user_attrs.get(WORKER) == name:
@@ -128,7 +128,7 @@ class Pool:
 
 
 class _Worker:
-    """One process; Ctrl-C in the terminal does not reach it."""
+    """One worker process, in its own session so that Ctrl-C does not reach it."""
 
     def __init__(self, plan: Plan, threads: int, deadline: float | None) -> None:
         self.threads = threads
@@ -154,12 +154,12 @@ class _Worker:
 
     def _write(self, text: bytes) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it is dead already, as its status will show
+        with suppress(BrokenPipeError):  # it has died already, which watch() will notice
             self._process.stdin.write(text)
             self._process.stdin.flush()
 
     def ask_to_end(self) -> None:
-        """A worker ends when its standard input does."""
+        """Close the worker's standard input, upon which it ends."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -173,14 +173,14 @@ class _Worker:
         self._errors.close()
 
     def last_words(self) -> str:
-        """The last line that it wrote on standard error."""
+        """Return the last line of the worker's standard error."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "without a word"
+        return lines[-1] if lines else "it printed no message"
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """This process's, with this package on the path and so many threads for NumPy's BLAS."""
+    """Return this process's environment with the package path and a BLAS thread limit added."""
     paths = [str(_PACKAGE_ROOT), *_split(os.environ.get("PYTHONPATH"))]
     caps = dict.fromkeys(_BLAS_THREADS, str(threads))
     return {**os.environ, **caps, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""A search that is ready to start: its plan, its study and its data."""
+"""Preparation of a search: checking its plan, opening its study and loading its data."""
 
 import zlib
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .study import agree, open_storage, open_study, quiet_optuna, shown, storage
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search that is ready to start: its plan, its study, and the data as a training job."""
+    """A search that is ready to start: its plan, its study, and its data as a training job."""
 
     plan: Plan
     study: optuna.Study
@@ -28,23 +28,24 @@ class Search:
 
     @property
     def folder(self) -> Path:
-        """Where the results go."""
+        """The folder of the results."""
         return self.plan.config.folder
 
     def standing(self) -> Standing:
-        """How far the study has come."""
+        """Return the current state of the study."""
         return standing_of(self.study, "fold" if self.plan.config.folds else "epoch")
 
     @property
     def storage_name(self) -> str:
-        """Where the study is, without a password."""
+        """The address of the study's storage, without its password."""
         return shown(storage_url(self.plan.config.storage, self.folder))
 
 
 def prepare(plan: Plan, progress: bool = False) -> Search:
     """Load the data and open the study, so that the search cannot fail on its input.
 
-    Raises as :func:`.execution.run`, apart from the last three.
+    Raises as :func:`.execution.run`, except for the last three errors. ``progress`` shows a
+    progress bar for downloads.
     """
     quiet_optuna()
     folder = plan.config.folder
@@ -63,26 +64,26 @@ def prepare(plan: Plan, progress: bool = False) -> Search:
 
 
 def _fingerprint(job: Job) -> dict[str, Any]:
-    """What tells one data set from another, on whichever machine it lies."""
+    """Identify the data by its content, independently of the machine and the folder."""
     images, labels = job.dataset.train_images, job.dataset.train_labels
     checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
     return {"images": list(images.shape), "checksum": checksum}
 
 
 class SearchListener(Listener):
-    """Is told how a search goes. This one keeps silent; a display overrides its methods."""
+    """Receives the progress events of a search. The methods do nothing; displays override them."""
 
     def started(self, search: Search) -> None:
-        """The data is loaded and the study open."""
+        """Called when the data is loaded and the study is open."""
 
     def working(self, pids: Sequence[int]) -> None:
-        """The workers have been started."""
+        """Called when the workers have been started, with their process ids."""
 
     def looked(self, standing: Standing) -> None:
-        """This is how far the study has come; called twice a second."""
+        """Called twice a second with the current state of the study."""
 
     def training_winner(self, result: SearchResult) -> None:
-        """The trials are done, the winner is trained again."""
+        """Called when the trials are done, before the winner is trained again."""
 
     def finished(self, result: SearchResult) -> None:
-        """Everything is done and written."""
+        """Called when all results are written."""

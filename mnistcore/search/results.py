@@ -1,4 +1,4 @@
-"""What a search came to: its trials, the winner, what mattered, and the files that say so."""
+"""The results of a search: trials, winner, parameter importances, and the files that hold them."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from .study import FINISHED, LOSS, SURPLUS, WORKER, in_state
 BEST_FILE = "best.toml"
 TRIALS_FILE = "trials.csv"
 SUMMARY_FILE = "summary.json"
-MARKER_FILE = "search.json"  # what is searched: a folder that has it is that of a search
+MARKER_FILE = "search.json"  # the settings of a search; it marks a folder as that of a search
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class TrialRecord:
     Attributes
     ----------
     number
-        Given by the study.
+        The number that the study gave it.
     state
         "complete", "pruned" or "running".
     accuracy, loss
-        On the validation images, or their means over the folds; of a pruned or running trial the
-        accuracy that it reported last, and no loss.
+        Validation accuracy in [0, 1] and loss in nats, or their means over the folds. A pruned or
+        running trial has its last reported accuracy, and None as loss.
     point
-        The values that it tries.
+        The value of each parameter.
     reports, step
-        How often it reported, and after each of what: "epoch" or "fold".
+        The number of reports, and what each one follows: "epoch" or "fold".
     seconds
-        How long it took; NaN while it runs.
+        The duration; NaN while the trial runs.
     worker
-        Who computed it.
+        Host name and process id of its worker.
     """
 
     number: int
@@ -57,7 +57,7 @@ class TrialRecord:
 
 
 def record_of(trial: FrozenTrial, step: str = "epoch") -> TrialRecord:
-    """A trial of Optuna in our terms."""
+    """Convert an Optuna trial, which reports after each ``step``, to a TrialRecord."""
     reported = trial.intermediate_values
     accuracy = trial.value
     if accuracy is None and reported:
@@ -77,7 +77,7 @@ def record_of(trial: FrozenTrial, step: str = "epoch") -> TrialRecord:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study has come: its finished trials by number, and those that run."""
+    """The state of a study: finished and running trials by number, and how many were lost."""
 
     finished: list[TrialRecord]
     running: list[TrialRecord]
@@ -85,17 +85,17 @@ class Standing:
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The complete trial with the highest accuracy, the lower loss deciding a tie."""
+        """The complete trial with the highest accuracy; the lower loss breaks ties."""
         complete = [record for record in self.finished if record.state == "complete"]
         return min(complete, key=_rank, default=None)
 
     @property
     def pruned(self) -> int:
-        """How many were ended early."""
+        """The number of trials that were stopped early."""
         return sum(record.state == "pruned" for record in self.finished)
 
     def ranked(self) -> list[TrialRecord]:
-        """The finished trials, the winner first, the pruned ones last."""
+        """Return the finished trials, the winner first and the pruned ones last."""
         return sorted(self.finished, key=_rank)
 
 
@@ -106,9 +106,9 @@ def _rank(record: TrialRecord) -> tuple[bool, float, float, int]:
 
 
 def standing_of(study: Study, step: str = "epoch") -> Standing:
-    """Look at a study as it is now, whose trials report after each ``step``.
+    """Return the current state of a study whose trials report after each ``step``.
 
-    A trial that was one too many counts nowhere.
+    Surplus trials are not counted.
     """
     trials = study.get_trials(deepcopy=False)
     lost = [t for t in in_state(trials, TrialState.FAIL) if SURPLUS not in t.user_attrs]
@@ -120,10 +120,10 @@ def standing_of(study: Study, step: str = "epoch") -> Standing:
 
 
 def importances_of(study: Study) -> dict[str, float]:
-    """The share of each parameter in what made trials good, the largest first; they sum to 1.
+    """Return the importance of each parameter, largest first; they sum to 1.
 
-    PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) on the complete trials. Empty where they
-    are too few, or all alike.
+    PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) on the complete trials. Empty if there
+    are fewer than 4 of them, or all have the same accuracy.
     """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -136,7 +136,7 @@ def importances_of(study: Study) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search came to.
+    """The result of a search.
 
     Attributes
     ----------
@@ -145,18 +145,18 @@ class SearchResult:
     standing
         The trials.
     winner
-        The best of them.
+        The best trial.
     best
-        Its training run, as in ``best.toml``.
+        The winner's training options, as in ``best.toml``.
     importances
         See :func:`importances_of`.
-    test
-        Of the winner, trained again: ``accuracy``, ``loss``, its ``run_folder``, the ``machine``
-        that trained it.
     seconds
-        How long this command took.
+        The duration of this command.
     complete
-        Whether the study has as many finished trials as were asked for.
+        Whether the study has the requested number of finished trials.
+    test
+        The winner's test result after it was trained again: ``accuracy``, ``loss``, ``run_folder``
+        and the ``machine`` that trained it.
     """
 
     folder: Path
@@ -169,7 +169,7 @@ class SearchResult:
     test: Mapping[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
-        """The figures, ready for JSON."""
+        """Return the content of ``summary.json``."""
         return {
             "finished_trials": len(self.standing.finished),
             "pruned_trials": self.standing.pruned,
@@ -186,7 +186,7 @@ class SearchResult:
 
 
 def write_trials(folder: Path, records: Sequence[TrialRecord]) -> None:
-    """Write ``trials.csv``, a line per finished trial."""
+    """Write ``trials.csv``, with a line per finished trial."""
     names = list(dict.fromkeys(name for record in records for name in record.point))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -203,7 +203,7 @@ def write_trials(folder: Path, records: Sequence[TrialRecord]) -> None:
 
 
 def write_best(folder: Path, config: TrainConfig, winner: TrialRecord, study: str) -> None:
-    """Write ``best.toml``, which ``train --config`` takes."""
+    """Write ``best.toml``, a configuration file for ``train --config``."""
     lines = [
         f"# Trial {winner.number} of study {json.dumps(study)}: validation accuracy"
         f" {winner.accuracy:.4f}.",
@@ -217,7 +217,7 @@ def write_best(folder: Path, config: TrainConfig, winner: TrialRecord, study: st
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it; its strings are those of JSON."""
+    """Format a value as TOML, whose strings can be written like those of JSON."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
     return repr(value) if isinstance(value, float) else json.dumps(value)

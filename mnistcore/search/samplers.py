@@ -1,4 +1,4 @@
-"""How points are chosen and trials ended early: Optuna's samplers and pruners, set up.
+"""Optuna's samplers, which choose points, and pruners, which stop trials early.
 
 TPE: Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 2011. Random search:
 Bergstra and Bengio, JMLR 13, 2012. Successive halving, asynchronous: Li et al., "A system for
@@ -21,22 +21,22 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-_REDUCTION = 3  # one of three goes on to three times the epochs
-_STARTUP_TRIALS = 5  # finished before the median says anything
+_REDUCTION = 3  # one trial in three continues, for three times the epochs
+_STARTUP_TRIALS = 5  # finished trials before the median is used
 
 
 class NumberedSampler(BaseSampler):
-    """A sampler whose draws for a trial depend on the seed and on the trial's number.
+    """A sampler whose random draws depend only on the seed and the number of the trial.
 
-    So workers that share a study never draw alike, wherever they run, and a random search is the
-    same for any number of workers.
+    Workers that share a study therefore never draw the same numbers, and a random search gives
+    the same points for any number of workers.
 
     Parameters
     ----------
     make
-        Makes the sampler for one trial from a seed.
+        Creates the sampler for one trial from a seed.
     seed
-        Of the search.
+        The seed of the search.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
@@ -76,15 +76,15 @@ class NumberedSampler(BaseSampler):
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """The sampler of a search; the points of a grid are put in line, it chooses none of them."""
+    """Return the sampler of a search; it is not used for a grid, whose points are queued."""
     if name == "tpe":
-        # Trials of other workers that still run count as bad ones, so that not all go one way.
+        # constant_liar counts running trials as bad, so that workers try different regions.
         return NumberedSampler(lambda s: TPESampler(seed=s, constant_liar=True), seed)
     return NumberedSampler(lambda s: RandomSampler(seed=s), seed)
 
 
 def make_pruner(name: str, resource: int) -> BasePruner:
-    """The pruner of a search whose trials report ``resource`` times: after each epoch or fold."""
+    """Return the pruner of a search whose trials report at most ``resource`` times."""
     if name == "median":
         return MedianPruner(_STARTUP_TRIALS, n_warmup_steps=max(1, resource // 3))
     if name == "successive-halving":

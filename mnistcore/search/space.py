@@ -1,7 +1,7 @@
-"""What is searched: the parameters of a search and the values that each may take.
+"""The search space: the parameters of a search and the values that each may take.
 
-A :class:`Space` is read from plain entries, as they stand in a TOML file. It lists the points of
-a grid, has a trial of Optuna choose a point, and turns a point into options of ``train``.
+A :class:`Space` is built from plain entries, as in a TOML file. It lists the points of a grid and
+lets an Optuna trial choose a point; :func:`train_options` turns points into options of ``train``.
 """
 
 import itertools
@@ -30,9 +30,9 @@ _TRAINING = (
     "batch_size", "epochs", "weight_decay", "dropout",
 )  # fmt: skip
 _BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
-_LISTED_AT_MOST = 20  # whole numbers that a grid takes from a range without being told how many
+_LISTED_AT_MOST = 20  # values of an integer range that a grid lists without grid_points
 
-# Random search and TPE look here where the user names no parameter, a grid search there.
+# The default spaces of random search and TPE, and of grid search.
 DEFAULT_SPACE: dict[str, Any] = {
     "layers": {"low": 1, "high": 3},
     "units": {"low": 128, "high": 512},
@@ -50,20 +50,20 @@ DEFAULT_GRID: dict[str, Any] = {
 
 
 def parameters() -> dict[str, Option]:
-    """What may be searched, by name."""
+    """Return the options that can be searched, by name."""
     training = options_of(TrainConfig)
     return {**_OWN, **{name: training[name] for name in _TRAINING}}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """One of these values; architectures are tuples of units."""
+    """A choice among values; architectures are tuples of units."""
 
     values: tuple[Value, ...]
 
     @property
     def log(self) -> bool:
-        """Whether they are numbers whose ratios stay alike more than their differences."""
+        """Whether the values are numbers that are spaced by ratios rather than differences."""
         numbers = sorted(v for v in self.values if isinstance(v, int | float))
         if len(numbers) < max(3, len(self.values)) or numbers[0] <= 0:
             return False
@@ -71,37 +71,41 @@ class Choices:
         return bool(ratios.max() / ratios.min() < differences.max() / differences.min())
 
     def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
-        """All of them."""
+        """Return all values; the arguments are those of :meth:`Interval.grid`."""
         return self.values
 
     def __str__(self) -> str:
         return ", ".join(str(label(value)) for value in self.values)
 
     def largest(self) -> int:
-        """The largest of them, where they are whole numbers."""
+        """Return the largest of the whole numbers among the values."""
         return max(value for value in self.values if isinstance(value, int))
 
     def suggest(self, trial: "Trial", name: str) -> Value:
-        """Have a trial choose one."""
+        """Let a trial choose a value."""
         return self.value_of(trial.suggest_categorical(name, [label(v) for v in self.values]))
 
     def value_of(self, labelled: Any) -> Value:
-        """The choice that a label stands for."""
+        """Return the value with the given label."""
         return next(value for value in self.values if label(value) == labelled)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number from ``low`` to ``high``, both included; a whole one if ``whole``.
+    """A range of numbers from ``low`` to ``high``, both included.
 
     Attributes
     ----------
+    low, high
+        The limits.
+    whole
+        Whether the values are integers.
     log
-        Equal ratios are equally likely, not equal differences.
+        Whether values are uniform on a logarithmic scale.
     step
-        Only ``low + k * step``; None for 1 or, of numbers that are not whole, any.
+        The distance of the values ``low + k * step``; None for 1, or any real number.
     points
-        How many values a grid takes; None for the number that the search names.
+        The number of values that a grid takes; None for that of the search.
     """
 
     low: float
@@ -112,12 +116,12 @@ class Interval:
     points: int | None = None
 
     def grid(self, points: int | None, name: str) -> tuple[Value, ...]:
-        """So many values, evenly spread over the interval (the ratios, if ``log``).
+        """Return ``points`` values, evenly spaced (on a logarithmic scale if ``log``).
 
         Raises
         ------
         ValueError
-            If nothing says how many.
+            If the number of points is not given; ``name`` is for the message.
         """
         points = self.points or points
         steps = self._steps()
@@ -131,16 +135,16 @@ class Interval:
             return tuple(self._after(k) for k in range(steps + 1))
         spread = np.geomspace if self.log else np.linspace
         values = [float(value) for value in spread(self.low, self.high, points)]
-        values[0], values[-1] = self.low, self.high  # to the bit
+        values[0], values[-1] = self.low, self.high  # exactly, without rounding
         return tuple(dict.fromkeys(map(self._nearest, values)))
 
     @property
     def _by(self) -> float | None:
-        """The distance of neighbouring values; None where there is no least one."""
+        """The distance of neighbouring values; None for a continuous range."""
         return self.step or (1 if self.whole else None)
 
     def _steps(self) -> int | None:
-        """How many steps it is from the lowest value to the highest one."""
+        """Return the number of steps from the lowest to the highest value."""
         if self._by is None:
             return None
         return math.floor((self.high - self.low) / self._by * (1 + 1e-12))
@@ -151,7 +155,7 @@ class Interval:
         return round(value) if self.whole else value
 
     def _nearest(self, value: float) -> Value:
-        """The nearest value that it has."""
+        """Return the nearest value of the range."""
         steps = self._steps()
         if self._by is None or steps is None:
             return value
@@ -162,11 +166,11 @@ class Interval:
         return f"{self.low:g} to {self.high:g}{how}"
 
     def largest(self) -> int:
-        """The upper end of a whole interval."""
+        """Return the upper limit of an integer range."""
         return int(self.high)
 
     def suggest(self, trial: "Trial", name: str) -> Value:
-        """Have a trial choose a value."""
+        """Let a trial choose a value."""
         if self.whole:
             step = int(self.step or 1)
             return trial.suggest_int(name, int(self.low), int(self.high), step=step, log=self.log)
@@ -178,27 +182,27 @@ Dimension = Choices | Interval
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters that are searched, at least one, by name."""
+    """The searched parameters by name, at least one."""
 
     dimensions: Mapping[str, Dimension]
 
     def points(self, grid_points: int | None = None) -> list[Point]:
-        """The grid: every combination of values once, the last parameter changing first.
+        """Return the grid: each combination of values once, the last parameter varying fastest.
 
         Parameters
         ----------
         grid_points
-            How many values of a range to take.
+            The number of values to take from each range.
 
         Raises
         ------
         ValueError
-            If it is not said how many, or they are too many points.
+            If that number is needed but not given, or the grid has more than 100,000 points.
         """
         axes = {name: d.grid(grid_points, name) for name, d in self.dimensions.items()}
         size = math.prod(map(len, axes.values()))
         if size > 10**5:
-            raise ValueError(f"the grid has {size:,} points; at most 100,000 make sense")
+            raise ValueError(f"the grid has {size:,} points; at most 100,000 are allowed")
         points: dict[tuple[Any, ...], Point] = {}
         for values in itertools.product(*axes.values()):
             point = _applicable(dict(zip(axes, values, strict=True)))
@@ -206,22 +210,22 @@ class Space:
         return list(points.values())
 
     def corners(self) -> list[Point]:
-        """Points that hold each limit and each choice at least once, to see whether they work."""
+        """Return points that cover each limit and each choice at least once, for validation."""
         ends = {name: _ends(dimension) for name, dimension in self.dimensions.items()}
         first = {name: values[0] for name, values in ends.items()}
         points = [{**first, name: value} for name, values in ends.items() for value in values]
         return [_applicable(point) for point in points]
 
     def describe(self) -> list[str]:
-        """Each parameter and its values, in words."""
+        """Return a description of each parameter and its values."""
         return [f"{name.replace('_', ' ')} {d}" for name, d in self.dimensions.items()]
 
     def logarithmic(self) -> set[str]:
-        """The parameters in whose values ratios count, not differences."""
+        """Return the names of the parameters on a logarithmic scale."""
         return {name for name, dimension in self.dimensions.items() if dimension.log}
 
     def suggest(self, trial: "Trial") -> Point:
-        """Have a trial of Optuna choose a point."""
+        """Let an Optuna trial choose a point."""
         point: Point = {}
         for name, dimension in self.dimensions.items():
             if name in _applicable({**point, name: 0}):
@@ -229,7 +233,7 @@ class Space:
         return point
 
     def point_of(self, params: Mapping[str, Any]) -> Point:
-        """The point that a stored trial has: labels become what they stand for."""
+        """Convert the parameters of a stored trial to a point, replacing labels by values."""
         point: Point = {}
         for name, value in params.items():
             dimension = self.dimensions[name]
@@ -244,14 +248,14 @@ def _ends(dimension: Dimension) -> tuple[Value, ...]:
 
 
 def _applicable(point: Point) -> Point:
-    """Without the momentum of an optimizer that has none."""
+    """Remove momentum if the optimizer has none."""
     if point.get("optimizer", "sgd") != "sgd":
         return {name: value for name, value in point.items() if name != "momentum"}
     return point
 
 
 def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
-    """The options of ``train`` that a point stands for: layers and units become hidden."""
+    """Convert a point to options of ``train``: layers and units become hidden."""
     options: dict[str, Any] = dict(point)
     layers, units = options.pop("layers", None), options.pop("units", None)
     if layers is not None:
@@ -260,19 +264,19 @@ def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
 
 
 def label(value: Value) -> int | float | str:
-    """A value as it is stored and shown: architectures as ``512-256``."""
+    """Return the stored and displayed form of a value; architectures become ``512-256``."""
     return "-".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict[str, Value]]:
-    """What is searched and what is one value for all trials, of entries as in a TOML file.
+    """Parse entries as in a TOML file into searched parameters and fixed values.
 
     An entry is a value, a list of values, or ``{low, high, log, step, points}``.
 
     Raises
     ------
     TypeError, ValueError
-        If a name or a value is none that can be searched. The message begins with the name.
+        If an option cannot be searched or does not accept a value. The message names the option.
     """
     known = parameters()
     dimensions: dict[str, Dimension] = {}
@@ -290,18 +294,18 @@ def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict
         else:
             fixed[name] = choices[0]
     _check_together(dimensions, fixed)
-    # The optimizer first: others depend on it.
+    # The optimizer comes first, because momentum depends on it.
     order = sorted(dimensions, key=lambda name: (name != "optimizer", list(known).index(name)))
     return {name: dimensions[name] for name in order}, fixed
 
 
 def parse_entry(flag: str, texts: Sequence[str]) -> Any:
-    """An entry as the command line spells it: ``VALUE``, several of them, or ``LOW:HIGH[:log]``.
+    """Parse an entry of the command line: one or more values, or ``LOW:HIGH[:log|:linear]``.
 
     Raises
     ------
     ValueError
-        If a range is not spelled so. The message begins with ``flag``.
+        If a range is malformed. The message begins with ``flag``.
     """
     if not any(":" in text for text in texts):
         values = [_number(text) for text in texts]
@@ -317,7 +321,7 @@ def parse_entry(flag: str, texts: Sequence[str]) -> Any:
 
 
 def _number(text: str) -> int | float | str:
-    """A number where it is one; what is none is refused where the option is known."""
+    """Convert to a number if possible; the option rejects other text later."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -327,14 +331,14 @@ def _number(text: str) -> int | float | str:
 
 
 def _is_architecture(name: str, entry: Any) -> bool:
-    """Whether a list is one value, the units of each layer, and not several values."""
+    """Return whether an entry is a single architecture rather than a list of values."""
     if name != "hidden" or not isinstance(entry, Sequence) or isinstance(entry, str):
         return False
     return bool(entry) and not any(isinstance(one, Sequence) for one in entry)
 
 
 def _choices(name: str, opt: Option, entry: Any) -> tuple[Value, ...]:
-    """The checked values of a list, or of one value."""
+    """Check a list of values, or a single value."""
     values = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
     if not values:
         raise ValueError(f"{name} has an empty list of values")
@@ -354,7 +358,7 @@ def _checked(name: str, opt: Option, value: Any) -> Value:
         if not checked:
             raise ValueError(f"{name} needs the units of at least one layer")
         return tuple(checked)
-    return checked[0] if opt.many else checked  # one rate of dropout stands for all layers
+    return checked[0] if opt.many else checked  # one dropout rate for all layers
 
 
 def _whole(text: str) -> int | str:

@@ -1,8 +1,8 @@
-"""The study: what all workers of a search share, on however many machines, through a database.
+"""The study, which all workers of a search share through a database, on one or more machines.
 
-Nothing but the database keeps them in step. A trial that is not lost counts if fewer than the
-wanted number of such trials have a smaller number: numbers are given by the database, so every
-worker comes to the same answer, and no more trials are finished than were asked for.
+The database is their only coordination. A trial counts if it is not lost and fewer than the
+requested number of such trials have a lower number. The database assigns the numbers, so all
+workers agree, and no more trials are finished than were requested.
 """
 
 import copy
@@ -28,16 +28,17 @@ from .config import Plan
 from .samplers import make_pruner, make_sampler
 from .space import label
 
-SETTINGS = "settings"  # the study's attribute that says what is searched
-POINT = "point"  # a trial's: the number of its point in the grid
-LOSS = "validation_loss"  # a trial's
-WORKER = "worker"  # a trial's: who computes it
-SURPLUS = "surplus"  # a trial's: one too many, given up before it began
+# Attributes of the study and its trials.
+SETTINGS = "settings"  # of the study: the settings of the search
+POINT = "point"  # of a trial: the number of its point in the grid
+LOSS = "validation_loss"  # of a trial
+WORKER = "worker"  # of a trial: the name of its worker
+SURPLUS = "surplus"  # of a trial: not needed, given up before training
 DATABASE = "study.db"
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _LIVE = (*FINISHED, TrialState.RUNNING, TrialState.WAITING)
-_LOCK_SECONDS = 60  # that a worker waits for others to let go of a SQLite file
+_LOCK_SECONDS = 60  # timeout for the lock of a SQLite file
 _CONNECT_SECONDS = 10
 
 StorageErrors = (SQLAlchemyError, StorageInternalError)
@@ -48,25 +49,25 @@ class StorageUnreachableError(ValueError):
 
 
 class StudyMismatchError(ValueError):
-    """The study is there, and it is another search."""
+    """The study exists, but belongs to another search."""
 
 
 def quiet_optuna() -> None:
-    """What Optuna says to developers does not belong on a user's screen."""
+    """Silence the log messages and warnings of Optuna, which are meant for developers."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("sqlalchemy").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
 def storage_url(storage: str | None, folder: Path) -> URL:
-    """The address of the database: that which the user names, or a file in the output folder.
+    """Return the address of the database, by default a SQLite file in the output folder.
 
-    PostgreSQL is reached through whichever driver is installed.
+    PostgreSQL uses psycopg or psycopg2, whichever is installed.
 
     Raises
     ------
     StorageUnreachableError
-        If it is no address.
+        If ``storage`` is not a URL, or PostgreSQL has no driver.
     """
     if storage is None:
         return URL.create("sqlite", database=str((folder / DATABASE).absolute()))
@@ -94,7 +95,7 @@ def _postgresql_driver() -> str:
 
 @contextmanager
 def _storage_errors(url: URL) -> Iterator[None]:
-    """Whatever a database says, in a line that names it and hides its password."""
+    """Report database errors in one line, with the address but without its password."""
     try:
         yield
     except (*StorageErrors, ImportError, RuntimeError, OSError) as error:
@@ -105,22 +106,22 @@ def _storage_errors(url: URL) -> Iterator[None]:
 
 
 def shown(url: URL) -> str:
-    """An address as a user may see it: without its password."""
+    """Format an address without its password."""
     if url.drivername == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)
 
 
 def open_storage(url: URL, grace: int) -> RDBStorage:
-    """Connect to a database, making Optuna's tables where there are none.
+    """Connect to a database, creating Optuna's tables if needed.
 
-    A running trial must be heard of every few seconds; one that is silent for ``grace`` of them
-    is given up and tried again, by whichever worker comes first.
+    Running trials send a heartbeat every few seconds. A trial that is silent for ``grace``
+    seconds is given up and tried again by the next free worker.
 
     Raises
     ------
     StorageUnreachableError
-        If that fails.
+        If the database cannot be used.
     """
     connect: dict[str, Any] = {}
     if url.drivername.startswith("sqlite"):
@@ -134,7 +135,7 @@ def open_storage(url: URL, grace: int) -> RDBStorage:
             except (IntegrityError, ProgrammingError, sqlalchemy.exc.OperationalError) as error:
                 if "exist" not in str(error) and not isinstance(error, IntegrityError):
                     raise
-                time.sleep(0.2)  # another worker is making the same tables
+                time.sleep(0.2)  # another worker is creating the same tables
         return _connect(url, connect, grace)
 
 
@@ -144,12 +145,18 @@ def _connect(url: URL, connect: Mapping[str, Any], grace: int) -> RDBStorage:
         engine_kwargs={"connect_args": connect, "pool_pre_ping": True},
         heartbeat_interval=max(1, grace // 6),
         grace_period=grace,
-        heartbeat_stale_trial_callback=put_in_line,
+        heartbeat_stale_trial_callback=requeue,
     )
 
 
 def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
-    """Create the study, or load the one of this name that the storage has."""
+    """Create the study, or load it if the storage has one of this name.
+
+    Raises
+    ------
+    StorageUnreachableError
+        If the database cannot be used.
+    """
     with _storage_errors(make_url(storage.url)):
         return optuna.create_study(
             storage=storage,
@@ -162,12 +169,12 @@ def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
 
 
 def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:
-    """See that the study is this search; the first command to come says what it is.
+    """Check that the study has the same settings; a new study gets those of this search.
 
     Raises
     ------
     StudyMismatchError
-        If it is another; the message names the first difference.
+        If the settings differ; the message names the first difference.
     """
     stored = study.user_attrs.get(SETTINGS)
     if stored is None and not study.get_trials(deepcopy=False):
@@ -188,7 +195,7 @@ def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:
 
 
 def _difference(name: str, stored: Any, ours: Any) -> str:
-    """Which entry differs, and how: of tables the first that does."""
+    """Describe the first entry that differs."""
     if isinstance(stored, dict) and isinstance(ours, dict) and stored.keys() | ours.keys():
         for key in {**stored, **ours}:
             if stored.get(key) != ours.get(key) and name in ("space", "train", "data"):
@@ -201,28 +208,28 @@ def _words(value: Any) -> str:
 
 
 def host_name() -> str:
-    """This machine, as others call it."""
+    """Return the network name of this machine."""
     return socket.gethostname()
 
 
 def in_state(trials: Sequence[FrozenTrial], *states: TrialState) -> list[FrozenTrial]:
-    """The trials that are in one of these states."""
+    """Return the trials that are in one of the given states."""
     return [trial for trial in trials if trial.state in states]
 
 
 def is_surplus(trials: Sequence[FrozenTrial], number: int, plan: Plan) -> bool:
-    """Whether a trial is one too many, or of a grid and its point not its own."""
+    """Return whether a trial is not needed, or has the same grid point as an earlier one."""
     earlier = [trial for trial in in_state(trials, *_LIVE) if trial.number < number]
     if len(earlier) >= plan.n_trials:
         return True
     if plan.grid is None:
         return False
-    point = trials[number].user_attrs.get(POINT)  # None: another worker took what was in line
+    point = trials[number].user_attrs.get(POINT)  # None: another worker took the queued point
     return point is None or any(trial.user_attrs.get(POINT) == point for trial in earlier)
 
 
 def enqueue_point(study: optuna.Study, plan: Plan, trials: Sequence[FrozenTrial]) -> bool:
-    """Put the first point of the grid in line that no trial has; False where all have one."""
+    """Queue the first point of the grid without a trial; return False if there is none."""
     taken = {trial.user_attrs.get(POINT) for trial in in_state(trials, *_LIVE)}
     for number, point in enumerate(plan.grid or ()):
         if number not in taken:
@@ -233,14 +240,14 @@ def enqueue_point(study: optuna.Study, plan: Plan, trials: Sequence[FrozenTrial]
 
 
 def give_up(study: optuna.Study, trial: FrozenTrial) -> None:
-    """End a running trial whose worker is gone, and put its point in line again."""
-    with suppress(ValueError, UpdateFinishedTrialError):  # another command was quicker
+    """Fail a running trial whose worker is gone, and queue its point again."""
+    with suppress(ValueError, UpdateFinishedTrialError):  # another command was faster
         study.tell(trial.number, state=TrialState.FAIL)
-        put_in_line(study, trial)
+        requeue(study, trial)
 
 
-def put_in_line(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Have the point of a lost trial tried again; nothing else of it is kept."""
+def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue the point of a lost trial again; its other attributes are dropped."""
     again = copy.copy(trial)
     again.user_attrs = {k: v for k, v in trial.user_attrs.items() if k == POINT}
     RetryHeartbeatStaleTrialCallback()(study, again)

@@ -1,7 +1,7 @@
-"""A worker: a process that computes trials of a study until it is complete.
+"""A worker process, which runs trials of a study until the study is complete.
 
-It is started by the command, which writes what is searched to its standard input and then keeps
-that open: when it ends, be it that the command was stopped or killed, so does the worker.
+The command that starts a worker writes the plan to the worker's standard input and keeps it open.
+The worker ends when its standard input does, even if the command was killed.
 """
 
 import json
@@ -26,17 +26,17 @@ from .study import (
     in_state,
     open_storage,
     open_study,
-    put_in_line,
     quiet_optuna,
+    requeue,
     storage_url,
 )
 
-LOST_STORAGE = 3  # exit status of a worker that can no longer reach the study
-_PAUSE = 0.5  # seconds between two looks at a study that has nothing to do for this worker
+LOST_STORAGE = 3  # exit status of a worker that cannot reach the study
+_PAUSE = 0.5  # seconds between polls of a study that has no work for this worker
 
 
 class _StoppedError(Exception):
-    """The command wants no more of this worker."""
+    """The command has ended, or asked this worker to end."""
 
 
 def work(
@@ -46,10 +46,10 @@ def work(
     stop: threading.Event,
     deadline: float | None = None,
 ) -> None:
-    """Compute trials until the study is complete or ``stop`` is set.
+    """Run trials until the study is complete or ``stop`` is set.
 
-    A trial that ``stop`` cuts off is put in line again. After ``deadline``, by time.time, no
-    trial is begun.
+    A trial that ``stop`` interrupts is queued again. No trial starts after ``deadline``, a
+    ``time.time`` value.
     """
     while not stop.is_set() and (deadline is None or time.time() < deadline):
         trials = study.get_trials(deepcopy=False)
@@ -58,11 +58,11 @@ def work(
         if _may_begin(study, plan, trials):
             _compute_one(study, objective)
         else:
-            stop.wait(_PAUSE)  # a trial that runs elsewhere may still be lost
+            stop.wait(_PAUSE)  # a trial running elsewhere may still fail
 
 
 def _may_begin(study: optuna.Study, plan: Plan, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether a point waits, or more are wanted; that of a grid is put in line."""
+    """Return whether a trial is waiting or needed; for a grid, queue its next point."""
     if in_state(trials, TrialState.WAITING):
         return True
     if len(in_state(trials, *FINISHED, TrialState.RUNNING)) >= plan.n_trials:
@@ -74,11 +74,11 @@ def _compute_one(study: optuna.Study, objective: Objective) -> None:
     try:
         study.optimize(objective, n_trials=1, catch=(SurplusError,))
     except _StoppedError:
-        put_in_line(study, study.get_trials()[objective.number])
+        requeue(study, study.get_trials()[objective.number])
     except UpdateFinishedTrialError:
-        return  # this worker was silent for too long, and another has the trial now
+        return  # this worker was silent for too long, and another has taken the trial
     except ValueError as error:
-        if not str(error).startswith("Cannot tell"):  # the same, noticed a moment later
+        if not str(error).startswith("Cannot tell"):  # the same, as Optuna reports it later
             raise
 
 
@@ -106,7 +106,7 @@ def _main() -> int:
 
 
 def _await_end(stop: threading.Event) -> None:
-    """Standard input ends when the command that started this worker does."""
+    """Set ``stop`` when standard input ends, as it does when the command ends."""
     sys.stdin.read()
     stop.set()
 

@@ -1,4 +1,4 @@
-"""``MLPClassifier``: two classes, many, or several labels at once."""
+"""``MLPClassifier``: binary, multiclass and multilabel classification."""
 
 from typing import Any, ClassVar
 
@@ -18,74 +18,75 @@ from .parameters import is_stochastic
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """A multi-layer perceptron that classifies, on the engine of this package.
+    """A multi-layer perceptron classifier, on the kernels of this package.
 
-    scikit-learn's ``MLPClassifier`` in names, meaning and defaults, with a few more parameters.
-    Two classes, many classes, or several labels at once; labels of any type.
+    Parameters have the names, meanings and defaults of scikit-learn's ``MLPClassifier``; a few are
+    new. Supports binary, multiclass and multilabel targets, with labels of any type.
 
     Parameters
     ----------
     hidden_layer_sizes
-        The widths of the hidden layers, one number or several; none at all is a linear model.
+        The units of each hidden layer, as a number or a sequence; empty for a linear model.
     activation
-        Of the hidden layers: "relu", "tanh", "logistic" or "identity".
+        Activation of the hidden layers: "relu", "tanh", "logistic" or "identity".
     solver
-        "adam", "sgd" or "lbfgs": SciPy's, on all samples at once, in float64 on NumPy's products
-        whatever the backend.
+        "adam", "sgd", or "lbfgs", which is SciPy's and uses all samples at once, in float64 and
+        with NumPy's matrix products regardless of the backend.
     alpha
-        Strength of the L2 penalty ``alpha / 2 * ||w||^2``, over the number (or the summed weights)
-        of the samples of a batch; biases are left out.
+        Strength of the L2 penalty ``alpha / 2 * ||w||^2``, divided by the number of samples in a
+        batch (or the sum of their weights). Biases are not penalised.
     batch_size
-        Samples in a mini-batch; "auto" is the smaller of 200 and all.
+        Samples in a mini-batch; "auto" is ``min(200, n_samples)``.
     learning_rate
-        "constant"; for "sgd" also "invscaling" (``learning_rate_init / t**power_t``, t the samples
-        seen) and "adaptive" (divided by 5 where training would stop). For "sgd" and "adam":
-        "step", "cosine", "one-cycle" (:mod:`mnistcore.schedules`) or a function from the progress
-        of the ``max_iter`` epochs, an array of values in [0, 1], to factors of
-        ``learning_rate_init``; the end of such a schedule is no failure to converge.
+        "constant"; for "sgd" also "invscaling" (``learning_rate_init / t**power_t``, where t counts
+        the samples seen) and "adaptive" (divided by 5 whenever training would stop). For "sgd" and
+        "adam" also "step", "cosine", "one-cycle" (see :mod:`mnistcore.training.schedules`), or a
+        function that maps an array of progress in [0, 1] over ``max_iter`` epochs to factors of
+        ``learning_rate_init``. With these, reaching ``max_iter`` gives no ConvergenceWarning.
     learning_rate_init
-        The learning rate, the largest of a schedule.
+        The learning rate, or the largest rate of a schedule.
     power_t
         The exponent of "invscaling".
     max_iter
-        The most epochs (iterations of "lbfgs").
+        The maximum number of epochs, or of iterations of "lbfgs".
     shuffle
-        Whether each epoch takes the samples in an order of its own.
+        Whether to shuffle the samples in each epoch.
     random_state
-        Seed or RandomState of the initial weights, the validation split, the order and dropout.
+        Seed or RandomState of the initial weights, the validation split, shuffling and dropout.
     tol
-        An epoch that improves the loss (with early stopping, the validation score) by less than
-        this is none; for "lbfgs", the largest component of a gradient that counts as zero.
+        The least improvement of the loss (with early stopping, of the validation score) that
+        counts; for "lbfgs", the largest gradient component at convergence.
     verbose
         Whether to print a line for each epoch.
     warm_start
-        Whether ``fit`` goes on from the weights that it finds.
+        Whether ``fit`` continues from the weights of the last fit.
     momentum, nesterovs_momentum
-        Of "sgd".
+        Momentum of "sgd", and whether it is Nesterov's.
     early_stopping
-        Whether to stop, and keep the best weights, by the score on a validation set: that given to
-        ``fit``, or ``validation_fraction`` of the samples. Not for "lbfgs".
+        Whether to stop when the score on a validation set no longer improves, and keep the best
+        weights. The set is that given to ``fit``, or ``validation_fraction`` of the samples.
+        Ignored by "lbfgs".
     validation_fraction
-        The share of the samples that early stopping sets aside.
+        The share of the samples held out for early stopping.
     beta_1, beta_2, epsilon
-        Of "adam".
+        Constants of "adam".
     n_iter_no_change
-        Training stops after more than so many epochs without an improvement.
+        Training stops after more than this number of epochs without improvement.
     max_fun
-        The most evaluations of "lbfgs".
+        The maximum number of loss evaluations of "lbfgs".
     class_weight
-        The weight of each class in the loss: a dict, "balanced" (inversely to its frequency), or
-        None.
+        The weight of each class in the loss: a dict, "balanced" (inversely proportional to its
+        frequency), or None for weights of 1.
     dropout
-        The rate after each hidden layer: a number, or one for each.
+        The dropout rate after the hidden layers: one for all, or one per layer.
     backend
-        "cython", "numba", "numpy", or "auto", the first of these that is there.
+        "cython", "numba", "numpy", or "auto", the first of these that is available.
     n_threads
-        The most threads to compute on; None for the share of the process: all its cores, or what
-        ``OMP_NUM_THREADS`` says, which joblib sets in its workers.
+        The maximum number of threads; None uses all cores of the process, or the value of
+        ``OMP_NUM_THREADS``, which joblib sets in its workers.
     callbacks
-        A function or several, called with the estimator and an :class:`Epoch` after each epoch;
-        training stops where one returns True.
+        One or more functions, called with the estimator and an :class:`Epoch` after each epoch;
+        training stops if one returns True.
     progress_bar
         Whether to show a progress bar.
 
@@ -96,20 +97,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     coefs_, intercepts_
         The weights (fan_in, fan_out) and biases (fan_out,) of each layer, float32.
     loss_, best_loss_
-        The last loss and the lowest, penalty included; the lowest is None with early stopping.
+        The last and the lowest loss, including the penalty; ``best_loss_`` is None with early
+        stopping.
     loss_curve_
         The training loss of each epoch.
     train_scores_
-        The share of right answers of each epoch, while training; empty for "lbfgs".
+        The training accuracy of each epoch, measured during training; empty for "lbfgs".
     validation_scores_, validation_loss_curve_, best_validation_score_
-        Accuracy and loss on the validation set after each epoch, and the best score;
-        None without one.
+        Accuracy and loss on the validation set after each epoch, and the best accuracy;
+        None without a validation set.
     n_iter_, t_
-        The epochs of the last fit, the samples seen.
+        The number of epochs of the last fit, and of training samples seen.
     n_layers_, n_outputs_, out_activation_
-        Of the network, input and output layers counted.
+        Number of layers, including input and output; number and activation of the outputs.
     n_features_in_, feature_names_in_
-        Of X; names where X has them.
+        Number of features of X, and their names if X has any.
 
     Examples
     --------
@@ -198,16 +200,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X
-            {array-like, sparse matrix} (n_samples, n_features). uint8 is taken as it is; all else
-            becomes float32, but for "lbfgs". A sparse matrix stays sparse, unless more than one
-            in six of its values are there.
+            {array-like, sparse matrix} (n_samples, n_features). uint8 is used as it is; other
+            dtypes are converted to float32 (float64 for "lbfgs"). A sparse matrix is processed as
+            sparse unless more than a sixth of its values are stored.
         y
-            (n_samples,) labels of any type, or (n_samples, n_labels) of 0 and 1.
+            (n_samples,) labels of any type, or (n_samples, n_labels) indicators 0 and 1.
         sample_weight
-            (n_samples,), by which each sample counts in the loss; None for 1.
+            (n_samples,) weights of the samples in the loss; None for 1.
         X_val, y_val
-            A validation set: ``validation_scores_`` and ``validation_loss_curve_`` follow it, and
-            early stopping goes by it in place of a part of X.
+            A validation set for ``validation_scores_`` and ``validation_loss_curve_``. Early
+            stopping uses it instead of a part of X.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not valid, or training diverges.
         """
         self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
         return self
@@ -217,14 +224,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> "MLPClassifier":
-        """One epoch over the given samples.
+        """Train for one epoch on the given samples.
 
         Parameters
         ----------
         X, y, sample_weight
             As in :meth:`fit`.
         classes
-            All the classes that there will be; needed in the first call.
+            All classes that may occur in any call; required in the first call.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`; also for ``class_weight="balanced"`` and for early stopping.
         """
         if self.class_weight == "balanced":
             raise ValueError(
@@ -238,7 +250,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The classes (n_samples,), or labels (n_samples, n_labels), of X."""
+        """Predict the classes (n_samples,), or label indicators (n_samples, n_labels), of X."""
         check_is_fitted(self)
         logits = self._logits(self._validate_x(X))
         if self._multilabel:
@@ -246,17 +258,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self.classes_[np.minimum(logits.argmax(axis=1), len(self.classes_) - 1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability (n_samples, n_classes) of each of ``classes_``."""
+        """Predict the probability (n_samples, n_classes) of each of ``classes_``.
+
+        float32 for float32 X, and float64 otherwise.
+        """
         check_is_fitted(self)
         X = self._validate_x(X)
         return self._link.mean(self._logits(X)).astype(float_type(X), copy=False)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithm of :meth:`predict_proba`; -inf where that is 0."""
+        """Return the logarithm of :meth:`predict_proba`; -inf where that is 0."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    # ---- what the common part asks for ------------------------------------------------------
+    # ---- hooks of BaseMLP -------------------------------------------------------------------
 
     def _validate_x(self, X: Any) -> Any:
         return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
@@ -328,7 +343,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return float(np.average(hits, weights=weights))
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
-        """As scikit-learn does it: for two classes only."""
+        """Stratify for two classes only, as scikit-learn does."""
         return targets[:, None].astype(bool) if self.n_outputs_ == 1 else None
 
     def _class_weights(self, y: np.ndarray, targets: np.ndarray) -> np.ndarray | None:

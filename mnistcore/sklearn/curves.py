@@ -1,4 +1,4 @@
-"""The history of a fit: its curves, the best so far, the callbacks."""
+"""The history of a fit: learning curves, best weights and callbacks."""
 
 import abc
 import math
@@ -27,22 +27,22 @@ NOT_FINITE = (
 
 
 class Epoch(NamedTuple):
-    """What a callback is told after an epoch (an iteration of "lbfgs").
+    """The metrics of an epoch (an iteration of "lbfgs"), as passed to callbacks.
 
     Attributes
     ----------
     epoch
-        Counted from 1 in this call of ``fit``.
+        The number of the epoch, from 1 in this call of ``fit``.
     loss
-        Mean training loss, the penalty included, each batch before its update.
+        The mean training loss including the penalty, with each batch measured before its update.
     train_score
-        The share of right answers in training, dropout included; None without one.
+        The training accuracy, with dropout; None for regression and "lbfgs".
     validation_loss, validation_score
-        On the validation set, without the penalty; None without one.
+        The loss, without the penalty, and the score on the validation set; None without one.
     learning_rate
-        Of the last step; None for "lbfgs".
+        The learning rate of the last step; None for "lbfgs".
     seconds
-        Since training began.
+        The time since training began.
     """
 
     epoch: int
@@ -55,26 +55,26 @@ class Epoch(NamedTuple):
 
 
 class LearningCurves(Parameters, abc.ABC):
-    """An estimator's account of its training, epoch by epoch."""
+    """Base class that records the training of an estimator, epoch by epoch."""
 
     validation_scores_: Any
     validation_loss_curve_: Any
     best_validation_score_: Any
     best_loss_: Any
     _best_params: Any
-    _eps: float  # of the loss: probabilities are clipped to [eps, 1 - eps]
+    _eps: float  # probabilities are clipped to [eps, 1 - eps] in the loss
 
     @property
     @abc.abstractmethod
     def _link(self) -> Link:
-        """How the logits of the network are read."""
+        """The link function between the logits of the network and its predictions."""
 
     @abc.abstractmethod
     def _score_means(self, means: np.ndarray, samples: Samples) -> float:
-        """The score that early stopping goes by, from the means (N, O) of the link."""
+        """Return the score for early stopping, from the means (N, O) of the link."""
 
     def _forget(self) -> None:
-        """Begin without a history."""
+        """Reset the history."""
         self.n_iter_ = self.t_ = 0
         self.loss_curve_: list[float] = []
         self.train_scores_: list[float] = []
@@ -84,7 +84,7 @@ class LearningCurves(Parameters, abc.ABC):
         self._no_improvement_count = 0
 
     def _begin(self, validation: Samples | None) -> None:
-        """A warm start and ``partial_fit`` go on with the history that they find."""
+        """Prepare for training; warm start and ``partial_fit`` continue the existing history."""
         self.n_iter_ = 0
         self._began = time.perf_counter()
         if not hasattr(self, "train_scores_"):  # the weights were set by hand
@@ -106,7 +106,7 @@ class LearningCurves(Parameters, abc.ABC):
         learning_rate: float | None,
         show: Callable[[int, str], None],
     ) -> bool:
-        """Take an epoch into the history; whether a callback wants to stop."""
+        """Record an epoch, and return whether a callback asks to stop."""
         self.n_iter_ += 1
         self.loss_ = sums.loss
         self.loss_curve_.append(sums.loss)
@@ -137,11 +137,11 @@ class LearningCurves(Parameters, abc.ABC):
 
     @property
     def _stops_by_score(self) -> bool:
-        """Whether training goes by the validation score rather than by the training loss."""
+        """Whether training stops by the validation score rather than by the training loss."""
         return self.early_stopping and self.solver != "lbfgs"
 
     def _count_improvements(self, params: np.ndarray, score: float | None) -> None:
-        """Whether the epoch was better than the best so far by ``tol``; keep it if it is."""
+        """Count the epochs that did not improve by ``tol``; keep the best score and weights."""
         if score is None or not self._stops_by_score:
             improved = self.loss_ <= self.best_loss_ - self.tol
             self.best_loss_ = min(self.best_loss_, self.loss_)
@@ -155,7 +155,7 @@ class LearningCurves(Parameters, abc.ABC):
     def _validate(
         self, network: Network, params: np.ndarray, samples: Samples
     ) -> tuple[float, float]:
-        """Mean loss and score; NaN where the outputs are not finite."""
+        """Return the mean loss and the score; NaN if the outputs are not finite."""
         kernels = get_backend(self.backend)
         if issparse(samples.x):
             logits = sparse_logits(kernels, network.activation, network.views(params), samples.x)
@@ -170,7 +170,7 @@ class LearningCurves(Parameters, abc.ABC):
         return float(loss), float(self._score_means(means, samples))
 
     def _end(self, params: np.ndarray) -> None:
-        """The best weights, where early stopping has kept some; complain of a divergence."""
+        """Restore the best weights after early stopping; warn or raise if training diverged."""
         diverged = self.loss_curve_ and not math.isfinite(self.loss_curve_[-1])
         if self._stops_by_score and self._best_params is not None:
             params[:] = self._best_params

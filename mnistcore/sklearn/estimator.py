@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: parameters, solvers, curves, stopping."""
+"""Base class of the classifier and the regressor: initialisation, solvers and stopping."""
 
 import abc
 import itertools
@@ -31,42 +31,42 @@ from .progress import progress_bar
 from .threads import computing_on
 from .training import EpochSums, minimise, train_epoch
 
-SMALLEST_RATE = 1e-6  # at which "adaptive" ends
-DENSE = 1 / 6  # the share of values that makes a sparse matrix a dense one, the faster there
+SMALLEST_RATE = 1e-6  # at which "adaptive" stops
+DENSE = 1 / 6  # a sparse matrix with more of its values stored is faster as a dense one
 
 
 class BaseMLP(LearningCurves):
-    """The common part of the estimators; use one of those."""
+    """Base class of the estimators; not to be used on its own."""
 
-    _their_type: type = np.float64  # of the parameters that scikit-learn would have by now
+    _their_type: type = np.float64  # the dtype that scikit-learn's parameters would have
 
-    # ---- what the estimators say for themselves ---------------------------------------------
+    # ---- hooks of the estimators ------------------------------------------------------------
 
     @abc.abstractmethod
     def _validate_input(
         self, X: Any, y: Any, incremental: bool, reset: bool
     ) -> tuple[Any, np.ndarray, np.ndarray]:
-        """The checked X, the checked y, and the targets that an objective takes."""
+        """Return the checked X, the checked y, and the targets for the objective."""
 
     @abc.abstractmethod
     def _validate_validation(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """The checked X and the targets of the user's validation set."""
+        """Return the checked X and the targets of the user's validation set."""
 
     @abc.abstractmethod
     def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:
-        """``n_outputs_`` and ``out_activation_``."""
+        """Return ``n_outputs_`` and ``out_activation_``."""
 
     @property
     def _n_logits(self) -> int:
-        """The outputs of the network that the engine sees."""
+        """The number of outputs of the network, including a pinned one."""
         return int(self.n_outputs_)
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
-        """What the validation split is stratified by, if it is."""
+        """Return the labels by which to stratify the validation split, or None."""
         return None
 
     def _class_weights(self, y: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
-        """The weight of each sample by its class, if any."""
+        """Return the class weight of each sample, or None."""
         return None
 
     # ---- fit --------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class BaseMLP(LearningCurves):
         if first_pass:
             self._initialize(network)
             self._their_type = float_type(X)
-        # As wide as the probabilities that scikit-learn would compute.
+        # The eps of the dtype in which scikit-learn would compute probabilities.
         self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
         params = self._pack(network, self._precision)
         own_validation = self._own_validation(X_val, y_val)
@@ -107,7 +107,7 @@ class BaseMLP(LearningCurves):
 
     @property
     def _precision(self) -> type:
-        """What the solver computes in."""
+        """The dtype in which the solver computes."""
         return np.float64 if self.solver == "lbfgs" else np.float32
 
     def _layerwise(self, network: Network, samples: Samples) -> LayerwiseObjective:
@@ -118,7 +118,7 @@ class BaseMLP(LearningCurves):
         )
 
     def _objective(self, network: Network, samples: Samples) -> Objective:
-        """What the stochastic solvers minimise."""
+        """Return the objective of the stochastic solvers."""
         if self._link is not SOFTMAX or issparse(samples.x):
             return self._layerwise(network, samples)
         pinned = self._n_logits > self.n_outputs_
@@ -146,7 +146,7 @@ class BaseMLP(LearningCurves):
             raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.") from None
 
     def _weigh(self, sample_weight: Any, X: Any, by_class: np.ndarray | None) -> np.ndarray:
-        """The weights (N,) of the samples, or none."""
+        """Return the weights (N,) of the samples, or EMPTY if all are 1."""
         if sample_weight is None and by_class is None:
             return EMPTY
         weights = _check_sample_weight(sample_weight, X)
@@ -161,9 +161,9 @@ class BaseMLP(LearningCurves):
         return Network(layer_sizes, self.activation, dropout)
 
     def _initialize(self, network: Network) -> None:
-        """Fresh weights, biases too, by the draws of scikit-learn, and no history.
+        """Draw new weights and biases as scikit-learn does, and reset the history.
 
-        Source: Glorot and Bengio 2010, equation 16; a third of the variance for the logistic.
+        Glorot and Bengio 2010, equation 16; a third of the variance for the logistic function.
         """
         self._forget()
         self.n_layers_ = len(network.layer_sizes)
@@ -176,7 +176,7 @@ class BaseMLP(LearningCurves):
             self.intercepts_.append(self._random_state.uniform(-bound, bound, fan_out))
 
     def _shown(self, network: Network, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The weights and biases of each layer as views of ``flat``, without a pinned output."""
+        """Return weights and biases per layer as views of ``flat``, without a pinned output."""
         pairs = network.views(flat)
         weights, bias = pairs[-1]
         pinned = len(bias) - self.n_outputs_
@@ -184,7 +184,7 @@ class BaseMLP(LearningCurves):
         return pairs
 
     def _pack(self, network: Network, dtype: type = np.float32) -> np.ndarray:
-        """``coefs_`` and ``intercepts_`` as one vector (P,), a copy."""
+        """Copy ``coefs_`` and ``intercepts_`` into one vector (P,)."""
         params: np.ndarray = np.zeros(network.n_params, dtype)
         pairs = self._shown(network, params)
         wanted = [weights.shape for weights, _ in pairs]
@@ -241,7 +241,7 @@ class BaseMLP(LearningCurves):
                         self._random_state.shuffle(order)
                     rates = self._rates(optimizer, -(-len(order) // optimizer.batch_size))
                     optimizer.options["epoch"] = len(self.loss_curve_) + 1
-                    # A batch of all samples needs no order; its sums then do not depend on one.
+                    # A single batch needs no order; sorting makes its sums independent of it.
                     rows = order if len(rates) > 1 else np.sort(order)
                     sums = train_epoch(
                         objective, params, optimizer, self.alpha, rows, rates, interrupt.check
@@ -260,7 +260,7 @@ class BaseMLP(LearningCurves):
         self._end(params)
 
     def _split(self, samples: Samples) -> tuple[np.ndarray, Samples]:
-        """The rows to train on, and a validation set of the others."""
+        """Return the rows to train on, and the remaining samples as a validation set."""
         rows, held_out = train_test_split(
             np.arange(len(samples)),
             random_state=self._random_state,
@@ -275,7 +275,7 @@ class BaseMLP(LearningCurves):
         return rows, samples.take(held_out)
 
     def _optimizer_for(self, params: np.ndarray, incremental: bool) -> Optimizer:
-        """That of the last ``partial_fit``, or a fresh one."""
+        """Return the optimizer of the last ``partial_fit``, or a new one."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = make_optimizer(
                 self.solver,
@@ -292,7 +292,7 @@ class BaseMLP(LearningCurves):
         if self._optimizer.options.dtype != OPTIONS_DTYPE:
             raise ValueError(
                 "this estimator comes from another version of mnistcore, whose training"
-                " partial_fit cannot go on with: call fit"
+                " partial_fit cannot continue: call fit"
             )
         return self._optimizer
 
@@ -306,7 +306,7 @@ class BaseMLP(LearningCurves):
         return int(min(self.batch_size, n_samples))
 
     def _rates(self, optimizer: Optimizer, steps: int) -> np.ndarray:
-        """The learning rate of each step of the epoch that comes."""
+        """Return the learning rate of each step of the next epoch."""
         schedule = self.learning_rate
         if not callable(schedule):
             if schedule in OWN_SCHEDULES:
@@ -317,7 +317,7 @@ class BaseMLP(LearningCurves):
         return self.learning_rate_init * np.broadcast_to(factors, steps)
 
     def _should_stop(self, optimizer: Optimizer) -> bool:
-        """Whether training is over after this epoch; adapts the learning rate."""
+        """Return whether to stop after this epoch; may change the learning rate."""
         if not math.isfinite(self.loss_):
             return True
         sgd = self.solver == "sgd"
@@ -343,7 +343,7 @@ class BaseMLP(LearningCurves):
 
     def _warn_of_max_iter(self) -> None:
         if self.learning_rate not in OWN_SCHEDULES:
-            return  # a schedule is meant to come to its end
+            return  # a schedule is meant to run for max_iter epochs
         warn(
             f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the"
             " optimization hasn't converged yet.",
@@ -384,7 +384,7 @@ class BaseMLP(LearningCurves):
             self._warn_of_lbfgs(result)
 
     def _warn_of_lbfgs(self, result: Any) -> None:
-        """In scikit-learn's words; the advice is what would help."""
+        """Warn in scikit-learn's words, with advice that fits the reason."""
         advice = "scale the data"
         if result.nit >= self.max_iter:
             advice = f"Increase the number of iterations (max_iter={self.max_iter}) or {advice}"
@@ -399,7 +399,7 @@ class BaseMLP(LearningCurves):
     # ---- use --------------------------------------------------------------------------------
 
     def _logits(self, X: Any) -> np.ndarray:
-        """The logits (N, O) of a validated X, in float64."""
+        """Return the logits (N, O) float64 of a validated X."""
         x = as_engine_input(X)
         if issparse(x):
             return self._sparse_logits(x)
@@ -416,7 +416,7 @@ class BaseMLP(LearningCurves):
         ]
         with computing_on(self.n_threads, self.backend):
             logits = sparse_logits(get_backend(self.backend), self.activation, pairs, x)
-        if logits.shape[1] < self._n_logits:  # the first stays 0
+        if logits.shape[1] < self._n_logits:  # the pinned output is always 0
             logits = np.hstack([np.zeros_like(logits), logits])
         return logits.astype(np.float64)
 
@@ -427,9 +427,9 @@ class BaseMLP(LearningCurves):
 
 
 def as_engine_input(X: Any, dtype: type = np.float32) -> Any:
-    """A validated X as a C-contiguous array of uint8, float32 or ``dtype``, or as CSR.
+    """Convert a validated X to a C-contiguous array of uint8, float32 or ``dtype``, or to CSR.
 
-    A sparse matrix stays sparse unless more than DENSE of its values are there.
+    A sparse matrix stays sparse unless a share of more than DENSE of its values is stored.
     """
     if issparse(X):
         X = X.tocsr().astype(dtype, copy=False)
@@ -442,7 +442,7 @@ def as_engine_input(X: Any, dtype: type = np.float32) -> Any:
 
 
 def flat_column(y: np.ndarray) -> np.ndarray:
-    """y (N, 1) as (N,), with scikit-learn's warning; any other y as it is."""
+    """Flatten a y of shape (N, 1) to (N,), with scikit-learn's warning; return others unchanged."""
     if y.ndim != 2 or y.shape[1] != 1:
         return y
     warn(
@@ -454,5 +454,5 @@ def flat_column(y: np.ndarray) -> np.ndarray:
 
 
 def float_type(X: Any) -> type:
-    """What scikit-learn's networks answer in for such an X: float32, or else float64."""
+    """Return the dtype of scikit-learn's predictions for X: float32 for float32, else float64."""
     return np.float32 if X.dtype == np.float32 else np.float64

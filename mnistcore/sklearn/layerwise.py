@@ -1,6 +1,6 @@
-"""The loss of any :class:`.Link` by one kernel after another, on dense or sparse inputs.
+"""The loss of any :class:`.Link`, computed kernel by kernel, for dense or sparse inputs.
 
-A sparse first layer is SciPy's product, which costs what is not zero; the rest is the backend's.
+A sparse first layer uses SciPy's product, which skips zeros; all else uses the backend's kernels.
 """
 
 import math
@@ -17,16 +17,17 @@ from .links import Link, residuals
 from .objectives import Objective, Samples, quiet
 from .optimizer import Optimizer
 
-PART_VALUES = 1 << 20  # of dense inputs
+PART_VALUES = 1 << 20  # dense input values per part
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]  # per layer, weights and bias or their gradients
 Rows = np.ndarray | slice
 
 
 class LayerwiseObjective(Objective):
-    """The weighted mean of a link's losses, in float32 or, with the NumPy kernels, float64.
+    """The weighted mean loss of a link, in float32 or, with the NumPy kernels, in float64.
 
-    With ``pinned``, the first output stays 0. Logits, losses and their derivatives are float64.
+    With ``pinned``, the first output is always 0. Losses and their derivatives by the logits are
+    computed in float64.
     """
 
     def __init__(
@@ -71,12 +72,11 @@ class LayerwiseObjective(Objective):
         return metrics
 
     def loss_and_gradient(self, params: np.ndarray, gradient: np.ndarray) -> float:
-        """The mean loss of all samples, without dropout, and its ``gradient`` (P,)."""
+        """Return the mean loss over all samples, without dropout, and write its gradient (P,)."""
         n, sums = len(self.samples), np.zeros(METRICS)
         weights, layers = self._weights_of(slice(n)), self.network.views(params)
         total = float(weights.sum())
-        # So many rows at a time that their numbers take about as much room as a wide first
-        # layer's weights, or as a cache.
+        # A part needs about as much memory as a wide first layer's weights, or as a cache.
         fan_in = self.network.layer_sizes[0]
         part = max(PART, fan_in if issparse(self.samples.x) else PART_VALUES // fan_in)
         for first in range(0, n, part):
@@ -102,10 +102,10 @@ class LayerwiseObjective(Objective):
         gradients: Pairs,
         draw: tuple[int, int] | None,
     ) -> np.ndarray:
-        """Fill in the gradients of some rows' share of a mean loss; its sums as in ``metrics``.
+        """Write the gradients of some rows' share of a mean loss, and return its metrics (3,).
 
-        ``total`` is the sum of all the weights in that mean; ``draw`` is the seed and the epoch
-        of dropout, None for none.
+        ``total`` is the sum of all weights in that mean. ``draw`` is the seed and the epoch of
+        dropout, or None without dropout.
         """
         targets = self.samples.targets[rows]
         with quiet():
@@ -128,7 +128,7 @@ class LayerwiseObjective(Objective):
     def _forward(
         self, rows: Rows, layers: Pairs, draw: tuple[int, int] | None
     ) -> tuple[list[Any], list[np.ndarray], np.ndarray]:
-        """The inputs of each layer, the outputs of the hidden ones before dropout, the logits."""
+        """Return the inputs of all layers, the hidden outputs before dropout, and the logits."""
         a = self.samples.x[rows].astype(self._dtype, copy=False)
         inputs, outputs = [a], []
         for index, (weights, bias) in enumerate(layers):
@@ -185,9 +185,10 @@ class LayerwiseObjective(Objective):
 
 
 def sparse_logits(kernels: ModuleType, activation: str, layers: Pairs, x: Any) -> np.ndarray:
-    """The logits (N, O) of a CSR x (N, I) of float32 by the layers' weights and biases.
+    """Return the logits (N, O) float32 of a CSR matrix x (N, I) float32.
 
-    Nothing is copied that has the size of the first layer's weights.
+    ``layers`` holds the weights and bias of each layer. The first layer's weights, which may be
+    large, are not copied.
     """
     (weights, bias), *others = layers
     if len(others):

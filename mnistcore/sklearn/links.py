@@ -1,7 +1,7 @@
-"""How the outputs of a network are read: their mean, the loss of a row, whether it is right.
+"""Link functions: predicted means, losses and hits from the outputs of a network.
 
 The derivative of each loss by the logits is ``mean - target``. As in scikit-learn, the squared
-error of several outputs is told as their mean, though the derivative is that of their sum.
+error of several outputs is reported as their mean, but its derivative is that of their sum.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from scipy.special import xlogy
 
 @dataclass(frozen=True)
 class Link:
-    """What the logits (N, O) mean, in float64, and how far that is from targets.
+    """Functions from logits to predictions and losses, in float64.
 
     Attributes
     ----------
     mean
-        Of logits: what is predicted, (N, O).
+        Maps logits (N, O) to the predicted means (N, O).
     losses
-        Of means, targets and eps: the loss of each row, (N,). The eps is that of scikit-learn's
-        ``log_loss``: probabilities are clipped to [eps, 1 - eps].
+        Maps means, targets and eps to the loss (N,) of each row. Probabilities are clipped to
+        [eps, 1 - eps], as in scikit-learn's ``log_loss``.
     hits
-        Of means and targets: whether each row is right, (N,); None where that has no meaning.
+        Maps means and targets to whether each row is correct, (N,) bool; None for regression.
     """
 
     mean: Callable[[np.ndarray], np.ndarray]
@@ -32,7 +32,7 @@ class Link:
 
 
 def residuals(means: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The derivative (N, O) of each row's loss, summed over the outputs, by its logits."""
+    """Return the derivative (N, O) of each row's loss, summed over outputs, by its logits."""
     if targets.ndim > 1:
         return means - targets
     differences = means.copy()
@@ -41,13 +41,13 @@ def residuals(means: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)), written with exp(-|z|), which cannot overflow."""
+    """Return 1 / (1 + exp(-z)), computed with exp(-|z|), which cannot overflow."""
     e = np.exp(-np.abs(z))
     return np.where(z < 0, e, z.dtype.type(1)) / (1 + e)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """exp(logits) / sum, row by row, the row's maximum subtracted."""
+    """Return the softmax of each row of logits (N, C), with the row maximum subtracted first."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -69,7 +69,7 @@ def _half_poisson_deviance(means: np.ndarray, y: np.ndarray, eps: float) -> np.n
     return (xlogy(y, y) - xlogy(y, means) - y + means).sum(axis=1)
 
 
-# The targets of the softmax are class ids (N,), those of the others (N, O).
+# Targets are class ids (N,) for SOFTMAX, and (N, O) for the others.
 SOFTMAX = Link(softmax, _cross_entropy, lambda probs, ids: probs.argmax(axis=1) == ids)
 LOGISTIC = Link(
     logistic, _binary_cross_entropy, lambda probs, y: ((probs > 0.5) == (y > 0)).all(axis=1)

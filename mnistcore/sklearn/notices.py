@@ -1,16 +1,16 @@
-"""Warnings, where a user of scikit-learn looks for them."""
+"""Warnings that are attributed to scikit-learn's module."""
 
 import sys
 import warnings
 
-# In the name of the module in which scikit-learn's networks warn, so that the filters that people
-# have for those, such as ``filterwarnings("ignore", module="sklearn")``, hold for ours.
+# The module of scikit-learn's networks, so that existing filters for their warnings, such as
+# ``filterwarnings("ignore", module="sklearn")``, also match ours.
 MODULE = "sklearn.neural_network._multilayer_perceptron"
 _INSIDE = ("mnistcore.", "sklearn.")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn in the name of scikit-learn's module, at the line of the user's that called ``fit``."""
+    """Warn on behalf of scikit-learn's module, at the line in the user's code that called fit."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(_INSIDE):
         frame = frame.f_back

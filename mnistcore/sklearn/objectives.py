@@ -1,9 +1,9 @@
-"""What an estimator minimises, on the kernels of a backend.
+"""Objectives that an estimator minimises, on the kernels of a backend.
 
-An objective holds the samples; parameters, gradients and optimizer state are flat vectors in
+An objective holds the samples. Parameters, gradients and optimizer state are flat vectors in
 the layout of :class:`.Network`. :class:`SoftmaxObjective` is the cross-entropy of two or more
-classes, in the compiled programs. :class:`.LayerwiseObjective` is everything else: the same
-kernels, called one after another from Python.
+classes, in the compiled programs. :class:`.LayerwiseObjective` covers all other losses by calling
+the same kernels one at a time from Python.
 """
 
 import abc
@@ -24,13 +24,13 @@ UNLIMITED = 1 << 30
 
 
 def quiet() -> AbstractContextManager[None]:
-    """No warning of what overflows: the loss tells of it."""
+    """Silence overflow warnings; overflow shows up in the loss."""
     return np.errstate(over="ignore", invalid="ignore")
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of inputs with what they ought to give.
+    """Inputs with their targets and weights.
 
     Attributes
     ----------
@@ -50,25 +50,25 @@ class Samples:
         return int(self.x.shape[0])
 
     def take(self, rows: np.ndarray) -> "Samples":
-        """A copy of some of the rows."""
+        """Return a copy of the given rows."""
         weights = self.weights[rows] if self.weights.size else self.weights
         return Samples(self.x[rows], self.targets[rows], weights)
 
 
 class Objective(abc.ABC):
-    """The weighted mean loss of some samples, without a penalty.
+    """The weighted mean loss of a network on samples, without the penalty.
 
     Attributes
     ----------
     network, samples
-        What it is the loss of.
+        The network and the samples.
     eps
-        Of scikit-learn's ``log_loss``: probabilities are clipped to [eps, 1 - eps] in the loss
-        that is told, not in the gradient.
+        Probabilities are clipped to [eps, 1 - eps] in the reported loss, as in scikit-learn's
+        ``log_loss``, but not in the gradient.
     longest_run
-        The most steps that one call of :meth:`train` may be asked for.
+        The maximum number of steps in one call of :meth:`train`.
     counts_hits
-        Whether a row can be right.
+        Whether the metrics include correct predictions.
     """
 
     longest_run = UNLIMITED
@@ -82,37 +82,37 @@ class Objective(abc.ABC):
         self._weights = [slice(first, end) for first, end in zip(*weights, strict=True)]
 
     def decay(self, params: np.ndarray, factor: float, gradient: np.ndarray) -> None:
-        """Add ``factor`` times the weights, biases left out, to their gradient (P,)."""
+        """Add ``factor`` times the weights, without biases, to the gradient (P,)."""
         for weights in self._weights:
             gradient[weights] += factor * params[weights]
 
     def squared_norm(self, params: np.ndarray) -> float:
-        """The sum of the squares of all weights, biases left out."""
+        """Return the sum of squares of all weights, without biases."""
         parts = (params[weights] for weights in self._weights)
-        # No np.dot: the threads of a BLAS would get in the way of the team.
+        # Not np.dot: BLAS threads would compete with the team for the cores.
         return float(sum(np.einsum("i,i->", part, part) for part in parts))
 
     @abc.abstractmethod
     def train(
         self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
     ) -> np.ndarray:
-        """Update ``params`` (P,) by each mini-batch of ``order`` at its learning rate.
+        """Update ``params`` (P,) in place, one step per mini-batch of ``order``.
 
-        The batch size and the weight decay are in the options of the optimizer. Training ends
-        before the update of a loss that is not finite.
+        ``rates`` holds the learning rate of each step; batch size and weight decay are in the
+        optimizer's options. Training stops before the update of a non-finite loss.
 
         Returns
         -------
         metrics
-            (3,) float64, as ``train_steps`` sums them; NaN where a loss was not finite.
+            (3,) float64 sums as in ``train_steps``; NaN if a loss was not finite.
         """
 
 
 class SoftmaxObjective(Objective):
-    """Cross-entropy of the softmax, in the programs of the backend.
+    """Softmax cross-entropy, in the programs of the backend.
 
-    With ``pinned``, of two outputs the first stays 0, so that the softmax is the logistic
-    function of the second: a network with one output, as scikit-learn has it for two classes.
+    With ``pinned``, the first of two outputs is kept at 0, so that the softmax is the logistic
+    function of the second. This equals scikit-learn's network with one output for two classes.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class SoftmaxObjective(Objective):
 
     @staticmethod
     def _team(rows: int, params: np.ndarray) -> AbstractContextManager[None]:
-        """Fewer threads where a call has too little to do for what it costs to wake a team."""
+        """Limit the threads of calls that are too short to be worth waking a team."""
         return limited_threads(team_size(3 * params.size * rows, START))
 
     def _pin(self, flat: np.ndarray) -> None:
-        """Zero the weights (H, 2) and the bias (2,) of the first output, or what goes by them."""
+        """Zero the first output's part of the last layer in parameters or optimizer state (P,)."""
         weights, bias = self._layers[-1, WEIGHT_OFFSET], self._layers[-1, BIAS_OFFSET]
         flat[weights:bias:2] = 0.0
         flat[bias] = 0.0

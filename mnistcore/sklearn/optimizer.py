@@ -1,4 +1,4 @@
-"""A stochastic solver in the course of a training; it is pickled with its estimator."""
+"""The state of a stochastic solver during training; it is pickled with its estimator."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -11,20 +11,20 @@ from ..training.optimizers import make_options, make_state
 
 @dataclass(eq=False)
 class Optimizer:
-    """SGD or Adam: its constants, what it keeps between steps, and the rate it has come to.
+    """SGD or Adam: constants, state and current learning rate.
 
     Attributes
     ----------
     options
-        The (1,) record that ``train_steps`` takes.
+        The (1,) record of options for ``train_steps``.
     state
         (slots, P) float32.
     learning_rate
-        Of the next epoch, where no schedule gives one for each step.
+        The rate of the next epoch, unless a schedule gives one for each step.
     step
         The number of updates made.
     run
-        The updates between two looks at the penalty, so few that it is known well in between.
+        The number of updates between exact evaluations of the penalty, which is interpolated.
     """
 
     options: np.ndarray
@@ -39,10 +39,10 @@ class Optimizer:
         return int(self.options["batch_size"][0])
 
     def change_rate(self, learning_rate: float) -> None:
-        """Go on with another rate. The velocity keeps the pace that it has.
+        """Change the learning rate; SGD's velocity is rescaled so that its momentum is kept.
 
-        The kernels' velocity is in units of the gradient, scikit-learn's in units of the
-        parameters: there a step that was made at one rate has its momentum at that rate.
+        The kernels' velocity is in units of the gradient, but scikit-learn's is in units of the
+        parameters and thus unaffected by a change of rate.
         """
         if self.options["optimizer"][0] == SGD:
             self.state *= np.float32(self.learning_rate / learning_rate)
@@ -51,7 +51,7 @@ class Optimizer:
     def update(
         self, kernels: ModuleType, gradient: np.ndarray, learning_rate: float, params: np.ndarray
     ) -> None:
-        """One step on flat ``params`` (P,), in place, by the backend's own update kernel."""
+        """Make one step on ``params`` (P,) in place, with the backend's update kernel."""
         self.step += 1
         record = self.options[0]
         if record["optimizer"] == SGD:
@@ -75,9 +75,9 @@ def make_optimizer(
     beta2: float,
     eps: float,
 ) -> Optimizer:
-    """A fresh "sgd" or "adam" for flat ``params`` (P,)."""
+    """Return a new "sgd" or "adam" optimizer for ``params`` (P,)."""
     options = make_options(solver, beta1=beta1, beta2=beta2, eps=eps)
     if solver == "sgd":
-        options["momentum"] = momentum  # 1 too, which scikit-learn allows
+        options["momentum"] = momentum  # scikit-learn also allows 1
         options["nesterov"] = nesterov and momentum > 0
     return Optimizer(options, make_state(options, params), learning_rate)

@@ -1,4 +1,4 @@
-"""The parameters that the classifier and the regressor share."""
+"""The parameters of both the classifier and the regressor, and their ranges."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ OWN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn's
 
 
 class Parameters(BaseEstimator):
-    """The names and the ranges of the parameters that the estimators share."""
+    """Base class with the names, types and ranges of the common parameters."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -83,12 +83,12 @@ class Parameters(BaseEstimator):
 
 
 def is_stochastic(estimator: Parameters) -> bool:
-    """Whether the estimator has ``partial_fit``.
+    """Return True if the solver supports ``partial_fit``.
 
     Raises
     ------
     AttributeError
-        If it has not.
+        If it does not.
     """
     if estimator.solver not in STOCHASTIC_SOLVERS:
         raise AttributeError(

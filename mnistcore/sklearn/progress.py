@@ -1,4 +1,4 @@
-"""A progress bar for a fit, with rich: the epochs done, the figures of the last one."""
+"""A progress bar for a fit, drawn with rich."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(shown: bool, total: int) -> Iterator[Callable[[int, str], None]]:
-    """A bar of ``total`` epochs; yields what takes the epochs done and the figures to show."""
+    """Show a bar of ``total`` epochs; yields a function of the epochs done and text to show."""
     if not shown:
         yield lambda done, figures: None
         return

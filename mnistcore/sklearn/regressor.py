@@ -1,4 +1,4 @@
-"""``MLPRegressor``: squared error or Poisson deviance, one output or many."""
+"""``MLPRegressor``: regression with squared error or Poisson deviance, for one or more outputs."""
 
 from typing import Any, ClassVar
 
@@ -16,73 +16,75 @@ from .parameters import is_stochastic
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """A multi-layer perceptron that predicts numbers, on the kernels of this package.
+    """A multi-layer perceptron regressor, on the kernels of this package.
 
-    scikit-learn's ``MLPRegressor`` in names, meaning and defaults, with a few more parameters.
+    Parameters have the names, meanings and defaults of scikit-learn's ``MLPRegressor``; a few are
+    new.
 
     Parameters
     ----------
     loss
-        "squared_error" (half of it; what is told is its mean over the outputs) or "poisson" (half
-        the deviance of counts, the output exponentiated).
+        "squared_error" (half the squared error; reported as its mean over the outputs) or
+        "poisson" (half the Poisson deviance, with exponentiated outputs).
     hidden_layer_sizes
-        The widths of the hidden layers, one number or several; none at all is a linear model.
+        The units of each hidden layer, as a number or a sequence; empty for a linear model.
     activation
-        Of the hidden layers: "relu", "tanh", "logistic" or "identity".
+        Activation of the hidden layers: "relu", "tanh", "logistic" or "identity".
     solver
-        "adam", "sgd" or "lbfgs": SciPy's, on all samples at once, in float64 on NumPy's products
-        whatever the backend.
+        "adam", "sgd", or "lbfgs", which is SciPy's and uses all samples at once, in float64 and
+        with NumPy's matrix products regardless of the backend.
     alpha
-        Strength of the L2 penalty ``alpha / 2 * ||w||^2``, over the number (or the summed weights)
-        of the samples of a batch; biases are left out.
+        Strength of the L2 penalty ``alpha / 2 * ||w||^2``, divided by the number of samples in a
+        batch (or the sum of their weights). Biases are not penalised.
     batch_size
-        Samples in a mini-batch; "auto" is the smaller of 200 and all.
+        Samples in a mini-batch; "auto" is ``min(200, n_samples)``.
     learning_rate
-        "constant"; for "sgd" also "invscaling" (``learning_rate_init / t**power_t``, t the samples
-        seen) and "adaptive" (divided by 5 where training would stop). For "sgd" and "adam":
-        "step", "cosine", "one-cycle" (:mod:`mnistcore.schedules`) or a function from the progress
-        of the ``max_iter`` epochs, an array of values in [0, 1], to factors of
-        ``learning_rate_init``; the end of such a schedule is no failure to converge.
+        "constant"; for "sgd" also "invscaling" (``learning_rate_init / t**power_t``, where t counts
+        the samples seen) and "adaptive" (divided by 5 whenever training would stop). For "sgd" and
+        "adam" also "step", "cosine", "one-cycle" (see :mod:`mnistcore.training.schedules`), or a
+        function that maps an array of progress in [0, 1] over ``max_iter`` epochs to factors of
+        ``learning_rate_init``. With these, reaching ``max_iter`` gives no ConvergenceWarning.
     learning_rate_init
-        The learning rate, the largest of a schedule.
+        The learning rate, or the largest rate of a schedule.
     power_t
         The exponent of "invscaling".
     max_iter
-        The most epochs (iterations of "lbfgs").
+        The maximum number of epochs, or of iterations of "lbfgs".
     shuffle
-        Whether each epoch takes the samples in an order of its own.
+        Whether to shuffle the samples in each epoch.
     random_state
-        Seed or RandomState of the initial weights, the validation split, the order and dropout.
+        Seed or RandomState of the initial weights, the validation split, shuffling and dropout.
     tol
-        An epoch that improves the loss (with early stopping, the validation score) by less than
-        this is none; for "lbfgs", the largest component of a gradient that counts as zero.
+        The least improvement of the loss (with early stopping, of the validation score) that
+        counts; for "lbfgs", the largest gradient component at convergence.
     verbose
         Whether to print a line for each epoch.
     warm_start
-        Whether ``fit`` goes on from the weights that it finds.
+        Whether ``fit`` continues from the weights of the last fit.
     momentum, nesterovs_momentum
-        Of "sgd".
+        Momentum of "sgd", and whether it is Nesterov's.
     early_stopping
-        Whether to stop, and keep the best weights, by the score on a validation set: that given to
-        ``fit``, or ``validation_fraction`` of the samples. Not for "lbfgs".
+        Whether to stop when the score on a validation set no longer improves, and keep the best
+        weights. The set is that given to ``fit``, or ``validation_fraction`` of the samples.
+        Ignored by "lbfgs".
     validation_fraction
-        The share of the samples that early stopping sets aside.
+        The share of the samples held out for early stopping.
     beta_1, beta_2, epsilon
-        Of "adam".
+        Constants of "adam".
     n_iter_no_change
-        Training stops after more than so many epochs without an improvement.
+        Training stops after more than this number of epochs without improvement.
     max_fun
-        The most evaluations of "lbfgs".
+        The maximum number of loss evaluations of "lbfgs".
     dropout
-        The rate after each hidden layer: a number, or one for each.
+        The dropout rate after the hidden layers: one for all, or one per layer.
     backend
-        "cython", "numba", "numpy", or "auto", the first of these that is there.
+        "cython", "numba", "numpy", or "auto", the first of these that is available.
     n_threads
-        The most threads to compute on; None for the share of the process: all its cores, or what
-        ``OMP_NUM_THREADS`` says, which joblib sets in its workers.
+        The maximum number of threads; None uses all cores of the process, or the value of
+        ``OMP_NUM_THREADS``, which joblib sets in its workers.
     callbacks
-        A function or several, called with the estimator and an :class:`Epoch` after each epoch;
-        training stops where one returns True.
+        One or more functions, called with the estimator and an :class:`Epoch` after each epoch;
+        training stops if one returns True.
     progress_bar
         Whether to show a progress bar.
 
@@ -91,20 +93,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     coefs_, intercepts_
         The weights (fan_in, fan_out) and biases (fan_out,) of each layer, float32.
     loss_, best_loss_
-        The last loss and the lowest, penalty included; the lowest is None with early stopping.
+        The last and the lowest loss, including the penalty; ``best_loss_`` is None with early
+        stopping.
     loss_curve_
         The training loss of each epoch.
     train_scores_
-        Empty: no number is right or wrong.
+        Always empty, as accuracy is undefined for regression.
     validation_scores_, validation_loss_curve_, best_validation_score_
-        R^2 and loss on the validation set after each epoch, and the best score;
-        None without one.
+        R^2 and loss on the validation set after each epoch, and the best R^2;
+        None without a validation set.
     n_iter_, t_
-        The epochs of the last fit, the samples seen.
+        The number of epochs of the last fit, and of training samples seen.
     n_layers_, n_outputs_, out_activation_
-        Of the network, input and output layers counted.
+        Number of layers, including input and output; number and activation of the outputs.
     n_features_in_, feature_names_in_
-        Of X; names where X has them.
+        Number of features of X, and their names if X has any.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -184,16 +187,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X
-            {array-like, sparse matrix} (n_samples, n_features). uint8 is taken as it is; all else
-            becomes float32, but for "lbfgs". A sparse matrix stays sparse, unless more than one
-            in six of its values are there.
+            {array-like, sparse matrix} (n_samples, n_features). uint8 is used as it is; other
+            dtypes are converted to float32 (float64 for "lbfgs"). A sparse matrix is processed as
+            sparse unless more than a sixth of its values are stored.
         y
-            (n_samples,) or (n_samples, n_outputs) numbers, at least 0 for ``loss="poisson"``.
+            (n_samples,) or (n_samples, n_outputs) numbers, non-negative for ``loss="poisson"``.
         sample_weight
-            (n_samples,), by which each sample counts in the loss; None for 1.
+            (n_samples,) weights of the samples in the loss; None for 1.
         X_val, y_val
-            A validation set: ``validation_scores_`` and ``validation_loss_curve_`` follow it, and
-            early stopping goes by it in place of a part of X.
+            A validation set for ``validation_scores_`` and ``validation_loss_curve_``. Early
+            stopping uses it instead of a part of X.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not valid, or training diverges.
         """
         self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
         return self
@@ -201,18 +209,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @available_if(is_stochastic)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """One epoch over the given samples; arguments as in :meth:`fit`."""
+        """Train for one epoch on the given samples; arguments and errors as in :meth:`fit`."""
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The numbers (n_samples,) or (n_samples, n_outputs) of X."""
+        """Predict the values (n_samples,) or (n_samples, n_outputs) of X.
+
+        float32 for float32 X, and float64 otherwise.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         values: np.ndarray = self._link.mean(self._logits(X)).astype(float_type(X), copy=False)
         return values.ravel() if values.shape[1] == 1 else values
 
-    # ---- what the common part asks for ------------------------------------------------------
+    # ---- hooks of BaseMLP -------------------------------------------------------------------
 
     def _validate_input(
         self, X: Any, y: Any, incremental: bool, reset: bool

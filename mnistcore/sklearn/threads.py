@@ -1,4 +1,4 @@
-"""How many threads an estimator computes on: its parameter, or the share of its process."""
+"""The number of threads of an estimator: its parameter, or its process's share of the cores."""
 
 import multiprocessing
 import os
@@ -9,11 +9,11 @@ from ..kernels.threads import available_cores, limited_threads
 
 
 def share_of_cores() -> int:
-    """The threads that this process may use: its cores, or fewer.
+    """Return the number of threads that this process may use: its cores, or fewer.
 
-    joblib shares the cores out among its worker processes by ``OMP_NUM_THREADS``, which
-    scikit-learn's own loops obey too. A worker of a ``multiprocessing`` pool, which is not told
-    how many there are, uses one.
+    joblib divides the cores among its worker processes by setting ``OMP_NUM_THREADS``, which
+    scikit-learn's own loops obey too. A worker of a ``multiprocessing`` pool does not know the
+    number of workers and uses one thread.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if first.isdecimal() and int(first):
@@ -22,10 +22,10 @@ def share_of_cores() -> int:
 
 
 def computing_on(n_threads: int | None, backend: str) -> AbstractContextManager[Any]:
-    """A block in which this thread's calls of the kernels use at most so many threads.
+    """Return a context manager that limits the threads of kernels called in this thread.
 
-    The products of the numpy backend belong to a BLAS, whose threads are limited for the whole
-    process, and only where ``n_threads`` is a number.
+    The numpy backend uses BLAS, whose threads can only be limited for the whole process; this is
+    done only if ``n_threads`` is a number.
     """
     if backend == "numpy" and n_threads is not None:
         from threadpoolctl import threadpool_limits

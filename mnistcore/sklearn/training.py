@@ -1,9 +1,9 @@
-"""One epoch of a stochastic solver, and L-BFGS: the arithmetic of scikit-learn's penalty.
+"""One epoch of a stochastic solver, and L-BFGS, with scikit-learn's penalty.
 
-The penalty of a mini-batch is ``alpha / 2 * ||w||^2 / sum of its sample weights``, biases left
-out; the kernels add ``weight_decay * w`` to the gradient of a mean loss, so the decay of a batch
-is ``alpha`` over that sum. The loss of an epoch counts each batch by its samples, not by their
-weights. So batches of one sum share a call of the kernels.
+The penalty of a mini-batch is ``alpha / 2 * ||w||^2 / sum(sample weights)``, without biases. The
+kernels add ``weight_decay * w`` to the gradient of a mean loss, so ``weight_decay`` is ``alpha``
+over that sum, and consecutive batches with equal sums share one call of the kernels. The loss of
+an epoch weights each batch by its number of samples, not by their weights.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ from .optimizer import Optimizer
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-PENALTY_ERROR = 1e-5  # of the loss: what an interpolated penalty may be off by, and seldom is
-CALL = 16_000_000_000  # multiply-adds of a call, 0.1 to 0.5 s: between two looks for Ctrl-C
+PENALTY_ERROR = 1e-5  # bound on the error of an interpolated penalty, relative to the loss
+CALL = 16_000_000_000  # multiply-adds per call, 0.1 to 0.5 s: Ctrl-C is checked between calls
 
 
 class EpochSums(NamedTuple):
-    """What an epoch came to: its mean loss with the penalty, and its share of right answers.
+    """The mean loss, including the penalty, and the accuracy of an epoch.
 
-    Both are means over the epoch, each batch before its update; NaN where a loss was not finite;
-    the score is None where no answer is right or wrong.
+    Each batch is measured before its update. NaN if a loss was not finite; the score is None for
+    regression.
     """
 
     loss: float
@@ -43,24 +43,24 @@ def train_epoch(
     rates: np.ndarray,
     check: Callable[[], None],
 ) -> EpochSums:
-    """Train on the rows of ``order`` once; the parameters (P,) change in place.
+    """Train on the rows of ``order`` once, changing the parameters in place.
 
     Parameters
     ----------
     objective
-        What to minimise.
+        The objective to minimise.
     params
         (P,) float32.
     optimizer
-        With the batch size, the seed and the epoch in its options.
+        The optimizer, with batch size, seed and epoch set in its options.
     alpha
         The strength of the penalty.
     order
-        (n,) int64 row numbers.
+        (n,) int64 row indices.
     rates
         The learning rate of each step.
     check
-        Called before every call of the kernels; what it raises ends the epoch there.
+        Called before every call of the kernels; an exception that it raises ends the epoch.
     """
     batch_size = optimizer.batch_size
     totals = _weights_of_batches(objective.samples.weights, order, batch_size)
@@ -82,7 +82,7 @@ def train_epoch(
         penalty = 0.5 * decay * _mean_norm(before, norm, last - first)
         mean = sums[LOSS_SUM] / weight + penalty
         loss += len(rows) * mean
-        # The penalty in between is only known to lie between those at the ends of a run.
+        # Within a run, the penalty is only known to lie between those at its ends.
         exact = 0.5 * decay * abs(norm - before) <= PENALTY_ERROR * mean
         run = min(longest, 2 * run) if exact else max(1, run // 2)
         score += len(rows) * sums[HIT_SUM] / weight
@@ -101,30 +101,31 @@ def minimise(
     tol: float,
     on_iteration: Callable[[float], bool],
 ) -> "OptimizeResult":
-    """L-BFGS on all samples at once, by SciPy; the parameters (P,) change in place.
+    """Minimise with SciPy's L-BFGS on all samples at once.
 
-    It compares losses that differ by less than float32 can tell apart, hence float64.
+    Uses float64, because the line search compares losses that float32 cannot tell apart.
 
     Parameters
     ----------
     objective
-        What to minimise, in float64.
+        The objective to minimise, in float64.
     start
-        (P,) float64, the parameters to begin with.
+        (P,) float64, the initial parameters.
     params
-        (P,) float32, which receive those that it comes to.
+        (P,) float32, written with the current parameters after every iteration.
     alpha
         The strength of the penalty.
     max_iter, max_fun, tol
-        The most iterations, the most evaluations, and the largest component of a gradient that
-        counts as zero.
+        The maximum number of iterations and of evaluations, and the largest gradient component
+        at convergence.
     on_iteration
-        Called with the loss after every iteration, when ``params`` is up to date; True ends it.
+        Called with the loss after every iteration, once ``params`` is updated; stops if it
+        returns True.
 
     Returns
     -------
     result
-        SciPy's, with ``fun``, ``nit``, ``nfev``, ``status`` and ``message``.
+        SciPy's result, with ``fun``, ``nit``, ``nfev``, ``status`` and ``message``.
     """
     from scipy.optimize import minimize
 
@@ -149,7 +150,7 @@ def minimise(
 def _penalised(
     objective: LayerwiseObjective, alpha: float
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """The loss with its penalty and the gradient, of flat parameters (P,) in float64."""
+    """Return a function from parameters (P,) float64 to the penalised loss and its gradient."""
     weights = objective.samples.weights
     total = float(weights.sum()) if weights.size else len(objective.samples)
     decay = alpha / total if total else 0.0
@@ -166,9 +167,9 @@ def _penalised(
 
 
 def _mean_norm(first: float, last: float, steps: int) -> float:
-    """The mean of a norm at the starts of so many steps, each of which changed it by one factor.
+    """Interpolate the mean of a norm over the starts of ``steps`` steps, geometrically.
 
-    That is so while the decay rules, and all but a straight line where it changes little.
+    This is exact if decay dominates, and nearly linear if the norm changes little.
     """
     if steps == 1:
         return first
@@ -178,7 +179,7 @@ def _mean_norm(first: float, last: float, steps: int) -> float:
 
 
 def _weights_of_batches(weights: np.ndarray, order: np.ndarray, batch_size: int) -> np.ndarray:
-    """The sum of the sample weights of each batch."""
+    """Return the sum of the sample weights of each batch."""
     starts = np.arange(0, len(order), batch_size)
     if weights.size:
         return np.add.reduceat(weights[order].astype(np.float64), starts)
@@ -186,6 +187,6 @@ def _weights_of_batches(weights: np.ndarray, order: np.ndarray, batch_size: int)
 
 
 def _end_of_run(totals: np.ndarray, first: int, longest: int) -> int:
-    """The end of the batches from ``first`` on that weigh the same, not too many of them."""
+    """Return the end of the run of batches from ``first`` with equal weight sums, capped."""
     others = np.flatnonzero(totals[first : first + longest] != totals[first])
     return first + (int(others[0]) if len(others) else min(longest, len(totals) - first))

@@ -1,1 +1,1 @@
-"""What stands between the package and the machine: files, interrupts, errors, versions, cores."""
+"""The interface to the machine: files, interrupts, error messages, versions and cores."""

@@ -1,9 +1,9 @@
-"""On which core a thread of a team wakes up.
+"""Placing the threads of a team on different cores.
 
-Linux wakes a thread where it ran last, also if the caller has come to run there meanwhile, unless
-it finds an idle core. In a virtual machine it may find none, perhaps because an idle virtual core
-looks like one that the host has taken away. Then two threads share a core for tenths of a second
-beside cores that do nothing, and a team is no faster than one thread.
+Unless Linux finds an idle core, it wakes a thread where it last ran, even if the caller now runs
+there. In a virtual machine it may find none, perhaps because an idle virtual core looks like one
+that the host has taken away. Two threads then share a core for tenths of a second while other
+cores are idle, and a team is no faster than one thread.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from contextlib import suppress
 
 
 def _core_function() -> Callable[[], int] | None:
-    """glibc's and musl's ``sched_getcpu``; other systems place threads by themselves."""
+    """Return ``sched_getcpu`` of glibc or musl, or None on systems without thread affinity."""
     if not hasattr(os, "sched_setaffinity"):
         return None
     return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
@@ -23,12 +23,12 @@ _current = _core_function()
 
 
 def current_core() -> int:
-    """The core that the calling thread runs on; -1 where the system does not say."""
+    """Return the core that the calling thread runs on; -1 if unknown."""
     return _current() if _current else -1
 
 
 def allowed_cores() -> set[int]:
-    """The cores that the calling thread may run on; empty where the system does not say."""
+    """Return the cores that the calling thread may run on; empty if unknown."""
     try:
         return os.sched_getaffinity(0)
     except AttributeError:  # macOS has no affinity
@@ -36,11 +36,11 @@ def allowed_cores() -> set[int]:
 
 
 def moves(last: list[int], caller: int, allowed: set[int]) -> dict[int, int]:
-    """The threads, by index, that should wake up elsewhere than where they ran last, and where.
+    """Return new cores, by thread index, for the threads that should not wake where they last ran.
 
-    A thread stays unless the caller is there, or a thread before it, or it may not run there;
-    ``last`` is -1 for one that never ran. It goes where none of them is, if there is such a core.
-    Where the system does not say where the caller is (-1), all stay.
+    A thread moves if the caller or an earlier thread is on its last core, or if that core is not
+    allowed (-1 for a thread that never ran). It moves to an unused core, if there is one. If the
+    caller's core is unknown (-1), no thread moves.
     """
     if caller < 0:
         return {}
@@ -55,6 +55,6 @@ def moves(last: list[int], caller: int, allowed: set[int]) -> dict[int, int]:
 
 
 def restrict(thread: int, cores: set[int]) -> None:
-    """Let a thread, by its number in the system (0: the calling one), run on these cores only."""
-    with suppress(OSError):  # it may not be moved: then the work is done wherever it runs
+    """Restrict a thread, by its system id (0 for the calling thread), to the given cores."""
+    with suppress(OSError):  # placement only affects speed
         os.sched_setaffinity(thread, cores)

@@ -1,8 +1,8 @@
-"""What an error says to a user."""
+"""Error messages for users."""
 
 
 def error_words(error: BaseException) -> str:
-    """What an error says to a user, with the file that it is about."""
+    """Return the message of an error, with the name of the file that it concerns."""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}".removesuffix(": ")
     if isinstance(error, OSError) and error.strerror and error.filename is not None:

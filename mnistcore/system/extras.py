@@ -1,20 +1,20 @@
-"""Libraries beyond the base installation, and what to install where one is missing."""
+"""Optional libraries, and what to install if one is missing."""
 
 import importlib
 from types import ModuleType
 
 
 class MissingExtraError(ImportError):
-    """A library is not installed; the message names the extra that brings it."""
+    """A library is not installed; the message names the extra that contains it."""
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a library of an extra.
+    """Import a library that belongs to an extra.
 
     Raises
     ------
     MissingExtraError
-        If it is not installed.
+        If the library is not installed.
     """
     try:
         return importlib.import_module(module)

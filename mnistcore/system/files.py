@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all: a reader never sees half of one."""
+"""Atomic replacement of files: a reader never sees a partly written file."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 
 def check_target(path: Path) -> None:
-    """See, before the work is done, that a file could be written under this name.
+    """Check that a file can be written at this path, before the work for it is done.
 
     Raises
     ------
     ValueError
-        If it is a folder, or there is no folder to write it to, or that is write-protected.
+        If the path is a folder, or its parent is missing or write-protected.
     """
     if path.is_dir():
         raise ValueError(f"{path}: cannot be written, because it is a folder; name a file")
@@ -27,7 +27,7 @@ def check_target(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `path` that takes its place when the block ends without an error."""
+    """Open a temporary file that replaces ``path`` when the block ends without an error."""
     beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     with beside.open("xb") as file:
         try:
@@ -46,14 +46,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a file by an object as strict JSON.
+    """Write an object as strict JSON, replacing the file atomically.
 
     Raises
     ------
     ValueError
-        If a number is not finite; the file is left as it was.
+        If a number is not finite; the file is not changed.
     OSError
-        If it cannot be written.
+        If the file cannot be written.
     """
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with replacing(path) as file:

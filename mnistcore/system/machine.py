@@ -8,7 +8,7 @@ from pathlib import Path
 
 VERSION = "0.1.0"  # of mnistcore
 
-# What numerical code looks for in a CPU, by the names that Linux gives them.
+# Instruction sets that matter to numerical code, by their names in Linux.
 _INSTRUCTION_SETS = {
     "sse4_2": "SSE4.2",
     "avx": "AVX",
@@ -22,13 +22,13 @@ _LIBRARIES = {"numpy": ("numpy",), "numba": ("numpy", "numba", "llvmlite"), "cyt
 
 
 def library_versions(backend: str) -> dict[str, str]:
-    """The versions of mnistcore, Python and the libraries that a backend computes with."""
+    """Return the versions of mnistcore, Python and the libraries that a backend uses."""
     versions = {"mnistcore": VERSION, "python": platform.python_version()}
     return versions | {name: metadata.version(name) for name in _LIBRARIES[backend]}
 
 
 def installed_version(library: str) -> str | None:
-    """The version of an installed library, or None where it is not installed."""
+    """Return the version of a library, or None if it is not installed."""
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:
@@ -36,7 +36,7 @@ def installed_version(library: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """The CPU's name, as well as the system knows it."""
+    """Return the CPU's name as the system reports it, or "unknown"."""
     found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
     if found:
         return found[1].strip()
@@ -49,14 +49,14 @@ def cpu_model() -> str:
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Which vector instructions the CPU offers, of those that matter here; Linux only."""
+    """Return the names of the CPU's relevant vector instruction sets; empty except on Linux."""
     found = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _cpuinfo(), re.MULTILINE)
     flags = set(found[1].split()) if found else set()
     return tuple(name for flag, name in _INSTRUCTION_SETS.items() if flag in flags)
 
 
 def folder_size(folder: Path) -> int:
-    """The bytes of all files below a folder; 0 where there is none."""
+    """Return the total size of all files below a folder, in bytes; 0 if it does not exist."""
     if not folder.is_dir():
         return 0
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -1,1 +1,1 @@
-"""What a command reads and shows: flags, tables, progress, pictures in half-blocks."""
+"""Terminal input and output of the commands: flags, tables, progress, images in half-blocks."""

@@ -1,8 +1,8 @@
-"""What every command shares: its parser, its exit status, and errors of one line.
+"""Shared by all commands: the parser, the exit statuses and one-line error messages.
 
 A command is a module with ``run`` for Python and ``main(argv)`` for the shell. Exit status: 0
-done; 1 done, and the answer is bad (training diverged, a check failed); 2 a mistake in what was
-asked; 130 stopped by Ctrl-C. A mistake of the user's is told in a line, a bug by its traceback.
+on success; 1 if the result is bad (training diverged, a check failed); 2 for a user error;
+130 after Ctrl-C. User errors are reported in one line, bugs with a traceback.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ..system.extras import MissingExtraError
 DONE = 0
 BAD_RESULT = 1
 BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports of a program stopped by Ctrl-C
+INTERRUPTED = 130  # 128 + SIGINT, as shells report a program stopped by Ctrl-C
 
 _USER_ERRORS = (
     ValueError,
@@ -33,11 +33,11 @@ _USER_ERRORS = (
 
 
 class CommandError(Exception):
-    """Something is wrong with what the user asked for; the message is all they see."""
+    """A user error; only its message is shown, without a traceback."""
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are CommandErrors and whose flags are written in full."""
+    """An ArgumentParser that raises CommandError and accepts no abbreviated flags."""
 
     def __init__(self, command: str, description: str) -> None:
         super().__init__(prog=f"mnistcore {command}", description=description, allow_abbrev=False)
@@ -48,9 +48,9 @@ class Parser(argparse.ArgumentParser):
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Within this block, bad values, files that cannot be read and the like are the user's.
+    """Turn errors caused by user input (bad values, unreadable files) into CommandError.
 
-    Only what handles input belongs into it: elsewhere a ValueError is a bug and shows as one.
+    Wrap only code that handles input: elsewhere a ValueError is a bug and keeps its traceback.
     """
     try:
         yield
@@ -60,7 +60,7 @@ def user_errors() -> Iterator[None]:
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Say on a terminal what takes a moment, as long as it takes; elsewhere say nothing."""
+    """Show a status line while the block runs, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -73,10 +73,10 @@ def busy(what: str) -> Iterator[None]:
 def run_command(
     command: str, body: Callable[[Sequence[str]], int], argv: Sequence[str] | None
 ) -> int:
-    """Call ``body`` with the arguments and return the exit status, telling errors in a line.
+    """Call ``body`` with the arguments and return the exit status; report errors in one line.
 
-    OSError and MemoryError are no bugs wherever they come from: disks are full, machines small.
-    A letter that standard output cannot encode is written as an escape, as on standard error.
+    OSError and MemoryError never count as bugs: disks fill up and memory runs out. Characters
+    that stdout cannot encode are escaped, as on stderr.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -84,7 +84,7 @@ def run_command(
         status = body(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever reads the output has seen enough, as in `| head`
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         _leave_stdout()
         return DONE
     except (CommandError, OSError, MemoryError) as error:
@@ -96,10 +96,10 @@ def run_command(
 
 
 def complain(command: str, message: str) -> None:
-    """Tell what is wrong in a line on stderr."""
+    """Print an error message to stderr, in one line."""
     print(f"mnistcore {command}: error: {message}", file=sys.stderr)
 
 
 def _leave_stdout() -> None:
-    """Point stdout elsewhere, so that the interpreter's last flush does not fail too."""
+    """Redirect stdout to the null device, so that the flush at exit does not fail as well."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Options as flags of a command: how they are declared, and read back."""
+"""Options as command-line flags: adding them to a parser and reading them back."""
 
 import argparse
 import dataclasses
@@ -9,16 +9,16 @@ from ..training.options import Option, options_of
 
 
 def flag_of(name: str) -> str:
-    """The command-line flag of an option."""
+    """Return the command-line flag of an option, such as ``--batch-size`` of "batch_size"."""
     return "--" + name.replace("_", "-")
 
 
 def add_flags(
     parser: "argparse._ActionsContainer", cls: type, names: Iterable[str] | None = None
 ) -> None:
-    """Give ``parser`` a flag for every option of a dataclass; see :func:`flags_given`.
+    """Add a flag to ``parser`` for each option of a dataclass, or only for those in ``names``.
 
-    ``names`` are the options that get one, where not all do.
+    :func:`flags_given` reads them back.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     for name, opt in _selected(cls, names).items():
@@ -41,7 +41,13 @@ def _selected(cls: type, names: Iterable[str] | None) -> dict[str, Option]:
 def flags_given(
     arguments: argparse.Namespace, cls: type, names: Iterable[str] | None = None
 ) -> dict[str, Any]:
-    """The checked values of the flags that stand on the command line, those alone."""
+    """Return the checked values of only those flags that were given on the command line.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option does not accept its value; the message begins with the flag.
+    """
     given = {}
     for name, opt in _selected(cls, names).items():
         text = getattr(arguments, name)

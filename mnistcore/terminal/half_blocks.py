@@ -1,4 +1,4 @@
-"""Images in a terminal: half-blocks make two pixels of a character."""
+"""Images in a terminal, as half-block characters that show two pixels each."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _BLOCKS = (" ", "▄", "▀", "█")  # by upper pixel * 2 + lower pixel
-_SHADES = 16  # of a channel; few, so that runs of equal pixels share one escape sequence
+_SHADES = 16  # per channel; few, so that runs of equal pixels share one escape sequence
 
 
 def half_blocks(pixels: np.ndarray, colour: bool, bright: np.ndarray | None = None) -> "Text":
-    """An image as lines of half-blocks, two rows of pixels a line.
+    """Draw an image as lines of half-blocks, two rows of pixels per line.
 
     Parameters
     ----------
     pixels
-        (H, W) or (H, W, 3) uint8, shades of grey or colours.
+        (H, W) grey or (H, W, 3) RGB, uint8.
     colour
-        Whether the terminal has colours.
+        Whether the terminal supports colours.
     bright
-        (H, W) bool: what is drawn where it has none. Else, the pixels above the middle of the
-        range.
+        (H, W) bool, the pixels to draw without colours. By default those brighter than the
+        middle of the image's range.
     """
     from rich.text import Text
 
@@ -48,7 +48,7 @@ def half_blocks(pixels: np.ndarray, colour: bool, bright: np.ndarray | None = No
 
 
 def _halves(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that are upper and lower halves; darkness below the last where it is alone."""
+    """Split rows into upper and lower halves; an odd last row is paired with a black one."""
     if len(pixels) % 2:
         pixels = np.concatenate([pixels, np.zeros_like(pixels[:1])])
     return pixels[::2], pixels[1::2]

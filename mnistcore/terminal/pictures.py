@@ -1,4 +1,4 @@
-"""What was read, in a terminal: half-blocks, which make two pixels of a character."""
+"""A person's own picture and the digits read in it, drawn in a terminal with half-blocks."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _VIEW = 28
-_SMALL_VIEW = 14  # for one digit of many
-_BAR = 12  # characters of a probability of one
+_SMALL_VIEW = 14  # for each of several digits
+_BAR = 12  # characters for probability 1
 _BOX = (205, 92, 0)
 
 
 def draw(console: "Console", picture: Picture, digits: Sequence[Digit]) -> "RenderableType":
-    """A picture, the network's view of each digit, and the chances, for a console.
+    """Draw a picture, the network's input for each digit, and the class probabilities.
 
-    In colour where the console has colours; otherwise in two shades.
+    Uses two shades if the console has no colours. Probability bars are shown for a single digit.
     """
     from rich.columns import Columns
     from rich.console import Group
@@ -43,7 +43,7 @@ def draw(console: "Console", picture: Picture, digits: Sequence[Digit]) -> "Rend
 
 
 def _drawn(pixels: np.ndarray, colour: bool) -> "Text":
-    """Pixels (H, W, 3) as half-blocks; without colour, what is light by Otsu's threshold."""
+    """Draw pixels (H, W, 3) as half-blocks; without colour, split them by Otsu's threshold."""
     light = levelled(pixels.mean(axis=2) / 255)
     return half_blocks(pixels, colour, light > otsu(light))
 
@@ -55,7 +55,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 def _original(
     picture: Picture, digits: Sequence[Digit], width: int, height: int, colour: bool
 ) -> "Text":
-    """The picture with the corners of each digit's box, if there are colours for them."""
+    """Draw the picture, with the corners of each digit's box if the console has colours."""
     pixels = np.array(thumbnail(picture, width, height))
     factor = pixels.shape[1] / picture.size[0]
     if colour:

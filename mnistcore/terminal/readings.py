@@ -1,4 +1,4 @@
-"""What was read in pictures, in the form that was asked for: lines, drawings, JSON or CSV."""
+"""Output of ``mnistcore predict`` as lines of text, drawings, JSON or CSV."""
 
 import csv
 import json
@@ -13,11 +13,11 @@ from ..pictures.readings import Reading, as_dict
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_NOTABLE = 0.05  # a second choice is named from there on
+_NOTABLE = 0.05  # the second choice is shown above this probability
 
 
 class _Lines:
-    """A line of text for each picture."""
+    """One line of text per picture."""
 
     def add(self, reading: Reading) -> None:
         if not reading.error:
@@ -49,7 +49,7 @@ class _Drawings:
 
 
 class _Json:
-    """All pictures as one list."""
+    """A JSON list with one entry per picture."""
 
     def __init__(self, many: bool) -> None:
         self._many = many
@@ -63,7 +63,7 @@ class _Json:
 
 
 class _Csv:
-    """A row per digit, and one without a digit for a picture that has none."""
+    """One CSV row per digit; a picture without digits gets one row with empty columns."""
 
     def __init__(self, many: bool) -> None:
         self._many = many
@@ -85,7 +85,7 @@ class _Csv:
 
 
 def choose_output(arguments: "Namespace") -> _Lines | _Drawings | _Json | _Csv:
-    """The form that the flags ask for."""
+    """Return the output format that the flags select."""
     if arguments.json:
         return _Json(arguments.many)
     if arguments.csv:
@@ -94,7 +94,7 @@ def choose_output(arguments: "Namespace") -> _Lines | _Drawings | _Json | _Csv:
 
 
 def summary(reading: Reading) -> str:
-    """A reading in a line: the digits and how sure they are, or why there are none."""
+    """Summarise a reading in one line: the digits and their probability, or why none was read."""
     if reading.found > 1 and not reading.digits:
         return f"{reading.found} digits found, none read: --many reads several"
     if not reading.digits:

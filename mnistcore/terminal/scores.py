@@ -1,4 +1,4 @@
-"""What ``mnistcore evaluate`` shows: the figures of an evaluation, or one image and its answer."""
+"""Output of ``mnistcore evaluate``: the scores of a model, or its prediction for one image."""
 
 from typing import TYPE_CHECKING
 
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
     from ..runs.scores import Sample, Scores
 
-_LETTERS = str.maketrans("▄▀█", ".'#")  # for terminals that know no blocks
-_BAR = 24  # characters of a probability of one
-_WIDEST_IMAGE = 64  # columns of an image beside its bars; larger ones are thinned out
-_BESIDE = 50  # columns that the bars, their names and numbers need
+_LETTERS = str.maketrans("▄▀█", ".'#")  # for ASCII-only terminals
+_BAR = 24  # characters for probability 1
+_WIDEST_IMAGE = 64  # columns of an image beside its bars; wider ones are subsampled
+_BESIDE = 50  # columns for the bars with their names and numbers
 
 
 def show_scores(
     console: "Console", run: Run, dataset: Dataset, scores: "Scores", mistakes: int
 ) -> None:
-    """Print an evaluation: the figures, the classes, the confusion matrix, the worst mistakes."""
+    """Print an evaluation: scores, per-class table, confusion matrix, most confident mistakes.
+
+    ``mistakes`` is the number to list. A matrix too wide for the console is left out.
+    """
     parts: list[RenderableType] = [
         facts_table(_facts(run, dataset, scores)),
         _class_table(scores),
@@ -50,7 +53,7 @@ def show_scores(
 
 
 def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None:
-    """Print one image, what it is, and the probability of each class as a bar."""
+    """Print one image (H, W) uint8, its label, and the probability of each class as a bar."""
     from rich.table import Table
 
     widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
@@ -91,9 +94,9 @@ def _trained_on(run: Run, dataset: Dataset) -> str:
     known = run.model.data
     name = run.summary.get("data")
     if known is None and isinstance(name, str):
-        return f"{name}, by its name alone: an older version kept no checksum"
+        return f"{name}, known only by name: an older version kept no checksum"
     if known is None:
-        return "not known: the model does not say"
+        return "unknown: not recorded in the model"
     return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"
 
 
@@ -157,7 +160,7 @@ def _verdict(sample: "Sample") -> "Text":
 
 
 def _bars(sample: "Sample", letters: bool) -> "Table":
-    """A line per class; the true one is named, the likeliest one is in colour."""
+    """One line per class; the true class is marked, the predicted one is coloured."""
     from rich.table import Table
     from rich.text import Text
 
@@ -181,7 +184,7 @@ def _bars(sample: "Sample", letters: bool) -> "Table":
 
 
 def _bar(share: float) -> str:
-    """A bar of whole blocks and one of eighths."""
+    """Draw a share in [0, 1] as a bar with a resolution of an eighth of a character."""
     eighths = round(share * _BAR * 8)
     rest = " ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""
     return "█" * (eighths // 8) + rest

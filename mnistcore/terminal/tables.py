@@ -1,4 +1,4 @@
-"""Tables and panels for the terminal, drawn with rich; whoever imports this wants to draw."""
+"""Tables and panels for the terminal, drawn with rich."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-# Blue for what is right and orange for what is wrong: colour-blind people tell them apart.
-# The ground is dark on every terminal, whose own colours a program cannot know.
+# Blue for right and orange for wrong, which colour-blind people can tell apart. The background
+# is always dark, because a program cannot know the terminal's own colours.
 _DARK: Colour = (30, 32, 36)
 _RIGHT: Colour = (36, 96, 168)
 _WRONG: Colour = (205, 92, 0)
 
 
 def facts_table(facts: Mapping[str, str]) -> "Table":
-    """Names and what there is to say of them, in two columns."""
+    """Return a table of names and facts in two columns."""
     from rich.table import Table
     from rich.text import Text
 
@@ -37,7 +37,7 @@ def facts_table(facts: Mapping[str, str]) -> "Table":
 
 
 def notice_panel(notice: str) -> "Panel":
-    """What the user must know, in a frame."""
+    """Return a framed notice."""
     from rich.panel import Panel
     from rich.text import Text
 
@@ -45,7 +45,7 @@ def notice_panel(notice: str) -> "Panel":
 
 
 def recipe_list(recipes: Mapping[str, Recipe]) -> "Group":
-    """The recipes, what they are and what they set."""
+    """Return a list of recipes: name, description and settings."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
@@ -62,10 +62,10 @@ def recipe_list(recipes: Mapping[str, Recipe]) -> "Group":
 def confusion_table(
     confusion: np.ndarray, class_names: Sequence[str], width: int, split: str = "test"
 ) -> "RenderableType":
-    """The confusion matrix (C, C) with each class's accuracy, coloured by its share of the row.
+    """Return the confusion matrix (C, C) int64 with cells coloured by their share of the row.
 
-    Where ``width`` characters are too few for so many classes, a line per class: its accuracy
-    and what it was most often taken for.
+    If it does not fit into ``width`` characters, return one line per class instead: its accuracy
+    and the class that it was most often mistaken for.
     """
     cell, label = _confusion_widths(confusion, class_names)
     if not confusion_fits(confusion, class_names, width):
@@ -87,21 +87,21 @@ def confusion_table(
 
 
 def confusion_fits(confusion: np.ndarray, class_names: Sequence[str], width: int) -> bool:
-    """Whether the cells of a confusion matrix have room in so many characters."""
+    """Return whether a confusion matrix (C, C) fits into ``width`` characters."""
     cell, label = _confusion_widths(confusion, class_names)
     return label + cell * len(confusion) + 11 <= width
 
 
 def _confusion_widths(confusion: np.ndarray, class_names: Sequence[str]) -> tuple[int, int]:
-    """The characters of a cell and of a row's name."""
+    """Return the widths of a cell and of a row's name, in characters."""
     cell = max(6, len(str(confusion.max())) + 2)
     return cell, max(len(name[: cell - 1]) for name in class_names) + 1
 
 
 def _heat(confusion: np.ndarray) -> list[list[str]]:
-    """The styles of the cells of a confusion matrix: blue on the diagonal, orange beside it.
+    """Return the cell styles of a confusion matrix: blue on the diagonal, orange off it.
 
-    Errors are few, so their colour goes with the root of their share of the row.
+    Errors are rare, so their colour depends on the square root of their share of the row.
     """
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     errors = np.sqrt(shares * (1 - np.eye(len(confusion))))
@@ -116,7 +116,7 @@ def _heat(confusion: np.ndarray) -> list[list[str]]:
 
 
 def _style(colour: Colour, depth: float) -> str:
-    """White on a mixture of dark grey and ``colour``; grey on grey where ``depth`` is 0."""
+    """White on dark grey blended with ``colour`` by ``depth``; grey on grey if that is 0."""
     mixed = [round(a + (b - a) * depth) for a, b in zip(_DARK, colour, strict=True)]
     ink = "#f4f4f4" if depth else "#707070"
     return f"{ink} on #{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
@@ -143,13 +143,16 @@ def _class_table(confusion: np.ndarray, class_names: Sequence[str], split: str) 
 
 
 def most_often_taken_for(confusion: np.ndarray) -> list[int | None]:
-    """Of each true class, the other class that it was most often taken for; None where none."""
+    """Return, per true class, the class it was most often mistaken for; None without mistakes.
+
+    ``confusion`` is (C, C) int64, true classes by row.
+    """
     errors = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
     return [int(row.argmax()) if row.any() else None for row in errors]
 
 
 def rival_text(rival: int | None, counts: np.ndarray, class_names: Sequence[str]) -> "Text":
-    """The other class and how often, as the tables say it."""
+    """Return the name of the other class and its count, such as ``7 (12)``; empty for None."""
     from rich.text import Text
 
     return Text("" if rival is None else f"{class_names[rival]} ({counts[rival]:,})")

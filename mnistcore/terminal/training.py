@@ -1,7 +1,7 @@
-"""What a training run shows: a live bar on a terminal, plain lines elsewhere, or next to nothing.
+"""Displays of a training run: a live bar on a terminal, plain lines elsewhere, JSON, or quiet.
 
-Every display is a listener of the run and a context manager around it. Nothing here computes:
-the figures come from the run's records and its summary.
+A display is both a listener of the run and a context manager around it. It computes no results:
+all figures come from the run's records and its summary.
 """
 
 import json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Display(Listener):
-    """What all displays do; this one writes to no one but reports a notice on standard error."""
+    """Base class of the displays; prints only the notices of the data set, to stderr."""
 
     shows_progress = False
 
@@ -40,36 +40,36 @@ class Display(Listener):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the terminal in order."""
+        """Restore the terminal."""
 
     def started(self, job: "Job") -> None:
-        """The data is loaded, training is about to begin."""
+        """Called when the data is loaded and training is about to begin."""
         for notice in job.dataset.notices:
             print(notice, file=sys.stderr)
 
     def finished(self, result: "TrainResult") -> None:
-        """The run is over and its folder is written."""
+        """Called when the run is over and its folder is written."""
 
     def reported(self, path: Path) -> None:
-        """The page about the run is written."""
+        """Called when the HTML report is written to ``path``."""
 
 
 class QuietDisplay(Display):
-    """One line, at the end."""
+    """Prints one line at the end."""
 
     def finished(self, result: "TrainResult") -> None:
         print(last_line(result))
 
 
 class JsonDisplay(Display):
-    """The summary and where the run was written, as JSON, at the end."""
+    """Prints the summary and the path of the run folder as JSON at the end."""
 
     def finished(self, result: "TrainResult") -> None:
         print(json.dumps({**result.summary, "run_folder": str(result.folder.path)}, indent=2))
 
 
 class PlainDisplay(Display):
-    """A line for every epoch and the figures at the end, without cursor movements."""
+    """Prints a line per epoch and the results at the end, without moving the cursor."""
 
     shows_progress = True
 
@@ -107,7 +107,7 @@ class PlainDisplay(Display):
         return self._console.width
 
     def _line(self, text: str) -> None:
-        """Print one line, however long: what is no terminal has no width."""
+        """Print one line without wrapping: files and pipes have no width."""
         self._console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def _show(self, table: "RenderableType") -> None:
@@ -116,7 +116,7 @@ class PlainDisplay(Display):
 
 
 class LiveDisplay(PlainDisplay):
-    """A progress bar for the epoch at work, below the lines of those that are done."""
+    """Shows a progress bar for the current epoch, below the lines of the finished ones."""
 
     def __init__(self, console: "Console") -> None:
         from rich.progress import BarColumn, TextColumn
@@ -186,7 +186,7 @@ class LiveDisplay(PlainDisplay):
 
 
 def choose_display(quiet: bool, as_json: bool) -> Display:
-    """The display for where standard output goes and for what was asked."""
+    """Choose a display by the flags, and by whether stdout is a terminal."""
     if as_json:
         return JsonDisplay()
     if quiet:
@@ -198,14 +198,14 @@ def choose_display(quiet: bool, as_json: bool) -> Display:
 
 
 def print_recipes() -> None:
-    """The recipes and what they set."""
+    """Print the recipes and their settings."""
     from rich.console import Console
 
     Console().print(recipe_list(RECIPES))
 
 
 def preparing_line(backend: str, compiling: bool) -> str:
-    """What happens before training begins."""
+    """Return the line that is shown while kernels are compiled or loaded."""
     return (
         f"compiling the {backend} kernels (first run only)"
         if compiling
@@ -214,7 +214,7 @@ def preparing_line(backend: str, compiling: bool) -> str:
 
 
 def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
-    """An epoch of so many samples in a line that fits 80 columns."""
+    """Summarise an epoch in a line of at most 80 columns; ``samples`` gives its speed."""
     parts = [
         _epoch(record.epoch, epochs),
         f"loss {record.train_loss:.4f}",
@@ -227,7 +227,7 @@ def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
 
 
 def last_line(result: "TrainResult") -> str:
-    """A run in a line."""
+    """Summarise a run in one line."""
     summary = result.summary
     how = "" if summary["outcome"] == "finished" else f"{summary['outcome']}; "
     if summary["test_accuracy"] is not None:
@@ -238,7 +238,7 @@ def last_line(result: "TrainResult") -> str:
 
 
 def _intentions(job: "Job") -> Mapping[str, str]:
-    """What is going to be trained, and on what."""
+    """The facts shown before training: network, optimizer, data and backend."""
     config, dataset = job.config, job.dataset
     sizes = "-".join(map(str, job.network.layer_sizes))
     images = f"{len(job.train_indices):,} images"
@@ -256,7 +256,7 @@ def _intentions(job: "Job") -> Mapping[str, str]:
 
 
 def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
-    """How pixels enter, where that is not as usual."""
+    """How pixels are scaled, if their maximum is not the usual 255."""
     if pixel_max == 255:
         return {}
     how = "standardised" if standardized else f"divided by {pixel_max:g}"
@@ -265,13 +265,13 @@ def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
 
 def _threads(job: "Job") -> str:
     if job.backend == "numpy":
-        return ""  # its BLAS has threads of its own
+        return ""  # NumPy's BLAS manages its own threads
     threads = job.config.threads or get_num_threads()
     return f", up to {threads} threads" if threads > 1 else ", 1 thread"
 
 
 def _figures(result: "TrainResult") -> Mapping[str, str]:
-    """What came of it."""
+    """The facts shown after training: test results, speed and run folder."""
     summary = result.summary
     figures = {}
     if summary["test_accuracy"] is not None:

@@ -1,7 +1,7 @@
-"""TrainConfig: every option of a training run, its default, its help and its limits, once.
+"""TrainConfig: all options of a training run with their defaults, help texts and limits.
 
-The command line, a configuration file and Python all end here. What is given explicitly wins:
-defaults < recipe < configuration file < flags.
+It is the single source for the command line, configuration files and Python. Precedence, from low
+to high: defaults, recipe, configuration file, flags.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _UNITS = Range(1, 10**6)
 
 
 def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **settings: Any) -> Any:
-    """An option that every recipe sets: None stands for the recipe's value."""
+    """Declare an option that every recipe sets; its default, None, means the recipe's value."""
     default = RECIPES[DEFAULT_RECIPE].settings[name]
     spelled = " ".join(map(str, default)) if isinstance(default, tuple) else default
     shown = f"{spelled}, or the {source}'s"
@@ -36,19 +36,19 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """The options of a training run, checked, with nothing left open.
+    """The options of a training run, checked and complete.
 
-    Options that the recipe sets may be left out (or be None): the recipe's value is taken, so
+    Options that are left out or None take the recipe's value, so that
     ``TrainConfig(recipe="tanh-10-10", epochs=3)`` is that recipe for three epochs. An optimizer
-    other than the recipe's brings its own usual learning rate. ``hidden`` and ``dropout`` become
-    tuples.
+    other than the recipe's has its own default learning rate. ``hidden`` and ``dropout`` are
+    converted to tuples.
 
     Raises
     ------
     TypeError
-        If a value is of the wrong kind.
+        If a value has the wrong type.
     ValueError
-        If it is out of range, or two options contradict each other.
+        If a value is out of range, or two options contradict each other.
     """
 
     recipe: str = option(
@@ -64,8 +64,8 @@ class TrainConfig:
         "auto",
         str,
         "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
-        " digits where it cannot be had; mnist+synthetic and the like train on several sets,"
-        " validate and test on the first",
+        " digits if MNIST is unavailable; names joined by + train on several sets, and validate"
+        " and test on the first",
         metavar="DATA",
     )
     data_dir: str | None = option(
@@ -75,7 +75,7 @@ class TrainConfig:
         "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
     )
     activation: str = _from_recipe(
-        "activation", str, "of the hidden layers", choices=tuple(ACTIVATIONS)
+        "activation", str, "activation of the hidden layers", choices=tuple(ACTIVATIONS)
     )
     init: str = option(
         "auto",
@@ -92,7 +92,7 @@ class TrainConfig:
         limits=_POSITIVE,
         metavar="RATE",
     )
-    momentum: float = option(0.0, float, "of sgd", limits=_SHARE, metavar="M")
+    momentum: float = option(0.0, float, "momentum of sgd", limits=_SHARE, metavar="M")
     nesterov: bool = option(False, bool, "Nesterov's momentum, for sgd")
     beta1: float = option(
         0.9, float, "decay of adam's mean of gradients", limits=_SHARE, metavar="B"
@@ -101,10 +101,10 @@ class TrainConfig:
         0.999, float, "decay of adam's mean of squared gradients", limits=_SHARE, metavar="B"
     )
     eps: float = option(
-        1e-8, float, "added to the root in adam's divisor", limits=_POSITIVE, metavar="EPS"
+        1e-8, float, "constant in the denominator of adam", limits=_POSITIVE, metavar="EPS"
     )
     schedule: str = _from_recipe(
-        "schedule", str, "course of the learning rate over the run", choices=tuple(SCHEDULES)
+        "schedule", str, "learning-rate schedule", choices=tuple(SCHEDULES)
     )
     batch_size: int = _from_recipe(
         "batch_size", int, "samples in a mini-batch", limits=_COUNT, metavar="N"
@@ -146,11 +146,11 @@ class TrainConfig:
     standardize: bool = option(
         False, bool, "give pixels mean 0 and variance 1 instead of the range [0, 1]"
     )
-    seed: int = option(0, int, "of every random draw", limits=Range(0, 2**63 - 1), metavar="N")
+    seed: int = option(0, int, "random seed", limits=Range(0, 2**63 - 1), metavar="N")
     threads: int = option(
         0,
         int,
-        "most threads of the compiled kernels; 0 is one per core",
+        "maximum threads of the compiled kernels; 0 is one per core",
         limits=Range(0, 4096),
         metavar="N",
     )
@@ -160,7 +160,7 @@ class TrainConfig:
         "new or empty folder for the run",
         optional=True,
         metavar="DIR",
-        shown_default="runs/ and the time",
+        shown_default="a new one in runs/, named by time",
     )
 
     def __post_init__(self) -> None:
@@ -194,9 +194,9 @@ class TrainConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Name to value, ready for JSON; without ``output``, so that it may be run again.
+        """Return the options by name, for JSON, so that the run can be repeated from any folder.
 
-        Folders of data are absolute, so that it may be run again from anywhere.
+        ``output`` is left out, and data folders are absolute paths.
         """
         values = dataclasses.asdict(self)
         del values["output"]
@@ -207,7 +207,7 @@ class TrainConfig:
 
 
 def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None) -> TrainConfig:
-    """The config of explicit values over those of a file (TOML or JSON) over the recipe.
+    """Build a TrainConfig from explicit values and a TOML or JSON file; explicit values win.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Options as fields of a dataclass: kind, range, choices and help stated once, for every source.
+"""Options as fields of a dataclass, with type, range, choices and help in one place.
 
-A command's dataclass is written with :func:`option`; its command-line flags, its configuration
-file and its constructor then share types, limits and the words of their errors. A value is
-checked where it comes from, so that the message can say where that was.
+A command declares its options as a dataclass with :func:`option`. Its command-line flags, its
+configuration file and its constructor then share types, limits and error messages. Each source
+checks its own values, so that the message can name the source.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "tru
 
 @dataclass(frozen=True)
 class Range:
-    """An interval of finite numbers; ``str`` of it completes "must be"."""
+    """An interval of finite numbers. Its ``str`` completes a message "must be ..."."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -42,7 +42,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option besides its name and its default.
+    """The properties of an option, apart from its name and default.
 
     Attributes
     ----------
@@ -51,17 +51,17 @@ class Option:
     help
         One line for ``--help``, without the default.
     limits
-        Where the number must lie.
+        The range of a number.
     choices
-        The names that it may take; empty for any.
+        The allowed names; empty for any.
     many
-        It is a tuple of values; one value stands for a tuple of one.
+        Whether the value is a tuple; a single value is converted to a tuple of one.
     optional
-        It may be None.
+        Whether None is allowed.
     metavar
-        What the value is called in ``--help``.
+        The name of the value in ``--help``.
     shown_default
-        What ``--help`` says of the default where the default itself says too little.
+        A description of the default for ``--help``, in place of the default itself.
     """
 
     kind: type
@@ -74,14 +74,14 @@ class Option:
     shown_default: str | None = None
 
     def checked(self, value: Any, name: str) -> Any:
-        """The value in its proper type, once it is known to be one that the option may take.
+        """Check a value, and return it converted to the type of the option.
 
         Raises
         ------
         TypeError
-            If it is of another kind.
+            If the value has the wrong type.
         ValueError
-            If it lies outside the limits or the choices. Both messages begin with ``name``.
+            If it is outside the limits or not a choice. Both messages begin with ``name``.
         """
         if value is None and self.optional:
             return None
@@ -113,7 +113,7 @@ class Option:
         raise TypeError(f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}")
 
     def parsed(self, text: str | list[str] | bool, name: str) -> Any:
-        """The checked value of what the command line holds: text, or a list of texts."""
+        """Parse and check a command-line value or a list of them; raises as :meth:`checked`."""
         if isinstance(text, list):
             return self.checked([self._parsed_one(one) for one in text], name)
         return self.checked(self._parsed_one(text), name)
@@ -123,30 +123,30 @@ class Option:
             try:
                 return self.kind(text)
             except ValueError:
-                return text  # is refused by the check, in the words of all sources
+                return text  # the check rejects it, with the same message as other sources
         return text
 
 
 def option(default: Any, kind: type, help: str, **settings: Any) -> Any:
-    """A dataclass field with an :class:`Option`; ``settings`` are the Option's other attributes."""
+    """Declare a dataclass field with an :class:`Option`; ``settings`` are its other attributes."""
     return dataclasses.field(default=default, metadata={"option": Option(kind, help, **settings)})
 
 
 def options_of(cls: type) -> dict[str, Option]:
-    """The options of a dataclass by the names of their fields, in the order of the class."""
+    """Return the options of a dataclass by field name, in order of declaration."""
     return {field.name: field.metadata["option"] for field in dataclasses.fields(cls)}
 
 
 def read_options(path: str | Path, cls: type) -> dict[str, Any]:
-    """The checked values of a configuration file, TOML or JSON by the ending of its name.
+    """Read and check a configuration file, TOML or JSON according to its suffix.
 
     Raises
     ------
     ValueError
-        If the file is neither, is malformed, has a key that is no option of ``cls``, or a value
-        that the option cannot take. The message begins with the path.
+        If the suffix is another, the file is malformed, a key is not an option of ``cls``, or an
+        option does not accept its value. The message begins with the path.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     path = Path(path)
     values = _read_mapping(path)

@@ -1,7 +1,7 @@
-"""Recipes: named settings of well-known networks, from which a ``TrainConfig`` starts.
+"""Recipes: named settings of well-known networks, used as defaults by ``TrainConfig``.
 
 Epochs, learning rates and schedules were chosen on 10,000 validation images held out of MNIST's
-training set, never on the test set.
+training set, not on the test set.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ DEFAULT_RECIPE = "relu-two-hidden"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe is, in a line, and the options that it sets: every recipe sets the same."""
+    """A one-line description, and the options that the recipe sets; all recipes set the same."""
 
     about: str
     settings: Mapping[str, Any]

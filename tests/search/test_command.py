@@ -127,9 +127,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
     out, err = process.communicate(timeout=60)
     assert process.returncode == command_line.INTERRUPTED, err
     assert out == ""
-    assert err == (
-        "mnistcore search: interrupted; the same command goes on with the study in out\n"
-    )
+    assert err == ("mnistcore search: interrupted; the same command resumes the study in out\n")
     assert not _running(database)  # nothing is left that only time could tell to be dead
     process = start(*flags)
     out, err = process.communicate(timeout=120)

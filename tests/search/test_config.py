@@ -55,7 +55,7 @@ BAD = [
     ({"workers": 0}, None, None, "workers must be"),
     ({"folds": 1}, None, None, "folds must be"),
     ({"study": "a/b"}, None, None, "without slashes"),
-    ({}, None, {"output": "x"}, "'output' is no option of train that a search could fix"),
+    ({}, None, {"output": "x"}, "'output' is not an option of train that a search can fix"),
     ({}, {"epochs": [1, 2]}, {"epochs": 3}, "epochs is given both as searched and as fixed"),
     ({}, None, {"validation_fraction": 0}, "needs validation"),
     ({}, {"optimizer": ["sgd", "adam"]}, {"momentum": 0.9}, "momentum is for optimizer sgd"),
