@@ -308,7 +308,7 @@ def _parser() -> Parser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="write baselines.json and baselines.png into this folder",
+        help="write baselines.json and the figure as PNG and SVG into this folder",
     )
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     return parser

@@ -39,7 +39,7 @@ _WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def look_of(images: np.ndarray, labels: np.ndarray) -> str | None:
-    """Return the orientation of digits: UPRIGHT, a key of `_WAYS`, or NO_DIGITS.
+    """Return how digits lie: UPRIGHT, another orientation such as "transposed", or NO_DIGITS.
 
     None if it cannot be determined, which takes at least 30 images of at least six classes.
 

@@ -78,8 +78,7 @@ def _validation_counts(sizes: np.ndarray, n_validation: int) -> np.ndarray:
 
 
 def fold_split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split sample indices at random into folds with the same mix of classes, for k-fold
-    cross-validation.
+    """Split sample indices at random into cross-validation folds with the same mix of classes.
 
     Parameters
     ----------

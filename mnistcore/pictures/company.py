@@ -6,8 +6,8 @@ from .marks import is_blob, is_frame, is_rule, lifted
 from .regions import Regions
 
 # Two marks are neighbours if their lengths, strokes and contrasts differ by at most the factor
-# _LIKE, they overlap vertically by _ROW of the lower one's height, and the gap between them is
-# below _APART. The last three are in units of the digit's length.
+# _LIKE, they overlap vertically by _ROW of the shorter one's height, and the gap between them is
+# below _APART. _APART, _DOTS and _ABOVE are in units of the digit's length.
 _LIKE = 2.0
 _ROW = 0.5
 _APART = 1.0

@@ -28,7 +28,7 @@ _SURE = 0.8  # a fragment of a broken digit seldom looks this much like another 
 # Marks close together form a word, which consists either of digits or of letters.
 _SPACE = 0.4  # gap between two words, in heights of a digit
 _CLEARLY = 3.0  # a mark this far below the threshold is not a digit
-_SHARE = 0.25  # if more than this share of a word are not digits, none of it is
+_SHARE = 0.25  # if more than this share of a word is clearly not digits, none of it is
 _UNLIKE = "nothing there resembles a digit"
 
 
