@@ -1,8 +1,8 @@
-"""What simpler and other classifiers make of the digits: ``mnistcore baselines``.
+"""Compare other classifiers on the same digits: ``mnistcore baselines``.
 
-Every classifier is trained on the same images and answers for the same test set, with settings
-that were fixed beforehand: nothing is chosen by what comes out. scikit-learn's are trained as
-they are; softmax regression and the perceptron run on the kernels of this package.
+Every classifier is trained on the same images and evaluated on the same test set, with settings
+fixed beforehand, so that none is chosen by its test result. Softmax regression and the perceptron
+run on the kernels of this package, the others are scikit-learn's.
 """
 
 import json
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BASELINES", "Baseline", "Score", "figure", "main", "run", "table"]
 
-# What a perceptron warns of where it took a Ctrl-C for the end of its training.
+# The warning of a perceptron whose training was ended by Ctrl-C.
 INTERRUPTION = "Training interrupted by user"
 MISSING = 'baselines need scikit-learn: pip install "mnistcore[sklearn]"'
 
@@ -41,9 +41,9 @@ class Baseline:
     Attributes
     ----------
     about
-        What it is, in a few words.
+        A description in a few words.
     make
-        (seed, threads) -> an estimator of scikit-learn's kind.
+        Takes (seed, threads); returns an estimator with scikit-learn's interface.
     ours
         Whether it runs on the kernels of this package.
     """
@@ -55,14 +55,14 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Score:
-    """How a baseline did.
+    """The result of a baseline.
 
     Attributes
     ----------
     name, about, ours
         Of the baseline.
     test_accuracy
-        The share of right answers on the test set.
+        The share of correct answers on the test set, in [0, 1].
     train_seconds, predict_seconds
         For all training images, and for the whole test set.
     """
@@ -164,17 +164,17 @@ def run(
     Parameters
     ----------
     dataset
-        Images and labels; pixels enter as float32, divided by the range of the training images.
+        Images and labels; pixels become float32, divided by the range of the training images.
     names
         Keys of :data:`BASELINES`; None for all.
     train_images
-        Train on so many images, drawn with the mix of classes of all; None for all.
+        The number of images to train on, a stratified random sample; None for all.
     threads
-        The most threads of each; None for all the cores.
+        The maximum number of threads of each; None for all cores.
     seed
-        Of every random draw.
+        Seed of every random draw.
     on_score
-        Called as soon as a baseline is done.
+        Called with the score of each baseline as soon as it is done.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def run(
     test = _pixels(dataset.test_images, dataset.pixel_max), dataset.test_labels
     scores = []
     with warnings.catch_warnings(), threadpool_limits(threads):
-        # How long each trains is settled; on few images, batches are smaller.
+        # The number of iterations is fixed on purpose, and few images make batches smaller.
         warnings.simplefilter("ignore", UserWarning)
         warnings.filterwarnings("error", INTERRUPTION)
         for name in names or BASELINES:
@@ -241,7 +241,7 @@ def _score(
 
 
 def figure(scores: Sequence[Score]) -> Any:
-    """A matplotlib figure: the errors and the training times, most errors first."""
+    """Return a matplotlib figure of the errors and the training times, worst first."""
     from .figures import compare_baselines
 
     return compare_baselines(
@@ -253,7 +253,7 @@ def figure(scores: Sequence[Score]) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return its exit status."""
     return run_command("baselines", _main, argv)
 
 
@@ -289,8 +289,8 @@ def _main(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "baselines",
-        "Train simpler and other classifiers on the same digits, and a perceptron beside them:"
-        " test accuracy, time of training, time of prediction.",
+        "Train other classifiers and a perceptron on the same digits; compare test accuracy,"
+        " training time and prediction time.",
     )
     parser.add_argument("--data", default="auto", help="as in mnistcore train (default: auto)")
     parser.add_argument(
@@ -300,7 +300,7 @@ def _parser() -> Parser:
         help="only these: " + ", ".join(f'"{name}"' for name in BASELINES),
     )
     parser.add_argument(
-        "--train-images", type=int, metavar="N", help="train on so many images (default: all)"
+        "--train-images", type=int, metavar="N", help="train on N images (default: all)"
     )
     parser.add_argument("--threads", type=int, help="the most threads (default: all cores)")
     parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: 0)")
@@ -308,7 +308,7 @@ def _parser() -> Parser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="write baselines.json and baselines.png into this folder",
+        help="write baselines.json and the figure as PNG and SVG into this folder",
     )
     parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     return parser
@@ -346,7 +346,7 @@ def _announce(score: Score) -> None:
 
 
 def table(scores: Sequence[Score]) -> "Table":
-    """The scores as a table of rich, a line each, the best last; ours in bold."""
+    """Return a rich table with a line per score, the best last and ours in bold."""
     from rich.table import Table
 
     lines = Table(box=None, pad_edge=False)

@@ -1,8 +1,8 @@
-"""Weights that another library trained become a model: ``mnistcore convert``.
+"""Convert weights that another library trained to a model: ``mnistcore convert``.
 
-Multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy, as safetensors or ``.npz``.
-The file has the weights; what it does not say (the activation, how pixels were scaled) is told
-by options. Files that ``mnistcore export`` wrote say it themselves.
+Reads multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy, as safetensors or
+``.npz``. Options supply what such a file does not say (the activation, how pixels were scaled).
+Files written by ``mnistcore export`` need none.
 """
 
 import json
@@ -28,14 +28,14 @@ from .terminal.command_line import DONE, Parser, run_command, user_errors
 
 __all__ = ["Conversion", "main", "run"]
 
-_SYNONYMS = {"sigmoid": "logistic", "linear": "identity"}  # of PyTorch and Keras
+_SYNONYMS = {"sigmoid": "logistic", "linear": "identity"}  # names in PyTorch and Keras
 _DESCRIBING = ("activations", "input_shape", "scale", "shift", "class_names", "config")
-_SINCE = ("pixel_max", "float_pixels", "data")  # older files lack them
+_SINCE = ("pixel_max", "float_pixels", "data")  # absent from older files
 
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
-    """What was made of a file.
+    """A converted model.
 
     Attributes
     ----------
@@ -44,9 +44,10 @@ class Conversion:
     path
         Where it was written.
     layer_names
-        The layers' names in the file, in the order in which they were put together.
+        The layers' names in the file, from the first layer to the last.
     layout
-        Which way round the weights were: "keras" (fan_in, fan_out) or "torch".
+        Orientation of the weights in the file: "keras" (fan_in, fan_out) or "torch"
+        (fan_out, fan_in).
     """
 
     model: Model
@@ -68,7 +69,7 @@ def run(
     input_shape: Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Conversion:
-    """Make a model of the weights in a file, and write it.
+    """Make a model from the weights in a file, and write it.
 
     Parameters
     ----------
@@ -77,30 +78,31 @@ def run(
     output
         The model file; by default beside the source, with "-mnistcore" in its name.
     activation
-        Of the hidden layers: relu, tanh, logistic or identity. Needed where there are any,
-        unless the file says it.
+        Of the hidden layers: relu, tanh, logistic or identity. Required if there are any and the
+        file does not say.
     layout
-        Which way round the weights are: "keras" (fan_in, fan_out), "torch" (fan_out, fan_in),
-        or "auto": told by shapes, and in square layers by names.
+        Orientation of the weights: "keras" (fan_in, fan_out), "torch" (fan_out, fan_in), or
+        "auto": determined by shapes, or by names if all layers are square.
     layers
-        The names of the layers, first to last; needed where shapes allow several orders.
+        The names of the layers, first to last; required if shapes allow several orders.
     scale, shift
-        A raw pixel in 0..255 enters as ``pixel * scale + shift``; by default 1/255 and 0.
+        The network is fed ``pixel * scale + shift`` for raw pixels in 0..255; by default 1/255
+        and 0.
     normalize
-        Instead of scale and shift, the mean and the standard deviation that pixels in [0, 1]
-        were normalised by, as in torchvision's ``Normalize``.
+        Instead of scale and shift, the mean and standard deviation by which pixels in [0, 1]
+        were normalised, as in torchvision's ``Normalize``.
     input_shape
-        Of one image; by default a square if that is possible.
+        Of one image; by default a square if possible.
     class_names
         By default "0", "1" and so on.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is of another kind or damaged, is not a multi-layer perceptron, or options
-        are missing or contradict it.
+        If the file has another format or is damaged, is not a multi-layer perceptron, or if
+        options are missing or contradict it.
     OSError
         If a file cannot be read or written.
     """
@@ -132,7 +134,7 @@ def run(
 def _description(
     arrays: dict[str, np.ndarray], metadata: Mapping[str, str]
 ) -> tuple[dict[str, np.ndarray], Described]:
-    """The arrays of the layers, and what a file of ours says beside them."""
+    """Separate the arrays of the layers from the description that our own files hold."""
     if metadata.get("format") == checkpoint.FORMAT:
         raise ValueError("is a model of mnistcore already")
     if DESCRIPTION in metadata:
@@ -168,7 +170,7 @@ def _scaling(
     normalize: tuple[float, float] | None,
     described: Described,
 ) -> tuple[float, float]:
-    """The model's scale and shift; what is asked for wins over what the file says."""
+    """Return the model's scale and shift; options override what the file says."""
     if normalize is not None:
         if scale is not None or shift is not None:
             raise ValueError("give either normalize, or scale and shift")
@@ -202,7 +204,7 @@ def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return its exit status."""
     return run_command("convert", _main, argv)
 
 
@@ -229,8 +231,8 @@ def _main(argv: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         "convert",
-        "Make a model of the weights of a multi-layer perceptron that PyTorch, Keras, scikit-learn"
-        " or NumPy trained.",
+        "Make a model from the weights of a multi-layer perceptron trained with PyTorch, Keras,"
+        " scikit-learn or NumPy.",
     )
     parser.add_argument("file", metavar="FILE", help="the weights, .safetensors or .npz")
     parser.add_argument(
@@ -243,7 +245,7 @@ def _parser() -> Parser:
         choices=("auto", *LAYOUTS),
         default="auto",
         help="weights are (inputs, units) as in keras or (units, inputs) as in torch"
-        " (default: told by their shapes, and in square layers by their names)",
+        " (default: determined by their shapes, or by their names if all layers are square)",
     )
     parser.add_argument(
         "--layers",
@@ -263,7 +265,7 @@ def _parser() -> Parser:
         "--scale",
         type=float,
         metavar="S",
-        help="a raw pixel, 0 to 255, enters the network as pixel * S + T (default: 1/255)",
+        help="the network is fed pixel * S + T for raw pixels from 0 to 255 (default: 1/255)",
     )
     parser.add_argument("--shift", type=float, metavar="T", help="see --scale (default: 0)")
     parser.add_argument(
@@ -274,7 +276,7 @@ def _parser() -> Parser:
         help="of one image (default: a square if possible)",
     )
     parser.add_argument(
-        "--class-names", nargs="+", metavar="NAME", help="one a class (default: 0 1 2 ...)"
+        "--class-names", nargs="+", metavar="NAME", help="one per class (default: 0 1 2 ...)"
     )
     parser.add_argument(
         "--output",

@@ -1,4 +1,4 @@
-"""A model for other programs: ``mnistcore export RUN --to onnx|torch|numpy|c``."""
+"""Write a model for other programs: ``mnistcore export RUN --to onnx|torch|numpy|c``."""
 
 import dataclasses
 import json
@@ -21,28 +21,28 @@ from .terminal.command_line import DONE, Parser, run_command, user_errors
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
-# Where a format's file goes by default: the name of the model's file, without suffix, and this.
+# By default a format's file is named after the model's file, with its suffix replaced by this.
 FORMATS = {"onnx": ".onnx", "torch": "-torch.safetensors", "numpy": ".npz", "c": ".c"}
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What was written.
+    """An exported file.
 
     Attributes
     ----------
     path
         The file.
     size
-        Its bytes.
+        Its size in bytes.
     model
         The model in it.
     usage
         Lines of code that run it.
     int8_loss
-        What 8-bit weights cost; None without them, or where it could not be measured.
+        The accuracy that 8-bit weights cost; None if there are none or it was not measured.
     not_measured
-        Why it could not; empty otherwise.
+        Why it could not be measured; empty otherwise.
     """
 
     path: Path
@@ -74,20 +74,20 @@ def run(
     output
         The file to write; by default beside the model, and named after it.
     int8
-        C: quantise the weights to 8 bits.
+        For C only: quantise the weights to 8 bits.
     float_input
-        ONNX: the graph takes float32 pixels in [0, 1] instead of raw uint8 pixels.
+        For ONNX only: the graph takes float32 pixels in [0, 1] instead of raw uint8 pixels.
     data, data_dir
-        The data set on whose test images to measure what ``int8`` costs, as in ``TrainConfig``;
-        by default that of the training, where it is at hand. Nothing is downloaded.
+        The data set, as in ``TrainConfig``, on whose test images to measure the accuracy that
+        ``int8`` costs; by default the training data, if found. Nothing is downloaded.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such model.
+        If the model does not exist.
     ValueError
-        If the model file is damaged or of another kind, if options contradict each other, or
-        the format cannot hold the model.
+        If the model file is damaged or has another format, if options contradict each other, or
+        if the format cannot hold the model.
     MissingExtraError
         If the format needs a library that is not installed.
     OSError
@@ -102,7 +102,7 @@ def run(
     path = output_path(output, file.with_name(file.stem + ending), file)
     loss, not_measured = _measured(model, data, data_dir) if int8 else (None, "")
     if model.float_pixels and to in ("onnx", "c"):
-        model = model.taking_bytes()  # what those files take
+        model = model.taking_bytes()  # these formats take bytes
     content = _content(model, to, int8, float_input, loss)
     with replacing(path) as target:
         target.write(content)
@@ -124,9 +124,9 @@ def _check_options(
 
 
 def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int8Loss | None, str]:
-    """What 8-bit weights cost, or why it is not known.
+    """Return the accuracy that 8-bit weights cost, or why it could not be measured.
 
-    Data that the user names must be there; that of the training may have gone.
+    Data named by the user must exist; the training data may be missing.
     """
     named = data is not None or data_dir is not None
     try:
@@ -160,7 +160,7 @@ def _usage(model: Model, to: str, name: str, float_input: bool) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return its exit status."""
     return run_command("export", _main, argv)
 
 
@@ -221,7 +221,7 @@ def _parser() -> Parser:
 
 
 def _summary(exported: Exported) -> dict[str, Any]:
-    """What ``--json`` prints."""
+    """Return what ``--json`` prints."""
     loss = exported.int8_loss
     return {
         "path": str(exported.path),

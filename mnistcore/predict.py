@@ -1,4 +1,4 @@
-"""Reads the digits in a person's own pictures: ``mnistcore predict RUN IMAGE ...``."""
+"""Read the digits in pictures: ``mnistcore predict RUN IMAGE ...``."""
 
 import sys
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from .terminal.readings import choose_output, summary
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]
 
-run = predict_pictures  # as every command calls its function
+run = predict_pictures  # every command has a function of this name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return its exit status."""
     return run_command("predict", _main, argv)
 
 
@@ -88,13 +88,13 @@ def _parser() -> Parser:
         "--backend",
         choices=("auto", *BACKENDS),
         default="auto",
-        help="auto is cython where there is one, otherwise numpy",
+        help="auto is cython if available, otherwise numpy",
     )
     return parser
 
 
 def _write_sheet(folder: Path, reading: Reading) -> None:
-    """Write a picture's sheet under its name, with a number behind it where that is taken."""
+    """Write a picture's sheet under its name, with a number appended if that is taken."""
     from .pictures.sheet import draw_sheet
 
     assert reading.picture is not None

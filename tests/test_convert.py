@@ -150,7 +150,7 @@ def test_square_layers_are_told_by_their_names(place, name):
 
 def test_square_layers_without_names_need_the_layout(place):
     path = save(get_weights(make_model((4, 4, 4), "tanh")), ".npz")
-    with pytest.raises(ValueError, match="has square layers alone; give layout keras or torch"):
+    with pytest.raises(ValueError, match="has only square layers; give layout keras or torch"):
         run(path, activation="tanh")
     straight = run(path, activation="tanh", layout="keras").model
     turned = run(path, activation="tanh", layout="torch").model
@@ -307,9 +307,9 @@ def nothing(model):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (convolutions, r"has 9 \(3, 3, 1, 8\); dense layers alone"),
-        (batch_norm, "has 1.running_mean, by its name no weights and no bias"),
-        (layer_norm, r"has 1 \(8,\); dense layers alone"),
+        (convolutions, r"has 9 \(3, 3, 1, 8\); only dense layers"),
+        (batch_norm, "has 1.running_mean, whose name is not that of weights"),
+        (layer_norm, r"has 1 \(8,\); only dense layers"),
         (integers, "of (int64|I64); weights"),
         (infinite, "has numbers in 2 that are not finite"),
         (too_large, "has numbers in 2 that are not finite"),

@@ -129,7 +129,7 @@ def test_pictures_enter_in_the_range_of_the_training(model, glyphs):
     ("look", "words"),
     [
         ("transposed", "trained on EMNIST, whose images look like digits that are transposed;"),
-        ("no digits", "trained on EMNIST, whose images look like no digits that people write;"),
+        ("no digits", "trained on EMNIST, whose images do not look like handwritten digits;"),
         ("upright", ""),
         (None, ""),
     ],
@@ -190,7 +190,7 @@ def test_a_guess_is_no_answer(glyphs):
     (reading,) = predict_pictures(model, [picture(glyphs[2])], backend="numpy")
     assert reading.digit is None
     assert reading.probabilities is None
-    assert reading.reason == "what is there resembles no digit"
+    assert reading.reason == "nothing there resembles a digit"
     assert not reading.error
 
 
@@ -287,7 +287,7 @@ def test_several_digits_without_many_are_counted_not_read(place, glyphs, capsys)
     assert predict("--json", "phone.jpg", "3.png") == DONE
     several, one = json.loads(capsys.readouterr().out)
     assert (several["found"], several["digit"], several["probabilities"]) == (10, None, None)
-    assert several["reason"] == "there are 10 digits; several are read with many"
+    assert several["reason"] == "there are 10 digits; use many to read them all"
     assert (one["found"], one["digit"]) == (1, 3)
 
 
@@ -387,7 +387,7 @@ def test_a_bad_picture_gets_one_clear_line(place, capsys, name, flags):
 BAD_LINES = [
     (["run"], "the following arguments are required: IMAGE"),
     (["run", "none.png"], "none.png: No such file or directory"),
-    (["run", "*.gif"], "*.gif: no file has such a name"),
+    (["run", "*.gif"], "*.gif: no file matches this pattern"),
     (["run", "nothing"], "nothing: there are no pictures in the folder"),
     (["run", "0.png", "--json", "--csv"], "not allowed with argument"),
     (["run", "0.png", "--backend", "cuda"], "invalid choice: 'cuda'"),

@@ -18,8 +18,8 @@ from mnistcore.terminal.command_line import DONE
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 
-UNLIKE = "what is there resembles no digit"
-IN_A_WORD = "what is there is part of a sign or of a word"
+UNLIKE = "nothing there resembles a digit"
+IN_A_WORD = "the mark is part of a sign or of a word"
 
 
 @pytest.fixture(scope="module")

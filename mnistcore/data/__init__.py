@@ -1,4 +1,4 @@
-"""Data sets of labelled images: MNIST, folders in its format, digits drawn by program."""
+"""Data sets of labelled images: MNIST, folders in its format, and digits drawn by a program."""
 
 import copy
 import hashlib
@@ -35,13 +35,13 @@ __all__ = [
     "write_idx",
 ]
 
-DATA_NAMES = ("auto", "mnist", "synthetic")  # what `load_data` takes for no folder
-_NO_NAMES = ("raw", *DATA_NAMES)  # folders that need their parent's name too
+DATA_NAMES = ("auto", "mnist", "synthetic")  # `load_data` does not read these as folders
+_NO_NAMES = ("raw", *DATA_NAMES)  # folder names that say too little without the parent's
 _DIGITS = tuple("0123456789")
 _LYING = (
-    "The {parts} images of {name} look like digits that are {way}: that way a simple classifier"
-    " reads them far better than as they are. A network that learns from such images misreads"
-    " upright ones; turn them first."
+    "The {parts} images of {name} look like digits that are {way}: a simple classifier reads them"
+    " far better once they are turned upright. A network trained on them as they are misreads"
+    " upright digits; turn them first."
 )
 
 
@@ -49,37 +49,37 @@ _LYING = (
 class Dataset:
     """Images and labels for training and testing. All arrays are read-only and C-contiguous.
 
-    Images may be given as any integers, booleans or floats. What fits into a byte becomes uint8,
-    all else float32. Whole numbers or floats, one rule says how they enter a network: divided by
-    `pixel_max`, the range that the training images have.
+    Images may be integers, booleans or floats. Integers that fit into a byte become uint8, all
+    else float32. Either way a network is fed pixels divided by `pixel_max`, the range of the
+    training images.
 
     Attributes
     ----------
     name : str
-        ``mnist``, ``synthetic`` or the name of the folder that other data came from, with its
-        parent's where that says too little, such as ``FashionMNIST/raw``; of sets that were
-        joined, their names with ``+`` between.
+        ``mnist``, ``synthetic`` or the name of the folder that other data came from, preceded by
+        its parent's where that says too little, as in ``FashionMNIST/raw``. Joined sets have
+        their names joined with ``+``.
     train_images, test_images : ndarray of uint8 or float32, shape (N, H, W)
-        Raw pixels; maybe mapped from a file.
+        Raw pixels; may be memory-mapped.
     train_labels, test_labels : ndarray of int32, shape (N,)
         Class ids, below ``len(class_names)``.
     class_names : tuple of str
     source : str
-        Where the data came from, for people to read.
+        Where the data came from, in words.
     notice : str or None
-        What must be shown to the user, such as that the built-in digits stand in for MNIST.
+        A message for the user, for example that the built-in digits replace MNIST.
     folder : str or None
         The absolute path of the folder that data other than MNIST came from.
     n_first : int or None
-        How many training images are the first set's, where sets were joined: those behind are
-        for training only, never for validation. None stands for all.
+        For joined sets, the number of training images in the first one. The images after them
+        are used for training only, never for validation. None means all.
 
     Raises
     ------
     TypeError
-        An array is of another kind.
+        An array has an unsupported dtype.
     ValueError
-        Arrays do not fit together, a label is no class, or a pixel is not finite.
+        Shapes do not match, a label is not a class, or a pixel is not finite.
     """
 
     name: str
@@ -116,14 +116,14 @@ class Dataset:
 
     @cached_property
     def pixel_max(self) -> float:
-        """The pixel value that enters a network as 1: the range of the training images."""
+        """The pixel value that a network is fed as 1: the range of the training images."""
         return pixel_range(self.train_images)
 
     @cached_property
     def checksum(self) -> str:
-        """By which the same data are known wherever they lie, in whatever container: hexadecimal.
+        """Hexadecimal SHA-256 of the data, independent of where and how they are stored.
 
-        It covers values and shapes of all four arrays, as IDX files would hold them.
+        It covers the values and shapes of all four arrays, as IDX files would hold them.
         """
         labels = (self.train_labels, self.test_labels)
         small = np.uint8 if len(self.class_names) <= 256 else np.int32
@@ -132,7 +132,7 @@ class Dataset:
 
     @cached_property
     def looks(self) -> tuple[str | None, str | None]:
-        """What training and test images look like; see `mnistcore.data.orientation.look_of`."""
+        """How the training and test images lie; see `mnistcore.data.orientation.look_of`."""
         from mnistcore.data.orientation import look_of
 
         if not set(self.class_names) <= set(_DIGITS):
@@ -142,7 +142,7 @@ class Dataset:
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What looks wrong with the data, a sentence or two each; to be shown to the user."""
+        """Warnings for the user about the data, a sentence or two each."""
         found = []
         test_max = pixel_range(self.test_images)
         if len(self.test_images) and not same_scale(test_max, self.pixel_max):
@@ -162,19 +162,19 @@ class Dataset:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """All that must be shown to the user: the notice and the remarks."""
+        """Everything to show to the user: the notice, then the remarks."""
         return ((self.notice,) if self.notice else ()) + self.remarks
 
     def noted(self, notice: str) -> "Dataset":
-        """The same data with a notice more."""
-        noted = copy.copy(self)  # keeps what was worked out, as no replace() would
+        """Return the same data with another notice added."""
+        noted = copy.copy(self)  # unlike replace(), keeps the cached properties
         object.__setattr__(noted, "notice", "\n".join(filter(None, (self.notice, notice))))
         return noted
 
     def split(self, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """The training images to train on and those to validate with: indices, int64, sorted.
+        """Split the training images: sorted int64 indices for training and for validation.
 
-        As :func:`.preprocess.train_validation_split` of the first set.
+        Validation images come from the first set, by :func:`.preprocess.train_validation_split`.
         """
         train, validation = train_validation_split(
             self.train_labels[: self.n_first], fraction, seed
@@ -182,7 +182,7 @@ class Dataset:
         return self._with_others(train), validation
 
     def folds(self, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs as `split` returns, one a fold: :func:`.preprocess.fold_split` of the first set."""
+        """Return a pair as in `split` for each fold of :func:`.preprocess.fold_split`."""
         pairs = fold_split(self.train_labels[: self.n_first], folds, seed)
         return [(self._with_others(train), validation) for train, validation in pairs]
 
@@ -192,7 +192,7 @@ class Dataset:
 
 
 def _checksum(sums: Sequence[str]) -> str:
-    """The checksum of a data set from those of its files, in the order of `FILE_NAMES`."""
+    """Return a data set's checksum from those of its files, in the order of `FILE_NAMES`."""
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
@@ -209,14 +209,14 @@ def load_data(
     ----------
     data : str or Path
         ``mnist`` looks in `data_dir`, else in ``$MNISTCORE_DATA_DIR``, else in ``./data``, the
-        cache and on the mirrors. ``auto`` looks in the same places, takes other data in a
-        folder for what it is, and falls back on the built-in digits, with a `notice`, where no
-        folder is named. ``synthetic`` is the built-in digits. All else is a folder of four IDX
-        files with the names that MNIST's have. Several of these (but not ``auto``) with ``+``
-        between, such as ``mnist+synthetic``, are joined: all their training images are trained
-        on, the test images and those for validation are the first one's.
+        cache and on the mirrors. ``auto`` looks in the same places but also accepts other data
+        that a folder holds, and falls back to the built-in digits, with a `notice`, unless a
+        folder was named. ``synthetic`` is the built-in digits. Anything else is a folder of
+        four IDX files, named as MNIST's are. Several of these (except ``auto``) can be joined
+        with ``+``, as in ``mnist+synthetic``: training uses the training images of all, while
+        validation and test images come from the first.
     data_dir : str or Path, optional
-        The folder to take MNIST from.
+        The folder that holds MNIST.
     progress : bool
         Show the progress of a download on standard error.
     mirrors : sequence of str
@@ -229,13 +229,15 @@ def load_data(
     Raises
     ------
     DataNotFoundError
-        A folder that was named does not exist or lacks a file, or MNIST is asked for and was
-        found nowhere. Is a FileNotFoundError and a ValueError.
+        A named folder does not exist or lacks a file, or MNIST was requested but found nowhere.
+        A subclass of FileNotFoundError and ValueError.
     IdxError
-        A file is malformed, the files do not fit together, or they are not MNIST although it is
-        asked for. Is a ValueError.
+        A file is malformed, the files do not match each other, or they are not MNIST although it
+        was requested. A subclass of ValueError.
     ValueError
-        `data_dir` is given beside `data` that does not use it, or sets do not fit together.
+        `data_dir` is given with `data` that does not use it, or the sets cannot be joined.
+    TypeError
+        `data` is neither a str nor a Path.
     """
     if not isinstance(data, str | Path):
         raise TypeError(f"data is {data!r}; it must be auto, mnist, synthetic or a folder")
@@ -268,7 +270,7 @@ def load_data(
 
 
 def absolute(data: str | Path) -> str:
-    """What `load_data` takes, with paths of folders that mean the same from every directory."""
+    """Return `data` as `load_data` takes it, with the paths of folders made absolute."""
     parts = (
         part if part in DATA_NAMES else os.path.abspath(os.path.expanduser(part))
         for part in _parts(data)
@@ -277,7 +279,7 @@ def absolute(data: str | Path) -> str:
 
 
 def _parts(data: str | Path) -> list[str]:
-    """The names and folders with "+" between them, in order; a folder may have a "+" itself."""
+    """Split `data` at "+" into names and folders; the name of a folder may hold a "+" itself."""
     parts = str(data).split("+")
     if len(parts) == 1 or Path(data).expanduser().is_dir():
         return [str(data)]
@@ -290,7 +292,7 @@ def _parts(data: str | Path) -> list[str]:
 
 
 def _together(datasets: Sequence[Dataset]) -> Dataset:
-    """One set, to train on the images of all, and to validate and test on the first one's."""
+    """Join data sets: train on the images of all, validate and test on those of the first."""
     first = datasets[0]
     for other in datasets[1:]:
         theirs, ours = (
@@ -366,7 +368,7 @@ def _dataset(found: Found) -> Dataset:
 
 
 def _built_in_digits(notice: str | None = None) -> Dataset:
-    """Take the built-in digits from the cache, where they are made on first use."""
+    """Return the built-in digits from the cache; they are drawn on first use."""
     from mnistcore.data.synthetic import cached_sha256, load_synthetic
 
     cache = cache_folder()
@@ -384,7 +386,7 @@ def _made(
     folder: str | None = None,
     known: bool = False,
 ) -> Dataset:
-    """A data set; one that is known is not looked at again."""
+    """Make a data set; one that is known to be sound is not examined again."""
     worked_out: dict[str, object] = {}
     if known:
         worked_out |= {"looks": ("upright", "upright"), "remarks": ()}
@@ -395,7 +397,7 @@ def _made(
 
 
 def _with(dataset: Dataset, **worked_out: object) -> Dataset:
-    """The data set, with cached properties whose values are known."""
+    """Fill in cached properties whose values are already known."""
     vars(dataset).update(worked_out)
     return dataset
 

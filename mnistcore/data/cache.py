@@ -1,9 +1,9 @@
 """The user's cache: a published data set as raw IDX files, verified and memory-mapped.
 
-Decompressing and hashing MNIST takes a quarter of a second, mapping it a millisecond. So that a
-file is hashed only once, a note beside the files holds size and times of every file whose
-SHA-256 was right; a file that changed since is hashed again. Every file is put in place whole,
-so that several processes may fill the cache at the same time.
+Decompressing and hashing MNIST takes a quarter of a second, mapping it a millisecond. To hash
+each file only once, a note beside the files records the size and times of every file whose
+SHA-256 was right; a file that has changed since is hashed again. Files are replaced atomically,
+so several processes may fill the cache at the same time.
 """
 
 import json
@@ -23,11 +23,11 @@ Stamps = list[list[int]]
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: $MNISTCORE_CACHE_DIR, else the platform's place for caches."""
+    """Return the cache folder: $MNISTCORE_CACHE_DIR, else the platform's cache directory."""
     chosen = os.environ.get("MNISTCORE_CACHE_DIR")
     if chosen:
         return Path(chosen).expanduser()
-    import platformdirs  # pooch.os_cache is this very call, behind a slow import
+    import platformdirs  # the same call as pooch.os_cache, without the slow import of pooch
 
     return Path(platformdirs.user_cache_dir("mnistcore"))
 
@@ -35,7 +35,7 @@ def cache_folder() -> Path:
 class VerifiedCache:
     """The files of one published data set in a cache folder.
 
-    A cache that cannot be written is no error: nothing is kept then.
+    It is not an error if the cache cannot be written: then nothing is kept.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class VerifiedCache:
         self._failure = folder / "download-failed.json"
 
     def load(self) -> Arrays | None:
-        """Map the files; None if one is missing or is not what it should be."""
+        """Map the files; return None if one is missing or has the wrong contents."""
         stamps = file_stamps(self._files)
         try:
             arrays = Arrays(*map(map_idx, self._files))
@@ -66,12 +66,12 @@ class VerifiedCache:
         return arrays
 
     def store(self, arrays: Arrays) -> Arrays | None:
-        """Write the files and return them mapped; None if the cache cannot be written.
+        """Write the files and return them mapped; return None if the cache cannot be written.
 
         Parameters
         ----------
         arrays : Arrays
-            Of the right SHA-256: the caller has verified them.
+            The caller has verified their SHA-256.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,12 +82,12 @@ class VerifiedCache:
         return self.load()
 
     def knows(self, files: Sequence[Path]) -> bool:
-        """Whether these files, elsewhere, were noted as holding the same data."""
+        """Whether `note_copy` recorded these files outside the cache, unchanged since."""
         stamps = file_stamps(files)
         return stamps is not None and self._copies().get(_place(files)) == stamps
 
     def note_copy(self, files: Sequence[Path], stamps: Stamps | None) -> None:
-        """Note that these files, elsewhere, held the same data when they had these stamps."""
+        """Record that these files outside the cache held the same data at these stamps."""
         self._note(copies={**self._copies(), _place(files): stamps})
 
     def _copies(self) -> dict[str, Any]:
@@ -95,11 +95,11 @@ class VerifiedCache:
         return copies if isinstance(copies, dict) else {}
 
     def note_failed_download(self, failures: Mapping[str, str]) -> None:
-        """Note that a download failed just now, with the reason by mirror."""
+        """Record that a download failed just now, and why, by mirror."""
         _write_json(self._failure, {"time": time.time(), "failures": dict(failures)})
 
     def failed_download(self) -> tuple[float, dict[str, str]] | None:
-        """Return age in seconds and reasons of a failed download, if it is a recent one."""
+        """Return the age in seconds of a recent failed download and its reasons by mirror."""
         note = _read_json(self._failure)
         try:
             age, failures = time.time() - float(note["time"]), dict(note["failures"])
@@ -116,7 +116,7 @@ def _place(files: Sequence[Path]) -> str:
 
 
 def file_stamps(files: Sequence[Path]) -> Stamps | None:
-    """Return size and times of each file, which no change of content leaves as they are."""
+    """Return the size and times of each file, which change with its contents."""
     try:
         stats = [file.stat() for file in files]
     except OSError:

@@ -1,4 +1,4 @@
-"""Download files of known hash from the first of several mirrors that delivers them."""
+"""Download files with known hashes from the first mirror that delivers them."""
 
 import threading
 import time
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-SILENCE_SECONDS = 3.0  # a mirror that sends nothing for so long is given up
-GIVE_UP_SECONDS = 9.0  # all mirrors together, when none sends anything
+SILENCE_SECONDS = 3.0  # give up on a mirror that sends nothing for this long
+GIVE_UP_SECONDS = 9.0  # for all mirrors together, when none sends anything
 ROUNDS = 2
 PAUSE_SECONDS = 0.5  # between the rounds
 MAX_BYTES = 2**26
-_CHUNK = 4096  # small: progress on a slow line must be seen before SILENCE_SECONDS are over
+_CHUNK = 4096  # small, so that a slow connection shows progress within SILENCE_SECONDS
 
 Report = Callable[[str, int, int], None]
 
@@ -28,17 +28,17 @@ class DownloadError(OSError):
 def download(
     files: Mapping[str, str], mirrors: Sequence[str], folder: Path, progress: bool = False
 ) -> list[Path]:
-    """Download files into a folder, trying the mirrors in turn for each of them.
+    """Download files into a folder, trying the mirrors in turn for each file.
 
     Parameters
     ----------
     files : mapping of str to str
-        The SHA-256, in hexadecimal, of each file by name. A file that differs is not kept.
+        Hexadecimal SHA-256 by file name. A file with another hash is not kept.
     mirrors : sequence of str
-        Addresses of the folders that hold the files. The one that delivered a file is the
-        first to be asked for the next.
+        Addresses of the folders that hold the files. The mirror that delivered a file is tried
+        first for the next one.
     folder : Path
-        Exists; receives the files.
+        Existing folder for the files.
     progress : bool
         Show a progress bar on standard error.
 
@@ -50,12 +50,12 @@ def download(
     Raises
     ------
     DownloadError
-        No mirror delivered one of the files. If none sends a byte, that takes at most
+        No mirror delivered one of the files. If none sends a byte, this is raised after at most
         ``GIVE_UP_SECONDS``.
     """
     import pooch
 
-    pooch.get_logger().setLevel("ERROR")  # it would tell of every file
+    pooch.get_logger().setLevel("ERROR")  # it would log every file
     mirrors = list(mirrors)
     with _progress_bar(progress) as report:
         for name, sha256 in files.items():
@@ -81,20 +81,20 @@ def _download_file(
             try:
                 transfer.finish(patience)
                 return mirror
-            except Exception as error:  # whatever a mirror does wrong, there is another one
+            except Exception as error:  # whatever went wrong, try the next mirror
                 failures[mirror] = _reason(error)
             if transfer.answered:
                 answering.append(mirror)
-        asked = answering  # a mirror that was silent once is not waited for again
+        asked = answering  # do not wait a second time for a silent mirror
         if not asked:
             break
     raise DownloadError(failures)
 
 
 class _Transfer:
-    """One file from one mirror, in a thread: no socket timeout ends a hanging name lookup.
+    """One file from one mirror, in a thread, as socket timeouts do not cover a hanging DNS lookup.
 
-    It is also the progress bar that pooch fills: `total`, `update`, `reset`, `close`.
+    It is also the progress bar that pooch updates: `total`, `update`, `reset`, `close`.
     """
 
     def __init__(self, url: str, sha256: str, path: Path, report: Report) -> None:
@@ -109,7 +109,7 @@ class _Transfer:
         self._error: Exception | None = None
 
     def finish(self, patience: float) -> None:
-        """Transfer the file; raise what went wrong.
+        """Transfer the file; raise whatever went wrong.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class _Transfer:
         Raises
         ------
         TimeoutError
-            Nothing came for so long.
+            Nothing arrived for that long.
         """
         self._report(self._url, 0, 0)
         thread = threading.Thread(target=self._retrieve, args=(patience,), daemon=True)
@@ -154,7 +154,7 @@ class _Transfer:
             self._error = error
 
     def update(self, n_bytes: int) -> None:
-        """Count bytes that came in; raise to end a transfer that nobody waits for any more."""
+        """Count received bytes; raise to end a transfer that was given up."""
         if self._abandoned:
             raise TimeoutError("given up")
         self.answered = True
@@ -164,11 +164,11 @@ class _Transfer:
         self._report(self._url, self._received, self.total)
 
     def reset(self) -> None:
-        """Start counting afresh; pooch then counts the whole file at once."""
+        """Restart the count; pooch then reports the whole file at once."""
         self._received = 0
 
     def close(self) -> None:
-        """Nothing to close; pooch asks for it."""
+        """Do nothing; pooch calls it."""
 
 
 def _reason(error: Exception) -> str:
@@ -177,7 +177,7 @@ def _reason(error: Exception) -> str:
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, ValueError):  # pooch found another hash, or the address is no address
+    if isinstance(error, ValueError):  # the hash differs, or the address is malformed
         return str(error).split(". ")[0]
     cause: BaseException = error
     while (deeper := cause.__cause__ or cause.__context__) is not None:
@@ -187,7 +187,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _progress_bar(shown: bool) -> Iterator[Report]:
-    """Give a function that takes address, bytes received and bytes in all (0: not known)."""
+    """Yield a function of address, bytes received and bytes in total (0 if unknown)."""
     if not shown:
         yield lambda url, received, total: None
         return
@@ -224,7 +224,7 @@ def _progress_bar(shown: bool) -> Iterator[Report]:
 
         try:
             yield report
-        finally:  # a bar that got nowhere would stay on the screen
+        finally:  # an unfinished bar would stay on the screen
             for task in bar.tasks:
                 if not task.finished:
                     bar.remove_task(task.id)

@@ -1,4 +1,4 @@
-"""A folder of four IDX files with the names of MNIST's: find them, read them, check them."""
+"""Find, read and check a folder of four IDX files that are named as MNIST's."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +14,17 @@ FILE_NAMES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-_INSIDE = ("", "MNIST/raw")  # where torchvision keeps them below the folder that it is given
+_INSIDE = ("", "MNIST/raw")  # torchvision keeps them in MNIST/raw below the given folder
 
 
 class DataNotFoundError(FileNotFoundError, ValueError):
-    """Data was not found where it was looked for."""
+    """Data was not found in the places searched."""
 
 
 class Arrays(NamedTuple):
     """The four arrays of a data set, in the order of `FILE_NAMES`.
 
-    Images are uint8 of shape (N, H, W), labels class ids of shape (N,).
+    Images are uint8 of shape (N, H, W), labels integer class ids of shape (N,).
     """
 
     train_images: np.ndarray
@@ -36,13 +36,13 @@ class Arrays(NamedTuple):
 def find_files(folder: Path) -> list[Path]:
     """Return the four files of a folder, in the order of `FILE_NAMES`.
 
-    Each may be raw or ``.gz``, and be called ``train-images-idx3-ubyte`` or
-    ``train-images.idx3-ubyte``. They may lie in the folder or in its ``MNIST/raw``.
+    Each may be raw or ``.gz``, and named ``train-images-idx3-ubyte`` or
+    ``train-images.idx3-ubyte``, in the folder itself or in its ``MNIST/raw``.
 
     Raises
     ------
     DataNotFoundError
-        There is no such folder, or a file is missing.
+        The folder does not exist or cannot be read, or a file is missing.
     """
     try:
         if not folder.is_dir():
@@ -79,7 +79,7 @@ def read_files(files: Sequence[Path]) -> Arrays:
     Raises
     ------
     IdxError
-        A file is malformed, or the files do not fit together; the message names the file.
+        A file is malformed, or the files do not match; the message names the file.
     """
     arrays = Arrays(*map(read_idx, files))
     _check_split(arrays.train_images, arrays.train_labels, files[0], files[1])
@@ -100,13 +100,13 @@ def read_files(files: Sequence[Path]) -> Arrays:
 
 
 def _find_each(folder: Path) -> dict[str, Path]:
-    """Return those of the four files that are there: raw rather than .gz, by their usual name."""
+    """Return the files that exist, by their usual name; raw files are preferred to .gz."""
     found = {}
     for name in FILE_NAMES:
         stems = (name, name.replace("-idx", ".idx"))
         candidates = [folder / f"{stem}{end}" for end in ("", ".gz") for stem in stems]
         there = [path for path in candidates if path.exists()]
-        if there:  # a folder of that name only if there is no file
+        if there:  # a folder of that name counts only if there is no file
             found[name] = next((path for path in there if path.is_file()), there[0])
     return found
 

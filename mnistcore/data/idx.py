@@ -1,6 +1,6 @@
-"""The IDX file format, in which MNIST is published: read, write, map into memory.
+"""Read, write and memory-map IDX, the file format in which MNIST is published.
 
-A file holds one array. Two zero bytes, one byte for the element type, one for the number of
+A file holds one array: two zero bytes, one byte for the element type, one for the number of
 dimensions, each dimension as a big-endian uint32, then the elements, big-endian, last
 dimension fastest (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits",
 section "File formats for the MNIST database").
@@ -20,8 +20,8 @@ import numpy as np
 
 from mnistcore.system.files import replacing
 
-MAX_BYTES = 2**30  # twice the largest relative of MNIST (EMNIST ByClass); headers lie
-_MAX_DIMENSIONS = 32  # what every NumPy can hold
+MAX_BYTES = 2**30  # twice EMNIST ByClass, the largest set of the family; a header may be wrong
+_MAX_DIMENSIONS = 32  # the limit of NumPy before 2.0
 _CHUNK = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 _DTYPES: dict[int, np.dtype] = {
@@ -36,11 +36,11 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
 class IdxError(ValueError):
-    """An IDX file is malformed, or a set of IDX files does not fit together."""
+    """An IDX file is malformed, or a set of IDX files does not match."""
 
 
 def read_idx(path: str | Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """Read an IDX file, raw or gzip-compressed (the content decides, not the name).
+    """Read an IDX file, raw or gzip-compressed, judged by its content rather than its name.
 
     Parameters
     ----------
@@ -51,16 +51,15 @@ def read_idx(path: str | Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
     Returns
     -------
     ndarray
-        C-contiguous, in the byte order of the machine, of the shape and type that the file
-        declares (uint8, int8, int16, int32, float32 or float64).
+        C-contiguous, in native byte order, with the shape and type that the file declares
+        (uint8, int8, int16, int32, float32 or float64).
 
     Raises
     ------
     IdxError
-        The file is malformed, damaged or too large. Never more than the declared size is
-        decompressed.
+        The file is malformed, damaged or too large. At most the declared size is decompressed.
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     """
     path = Path(path)
     with _opened(path) as stream:
@@ -69,7 +68,7 @@ def read_idx(path: str | Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
         n_read = _read_into(stream, data.data)
         if n_read < data.size:
             raise IdxError(_truncated(path, dtype, shape, n_read))
-        if stream.read(1):  # also what makes gzip compare its checksum
+        if stream.read(1):  # reading to the end also makes gzip verify its checksum
             raise IdxError(_trailing(path, dtype, shape))
     return data.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
@@ -80,15 +79,15 @@ def map_idx(path: str | Path) -> np.ndarray:
     Returns
     -------
     ndarray
-        A view on a ``numpy.memmap``, of the shape and type that the file declares, in the
+        A view of a ``numpy.memmap`` with the shape and type that the file declares, in the
         file's byte order.
 
     Raises
     ------
     IdxError
-        The file is malformed, or compressed.
+        The file is malformed or compressed.
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     """
     path = Path(path)
     with _opened(path) as stream:
@@ -110,7 +109,7 @@ def map_idx(path: str | Path) -> np.ndarray:
 def write_idx(path: str | Path, array: np.ndarray) -> None:
     """Write an array as an IDX file, gzip-compressed if the name ends in ``.gz``.
 
-    The file appears whole or not at all: it is written beside `path` and then moved there.
+    The file is replaced atomically: it is written beside `path` and then moved there.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ def write_idx(path: str | Path, array: np.ndarray) -> None:
     array = np.asarray(array)
     header, elements = _encode(array)
     with replacing(path) as file:
-        if path.suffix == ".gz":  # no name and time inside: same array, same bytes
+        if path.suffix == ".gz":  # no name or time inside, so equal arrays give equal bytes
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as stream:
                 stream.write(header)
                 stream.write(elements)
@@ -139,10 +138,10 @@ def write_idx(path: str | Path, array: np.ndarray) -> None:
 
 
 def idx_sha256(array: np.ndarray) -> str:
-    """Return the SHA-256, in hexadecimal, of the raw IDX file that holds `array`.
+    """Return the hexadecimal SHA-256 of the raw IDX file that holds `array`.
 
-    IDX has one encoding for an array, so this is the hash of the file that the array was read
-    from, after decompression.
+    An array has only one IDX encoding, so this is the hash of the decompressed file that the
+    array was read from.
     """
     header, elements = _encode(array)
     digest = hashlib.sha256(header)
@@ -152,7 +151,7 @@ def idx_sha256(array: np.ndarray) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
-    """Open a raw or compressed file for reading; turn what goes wrong into one clear line."""
+    """Open a raw or compressed file for reading; turn errors into one clear line."""
     try:
         if path.is_dir():
             raise IdxError(f"{path}: is a folder, not an IDX file; name the file inside it")
@@ -174,7 +173,7 @@ def _opened(path: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
 def _read_header(
     stream: BinaryIO | gzip.GzipFile, path: Path, max_bytes: int
 ) -> tuple[np.dtype, tuple[int, ...]]:
-    """Read magic number and dimensions; refuse what cannot be, before anything is allocated."""
+    """Read magic number and dimensions; refuse impossible sizes before allocating memory."""
     magic = stream.read(4)
     if not magic:
         raise IdxError(f"{path}: is empty; download it again")
@@ -202,7 +201,7 @@ def _read_header(
         raise IdxError(f"{path}: truncated: ends inside the header; download it again")
     dtype = _DTYPES[code]
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
-    # Without the zeros: NumPy refuses (2**32 - 1, 2**32 - 1, 0) as well.
+    # Zeros are left out because NumPy refuses shapes like (2**32 - 1, 2**32 - 1, 0) as well.
     declared = dtype.itemsize * math.prod(size for size in shape if size)
     if declared > max_bytes:
         raise IdxError(
@@ -213,7 +212,7 @@ def _read_header(
 
 
 def _read_into(stream: BinaryIO | gzip.GzipFile, buffer: memoryview) -> int:
-    """Fill `buffer` from `stream` by chunks; return the number of bytes that there were."""
+    """Fill `buffer` from `stream` in chunks; return the number of bytes read."""
     n_read = 0
     while n_read < len(buffer):
         chunk = stream.read(min(_CHUNK, len(buffer) - n_read))

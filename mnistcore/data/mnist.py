@@ -1,4 +1,4 @@
-"""MNIST: what identifies it, where it is looked for, where it is downloaded from."""
+"""MNIST: its hashes and mirrors, and the places where it is looked for."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ from mnistcore.data.download import DownloadError, download
 from mnistcore.data.folder import FILE_NAMES, Arrays, DataNotFoundError, find_files, read_files
 from mnistcore.data.idx import idx_sha256, read_idx
 
-_LONG_SECONDS = 1.0  # a download that fails sooner may as well be tried every time
+_LONG_SECONDS = 1.0  # a download that fails sooner is simply tried again every time
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ MNIST = Release(
 class Found(NamedTuple):
     """A data set that was found.
 
-    `source` says where, in words; `differs` names the first file that is not the release's, and
-    is None if all four are; `sha256` are those of the four raw files, empty where not known.
+    `source` says where, in words. `differs` is the first file that is not the release's, or None
+    if all four are. `sha256` holds the hashes of the four raw files; it is empty if unknown.
     """
 
     arrays: Arrays
@@ -61,12 +61,12 @@ class Found(NamedTuple):
 
 
 class MnistFinder:
-    """Looks for a release in folders, in the cache and on its mirrors.
+    """Find a release in folders, in the cache and on its mirrors.
 
     Parameters
     ----------
     cache : Path
-        The cache folder; the release is kept in a folder of its own inside.
+        The cache folder; the release is kept in a subfolder of its name.
     release : Release
     """
 
@@ -77,15 +77,15 @@ class MnistFinder:
     def in_folder(self, folder: Path) -> Found:
         """Read the four files of a folder, whatever data they hold.
 
-        The release is recognised by the SHA-256 of the decompressed files and then comes from
-        the cache, mapped; other data is read as it is.
+        If the SHA-256 of the decompressed files are the release's, the data is mapped from the
+        cache; other data is read as it is.
 
         Raises
         ------
         DataNotFoundError
-            There is no such folder, or a file is missing.
+            The folder does not exist, or a file is missing.
         IdxError
-            A file is malformed, or the files do not fit together.
+            A file is malformed, or the files do not match.
         """
         files = find_files(folder)
         verified = f"{folder} ({self.release.name}, verified by SHA-256)"
@@ -113,8 +113,8 @@ class MnistFinder:
         ----------
         mirrors : sequence of str
         insist : bool
-            Only the release will do: pass over other data in ``./data`` instead of taking it
-            for what it is, and download even if that failed a few minutes ago.
+            Accept only the release: skip other data in ``./data``, and download even if that
+            failed a few minutes ago.
         progress : bool
             Show a progress bar.
 
@@ -123,7 +123,7 @@ class MnistFinder:
         DataNotFoundError
             Nothing was found; the message lists what was tried.
         IdxError
-            ``./data`` holds the four files, but one is malformed or they do not fit together.
+            ``./data`` holds the four files, but one is malformed or they do not match.
         """
         tried = []
         try:
@@ -152,7 +152,7 @@ class MnistFinder:
                 f"{name}.gz": sha256
                 for name, sha256 in zip(FILE_NAMES, self.release.gz_sha256, strict=True)
             }
-            smallest_first = dict(reversed(sha256.items()))  # a dead mirror shows at little cost
+            smallest_first = dict(reversed(sha256.items()))  # find a dead mirror early
             try:
                 download(smallest_first, mirrors, Path(folder), progress)
             except DownloadError as error:
@@ -166,7 +166,7 @@ class MnistFinder:
         return self._verified(kept, f"downloaded to {self.cache.folder}")
 
     def _give_up_if_just_failed(self) -> None:
-        """Spare a run without a network the wait that the last one had."""
+        """Raise without waiting if a download failed a few minutes ago."""
         recent = self.cache.failed_download()
         if recent is not None:
             age, failures = recent

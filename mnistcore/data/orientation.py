@@ -1,8 +1,8 @@
-"""Whether digits lie as people write them: files of some sets hold them transposed.
+"""Tell whether digits are upright: the files of some data sets hold them transposed.
 
-A linear classifier of the built-in digits reads the images with their labels, as they are and in
-the seven other ways in which a square can lie. Digits that lie otherwise are read far better in
-one of those; images that are no digits are read in none. It takes some 50 ms.
+A linear classifier trained on the built-in digits reads the images as they are and in the seven
+other orientations of a square. Digits that are not upright are read far better in one of those;
+images that are not digits are read in none. This takes about 50 ms.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ import numpy as np
 from mnistcore.data.synthetic import make_digits
 
 UPRIGHT, NO_DIGITS = "upright", "no digits"
-_SAMPLE = 500  # images that are looked at
+_SAMPLE = 500  # images examined
 _DRAWN = 500  # built-in digits that the classifier learns from
-_LARGEST = 64  # pixels a side that are looked at: of larger images, every so many
-_SIDE = 10  # pixels that an image is brought to
+_LARGEST = 64  # pixels a side: larger images are subsampled to at most this
+_SIDE = 10  # pixels a side that an image is resampled to
 _RIDGE = 1.0
 _FEWEST_IMAGES = 30
-_FEWEST_CLASSES = 6  # letters of fewer may be read as digits by accident
-# Of MNIST's training images 73 % are read right as they are and at most 45 % in any other way, of
-# 8 x 8 digits 71 and 40 %. Of ten letters of a font, drawn at random 4,000 times, never more than
-# 46 % in any way; of six, 60 % in one draw of 1,000.
+_FEWEST_CLASSES = 6  # with fewer, letters may be read as digits by accident
+# 73 % of MNIST's training images are read correctly as they are and at most 45 % in any other
+# orientation; of 8 x 8 digits, 71 and 40 %. Of ten letters of a font, drawn at random 4,000 times,
+# never more than 46 % are; of six letters, 60 % in one draw of 1,000.
 _READABLE = {True: 0.5, False: 0.6}  # by whether they are upright
-_CLEARLY = 4.0  # standard deviations of what chance would do
+_CLEARLY = 4.0  # standard deviations by which another orientation must beat upright
 
-# How images may lie, and what turns them upright.
+# Orientations of images, and the transforms that turn them upright.
 _WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transposed": lambda x: x.transpose(0, 2, 1),
     "mirrored left to right": lambda x: x[:, :, ::-1],
@@ -39,16 +39,16 @@ _WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def look_of(images: np.ndarray, labels: np.ndarray) -> str | None:
-    """What images look like: UPRIGHT digits, digits that lie "transposed" or so, or NO_DIGITS.
+    """Return how digits lie: UPRIGHT, another orientation such as "transposed", or NO_DIGITS.
 
-    None where it cannot be told.
+    None if it cannot be determined, which takes at least 30 images of at least six classes.
 
     Parameters
     ----------
     images : ndarray of uint8 or float32, shape (N, H, W)
         Ink may be brighter or darker than the paper.
     labels : ndarray of int32, shape (N,)
-        What each is said to be, 0 to 9. To tell takes six classes or more and some fifty images.
+        The digit of each image, 0 to 9.
     """
     if images.ndim != 3 or min(images.shape) < 2:
         return None
@@ -73,7 +73,7 @@ def look_of(images: np.ndarray, labels: np.ndarray) -> str | None:
 
 @cache
 def _reader() -> Callable[[np.ndarray], np.ndarray]:
-    """Ridge regression from squares (N, S, S) to the ten digits, (N,) ids."""
+    """Return a ridge regression from squares (N, S, S) to digits (N,)."""
     images, labels = make_digits(_DRAWN, 0)
     x = _rows(_squares(images))
     weights = np.linalg.solve(x.T @ x + _RIDGE * np.eye(x.shape[1]), x.T @ np.eye(10)[labels])
@@ -81,7 +81,7 @@ def _reader() -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _rows(squares: np.ndarray) -> np.ndarray:
-    """One row an image, of mean 0 and length 1, and a one for the bias."""
+    """Return a row per image, of mean 0 and length 1, with a one appended for the bias."""
     x = squares.reshape(len(squares), -1)
     x = x - x.mean(axis=1, keepdims=True)
     x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
@@ -89,7 +89,7 @@ def _rows(squares: np.ndarray) -> np.ndarray:
 
 
 def _squares(images: np.ndarray) -> np.ndarray:
-    """What differs from the paper, brought to squares (N, S, S) that it fills one way."""
+    """Scale the ink to squares (N, S, S) that it fills in one direction."""
     x = images.astype(np.float32)
     rim = np.concatenate([x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]], axis=1)
     x = np.abs(x - np.median(rim))
@@ -104,12 +104,12 @@ def _squares(images: np.ndarray) -> np.ndarray:
 
 
 def _bounds(filled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first place (N,) of each row (N, L) that is filled, and the one after the last."""
+    """Return the first filled index (N,) of each row (N, L), and the one after the last."""
     return filled.argmax(axis=1), filled.shape[1] - filled[:, ::-1].argmax(axis=1)
 
 
 def _resampling(middle: np.ndarray, side: np.ndarray, length: int) -> np.ndarray:
-    """Weights (N, S, L) that bring what lies around the middles to S pixels, linearly."""
+    """Return weights (N, S, L) that resample the surroundings of each middle to S pixels."""
     places = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
     at = middle[:, None] + places * side[:, None] - 0.5
     width = np.maximum(side / _SIDE, 1)[:, None, None]

@@ -1,4 +1,4 @@
-"""From raw pixels and labels to what a network is fed: split, scaling, flattening, one-hot."""
+"""Prepare pixels and labels for a network: splits, scaling, flattening, one-hot."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 _CHUNK = 2**20
 _BYTE = 255.0
-_SPLIT_STREAM = 1  # keeps the draws of the split apart from all others of the same seed
+_SPLIT_STREAM = 1  # separates these draws from others of the same seed
 _FOLDS_STREAM = 3
 
 
@@ -26,9 +26,9 @@ def train_validation_split(
     Returns
     -------
     train_indices, validation_indices : ndarray of int64
-        Each sorted; together every index once. The validation part has ``fraction * N``
-        samples, rounded, at least one unless `fraction` is 0. Every class is in both parts as
-        far as sizes allow.
+        Sorted; every index is in exactly one of them. The validation part has ``fraction * N``
+        samples, rounded, and at least one unless `fraction` is 0. Every class is in both parts
+        if the sizes allow it.
 
     Raises
     ------
@@ -58,9 +58,9 @@ def train_validation_split(
 
 
 def _validation_counts(sizes: np.ndarray, n_validation: int) -> np.ndarray:
-    """Share out `n_validation` samples among classes of these sizes, by largest remainder.
+    """Distribute `n_validation` samples over classes of these sizes, by largest remainder.
 
-    A class of two or more samples gets at least one on either side if that can be.
+    A class of two or more samples gets at least one on either side if possible.
     """
     quota = sizes * (n_validation / sizes.sum())
     least = (sizes >= 2).astype(np.int64)
@@ -78,8 +78,7 @@ def _validation_counts(sizes: np.ndarray, n_validation: int) -> np.ndarray:
 
 
 def fold_split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split sample indices at random into folds with the same mix of classes, for k-fold
-    cross-validation.
+    """Split sample indices at random into cross-validation folds with the same mix of classes.
 
     Parameters
     ----------
@@ -92,8 +91,8 @@ def fold_split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarr
     Returns
     -------
     list of (train_indices, validation_indices)
-        One pair a fold, both sorted int64. Every sample is in the validation part of one fold;
-        their sizes differ by one at most, and so do those of each class.
+        One pair per fold, both sorted int64. Every sample is in the validation part of exactly
+        one fold. Fold sizes differ by at most one, also within each class.
 
     Raises
     ------
@@ -109,9 +108,9 @@ def fold_split(labels: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarr
         raise ValueError(f"seed is {seed}; it must not be negative")
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_FOLDS_STREAM,)))
     shuffled = rng.permutation(len(labels))
-    dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]  # class after class
+    dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]  # grouped by class
     fold_of = np.empty(len(labels), np.int64)
-    fold_of[dealt] = np.arange(len(labels)) % folds  # as cards are dealt
+    fold_of[dealt] = np.arange(len(labels)) % folds  # round robin
     return [(np.flatnonzero(fold_of != f), np.flatnonzero(fold_of == f)) for f in range(folds)]
 
 
@@ -145,14 +144,14 @@ def pixel_statistics(images: np.ndarray) -> tuple[float, float]:
     Returns
     -------
     mean, std : float
-        Of ``images / 255``, from a count of the 256 values: nothing is summed up inexactly.
+        Of ``images / 255``, from an exact histogram of the 256 values.
 
     Raises
     ------
     TypeError
         `images` is not uint8.
     ValueError
-        There is no pixel.
+        `images` is empty.
     """
     if images.dtype != np.uint8:
         raise TypeError(f"images are {images.dtype}; they must be uint8")
@@ -169,21 +168,21 @@ def pixel_statistics(images: np.ndarray) -> tuple[float, float]:
 
 
 def as_pixels(images: np.ndarray, name: str = "images") -> np.ndarray:
-    """Return images as the kernels take them: C-contiguous uint8 where that holds them, or float32.
+    """Return images as the kernels take them: C-contiguous, uint8 if they fit, else float32.
 
     Parameters
     ----------
     images : ndarray of booleans, integers or floats, shape (N, ...)
-        In any byte order. Not copied if it is as it should be.
+        In any byte order. Not copied unless necessary.
     name : str
-        What the errors call it.
+        Name used in error messages.
 
     Raises
     ------
     TypeError
-        `images` are of another kind.
+        `images` has an unsupported dtype.
     ValueError
-        They are no array of images, or a pixel is not finite in float32.
+        `images` has fewer than two dimensions, or a pixel is not finite in float32.
     """
     images = np.asarray(images)
     if images.dtype.kind not in "buif":
@@ -195,7 +194,7 @@ def as_pixels(images: np.ndarray, name: str = "images") -> np.ndarray:
     whole = images.dtype.kind != "f"
     if whole and (not images.size or 0 <= images.min() <= images.max() <= 255):
         return np.ascontiguousarray(images, np.uint8)
-    with np.errstate(over="ignore"):  # the check below tells of it
+    with np.errstate(over="ignore"):  # the check below reports it
         images = np.ascontiguousarray(images, np.float32)
     pixels = images.reshape(-1)
     if not all(np.isfinite(pixels[i : i + _CHUNK]).all() for i in range(0, pixels.size, _CHUNK)):
@@ -208,8 +207,10 @@ def as_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
 
     Raises
     ------
-    TypeError, ValueError
-        They are no integers, have another shape, or leave the range of int32; begins with `name`.
+    TypeError
+        `labels` are not integers.
+    ValueError
+        `labels` are not one-dimensional, or out of the range of int32.
     """
     labels = _checked_labels(labels, name)
     if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
@@ -218,12 +219,12 @@ def as_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
 
 
 def pixel_range(images: np.ndarray) -> float:
-    """Return the pixel value that stands for a full one: what images are divided by.
+    """Return the pixel value by which images are divided to reach [0, 1].
 
-    It is the largest value that occurs, sign disregarded, but 255 where that is more than half
-    of 255 and no more than 255: bytes of a set that happens to be dim are still bytes. So 0/1
-    images are divided by 1, those in 0..16 by 16, floats in [0, 1] by 1 or a little less, bytes
-    by 255. Where all is 0, or there is no image, it is 255.
+    It is the largest absolute value, except that values above 127.5 and up to 255 give 255:
+    the bytes of a dim data set are still bytes. So 0/1 images are divided by 1, those in 0..16
+    by 16, floats in [0, 1] by 1 or a little less, and bytes by 255. If all pixels are 0, or
+    there are none, it is 255.
     """
     pixels = images.reshape(-1)
     top = 0.0
@@ -236,12 +237,12 @@ def pixel_range(images: np.ndarray) -> float:
 
 
 def same_scale(one: float, other: float) -> bool:
-    """Whether two ranges are those of pixels on the same scale: less than a factor of 2 apart."""
+    """Whether two pixel ranges are on the same scale: less than a factor of 2 apart."""
     return one < 2 * other and other < 2 * one
 
 
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:
-    """Return images for people to look at, as uint8: 0 becomes 0 and `pixel_max` 255."""
+    """Return images for display, as uint8: 0 stays 0 and `pixel_max` becomes 255."""
     if images.dtype == np.uint8 and pixel_max == _BYTE:
         return images
     shades = np.rint(images * (_BYTE / pixel_max))
@@ -253,8 +254,8 @@ def input_scaling(
 ) -> tuple[float, float]:
     """Return the scale and shift that turn raw pixels into a network's input.
 
-    The input is ``pixel * scale + shift``: divided by their range, or standardised with the one
-    mean and the one standard deviation of all pixels (for MNIST 0.1307 and 0.3081 of 255).
+    The input is ``pixel * scale + shift``: pixels divided by their range, or standardised with
+    the mean and standard deviation over all pixels (for MNIST 0.1307 and 0.3081, times 255).
 
     Parameters
     ----------
@@ -262,12 +263,12 @@ def input_scaling(
         The training images.
     standardize : bool
     pixel_max : float, optional
-        Their range, if it is known; see `pixel_range`.
+        Their range, if known; see `pixel_range`.
 
     Raises
     ------
     ValueError
-        All pixels are the same, and `standardize` is true.
+        All pixels are equal, and `standardize` is true.
     """
     if not standardize:
         return 1 / (pixel_max or pixel_range(images)), 0.0
@@ -283,7 +284,7 @@ def input_scaling(
 
 
 def _moments(images: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation of all pixels, in float64, a part at a time."""
+    """Return the mean and standard deviation of all pixels, in float64, by chunks."""
     pixels = images.reshape(-1)
     parts = [pixels[i : i + _CHUNK] for i in range(0, pixels.size, _CHUNK)]
     mean = math.fsum(float(part.sum(dtype=np.float64)) for part in parts) / pixels.size
@@ -292,7 +293,7 @@ def _moments(images: np.ndarray) -> tuple[float, float]:
 
 
 def flatten(images: np.ndarray) -> np.ndarray:
-    """Return images of shape (N, H, W) as rows of shape (N, H * W): a view, never a copy.
+    """Return images of shape (N, H, W) as a view of shape (N, H * W), never a copy.
 
     Raises
     ------
@@ -307,7 +308,7 @@ def flatten(images: np.ndarray) -> np.ndarray:
 
 
 def scale_images(images: np.ndarray, scale: float, shift: float) -> np.ndarray:
-    """Return ``images * scale + shift`` as float32, of the same shape."""
+    """Return ``images * scale + shift`` as float32, in the same shape."""
     scaled: np.ndarray = images.astype(np.float32)
     scaled *= np.float32(scale)
     scaled += np.float32(shift)

@@ -1,8 +1,8 @@
-"""The ways to write a digit, as strokes of a pen.
+"""Shapes of handwritten digits, as pen strokes.
 
-A digit has several *styles* (a 7 with and without a bar), a style several *variants*: the same
-strokes through other points. A writer's digit lies anywhere between the variants of one style,
-so that a style covers a whole range of shapes.
+A digit has several *styles* (a 7 with and without a bar), and a style several *variants*: the
+same strokes through other points. A drawn digit is a mixture of the variants of one style, so
+that a style covers a range of shapes.
 """
 
 from functools import cache
@@ -286,7 +286,7 @@ def stroke_tables() -> StrokeTables:
 
 
 def _parse_styles(text: str) -> list[tuple[float, list[Variant]]]:
-    """Return weight and variants of each style of a digit."""
+    """Return the weight and the variants of each style of a digit."""
     styles: list[tuple[float, list[Variant]]] = []
     for line in text.strip().splitlines():
         weight, is_style, _ = line.partition(":")
@@ -322,7 +322,7 @@ def curve_matrix(points: np.ndarray, pieces: list[list[int]]) -> np.ndarray:
         matrix[:, piece] = _spline(len(piece))
         path = matrix @ points
         matrices.append(matrix)
-        # A piece begins with a step of no length: the pen is there, or is lifted to it.
+        # A piece begins with a step of length 0: the pen is already there, or is lifted to it.
         steps.append(np.linalg.norm(np.diff(path, axis=0, prepend=path[:1]), axis=1))
     distance = np.cumsum(np.concatenate(steps))
     equal = np.linspace(0, distance[-1], N_POINTS)

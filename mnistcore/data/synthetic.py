@@ -1,11 +1,11 @@
-"""Handwritten digits drawn by program, so that training needs neither files nor a network.
+"""Handwritten digits drawn by a program, so that training needs neither files nor a network.
 
-Every digit is written by a pen of its own in a hand of its own: a style and a shape from
-`mnistcore.data.strokes`, bent, slanted and unsteady, with a pressure that changes on the way. It
-is then brought into the frame of MNIST: scaled to fit a box of 20 x 20 pixels with its
-proportions kept, and moved so that its centre of mass is at the centre of the 28 x 28 image
-(Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
-recognition", 1998, section III.A). A network trained on these digits alone reads most of MNIST.
+Every digit has its own pen and hand: a style and a shape from `mnistcore.data.strokes`, bent,
+slanted and unsteady, with a pressure that varies along the stroke. It is then framed as in
+MNIST: scaled to fit a box of 20 x 20 pixels with its proportions kept, and moved so that its
+centre of mass is at the centre of the 28 x 28 image (Y. LeCun, L. Bottou, Y. Bengio,
+P. Haffner, "Gradient-based learning applied to document recognition", 1998, section III.A). A
+network trained on these digits alone reads most of MNIST.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from mnistcore.system.files import replacing
 __all__ = ["load_synthetic", "make_digits"]
 
 _IMAGE, _BOX = 28, 20  # pixels
-CHUNK = 500  # digits that share a generator; other digits if it is changed
-_MAX_THREADS = 4  # more of them wait for the interpreter
+CHUNK = 500  # digits that share a generator; another value draws other digits
+_MAX_THREADS = 4  # more would wait for the GIL
 _TRAIN, _TEST = range(2)
 
 # How much hands differ, as standard deviations unless said otherwise; lengths in units of the
-# digit's height, those of the pen in pixels. Chosen by how well a network that was trained on the
-# digits reads MNIST's training images.
-_STRAY = 0.045  # of a control point from its place
+# digit's height, those of the pen in pixels. Chosen by how well a network trained on the digits
+# reads MNIST's training images.
+_STRAY = 0.045  # of a control point from its position
 _CARE = 0.4  # of the logarithm of _STRAY, from hand to hand
 _WAVES = (3, 6)  # a slow and a faster wave bend the strokes: radians per height
 _WAVE = 0.075  # amplitude of the slow one; the faster one's is smaller in proportion
@@ -44,25 +44,24 @@ _TURN = 0.1  # radians
 _PEN_MEDIAN, _PEN = 1.25, 0.32  # radius of the pen; of its logarithm
 _PEN_MIN, _PEN_MAX = 0.6, 3.8
 _PRESSURE = 0.25  # of the radius along the way, relative to it
-_MAX_INK = 240  # pixels under a digit's strokes: a fatter pen would fill the loops
-_EXTREME = 2.0  # no draw is further out than so many standard deviations
+_MAX_INK = 240  # pixels under a digit's strokes: a thicker pen would fill the loops
+_EXTREME = 2.0  # draws are clipped at this many standard deviations
 
 
 def make_digits(n: int, seed: int, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits.
 
-    The digits come in order: the first `n` of more are the same. On one machine and with one
-    version of NumPy, they depend on `seed` alone, to the bit.
+    A longer sequence begins with the same digits as a shorter one. On one machine with one
+    version of NumPy the bits depend on `seed` alone.
 
     Parameters
     ----------
     n : int
-        The number of digits. Each run of ten, from the first on, holds every digit once, in a
-        random order.
+        The number of digits. Each block of ten holds every digit once, in random order.
     seed : int
         Not negative.
     threads : int, optional
-        At most so many threads; by default one for each core, up to four.
+        The maximum number of threads; by default one per core, up to four.
 
     Returns
     -------
@@ -83,11 +82,11 @@ def make_digits(n: int, seed: int, threads: int | None = None) -> tuple[np.ndarr
 def load_synthetic(
     cache_dir: str | Path, n_train: int = 60_000, n_test: int = 10_000, seed: int = 0
 ) -> Arrays:
-    """Load a training and a test set of drawn digits; draw them unless the cache has them.
+    """Load a training and a test set of drawn digits; draw them unless they are cached.
 
-    They are kept in a folder below ``synthetic``, as IDX files of MNIST's names, and verified by
-    SHA-256. The folder's name changes with the program that draws, so that it is never served
-    digits of another version. A cache that cannot be written is no error.
+    They are kept in a folder below ``synthetic``, as IDX files with MNIST's names, and verified
+    by SHA-256. The folder's name contains a hash of the program that draws, so digits of another
+    version are never returned. It is not an error if the cache cannot be written.
 
     Parameters
     ----------
@@ -96,14 +95,14 @@ def load_synthetic(
     n_train, n_test : int
         The number of digits of each set.
     seed : int
-        Of the training set, which is ``make_digits(n_train, seed)``; the test set is other
-        digits by the same hands.
+        Seed of the training set, which is ``make_digits(n_train, seed)``. The test set holds
+        other digits from the same distribution.
 
     Returns
     -------
     Arrays
         ``train_images, train_labels, test_images, test_labels``, of the types that `make_digits`
-        returns. Images are mapped from the cache and read-only, if there is one.
+        returns. Images are mapped from the cache, read-only, if it can be written.
 
     Raises
     ------
@@ -117,7 +116,7 @@ def load_synthetic(
 def cached_sha256(
     cache_dir: str | Path, n_train: int = 60_000, n_test: int = 10_000, seed: int = 0
 ) -> tuple[str, ...]:
-    """Return the SHA-256 of the four files that `load_synthetic` maps; empty without them."""
+    """Return the SHA-256 of the four files that `load_synthetic` maps; empty if not cached."""
     folder = _folder(cache_dir, n_train, n_test, seed)
     return () if _cached(folder) is None else tuple(_sums(folder))
 
@@ -133,7 +132,7 @@ def _version() -> str:
 
 
 def _cached(folder: Path) -> Arrays | None:
-    """Map the digits; None if a file is missing or is not what was written."""
+    """Map the digits; return None if a file is missing or has changed."""
     try:
         sums = _sums(folder)
     except (OSError, ValueError, IndexError):
@@ -147,7 +146,7 @@ def _sums(folder: Path) -> list[str]:
 
 
 def _keep(folder: Path, n_train: int, n_test: int, seed: int) -> Arrays:
-    """Draw the digits and put them into the cache, if it can be written."""
+    """Draw the digits and store them in the cache if it can be written."""
     drawn = Arrays(*_draw_split(n_train, seed, _TRAIN), *_draw_split(n_test, seed, _TEST))
     written = drawn._replace(
         train_labels=drawn.train_labels.astype(np.uint8),
@@ -206,17 +205,17 @@ def _at_least(least: int, name: str, value: int) -> int:
 
 
 def _draw_chunk(seed: int, split: int, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one chunk of digits. Nothing else in here knows of seeds."""
+    """Draw one chunk of digits. Only this function makes generators from seeds."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
     labels = rng.permuted(np.tile(np.arange(10), (CHUNK // 10, 1)), axis=1).ravel()
     return draw_paths(rng, *_write(rng, labels)), labels.astype(np.int32)
 
 
-# Below, arrays of paths have the shape (N_POINTS, CHUNK), what belongs to a whole digit (CHUNK,).
+# Below, arrays of paths have the shape (N_POINTS, CHUNK), values per digit (CHUNK,).
 
 
 def draw_paths(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Draw what is written along paths around (0, 0), of a height of 1, as the digits are drawn.
+    """Draw images of strokes along paths around (0, 0) of height 1, as the digits are drawn.
 
     Returns
     -------
@@ -238,8 +237,8 @@ def _write(rng: np.random.Generator, labels: np.ndarray) -> tuple[np.ndarray, np
     tables = stroke_tables()
     uniform = rng.random(CHUNK, dtype=np.float32)
     style = np.searchsorted(tables.cumulative, labels + uniform, side="right")
-    # Squares of normal draws over their sum: shares from a Dirichlet distribution that favours
-    # digits close to one variant over averages of all.
+    # Squares of normal draws over their sum are Dirichlet shares, which favour digits close to
+    # one variant over averages of all.
     share = (_normal(rng, tables.has_variant.shape[1]).T ** 2 + 1e-6) * tables.has_variant[style]
     share /= share.sum(axis=1, keepdims=True)
     control = np.einsum("nv,nvkd->nkd", share, tables.control[style])
@@ -271,7 +270,7 @@ def _distort(
 
 
 def _choose_pen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Draw the radius of each digit's pen in pixels, thinner where there is much to write."""
+    """Draw the radius of each digit's pen in pixels, thinner for longer strokes."""
     radius = _PEN_MEDIAN * np.exp(_PEN * _normal(rng))
     length = np.hypot(np.diff(x, axis=0), np.diff(y, axis=0)).sum(axis=0)
     length *= _BOX / np.maximum(np.ptp(x, axis=0), np.ptp(y, axis=0))
@@ -281,14 +280,14 @@ def _choose_pen(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.nd
 def _fit_into_box(
     x: np.ndarray, y: np.ndarray, radius: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale each digit so that its ink fills the box one way; centre it the other way."""
+    """Scale each digit so that its ink fills the box in one direction; centre it in the other."""
     scale = (_BOX - 2 * radius) / np.maximum(np.ptp(x, axis=0), np.ptp(y, axis=0))
     x, y = ((z - (z.min(axis=0) + z.max(axis=0)) / 2) * scale + _BOX / 2 for z in (x, y))
     return x, y
 
 
 def _pressure(rng: np.random.Generator) -> np.ndarray:
-    """Draw the radius of each pen along its way, relative to its mean."""
+    """Draw the radius of each pen along its path, relative to its mean."""
     t = np.linspace(0, 1, N_POINTS, dtype=np.float32)[:, None]
     strength, speed, phase = _normal(rng, 3)
     return 1 + _PRESSURE * strength * np.sin((6 + 4 * speed) * t + 3 * phase)
@@ -299,7 +298,7 @@ def _ink(x: np.ndarray, y: np.ndarray, radius: np.ndarray, pressed: np.ndarray) 
     centre = np.arange(_BOX, dtype=np.float32)[:, None] + 0.5
     power = np.full((_BOX, _BOX, x.shape[1]), np.inf, np.float32)
     at_point = np.empty_like(power)
-    # Squared distance to the nearest point, less where the pen is pressed: the power distance.
+    # Power distance: the squared distance to the nearest point, less where the pen is pressed.
     for point_x, point_y, point_radius in zip(x, y, pressed, strict=True):
         along_x = (centre - point_x) ** 2 + (radius**2 - point_radius**2)
         along_y = (centre - point_y) ** 2
@@ -310,7 +309,7 @@ def _ink(x: np.ndarray, y: np.ndarray, radius: np.ndarray, pressed: np.ndarray) 
 
 
 def _centre(ink: np.ndarray) -> np.ndarray:
-    """Move whole boxes so that the centre of mass is that of the image: (n, _IMAGE, _IMAGE)."""
+    """Place the boxes with their centre of mass at the image's centre: (n, _IMAGE, _IMAGE)."""
     index = np.arange(_BOX, dtype=np.float32)
     mass = ink.sum(axis=(0, 1))
     corner = [

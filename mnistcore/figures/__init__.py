@@ -1,8 +1,8 @@
-"""Figures: functions that draw results onto matplotlib figures, without pyplot and its state.
+"""Functions that draw results as matplotlib figures, without pyplot and its global state.
 
-Each takes plain arrays or what :mod:`mnistcore.evaluate` and :mod:`mnistcore.run_folder` return,
-and returns a new :class:`matplotlib.figure.Figure` that belongs to nobody else: it shows itself
-in a notebook, is written with ``savefig``, and may be drawn in any thread.
+Each takes plain arrays, or what :mod:`mnistcore.evaluate` and :mod:`mnistcore.runs.folder`
+return, and returns a new :class:`matplotlib.figure.Figure`. A notebook displays it, ``savefig``
+writes it to a file, and it can be drawn in any thread.
 """
 
 from .baselines import compare_baselines

@@ -1,4 +1,4 @@
-"""Classifiers of many kinds side by side."""
+"""A figure that compares different kinds of classifiers."""
 
 from collections.abc import Sequence
 
@@ -16,18 +16,18 @@ def compare_baselines(
     seconds: Sequence[float],
     ours: Sequence[bool],
 ) -> Figure:
-    """Test errors and training times of classifiers, on logarithmic scales, most errors first.
+    """Draw test errors and training times of classifiers, on logarithmic scales, worst first.
 
     Parameters
     ----------
     names
-        Of the classifiers.
+        Names of the classifiers.
     errors
-        Shares of the test images that are read wrong, in [0, 1].
+        Shares of misclassified test images, in [0, 1].
     seconds
-        Of training.
+        Training times.
     ours
-        Whether they run on the kernels of this package; those are blue.
+        Whether each runs on the kernels of this package; those bars are blue.
     """
     order = sorted(range(len(names)), key=lambda i: errors[i])
     figure = new_figure(0.9 + 0.36 * len(names))

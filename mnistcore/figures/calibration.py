@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it believes to be."""
+"""The reliability diagram: is a network right as often as its confidence says?"""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,9 +8,10 @@ from . import style
 
 
 def reliability_diagram(calibration: Calibration) -> Figure:
-    """Accuracy by confidence, and how many predictions there are of each confidence.
+    """Draw accuracy by confidence, and the number of predictions at each confidence.
 
-    Bars below the diagonal are over-confident. After Guo et al. 2017, figure 1.
+    Bars below the diagonal show over-confidence. After C. Guo et al., "On calibration of modern
+    neural networks", 2017, figure 1.
     """
     figure = style.new_figure(4.4)
     reliability, numbers = figure.subplots(1, 2, width_ratios=(1, 1))

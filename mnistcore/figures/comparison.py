@@ -1,4 +1,4 @@
-"""Several runs beside each other."""
+"""Figures that compare several runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,21 +9,21 @@ from matplotlib.figure import Figure
 from ..training.records import EpochRecord
 from . import style
 
-_FAR_APART = 5  # times as many epochs in one run as in another: counted in powers of ten
+_FAR_APART = 5  # ratio of numbers of epochs above which the epoch axis is logarithmic
 _DASHES = ("-", "--", ":", "-.")
 
 
 def compare_accuracy(
     accuracies: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> Figure:
-    """The accuracy of each run with its interval, the best one on top.
+    """Draw the accuracy of each run with its interval, the best one on top.
 
     Parameters
     ----------
     accuracies
-        In [0, 1], by the name of the run.
+        Values in [0, 1] by name of the run.
     intervals
-        (low, high) of the same runs.
+        (low, high) of the same runs, in [0, 1].
     """
     names = sorted(accuracies, key=lambda name: accuracies[name])
     figure = style.new_figure(1.1 + 0.34 * len(names))
@@ -46,9 +46,10 @@ def compare_accuracy(
 
 
 def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
-    """Loss and accuracy by epoch, and accuracy by seconds of training, of several runs.
+    """Draw loss and accuracy by epoch, and accuracy by training time, of several runs.
 
-    Those on the validation images; of a run without any, those of training, with crosses.
+    The values are those on the validation images, or of training, marked with crosses, for a run
+    without validation.
 
     Parameters
     ----------
@@ -113,5 +114,5 @@ def _common_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _colours(names: Mapping[str, object]) -> dict[str, str]:
-    """A colour for each run, the same in all figures that are given the runs in one order."""
+    """Return a colour for each run; the same order of runs gives the same colours."""
     return {name: style.COLOURS[i % len(style.COLOURS)] for i, name in enumerate(names)}

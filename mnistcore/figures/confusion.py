@@ -1,4 +1,4 @@
-"""What was taken for what."""
+"""The confusion matrix as a figure."""
 
 from collections.abc import Sequence
 
@@ -17,23 +17,23 @@ def confusion_matrix(
     normalize: bool = False,
     mask_diagonal: bool = False,
 ) -> Figure:
-    """The confusion matrix as a map, with its numbers where there is room.
+    """Draw the confusion matrix as a heat map, with numbers if there are at most 20 classes.
 
     Parameters
     ----------
     confusion
         (C, C) counts, true classes by row.
     class_names
-        One a class.
+        C names.
     normalize
-        Show each count as a share of its row, in percent. A class without samples stays empty.
+        Show each count as a percentage of its row. A class without samples stays empty.
     mask_diagonal
-        Leave what was read right blank, so that the colours tell the mistakes apart.
+        Leave correct predictions blank, so that the colours distinguish the mistakes.
 
     Raises
     ------
     ValueError
-        If there is not one name for each row and column.
+        If the matrix does not have one row and column per name.
     """
     n = len(class_names)
     if confusion.shape != (n, n):
@@ -78,7 +78,7 @@ def _write_numbers(axes: style.Axes, values: np.ndarray, largest: float, shares:
 
 def _name_ticks(axes: style.Axes, class_names: Sequence[str]) -> None:
     n = len(class_names)
-    step = -(-n // 50)  # as many names as can be read
+    step = -(-n // 50)  # more than 50 names would be illegible
     names = [style.plain(name, 12) for name in class_names[::step]]
     turned = 90 if max(map(len, names)) > 3 else 0
     size = style.SMALL if n <= 25 else 6

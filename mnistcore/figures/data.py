@@ -1,4 +1,4 @@
-"""What a data set looks like, and how it enters a network."""
+"""Figures of a data set and of its preprocessing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,19 +11,19 @@ from . import style
 
 _MOST_ROWS = 40  # classes on a sample sheet
 _UPRIGHT = 40  # letters that fit side by side below half a figure
-_CLOSE = 8  # pixels a side of what is shown in numbers
-_BINS = 32  # of the pixels' values
+_CLOSE = 8  # pixels a side of the close-up with numbers
+_BINS = 32  # of the histogram of pixel values
 
 
 def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[str]) -> Figure:
-    """How many images of each class there are, and its share of each split.
+    """Draw the number of images of each class, and its share of each split.
 
     Parameters
     ----------
     splits
-        Labels (N,) by the name of the split; empty ones are left out.
+        Labels (N,) by the name of the split; empty splits are left out.
     class_names
-        One a class.
+        One name per class.
     """
     n = len(class_names)
     figure = style.new_figure(3.6)
@@ -66,7 +66,7 @@ def sample_sheet(
     per_class: int = 16,
     seed: int = 0,
 ) -> Figure:
-    """Images of each class drawn at random, a row a class.
+    """Draw random images of each class, one class per row.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def sample_sheet(
     labels
         (N,) class ids.
     class_names
-        One a class; of more than 40 the first are shown.
+        One name per class; only the first 40 classes are shown.
     per_class
-        Images in a row; fewer where there are not so many.
+        The most images per row.
     seed
-        Of the choice.
+        Seed of the random choice.
     """
     rng = np.random.default_rng(seed)
     shown = class_names[:_MOST_ROWS]
@@ -103,7 +103,7 @@ def sample_sheet(
 
 
 def pixel_statistics(images: np.ndarray, pixel_max: float = 255.0) -> Figure:
-    """The mean image, the standard deviation of each pixel, and how often each grey occurs.
+    """Draw the mean image, the standard deviation of each pixel, and a histogram of the values.
 
     Parameters
     ----------
@@ -133,10 +133,10 @@ def pixel_statistics(images: np.ndarray, pixel_max: float = 255.0) -> Figure:
 
 
 def _moments(images: np.ndarray, pixel_max: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean and standard deviation (H, W) of the pixels, and the counts (256,) of the shades."""
+    """Return the mean and standard deviation (H, W) of the pixels, and counts (256,) of greys."""
     total = np.zeros(images.shape[1:])
     squares, counts = np.zeros_like(total), np.zeros(256, np.int64)
-    for start in range(0, len(images), 1000):  # float64 of all would be large
+    for start in range(0, len(images), 1000):  # all in float64 would need much memory
         part = images[start : start + 1000]
         total += part.sum(axis=0, dtype=np.float64)
         squares += (part.astype(np.float64) ** 2).sum(axis=0)
@@ -146,7 +146,7 @@ def _moments(images: np.ndarray, pixel_max: float) -> tuple[np.ndarray, np.ndarr
 
 
 def _draw_numbers(axes: Axes, x: np.ndarray, low: float, high: float) -> None:
-    """A few pixels around the middle of the ink, with what they are worth."""
+    """Draw a few pixels around the middle of the ink, with their values."""
     ink = np.abs(x - low)
     spots = np.indices(x.shape).reshape(2, -1)
     middle = spots @ ink.reshape(-1) / ink.sum() if ink.any() else np.array(x.shape) / 2
@@ -163,7 +163,7 @@ def _draw_numbers(axes: Axes, x: np.ndarray, low: float, high: float) -> None:
 
 
 def _formula(scale: float, shift: float, pixel_max: float) -> str:
-    """What is done to a pixel, as one would say it."""
+    """Write the scaling of a pixel as a short formula."""
     divided = scale == 1 / pixel_max
     by = f"pixel / {pixel_max:g}" if divided else f"pixel * {scale:.5f}"
     if shift == 0:
@@ -174,14 +174,14 @@ def _formula(scale: float, shift: float, pixel_max: float) -> str:
 def preprocessing(
     image: np.ndarray, scale: float, shift: float, pixel_max: float = 255.0
 ) -> Figure:
-    """What becomes of an image before it enters a network: scaled, shifted, laid out in a row.
+    """Draw how an image is prepared for a network: scaled, shifted and flattened.
 
     Parameters
     ----------
     image
         (H, W) uint8 or float32.
     scale, shift
-        A pixel enters as ``pixel * scale + shift``.
+        The network is fed ``pixel * scale + shift``.
     pixel_max
         The value of full ink.
     """

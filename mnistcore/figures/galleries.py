@@ -1,4 +1,4 @@
-"""Images with what the network makes of them."""
+"""Galleries of images with the network's predictions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,25 +26,25 @@ def predictions_gallery(
     class_names: Sequence[str],
     indices: Sequence[int] | np.ndarray | None = None,
 ) -> Figure:
-    """Each image with its true label and the probabilities of its likeliest classes.
+    """Draw each image with its true label and the probabilities of its likeliest classes.
 
     Parameters
     ----------
     images
-        (N, H, W); a few dozen at most are readable.
+        (N, H, W); more than a few dozen are hard to read.
     labels
         (N,) class ids.
     probabilities
         (N, C).
     class_names
-        One a class.
+        C names.
     indices
-        (N,) numbers that the images are known by; without, they have none.
+        (N,) numbers to show with the images; None shows none.
 
     Raises
     ------
     ValueError
-        If the lengths do not fit together.
+        If the lengths differ.
     """
     if not len(images) == len(labels) == len(probabilities):
         raise ValueError(
@@ -59,7 +59,7 @@ def predictions_gallery(
     axes = figure.add_axes((0, 0, 1, 1))
     style.bare(axes)
     if not len(images):
-        style.say(axes, "there is none")
+        style.say(axes, "no images")
     for place, image in enumerate(images):
         left, top = place % _COLUMNS * cell + 0.1, height - place // _COLUMNS * card - 0.05
         index = None if indices is None else int(indices[place])
@@ -79,9 +79,10 @@ def mistakes_gallery(
     indices: Sequence[int] | np.ndarray | None = None,
     most: int = 20,
 ) -> Figure:
-    """The misclassified ones among the images, the most confident mistakes first, at most so many.
+    """Draw the misclassified images, the most confident mistakes first.
 
-    Parameters and errors as :func:`predictions_gallery`; any number of images.
+    Takes any number of images and shows at most ``most``. Other parameters and errors are those
+    of :func:`predictions_gallery`.
     """
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     confidences = probabilities[wrong].max(axis=1)
@@ -101,7 +102,7 @@ def _draw_card(
     index: int | None,
     class_names: Sequence[str],
 ) -> None:
-    """The image, below its true label."""
+    """Draw the image below its true label."""
     name = style.plain(class_names[label], 12)
     axes.text(
         left, top - _HEAD / 2, f"is {name}", va="center", fontsize=style.LABEL,
@@ -135,11 +136,11 @@ def _draw_bars(
     label: int,
     class_names: Sequence[str],
 ) -> None:
-    """The likeliest classes: the true one in blue, a wrong first one in orange, others grey."""
+    """Draw the likeliest classes: the true one blue, a wrong prediction orange, others grey."""
     order = np.argsort(-shares, kind="stable")[:_BARS]
     longest = max(len(class_names[i][:6]) for i in order)
     start = left + 0.1 + 0.085 * longest
-    room = max(left + width - start - 0.6, 0.15)  # what the number leaves
+    room = max(left + width - start - 0.6, 0.15)  # the rest is for the number
     for line, i in enumerate(order):
         middle = top - (line + 0.5) * _LINE
         colour = style.RIGHT if i == label else style.WRONG if line == 0 else style.GREY
@@ -156,7 +157,7 @@ def _draw_bars(
 
 
 def _careful_percent(share: float) -> str:
-    """A share in percent that claims neither all nor nothing by rounding."""
+    """Write a share in percent, never rounded to 0 or 100 unless it is exact."""
     if 0 < share < 0.0005:
         return "<0.1 %"
     if 0.9995 <= share < 1:

@@ -1,4 +1,4 @@
-"""How a run went: loss, accuracy and learning rate by epoch."""
+"""Learning curves: loss, accuracy and learning rate by epoch."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from ..training.records import EpochRecord
 from . import style
 
-_MARKED = 30  # epochs up to which each one has a dot
+_MARKED = 30  # most epochs that are marked with dots
 
 
 def learning_curves(history: Sequence[EpochRecord]) -> Figure:
-    """Loss and accuracy of training and validation, and the learning rate, by epoch.
+    """Draw loss and accuracy of training and validation, and the learning rate, by epoch.
 
     Parameters
     ----------
     history
-        As in ``TrainResult.history`` or :attr:`.run_folder.Run.history`. Records without
-        validation have no line for it.
+        The records of ``TrainResult.history`` or :attr:`.runs.folder.Run.history`. Without
+        validation its lines are left out.
     """
     figure = style.new_figure(4.6)
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
@@ -50,12 +50,12 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
 
 
 def _pair(train: Sequence[float | None], validation: Sequence[float | None]) -> np.ndarray:
-    """(2, epochs) float64, NaN where there is no figure."""
+    """Return an array (2, epochs) of float64, NaN where a value is missing."""
     return np.array([train, validation], np.float64)
 
 
 def _lines(axes: Axes, epochs: Sequence[int], values: np.ndarray) -> None:
-    """Training solid and blue, validation dashed and orange; a line of nothing is left out."""
+    """Draw training solid and blue, validation dashed and orange; skip lines without values."""
     looks = (("training", style.BLUE, "-"), ("validation", style.VERMILLION, "--"))
     for (label, colour, dashes), line in zip(looks, values, strict=True):
         if np.isfinite(line).any():
@@ -72,7 +72,7 @@ def _marker(epochs: Sequence[int]) -> str:
 def _mark_best(
     axes: Axes, epochs: Sequence[int], validation: np.ndarray, losses: np.ndarray
 ) -> None:
-    """Circle the best epoch, as training takes it: the lower loss decides a tie."""
+    """Circle the best epoch as training chooses it; the lower loss breaks a tie."""
     if not np.isfinite(validation).any():
         return
     ties = np.flatnonzero(validation == np.nanmax(validation))

@@ -1,4 +1,4 @@
-"""What a network has learnt: its first weights, and what its hidden units make of images."""
+"""Figures of what a network has learnt: first-layer weights and hidden activations."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from ..models.checkpoint import Model
 from . import style
 from .projection import principal_components
 
-_MOST_UNITS = 64  # of the first layer that are drawn
+_MOST_UNITS = 64  # of the first layer
 _MOST_COLUMNS = 128  # of a map of activations
-_MOST_POINTS = 2000  # that are projected: more cover each other
+_MOST_POINTS = 2000  # of a projection: more would hide each other
 
 
 def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
-    """The weights from the pixels into each unit of the first layer, as images.
+    """Draw the weights from the pixels to each unit of the first layer, as images.
 
-    One symmetric scale for all: red pixels excite a unit, blue ones inhibit it, white ones do not
-    matter to it. Of more than ``most`` units, those with the longest weight vectors are shown,
-    in their order.
+    All share one symmetric colour scale: red pixels excite a unit, blue ones inhibit it, and
+    white ones have no effect. Of more than ``most`` units, those with the largest weight norms
+    are shown, in their original order.
     """
     weights, _ = model.network.views(model.params)[0]
     chosen = np.arange(weights.shape[1])
@@ -47,7 +47,7 @@ def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
 def hidden_activations(
     activations: Sequence[np.ndarray], labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
-    """What each hidden layer answers: the mean of its units by class, and all its values.
+    """Draw for each hidden layer the mean activation of its units by class, and all its values.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def hidden_activations(
     labels
         (N,) class ids.
     class_names
-        One a class.
+        One name per class.
     """
     if not activations:
         figure = style.new_figure(1.0)
@@ -121,16 +121,16 @@ def _draw_values(axes: Axes, layer: np.ndarray) -> None:
 def hidden_projection(
     activations: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
-    """The outputs of a layer in the plane of their first two principal components.
+    """Draw the outputs of a layer in the plane of their first two principal components.
 
     Parameters
     ----------
     activations
-        (N, units); of more than 2,000 samples the first are taken.
+        (N, units); only the first 2,000 samples are drawn.
     labels
         (N,) class ids.
     class_names
-        One a class, drawn where the middle of the class is.
+        One name per class, drawn at the median of the class.
     """
     points, shares = principal_components(activations[:_MOST_POINTS])
     labels = labels[:_MOST_POINTS]
@@ -161,7 +161,7 @@ def hidden_projection(
 
 
 def _apart(places: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """Places (K, 2) pushed apart until no two are nearer than ``room`` (2,), or nearly so."""
+    """Push places (K, 2) apart until no two are much closer than ``room`` (2,)."""
     unit = np.where(room > 0, room, 1.0)
     places = places / unit
     for _ in range(50):
@@ -170,7 +170,7 @@ def _apart(places: np.ndarray, room: np.ndarray) -> np.ndarray:
             distance = np.hypot(*away.T)
             near = (distance < 1) & (np.arange(len(places)) != i)
             if near.any():
-                direction = away[near] + (0.0, 1e-6 * (i + 1))  # for those in the same place
+                direction = away[near] + (0.0, 1e-6 * (i + 1))  # separates equal places
                 direction /= np.hypot(*direction.T)[:, None]
                 places[i] += (direction * (1 - distance[near])[:, None]).sum(axis=0) / 2
     return places * unit

@@ -1,4 +1,4 @@
-"""Principal components: the plane in which points differ most (Pearson 1901)."""
+"""Principal component analysis (K. Pearson, "On lines and planes of closest fit", 1901)."""
 
 import numpy as np
 
@@ -6,27 +6,27 @@ import numpy as np
 def principal_components(x: np.ndarray, n_components: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Project points onto the directions in which they vary most.
 
-    By the singular value decomposition of the centred points. A direction is known up to its
-    sign; here its largest coordinate is positive.
+    Uses the singular value decomposition of the centred points. The sign of each direction is
+    chosen so that its largest coordinate is positive.
 
     Parameters
     ----------
     x
-        (N, D), any float.
+        (N, D), any float type.
     n_components
-        K, at least 1. Where the points span fewer directions, the others are zeros.
+        K, at least 1. Components beyond the dimensions of ``x`` are zero.
 
     Returns
     -------
     points
-        (N, K) float64, the mean at the origin.
+        (N, K) float64, with the mean at the origin.
     shares
-        (K,) of the variance that lies in each direction; zeros where there is none at all.
+        (K,) float64, the share of the variance in each direction; zeros without any variance.
 
     Raises
     ------
     ValueError
-        If ``x`` is no matrix or K is not positive.
+        If ``x`` is not a matrix or K is not positive.
     """
     if x.ndim != 2 or n_components < 1:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""One look for all figures: paper white, dark ink, few lines, colours that colour-blind people
-tell apart (Okabe and Ito 2008, "Color universal design").
+"""The common style of all figures: white paper, dark ink, few lines, and colours that
+colour-blind people can tell apart (M. Okabe, K. Ito, "Color universal design", 2008).
 
-Nothing here touches matplotlib's global settings: each artist is told its colours and sizes.
+Colours and sizes are set on each artist; matplotlib's global settings stay untouched.
 """
 
 import io
@@ -20,34 +20,34 @@ from matplotlib.ticker import MaxNLocator
 
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, DARK, GREY = "#E69F00", "#56B4E9", "#444444", "#999999"
-# For classes and runs; the ninth and the tenth are of Tol's "muted" scheme.
+# For classes and runs; the ninth and the tenth are from Tol's "muted" scheme.
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, DARK, GREY, "#882255", "#999933")
 RIGHT, WRONG = BLUE, VERMILLION
 
 INK, FAINT_INK, EDGE, GRID = "#222222", "#666666", "#c9c9c9", "#ececec"
 TITLE, LABEL, SMALL = 11.5, 10.0, 9.0  # points
-WIDTH = 9.0  # inches, of all figures; heights are their own
+WIDTH = 9.0  # inches, of all figures; heights differ
 IMAGE_MAP = "binary"  # ink dark on white paper
 DIVERGING_MAP = "RdBu_r"
 SEQUENTIAL_MAP = "Blues"
 DPI = 150
 
 _SAVING = threading.Lock()  # savefig reads two global settings; see encode
-# A fork waits for it, or the child would for ever.
+# A fork waits for the lock; otherwise the child would wait for it forever.
 os.register_at_fork(
     before=_SAVING.acquire, after_in_parent=_SAVING.release, after_in_child=_SAVING.release
 )
 
 
 class Picture(Figure):
-    """A Figure that a notebook shows although pyplot knows nothing of it."""
+    """A Figure that a notebook displays although it was made without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return encode(self, "png", dpi=110)
 
 
 def new_figure(height: float, width: float = WIDTH) -> Picture:
-    """An empty figure of so many inches."""
+    """Return an empty figure; sizes are in inches."""
     return Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
@@ -58,7 +58,7 @@ def dress(
     ylabel: str = "",
     grid: Literal["x", "y", "both"] | None = None,
 ) -> None:
-    """Give axes their titles and the common look. Call it after drawing."""
+    """Set the titles of axes and the common style. Call this after drawing."""
     axes.set_title(title, loc="left", fontsize=TITLE, fontweight="bold", color=INK)
     axes.set_xlabel(xlabel, fontsize=LABEL, color=INK)
     axes.set_ylabel(ylabel, fontsize=LABEL, color=INK)
@@ -72,7 +72,7 @@ def dress(
 
 
 def bare(axes: Axes, title: str = "", frame: bool = False) -> None:
-    """Axes of pictures: a title, no ticks, and a frame if wanted."""
+    """Style axes that show an image: a title, no ticks, and optionally a frame."""
     dress(axes, title)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -81,25 +81,25 @@ def bare(axes: Axes, title: str = "", frame: bool = False) -> None:
 
 
 def whole_numbers(axis: Axis) -> None:
-    """Ticks at whole numbers that people count in."""
+    """Place ticks at round whole numbers."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def spans_decades(values: np.ndarray) -> bool:
-    """Whether values are told apart on a logarithmic scale only; NaN is no value."""
+    """Whether values are positive and span a factor above 20; values not finite are ignored."""
     seen = values[np.isfinite(values)]
     return bool(seen.size and seen.min() > 0 and seen.max() > 20 * seen.min())
 
 
 def legend(axes: Axes, **settings: Any) -> None:
-    """A legend without a frame; none where nothing is drawn that has a name."""
+    """Add a legend without a frame, unless nothing drawn has a label."""
     if not axes.get_legend_handles_labels()[0]:
         return
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **settings)
 
 
 def colour_bar(figure: Figure, artist: Any, axes: Axes | Sequence[Axes], label: str = "") -> None:
-    """The scale of an image's colours, beside it."""
+    """Add the colour scale of an image beside it."""
     bar = figure.colorbar(artist, ax=axes, shrink=0.8, aspect=25, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=FAINT_INK)
@@ -107,7 +107,7 @@ def colour_bar(figure: Figure, artist: Any, axes: Axes | Sequence[Axes], label: 
 
 
 def say(axes: Axes, text: str) -> None:
-    """A sentence in place of a drawing."""
+    """Show a sentence in place of a drawing."""
     bare(axes)
     axes.text(
         0.5, 0.5, text, ha="center", va="center", fontsize=LABEL, color=FAINT_INK,
@@ -116,7 +116,7 @@ def say(axes: Axes, text: str) -> None:
 
 
 def plain(text: str, longest: int = 40) -> str:
-    """A text of others as it stands: a dollar starts no formula, and it is not too long."""
+    """Return text safe to draw: escape dollar signs, which start formulas, and shorten it."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
     if len(text) > longest:
         text = text[: longest - 1] + "…"
@@ -124,10 +124,10 @@ def plain(text: str, longest: int = 40) -> str:
 
 
 def as_image(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """One sample as rows and columns of pixels, whatever its shape is said to be.
+    """Reshape one sample of any shape to rows and columns of pixels.
 
-    A shape of one number is a square where it can be one, else a row; further axes are laid side
-    by side.
+    A one-dimensional sample becomes a square if possible, else a row. Dimensions beyond the
+    first are merged into the columns.
     """
     if len(shape) == 1:
         side = round(shape[0] ** 0.5)
@@ -136,7 +136,7 @@ def as_image(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Images (N, H, W) in rows of so many, as one float image; NaN between them."""
+    """Arrange images (N, H, W) in rows of ``columns``, as one float image with NaN between."""
     count, height, width = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
@@ -147,10 +147,10 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def encode(figure: Figure, kind: Literal["png", "svg"], dpi: int = DPI) -> bytes:
-    """A figure as the bytes of a PNG or an SVG file; equal figures make equal files.
+    """Return the bytes of a PNG or SVG file of a figure; equal figures give equal files.
 
-    The two settings that this needs are global in matplotlib, so it happens in one thread at a
-    time. A letter that the font lacks is drawn as a box, without a warning.
+    This needs two global settings of matplotlib, so a lock admits one thread at a time. A letter
+    that the font lacks is drawn as a box, without a warning.
     """
     buffer = io.BytesIO()
     settings: Any = {"svg.hashsalt": "mnistcore", "svg.fonttype": "path"}

@@ -1,7 +1,7 @@
-"""Named arrays from the files of strangers: safetensors and ``.npz``, never a pickle.
+"""Read named arrays from untrusted files: safetensors and ``.npz``, never a pickle.
 
-A pickle is a program, and unpacking may fill a disk's worth of memory from a few bytes. So what
-is not arrays is refused by its first bytes, and sizes are added up before anything is unpacked.
+A pickle can run code, and a few compressed bytes can unpack to gigabytes. So other files are
+refused by their first bytes, and sizes are checked before anything is unpacked.
 """
 
 import math
@@ -20,28 +20,28 @@ _HDF5, _ZIP, _PICKLE = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80"
 _PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
 _FROM_TORCH = (
-    "is a pickle, which could run any program; save the weights in PyTorch by"
+    "is a pickle, which could run any program; save the weights in PyTorch with"
     " safetensors.torch.save_file(model.state_dict(), 'weights.safetensors'), or give an .npz file"
 )
 _FROM_KERAS = (
-    "is an HDF5 or Keras file; save the weights in Keras by"
+    "is an HDF5 or Keras file; save the weights in Keras with"
     " numpy.savez('weights.npz', *model.get_weights())"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayFile:
-    """What a file of arrays holds.
+    """The contents of a file of arrays.
 
     Attributes
     ----------
     arrays
-        By name.
+        Float arrays by name.
     metadata
-        Those of safetensors; an ``.npz`` file has none.
+        The metadata of a safetensors file; empty for ``.npz``.
     ordered
-        Whether the arrays are in the order in which they were given to be saved. The library of
-        safetensors has an order of its own.
+        Whether the arrays are in the order in which they were saved, which safetensors does not
+        keep.
     """
 
     arrays: dict[str, np.ndarray]
@@ -55,9 +55,9 @@ def read_arrays(path: str | Path) -> ArrayFile:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is of another kind, damaged, or larger than ``MAX_BYTES`` when unpacked.
+        If it has another format, is damaged, or is larger than ``MAX_BYTES`` when unpacked.
     OSError
         If it cannot be read.
     """
@@ -75,7 +75,7 @@ def read_arrays(path: str | Path) -> ArrayFile:
 def _read(path: Path) -> ArrayFile:
     with path.open("rb") as file:
         start = file.read(9)
-    # A safetensors file begins with any 8 bytes, the length of a header in JSON.
+    # A safetensors file begins with 8 arbitrary bytes, the length of the JSON header after them.
     if start[8:] != b"{":
         suffix = path.suffix.lower()
         if start.startswith(_PICKLE) or suffix in _PICKLE_SUFFIXES:
@@ -112,7 +112,7 @@ def _read_safetensors(path: Path) -> ArrayFile:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """See that names can be shown in a line: nobody knows who wrote them."""
+    """Raise ValueError for names that cannot be shown in a line; the file is not trusted."""
     for name in names:
         if not name.isprintable() or len(name) > _LONGEST_NAME:
             raise ValueError(f"has an array with an impossible name: {name[:_LONGEST_NAME]!r}")
@@ -137,7 +137,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    """See that an archive holds arrays of bearable size, each as large as its header says."""
+    """Raise ValueError unless all members are arrays, not too large, of the declared sizes."""
     members = archive.infolist()
     names = [member.filename for member in members]
     _check_names(names)

@@ -1,4 +1,4 @@
-"""A model as a list of dense layers, and what a file must say of it beside the weights."""
+"""A model as a list of dense layers, and the description that a file needs besides weights."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ..models.checkpoint import Model, TrainedOn, parse_trained_on
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """``activation(x @ weights + bias)``.
+    """A dense layer: ``activation(x @ weights + bias)``.
 
     Attributes
     ----------
@@ -31,13 +31,12 @@ class Dense:
 
 
 def dense_layers(model: Model) -> list[Dense]:
-    """The layers of a model, first to last.
+    """Return the layers of a model, first to last.
 
     Raises
     ------
     ValueError
-        If a weight is not finite, or the scale of the pixels not in float32: no other program
-        would make sense of it either.
+        If a weight is not finite, or the scale or shift of the pixels is too large for float32.
     """
     if not np.isfinite(model.params).all():
         raise ValueError("the model has weights that are not finite; its training diverged")
@@ -50,12 +49,12 @@ def dense_layers(model: Model) -> list[Dense]:
 
 
 def plus(spelled: str) -> str:
-    """A number as a term added to an expression: " + 2", or " - 2" of "-2"."""
+    """Write a number as a term to append to an expression: " + 2", or " - 2" for "-2"."""
     return f" - {spelled[1:]}" if spelled.startswith("-") else f" + {spelled}"
 
 
 def description(model: Model) -> dict[str, Any]:
-    """What stands in a file beside the weights so that they can come back; ready for JSON."""
+    """Return what a file must hold besides weights to restore the model, ready for JSON."""
     return {
         "activations": [layer.activation for layer in dense_layers(model)],
         "input_shape": list(model.input_shape),
@@ -70,26 +69,26 @@ def description(model: Model) -> dict[str, Any]:
 
 
 def full_ink(model: Model) -> float:
-    """The raw pixel that stands for full ink: a byte's, where the model does not say."""
+    """Return the raw pixel value of full ink; 255 if the model does not say."""
     return 255.0 if model.pixel_max is None else model.pixel_max
 
 
 def spelled_ink(model: Model) -> str:
-    """:func:`full_ink` as a number in a text."""
+    """Return :func:`full_ink` as text."""
     full = full_ink(model)
     return f"{full:.0f}" if full == round(full) else repr(full)
 
 
 @dataclass(frozen=True)
 class Described:
-    """What a file said in its :func:`description`, or what is taken for granted without one.
+    """The :func:`description` read from a file, or the defaults for a file without one.
 
     Attributes
     ----------
     activation
-        Of the hidden layers; None where it is not known.
+        Of the hidden layers; None if unknown.
     input_shape, class_names
-        As in :class:`.Model`; None where they are not known.
+        As in :class:`.Model`; None if unknown.
     scale, shift, config, pixel_max, float_pixels, data
         As in :class:`.Model`.
     """
@@ -106,12 +105,12 @@ class Described:
 
 
 def parse_description(text: str) -> Described:
-    """What :func:`description` said, from JSON that anybody may have written.
+    """Parse a :func:`description` from JSON, which is not trusted.
 
     Raises
     ------
     ValueError
-        If it cannot be read.
+        If it is malformed or names unsupported activations.
     """
     try:
         values = json.loads(text)

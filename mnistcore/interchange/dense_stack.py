@@ -1,9 +1,9 @@
-"""Named arrays to the layers of a network: which is what, in which order, which way round.
+"""Turn named arrays into the layers of a network: their roles, order and orientation.
 
-Names tell weights from biases and layers from one another: ``0.weight`` and ``0.bias`` of
+Names distinguish weights from biases and one layer from another: ``0.weight`` and ``0.bias`` of
 PyTorch, ``sequential/dense_1/kernel`` of Keras, ``w0`` and ``b0``, ``coefs_0`` and
-``intercepts_0`` of scikit-learn; ``arr_0, arr_1 ...`` are weights and biases in turn. Shapes
-decide which way round the weights are; names where shapes cannot, in square layers.
+``intercepts_0`` of scikit-learn; ``arr_0, arr_1 ...`` alternate between weights and biases. The
+orientation of weights follows from shapes, or from names if all layers are square.
 """
 
 import re
@@ -22,17 +22,17 @@ _NAME = re.compile(
 )
 _BIASES = ("bias", "biases", "intercept", "intercepts", "b")
 _LAYOUT_OF = {"weight": "torch", "weights": "torch"}  # all other roles: keras
-_MOST_REORDERED = 8  # layers whose order is looked for among all permutations
+_MOST_REORDERED = 8  # most layers whose order is searched for among all permutations
 
 
 @dataclass(eq=False)
 class Named:
-    """The arrays of one layer, as they were found."""
+    """The arrays of one layer, as found in the file."""
 
     name: str
     weights: np.ndarray
     bias: np.ndarray | None
-    layout: str | None  # the one that the name of the weights suggests
+    layout: str | None  # suggested by the name of the weights
 
     def __str__(self) -> str:
         return f"{self.name} {self.weights.shape}"
@@ -44,23 +44,25 @@ def stack(
     layout: str = "auto",
     order: Sequence[str] = (),
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], list[str], str]:
-    """Weights (fan_in, fan_out) and bias (fan_out,) of each layer, float32, first to last.
+    """Assemble arrays into the layers of a network, first to last.
 
     Parameters
     ----------
     arrays
-        All arrays of a network of dense layers.
+        All arrays of a network of dense layers, of any float type.
     ordered
-        Whether they come in the order of the layers; otherwise names and shapes tell it.
+        Whether they are in the order of the layers; otherwise names and shapes decide.
     layout
-        Which way round its weights are: "keras", "torch" or "auto".
+        Orientation of the weights: "keras" (fan_in, fan_out), "torch" (fan_out, fan_in) or
+        "auto".
     order
-        The names of the layers, first to last; by default that which fits.
+        The names of the layers, first to last; by default the order that fits.
 
     Returns
     -------
     layers
-        Weights and bias; a layer without a bias gets one of zeros.
+        Weights (fan_in, fan_out) and bias (fan_out,) of each layer, float32; a missing bias is
+        zeros.
     names
         The layers' names in this order.
     layout
@@ -69,8 +71,8 @@ def stack(
     Raises
     ------
     ValueError
-        If an array is no weights or bias of a dense layer, or no order and layout fits, or
-        several do and nothing tells which is meant.
+        If an array is not weights or a bias of a dense layer, if no order and layout fits, or if
+        several do and it is not clear which is meant.
     """
     layers = _grouped(arrays)
     layouts = LAYOUTS if layout == "auto" else (layout,)
@@ -88,7 +90,7 @@ def stack(
 
 
 def _grouped(arrays: Mapping[str, np.ndarray]) -> list[Named]:
-    """The layers in the order in which the file first names them."""
+    """Group arrays into layers, in the order in which the file first names them."""
     if not arrays:
         raise ValueError("holds no arrays")
     if all(re.fullmatch(r"arr_\d+", name) for name in arrays):
@@ -97,7 +99,7 @@ def _grouped(arrays: Mapping[str, np.ndarray]) -> list[Named]:
     for name, array in arrays.items():
         match = _NAME.fullmatch(name)
         if match is None:
-            raise ValueError(f"has {name}, by its name no weights and no bias of a dense layer")
+            raise ValueError(f"has {name}, whose name is not that of weights or a bias")
         key = (match["before"].rstrip("./:_") + " " + match["index"]).strip() or "layer"
         role = "bias" if match["role"].lower() in _BIASES else "weights"
         if role in layers.setdefault(key, {}):
@@ -114,7 +116,7 @@ def _grouped(arrays: Mapping[str, np.ndarray]) -> list[Named]:
 
 
 def _paired(arrays: Mapping[str, np.ndarray]) -> list[Named]:
-    """Arrays without names: two dimensions begin a layer, one dimension is its bias."""
+    """Group unnamed arrays: a matrix begins a layer, a vector after it is its bias."""
     layers: list[Named] = []
     for name in sorted(arrays, key=_natural):
         array = arrays[name]
@@ -126,10 +128,10 @@ def _paired(arrays: Mapping[str, np.ndarray]) -> list[Named]:
 
 
 def _checked(layer: Named) -> Named:
-    """The layer in float32, once it is known to be a dense one."""
+    """Check that a layer is dense, and return it in float32."""
     if layer.weights.ndim != 2 or 0 in layer.weights.shape:
         raise ValueError(
-            f"has {layer}; dense layers alone, with two-dimensional weights, are converted"
+            f"has {layer}; only dense layers, with two-dimensional weights, are converted"
         )
     layer.weights = _float32(layer.name, layer.weights)
     if layer.bias is not None:
@@ -160,20 +162,20 @@ def _in_given_order(layers: list[Named], order: Sequence[str]) -> list[Named]:
 
 
 def _fitting_layout(layers: Sequence[Named], layouts: Sequence[str]) -> str | None:
-    """The layout in which the layers fit in this order; names decide where both do."""
+    """Return the layout in which the layers fit in this order; names decide if both fit."""
     fitting = [one for one in layouts if _fits(layers, one)]
     if len(fitting) < 2:
         return fitting[0] if fitting else None
     suggested = {layer.layout for layer in layers}
     if len(suggested) > 1 or None in suggested:
-        raise ValueError("has square layers alone; give layout keras or torch")
+        raise ValueError("has only square layers; give layout keras or torch")
     return suggested.pop()
 
 
 def _in_natural_order(
     layers: Sequence[Named], layouts: Sequence[str]
 ) -> tuple[list[Named], str | None]:
-    """The layers in the order of their names' numbers, or else in the only one that fits."""
+    """Sort the layers by the numbers in their names, or else into the only order that fits."""
     candidate = sorted(layers, key=lambda layer: _natural(layer.name))
     found = _fitting_layout(candidate, layouts)
     if found is not None and not _interchangeable(candidate):
@@ -196,7 +198,7 @@ def _interchangeable(layers: Sequence[Named]) -> bool:
 
 
 def _fits(layers: Sequence[Named], layout: str) -> bool:
-    """Whether each layer takes what the one before puts out, and has a bias for every unit."""
+    """Whether each layer fits the outputs of the one before and has a bias for every unit."""
     shapes = [_shape(layer, layout) for layer in layers]
     chained = all(one[1] == following[0] for one, following in pairwise(shapes))
     return chained and all(
@@ -217,6 +219,6 @@ def _oriented(layer: Named, layout: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts dense_9 before dense_10, and dense before both."""
+    """Return a key that sorts dense_9 before dense_10, and dense before both."""
     parts = re.split(r"(\d+)", name)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]

@@ -1,21 +1,21 @@
-"""A network with 8-bit weights: what the C file with ``--int8`` computes, in NumPy.
+"""A network with 8-bit weights, in NumPy: what the C file of ``--int8`` computes.
 
-Weights are quantised symmetrically, each output unit with a scale of its own; values between
-layers are 8-bit too, with a scale that each image sets anew by its largest value, so that no
-sample of data is needed to choose one. (The scheme is that of Jacob et al. 2018, "Quantization
-and training of neural networks for efficient integer-arithmetic-only inference", sections 2.1
-and 2.4, with the dynamic range in place of a learnt one.) For a layer with inputs x (N, I)::
+Weights are quantised symmetrically with one scale per output unit. Values between layers are
+8-bit too, with a scale set for each image by its largest value, so no calibration data is
+needed. The scheme is that of B. Jacob et al., "Quantization and training of neural networks for
+efficient integer-arithmetic-only inference", 2018, sections 2.1 and 2.4, with dynamic instead of
+learnt ranges. For a layer with inputs x (N, I)::
 
     sums = (x - zero) @ weights                      integers, exact in 32 bits
     z    = sums * (scales * step) + bias             float32
     a    = activation(z)
-    top  = max |a|                                   of each image
+    top  = max |a|                                   per image
     x'   = floor(a * (levels / top) + zero' + 0.5)   the next layer's uint8 input
     step' = top / levels
 
-After ReLU and the logistic function values have one sign: ``zero' = 0`` and 255 levels; after
-the others ``zero' = 128`` and 127 levels. The first layer takes raw pixels as they are; their
-scale and shift are part of its step and bias.
+After ReLU and the logistic function, values are not negative: ``zero' = 0`` with 255 levels.
+After the others, ``zero' = 128`` with 127 levels. The first layer takes raw pixels; their scale
+and shift are part of its step and bias.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from ..models.checkpoint import Model
 from .dense import dense_layers
 
 _LARGEST = 127
-_NOTHING = np.float32(1e-30)  # values below are taken for 0: a division by them would overflow
+_NOTHING = np.float32(1e-30)  # smaller values count as 0: dividing by them would overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Int8Dense:
     activation
         A name of ``kernels.layout.ACTIVATIONS``.
     input_zero
-        The uint8 number that stands for 0 in what the layer takes.
+        The uint8 value that represents 0 in the layer's input.
     """
 
     weights: np.ndarray
@@ -56,32 +56,32 @@ class Int8Dense:
 
     @property
     def offsets(self) -> np.ndarray:
-        """(fan_out,), int32: what ``x @ weights`` has too much where ``input_zero`` is not 0."""
+        """(fan_out,), int32: to add to ``x @ weights`` to correct for ``input_zero``."""
         return -self.input_zero * self.weights.sum(axis=0, dtype=np.int32)
 
     @property
     def zero(self) -> int:
-        """The uint8 number that stands for 0 in what the layer puts out."""
+        """The uint8 value that represents 0 in the layer's output."""
         return output_zero(self.activation)
 
     @property
     def levels(self) -> int:
-        """How many steps there are from 0 to the largest value that the layer puts out."""
+        """The number of steps from 0 to the largest value of the layer's output."""
         return 255 - self.zero
 
 
 def output_zero(activation: str) -> int:
-    """The uint8 number that stands for 0 after an activation."""
+    """Return the uint8 value that represents 0 after an activation."""
     return 0 if activation in ("relu", "logistic") else 128
 
 
 def max_fan_in(input_zero: int) -> int:
-    """The most inputs of a layer for which no sum leaves 32 bits, in whatever order it is done."""
+    """Return the most inputs for which no sum can overflow 32 bits, in any order."""
     return (2**31 - 1) // ((255 + input_zero) * _LARGEST)
 
 
 def quantize(model: Model) -> list[Int8Dense]:
-    """The layers of a model with 8-bit weights.
+    """Quantise the weights of a model's layers to 8 bits.
 
     Raises
     ------
@@ -109,11 +109,11 @@ def quantize(model: Model) -> list[Int8Dense]:
 
 
 def int8_logits(layers: list[Int8Dense], scale: float, images: np.ndarray) -> np.ndarray:
-    """The logits (N, C), float32, of raw images (N, ...), uint8; ``scale`` is the model's."""
+    """Return the logits (N, C), float32, of raw uint8 images (N, ...); ``scale`` is the model's."""
     x = images.reshape(len(images), -1)
     step = np.full((len(x), 1), scale, np.float32)
     for index, layer in enumerate(layers):
-        # float64 holds such whole numbers exactly, and its product is a fast one.
+        # float64 holds these integers exactly, and its matrix product is fast.
         sums = (x.astype(np.float64) - layer.input_zero) @ layer.weights.astype(np.float64)
         z = sums.astype(np.float32) * (layer.scales * step) + layer.bias
         if index == len(layers) - 1:

@@ -1,4 +1,4 @@
-"""What 8-bit weights cost: the same test images through the network as it is and quantised."""
+"""Measure the accuracy that 8-bit weights cost, on the same test images as float weights."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,18 @@ _PART = 1000  # images at a time
 
 @dataclass(frozen=True)
 class Int8Loss:
-    """What 8-bit weights cost on the test images of a data set; ``str`` of it is a sentence.
+    """The accuracy with float and with 8-bit weights on test images; ``str`` gives a sentence.
 
     Attributes
     ----------
     data
         The name of the data set.
     images
-        How many test images it has.
+        The number of its test images.
     float_accuracy, int8_accuracy
-        The shares of them that are classified right.
+        Shares of correctly classified images, in [0, 1].
     same_labels
-        How many get the same label from both.
+        The number of images that get the same label from both.
     """
 
     data: str
@@ -47,12 +47,12 @@ class Int8Loss:
 
 
 def measure(model: Model, dataset: Dataset) -> Int8Loss:
-    """Compare a model with its quantised self on the test images of a data set.
+    """Compare a model with its quantised version on the test images of a data set.
 
     Raises
     ------
     ValueError
-        If the images or the number of classes are not the model's, or a layer is too large.
+        If the images or the number of classes do not fit the model, or a layer is too large.
     """
     images, labels = dataset.test_images, dataset.test_labels
     n_classes = model.network.layer_sizes[-1]

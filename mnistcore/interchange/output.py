@@ -1,26 +1,26 @@
-"""Where a command writes its one file: looked at before anything is computed."""
+"""Check the file that a command writes before anything is computed."""
 
 import os
 from pathlib import Path
 
 
 def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
-    """The file to write, once it is known that it can be written and is not the one read.
+    """Return the file to write, after checking that it can be written and is not the source.
 
     Parameters
     ----------
     output
-        The file that the user names; None for ``default``.
+        The file that the user named; None for ``default``.
     default
-        The file to write otherwise; its suffix is the only one allowed.
+        The default file; only its suffix is allowed.
     source
         The file that is read.
 
     Raises
     ------
     ValueError
-        If the name has another suffix, is that of a folder or of ``source``, or nothing can be
-        written there.
+        If the name has another suffix, is that of a folder or of ``source``, or cannot be
+        written.
     """
     path = default if output is None else Path(output)
     folder = path.parent

@@ -1,11 +1,11 @@
-"""A model as one C99 file that needs nothing else: weights as tables, loops over them, predict.
+"""Write a model as one self-contained C99 file: tables of weights, loops and ``predict``.
 
 With float weights it computes what the NumPy reference does, in another order of summation;
-with int8 weights, what :mod:`.int8` does. Buffers are static: no heap, little stack, and their
-size is known when the file is linked.
+with int8 weights, what :mod:`.int8` does. Buffers are static: no heap, little stack, and a size
+known at link time.
 
-The int8 loop multiplies bytes as they are, ``w[i] * x[i]``, and has the offset of x taken off by
-a constant: of ``w[i] * (x[i] - 128)`` GCC 12 makes wrong code for AVX-512 VNNI at ``-O3``.
+The int8 loop computes ``w[i] * x[i]`` and corrects for the offset of x by a constant, because
+GCC 12 miscompiles ``w[i] * (x[i] - 128)`` for AVX-512 VNNI at ``-O3``.
 """
 
 import shlex
@@ -24,7 +24,7 @@ _LINE = 100  # characters at most
 
 
 def encode(model: Model, int8: bool = False, remark: str = "") -> bytes:
-    """The content of the C file.
+    """Return the content of the C file.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def encode(model: Model, int8: bool = False, remark: str = "") -> bytes:
     int8
         Quantise the weights to 8 bits.
     remark
-        A line more for the comment at the top.
+        An additional line for the comment at the top.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def encode(model: Model, int8: bool = False, remark: str = "") -> bytes:
 
 
 def usage(model: Model, name: str) -> str:
-    """Lines of a shell that try the file, and its functions."""
+    """Return the signatures of the file's functions, and shell commands that try it."""
     inputs, classes = model.network.layer_sizes[0], model.network.layer_sizes[-1]
     file = shlex.quote(name)
     return (
@@ -65,7 +65,7 @@ def usage(model: Model, name: str) -> str:
 
 
 def memory(model: Model, int8: bool = False) -> tuple[int, int]:
-    """The bytes of the tables, and of the static buffers, when the file is compiled."""
+    """Return the bytes of the tables and of the static buffers in the compiled file."""
     units = sum(model.network.layer_sizes[1:])
     x, z = _buffers(model, int8)
     if int8:
@@ -75,10 +75,10 @@ def memory(model: Model, int8: bool = False) -> tuple[int, int]:
 
 
 def _buffers(model: Model, int8: bool) -> tuple[int, int]:
-    """The lengths of the buffers x and z.
+    """Return the lengths of the buffers x and z.
 
-    With float weights they take turns: x holds the image and what every other layer puts out.
-    With int8 weights z is what a layer puts out, x the same in bytes, for the next one.
+    With float weights the layers alternate between them, starting from the image in x. With int8
+    weights z holds the output of a layer, and x the same in bytes for the next one.
     """
     sizes = model.network.layer_sizes
     if int8:
@@ -118,7 +118,7 @@ def _head(model: Model, int8: bool, remark: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """ASCII without line breaks and without trigraphs, which compilers warn of."""
+    """Return text as ASCII without line breaks or trigraphs, which compilers warn about."""
     plain = "".join(char if char.isprintable() else " " for char in text)
     return plain.encode("ascii", "replace").decode().replace("??", "?")
 
@@ -128,7 +128,7 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _tables(index: int, layer: Dense | Int8Dense) -> str:
-    """The constants of a layer; int8 weights unit by unit, float weights input by input."""
+    """Write the constants of a layer; int8 weights by unit, float weights by input."""
     fan_in, fan_out = layer.weights.shape
     tables = [f"/* Layer {index}: {fan_in} inputs, {fan_out} units. */"]
     if isinstance(layer, Int8Dense):
@@ -157,7 +157,7 @@ def _table(declaration: str, length: int, values: Iterable[str]) -> str:
 
 
 def _literals(values: np.ndarray) -> Iterable[str]:
-    """float32 numbers as the shortest C literals that mean exactly them."""
+    """Write float32 numbers as the shortest C literals that are exact."""
     return (str(value) + "f" for value in values.astype(np.float32))
 
 
@@ -166,13 +166,13 @@ def _literal(value: float) -> str:
 
 
 def _float_parts(model: Model) -> list[str]:
-    """Tables, loops and the function that runs them all, with float weights."""
+    """Return tables, loops and the function that runs all layers, with float weights."""
     tables = [_tables(index, layer) for index, layer in enumerate(dense_layers(model))]
     return [*tables, _FLOAT_DENSE, *_activations(model), _float_forward(model)]
 
 
 def _int8_parts(model: Model) -> list[str]:
-    """The same with int8 weights."""
+    """Return the same as `_float_parts` with int8 weights."""
     layers = quantize(model)
     tables = [_tables(index, layer) for index, layer in enumerate(layers)]
     rounding = [_INT8_ROUND] if len(layers) > 1 else []
@@ -180,14 +180,14 @@ def _int8_parts(model: Model) -> list[str]:
 
 
 def _activations(model: Model) -> list[str]:
-    """The function of the hidden layers' activation, where there is one."""
+    """Return the function of the hidden layers' activation, if there is one."""
     network = model.network
     used = len(network.layer_sizes) > 2 and network.activation != "identity"
     return [_ACTIVATIONS[network.activation]] if used else []
 
 
 def _float_forward(model: Model) -> str:
-    """The function that runs all layers, two buffers taking turns."""
+    """Write the function that runs all layers, alternating between two buffers."""
     network = model.network
     n_x, n_z = _buffers(model, int8=False)
     source, target = "x", "z"
@@ -211,7 +211,7 @@ def _float_forward(model: Model) -> str:
 
 
 def _int8_forward(model: Model, layers: Sequence[Int8Dense]) -> str:
-    """The function that runs all layers: floats in z, rounded to bytes in x for the next."""
+    """Write the function that runs all layers: floats in z, rounded to bytes in x."""
     n_x, n_z = _buffers(model, int8=True)
     lines = ["static const float *logits(const uint8_t *image)", "{"]
     if n_x:
@@ -234,7 +234,7 @@ def _int8_forward(model: Model, layers: Sequence[Int8Dense]) -> str:
     return "\n".join([*lines, "    return z;", "}"])
 
 
-# The C that is the same for every network, in the order of the file.
+# C code that is the same for every network, in the order of the file.
 
 _INCLUDES = """
 #include <math.h>
@@ -245,7 +245,7 @@ _INCLUDES = """
 """
 
 _FLOAT_DENSE = """
-/* z = x @ w + b for x[n], w[n][m], b[m], z[m]; zeros, most of an image, are skipped. */
+/* z = x @ w + b for x[n], w[n][m], b[m], z[m]; skips zeros, which most pixels are. */
 static void dense(const float *x, int n, const float *w, const float *b, float *z, int m)
 {
     for (int j = 0; j < m; j++)
@@ -261,7 +261,7 @@ static void dense(const float *x, int n, const float *w, const float *b, float *
 
 _INT8_DENSE = """
 /* z = (o + x @ w) * s * step + b for x[n], w[m][n], o[m], s[m], b[m], z[m]; integer sums.
- * Where the byte 128 stands for 0, o = -128 * sum of w takes that off; elsewhere there is no o. */
+ * If the byte 128 represents 0, o = -128 * sum of w corrects for it; otherwise o is 0. */
 static void dense(const uint8_t *x, int n, float step, const int8_t *w, const int32_t *o,
                   const float *s, const float *b, float *z, int m)
 {
@@ -299,7 +299,7 @@ static void apply_tanh(float *z, int n)
 }
 
 _INT8_ROUND = """
-/* x = a / step + zero, rounded, with the step by which the largest |a| becomes `levels`. */
+/* x = a / step + zero, rounded; the step makes the largest |a| equal to `levels` steps. */
 static float quantize(const float *a, int n, int zero, int levels, uint8_t *x)
 {
     float top = 0.0f;

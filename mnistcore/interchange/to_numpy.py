@@ -1,17 +1,18 @@
-"""A model as plain arrays in an ``.npz`` file, for who has NumPy and nothing else.
+"""Write a model as plain arrays in an ``.npz`` file that NumPy alone can run.
 
 ==================  ============================================================
 ``w0``, ``b0`` ...  weights (fan_in, fan_out) and bias (fan_out,), float32
-``activations``     one name a layer: relu, tanh, logistic or identity
-``scale, shift``    a raw pixel enters as ``pixel * scale + shift``; float64
+``activations``     one name per layer: relu, tanh, logistic or identity
+``scale, shift``    the network is fed ``pixel * scale + shift``; float64
 ``input_shape``     of one image
-``class_names``     one a class
+``class_names``     one name per class
 ``config``          the options of the training run, as JSON
-``pixel_max``       the raw pixel of full ink, ``float_pixels`` whether pixels were floats
-``data``            what it was trained on, as JSON; either is absent where unknown
+``pixel_max``       the raw pixel value of full ink; absent if unknown
+``float_pixels``    whether pixels were floats
+``data``            what it was trained on, as JSON; absent if unknown
 ==================  ============================================================
 
-Five lines run a ReLU network, ``images`` (N, 28, 28) being uint8::
+Five lines run a ReLU network on ``images`` (N, 28, 28), uint8::
 
     m = np.load("model.npz")
     a = images.reshape(len(images), -1) * m["scale"] + m["shift"]
@@ -37,7 +38,7 @@ _FORMULAS = {
 
 
 def encode(model: Model) -> bytes:
-    """The content of the ``.npz`` file; nothing in it is pickled.
+    """Return the content of the ``.npz`` file; nothing in it is pickled.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def encode(model: Model) -> bytes:
 
 
 def usage(model: Model, name: str) -> str:
-    """Python lines that predict with NumPy alone."""
+    """Return Python code that predicts with NumPy alone."""
     hidden = len(model.network.layer_sizes) - 2
     lines = [
         "import numpy as np",

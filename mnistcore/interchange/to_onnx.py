@@ -1,9 +1,9 @@
-"""A model as an ONNX graph, from raw pixels to the label.
+"""Write a model as an ONNX graph, from raw pixels to the label.
 
 The graph is ``images -> scale and shift -> Gemm -> activation -> ... -> logits -> Softmax,
 ArgMax``. Its input is ``images`` (batch, \\*input_shape): raw uint8 pixels, or float32 pixels in
 [0, 1]. Its outputs are ``label`` (batch,) int64, ``probabilities`` and ``logits`` (batch, C)
-float32. Opset 13 (2020) has all of it, so that old runtimes read it too.
+float32. Opset 13 (2020) has all these operators, so old runtimes can read the graph too.
 """
 
 import json
@@ -18,14 +18,14 @@ from ..system.machine import VERSION
 from .dense import dense_layers, full_ink, spelled_ink
 
 OPSET = 13
-IR_VERSION = 7  # the version of the file format that came with opset 13
+IR_VERSION = 7  # the version of the file format at the time of opset 13
 _MAX_PARAMS = (2**31 - 2**20) // 4  # a protocol buffer holds at most 2 GiB
 
 _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 def encode(model: Model, float_input: bool = False) -> bytes:
-    """The content of the ONNX file, checked by ``onnx.checker``.
+    """Return the content of the ONNX file, checked by ``onnx.checker``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def encode(model: Model, float_input: bool = False) -> bytes:
 
 
 def usage(model: Model, name: str, float_input: bool = False) -> str:
-    """Python lines that predict with onnxruntime."""
+    """Return Python code that predicts with onnxruntime."""
     images = f"images.astype(np.float32) / {spelled_ink(model)}" if float_input else "images"
     shape = ", ".join(map(str, model.input_shape))
     about = f"images: (N, {shape}), uint8, 0 to {spelled_ink(model)}"
@@ -76,7 +76,7 @@ def usage(model: Model, name: str, float_input: bool = False) -> str:
 
 
 class _Graph:
-    """A graph in the making: a chain of nodes, each fed by the one before and by constants."""
+    """A graph under construction: a chain of nodes, each fed by the last one and by constants."""
 
     def __init__(self, onnx: Any) -> None:
         self._onnx = onnx
@@ -91,7 +91,7 @@ class _Graph:
         constants: Sequence[tuple[str, np.ndarray]] = (),
         **attributes: Any,
     ) -> None:
-        """Add a node that takes the chain's latest value, and then the constants."""
+        """Append a node that takes the output of the last one, then the constants."""
         self.beside(operator, output, constants, **attributes)
         self._last = output
 
@@ -102,7 +102,7 @@ class _Graph:
         constants: Sequence[tuple[str, np.ndarray]] = (),
         **attributes: Any,
     ) -> None:
-        """Add such a node, but leave the chain's latest value what it is."""
+        """Add such a node without making it the last one of the chain."""
         for name, array in constants:
             self._constants.append(self._onnx.numpy_helper.from_array(array, name))
         inputs = [self._last, *(name for name, _ in constants)]
@@ -110,7 +110,7 @@ class _Graph:
         self._nodes.append(node)
 
     def proto(self, model: Model, float_input: bool) -> Any:
-        """The finished graph."""
+        """Return the finished graph."""
         helper, kinds = self._onnx.helper, self._onnx.TensorProto
         raw = f"uint8, raw pixels from 0 to {spelled_ink(model)}"
         pixels = "float32, pixels in [0, 1]" if float_input else raw
@@ -133,7 +133,7 @@ class _Graph:
 
 
 def _add_input(graph: _Graph, model: Model, float_input: bool) -> None:
-    """From images to rows of what the first layer takes: ``pixel * scale + shift``."""
+    """Add the nodes from images to the first layer's input: ``pixel * scale + shift``."""
     graph.then("Flatten", "pixels", axis=1)
     if not float_input:
         graph.then("Cast", "floats", to=1)  # 1 is float32

@@ -1,9 +1,9 @@
-"""A model as a ``state_dict`` of ``torch.nn.Sequential`` in safetensors; needs no PyTorch.
+"""Write a model as a ``state_dict`` of ``torch.nn.Sequential`` in safetensors, without PyTorch.
 
-Linear layers are at the even places, activations between them: ``0.weight``, ``0.bias``,
+Linear layers have even numbers, with activations between them: ``0.weight``, ``0.bias``,
 ``2.weight`` and so on. ``torch.nn.Linear`` keeps its weights as (out_features, in_features), so
-they are transposed. The metadata say what to build (``sequential``), how raw pixels enter
-(``input``), and everything else that ``mnistcore convert`` needs to bring the model back.
+they are transposed. The metadata say what to build (``sequential``), how to scale raw pixels
+(``input``), and everything else that ``mnistcore convert`` needs to restore the model.
 """
 
 import json
@@ -21,7 +21,7 @@ _MODULES = {"relu": "ReLU", "tanh": "Tanh", "logistic": "Sigmoid", "identity": "
 
 
 def encode(model: Model) -> bytes:
-    """The content of the safetensors file.
+    """Return the content of the safetensors file.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def encode(model: Model) -> bytes:
         tensors[f"{2 * index}.weight"] = np.ascontiguousarray(layer.weights.T)
         tensors[f"{2 * index}.bias"] = np.ascontiguousarray(layer.bias)
     metadata = {
-        "format": "pt",  # what other readers of safetensors look for
+        "format": "pt",  # other readers of safetensors expect it
         "sequential": f"nn.Sequential({', '.join(_modules(model))})",
         "input": f"images.flatten(1).float(){scaling(model)}",
         DESCRIPTION: json.dumps(description(model)),
@@ -42,7 +42,7 @@ def encode(model: Model) -> bytes:
 
 
 def usage(model: Model, name: str) -> str:
-    """Python lines that build the network in PyTorch and predict."""
+    """Return Python code that builds the network in PyTorch and predicts."""
     modules = "".join(f"    {module},\n" for module in _modules(model))
     return (
         "from safetensors.torch import load_file\n"
@@ -56,7 +56,7 @@ def usage(model: Model, name: str) -> str:
 
 
 def scaling(model: Model) -> str:
-    """How raw pixels are brought to what the first layer takes, as the end of an expression."""
+    """Return the scaling of raw pixels for the first layer, as the end of an expression."""
     divided = model.scale == 1 / full_ink(model)
     factor = f" / {spelled_ink(model)}" if divided else f" * {model.scale!r}"
     return factor + (plus(repr(model.shift)) if model.shift else "")

@@ -1,1 +1,1 @@
-"""From a person's own picture to what a network trained on MNIST reads."""
+"""Turn pictures of handwritten digits into images that a network trained on MNIST can read."""

@@ -1,32 +1,36 @@
-"""What belongs to a mark: what looks like a 0 is none in "fox", nor is a 7 with a dot, a "?"."""
+"""Marks next to a digit: the "o" of "fox" is not a 0, and a 7 above a dot is a question mark."""
 
 import numpy as np
 
 from .marks import is_blob, is_frame, is_rule, lifted
 from .regions import Regions
 
-_LIKE = 2.0  # of marks side by side, lengths, strokes and contrasts differ by this factor at most,
-_ROW = 0.5  # so much of the lower one's height is beside the other,
-_APART = 1.0  # and so much of the digit's length is between them.
-_DOTS = (0.07, 0.35)  # the size of dots,
-_ABOVE = 0.35  # and how far they are above or below: lengths of the digit
+# Two marks are neighbours if their lengths, strokes and contrasts differ by at most the factor
+# _LIKE, they overlap vertically by _ROW of the shorter one's height, and the gap between them is
+# below _APART. _APART, _DOTS and _ABOVE are in units of the digit's length.
+_LIKE = 2.0
+_ROW = 0.5
+_APART = 1.0
+_DOTS = (0.07, 0.35)  # the size of dots
+_ABOVE = 0.35  # how far dots lie above or below the digit
 
 
 def company_of(
     strength: np.ndarray, regions: Regions, chosen: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """The inks of what must be digits as well if this is one; none where it is alone.
+    """Return the inks around a digit that must also look like digits if it really is one.
 
-    They are the digit with the dots in, above or below it, and the next mark on either side.
+    These are the digit together with dots in, above or below it, and the next mark on either
+    side. Empty if the digit is alone.
 
     Parameters
     ----------
     strength
-        (H, W), of the ink of the picture.
+        (H, W) ink strength of the picture.
     regions
-        Its marks.
+        Its N marks.
     chosen
-        (N,) bool, those that are the digit.
+        (N,) bool, the marks that form the digit.
     """
     top, bottom = regions.top[chosen].min(), regions.bottom[chosen].max()
     left, right = regions.left[chosen].min(), regions.right[chosen].max()

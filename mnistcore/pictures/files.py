@@ -1,8 +1,7 @@
-"""A picture from a file, a pipe or memory, as upright pixels, however the file may be made.
+"""Read a picture from a file, a pipe or memory as upright pixels.
 
-What is opened comes from strangers. Only formats that people's pictures have are decoded, size
-and pixel count are limited before anything is allocated for them, and whatever a decoder
-complains of is told as a :class:`PictureError`.
+Files are not trusted: only common picture formats are decoded, file size and pixel count are
+limited before memory is allocated, and any error of a decoder becomes a :class:`PictureError`.
 """
 
 import io
@@ -20,12 +19,12 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
-LEAST_SIDE = 8  # of the longer one
-LONG_SIDE = 2000  # pixels that are kept of a larger picture: a digit of a hundredth is legible
+LEAST_SIDE = 8  # pixels of the longer side
+LONG_SIDE = 2000  # larger pictures are reduced to this; a digit of a hundredth stays legible
 
-_OVERSHOOT = 0.1  # of the largest value: negative ones beyond that are no rounding
-_EXCESS = 0.25  # of the value of white, which others may exceed by so much
-_TOO_LARGE = 1e30  # so that sums of float32 stay finite
+_OVERSHOOT = 0.1  # of the largest value: lower negative values are not just rounding
+_EXCESS = 0.25  # of white: values may exceed it by this much
+_TOO_LARGE = 1e30  # limit that keeps sums of float32 finite
 _WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -35,14 +34,14 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as it is to be looked at: turned upright, transparency filled.
+    """A picture, turned upright and with transparency filled.
 
     Attributes
     ----------
     pixels
-        (H, W, 1) or (H, W, 3) float32 in [0, 1], grey or red, green and blue.
+        (H, W, 1) or (H, W, 3) float32 in [0, 1], grey or RGB.
     size
-        Width and height that the file has, once upright; ``pixels`` may be a smaller copy.
+        Width and height of the file once upright; ``pixels`` may be a smaller copy.
     """
 
     pixels: np.ndarray
@@ -55,14 +54,14 @@ class Picture:
 
 
 def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
-    """Read a picture: a path, the bytes of a file, or a binary file such as standard input.
+    """Read a picture from a path, the bytes of a file, or a binary file such as standard input.
 
-    Of an animation or of several pages, the first is taken.
+    Only the first frame or page is read.
 
     Raises
     ------
     PictureError
-        If it is too large, damaged, or none of `FORMATS`. Is a ValueError.
+        If it is too large, damaged, or in none of `FORMATS`. A subclass of ValueError.
     OSError
         If the file cannot be read.
     """
@@ -73,7 +72,7 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
         raise PictureError("is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its notes on odd metadata; sizes are checked below
+            warnings.simplefilter("ignore")  # about odd metadata; sizes are checked below
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return _picture(image)
     except PictureError:
@@ -91,24 +90,26 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
 
 
 def picture_of(pixels: np.ndarray, white: float = 255.0) -> Picture:
-    """A picture from an array, grey or red, green and blue, perhaps with opacity behind them.
+    """Make a picture from an array: grey or RGB, optionally followed by an alpha channel.
 
-    What stands for white is told by the largest value, whatever the type: of 1, 255 and 65,535 the
-    first that it does not exceed by more than a quarter, so that 0/1 masks, floats in [0, 1] and
-    bytes in any type are read alike. Values a little outside are clipped: resizing makes such.
-    Where there are others below 0, the smallest value is black and the largest white.
+    The largest value, not the type, decides which value is white: the first of 1, 255 and 65,535
+    that it exceeds by at most a quarter. So 0/1 masks, floats in [0, 1] and bytes of any type are
+    read alike. Values slightly outside, as resizing produces, are clipped. If any value is
+    clearly below 0, the smallest is black and the largest white.
 
     Parameters
     ----------
     pixels
         (H, W) or (H, W, C) with 1 to 4 channels: booleans, integers or floats of any size.
     white
-        Another value that may stand for white: that of the data which a network has learnt from.
+        Another candidate for white: that of the data the network was trained on.
 
     Raises
     ------
-    TypeError, ValueError
-        If the array is none of these, smaller than a digit can be, or not finite.
+    TypeError
+        If ``pixels`` are not numbers or booleans.
+    ValueError
+        If the shape is another, too small for a digit or too large, or a value is not finite.
     """
     pixels = np.asarray(pixels)
     if pixels.dtype.kind not in "buif":
@@ -139,7 +140,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _in_unit(values: np.ndarray, white: float = 255.0) -> np.ndarray:
-    """Finite values in [0, 1], float32, by the rule of :func:`picture_of`."""
+    """Scale finite values to [0, 1], float32, by the rule of :func:`picture_of`."""
     low, high = float(values.min()), float(values.max())
     if -low > _OVERSHOOT * max(high, 0):
         values, white = values - np.float64(low), high - low
@@ -151,7 +152,7 @@ def _in_unit(values: np.ndarray, white: float = 255.0) -> np.ndarray:
 
 
 def _content(source: str | Path | bytes | BinaryIO) -> bytes:
-    """The bytes of a file, never more than `MAX_BYTES` of them."""
+    """Return the bytes of a file, which may hold at most `MAX_BYTES`."""
     if isinstance(source, bytes):
         content = source
     elif isinstance(source, str | Path):
@@ -170,7 +171,7 @@ def _picture(image: "Image.Image") -> Picture:
     width, height = image.size
     _check_size(width, height)
     draft = max(max(image.size) / LONG_SIDE, 1)
-    image.draft(None, (int(width / draft), int(height / draft)))  # a JPEG is decoded smaller
+    image.draft(None, (int(width / draft), int(height / draft)))  # decode a JPEG at reduced size
     image.load()
     decoded = image.size
     ImageOps.exif_transpose(image, in_place=True)
@@ -180,7 +181,7 @@ def _picture(image: "Image.Image") -> Picture:
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """The means of blocks of ``factor`` by ``factor`` pixels of (H, W, C); odd rests are cut off.
+    """Average blocks of ``factor`` by ``factor`` pixels of (H, W, C), dropping incomplete ones.
 
     A side shorter than ``factor`` becomes one pixel.
     """
@@ -190,16 +191,16 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
     down, across = min(factor, height), min(factor, width)
     rows, columns = height // down, width // across
     sums = np.zeros((rows, columns, channels), np.float32)
-    for i in range(down):  # far quicker than a mean over two axes of many short blocks
+    for i in range(down):  # far faster than a mean over two short axes
         for j in range(across):
             sums += pixels[i : rows * down : down, j : columns * across : across]
     return sums / np.float32(down * across)
 
 
 def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
-    """Grey or colour in [0, 1], (H, W, 1 or 3), at a fraction of the size.
+    """Return grey or RGB pixels in [0, 1], (H, W, 1 or 3), reduced in size.
 
-    What is transparent gets the colour that suits the rest.
+    Transparent parts are filled with a suitable colour, see :func:`_filled`.
     """
     if image.mode in _WIDE_MODES:
         values = np.nan_to_num(np.asarray(image).astype(np.float32))
@@ -215,11 +216,10 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
 
 
 def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Lay a transparent picture on the paper that its author must have thought of.
+    """Put a transparent picture on the background that its author most likely had in mind.
 
-    Ink alone, one colour on nothing, is laid on black or white, whichever is further from it. A
-    picture with paper and ink of its own, cut out of its surroundings, is continued in its
-    most common colour.
+    Ink of a single colour is put on black or white, whichever contrasts more. A cut-out picture
+    with both paper and ink is continued in its most common colour.
     """
     weights = alpha[:, :, 0]
     solid = colour[weights > 0.5]

@@ -1,4 +1,4 @@
-"""Where the digit is: which marks belong to it, and whether it is one at all."""
+"""Find the one digit of a picture: which marks belong to it, and whether it is a digit at all."""
 
 from dataclasses import dataclass, replace
 
@@ -20,14 +20,14 @@ from .marks import (
 )
 from .regions import Regions
 
-WORK = 800  # pixels of the long side on which marks are looked for
-_SMALL = 48  # a digit of fewer pixels is looked at again, closer, if the picture has more of them
-# Of the long side: strokes are thinner than that. A narrow window sees through deeper shadows,
-# a wide one sees thicker strokes whole, which is more often what matters.
+WORK = 800  # pixels of the long side of the reduced picture in which marks are sought
+_SMALL = 48  # a smaller digit is cut again from the full picture if that has more pixels
+# Window sizes as shares of the long side, wider than any stroke, with factors of the score. A
+# narrow window copes with deeper shadows, a wide one with thicker strokes, which are commoner.
 _WINDOWS = {0.45: 1.0, 0.22: 0.95, 0.1: 0.9}
-_DOUBT = 0.35  # taken off for a polarity that everything speaks against
-_GOOD = 0.85  # a score with which nothing else is tried
-_LEAST = 0.5  # a score of less is no digit
+_DOUBT = 0.35  # reduction of the score for the least plausible polarity
+_GOOD = 0.85  # a score at which the search stops
+_LEAST = 0.5  # the lowest score of a digit
 _FILLED = "the shape is filled, not drawn"
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, the last two just outside
@@ -44,11 +44,11 @@ class Cutting:
     box
         In the file's pixels.
     score
-        How sure it is that this is a digit's shape, from 0 to 1.
+        Confidence that this is the shape of a digit, from 0 to 1.
     alone
-        Whether no other mark is about as tall and written with such a pen.
+        Whether no other mark is of similar height and stroke width.
     company
-        Inks that are digits too if this is one: see :func:`.company.company_of`.
+        Inks that must be digits too if this is one: see :func:`.company.company_of`.
     """
 
     ink: np.ndarray
@@ -76,7 +76,7 @@ def find_digit(picture: Picture) -> Cutting:
 
 
 def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
-    """Cut a small digit out of the larger picture; its box is in the pixels of that."""
+    """Cut a small digit out of the full picture; its box is in pixels of that picture."""
     left, top, right, bottom = (int(side * factor) for side in found.box)
     room = max(right - left, bottom - top)
     first_row, first_column = max(top - room, 0), max(left - room, 0)
@@ -90,13 +90,13 @@ def _closer(picture: Picture, found: Cutting, factor: int) -> Cutting:
 
 
 def _moved(box: Box, scale: float, right: float = 0, down: float = 0) -> Box:
-    """A box enlarged, then moved."""
+    """Scale a box, then move it."""
     left, top, *end = (side * scale for side in box)
     return left + right, top + down, end[0] + right, end[1] + down
 
 
 def _best(grey: np.ndarray) -> Cutting:
-    """The most digit-like of what is seen with dark and with light ink, thin and thick strokes."""
+    """Return the most digit-like cutting over dark and light ink and all window sizes."""
     found: list[Cutting] = []
     reasons: list[str] = []
     filled: list[Box] = []
@@ -108,7 +108,7 @@ def _best(grey: np.ndarray) -> Cutting:
             except NoDigitError as error:
                 reasons.append(str(error))
                 continue
-            if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that
+            if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that shape
                 continue
             score = cutting.score * trust * (1 - _DOUBT * against)
             found.append(replace(cutting, score=score))
@@ -123,7 +123,7 @@ def _best(grey: np.ndarray) -> Cutting:
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """The area that two boxes share, of that which they cover."""
+    """Return the intersection over union of two boxes."""
     common = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = float(common.clip(0).prod())
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
@@ -133,8 +133,8 @@ def _overlap(a: Box, b: Box) -> float:
 def cut_digit(ink: Ink, filled: list[Box]) -> Cutting:
     """Cut the one digit out of the ink of a picture; its box is in pixels of the ink.
 
-    Where the strongest marks cannot be a digit's, such as the edge of a table, they are put aside
-    and weaker ones are looked at. The boxes of filled shapes are added to ``filled``.
+    If the strongest marks cannot be a digit (the edge of a table, for example), they are removed
+    and weaker ones are examined. The boxes of filled shapes are appended to ``filled``.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def cut_digit(ink: Ink, filled: list[Box]) -> Cutting:
 
 
 def _weights(regions: Regions, strength: np.ndarray) -> np.ndarray:
-    """How much each region counts as the main part of a digit; 0 for what can be none."""
+    """Weigh each region as the main part of a digit; 0 if it cannot be one."""
     height, width = strength.shape
     total = np.bincount(regions.labels.ravel() + 1, strength.ravel(), len(regions) + 1)[1:]
     long_side = np.maximum(regions.long_side, 1)
@@ -179,7 +179,7 @@ def _weights(regions: Regions, strength: np.ndarray) -> np.ndarray:
 
 
 def _group(regions: Regions, weight: np.ndarray) -> np.ndarray:
-    """The heaviest region and those near enough to be parts of the same digit (N,), bool."""
+    """Return the heaviest region and those that may be parts of the same digit, (N,) bool."""
     main = int(weight.argmax())
     chosen = np.zeros(len(regions), bool)
     chosen[main] = True
@@ -204,7 +204,7 @@ def _group(regions: Regions, weight: np.ndarray) -> np.ndarray:
 
 
 def _around(regions: Regions, chosen: np.ndarray) -> tuple[int, int, int, int]:
-    """The box around some regions."""
+    """Return the box around some regions: left, top, right, bottom."""
     return (
         int(regions.left[chosen].min()),
         int(regions.top[chosen].min()),
@@ -214,7 +214,7 @@ def _around(regions: Regions, chosen: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
-    """Why a group of regions is no digit; empty if it may be one."""
+    """Say why a group of regions is not a digit; empty if it may be one."""
     left, top, right, bottom = _around(regions, chosen)
     long_side, short_side = max(bottom - top, right - left), min(bottom - top, right - left)
     area = regions.area[chosen].sum()
@@ -233,17 +233,17 @@ def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
         return "the shape is too wide for a digit"
     contact = regions.contact[chosen].sum()
     if contact > 0.5 * 2 * (bottom - top + right - left):
-        return "the marks run out of the picture"
+        return "the marks run off the edge of the picture"
     alike = (regions.long_side > 0.5 * long_side) & ~chosen
     if alike.sum() > 5 and weight[chosen].sum() < 0.25 * weight.sum():
-        return "there are many marks; several digits are read with many"
+        return "there are many marks; use many to read several digits"
     return ""
 
 
 def _cut(
     seen: Ink, strength: np.ndarray, regions: Regions, chosen: np.ndarray, weight: np.ndarray
 ) -> Cutting:
-    """Lift the chosen regions off the paper, with the threshold where Otsu puts it for them."""
+    """Cut out the chosen regions and score them."""
     own = regions.mask(chosen)
     ink, box = lifted(strength, own, regions.labels >= 0)
     left, top, right, bottom = box
@@ -258,7 +258,7 @@ def _cut(
 
 
 def _alike(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Which regions, apart from the chosen ones, could be a digit of the same hand (N,), bool."""
+    """Return which other regions could be a digit by the same writer, (N,) bool."""
     left, top, right, bottom = _around(regions, chosen)
     size = (regions.bottom - regions.top) / (bottom - top)
     pen = np.average(regions.width[chosen], weights=regions.area[chosen])

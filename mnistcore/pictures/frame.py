@@ -1,10 +1,10 @@
-"""Ink in the frame of MNIST: the box, the centre of mass, and a pen like its writers'.
+"""Bring ink into the frame of MNIST: its box, centre of mass and stroke width.
 
 MNIST's digits were black and white, scaled to fit a box of 20 x 20 pixels with their proportions
-kept, which made them grey, and laid with their centre of mass in the middle of 28 x 28 (Y. LeCun,
-L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
-1998, section III.A). What comes from a marker or a mouse also needs its strokes made as wide as
-those that the network has learnt from.
+kept, which made them grey, and placed with their centre of mass in the middle of 28 x 28
+(Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
+recognition", 1998, section III.A). Digits drawn with a marker or a mouse also need strokes as
+wide as those that the network was trained on.
 """
 
 from collections.abc import Sequence
@@ -13,30 +13,30 @@ import numpy as np
 
 from .regions import find_regions
 
-# In pixels of the box of 20. The width is four times the mean distance of ink to paper, which is
-# right for a long stroke; 90 % of MNIST's training digits lie between the two, half on each side
-# of the usual one.
+# In pixels of the box of 20. The width is four times the mean distance from ink to paper, which
+# is exact for a long stroke. 90 % of MNIST's training digits lie between _THIN and _THICK, and
+# USUAL_WIDTH is their median.
 BOX, SIZE = 20, 28
 USUAL_WIDTH = 3.0
 _THIN, _THICK = 2.3, 4.1
-_FINE = 5  # pixels on which shapes are worked out, for each one of the box
-_SPECK = 0.015  # of the ink: a piece that is smaller and lies apart is dirt
+_FINE = 5  # shapes are computed at this many pixels per pixel of the box
+_SPECK = 0.015  # of the ink: a smaller separate piece is dirt
 
 
 def normalised(
     ink: np.ndarray, widths: Sequence[float | None] = (None,), slants: Sequence[float] = (0.0,)
 ) -> np.ndarray:
-    """A digit as MNIST would show it, in several views.
+    """Render a digit in the style of MNIST, in several views.
 
     Parameters
     ----------
     ink
-        (H, W) float32; ink is where it is above one half.
+        (H, W) float32; there is ink where it is above one half.
     widths
-        Of the strokes, in pixels of the box, one a view; None leaves them as they are, or brings
-        them within the range of MNIST's.
+        Stroke width of each view, in pixels of the box; None keeps the digit's own, clipped to
+        MNIST's range.
     slants
-        How far to lean the digit to the right, per unit of its height, one a view.
+        Slant of each view to the right, per unit of the digit's height.
 
     Returns
     -------
@@ -63,15 +63,15 @@ def normalised(
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """The width of a digit's strokes in pixels of MNIST's box; ``ink`` as in `normalised`."""
+    """Return a digit's stroke width in pixels of MNIST's box; ``ink`` as in `normalised`."""
     return _mean_width(_distance(_shaped(ink)))
 
 
 def already_framed(grey: np.ndarray) -> np.ndarray | None:
-    """A picture (28, 28) in [0, 1] as MNIST's raw uint8, if it is in its frame; else None.
+    """Return a picture (28, 28) in [0, 1] as uint8 if it is framed as in MNIST, else None.
 
-    Dark ink on white is inverted; nothing else is changed. Besides size and place it takes soft
-    edges: what was drawn in 28 x 28 with a hard pen is no picture of MNIST.
+    Dark ink on white is inverted; nothing else is changed. The digit must have MNIST's size,
+    place and soft edges, which a drawing made at 28 x 28 with a hard pen lacks.
     """
     if grey.shape != (SIZE, SIZE):
         return None
@@ -92,7 +92,7 @@ def already_framed(grey: np.ndarray) -> np.ndarray | None:
 
 
 def _shaped(ink: np.ndarray) -> np.ndarray:
-    """The digit as a mask of ``_FINE * BOX`` pixels' length with a rim of paper, cleaned."""
+    """Return the digit as a clean mask of ``_FINE * BOX`` pixels' length, with a margin."""
     rough = ink > 0.5
     if not rough.any():
         raise ValueError("there is no ink")
@@ -100,7 +100,7 @@ def _shaped(ink: np.ndarray) -> np.ndarray:
     margin = max(2, (bottom - top) // 16, (right - left) // 16)
     ink = np.pad(ink, margin)[top : bottom + 2 * margin, left : right + 2 * margin]
     fine = _resized(ink, _FINE * BOX / max(bottom - top, right - left)) > 0.5
-    if not fine.any():  # strokes finer than the threshold of the smaller picture
+    if not fine.any():  # resizing took thin strokes below the threshold
         fine = _resized(ink, _FINE * BOX / max(bottom - top, right - left)) > 0.15
     return _without_dirt(np.pad(fine, 2))
 
@@ -129,7 +129,7 @@ def _resized(grey: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """The signed distance (H, W) of each pixel's centre to the edge of the ink, inside positive.
+    """Return the distance (H, W) of each pixel's centre to the edge of the ink, positive inside.
 
     Far outside, where no stroke is ever widened to, it is only an upper bound.
     """
@@ -164,23 +164,23 @@ def _mean_width(distance: np.ndarray) -> float:
 
 
 def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
-    """The ink in [0, 1] once its strokes are made wider or narrower all around, soft at the rim.
+    """Return the ink in [0, 1] with strokes made wider or narrower on all sides, soft at the rim.
 
-    The digit grows with its strokes and is fitted into the box again: with ``g`` added on each
-    side, width over box becomes (now + 2 g) / (box + 2 g), which is to be wanted / box. What is
-    made narrower keeps a thread where it was thin.
+    The digit grows with its strokes and is then fitted into the box again. With ``g`` added on
+    each side, width over box becomes (now + 2 g) / (box + 2 g), which must equal wanted / box.
+    Where a narrowed stroke was thin, a thread of it remains.
     """
     grow = _FINE * (wanted - now) / (2 * (1 - wanted / BOX))
     if grow > 0:
         larger = np.pad(distance > 0, int(grow) + 2)
         return np.clip(_distance(larger) + grow + 0.5, 0, 1)
-    # The middle of a stroke must survive: no more is taken than its own half width allows.
+    # Keep the middle of each stroke: take away no more than its half width allows.
     spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
     return np.clip(distance - np.minimum(-grow, spare) + 0.5, 0, 1)
 
 
 def _ridge(distance: np.ndarray) -> np.ndarray:
-    """Half the width of the stroke at each pixel: the largest distance within its reach."""
+    """Return half the stroke width at each pixel: the largest distance within its reach."""
     largest = distance
     for _ in range(int(np.ceil(distance.max()))):
         padded = np.pad(largest, 1, mode="edge")
@@ -206,9 +206,16 @@ def _leaning(soft: np.ndarray, slant: float) -> np.ndarray:
 
 
 def in_frame(soft: np.ndarray) -> np.ndarray:
-    """Fit ink (H, W) into the box, aspect kept, by area, and move its centre of mass to the middle.
+    """Fit ink into the box by averaging areas, and move its centre of mass to the middle.
 
-    Returns (28, 28) uint8. The ink is in [0, 1], and above one half somewhere.
+    Parameters
+    ----------
+    soft
+        (H, W) in [0, 1], above one half somewhere; its proportions are kept.
+
+    Returns
+    -------
+    ndarray of uint8, shape (28, 28)
     """
     from PIL import Image
 
@@ -234,7 +241,7 @@ def in_frame(soft: np.ndarray) -> np.ndarray:
 
 
 def _centre_of_mass(grey: np.ndarray) -> np.ndarray:
-    """Row and column, counted from the middle of the first pixel; in MNIST 14 +- 0.5."""
+    """Return row and column, counted from the middle of the first pixel; 14 +- 0.5 in MNIST."""
     total = grey.sum()
     return (
         np.array([grey.sum(axis=1 - axis) @ np.arange(grey.shape[axis]) for axis in (0, 1)]) / total

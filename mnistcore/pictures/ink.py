@@ -1,9 +1,9 @@
-"""How much ink lies on each pixel: colour, polarity, shadows and ruled lines are taken away here.
+"""Measure the ink on each pixel, free of colour, polarity, shadows and ruled lines.
 
-Paper is what is there where no stroke is. Strokes are thin, shadows and the edges of tables are
-not: a closing with a window wider than any stroke (the largest value nearby, then the smallest
-of those; J. Serra, "Image Analysis and Mathematical Morphology", 1982) leaves the paper with its
-shadows and without dark strokes. What it changed is ink.
+Strokes are thin; shadows and the edges of tables are not. A closing with a window wider than any
+stroke (the largest value nearby, then the smallest of those; J. Serra, "Image Analysis and
+Mathematical Morphology", 1982) therefore keeps the paper and its shadows and removes dark
+strokes. The difference is ink.
 """
 
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ import numpy as np
 from .files import shrink
 
 LEAST_CONTRAST = 0.025  # of ink against paper: six grey levels of 255
-_STRIPS = 24  # in which ruled lines are looked for: a line is there in nearly all of them
-_TILTS = np.arange(-40, 41) / 400  # of ruled lines, up to a tenth: 5.7 degrees
+_STRIPS = 24  # vertical strips; a ruled line is present in nearly all of them
+_TILTS = np.arange(-40, 41) / 400  # slopes of ruled lines, up to 0.1 (5.7 degrees)
 
 
 @dataclass(frozen=True, eq=False)
 class Ink:
-    """One way to see a picture: what is written and what is paper.
+    """The ink of a picture under one assumption about its polarity.
 
     Attributes
     ----------
     strength
-        (H, W) float32, 0 for paper, otherwise the contrast to the paper around.
+        (H, W) float32, 0 for paper, otherwise the contrast to the paper around it.
     noise
         Standard deviation of ``strength`` on plain paper.
     dark
         Whether the ink is darker than the paper.
     light
-        (H, W) the picture, turned so that ink is dark.
+        (H, W) the picture, inverted if necessary so that ink is dark.
     """
 
     strength: np.ndarray
@@ -41,11 +41,11 @@ class Ink:
 
 
 def grey_of(pixels: np.ndarray) -> np.ndarray:
-    """The one channel (H, W) in which the strokes stand out most, from (H, W, 1 or 3) pixels.
+    """Project pixels (H, W, 1 or 3) onto the channel (H, W) in which strokes stand out most.
 
-    Red on green may be as light as its ground and still be easy to read: the channel is the
-    direction in colour space along which colours differ most from those around them (the first
-    principal component), lighter colours having larger values where that can be said.
+    Red on green may be equally light and still easy to read, so the channel is the direction in
+    colour space along which colours differ most from their surroundings (the first principal
+    component). Lighter colours get larger values where that is defined.
     """
     if pixels.shape[2] == 1:
         return pixels[:, :, 0]
@@ -59,9 +59,9 @@ def grey_of(pixels: np.ndarray) -> np.ndarray:
 
 
 def without_specks(grey: np.ndarray) -> np.ndarray:
-    """Bring each pixel between the smallest and the largest of its eight neighbours.
+    """Clip each pixel to the range of its eight neighbours (conservative smoothing).
 
-    Salt and pepper vanish, lines of one pixel's width stay. (Conservative smoothing.)
+    This removes salt-and-pepper noise and keeps lines one pixel wide.
     """
     padded = np.pad(grey, 1, mode="edge")
     height, width = grey.shape
@@ -76,17 +76,17 @@ def without_specks(grey: np.ndarray) -> np.ndarray:
 
 
 def softened(grey: np.ndarray) -> np.ndarray:
-    """A little blurred: the grain of paper goes, strokes of a pixel's width do not."""
+    """Blur slightly: removes the grain of paper, keeps strokes one pixel wide."""
     padded = np.pad(grey, 1, mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
 
 
 def ink_of(grey: np.ndarray, dark: bool, window: int) -> Ink:
-    """The ink on a picture (H, W), strokes being thinner than ``window`` pixels.
+    """Return the ink on a picture (H, W) whose strokes are thinner than ``window`` pixels.
 
-    Of dark ink the share of the light that it swallows counts, so that it is the same in a
-    shadow; the paper's darkest parts are not trusted so far.
+    The strength of dark ink is the share of light that it absorbs, which a shadow does not
+    change; in the darkest parts of the paper this correction is limited.
     """
     light = grey if dark else grey.max() - grey
     paper = _closed(light, window)
@@ -96,19 +96,19 @@ def ink_of(grey: np.ndarray, dark: bool, window: int) -> Ink:
         gain = max(bright, 1e-6) / np.maximum(paper, 0.4 * bright + 1e-6)
         strength, light = strength * gain, light * gain
     strength = _without_lines(_without_lines(strength).T).T
-    # Most of a picture is paper, but with a thick pen it may be less than half.
+    # Low percentiles, as with a thick pen less than half of the picture may be paper.
     low, plain = np.percentile(strength, (10, 30))
-    spread = (plain - low) / 0.757  # what lies between the two in a normal distribution
+    spread = (plain - low) / 0.757  # the distance between the two in a standard normal
     noise = max(float(spread), _fine_noise(strength))
     plain += 0.524 * spread
     return Ink(np.maximum(strength - plain, 0).astype(np.float32), noise, dark, light)
 
 
 def otsu(values: np.ndarray) -> float:
-    """The threshold that splits values into the two classes that differ most.
+    """Return the threshold that maximises the variance between the two classes it makes.
 
-    N. Otsu, "A threshold selection method from gray-level histograms", 1979: the variance
-    between the classes is the largest. Half-way between the classes where many do as well.
+    The middle of them if several thresholds do equally well (N. Otsu, "A threshold selection
+    method from gray-level histograms", 1979).
     """
     counts, edges = np.histogram(values, 256)
     middle = (edges[:-1] + edges[1:]) / 2
@@ -123,10 +123,10 @@ def otsu(values: np.ndarray) -> float:
 
 
 def levelled(grey: np.ndarray) -> np.ndarray:
-    """Without what changes evenly over the picture: light from a side, corners in the dark.
+    """Remove gradual changes of brightness: light from one side, or dark corners.
 
-    A surface of the second degree is laid through the paper: least squares, in which what lies
-    far from the surface, such as ink, counts less and less (Cauchy's weights).
+    A quadratic surface is fitted to the paper by iteratively reweighted least squares, where
+    Cauchy's weights reduce the influence of outliers such as ink.
     """
     step = -(-max(grey.shape) // 64)
     small = shrink(grey[:, :, None], step)[:, :, 0]
@@ -141,7 +141,7 @@ def levelled(grey: np.ndarray) -> np.ndarray:
         factors = np.linalg.lstsq(weighted.T @ surface, weighted.T @ values, rcond=None)[0]
         distance = np.abs(values - surface @ factors)
         weights = 1 / (1 + (distance / (1e-3 + 1.4 * np.median(distance))) ** 2)
-    if np.median(distance) > 0.5 * uneven:  # it is no such surface
+    if np.median(distance) > 0.5 * uneven:  # the surface does not fit
         return grey
     whole = np.zeros(grey.shape)
     for factor, term in zip(factors, _terms(grey.shape), strict=True):
@@ -150,13 +150,13 @@ def levelled(grey: np.ndarray) -> np.ndarray:
 
 
 def _terms(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """The terms of a surface of the second degree at every pixel, each (H, W)."""
+    """Return the terms of a quadratic surface at every pixel, each (H, W)."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
     return np.ones_like(x), x, y, x * x, x * y, y * y
 
 
 def _closed(grey: np.ndarray, window: int) -> np.ndarray:
-    """The closing of a picture with squares, which may stick out of it by a quarter."""
+    """Close a picture with squares, which may extend beyond it by a quarter."""
     for axis in (0, 1):
         grey = _sliding_max(grey, window, axis)
     rows, columns = (min(window // 4, (side - 1) // 2) for side in grey.shape)
@@ -168,9 +168,9 @@ def _closed(grey: np.ndarray, window: int) -> np.ndarray:
 
 
 def _sliding_max(values: np.ndarray, window: int, axis: int) -> np.ndarray:
-    """The largest value of the ``window`` (odd) around each place along an axis.
+    """Return the largest value in the ``window`` (odd) around each place along an axis.
 
-    A window of 2 n is the larger of two windows of n: the work grows with the window's logarithm.
+    The maximum over 2 n is that of two windows of n, so the work is logarithmic in the window.
     """
     values = np.moveaxis(values, axis, 0)
     pad = np.full((window // 2, *values.shape[1:]), -np.inf, values.dtype)
@@ -184,7 +184,7 @@ def _sliding_max(values: np.ndarray, window: int, axis: int) -> np.ndarray:
 
 
 def _blurred(grey: np.ndarray, radius: int) -> np.ndarray:
-    """The means of squares around each pixel, which end at the picture's edge."""
+    """Average over a square around each pixel, cut off at the picture's edge."""
     for _ in range(2):
         length = len(grey)
         sums = np.concatenate([np.zeros_like(grey[:1]), np.cumsum(grey, axis=0)])
@@ -195,10 +195,10 @@ def _blurred(grey: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _fine_noise(values: np.ndarray) -> float:
-    """The noise from pixel to pixel (J. Immerkaer, "Fast noise variance estimation", 1996).
+    """Estimate the pixel noise (J. Immerkaer, "Fast noise variance estimation", 1996).
 
-    Its mask is the difference of two Laplacians, blind to plains and edges; the median rather
-    than the mean of it is blind to strokes as well.
+    The filter, a difference of two Laplacians, ignores flat areas and edges. Taking the median
+    instead of the mean ignores strokes as well.
     """
     if min(values.shape) < 3:
         return 0.0
@@ -208,11 +208,11 @@ def _fine_noise(values: np.ndarray) -> float:
 
 
 def _without_lines(strength: np.ndarray) -> np.ndarray:
-    """Take away lines that cross the whole picture from left to right, tilted a little or not.
+    """Remove ruled lines: those that cross the whole picture from left to right, maybe tilted.
 
-    Ruled and squared paper has them, digits do not. The picture is cut into vertical strips; a
-    line is what four fifths of the strips have at the same height, once each is moved by the
-    tilt. As much as that is taken from all of them, so that a digit that lies on a line stays.
+    The picture is cut into vertical strips, each shifted to undo the tilt. What at least four
+    fifths of the strips have at the same height is a line, and its strength is subtracted
+    everywhere, so that a digit written across it stays.
     """
     height, width = strength.shape
     if min(height, width) < 4 * _STRIPS:

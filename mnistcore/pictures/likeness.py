@@ -1,8 +1,9 @@
-"""How much ink resembles a digit, whichever: a small network that has seen both kinds of ink.
+"""Tell digits from other ink with a small network of its own.
 
-It knows MNIST's and the built-in digits from letters, signs, doodles and scraps, and is asked
-whatever network reads the digits: one that was taught digits alone takes an x for a 1 and is sure.
-``python -m benchmarks.likeness`` has made its file and makes it again.
+It was trained to tell digits (MNIST's and the built-in ones) from letters, signs, doodles and
+scraps. It is used whichever network reads the digits, because a network that was trained on
+digits alone confidently reads an x as some digit. ``python -m benchmarks.likeness`` makes its
+file.
 """
 
 from functools import cache
@@ -16,17 +17,17 @@ from ..models.checkpoint import Model, load
 WEIGHTS = Path(__file__).with_name("likeness.safetensors")
 _DIRECTIONS = 8
 _CELL = 4  # pixels
-_SURE = 15.0  # log odds of one view count no further
+_SURE = 15.0  # the log odds of one view are clipped here
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def digit_margins(views: np.ndarray) -> np.ndarray:
-    """How far inks are from being refused (N,): the log odds of a digit above the threshold.
+    """Return the log odds (N,) of being a digit minus the threshold; negative inks are refused.
 
     Parameters
     ----------
     views
-        (N, V, 28, 28) uint8, ink bright: views of each, as :func:`.frame.normalised` makes them.
+        (N, V, 28, 28) uint8, ink bright: V views of each, made by :func:`.frame.normalised`.
     """
     model = _model()
     margins: np.ndarray = likeness(model, views) - model.config["least"]
@@ -39,7 +40,7 @@ def _model() -> Model:
 
 
 def likeness(model: Model, views: np.ndarray) -> np.ndarray:
-    """The log odds of a digit (N,), means over the views (N, V, 28, 28) and these a pixel aside."""
+    """Return the log odds (N,) of a digit, averaged over views (N, V, 28, 28) and shifts."""
     shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
     logits = model.logits(numpy_kernels, features(shifted.reshape(-1, *views.shape[2:])))
     odds = np.logaddexp.reduce(logits[:, :-1], axis=1) - logits[:, -1]
@@ -48,11 +49,11 @@ def likeness(model: Model, views: np.ndarray) -> np.ndarray:
 
 
 def features(images: np.ndarray) -> np.ndarray:
-    """Where edges run which way, and where ink is: (N, 9, 49) uint8 from images (N, 28, 28).
+    """Return ink and edge directions (N, 9, 49) uint8 of images (N, 28, 28).
 
-    The gradient in eight directions, a channel each, and the ink, in cells of 4 x 4 pixels. Strokes
-    that lean or move a little change little of it (N. Dalal, B. Triggs, "Histograms of oriented
-    gradients for human detection", 2005, in the plain way).
+    The ink and the gradient in eight directions are channels, averaged over cells of 4 x 4
+    pixels, so that a small slant or shift changes little. A simple form of N. Dalal, B. Triggs,
+    "Histograms of oriented gradients for human detection", 2005.
     """
     ink = images.astype(np.float32) / 255
     padded = np.pad(ink, ((0, 0), (1, 1), (1, 1)))

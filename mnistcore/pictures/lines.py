@@ -1,4 +1,4 @@
-"""Several digits in one picture: the lines they stand in, and which marks make one of them."""
+"""Find several digits in one picture: the lines of digits, and the marks that form each digit."""
 
 from dataclasses import dataclass
 
@@ -20,10 +20,10 @@ from .marks import (
 from .regions import Regions
 from .splitting import Judge, Lifted, split
 
-WORK = 1400  # pixels of the long side: a line of twenty digits still has sixty for each
+WORK = 1400  # pixels of the long side: in a line of twenty digits each still has about sixty
 _WINDOWS = (0.5, 0.2, 0.1)  # of the short side
-_DOUBT = 0.4  # taken off for a polarity that everything speaks against
-_CLEAR_VOTE = 0.8  # against the other polarity: the first good view will do
+_DOUBT = 0.4  # reduction of the score for the least plausible polarity
+_CLEAR_VOTE = 0.8  # against the other polarity: the first good view is then accepted
 _MAX_MARKS = 2000
 
 
@@ -38,7 +38,7 @@ class Piece:
     box
         Left, top, right, bottom in the file's pixels.
     line
-        Counted from 0 at the top.
+        Number of its line, from 0 at the top.
     """
 
     ink: np.ndarray
@@ -53,8 +53,8 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
     ----------
     picture
     judge
-        Takes inks (H, W), as those of :class:`Piece`; returns the probability (N,) of the
-        likeliest class of each.
+        Takes N inks (H, W) as in :class:`Piece`; returns the highest class probability (N,) of
+        each.
 
     Raises
     ------
@@ -83,11 +83,11 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
 
 
 def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
-    """The ink, its regions and which of these may be digits, as seen most convincingly.
+    """Return the best view: its ink, its regions, and which of them may be digits.
 
-    A patch of light or shade may outvote the paper about what is ink, and its rim may pass for
-    strokes. So unless the first view is clear, all are taken, and what looks most like the
-    strokes of a pen wins: thin, of one width, clearly off what lies beside, inside the picture.
+    A patch of light or shade may be mistaken for the paper, and its rim for strokes. So unless
+    the first view is clear, all are examined, and the one wins whose marks look most like pen
+    strokes: thin, of even width, well separated from the paper, and inside the picture.
     """
     best: tuple[float, Ink, Regions, np.ndarray] | None = None
     reasons = []
@@ -115,7 +115,7 @@ def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
 
 
 def _stroke_like(regions: Regions, keep: np.ndarray) -> float:
-    """How much some regions look like what one pen wrote, from 0 to 1."""
+    """Rate how much some regions look like strokes of one pen, from 0 to 1."""
     area, width = regions.area[keep], np.log(regions.width[keep])
     mean = np.average(width, weights=area)
     uneven = np.average((width - mean) ** 2, weights=area) ** 0.5
@@ -126,9 +126,9 @@ def _stroke_like(regions: Regions, keep: np.ndarray) -> float:
 
 
 def _legible(regions: Regions) -> np.ndarray:
-    """Which regions may be digits or parts of them (N,), bool."""
+    """Return which regions may be digits or parts of them, (N,) bool."""
     if len(regions) > _MAX_MARKS:
-        raise NoDigitError("the marks are too many for digits")
+        raise NoDigitError("there are too many marks for digits")
     able = ~(is_frame(regions) | is_rule(regions) | (is_blob(regions) & (regions.contact > 0)))
     able &= ~_along_rim(regions, able)
     if not able.any():
@@ -143,10 +143,10 @@ def _legible(regions: Regions) -> np.ndarray:
 
 
 def _along_rim(regions: Regions, able: np.ndarray) -> np.ndarray:
-    """Light, shade or a table that comes in from the rim, and is no stroke like the others (N,).
+    """Return which regions (N,) are light, shade or a table that enters from the rim.
 
-    A digit of a picture that was cropped closely may lie along the rim, but is as tall as the
-    others and written with the same pen.
+    In a closely cropped picture a digit may lie along the rim too, but then it is as tall as the
+    others and has the same stroke width.
     """
     share = regions.contact * regions.width / (2 * regions.area)  # of its outline
     along = able & (share > 0.3)
@@ -171,7 +171,7 @@ def _height_of(regions: Regions, line: np.ndarray) -> float:
 
 
 def _text_lines(regions: Regions, keep: np.ndarray) -> list[np.ndarray]:
-    """The indices of the regions of each line, top to bottom; lines may climb or fall a little."""
+    """Return the indices of the regions of each line, top to bottom; lines may be tilted."""
     index = np.flatnonzero(keep)
     heights = regions.bottom - regions.top
     height = _weighted_median(heights[index], regions.area[index])
@@ -191,7 +191,7 @@ def _text_lines(regions: Regions, keep: np.ndarray) -> list[np.ndarray]:
 
 
 def _tilt(x: np.ndarray, y: np.ndarray, height: float) -> float:
-    """The slope from each mark to the next on its right, the middle one of all."""
+    """Return the median slope from each mark to the next one on its right."""
     slopes = []
     for i in range(len(x)):
         right = (x > x[i]) & (np.abs(y - y[i]) < 0.6 * height) & (x - x[i] < 3 * height)
@@ -202,7 +202,7 @@ def _tilt(x: np.ndarray, y: np.ndarray, height: float) -> float:
 
 
 def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarray]:
-    """Regions of a line that belong to one digit, or to several that touch; left to right."""
+    """Group the regions of a line into digits, or several that touch, from left to right."""
     order = line[np.argsort(regions.left[line], kind="stable")]
     groups: list[list[int]] = []
     reach: list[tuple[int, int]] = []

@@ -1,27 +1,27 @@
-"""Marks: the regions of a picture that have ink, what their shapes say, and lifting them off."""
+"""Marks, the inked regions of a picture: find them, classify their shapes, cut them out."""
 
 import numpy as np
 
 from .ink import LEAST_CONTRAST, Ink, grey_of, levelled, otsu, softened, without_specks
 from .regions import Regions, find_regions
 
-_UNSURE = -0.5  # a vote from here to 1 lets dark ink be tried first: most ink is dark
+_UNSURE = -0.5  # above this vote dark ink is tried first, because most ink is dark
 
 
 class NoDigitError(ValueError):
-    """There is nothing in a picture that could be a digit; the message says what there is."""
+    """A picture has nothing that could be a digit; the message says what it has instead."""
 
 
 def prepared(pixels: np.ndarray) -> np.ndarray:
-    """The grey (H, W) of pixels (H, W, C) without salt, pepper and grain."""
+    """Convert pixels (H, W, C) to grey (H, W), with shading, specks and grain removed."""
     grey = levelled(without_specks(grey_of(pixels)))
     return softened(grey) if max(grey.shape) >= 200 else grey
 
 
 def polarities(grey: np.ndarray) -> dict[bool, float]:
-    """Whether ink may be dark (True) or light, likelier first, and what speaks against each.
+    """Return the evidence against dark (True) and light (False) ink, the likelier one first.
 
-    Paper is what most of the picture and most of its rim are; 1 is everything against it.
+    The evidence runs from 0 to 1: most of the picture and most of its rim should be paper.
     """
     threshold = otsu(grey)
     depth = max(1, min(grey.shape) // 20)
@@ -33,12 +33,12 @@ def polarities(grey: np.ndarray) -> dict[bool, float]:
 
 
 def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
-    """The regions with ink: faint ones only where they hang together with clear ones.
+    """Return the regions with ink; faint ones count only if connected to clear ones.
 
     Raises
     ------
     NoDigitError
-        If nothing stands out of the paper and its noise.
+        If nothing stands out from the paper and its noise.
     """
     count = min(max(4, strength.size // 10_000), strength.size)
     strongest = np.partition(strength, -count, axis=None)[-count:]
@@ -52,7 +52,7 @@ def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
 
 
 def is_rule(regions: Regions) -> np.ndarray:
-    """Thin lines from one side of the picture to the other."""
+    """Return which regions (N,) are thin lines from one side of the picture to the other."""
     height, width = regions.labels.shape
     across = (regions.left == 0) & (regions.right == width)
     down = (regions.top == 0) & (regions.bottom == height)
@@ -62,7 +62,7 @@ def is_rule(regions: Regions) -> np.ndarray:
 
 
 def is_blob(regions: Regions) -> np.ndarray:
-    """Filled shapes, as wide all over as no pen is."""
+    """Return which regions (N,) are filled shapes, too wide for strokes of a pen."""
     height, width = regions.bottom - regions.top, regions.right - regions.left
     slender = np.maximum(height, width) > 2.2 * np.minimum(height, width)
     filled = regions.area > 0.75 * height * width
@@ -70,7 +70,7 @@ def is_blob(regions: Regions) -> np.ndarray:
 
 
 def is_frame(regions: Regions) -> np.ndarray:
-    """Hollow boxes drawn around something: ink along all four sides, with something inside."""
+    """Return which regions (N,) are boxes drawn around other regions, with ink on all sides."""
     frames = np.zeros(len(regions), bool)
     for i in np.flatnonzero(regions.long_side > 0.2 * max(regions.labels.shape)):
         top, left = regions.top[i], regions.left[i]
@@ -92,9 +92,16 @@ def is_frame(regions: Regions) -> np.ndarray:
 def lifted(
     strength: np.ndarray, own: np.ndarray, inked: np.ndarray
 ) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    """The ink of a digit alone, from the mask of it and that of all ink; and the box around it.
+    """Cut out a digit: its ink alone (h, w), and its box (left, top, right, bottom).
 
-    The threshold is Otsu's for this digit, within reason, and becomes one half.
+    Otsu's threshold for this digit, within bounds, becomes one half.
+
+    Parameters
+    ----------
+    strength
+        (H, W) ink strength of the picture.
+    own, inked
+        (H, W) bool, the masks of the digit and of all ink.
     """
     height, width = strength.shape
     rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
@@ -109,11 +116,10 @@ def lifted(
 
 
 def support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
-    """The share of the outline along which the ink is clearly darker than what lies beside it.
+    """Return the share of the outline along which the ink is clearly darker than its surroundings.
 
-    Near 1 for strokes. Less where what was taken for the paper is not what surrounds the ink: in
-    shadows, whose rims are soft, and in strokes wider than the window, of which only pieces are
-    seen.
+    Near 1 for strokes. Lower for shadows, whose rims are soft, and for strokes wider than the
+    window, of which only pieces are seen.
     """
     width = float(np.average(regions.width[chosen], weights=regions.area[chosen]))
     step = max(1, round(width / 2))
@@ -132,6 +138,7 @@ def support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
 
 
 def grown(mask: np.ndarray, by: int) -> np.ndarray:
+    """Dilate a mask (H, W) by ``by`` pixels."""
     for _ in range(by):
         padded = np.pad(mask, 1)
         mask = (

@@ -1,4 +1,4 @@
-"""Pictures read by a network: each digit is shown to it as MNIST would, in several views."""
+"""Read pictures with a network: each digit is brought into MNIST's frame, in several views."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from .splitting import Judge
 # Takes images (N, 28, 28) uint8, ink bright; returns the probabilities (N, 10).
 Classify = Callable[[np.ndarray], np.ndarray]
 
-# A digit is shown in several views, whose mean errs less than any one of them. Pens differ: as it
-# is and with two widths of the stroke, in pixels of MNIST's box. Writers lean either way. And each
-# of those as it is and a pixel to each side, because a centre of mass falls between pixels.
+# The mean over several views of a digit errs less than any one of them. The views are the digit as
+# it is, slanted either way, and with two other stroke widths in pixels of MNIST's box; each is
+# also shifted by a pixel in four directions, because the centre of mass falls between pixels.
 _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
 _SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-_LEAST_SURE = 0.3  # a network that is less sure of a digit than that is guessing
-_SURE = 0.8  # what is part of a broken digit is seldom so like another digit
+_LEAST_SURE = 0.3  # below this probability the network is guessing
+_SURE = 0.8  # a fragment of a broken digit seldom looks this much like another digit
 
-# Of several digits those of a word stand together: it is one of digits or of letters.
-_SPACE = 0.4  # between two words: heights of a digit
-_CLEARLY = 3.0  # a mark so far below the threshold is no digit in any company,
-_SHARE = 0.25  # and so many of them make the others letters as well
-_UNLIKE = "what is there resembles no digit"
+# Marks close together form a word, which consists either of digits or of letters.
+_SPACE = 0.4  # gap between two words, in heights of a digit
+_CLEARLY = 3.0  # a mark this far below the threshold is not a digit
+_SHARE = 0.25  # if more than this share of a word is clearly not digits, none of it is
+_UNLIKE = "nothing there resembles a digit"
 
 
 class SeveralDigitsError(NoDigitError):
-    """Several digits are where one was to be read; ``found`` is how many."""
+    """There are several digits where one was expected; ``found`` is how many."""
 
     def __init__(self, found: int) -> None:
-        super().__init__(f"there are {found} digits; several are read with many")
+        super().__init__(f"there are {found} digits; use many to read them all")
         self.found = found
 
 
@@ -47,15 +47,15 @@ class Digit:
     Attributes
     ----------
     digit
-        From 0 to 9, the likeliest.
+        The likeliest digit, 0 to 9.
     probabilities
         (10,) float32, the mean over the views.
     box
-        Left, top, right, bottom in the picture file's pixels, the last two just outside.
+        Left, top, right, bottom in the picture file's pixels, the last two exclusive.
     line
-        Counted from 0 at the top.
+        Number of its line, from 0 at the top.
     seen
-        (28, 28) uint8, what the network saw first.
+        (28, 28) uint8, the first view that the network saw.
     """
 
     digit: int
@@ -68,14 +68,14 @@ class Digit:
 def read_digit(picture: Picture, classify: Classify) -> Digit:
     """Read the one digit of a picture.
 
-    What is in the frame of MNIST already is shown to the network as it is.
+    A picture that is already framed as in MNIST is shown to the network unchanged.
 
     Raises
     ------
     NoDigitError
-        If there is none, or nothing that resembles one, or it stands in a word. Is a ValueError.
+        If nothing resembles a digit, or it is part of a word. A subclass of ValueError.
     SeveralDigitsError
-        If there are several. Is a NoDigitError.
+        If there are several digits. A subclass of NoDigitError.
     """
     framed = _framed(picture)
     if framed is not None:
@@ -98,7 +98,7 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     if cutting.company:
         company = np.stack([normalised(ink) for ink in cutting.company])
         if (digit_margins(company) < 0).any():
-            raise NoDigitError("what is there is part of a sign or of a word")
+            raise NoDigitError("the mark is part of a sign or of a word")
     return digit
 
 
@@ -109,12 +109,13 @@ def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]
     -------
     digits
     left_out
-        How many marks of the size of digits resemble none, or stand in words.
+        How many marks as large as digits were left out: they do not resemble digits, or are
+        parts of words.
 
     Raises
     ------
     NoDigitError
-        If there is no digit. Is a ValueError.
+        If there is no digit. A subclass of ValueError.
     """
     pieces, views, foreign = _marks(picture, _judge(classify))
     if foreign.all():
@@ -134,7 +135,7 @@ def _judge(classify: Classify) -> Judge:
 
 
 def _see_that_one(picture: Picture, classify: Classify) -> None:
-    """Raise SeveralDigitsError where there are several and most are clearly digits."""
+    """Raise SeveralDigitsError if there are several marks and most are clearly digits."""
     judge = _judge(classify)
     try:
         pieces, _, foreign = _marks(picture, judge)
@@ -146,7 +147,7 @@ def _see_that_one(picture: Picture, classify: Classify) -> None:
 
 
 def _marks(picture: Picture, judge: Judge) -> tuple[Sequence[Piece], np.ndarray, np.ndarray]:
-    """The marks in lines, their views (N, V, 28, 28), and which of them are no digits (N,)."""
+    """Return the marks in lines, their views (N, V, 28, 28), and which are not digits (N,)."""
     pieces = find_digits(picture, judge)
     views = np.stack([normalised(piece.ink, _WIDTHS, _SLANTS) for piece in pieces])
     boxes, lines = np.array([p.box for p in pieces]), np.array([p.line for p in pieces])
@@ -154,9 +155,9 @@ def _marks(picture: Picture, judge: Judge) -> tuple[Sequence[Piece], np.ndarray,
 
 
 def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Which marks (N,) are no digits, from what they resemble, their boxes (N, 4) and lines.
+    """Return which marks (N,) are not digits, from likeness margins, boxes (N, 4) and lines.
 
-    A mark that stands by itself is judged with its line.
+    Marks are judged by words; a single mark is judged together with its line.
     """
     height = np.median(boxes[:, 3] - boxes[:, 1])
     apart = boxes[1:, 0] - boxes[:-1, 2] > _SPACE * height
@@ -180,7 +181,7 @@ def _framed(picture: Picture) -> np.ndarray | None:
 def _read(
     views: np.ndarray, boxes: Sequence[Box], lines: Sequence[int], classify: Classify
 ) -> list[Digit]:
-    """The digits of some inks, each read in all its views (N, V, 28, 28)."""
+    """Read digits from all their views (N, V, 28, 28)."""
     return [
         Digit(int(mean.argmax()), mean, box, line, seen)
         for mean, box, line, seen in zip(
@@ -190,7 +191,7 @@ def _read(
 
 
 def _chances(views: np.ndarray, classify: Classify) -> np.ndarray:
-    """The probabilities (N, 10), means over the views (N, V, 28, 28) and these a pixel aside."""
+    """Return probabilities (N, 10), averaged over views (N, V, 28, 28) and shifts of a pixel."""
     shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
     probabilities = classify(shifted.reshape(-1, SIZE, SIZE))
     means: np.ndarray = probabilities.reshape(len(views), -1, probabilities.shape[1]).mean(axis=1)

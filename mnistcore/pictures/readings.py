@@ -1,4 +1,4 @@
-"""Pictures of any source, one after the other, and what came of each."""
+"""Read pictures from any source, one after the other."""
 
 import glob
 import sys
@@ -32,25 +32,24 @@ Source = str | Path | bytes | BinaryIO | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What came of a picture.
+    """The result of reading a picture.
 
     Attributes
     ----------
     path
-        As it was given; a name such as ``<array>`` for what has none.
+        The path as given, or a name such as ``<array>`` for other sources.
     digits
-        Line by line, from left to right; empty where none was found. Without ``many`` at most
-        one.
+        Line by line, from left to right; empty if none was read. Without ``many`` at most one.
     reason
-        Why there are no digits; empty where there are some.
+        Why there are no digits; empty if there are some.
     error
         Whether the picture could not even be opened.
     picture
-        What was opened; None after an error.
+        The opened picture; None after an error.
     found
-        How many digits there are; without ``many`` more than one are counted but not read.
+        How many digits there are; without ``many``, several are counted but not read.
     left_out
-        With ``many``, how many marks were left out because they resemble no digit.
+        With ``many``, how many marks were left out because they do not resemble digits.
     """
 
     path: str
@@ -63,17 +62,17 @@ class Reading:
 
     @property
     def digit(self) -> int | None:
-        """The first digit, None where there is none."""
+        """The first digit, or None."""
         return self.digits[0].digit if self.digits else None
 
     @property
     def probabilities(self) -> np.ndarray | None:
-        """The ten probabilities of the first digit, None where there is none."""
+        """The probabilities (10,) of the first digit, or None."""
         return self.digits[0].probabilities if self.digits else None
 
     @property
     def text(self) -> str:
-        """The digits as they stand in the picture, a line break between lines."""
+        """The digits as one string, with a line break between lines."""
         lines = groupby(self.digits, key=lambda digit: digit.line)
         return "\n".join("".join(str(digit.digit) for digit in line) for _, line in lines)
 
@@ -89,33 +88,34 @@ def predict_pictures(
     Parameters
     ----------
     run
-        A run folder, a safetensors file of this package, or a loaded model; it must take images
-        of 28 x 28 and know the ten digits.
+        A run folder, a safetensors file of this package, or a loaded model. It must take images
+        of 28 x 28 pixels and have the ten digits as classes.
     pictures
-        Each a file, a folder (all pictures in it, by name), a pattern such as ``scans/*.png``,
+        Each is a file, a folder (all pictures in it, by name), a pattern such as ``scans/*.png``,
         ``-`` for standard input, the bytes of a file, an open binary file, or an array (H, W) or
-        (H, W, C) of grey or colours, of any numeric type; :func:`.picture_of` tells how its
-        values are taken. A digit may be dark on light or light on dark, of
-        any size and anywhere; :mod:`.pictures` tells how it is found.
+        (H, W, C), grey or colour, of any numeric type; :func:`.picture_of` describes how its
+        values are interpreted. Digits may be dark on light or light on dark, of any size and
+        anywhere in the picture.
     many
-        Whether a picture may hold several digits, in lines; marks that resemble none are left
-        out. Otherwise one is read, and where there are several alike their number is the answer,
-        in ``found``.
+        Whether a picture may hold several digits, in lines; marks that do not resemble digits
+        are left out. Otherwise one digit is read, and several are only counted, in ``found``.
     backend
-        ``auto`` is cython where there is one and numpy otherwise: neither has to compile.
+        ``auto`` is cython if available, otherwise numpy; neither has to compile.
 
     Yields
     ------
     Reading
-        One a picture, in order. A picture is opened when its turn comes; one that cannot be has
-        ``error`` set and the others are still read.
+        One per picture, in order. Each picture is opened only when it is reached; if that fails,
+        its reading has ``error`` set, and the others are still read.
 
     Raises
     ------
     FileNotFoundError, CheckpointError
         As :func:`.checkpoint.load`.
+    TypeError
+        If ``pictures`` is a single picture instead of a list.
     ValueError
-        If the network is not one for digits.
+        If the network does not read digits.
     BackendUnavailableError
         If the backend cannot be loaded.
     """
@@ -125,7 +125,7 @@ def predict_pictures(
     _check(model)
     kernels = _kernels(backend)
 
-    for_bytes = model.taking_bytes()  # as which digits are shown, whatever it was trained on
+    for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
 
     def classify(images: np.ndarray) -> np.ndarray:
         return for_bytes.predict_proba(kernels, images)
@@ -135,7 +135,7 @@ def predict_pictures(
 
 
 def _check(model: Model) -> None:
-    """See that a model can read digits."""
+    """Raise ValueError if a model cannot read digits."""
     n_inputs = model.network.layer_sizes[0]
     if n_inputs != SIZE * SIZE:
         raise ValueError(
@@ -153,15 +153,15 @@ def _check(model: Model) -> None:
 
 
 def doubt(model: Model) -> str:
-    """What must be known of the images that a model was trained on; "" where all is well."""
+    """Return a warning about the images that a model was trained on, or ""."""
     if model.data is None or model.data.look in (None, "upright"):
         return ""
-    looked = "like no digits that people write"
+    looked = "do not look like handwritten digits"
     if model.data.look != "no digits":
-        looked = f"like digits that are {model.data.look}"
+        looked = f"look like digits that are {model.data.look}"
     return (
-        f"The network was trained on {model.data.name}, whose images look {looked}; what it makes"
-        " of pictures of digits is hardly right."
+        f"The network was trained on {model.data.name}, whose images {looked}; it will probably"
+        " misread pictures of digits."
     )
 
 
@@ -175,7 +175,7 @@ Opening = Callable[[], Picture]
 
 
 def _opened(sources: Iterable[Source], white: float) -> Iterator[tuple[str, Opening]]:
-    """Each picture's name and how to open it; folders and patterns are spread out."""
+    """Yield each picture's name and a function that opens it; expand folders and patterns."""
     for source in sources:
         if isinstance(source, np.ndarray):
             yield "<array>", partial(picture_of, source, white)
@@ -193,11 +193,11 @@ def _opened(sources: Iterable[Source], white: float) -> Iterator[tuple[str, Open
 
 
 def _refuse(source: object) -> Picture:
-    raise PictureError(f"is no picture but {type(source).__name__}; give a file or an array")
+    raise PictureError(f"is not a picture but {type(source).__name__}; give a file or an array")
 
 
 def _files(source: str) -> list[tuple[str, str]]:
-    """The files that an argument stands for, each with a reason why it cannot be opened or ""."""
+    """Expand an argument to files, each with the reason why it cannot be opened, or ""."""
     path = Path(source)
     try:
         if path.is_dir():
@@ -208,9 +208,9 @@ def _files(source: str) -> list[tuple[str, str]]:
         if path.exists() or not glob.has_magic(source):
             return [(source, "")]
         found = sorted(p for p in glob.glob(source, recursive=True) if Path(p).is_file())
-    except (OSError, ValueError) as error:  # a folder that is locked, a name that is none
+    except (OSError, ValueError) as error:  # an unreadable folder, an impossible name
         return [(source, error_words(error).removeprefix(f"{source}: "))]
-    return [(p, "") for p in found] or [(source, "no file has such a name")]
+    return [(p, "") for p in found] or [(source, "no file matches this pattern")]
 
 
 def _open_file(path: str, reason: str) -> Picture:
@@ -236,15 +236,15 @@ def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
 
 
 def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
-    """A reading ready for JSON.
+    """Return a reading ready for JSON.
 
     Returns
     -------
     dict
-        ``path``, ``digit`` and ``probabilities``, both None where no digit was read, and
-        ``found``, how many there are; with ``many`` instead ``path``, ``text``, ``digits``, a
-        list with ``digit``, ``probabilities``, ``box`` and ``line`` each, and ``left_out``.
-        Where none was read also ``reason``.
+        ``path``, ``digit`` and ``probabilities`` (both None if no digit was read) and ``found``,
+        the number of digits. With ``many``: ``path``, ``text``, ``left_out`` and ``digits``, a
+        list of dicts with ``digit``, ``probabilities``, ``box`` and ``line``. If no digit was
+        read, also ``reason``.
     """
     entry: dict[str, Any] = {"path": reading.path}
     if many:

@@ -1,7 +1,7 @@
-"""Connected regions of a mask and what their outlines tell, in NumPy.
+"""Connected regions of a mask and their measurements, in NumPy.
 
 A mask is cut into runs, the unbroken stretches of its rows. Runs that touch from one row to the
-next are joined until nothing changes; everything else about a region is a sum over its runs.
+next are joined until nothing changes; most measurements of a region are sums over its runs.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The 8-connected regions of a mask (H, W): arrays (N,) with an entry a region.
+    """The 8-connected regions of a mask (H, W): arrays (N,) with an entry per region.
 
     Attributes
     ----------
     labels
         (H, W) int32: the region of each pixel, -1 where the mask is false.
     area
-        Pixels.
+        Number of pixels.
     top, left, bottom, right
-        The box around each; ``bottom`` and ``right`` are the first row and column outside.
+        The bounding box; ``bottom`` and ``right`` are exclusive.
     contact
-        How many of its pixels lie on the edge of the picture.
+        Number of pixels on the edge of the picture.
     width
-        Of its strokes, as twice the area over the length of the outline: right for a long
-        stroke, half the side for a square.
+        Stroke width, as twice the area over the length of the outline: exact for a long stroke,
+        half the side of a square.
     """
 
     labels: np.ndarray
@@ -46,12 +46,12 @@ class Regions:
         return np.maximum(self.bottom - self.top, self.right - self.left)
 
     def mask(self, chosen: np.ndarray) -> np.ndarray:
-        """The pixels (H, W) of the regions that ``chosen`` (N,) is true for."""
+        """Return the mask (H, W) of the regions for which ``chosen`` (N,) is true."""
         return np.append(chosen, False)[self.labels]
 
 
 def find_regions(mask: np.ndarray) -> Regions:
-    """The regions of a boolean mask (H, W), those with an upper pixel further left first."""
+    """Return the regions of a boolean mask (H, W), in the row-major order of their first pixels."""
     height, width = mask.shape
     row, start, stop = _runs(mask)
     region = _join(*_touching(row, start, stop, width), len(row))
@@ -75,7 +75,7 @@ def find_regions(mask: np.ndarray) -> Regions:
 
 
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, first column and first column after of each run, row by row."""
+    """Return row, first column and end column (exclusive) of each run, row by row."""
     padded = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
     padded[:, 1:-1] = mask
     steps = np.diff(padded, axis=1)
@@ -86,9 +86,9 @@ def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _touching(
     row: np.ndarray, start: np.ndarray, stop: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of runs in neighbouring rows that touch, corners included."""
-    # On one long line, with rows further apart than any run is long, "the runs of the next row
-    # that end after I begin and begin before I end" is a stretch between two searches.
+    """Return pairs of runs in neighbouring rows that touch, also at corners."""
+    # With all rows placed on one line, gaps between them, the runs of the next row that overlap
+    # a given run are consecutive, so two binary searches find them.
     pitch = width + 2
     begins, ends = row * pitch + start, row * pitch + stop
     first = np.searchsorted(ends, begins + pitch, side="left")
@@ -100,7 +100,7 @@ def _touching(
 
 
 def _join(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
-    """Number the sets that pairs (a, b) of n things form, in the order of their first things."""
+    """Number the connected components of n nodes with edges (a, b), by their first nodes."""
     root = np.arange(n)
     while True:
         low = np.minimum(root[a], root[b])
@@ -114,12 +114,12 @@ def _join(a: np.ndarray, b: np.ndarray, n: int) -> np.ndarray:
 
 
 def _stroke_width(mask: np.ndarray, labels: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """Twice the area over the outline; pixel sides overrate its length by 4 / pi on average."""
+    """Return twice the area over the outline; pixel sides overestimate it by 4 / pi on average."""
     n = len(area)
     sides = np.zeros(n)
     for axis in (0, 1):
         outside = np.diff(mask, axis=axis, prepend=False, append=False)
-        # A side lies between two pixels; the one that is inside says whose it is.
+        # A side lies between two pixels; it belongs to the region of the inner one.
         before = np.delete(outside, -1, axis=axis) & mask
         after = np.delete(outside, 0, axis=axis) & mask
         for inside in (before, after):

@@ -1,4 +1,4 @@
-"""What was read, as a picture: the original, what the network saw, and how sure it was."""
+"""Draw what was read: the original, what the network saw, and the probabilities."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,23 +13,36 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 _GROUND, _TEXT, _FAINT = (255, 255, 255), (34, 34, 34), (150, 150, 150)
-_CHOSEN, _OTHER = (36, 96, 168), (190, 200, 212)  # the bar of the digit that was read; the others
+_CHOSEN, _OTHER = (36, 96, 168), (190, 200, 212)  # bars of the digit that was read and the others
 _BOX = (205, 92, 0)
 _MARGIN, _LETTER = 24, 18
-_VIEW = 280  # ten times what the network sees
-_WIDE, _HIGH = 960, 1200  # at most, for a picture of several digits
+_VIEW = 280  # ten times the 28 pixels that the network sees
+_WIDE, _HIGH = 960, 1200  # limits for a picture of several digits
 _SMALL_VIEW, _PER_ROW = 84, 8
 
 
 def draw_sheet(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
-    """Draw a picture with boxes around its digits, the network's view of each, and the chances."""
+    """Draw a picture with boxes around its digits, the network's view of each, and probabilities.
+
+    Parameters
+    ----------
+    picture, digits
+        What was opened, and what was read in it; there may be no digit.
+    title
+        The line at the top.
+
+    Returns
+    -------
+    PIL.Image.Image
+        In RGB.
+    """
     if len(digits) > 1:
         return _many(picture, digits, title)
     return _one(picture, digits[0] if digits else None, title)
 
 
 def thumbnail(picture: Picture, width: int, height: int) -> "Image":
-    """The picture, fitted into a box, as RGB; a small one is enlarged."""
+    """Fit the picture into a box of ``width`` x ``height`` pixels, as RGB, enlarged if small."""
     from PIL import Image
 
     rows, columns = picture.pixels.shape[:2]
@@ -60,7 +73,7 @@ def _one(picture: Picture, digit: Digit | None, title: str) -> "Image":
 
 
 def _many(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
-    """The picture with its boxes above, and beneath it the network's view of digit after digit."""
+    """Draw the picture with its boxes, and below it the network's view of each digit."""
     original = _boxed(picture, digits, _WIDE, _HIGH)
     top = 2 * _MARGIN + _LETTER
     views = top + original.height + _MARGIN
@@ -95,7 +108,7 @@ def _write(
 
 
 def _boxed(picture: Picture, digits: Sequence[Digit], width: int, height: int) -> "Image":
-    """The picture, fitted into a box, with a frame around each digit."""
+    """Return the picture, fitted into a box, with a frame around each digit."""
     from PIL import ImageDraw
 
     image = thumbnail(picture, width, height)
@@ -115,7 +128,7 @@ def _view(digit: Digit, size: int) -> "Image":
 
 
 def _bars(draw: "ImageDraw", digit: Digit, left: int, top: int) -> None:
-    """The ten probabilities, a bar each, in the height of the view."""
+    """Draw the ten probabilities as bars, over the height of the view."""
     pitch = _VIEW / 10
     room = _VIEW - 100  # beside the digit's name and the percentage
     for value, chance in enumerate(digit.probabilities):

@@ -1,9 +1,9 @@
-"""Digits that touch: where one ends and the next begins.
+"""Separate digits that touch.
 
-A group of marks that is wider than a digit is cut wherever that could be, and the network judges:
-of all ways through the cuts, the one whose pieces it knows best is taken. (Y. LeCun, L. Bottou,
-Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998, section
-V: heuristic over-segmentation.)
+A group of marks wider than a digit is cut at every plausible place. Of all segmentations by these
+cuts, the one whose pieces the network recognises best is used: heuristic over-segmentation
+(Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
+recognition", 1998, section V).
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ import numpy as np
 from .regions import Regions, find_regions
 
 # Lengths are in heights of the line, costs in the logarithm of a probability.
-_NARROW = 0.5  # a group that is narrower is not cut,
-_USUAL, _SURE = 0.85, 0.9  # nor one of a digit's width that the network is sure of
-_NEAR = 0.12  # two cuts are at least so far apart, and a digit is at least so wide
+_NARROW = 0.5  # a narrower group is not cut
+_USUAL, _SURE = 0.85, 0.9  # nor is one narrower than _USUAL with a probability above _SURE
+_NEAR = 0.12  # smallest distance of two cuts, and so the smallest width of a digit
 _WIDEST = 1.5
 _LEAST_HEIGHT = 0.5
-_CUTS = 4  # in a height's width
-_DOUBT = 1e-4  # the least probability that counts
-_PIECE = 0.35  # what a digit costs for being there,
-_WIDE = 6.0  # for what it is wider than 0.9 heights,
-_THROUGH = 3.0  # and for the height of ink that the cut behind it goes through,
-_AGAIN = 1.5  # for every stroke but the first
+_CUTS = 4  # per height of the line
+_DOUBT = 1e-4  # lower bound of a probability
+_PIECE = 0.35  # cost of each digit
+_WIDE = 6.0  # cost of width beyond 0.9 heights
+_THROUGH = 3.0  # cost of the height of ink that the cut after a digit goes through
+_AGAIN = 1.5  # cost of every stroke that it goes through but the first
 
 Lifted = tuple[np.ndarray, tuple[int, int, int, int]]
-# Takes inks as :func:`.finding.lifted` makes them; returns each one's highest probability (N,).
+# Takes N inks made by :func:`.marks.lifted`; returns the highest class probability (N,) of each.
 Judge = Callable[[list[np.ndarray]], np.ndarray]
 
 
@@ -37,17 +37,18 @@ def split(
     lift: Callable[[np.ndarray], Lifted],
     judge: Judge,
 ) -> list[np.ndarray]:
-    """The masks (H, W) of the digits of a group: the group itself unless it is better cut.
+    """Return the masks (H, W) of the digits of a group: itself, unless cutting it is better.
 
     Parameters
     ----------
     regions, group
-        All marks, and the indices of those that hang together.
+        All marks, and the indices of those in the group.
     height
-        Of the line.
+        Of the line, in pixels.
     lift
-        Makes ink of a mask.
+        Turns a mask (H, W) into ink and its box.
     judge
+        See :data:`Judge`.
     """
     chosen = np.zeros(len(regions), bool)
     chosen[group] = True
@@ -75,7 +76,7 @@ def split(
 
 
 def _cuts(part: np.ndarray, height: float) -> list[int]:
-    """The columns at which a group (H, W) may be cut: both ends, and where there is least ink."""
+    """Return the columns at which a group (H, W) may be cut: both ends, and where ink is least."""
     profile = part.sum(axis=0)
     width = len(profile)
     apart = max(2, round(_NEAR * height))
@@ -89,7 +90,7 @@ def _cuts(part: np.ndarray, height: float) -> list[int]:
 
 
 def _spans(cuts: list[int], height: float) -> list[tuple[int, int]]:
-    """Pairs of cuts between which there may be a digit."""
+    """Return pairs of cuts between which there may be a digit."""
     return [
         (i, j)
         for i in range(len(cuts))
@@ -99,7 +100,7 @@ def _spans(cuts: list[int], height: float) -> list[tuple[int, int]]:
 
 
 def _tall(piece: np.ndarray) -> int:
-    """The height of the largest mark of a piece."""
+    """Return the height of the largest mark of a piece."""
     marks = find_regions(piece)
     if not len(marks):
         return 0
@@ -109,7 +110,7 @@ def _tall(piece: np.ndarray) -> int:
 def _best_way(
     sure: dict[tuple[int, int], float], cuts: list[int], part: np.ndarray, height: float
 ) -> list[tuple[int, int]]:
-    """The spans, end to end, of the least cost; none where no way leads to the end."""
+    """Return the adjoining spans of least total cost; none if they cannot reach the end."""
     cost = np.full(len(cuts), np.inf)
     cost[0] = 0
     before = [0] * len(cuts)

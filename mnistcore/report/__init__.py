@@ -1,4 +1,4 @@
-"""One page about a run, or about several: ``run(["runs/..."])``, ``mnistcore report RUN...``.
+"""Write an HTML report on one run or several: ``run(["runs/..."])``, ``mnistcore report RUN...``.
 
 The page holds the numbers, the figures and the configuration, and needs no other file.
 """
@@ -33,7 +33,7 @@ class ReportConfig(SourceConfig):
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range.
+        If a value has the wrong type or is out of range.
     """
 
     output: str | None = option(
@@ -56,7 +56,7 @@ class ReportConfig(SourceConfig):
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the page, and the files of the figures if they were asked for."""
+    """The files that were written: the page, and those of the figures if requested."""
 
     path: Path
     notices: tuple[str, ...] = ()
@@ -74,11 +74,11 @@ def run(
     Parameters
     ----------
     sources
-        Run folders or ``.safetensors`` files; one gets a page of its own, several are compared.
+        Run folders or ``.safetensors`` files. One is described in detail, several are compared.
     config
         The options.
     dataset
-        Use this instead of loading what the config or the runs name.
+        Use this instead of loading the data that the config or the runs name.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def run(
         If there is no run, or one is named twice, or a run or its data cannot be used, or the
         page would replace a file that is not a report.
     FileNotFoundError
-        If there is no such run.
+        If a run does not exist.
     BackendUnavailableError
         If the backend cannot be loaded.
     OSError
@@ -138,14 +138,14 @@ def _target(paths: Sequence[Path], output: str | None) -> Path:
 
 
 def _check_page(path: Path) -> None:
-    """See that the page can be written, and replaces nothing but an earlier report."""
+    """Raise an error unless the page can be written and replaces at most an earlier report."""
     check_target(path)
     if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
         raise ValueError(f"{path}: exists and is not a report; give output another name")
 
 
 def _check_folder(path: Path) -> None:
-    """See that there is a folder to write figures to, or that one can be made."""
+    """Raise ValueError unless the folder for the figures exists or can be made."""
     existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if not existing.is_dir():
         raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
@@ -171,7 +171,7 @@ def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; return its exit status."""
     return run_command("report", _main, argv)
 
 

@@ -17,7 +17,7 @@ _HARDEST = 20
 
 
 def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) -> Page:
-    """Evaluate each run on its test images and set the runs beside each other."""
+    """Evaluate each run on its test images and compare the runs."""
     names = _names(runs)
     all_scores = [score(kernels, run, dataset) for run, dataset in zip(runs, datasets, strict=True)]
     results = dict(zip(names, all_scores, strict=True))
@@ -29,7 +29,7 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
     sections.append(Section("What differs", list(_differences(by_name)), False))
     if _same_data(all_scores, datasets):
         images = datasets[0].test_images
-        sections.append(Section("What none can read", list(_hardest(results, images)), False))
+        sections.append(Section("Misread by every run", list(_hardest(results, images)), False))
     where = " and ".join(dict.fromkeys(_data_names(datasets)))
     notices = dict.fromkeys(notice for data in datasets for notice in data.notices)
     subtitle = " ".join([f"{', '.join(names)}; test images of {where}.", *notices])
@@ -37,7 +37,7 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """What the runs are called here: their names, or their paths where names are alike."""
+    """Return the names of the runs, or their paths where names are not unique."""
     names = [run.name for run in runs]
     return [
         name if names.count(name) == 1 else str(run.path)
@@ -46,7 +46,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _data_names(datasets: Sequence[Dataset]) -> list[str]:
-    """What the data sets are called here: their folders where other data have the same name."""
+    """Return the names of the data sets, or their folders where different data share a name."""
     sums: dict[str, set[str]] = {}
     for data in datasets:
         sums.setdefault(data.name, set()).add(data.checksum)
@@ -56,7 +56,7 @@ def _data_names(datasets: Sequence[Dataset]) -> list[str]:
 
 
 def _same_data(scores: Sequence[Scores], datasets: Sequence[Dataset]) -> bool:
-    """Whether all were tested on the same images."""
+    """Whether all runs were tested on the same images and labels."""
     first = datasets[0]
     return all(
         other is first
@@ -105,7 +105,7 @@ def _results(
             {name: scores.interval for name, scores in results.items()},
         ),
         "Test accuracy. Each interval is Wilson's; it holds for one set of weights and says"
-        " nothing of how another seed would do.",
+        " nothing about how another seed would do.",
     )
 
 
@@ -120,9 +120,9 @@ def _chance(results: Mapping[str, Scores]) -> Iterable[Part]:
         rows.append([name, f"{only_best:,}", f"{only_this:,}", shown])
     yield Text(
         f"Against {best}, on the same test images: how many one run reads right and the other"
-        " wrong. If the two were equally good, so uneven a split or a more uneven one would come"
-        " up with probability p (McNemar's exact test). The images are the same, so this tells"
-        " more than intervals that overlap."
+        " wrong. If the two were equally good, a split at least this uneven would occur with"
+        " probability p (McNemar's exact test). Because the images are the same, this says more"
+        " than whether intervals overlap."
     )
     heads = ["run", f"only {best} is right", "only this run is right", "p"]
     yield Table(heads, rows, numbers=frozenset({1, 2, 3}))
@@ -130,7 +130,7 @@ def _chance(results: Mapping[str, Scores]) -> Iterable[Part]:
 
 def _learning(runs: Mapping[str, Run]) -> Iterable[Part]:
     if not any(run.history for run in runs.values()):
-        yield Text("There is no record of the epochs of any of them.")
+        yield Text("There is no record of the epochs for any of these runs.")
         return
     yield Drawing(
         "learning",
@@ -153,7 +153,7 @@ def _differences(runs: Mapping[str, Run]) -> Iterable[Part]:
         if len(set(values)) > 1:
             rows.append([option, *values])
     if rows:
-        yield Table(["option", *runs], rows, "Options that are not the same in all runs")
+        yield Table(["option", *runs], rows, "Options that differ between the runs")
     else:
         yield Text("The runs have the same options.")
 
@@ -177,6 +177,6 @@ def _hardest(results: Mapping[str, Scores], images: np.ndarray) -> Iterable[Part
             rows,
             _HARDEST,
         ),
-        f"Those of which {best} is most confident, with its answers: orange the answer, blue the"
-        " truth.",
+        f"Those of which {best} is most confident, with its answers: the answer in orange, the"
+        " truth in blue.",
     )

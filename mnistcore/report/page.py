@@ -1,7 +1,7 @@
-"""One HTML page that needs nothing else: no script, no font, no address. Texts are escaped here.
+"""A self-contained HTML page: no scripts, no fonts, no links to other sites. Text is escaped here.
 
-A page is a list of sections, a section a list of parts; what they say is the business of
-:mod:`.contents`.
+A page is a list of sections, and a section a list of parts. :mod:`.single` and :mod:`.comparison`
+fill them.
 """
 
 import base64
@@ -16,8 +16,8 @@ from .style import STYLE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARK = '<meta name="generator" content="mnistcore">'  # by which a report is known as ours
-_FULL_WIDTH = 9.0  # inches of a figure that takes the whole width
+MARK = '<meta name="generator" content="mnistcore">'  # identifies a report written by us
+_FULL_WIDTH = 9.0  # inches of a figure that fills the whole width
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Text:
     text: str
 
     def html(self) -> str:
-        """The part as HTML, as in all parts."""
+        """The part as HTML."""
         return f"<p>{escape(self.text)}</p>"
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """The few numbers that matter most: name, value, and a remark."""
+    """The most important numbers, each with name, value and a remark."""
 
     tiles: Sequence[tuple[str, str, str]]
 
@@ -50,7 +50,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the columns named in ``numbers`` (by position) are set flush right."""
+    """A table; the columns whose positions are in ``numbers`` are aligned right."""
 
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -85,7 +85,7 @@ class Drawing:
     caption: str
 
     def html(self) -> str:
-        """The part as HTML, the figure inside it as SVG."""
+        """The part as HTML, with the figure embedded as SVG."""
         from ..figures.style import encode
 
         content = base64.b64encode(encode(self.figure, "svg")).decode()
@@ -101,7 +101,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Beside:
-    """Tables side by side where there is room."""
+    """Tables side by side if there is room."""
 
     tables: Sequence[Table]
 
@@ -115,7 +115,7 @@ Part = Text | Tiles | Table | Drawing | Beside
 
 @dataclass
 class Section:
-    """A heading with its parts, printed on a new page if wanted."""
+    """A heading and its parts, optionally printed on a new page."""
 
     title: str
     parts: list[Part] = field(default_factory=list)

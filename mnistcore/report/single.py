@@ -1,4 +1,4 @@
-"""The page about one run."""
+"""The report on one run."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 _SHOWN = 16  # predictions in the gallery
 _MISTAKES = 20
 _WATCHED = 2000  # images whose hidden activations are drawn
-_MOST_ACTIVATIONS = 50_000_000  # numbers of one layer
+_MOST_ACTIVATIONS = 50_000_000  # values of one layer
 
 
 def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
@@ -42,7 +42,7 @@ def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
 
 
 def subtitle(run: Run, dataset: Dataset) -> str:
-    """A run in a line: its network, its data."""
+    """Describe a run in one line: its network and its data."""
     network = run.model.network
     sizes = "-".join(map(str, network.layer_sizes))
     facts = (
@@ -76,7 +76,7 @@ def _tiles(scores: Scores, summary: Mapping[str, Any]) -> Tiles:
 
 
 def number(value: object) -> float | None:
-    """A finite number of a summary, which people may have edited; None for all else."""
+    """Return a finite number from a summary, which may have been edited, or None."""
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return None
@@ -96,14 +96,14 @@ def _class_table(scores: Scores) -> Table:
 
 def _learning(run: Run) -> Iterable[Part]:
     if not run.history:
-        yield Text("There is no record of the epochs: a model's file alone does not hold one.")
+        yield Text("There is no record of the epochs: a model file alone does not hold one.")
         return
     yield Drawing(
         "learning-curves",
         figures.learning_curves(run.history),
-        "Loss and accuracy by epoch. Those of training are running means over the epoch, before"
-        " each update and with dropout where there is any, so early epochs may look worse on the"
-        " training images than on the validation images. Validation comes after each epoch.",
+        "Loss and accuracy by epoch. Those of training are running means over the epoch, taken"
+        " before each update and with dropout if used, so early epochs may look worse on the"
+        " training images than on the validation images. Validation follows each epoch.",
     )
     yield Table(
         ["epoch", "training loss", "validation loss", "training", "validation", "rate", "seconds"],
@@ -119,16 +119,16 @@ def _learning(run: Run) -> Iterable[Part]:
             ]
             for r in _thinned(run.history)
         ],
-        "Epochs" if len(run.history) <= _ROWS else "Every so many epochs",
+        "Epochs" if len(run.history) <= _ROWS else "A selection of epochs",
         frozenset(range(7)),
     )
 
 
-_ROWS = 24  # epochs that a table lists
+_ROWS = 24  # most epochs that the table lists
 
 
 def _thinned(history: list[Any]) -> list[Any]:
-    """At most so many records, evenly spaced, the first and the last among them."""
+    """Return at most `_ROWS` records, evenly spaced, including the first and the last."""
     if len(history) <= _ROWS:
         return history
     places = np.unique(np.linspace(0, len(history) - 1, _ROWS).round().astype(int))
@@ -148,8 +148,8 @@ def _mistakes(scores: Scores, images: np.ndarray) -> Iterable[Part]:
     yield Drawing(
         "confusion",
         figures.confusion_matrix(scores.confusion, names),
-        "How many test images of each class (row) were taken for which (column). What is on the"
-        " diagonal was read right.",
+        "How many test images of each class (row) were taken for which (column). Those on the"
+        " diagonal were read right.",
     )
     if scores.hits.all():
         yield Text("No test image was read wrong.")
@@ -157,7 +157,7 @@ def _mistakes(scores: Scores, images: np.ndarray) -> Iterable[Part]:
     yield Drawing(
         "confusion-mistakes",
         figures.confusion_matrix(scores.confusion, names, normalize=True, mask_diagonal=True),
-        "The mistakes alone, as shares of their row: of 100 images of a class, so many were taken"
+        "The mistakes alone, as shares of their row: how many of 100 images of a class were taken"
         " for another. The diagonal is left blank.",
     )
     rows = scores.confident_mistakes(_MISTAKES)
@@ -167,7 +167,7 @@ def _mistakes(scores: Scores, images: np.ndarray) -> Iterable[Part]:
             images[rows], scores.labels[rows], scores.probabilities[rows], names, rows, _MISTAKES
         ),
         "The most confident mistakes, each with its place among the test images and its likeliest"
-        " classes: orange the answer, blue the truth.",
+        " classes: the answer in orange, the truth in blue.",
     )
 
 
@@ -175,9 +175,9 @@ def _confidence(scores: Scores, images: np.ndarray) -> Iterable[Part]:
     yield Drawing(
         "reliability",
         figures.reliability_diagram(scores.calibration),
-        "Left: of the predictions made with some confidence, the share that is right. Where bars"
-        " end below the diagonal the network is more confident than it should be; the hatched"
-        " gap is what it is wrong by. Right: how many predictions each bar stands for.",
+        "Left: the share of predictions that are right, by confidence. Where bars end below the"
+        " diagonal, the network is more confident than it should be; the hatched gap shows by how"
+        " much. Right: how many predictions each bar represents.",
     )
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SHOWN])
     yield Drawing(
@@ -189,8 +189,8 @@ def _confidence(scores: Scores, images: np.ndarray) -> Iterable[Part]:
             scores.class_names,
             chosen,
         ),
-        "Test images drawn at random with their true class and the likeliest answers: blue the"
-        " truth, orange a wrong answer.",
+        "Test images drawn at random with their true class and the likeliest answers: the truth"
+        " in blue, a wrong answer in orange.",
     )
 
 
@@ -216,14 +216,13 @@ def _data(model: Model, dataset: Dataset) -> Iterable[Part]:
     yield Drawing(
         "preprocessing",
         figures.preprocessing(dataset.train_images[0], model.scale, model.shift, dataset.pixel_max),
-        "What becomes of an image before it enters the network: every pixel is scaled and"
-        " shifted, and the rows are laid end to end. The network is not told which pixels are"
-        " neighbours.",
+        "How an image is prepared for the network: every pixel is scaled and shifted, and the"
+        " rows are laid end to end. The network is not told which pixels are neighbours.",
     )
 
 
 def _splits(model: Model, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The labels of each split; all training images are one where the model does not say."""
+    """Return the labels of each split; all training images are one if the split is unknown."""
     try:
         parts = {
             name: dataset.train_labels[split_indices(model, dataset, split)]
@@ -240,7 +239,7 @@ def _inside(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Par
         "weights",
         figures.first_layer_weights(model),
         "What each unit of the first layer looks for: ink on red pixels excites it, ink on blue"
-        " pixels inhibits it. Pixels that never hold ink keep the noise that they began with.",
+        " pixels inhibits it. Pixels that never hold ink keep their random initial weights.",
     )
     if len(model.network.layer_sizes) == 2:
         yield Text("The network has no hidden layer.")
@@ -253,14 +252,14 @@ def _inside(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Par
         "activations",
         figures.hidden_activations(layers, labels, model.class_names),
         f"The outputs of the hidden units on {len(images):,} test images. Left: their means by"
-        " class; a unit that is dark in one row only stands for that class. Right: all values.",
+        " class; a unit that is dark in a single row responds to that class. Right: all values.",
     )
     yield Drawing(
         "projection",
         figures.hidden_projection(layers[-1], labels, model.class_names),
-        "The last hidden layer seen from the side from which it varies most (principal"
+        "The last hidden layer, projected onto the plane in which it varies most (principal"
         " components). Classes that lie apart here are easy to tell apart; those that overlap"
-        " may still be apart in the other dimensions.",
+        " may still be separated in other dimensions.",
     )
 
 
@@ -289,14 +288,14 @@ def _configuration(run: Run) -> Iterable[Part]:
     if isinstance(versions, dict):
         facts.append(["versions", ", ".join(f"{k} {spelled(v)}" for k, v in versions.items())])
     tables = [
-        Table(["option", "value"], options, "What the run was asked for"),
-        Table(["figure", "value"], facts, "What it noted of itself"),
+        Table(["option", "value"], options, "Options of the run"),
+        Table(["figure", "value"], facts, "Recorded by the run"),
     ]
     yield Beside([table for table in tables if table.rows])
 
 
 def spelled(value: object) -> str:
-    """A value of a configuration as people read it."""
+    """Return a value of a configuration in readable form."""
     if value is None:
         return "-"
     if isinstance(value, bool):

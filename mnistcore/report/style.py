@@ -1,4 +1,4 @@
-"""How a report looks on a screen and on paper."""
+"""The style sheet of a report, for screen and print."""
 
 STYLE = """
 :root { --ink: #222; --faint: #666; --edge: #ddd; --pale: #f6f8fa; --link: #0072b2; }

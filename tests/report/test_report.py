@@ -99,7 +99,7 @@ def test_the_page_that_compares_runs(here):
     text = " ".join(page.text)
     assert "2 runs compared" in text
     assert "McNemar" in text
-    assert "Options that are not the same in all runs" in text
+    assert "Options that differ between the runs" in text
     assert "36-8-4" in text
     assert "36-4-4" in text
 
