@@ -11,14 +11,7 @@ from .pictures.files import FORMATS
 from .pictures.readings import STDIN, Reading, doubt, predict_pictures
 from .runs.folder import check_output
 from .system.files import replacing
-from .terminal.command_line import (
-    BAD_INPUT,
-    DONE,
-    Parser,
-    complain,
-    run_command,
-    user_errors,
-)
+from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]

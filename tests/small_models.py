@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnistcore.models.checkpoint import Model
+from mnistcore.models.model import Model
 from mnistcore.models.network import Network
 
 

@@ -7,7 +7,8 @@ from safetensors.numpy import load_file, save_file
 
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
-from mnistcore.models.checkpoint import CheckpointError, Model, TrainedOn
+from mnistcore.models.checkpoint import CheckpointError
+from mnistcore.models.model import Model, TrainedOn
 from mnistcore.models.network import Network
 
 

@@ -17,6 +17,7 @@ from mnistcore.convert import run
 from mnistcore.interchange import array_files
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.models.model import TrainedOn
 
 SIZES = (36, 8, 8, 4)  # a square layer in the middle
 
@@ -122,7 +123,7 @@ def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling
 @pytest.mark.parametrize("to", ["torch", "numpy"])
 @pytest.mark.parametrize("name", [name for name, m in MODELS.items() if name != "one-class"])
 def test_what_was_exported_comes_back_as_it_was(place, name, to):
-    data = checkpoint.TrainedOn("F/raw", "0" * 64, "/sets/F/raw", ("Odd.",), "upright")
+    data = TrainedOn("F/raw", "0" * 64, "/sets/F/raw", ("Odd.",), "upright")
     exported = dataclasses.replace(MODELS[name], data=data, float_pixels=name == "sixteen")
     checkpoint.save("m.safetensors", exported)
     path = export.run("m.safetensors", to).path

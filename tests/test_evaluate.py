@@ -15,7 +15,7 @@ from mnistcore.__main__ import main
 from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.evaluate import EvaluateConfig, run, run_sample
-from mnistcore.models import checkpoint
+from mnistcore.models.model import Model
 from mnistcore.models.network import Network
 from mnistcore.runs.data import split_indices
 from mnistcore.runs.folder import Run, load_run
@@ -58,9 +58,7 @@ def make_run():
         network = Network(sizes)
         params = network.init(np.random.default_rng(0)) * np.float32(scale)
         names = class_names or tuple(map(str, range(sizes[-1])))
-        return Run(
-            Path("made"), checkpoint.Model(network, params, shape, 1 / 255, 0.0, names), [], {}
-        )
+        return Run(Path("made"), Model(network, params, shape, 1 / 255, 0.0, names), [], {})
 
     return make
 

@@ -17,6 +17,7 @@ from mnistcore import export, get_backend
 from mnistcore.__main__ import main
 from mnistcore.data import load_data
 from mnistcore.models import checkpoint
+from mnistcore.models.model import TrainedOn
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 
@@ -112,7 +113,7 @@ def test_what_takes_bytes_takes_all_of_them_though_training_had_floats(place):
 
 def test_other_data_than_those_of_the_training_are_named(place):
     write_small_digits(place / "digits")
-    data = checkpoint.TrainedOn("some", "0" * 64)
+    data = TrainedOn("some", "0" * 64)
     model = dataclasses.replace(make_model((36, 8, 4), "tanh", (6, 6)), data=data)
     checkpoint.save("run/model.safetensors", model)
     loss = export.run("run", "c", int8=True, data=str(place / "digits")).int8_loss

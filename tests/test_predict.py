@@ -20,7 +20,7 @@ from PIL import Image
 from mnistcore.__main__ import main
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
-from mnistcore.models.checkpoint import Model
+from mnistcore.models.model import Model, TrainedOn
 from mnistcore.models.network import Network
 from mnistcore.pictures.frame import normalised
 from mnistcore.predict import predict_pictures
@@ -135,7 +135,7 @@ def test_pictures_enter_in_the_range_of_the_training(model, glyphs):
     ],
 )
 def test_doubts_about_the_training_are_told(place, model, glyphs, capsys, look, words):
-    data = checkpoint.TrainedOn("EMNIST", "0" * 64, look=look)
+    data = TrainedOn("EMNIST", "0" * 64, look=look)
     checkpoint.save(place / "run/model.safetensors", dataclasses.replace(model, data=data))
     (place / "7.png").write_bytes(picture(glyphs[7]))
     assert predict("7.png") == 0

@@ -12,8 +12,8 @@ from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
 from mnistcore.models import checkpoint
-from mnistcore.models.checkpoint import TrainedOn
-from mnistcore.runs.data import load_run_data, own_data, split_indices, trained_on
+from mnistcore.models.model import TrainedOn, own_data
+from mnistcore.runs.data import load_run_data, split_indices, trained_on
 from mnistcore.runs.folder import load_run
 from mnistcore.train import TrainConfig, run
 

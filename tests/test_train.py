@@ -12,6 +12,7 @@ from mnistcore import get_num_threads, set_num_threads
 from mnistcore.evaluate import run as evaluate
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.models.model import TrainedOn
 from mnistcore.runs.folder import create_run_folder
 from mnistcore.runs.job import execute, prepare
 from mnistcore.terminal.training import PlainDisplay
@@ -176,7 +177,7 @@ def test_what_must_be_known_of_the_data_is_kept(dataset, make_config):
     assert told == "As told."
     assert "seem to be of another scale" in remark
     data = checkpoint.load("run").data
-    assert data == checkpoint.TrainedOn("data", shown.checksum, dataset.folder, (remark,))
+    assert data == TrainedOn("data", shown.checksum, dataset.folder, (remark,))
     assert result.summary["data_checksum"] == shown.checksum
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from mnistcore.data import Dataset, load_data
 from mnistcore.data.synthetic import make_digits
 from mnistcore.models import checkpoint
-from mnistcore.models.checkpoint import Model
+from mnistcore.models.model import Model
 from mnistcore.pictures.likeness import WEIGHTS, features, likeness
 from mnistcore.runs.job import fit_in_memory, prepare
 from mnistcore.training.config import TrainConfig

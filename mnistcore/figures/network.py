@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 
-from ..models.checkpoint import Model
+from ..models.model import Model
 from . import style
 from .projection import principal_components
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import ACTIVATIONS
-from ..models.checkpoint import Model, TrainedOn, parse_trained_on
+from ..models.model import Model, TrainedOn, parse_trained_on
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..models.checkpoint import Model
+from ..models.model import Model
 from .dense import dense_layers
 
 _LARGEST = 127

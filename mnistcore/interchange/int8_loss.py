@@ -6,8 +6,8 @@ import numpy as np
 
 from ..data import Dataset
 from ..kernels.backends import get_backend
-from ..models.checkpoint import Model, scaled_alike
 from ..models.metrics import accuracy, percent
+from ..models.model import Model, scaled_alike
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..models.checkpoint import Model
+from ..models.model import Model
 from ..system.machine import VERSION
 from .dense import Dense, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize

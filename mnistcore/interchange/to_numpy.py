@@ -26,7 +26,7 @@ import json
 
 import numpy as np
 
-from ..models.checkpoint import Model
+from ..models.model import Model
 from .dense import dense_layers, description
 
 _FORMULAS = {

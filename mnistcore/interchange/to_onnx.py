@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.checkpoint import Model
+from ..models.model import Model
 from ..system.extras import require
 from ..system.machine import VERSION
 from .dense import dense_layers, full_ink, spelled_ink

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..models import checkpoint
-from ..models.checkpoint import Model
+from ..models.model import Model
 from .dense import dense_layers, description, full_ink, plus, spelled_ink
 
 DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model

@@ -15,22 +15,17 @@ data            the training data: name, folder, checksum, remarks, look; absent
 ==============  ==============================================================================
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..data import Dataset
-from ..data.preprocess import flatten, same_scale
 from ..kernels.layout import ACTIVATIONS
 from ..system.files import replacing
-from .inference import logits_of
+from .model import Model, parse_trained_on
 from .network import Network
 
 FORMAT = "mnistcore"
@@ -40,152 +35,6 @@ MODEL_FILE = "model.safetensors"
 
 class CheckpointError(ValueError):
     """A file is not a usable model; the message says why."""
-
-
-@dataclass(frozen=True)
-class TrainedOn:
-    """The data set that a network was trained on.
-
-    Attributes
-    ----------
-    name
-        The name of the data set, for display.
-    checksum
-        The checksum of its content, :attr:`.Dataset.checksum`.
-    folder
-        The absolute path of its folder; None for MNIST and the built-in digits.
-    remarks
-        Problems found in the data, one or two sentences each.
-    look
-        How its training images looked: "upright" for upright digits, "no digits", or a
-        description of how the digits are turned; None if this could not be determined.
-    """
-
-    name: str
-    checksum: str
-    folder: str | None = None
-    remarks: tuple[str, ...] = ()
-    look: str | None = None
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "TrainedOn":
-        """Describe a data set."""
-        look, _ = dataset.looks
-        return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary for JSON; :func:`parse_trained_on` reads it back."""
-        return {**dataclasses.asdict(self), "remarks": list(self.remarks)}
-
-
-def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
-    """Read the dictionary of :meth:`TrainedOn.to_dict` from untrusted JSON; None stays None.
-
-    Raises
-    ------
-    ValueError
-        If its content is malformed.
-    """
-    if entry is None:
-        return None
-    try:
-        folder, look = entry.get("folder"), entry.get("look")
-        found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"has a 'data' that cannot be read ({error!r})") from error
-    texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("has a 'data' that cannot be read")
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A trained network, ready to use.
-
-    Attributes
-    ----------
-    network
-        Layer sizes, activation, dropout.
-    params
-        (P,) float32.
-    input_shape
-        The shape of one image, (28, 28) for MNIST.
-    scale, shift
-        A raw pixel enters the network as ``pixel * scale + shift``.
-    class_names
-        The name of each class.
-    config
-        The options of the training run, as in ``config.json``; empty if unknown.
-    pixel_max
-        The raw pixel value of full ink; None if unknown.
-    float_pixels
-        Whether the raw pixels in training were floats rather than bytes.
-    data
-        The data set that it was trained on; None if unknown.
-    """
-
-    network: Network
-    params: np.ndarray
-    input_shape: tuple[int, ...]
-    scale: float
-    shift: float
-    class_names: tuple[str, ...]
-    config: Mapping[str, Any] = field(default_factory=dict)
-    pixel_max: float | None = None
-    float_pixels: bool = False
-    data: TrainedOn | None = None
-
-    def taking(self, pixel_max: float) -> "Model":
-        """Return the model rescaled for raw pixels in [0, pixel_max]; full ink stays full ink.
-
-        Returns the model itself if its own range is unknown or the same.
-        """
-        if self.pixel_max in (None, pixel_max):
-            return self
-        scale = self.scale * self.pixel_max / pixel_max
-        return dataclasses.replace(self, scale=scale, pixel_max=pixel_max)
-
-    def taking_bytes(self) -> "Model":
-        """Return the model rescaled for pixels from 0 to 255."""
-        return dataclasses.replace(self.taking(255.0), float_pixels=False)
-
-    def logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """Return the logits (N, C) float32 of raw images (N, H, W) or (N, H * W).
-
-        Images are uint8 or float32, with pixels in the range of the training images;
-        :meth:`taking` makes a model for another range.
-
-        Raises
-        ------
-        ValueError
-            If the images differ in size from the training images.
-        """
-        n_inputs = self.network.layer_sizes[0]
-        x = flatten(images)
-        if x.shape[1] != n_inputs:
-            raise ValueError(
-                f"the model takes images of {_by(self.input_shape)} pixels,"
-                f" got {_by(images.shape[1:])}"
-            )
-        return logits_of(kernels, self.network, self.params, x, self.scale, self.shift)
-
-    def predict_proba(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """Return the class probabilities (N, C) float32 of raw images, as in :meth:`logits`."""
-        logits = self.logits(kernels, images)
-        kernels.softmax(logits, logits)
-        return logits
-
-    def predict(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """Return the most probable class ids (N,) int64 of raw images, as in :meth:`logits`."""
-        return self.logits(kernels, images).argmax(axis=1)
-
-
-def scaled_alike(model: Model, dataset: Dataset) -> Model:
-    """Return the model, rescaled if the data set's pixels have another range."""
-    if model.pixel_max is None or same_scale(model.pixel_max, dataset.pixel_max):
-        return model
-    return model.taking(dataset.pixel_max)
 
 
 def save(path: str | Path, model: Model) -> None:
@@ -396,7 +245,3 @@ def _check_tensors(file: Any, network: Network) -> None:
             raise CheckpointError(
                 f"has {name} of {tensor.get_dtype()} {tensor.get_shape()}; expected F32 {shape}"
             )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

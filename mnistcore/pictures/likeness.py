@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..kernels import numpy_kernels
-from ..models.checkpoint import Model, load
+from ..models.checkpoint import load
+from ..models.model import Model
 
 WEIGHTS = Path(__file__).with_name("likeness.safetensors")
 _DIRECTIONS = 8

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..kernels.backends import get_backend, unavailable_reason
 from ..models import checkpoint
-from ..models.checkpoint import Model
+from ..models.model import Model
 from ..system.errors import error_words
 from .files import SUFFIXES, Picture, PictureError, open_picture, picture_of
 from .frame import SIZE

@@ -10,9 +10,9 @@ import numpy as np
 
 from .. import figures
 from ..data import Dataset
-from ..models.checkpoint import Model, scaled_alike
 from ..models.inference import activations_of
 from ..models.metrics import percent
+from ..models.model import Model, scaled_alike
 from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score

@@ -1,14 +1,12 @@
 """The data of a run: the data set that it was trained on, and how its images were split."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from ..data import DataNotFoundError, Dataset, load_data
+from ..data import Dataset, load_data
 from ..data.preprocess import same_scale
-from ..models.checkpoint import Model
+from ..models.model import Model, own_data
 from .folder import Run
 
 SPLITS = ("test", "validation", "train")
@@ -37,41 +35,6 @@ def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None
     if data is not None or data_dir is not None:
         return compared(run, load_data(data or "auto", data_dir))
     return compared(run, own_data(run.model, run.summary.get("data")))
-
-
-def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
-    """Load the data set that a model was trained on, from its original place.
-
-    Parameters
-    ----------
-    model
-        The model. Models of older versions record only their training options.
-    name
-        The name of the data in the run's summary, if there is one.
-    options
-        Further options of :func:`.data.load_data`.
-
-    Raises
-    ------
-    DataNotFoundError
-        If the data is no longer there. A subclass of ValueError.
-    """
-    known, config = model.data, model.config
-    data, data_dir = _text(config, "data") or "auto", _text(config, "data_dir")
-    if known is not None and known.folder is not None:
-        data, data_dir = known.folder, None
-    elif data == "auto" and (known.name if known else name) == "synthetic":
-        data, data_dir = "synthetic", None
-    try:
-        return load_data(data, data_dir, **options)
-    except DataNotFoundError as error:
-        if known is not None and known.folder is not None:
-            reason = str(error).split(";")[0]
-            raise DataNotFoundError(
-                f"the run was trained on {known.name}, which is not where it was ({reason}); if it"
-                " has moved, name its folder with data"
-            ) from error
-        raise DataNotFoundError(f"the data of the run: {error}") from error
 
 
 def trained_on(run: Run, dataset: Dataset) -> bool | None:
@@ -113,11 +76,6 @@ def _other(then: str, now: str) -> str:
 
 def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _text(options: Mapping[str, Any], name: str) -> str | None:
-    value = options.get(name)
-    return value if isinstance(value, str) else None
 
 
 def check_fit(model: Model, dataset: Dataset) -> None:

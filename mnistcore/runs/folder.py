@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import checkpoint
+from ..models.model import Model
 from ..system.files import write_json
 from ..training.records import EpochRecord
 
@@ -44,7 +45,7 @@ class RunFolder:
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(line)
 
-    def write_model(self, model: checkpoint.Model) -> None:
+    def write_model(self, model: Model) -> None:
         """Write ``model.safetensors``."""
         checkpoint.save(self.path / checkpoint.MODEL_FILE, model)
 
@@ -119,7 +120,7 @@ class Run:
     """
 
     path: Path
-    model: checkpoint.Model
+    model: Model
     history: list[EpochRecord]
     summary: Mapping[str, Any]
 

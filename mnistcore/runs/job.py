@@ -19,8 +19,8 @@ from ..data import Dataset, load_data
 from ..data.preprocess import flatten, input_scaling
 from ..kernels.backends import get_backend
 from ..kernels.threads import get_num_threads, limited_threads
-from ..models.checkpoint import Model, TrainedOn
 from ..models.inference import Evaluation, evaluate
+from ..models.model import Model, TrainedOn
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
 from ..system.machine import library_versions

@@ -12,7 +12,6 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import BACKENDS, get_backend
 from ..kernels.threads import limited_threads
-from ..models.checkpoint import Model, scaled_alike
 from ..models.metrics import (
     Calibration,
     accuracy,
@@ -23,6 +22,7 @@ from ..models.metrics import (
     top_k_accuracy,
     wilson_interval,
 )
+from ..models.model import Model, scaled_alike
 from ..training.options import Range, option, options_of
 from .data import SPLITS, check_fit, load_run_data, split_indices
 from .folder import Run, load_run

@@ -26,14 +26,7 @@ from .results import (
     write_best,
     write_trials,
 )
-from .study import (
-    WORKER,
-    StorageErrors,
-    StorageUnreachableError,
-    give_up,
-    host_name,
-    in_state,
-)
+from .study import WORKER, StorageErrors, StorageUnreachableError, give_up, host_name, in_state
 
 _LOOK_SECONDS = 0.5  # interval for polling the study and the workers
 _TEST = "test"  # the study attribute that holds the winner's test result

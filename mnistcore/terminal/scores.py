@@ -8,13 +8,7 @@ from ..data import Dataset
 from ..models.metrics import percent
 from ..runs.folder import Run
 from .half_blocks import half_blocks
-from .tables import (
-    confusion_fits,
-    confusion_table,
-    facts_table,
-    most_often_taken_for,
-    rival_text,
-)
+from .tables import confusion_fits, confusion_table, facts_table, most_often_taken_for, rival_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -11,8 +11,8 @@ import pytest
 
 from mnistcore import figures
 from mnistcore.figures import style
-from mnistcore.models.checkpoint import Model
 from mnistcore.models.metrics import calibration
+from mnistcore.models.model import Model
 from mnistcore.models.network import Network
 from mnistcore.training.records import EpochRecord
 
