@@ -175,7 +175,7 @@ def test_what_must_be_known_of_the_data_is_kept(dataset, make_config):
     result = run(make_config(), dataset=shown)
     told, remark = result.summary["notices"]
     assert told == "As told."
-    assert "seem to be of another scale" in remark
+    assert "seem to be on another scale" in remark
     data = checkpoint.load("run").data
     assert data == TrainedOn("data", shown.checksum, dataset.folder, (remark,))
     assert result.summary["data_checksum"] == shown.checksum

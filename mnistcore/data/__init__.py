@@ -111,7 +111,7 @@ class Dataset:
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise ValueError(
                 f"{self.name} has training images of shape {self.train_images.shape[1:]} and test"
-                f" images of {self.test_images.shape[1:]}; they must have one"
+                f" images of {self.test_images.shape[1:]}; they must be the same"
             )
 
     @cached_property
@@ -148,7 +148,7 @@ class Dataset:
         if len(self.test_images) and not same_scale(test_max, self.pixel_max):
             found.append(
                 f"The test images of {self.name} reach {test_max:g}, its training images"
-                f" {self.pixel_max:g}: they seem to be of another scale."
+                f" {self.pixel_max:g}: they seem to be on another scale."
             )
         turned = {
             part: look
@@ -285,8 +285,8 @@ def _parts(data: str | Path) -> list[str]:
         return [str(data)]
     if "" in parts or "auto" in parts or len(set(parts)) < len(parts):
         raise ValueError(
-            f"data is {data}; sets are joined as in mnist+synthetic: each by its name or folder,"
-            " once, and none by auto"
+            f"data is {data}; join sets as in mnist+synthetic, each by its name or folder and only"
+            " once; auto cannot be joined"
         )
     return parts
 
@@ -308,7 +308,7 @@ def _together(datasets: Sequence[Dataset]) -> Dataset:
         if not same_scale(other.pixel_max, first.pixel_max):
             raise ValueError(
                 f"{other.name} has pixels up to {other.pixel_max:g}, {first.name} up to"
-                f" {first.pixel_max:g}; only sets of one scale can be joined"
+                f" {first.pixel_max:g}; only sets of the same scale can be joined"
             )
     together = replace(
         first,

@@ -88,7 +88,7 @@ def read_files(files: Sequence[Path]) -> Arrays:
     if train_size != test_size:
         raise IdxError(
             f"{files[2]}: images are {_by(test_size)} pixels, those in {files[0].name} are "
-            f"{_by(train_size)}; training and test images must have one size"
+            f"{_by(train_size)}; training and test images must have the same size"
         )
     unseen = np.setdiff1d(arrays.test_labels, arrays.train_labels)
     if unseen.size:

@@ -214,7 +214,7 @@ def as_labels(labels: np.ndarray, name: str = "labels") -> np.ndarray:
     """
     labels = _checked_labels(labels, name)
     if labels.size and not -(2**31) <= labels.min() <= labels.max() < 2**31:
-        raise ValueError(f"{name} span {labels.min()}..{labels.max()}; that is too far for int32")
+        raise ValueError(f"{name} span {labels.min()}..{labels.max()}; that is outside int32")
     return np.ascontiguousarray(labels, np.int32)
 
 

@@ -146,7 +146,7 @@ def _check(model: Model) -> None:
         names = ", ".join(model.class_names[:4])
         raise ValueError(
             f"the network's classes are not the digits 0 to 9 but {names}, ..."
-            f" ({len(model.class_names)} in all); predict reads digits, so give a network of these"
+            f" ({len(model.class_names)} in all); predict needs a network trained on digits"
         )
     if not np.isfinite(model.params).all():
         raise ValueError("the network's weights are not all finite; train it again")

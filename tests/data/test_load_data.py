@@ -273,7 +273,7 @@ def test_a_folder_may_have_a_plus_in_its_name(make_folder):
 
 @pytest.mark.parametrize("data", ["mnist+", "+synthetic", "auto+synthetic", "synthetic+synthetic"])
 def test_sums_that_make_no_sense(data):
-    with pytest.raises(ValueError, match="sets are joined as in mnist\\+synthetic"):
+    with pytest.raises(ValueError, match="join sets as in mnist\\+synthetic"):
         load_data(data)
 
 
