@@ -6,13 +6,14 @@ import pytest
 
 from mnistcore import gradcheck
 from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
+from mnistcore.training import gradients
 
 
 def broken_backend(monkeypatch, **kernels):
     """Make "numpy" a backend with some kernels replaced; the reference stays as it is."""
     names = {name: getattr(numpy_kernels, name) for name in (*KERNELS, *PROGRAMS)}
     backend = SimpleNamespace(**{**names, **kernels})
-    monkeypatch.setattr(gradcheck, "get_backend", lambda name: backend)
+    monkeypatch.setattr(gradients, "get_backend", lambda name: backend)
 
 
 def failed(checks):

@@ -157,7 +157,7 @@ def test_a_model_of_an_older_version_does_not_know_its_data(folder):
 def test_a_run_that_fell_back_on_the_built_in_digits_stays_with_them(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "mnistcore.runs.data.load_data",
+        "mnistcore.models.model.load_data",
         lambda *arguments: asked.append(arguments) or load_data(trained_data(folder)),
     )
     model, config = load_run(folder).model, {"data": "auto", "data_dir": None}
