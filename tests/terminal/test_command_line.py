@@ -22,7 +22,7 @@ from mnistcore.data.synthetic import make_digits
 from mnistcore.terminal import command_line
 from mnistcore.terminal.command_line import CommandError, run_command, user_errors
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]
 
 
