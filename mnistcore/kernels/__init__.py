@@ -132,3 +132,5 @@ KERNELS = (
     "adam_update",
 )
 PROGRAMS = ("forward", "Predictor", "loss_and_gradient", "train_steps", "workspace_size")
+ATTRIBUTES = ("NAME", "INSTRUCTION_SET", "compiled")
+EXPORTS = KERNELS + PROGRAMS + ATTRIBUTES
