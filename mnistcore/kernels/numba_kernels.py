@@ -7,10 +7,11 @@ functions other ``@njit`` functions can call too. The contract is in the docstri
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 
-from . import checks, layout
+from . import EXPORTS, checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import (
     division,
@@ -37,7 +38,17 @@ from .threads import (
     team_size,
 )
 
+__all__ = EXPORTS
+
+NAME = "numba"
 FLOATS = (checks.FLOAT32,)
+
+
+def compiled() -> bool:
+    """Whether training would start without compiling anything."""
+    cached = any(Path(CACHE_FOLDER).rglob("training.train-*.nbi"))
+    return not JIT or bool(training.train.signatures) or cached
+
 
 _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array

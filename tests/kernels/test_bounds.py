@@ -114,7 +114,7 @@ def _run(backend, body):
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called through Linux's libc")
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_outside_the_arrays_is_touched(compiled, case):
-    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    name = compiled.NAME
     done = _run(name, CASES[case])
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
 

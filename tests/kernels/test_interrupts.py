@@ -115,7 +115,7 @@ class _Fit:
     def __init__(self, kernels):
         rng = np.random.default_rng(0)
         self._x, self._y = rng.normal(size=(60, 8)), rng.integers(0, 3, 60)
-        self._backend = kernels.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+        self._backend = kernels.NAME
         self.outputs = ()
 
     def __call__(self):

@@ -190,7 +190,7 @@ def _in_a_pool(name):
 
 
 def test_processes_of_a_pool(compiled):
-    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    name = compiled.NAME
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
     assert set(results) == {_train(compiled, steps=20)}
