@@ -184,8 +184,8 @@ def test_digits_on_their_side_are_told_from_training_to_pictures(place, capsys):
 def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatch, flag):
     import dataclasses
 
-    from mnistcore.runs import job as module
     from mnistcore.data import load_data
+    from mnistcore.runs import job as module
 
     dataset = dataclasses.replace(load_data("../data"), notice="These are not MNIST.")
     monkeypatch.setattr(module, "load_data", lambda *arguments: dataset)
