@@ -16,7 +16,7 @@ import numpy as np
 from . import EXPORTS, checks, layout
 from .checks import FLOAT32, check_backward, check_forward
 from .threads import (
-    START,
+    WAKING,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -276,7 +276,7 @@ def forward(
     count, skip = 1, False
     few = len(x) <= _core.tile_rows()
     if not few:  # else looking for zeros costs more than they save
-        count = team_size(len(x) * _weights(layers), START)
+        count = team_size(len(x) * _weights(layers), WAKING)
         while count > 1 and _core.inference_size(layers, count) > workspace.size:
             count -= 1
         skip = layout.zeros_add_nothing(scale, shift, params, layers)

@@ -29,7 +29,7 @@ from ._numba.functions import JIT, pointer
 from ._numba.simd import ALIGNMENT, LANES
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from .threads import (
-    START,
+    WAKING,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -333,7 +333,7 @@ class _Rooms:
         def work(gate: int, leads: bool) -> None:
             self._compiled.pack_share(_PACK, self._nets, params, self._packed, gate, leads)
 
-        run_team(min(self._threads, _team_size(_weights(self._layers), START)), work)
+        run_team(min(self._threads, _team_size(_weights(self._layers), WAKING)), work)
 
     def predict(self, x: np.ndarray, logits: np.ndarray) -> None:
         """The logits of all rows of x."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import BIAS_OFFSET, METRICS, WEIGHT_OFFSET
-from ..kernels.threads import START, limited_threads, team_size
+from ..kernels.threads import WAKING, limited_threads, team_size
 from ..models.network import Network
 from .optimizer import Optimizer
 
@@ -152,7 +152,7 @@ class SoftmaxObjective(Objective):
     @staticmethod
     def _team(rows: int, params: np.ndarray) -> AbstractContextManager[None]:
         """Fewer threads where a call has too little to do for what it costs to wake a team."""
-        return limited_threads(team_size(3 * params.size * rows, START))
+        return limited_threads(team_size(3 * params.size * rows, WAKING))
 
     def _pin(self, flat: np.ndarray) -> None:
         """Zero the weights (H, 2) and the bias (2,) of the first output, or what goes by them."""

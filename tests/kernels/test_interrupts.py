@@ -12,14 +12,13 @@ import warnings
 
 import numpy as np
 import pytest
+from interruptions import Alarm, interrupted_everywhere
 
 from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import threads as teams
 from mnistcore.kernels._numba.functions import JIT
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
-
-from ..interruptions import Alarm, interrupted_everywhere
 
 pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
