@@ -245,6 +245,7 @@ class Predictor:
         logits[...] = _logits(x, *self._network)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
 def loss_and_gradient(
     x: np.ndarray,
     targets: np.ndarray,
@@ -269,6 +270,7 @@ def loss_and_gradient(
     return loss_sum / weight_sum if weight_sum else 0.0
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
 def train_steps(
     x: np.ndarray,
     targets: np.ndarray,
@@ -365,7 +367,6 @@ def _logits(
     return a
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
 def _backpropagate(
     x: np.ndarray,
     labels: np.ndarray,

@@ -153,7 +153,7 @@ class _FreeCores:
         return self._limit
 
     def judge(self, count: int, lost: float, seconds: float) -> None:
-        """Learn from a run of ``seconds``, whose threads were off the cores for at most ``lost``."""
+        """Learn from a run of ``seconds``: its threads were off the cores for at most ``lost``."""
         if lost <= self.GRACE + self.TOLERATED * seconds:
             self._losses = 0
             return

@@ -155,12 +155,11 @@ class Trainer:
         return seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
-            done: int = self._kernels.train_steps(
-                self._x, self._targets, self._no_weights, samples, rates, self._layers,
-                self._options, self.step, self.params, self._state, self._buffers,
-                self._workspace, metrics,
-            )  # fmt: skip
+        done: int = self._kernels.train_steps(
+            self._x, self._targets, self._no_weights, samples, rates, self._layers,
+            self._options, self.step, self.params, self._state, self._buffers, self._workspace,
+            metrics,
+        )  # fmt: skip
         return done
 
     def _progress(
