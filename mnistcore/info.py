@@ -73,8 +73,7 @@ def _backend(name: str) -> dict[str, Any]:
     reason = unavailable_reason(name)
     if reason is not None:
         return {"available": False, "reason": reason}
-    runs_on = getattr(get_backend(name), "INSTRUCTION_SET", None) or _blas()
-    return {"available": True, "runs_on": runs_on}
+    return {"available": True, "runs_on": get_backend(name).INSTRUCTION_SET or _blas()}
 
 
 def _blas() -> str:

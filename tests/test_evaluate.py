@@ -82,7 +82,7 @@ def text_of(show, *arguments, width=80, **settings):
 
 
 def test_the_test_images_are_evaluated_as_training_did(kernels, place):
-    backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    backend = kernels.NAME
     scores = run(place / "run", EvaluateConfig(backend=backend))
     summary = json.loads((place / "run/summary.json").read_text())
     assert scores.accuracy == summary["test_accuracy"]

@@ -41,7 +41,7 @@ def test_facts_cover_what_a_report_of_a_fault_needs(cache):
 
 
 def test_every_available_backend_says_what_it_runs_on(kernels):
-    name = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    name = kernels.NAME
     state = run()["backends"][name]
     assert state["available"] is True
     assert state["runs_on"]

@@ -32,7 +32,7 @@ def mnist(mnist_dir):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_accuracy(compiled, recipe, mnist, tmp_path):
-    backend = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    backend = compiled.NAME
     config = TrainConfig(recipe=recipe, backend=backend, output=str(tmp_path / "run"), seed=1)
     accuracy = train_run(config, dataset=mnist).summary["test_accuracy"]
     low, high = BANDS[recipe]

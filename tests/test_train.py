@@ -49,7 +49,7 @@ def make_config(tmp_path, monkeypatch):
 
 
 def backend_of(kernels):
-    return kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    return kernels.NAME
 
 
 def read_lines(path):

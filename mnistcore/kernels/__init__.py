@@ -9,11 +9,20 @@
 THE CONTRACT
 ============
 
-Every backend exports the names in :data:`KERNELS` and :data:`PROGRAMS` with the same
-signatures, raises the same errors in the same words, and agrees with ``numpy_kernels``.
-Below, B is the batch size, I the fan-in, O the fan-out, C the number of classes, P the
-number of parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and in the byte
-order of the machine.
+Every backend exports the names in :data:`KERNELS`, :data:`PROGRAMS` and :data:`ATTRIBUTES`, the
+functions with the same signatures. It raises the same errors in the same words, and agrees with
+``numpy_kernels``. Below, B is the batch size, I the fan-in, O the fan-out, C the number of
+classes, P the number of parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and
+in the byte order of the machine.
+
+Attributes
+----------
+``NAME``
+    By which :func:`.backends.get_backend` finds it: "numpy", "numba" or "cython".
+``INSTRUCTION_SET``
+    The instruction set that its kernels are compiled for; "" where they are not compiled.
+``compiled() -> bool``
+    Whether training would start without compiling anything.
 
 Tier 1: kernels, each usable alone
 ----------------------------------
@@ -77,7 +86,8 @@ options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,)
 state          (slots, P) float32, the optimizer's rows: none (plain SGD), the velocity
                (momentum), or m and v (Adam); the same layout as ``params``
-buffers        (n,) float32, what is neither parameter nor optimizer state; length 0 for now
+buffers        (0,) float32: the place of what is neither parameter nor optimizer state, such as
+               the running statistics of batch normalisation, which no layer has yet
 metrics        (3,) float64 running sums, added to: weighted loss, weight, weighted hits
 
 Rules
@@ -90,21 +100,24 @@ Rules
   ``softmax_cross_entropy``, ``dropout``) may be its input of the same shape, all of it. Nothing
   else that is written may overlap another argument.
 * The compiled backends are float32; ``numpy_kernels`` also takes float64 throughout.
-* Nothing is written by a call that raises. ``ValueError``: a wrong shape, a read-only output,
-  arrays that overlap, a code or constant out of range. ``TypeError``: another dtype or byte
-  order, an array that is not contiguous or not aligned, a subclass other than ``np.memmap``
-  (a mask or a unit would be ignored, a matrix multiplied otherwise).
-* Any shape works, also 1 and a partial last batch. Of no rows nothing is left to do: loss and
+* Nothing is written by a call that raises, and no compiled loop reads or writes outside its
+  arrays, whatever values they hold. A call checks the labels and indices that it will use, not
+  those of other samples: it costs what its own samples cost. ``ValueError``: a wrong shape, a
+  read-only output, arrays that overlap, a code, constant, label or index out of range.
+  ``TypeError``: another dtype or byte order, an array that is not contiguous or not aligned, a
+  subclass other than ``np.memmap`` (a mask or a unit would be ignored, a matrix multiplied
+  otherwise).
+* Any shape works, also 1 and a partial last batch. With no rows there is nothing to do: loss and
   gradients are 0. A softmax of no classes is a ``ValueError``.
 * NaN and infinity go where the formulas take them, at the same places in every backend:
   ``dz = 0`` where ReLU's output is not above 0, and 0 where a unit drops, whatever stood there;
-  no weight decay adds nothing, even to an infinite weight. Only zeros among the inputs of the
+  a weight decay of 0 adds nothing, even to an infinite weight. Only zeros among the inputs of the
   first layer may be left out of its products: they add nothing, even where the other factor is
   not finite: a gradient, or a weight that a step of the same call has made infinite.
 * ``z = x w + b``; derivatives take the activation's *output*. The 1/B of the mean is applied
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
-* With ``probs_clip`` the loss of a sample, as it is told, is that of a probability clipped to
-  [clip, 1 - clip], as in scikit-learn's ``log_loss``; the gradient knows of no bound.
+* With ``probs_clip`` the loss of a sample, as it is reported, is that of a probability clipped to
+  [clip, 1 - clip], as in scikit-learn's ``log_loss``; the gradient is that of the unclipped loss.
 * Weight decay acts on the parameters of layers whose ``decay`` flag is set, weights only, not
   biases: SGD and Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * Same seed, backend, instruction set and library versions: same bits, for every number of
@@ -132,3 +145,5 @@ KERNELS = (
     "adam_update",
 )
 PROGRAMS = ("forward", "Predictor", "loss_and_gradient", "train_steps", "workspace_size")
+ATTRIBUTES = ("NAME", "INSTRUCTION_SET", "compiled")
+EXPORTS = KERNELS + PROGRAMS + ATTRIBUTES

@@ -13,10 +13,10 @@ from types import ModuleType
 
 import numpy as np
 
-from . import checks, layout
+from . import EXPORTS, checks, layout
 from .checks import FLOAT32, check_backward, check_forward
 from .threads import (
-    START,
+    WAKING,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -25,30 +25,9 @@ from .threads import (
     team_size,
 )
 
-__all__ = [
-    "INSTRUCTION_SET",
-    "adam_update",
-    "add_bias",
-    "dropout",
-    "forward",
-    "logistic_backward",
-    "logistic_forward",
-    "loss_and_gradient",
-    "matmul",
-    "matmul_nt",
-    "matmul_tn",
-    "relu_backward",
-    "relu_forward",
-    "sgd_update",
-    "softmax",
-    "softmax_cross_entropy",
-    "sum_rows",
-    "tanh_backward",
-    "tanh_forward",
-    "train_steps",
-    "workspace_size",
-]
+__all__ = EXPORTS
 
+NAME = "cython"
 FLOATS = (FLOAT32,)
 BUILDS = ("avx512", "avx2", "baseline")
 VARIABLE = "MNISTCORE_CYTHON_ISA"
@@ -90,6 +69,12 @@ def _pick() -> tuple[str, ModuleType]:
 
 
 INSTRUCTION_SET, _core = _pick()
+
+
+def compiled() -> bool:
+    """Whether training would start without compiling anything: always."""
+    return True
+
 
 # ---------------------------------------------------------------------------------------------
 # Kernels
@@ -291,7 +276,7 @@ def forward(
     count, skip = 1, False
     few = len(x) <= _core.tile_rows()
     if not few:  # else looking for zeros costs more than they save
-        count = team_size(len(x) * _weights(layers), START)
+        count = team_size(len(x) * _weights(layers), WAKING)
         while count > 1 and _core.inference_size(layers, count) > workspace.size:
             count -= 1
         skip = layout.zeros_add_nothing(scale, shift, params, layers)

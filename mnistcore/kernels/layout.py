@@ -4,6 +4,8 @@ Everything here is data, so that one compiled program serves every network and e
 ``layers`` is an int64 table with a row per layer, ``options`` one structured record.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 # The columns of the ``layers`` table.
@@ -32,28 +34,30 @@ ADAM = 1
 ADAMW = 2
 OPTIMIZERS = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
 
-# One record of options. Eight-byte fields only, so that NumPy, Numba and C agree on its layout.
+
+class Options(NamedTuple):
+    """The fields of the record of options, in their order."""
+
+    batch_size: int
+    optimizer: int  # SGD, ADAM or ADAMW
+    nesterov: int  # 0 or 1; SGD with momentum only
+    seed: int  # of dropout
+    epoch: int  # of dropout: a new epoch draws new masks
+    scale: float  # an input value enters as value * scale + shift
+    shift: float
+    momentum: float
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    probs_clip: float  # losses are told for probs in [clip, 1 - clip]; 0: for all
+    skip_zeros: int  # 0 or 1: leave out inputs that are zero; the reference never does
+
+
+# The record of options in an array: eight bytes a field, so that NumPy, Numba and C agree on it.
+_EIGHT_BYTES = {int: np.int64, float: np.float64}
 OPTIONS_DTYPE = np.dtype(
-    [
-        ("batch_size", np.int64),
-        ("optimizer", np.int64),  # SGD, ADAM or ADAMW
-        ("nesterov", np.int64),  # 0 or 1; SGD with momentum only
-        ("seed", np.int64),  # of dropout
-        ("epoch", np.int64),  # of dropout: a new epoch draws new masks
-        ("scale", np.float64),  # an input value enters as value * scale + shift
-        ("shift", np.float64),
-        ("momentum", np.float64),
-        ("beta1", np.float64),
-        ("beta2", np.float64),
-        ("eps", np.float64),
-        ("weight_decay", np.float64),
-        ("probs_clip", np.float64),  # losses are told for probs in [clip, 1 - clip]; 0: for all
-        (
-            "skip_zeros",
-            np.int64,
-        ),  # 0 or 1: leave out inputs that are zero; the NumPy reference never does
-    ],
-    align=True,
+    [(name, _EIGHT_BYTES[kind]) for name, kind in Options.__annotations__.items()], align=True
 )
 
 # The entries of ``metrics``.

@@ -7,10 +7,11 @@ functions other ``@njit`` functions can call too. The contract is in the docstri
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 
-from . import checks, layout
+from . import EXPORTS, checks, layout
 from ._numba import CACHE_FOLDER as CACHE_FOLDER
 from ._numba import (
     division,
@@ -28,7 +29,7 @@ from ._numba.functions import JIT, pointer
 from ._numba.simd import ALIGNMENT, LANES
 from ._numba.simd import INSTRUCTION_SET as INSTRUCTION_SET
 from .threads import (
-    START,
+    WAKING,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -37,7 +38,17 @@ from .threads import (
     team_size,
 )
 
+__all__ = EXPORTS
+
+NAME = "numba"
 FLOATS = (checks.FLOAT32,)
+
+
+def compiled() -> bool:
+    """Whether training would start without compiling anything."""
+    cached = any(Path(CACHE_FOLDER).rglob("training.train-*.nbi"))
+    return not JIT or bool(training.train.signatures) or cached
+
 
 _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array
@@ -322,7 +333,7 @@ class _Rooms:
         def work(gate: int, leads: bool) -> None:
             self._compiled.pack_share(_PACK, self._nets, params, self._packed, gate, leads)
 
-        run_team(min(self._threads, _team_size(_weights(self._layers), START)), work)
+        run_team(min(self._threads, _team_size(_weights(self._layers), WAKING)), work)
 
     def predict(self, x: np.ndarray, logits: np.ndarray) -> None:
         """The logits of all rows of x."""

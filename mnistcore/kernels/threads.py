@@ -1,22 +1,22 @@
 """The team of threads that both compiled backends share.
 
-The members are ordinary Python threads that sleep until there is work, then enter one compiled
-function that has released the interpreter lock and stay in it for many training steps, meeting
-each other at spin barriers. So a whole slice of an epoch costs one wake-up, no threading
-runtime is linked, and one scheme serves Numba and Cython alike.
+The members are ordinary Python threads that sleep until there is work. Then they enter one
+compiled function, which has released the interpreter lock, and stay in it for many training
+steps, meeting each other at spin barriers. So a whole slice of an epoch costs one wake-up, no
+threading runtime is linked, and one scheme serves Numba and Cython alike.
 
-A matrix product is over before a sleeping thread would have been woken. So members that did one
-linger a little at a *desk*, where the next is posted: see :func:`run_tasks`.
+A single matrix product is over before a sleeping thread would have been woken. So members that
+have done one linger a little at a *desk*, where the next is posted: see :func:`run_tasks`.
 
 The caller is member 0 of its own team. A second caller that comes while the team is at work
 computes on its own thread alone; a forked child starts with a team of its own.
 
 A signal handler may raise an exception in the caller between any two bytecodes. So what must not
-be cut in two happens within one compiled call, the caller's own share of the work: it takes
-possession of the team, lets the members in that were called, and awaits them before it returns.
-An exception before that call shuts the gate of the run, and members that come find it shut; one
-after it finds no member at work. There is no lock and no count in Python that it could leave
-behind.
+be interrupted half-way happens within one compiled call, the caller's own share of the work: it
+takes possession of the team, lets in the members that were called, and waits for them before it
+returns. An exception before that call shuts the gate of the run, and members that arrive find it
+shut; one after it finds no member at work. There is no lock and no count in Python that an
+exception could leave in a wrong state.
 """
 
 import _thread
@@ -89,20 +89,18 @@ def limited_threads(n: int) -> AbstractContextManager[Any]:
     return block
 
 
-# What a meeting of a team costs, counted in multiply-adds that one thread does in that time:
-# 0.4 us at about 50 of them a nanosecond. A team pays where its threads have several times as
-# much to do between two meetings.
+# What a meeting of a team, a barrier, costs: 0.4 us, in which one thread does so many
+# multiply-adds, about 50 a nanosecond. A team has as many threads as there is work to pay for.
 WORTHWHILE = 20_000
-START = 50  # what waking a team costs, in meetings
+WAKING = 50  # what waking a team costs, in meetings
 MAX_THREADS = 64  # that the backends lay out scratch for
 
-# The same for work in tasks that members take one by one: none waits for another, and waking a
-# member costs the caller a little, once, not the time until it has come.
+# The same for work in tasks that members take one by one. Nobody waits for another; waking a
+# member costs the caller a little once, but not the time that the member takes to wake up.
 WORTHWHILE_TASKS = 250_000
 UNLIMITED = 1 << 62
 
 PATIENCE = 2000  # spins at a barrier, 20 to 100 us, before a member offers its core to others
-
 
 ALONE = 0  # in place of the address of a gate: work for one thread
 
@@ -128,18 +126,18 @@ CLOSED = 1 << 32
 LINGER = 20_000  # spins, 0.2 to 1 ms, that a member stays without a job
 
 
-class _Room:
-    """How many cores seem to be free: learned from how the teams fared.
+class _FreeCores:
+    """An estimate of how many cores other programs leave free, from the runs of the team.
 
-    Members of a team that has more threads than there are free cores wait for one that is not
-    running, a time slice at a time: one thread fewer is then many times faster. A member that
-    spent much less time on a core than it took had to share it with other programs. A team with
-    such a member is followed by smaller ones, and now and then by a larger one that tries.
+    Where a team has more threads than there are free cores, all of its threads wait at every
+    barrier for one that is not running, for a time slice of the system: a team with one thread
+    fewer is then many times faster. A thread that took much longer than it was on a core had to
+    share that core. After such a run teams are smaller, until a larger one is tried again.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
     TOLERATED = 0.1  # the share of its time that a member may spend off the cores
-    START = 0.001  # and seconds beside it: waking up, waiting for the interpreter
+    GRACE = 0.001  # and seconds beside it: waking up, waiting for the interpreter
     CHANCE = 1  # so many losing runs in a row are chance, such as the first, which loads code
 
     def __init__(self) -> None:
@@ -148,14 +146,15 @@ class _Room:
         self._losses = 0  # runs in a row that lost much time
 
     def limit(self) -> int:
+        """The most threads that a team should have now."""
         if self._limit < MAX_THREADS and time.monotonic() > self._until:
             self._limit += 1
             self._until = time.monotonic() + self.HOLD
         return self._limit
 
     def judge(self, count: int, lost: float, seconds: float) -> None:
-        """Take in a run of ``seconds``, whose members were off the cores for at most ``lost``."""
-        if lost <= self.START + self.TOLERATED * seconds:
+        """Learn from a run of ``seconds``: its threads were off the cores for at most ``lost``."""
+        if lost <= self.GRACE + self.TOLERATED * seconds:
             self._losses = 0
             return
         self._losses += 1
@@ -164,7 +163,7 @@ class _Room:
             self._until = time.monotonic() + self.HOLD
 
 
-_room = _Room()
+_free_cores = _FreeCores()
 
 
 def team_size(multiply_adds: int, meetings: int) -> int:
@@ -175,7 +174,7 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     deserved = multiply_adds // max(1, WORTHWHILE * meetings)
     if deserved <= 1:
         return 1
-    return max(1, min(get_num_threads(), deserved, _room.limit()))
+    return max(1, min(get_num_threads(), deserved, _free_cores.limit()))
 
 
 def tasks_team_size(multiply_adds: int) -> int:
@@ -192,7 +191,7 @@ def alone_below() -> int:
 
 
 class _Run:
-    """One run of a team: its gate, and how its threads fared."""
+    """One run of a team: its gate, and how long its threads were off the cores."""
 
     def __init__(self, count: int, work: Work, desk: int) -> None:
         self.gate = np.zeros(GATE_LENGTH, np.int64)
@@ -220,7 +219,7 @@ class _Run:
         seconds = time.perf_counter() - began
         self._lost.append(seconds - (time.thread_time() - on_core))
         if len(self._lost) == self.gate[SIZE]:  # the last of them has the sum
-            _room.judge(len(self._lost), max(self._lost), seconds)
+            _free_cores.judge(len(self._lost), max(self._lost), seconds)
         return result
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from ..kernels import cython_kernels
-from ..kernels.threads import START, run_team, team_size
+from ..kernels.threads import WAKING, run_team, team_size
 from .step import Step, checked
 
 __all__ = [
@@ -64,7 +64,7 @@ def _threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     to one thread, so that nobody waits for anybody between start and end, and the bits do not
     depend on their number.
     """
-    count = team_size(out.size * a.shape[1], START)
+    count = team_size(out.size * a.shape[1], WAKING)
     run_team(count, lambda gate, leads: _fast.multiply_panels(a, b, out, gate, leads))
 
 

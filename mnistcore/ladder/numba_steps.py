@@ -16,7 +16,7 @@ from ..kernels import numba_kernels
 from ..kernels._numba import CACHE_FOLDER, cache_in
 from ..kernels._numba.team import enter, leave
 from ..kernels.numba_kernels import LANES
-from ..kernels.threads import ALONE, START, run_team, team_size
+from ..kernels.threads import ALONE, WAKING, run_team, team_size
 from .step import Step, checked
 
 __all__ = [
@@ -349,7 +349,7 @@ def threads(a, b, out):
     the speed of one core times their number, less some 100 us to wake them, and less where
     panels do not divide evenly: 10 columns are one panel, and one thread does it all.
     """
-    count = team_size(out.size * a.shape[1], START)
+    count = team_size(out.size * a.shape[1], WAKING)
     run_team(count, lambda gate, leads: _multiply_panels(a, b, out, gate, leads))
 
 

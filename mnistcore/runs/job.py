@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -141,7 +140,6 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     began = time.perf_counter()
     check_output(config.output)
     kernels = get_backend(config.backend)
-    backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
     if dataset is None:
         dataset = load_data(config.data, config.data_dir, progress)
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
@@ -155,7 +153,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
         (n_inputs, *config.hidden, len(dataset.class_names)), config.activation, dropout
     )
     return Job(
-        config, backend, kernels, dataset, network, train_indices, validation_indices,
+        config, kernels.NAME, kernels, dataset, network, train_indices, validation_indices,
         scale, shift, began,
     )  # fmt: skip
 
@@ -203,16 +201,10 @@ def load_kernels(job: Job, listener: Listener) -> None:
 
 
 def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
-    listener.preparing(job.backend, _must_compile(job.kernels))
+    listener.preparing(job.backend, not job.kernels.compiled())
     trainer.prepare()
     job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
     listener.prepared()
-
-
-def _must_compile(kernels: ModuleType) -> bool:
-    """Whether a backend that compiles at first use lacks the training program in its cache."""
-    folder = getattr(kernels, "CACHE_FOLDER", None)
-    return folder is not None and not any(Path(folder).rglob("*train*.nbi"))
 
 
 def _trainer(job: Job, check: Callable[[], None]) -> Trainer:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import BIAS_OFFSET, METRICS, WEIGHT_OFFSET
-from ..kernels.threads import START, limited_threads, team_size
+from ..kernels.threads import WAKING, limited_threads, team_size
 from ..models.network import Network
 from .optimizer import Optimizer
 
@@ -152,7 +152,7 @@ class SoftmaxObjective(Objective):
     @staticmethod
     def _team(rows: int, params: np.ndarray) -> AbstractContextManager[None]:
         """Limit the threads of calls that are too short to be worth waking a team."""
-        return limited_threads(team_size(3 * params.size * rows, START))
+        return limited_threads(team_size(3 * params.size * rows, WAKING))
 
     def _pin(self, flat: np.ndarray) -> None:
         """Zero the first output's part of the last layer in parameters or optimizer state (P,)."""

@@ -1,9 +1,9 @@
 """The training loop on plain arrays: no files, no data sets, no terminal.
 
 A :class:`Trainer` is a run in memory: parameters, optimizer state and the step it has reached.
-It hands slices of an epoch to the kernels' ``train_steps``, short enough that a progress bar
-moves and Ctrl-C is heard. :func:`fit` repeats epochs, validates after each and remembers the
-best weights.
+It hands slices of an epoch to the kernels' ``train_steps``, short enough for a progress bar to
+move and for Ctrl-C to be answered. :func:`fit` repeats epochs, validates after each and keeps
+the best weights.
 """
 
 import math
@@ -22,7 +22,7 @@ from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # of training between two looks at the clock, the keyboard and the screen
-GROWTH = 4  # how many times longer than the last a slice may be: the first is a single step
+GROWTH = 4  # how many times as long as the last a slice may be; the first is a single step
 
 # How a fit ended.
 Ending = Literal["finished", "stopped early", "interrupted", "diverged"]
@@ -53,7 +53,7 @@ class Trainer:
     rates
         The learning-rate schedule.
     check
-        Called between two slices; what it raises ends the epoch there.
+        Called between two slices; an exception that it raises ends the epoch there.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Trainer:
     samples
         The number of samples trained on.
     seconds
-        The time spent in training, everything else left out.
+        The time spent in training, without validation, display and files.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Trainer:
         self._slice_steps = 1
 
     def prepare(self) -> None:
-        """Have the kernels loaded or compiled, by training on no samples."""
+        """Load or compile the kernels, by training on no samples."""
         self._train_steps(np.empty(0, np.int64), np.empty(0), np.zeros(METRICS))
 
     def train_epoch(
@@ -114,7 +114,7 @@ class Trainer:
         Raises
         ------
         NonFiniteLossError
-            The parameters are those before the update that the loss would have made.
+            If a loss is not finite. The parameters are those before that step's update.
         """
         began = time.perf_counter()
         seed = int(self._options["seed"][0])
@@ -155,12 +155,11 @@ class Trainer:
         return seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
-        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells of both
-            done: int = self._kernels.train_steps(
-                self._x, self._targets, self._no_weights, samples, rates, self._layers,
-                self._options, self.step, self.params, self._state, self._buffers,
-                self._workspace, metrics,
-            )  # fmt: skip
+        done: int = self._kernels.train_steps(
+            self._x, self._targets, self._no_weights, samples, rates, self._layers,
+            self._options, self.step, self.params, self._state, self._buffers, self._workspace,
+            metrics,
+        )  # fmt: skip
         return done
 
     def _progress(
@@ -173,7 +172,7 @@ class Trainer:
 
 @dataclass(eq=False)
 class Fit:
-    """What a fit has come to.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -186,7 +185,7 @@ class Fit:
     best_epoch
         The epoch with the best validation; 0 where there was none.
     message
-        What went wrong, where something did.
+        What went wrong, where the run diverged.
     """
 
     params: np.ndarray
@@ -224,7 +223,7 @@ def fit(
     patience
         Stop after this many epochs without a better validation.
     listener
-        Is told of every slice and epoch.
+        Is called after every slice and epoch.
     """
     listener = listener or Listener()
     initial = trainer.params.copy()

@@ -1,12 +1,13 @@
 """The optimizers by name: their options as one record, their state as one array.
 
-The rules themselves are kernels (``sgd_update``, ``adam_update``); this module knows their
-names, their defaults and what they keep between steps.
+The rules themselves are kernels (``sgd_update``, ``adam_update``); this module has their names,
+their defaults and the size of what they keep between steps.
 """
 
 import numpy as np
 
-from ..kernels.layout import OPTIMIZERS, OPTIONS_DTYPE, state_slots
+from ..kernels.checks import check_options
+from ..kernels.layout import OPTIMIZERS, OPTIONS_DTYPE, Options, state_slots
 
 # The learning rate that each rule is usually started with (PyTorch's and Keras's defaults).
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
@@ -31,10 +32,10 @@ def make_options(
 ) -> np.ndarray:
     """The (1,) record of options that ``train_steps`` takes.
 
-    An input value enters the network as ``value * scale + shift``; ``seed`` and ``epoch`` key
-    the dropout masks; losses are told for probabilities clipped to [probs_clip, 1 - probs_clip].
-    Without ``skip_zeros`` the compiled backends multiply by inputs that are zero, too: the same
-    numbers in more time, which is what benchmarks of their products want.
+    An input value enters the network as ``value * scale + shift``; ``seed`` and ``epoch`` are
+    the key of the dropout masks; losses are reported for probabilities clipped to
+    [probs_clip, 1 - probs_clip]. Without ``skip_zeros`` the compiled backends multiply by inputs
+    that are zero, too: the same numbers in more time, for benchmarks of their products.
 
     Raises
     ------
@@ -43,33 +44,28 @@ def make_options(
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {optimizer!r}; choose from {', '.join(OPTIMIZERS)}")
-    for name, value in (("momentum", momentum), ("beta1", beta1), ("beta2", beta2)):
-        if not 0.0 <= value < 1.0:
-            raise ValueError(f"{name} must be in [0, 1), got {value}")
-    if not eps > 0.0:
-        raise ValueError(f"eps must be positive, got {eps}")
-    if not weight_decay >= 0.0:
-        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
-    if not 0.0 <= probs_clip < 0.5:
-        raise ValueError(f"probs_clip must be in [0, 0.5), got {probs_clip}")
     if nesterov and not momentum:
         raise ValueError("nesterov needs a momentum above 0")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    options = np.zeros(1, OPTIONS_DTYPE)
-    record = options[0]
-    record["optimizer"] = OPTIMIZERS[optimizer]
-    # The other rules ignore momentum, so that their state does not depend on it.
-    record["momentum"] = momentum if optimizer == "sgd" else 0.0
-    record["nesterov"] = nesterov and optimizer == "sgd"
-    for name, value in (("batch_size", batch_size), ("seed", seed), ("epoch", epoch)):
-        record[name] = value
-    for name, value in (("beta1", beta1), ("beta2", beta2), ("eps", eps)):
-        record[name] = value
-    for name, value in (("weight_decay", weight_decay), ("scale", scale), ("shift", shift)):
-        record[name] = value
-    record["probs_clip"] = probs_clip
-    record["skip_zeros"] = skip_zeros
+    record = Options(
+        batch_size=batch_size,
+        optimizer=OPTIMIZERS[optimizer],
+        nesterov=nesterov,
+        seed=seed,
+        epoch=epoch,
+        scale=scale,
+        shift=shift,
+        momentum=momentum,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+        probs_clip=probs_clip,
+        skip_zeros=skip_zeros,
+    )
+    options = np.array([record], OPTIONS_DTYPE)
+    check_options("make_options", options)
+    if optimizer != "sgd":  # the other rules have no momentum, nor does their state depend on it
+        options["momentum"], options["nesterov"] = 0.0, 0
     return options
 
 

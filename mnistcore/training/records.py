@@ -1,10 +1,10 @@
-"""What a training run tells as it goes: records, and the listener that is told of them."""
+"""What a training run reports: records, and the listener that receives them."""
 
 from dataclasses import dataclass
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the update that it would have made was not made."""
+    """The loss became NaN or infinite; the parameters are those before that step's update."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What an epoch came to: a line of ``metrics.jsonl``.
+    """The results of an epoch: a line of ``metrics.jsonl``.
 
     Training loss and accuracy are running means over the epoch, each batch before its update;
     ``learning_rate`` is that of the epoch's last step, ``seconds`` the time of training alone.
@@ -37,16 +37,16 @@ class EpochRecord:
 
 
 class Listener:
-    """Is told what happens in a run. This one keeps silent; a display overrides its methods."""
+    """Is called as a run proceeds. This one does nothing; a display overrides its methods."""
 
     def preparing(self, backend: str, compiling: bool) -> None:
-        """The kernels are about to be loaded, or to be compiled, which takes long."""
+        """The kernels are about to be loaded or, which takes much longer, to be compiled."""
 
     def prepared(self) -> None:
-        """They are; training begins."""
+        """The kernels are ready; training begins."""
 
     def slice_done(self, progress: Progress) -> None:
-        """A slice of an epoch is done. What is raised here ends the run."""
+        """A slice of an epoch is done. An exception that this raises ends the run."""
 
     def epoch_done(self, record: EpochRecord) -> None:
-        """An epoch is done, its validation too. What is raised here ends the run."""
+        """An epoch is done, its validation too. An exception that this raises ends the run."""

@@ -76,7 +76,7 @@ def test_raw_measurements_are_fitted_as_well_as_by_scikit_learn():
 
 
 def test_every_backend_comes_to_the_same_bits(kernels):
-    name = kernels.__name__.rsplit(".", 1)[-1].removesuffix("_kernels")
+    name = kernels.NAME
     settings = {"solver": "lbfgs", "max_iter": 30, "random_state": 0}
     reference = MLPClassifier((8,), backend="numpy", **settings).fit(X, Y)
     model = MLPClassifier((8,), backend=name, **settings).fit(X, Y)

@@ -157,7 +157,7 @@ def test_an_own_validation_set_may_be_sparse_or_dense():
 
 
 def test_dropout_and_backends(kernels):
-    name = kernels.__name__.rsplit(".", 1)[-1].removesuffix("_kernels")
+    name = kernels.NAME
     settings = {"hidden_layer_sizes": (9,), "max_iter": 4, "random_state": 0, "dropout": 0.3}
     sparse = MLPClassifier(backend=name, **settings).fit(sp.csr_array(X), Y)
     dense = MLPClassifier(backend=name, **settings).fit(X, Y)

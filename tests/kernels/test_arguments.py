@@ -196,7 +196,7 @@ def test_an_array_that_the_loops_cannot_read_is_refused(kernels, name, key, kind
 @pytest.mark.parametrize("first", ["misaligned", "spread", "swapped"])
 def test_no_order_of_calls_lets_a_spoiled_matrix_in(compiled, first):
     """Numba remembers one type for all matrices that are not plain: each process learns anew."""
-    backend = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    backend = compiled.NAME
     code = f"""
 import sys
 sys.path.insert(0, {os.path.dirname(__file__)!r})

@@ -1,21 +1,58 @@
 """Every backend has the names, signatures, checks and words of the contract."""
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
+from mnistcore.kernels import EXPORTS, KERNELS, PROGRAMS, layout, numpy_kernels
+from mnistcore.kernels.backends import get_backend
 from mnistcore.models.network import Network
-from mnistcore.training.optimizers import make_options
+from mnistcore.training.optimizers import make_options, make_state
 
 
-@pytest.mark.parametrize("name", KERNELS + PROGRAMS)
+def test_a_backend_exports_the_names_of_the_contract(kernels):
+    assert tuple(kernels.__all__) == EXPORTS
+    assert all(hasattr(kernels, name) for name in EXPORTS)
+
+
+@pytest.mark.parametrize("name", [*KERNELS, *PROGRAMS, "compiled"])
 def test_signature(kernels, name):
     reference = inspect.signature(getattr(numpy_kernels, name))
     assert inspect.signature(getattr(kernels, name)) == reference
     assert getattr(kernels, name).__doc__
+
+
+def test_a_predictor_is_called_alike(kernels):
+    reference = inspect.signature(numpy_kernels.Predictor.__call__)
+    assert inspect.signature(kernels.Predictor.__call__) == reference
+
+
+def test_a_backend_says_its_name_and_its_instruction_set(kernels):
+    assert get_backend(kernels.NAME) is kernels
+    assert isinstance(kernels.INSTRUCTION_SET, str)
+    assert bool(kernels.INSTRUCTION_SET) == (kernels is not numpy_kernels)
+
+
+def test_a_backend_says_whether_it_would_have_to_compile(kernels, tmp_path):
+    """True once it has trained, for other processes too; False where its cache is empty."""
+    for call in _programs(kernels, NETWORK.layers(), make_options(batch_size=2)).values():
+        call()
+    assert kernels.compiled() is True
+    code = f"from mnistcore import get_backend; print(get_backend({kernels.NAME!r}).compiled())"
+    uses_cache = kernels.NAME == "numba" and os.environ.get("NUMBA_DISABLE_JIT") != "1"
+    for folder, expected in ((None, True), (str(tmp_path), not uses_cache)):
+        environment = dict(os.environ)
+        if folder:
+            environment["MNISTCORE_CACHE_DIR"] = environment["NUMBA_CACHE_DIR"] = folder
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == str(expected), done.stderr[-2000:]
 
 
 def _floats(*shape):
@@ -179,24 +216,23 @@ BAD_OPTIONS = {
 def _programs(kernels, layers, options, **changes):
     """Every program by name, ready to be called with this table and these options."""
     params, none = np.zeros(NETWORK.n_params, np.float32), np.zeros(0, np.float32)
-    x, targets, workspace = _floats(2, 5), np.zeros(2, np.int32), np.zeros(1 << 16, np.float32)
-    gradient, metrics, logits = params.copy(), np.zeros(3), _floats(2, 3)
-    state = np.zeros((2, params.size), np.float32)
-    training = {
-        "x": x, "targets": targets, "sample_weight": none, "order": np.arange(2),
-        "learning_rates": np.zeros(1), "layers": layers, "options": options, "first_step": 0,
-        "params": params, "state": state, "buffers": none, "workspace": workspace,
-        "metrics": metrics,
+    given = {
+        "x": _floats(2, 5), "targets": np.zeros(2, np.int32), "sample_weight": none,
+        "order": np.arange(2), "learning_rates": np.zeros(1), "layers": layers,
+        "options": options, "first_step": 0, "params": params,
+        "state": np.zeros((2, params.size), np.float32), "buffers": none,
+        "workspace": np.zeros(1 << 16, np.float32), "metrics": np.zeros(3), "scale": 1.0,
+        "shift": 0.0, "gradient": params.copy(), "logits": _floats(2, 3), "batch_size": 2,
+        "slots": 1,
     } | changes  # fmt: skip
-    return {
-        "workspace_size": lambda: kernels.workspace_size(layers, 2, 1),
-        "forward": lambda: kernels.forward(x, params, layers, 1.0, 0.0, workspace, logits),
-        "Predictor": lambda: kernels.Predictor(params, layers, 1.0, 0.0),
-        "loss_and_gradient": lambda: kernels.loss_and_gradient(
-            x, targets, none, params, layers, options, workspace, gradient
-        ),
-        "train_steps": lambda: kernels.train_steps(**training),
-    }
+
+    def call(name):
+        function = getattr(kernels, name)
+        return lambda: function(
+            **{key: given[key] for key in inspect.signature(function).parameters}
+        )
+
+    return {name: call(name) for name in PROGRAMS}
 
 
 def _assert_programs_refuse(kernels, names, words, layers, options, **changes):
@@ -236,6 +272,9 @@ def test_bad_options_are_refused_by_what_takes_them(kernels, case):
 BAD_STEPS = {
     "a learning rate that is no number": ({"learning_rates": np.array([np.nan])}, "finite"),
     "steps before the first": ({"first_step": -1}, "first_step must not be negative, got -1"),
+    "an index too large": ({"order": np.array([0, 2])}, "order must be indices in [0, 2), got 0"),
+    "a negative index": ({"order": np.array([1, -1])}, "order must be indices in [0, 2), got -1"),
+    "buffers, which nothing uses yet": ({"buffers": _floats(1)}, "buffers must have shape (0)"),
 }
 
 
@@ -244,6 +283,38 @@ def test_bad_steps_are_refused(kernels, case):
     change, words = case
     options = make_options(batch_size=2)
     _assert_programs_refuse(kernels, ["train_steps"], words, NETWORK.layers(), options, **change)
+
+
+BAD_LABELS = (-1, 3, 2**31 - 1, -(2**31))
+
+
+@pytest.mark.parametrize("label", BAD_LABELS)
+@pytest.mark.parametrize("program", ["loss_and_gradient", "train_steps"])
+def test_a_label_out_of_range_is_refused_before_anything_is_written(kernels, program, label):
+    options = make_options(batch_size=2)
+    written = {
+        "params": np.ones(NETWORK.n_params, np.float32), "metrics": np.ones(3),
+        "state": np.ones((2, NETWORK.n_params), np.float32),
+        "workspace": np.ones(1 << 16, np.float32),
+        "gradient": np.ones(NETWORK.n_params, np.float32),
+    }  # fmt: skip
+    # In the last and partial batch, which is reached after two updates.
+    data = {
+        "x": _floats(5, 5), "targets": np.array([0, 1, 2, 0, label], np.int32),
+        "order": np.arange(5), "learning_rates": np.ones(3),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=f"^{program}: targets must be class ids in ") as caught:
+        _programs(kernels, NETWORK.layers(), options, **written, **data)[program]()
+    assert str(label) in str(caught.value)
+    assert all((array == 1).all() for array in written.values())
+
+
+def test_labels_that_a_call_does_not_read_are_not_looked_at(kernels):
+    """So that a call costs what its own samples cost, however many there are."""
+    data = {"x": _floats(4, 5), "targets": np.array([9, 1, -1, 2], np.int32)}
+    data["order"] = np.array([3, 1])
+    options = make_options(batch_size=2)
+    assert _programs(kernels, NETWORK.layers(), options, **data)["train_steps"]() == 1
 
 
 @pytest.mark.parametrize(
@@ -279,6 +350,30 @@ def test_constants_out_of_range_are_refused(kernels, name, constants, words):
     state = (_floats(3), _floats(3), _floats(3))[: 2 if name == "sgd_update" else 3]
     with pytest.raises(ValueError, match=f"^{name}: {re.escape(words)}"):
         getattr(kernels, name)(_floats(3), *constants, *state)
+
+
+@pytest.mark.parametrize("decayed", [(), (0,), (1,), (0, 2)], ids=str)
+@pytest.mark.parametrize("rule", ["sgd", "momentum", "adam", "adamw"])
+def test_weight_decay_acts_on_the_weights_of_flagged_layers_alone(kernels, rule, decayed):
+    """All samples weigh nothing, so the gradient is 0 and nothing but the decay moves a weight."""
+    network = Network((20, 33, 17, 10))
+    momentum = 0.9 if rule == "momentum" else 0.0
+    optimizer = "sgd" if rule == "momentum" else rule
+    options = make_options(optimizer, batch_size=8, momentum=momentum, weight_decay=0.1)
+    layers, params = network.layers(), np.ones(network.n_params, np.float32)
+    layers[:, layout.DECAY] = 0
+    layers[list(decayed), layout.DECAY] = 1
+    x = np.random.default_rng(0).random((16, 20)).astype(np.float32)
+    state = make_state(options, params)
+    steps = kernels.train_steps(
+        x, np.zeros(16, np.int32), np.zeros(16, np.float32), np.arange(16), np.full(2, 0.05),
+        layers, options, 0, params, state, _floats(0),
+        np.zeros(kernels.workspace_size(layers, 8, len(state)), np.float32), np.zeros(3),
+    )  # fmt: skip
+    assert steps == 2
+    for index, (weights, bias) in enumerate(network.views(params)):
+        assert (bias == 1).all()
+        assert ((weights < 1) if index in decayed else (weights == 1)).all()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -12,14 +12,13 @@ import warnings
 
 import numpy as np
 import pytest
+from interruptions import Alarm, interrupted_everywhere
 
 from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import threads as teams
 from mnistcore.kernels._numba.functions import JIT
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
-
-from ..interruptions import Alarm, interrupted_everywhere
 
 pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
@@ -115,7 +114,7 @@ class _Fit:
     def __init__(self, kernels):
         rng = np.random.default_rng(0)
         self._x, self._y = rng.normal(size=(60, 8)), rng.integers(0, 3, 60)
-        self._backend = kernels.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+        self._backend = kernels.NAME
         self.outputs = ()
 
     def __call__(self):

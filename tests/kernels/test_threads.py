@@ -190,7 +190,7 @@ def _in_a_pool(name):
 
 
 def test_processes_of_a_pool(compiled):
-    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    name = compiled.NAME
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
     assert set(results) == {_train(compiled, steps=20)}
@@ -301,21 +301,21 @@ def test_the_cap():
 def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(teams.time, "monotonic", lambda: clock[0])
-    room = teams._Room()
-    room.judge(4, lost=0.02, seconds=1.0)
-    room.judge(4, lost=0.03, seconds=0.04)
-    room.judge(4, lost=0.0, seconds=0.04)
-    room.judge(4, lost=0.03, seconds=0.04)
-    assert room.limit() == teams.MAX_THREADS, "one run that lost its cores is chance"
-    room.judge(4, lost=0.03, seconds=0.04)
-    assert room.limit() == 3
-    room.judge(3, lost=0.03, seconds=0.04)
-    assert room.limit() == 2
+    free_cores = teams._FreeCores()
+    free_cores.judge(4, lost=0.02, seconds=1.0)
+    free_cores.judge(4, lost=0.03, seconds=0.04)
+    free_cores.judge(4, lost=0.0, seconds=0.04)
+    free_cores.judge(4, lost=0.03, seconds=0.04)
+    assert free_cores.limit() == teams.MAX_THREADS, "one run that lost its cores is chance"
+    free_cores.judge(4, lost=0.03, seconds=0.04)
+    assert free_cores.limit() == 3
+    free_cores.judge(3, lost=0.03, seconds=0.04)
+    assert free_cores.limit() == 2
     clock[0] += 0.6
-    assert room.limit() == 3
-    assert room.limit() == 3
+    assert free_cores.limit() == 3
+    assert free_cores.limit() == 3
     clock[0] += 0.6
-    assert room.limit() == 4
+    assert free_cores.limit() == 4
 
 
 def test_a_limit_holds_for_its_own_thread_and_block_only():

@@ -314,7 +314,7 @@ def test_dropout_trains_and_is_left_out_of_predictions(y):
 
 
 def test_backends_agree(kernels):
-    name = kernels.__name__.rsplit(".", 1)[-1].removesuffix("_kernels")
+    name = kernels.NAME
     for x, y in TASKS.values():
         settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, "alpha": 0.1}
         reference = MLPClassifier(backend="numpy", **settings).fit(x, y)

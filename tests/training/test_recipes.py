@@ -27,7 +27,7 @@ def test_every_recipe_is_a_config(name):
 
 
 def test_an_epoch_of_the_default_recipe_on_mnist(kernels, mnist_dir, tmp_path):
-    backend = kernels.__name__.rpartition(".")[2].removesuffix("_kernels")
+    backend = kernels.NAME
     config = TrainConfig(
         backend=backend, data_dir=mnist_dir, epochs=1, output=str(tmp_path / "run")
     )

@@ -4,10 +4,9 @@ import signal
 import threading
 
 import pytest
+from interruptions import interrupted_everywhere
 
 from mnistcore.system.interrupt import DeferredInterrupt
-
-from .interruptions import interrupted_everywhere
 
 
 @pytest.fixture(autouse=True)
