@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from .system.errors import did_you_mean
 from .system.machine import VERSION
 from .terminal.command_line import BAD_INPUT, DONE
 
@@ -60,11 +61,7 @@ def _help() -> str:
 
 
 def _unknown(command: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(command, COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
-    return f"there is no command {command!r}; {hint}"
+    return f"there is no command {command!r}; {did_you_mean(command, COMMANDS, 'commands')}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Evaluate a network: ``run("runs/...")`` in Python, ``mnistcore evaluate`` in the shell."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from .runs.folder import load_run
 from .runs.scores import EvaluateConfig, Sample, Scores, run, run_sample
 from .system.files import check_target, write_json
 from .terminal.command_line import DONE, CommandError, Parser, busy, run_command, user_errors
+from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample"]
@@ -50,7 +50,7 @@ def _main(argv: Sequence[str]) -> int:
             **facts,
         }
         if arguments.json == "-":
-            print(json.dumps(facts, indent=2, allow_nan=False))
+            print_json(facts)
             return DONE
         if arguments.json is not None:
             write_json(Path(arguments.json), facts)

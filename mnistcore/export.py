@@ -1,7 +1,6 @@
 """Write a model for other programs: ``mnistcore export RUN --to onnx|torch|numpy|c``."""
 
 import dataclasses
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from .interchange import to_c, to_onnx
 from .interchange.exporting import FORMATS, Exported, run
 from .terminal.command_line import DONE, Parser, run_command, user_errors
+from .terminal.display import print_json
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
@@ -32,7 +32,7 @@ def _main(argv: Sequence[str]) -> int:
             data_dir=arguments.data_dir,
         )
     if arguments.json:
-        print(json.dumps(_summary(exported), indent=2))
+        print_json(_summary(exported))
     else:
         _show(exported, arguments.to, arguments.int8)
     return DONE

@@ -1,6 +1,5 @@
 """Facts about the installation and this machine: ``mnistcore info``."""
 
-import json
 import os
 import platform
 import shutil
@@ -13,6 +12,7 @@ from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.threads import available_cores, get_num_threads
 from .system.machine import VERSION, cpu_model, folder_size, installed_version, instruction_sets
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
+from .terminal.display import print_json
 
 __all__ = ["clear_cache", "main", "run"]
 
@@ -151,7 +151,7 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         facts = run()
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        print_json(facts)
     else:
         _show(facts)
     return DONE

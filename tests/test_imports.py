@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "figures": {"training", "models", "data"},
     "sklearn": {"training", "models", "kernels", "system"},
     "interchange": {"models", "data", "kernels", "system"},
-    "training": {"models", "data", "kernels", "kernels/numpy_kernels"},
+    "training": {"models", "data", "kernels", "kernels/numpy_kernels", "system"},
     "pictures": {"models", "kernels", "kernels/numpy_kernels", "system"},
     "models": {"data", "kernels", "system"},
     "data": {"system"},

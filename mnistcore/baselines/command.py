@@ -1,6 +1,5 @@
 """Compare other classifiers on the same digits: ``mnistcore baselines``."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from ..models.metrics import percent
 from ..system.files import replacing, write_json
 from ..system.machine import cpu_model, installed_version
 from ..terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
+from ..terminal.display import print_json
 from .comparison import BASELINES, Score, run
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _main(argv: Sequence[str]) -> int:
     if arguments.output is not None:
         _write(arguments.output, summary, scores)
     if arguments.json:
-        print(json.dumps(summary, indent=2))
+        print_json(summary)
     else:
         _show(scores, summary)
     return DONE

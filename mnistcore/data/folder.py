@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mnistcore.data.idx import IdxError, read_idx
+from mnistcore.system.errors import by
 
 FILE_NAMES = (
     "train-images-idx3-ubyte",
@@ -87,8 +88,8 @@ def read_files(files: Sequence[Path]) -> Arrays:
     train_size, test_size = arrays.train_images.shape[1:], arrays.test_images.shape[1:]
     if train_size != test_size:
         raise IdxError(
-            f"{files[2]}: images are {_by(test_size)} pixels, those in {files[0].name} are "
-            f"{_by(train_size)}; training and test images must have the same size"
+            f"{files[2]}: images are {by(test_size)} pixels, those in {files[0].name} are "
+            f"{by(train_size)}; training and test images must have the same size"
         )
     unseen = np.setdiff1d(arrays.test_labels, arrays.train_labels)
     if unseen.size:
@@ -124,13 +125,9 @@ def _check_split(
                 f"{what} of unsigned bytes belong; check that the file has the right name"
             )
     if images.size == 0:
-        raise IdxError(f"{images_file}: holds no pixels ({_by(images.shape)}); check the file")
+        raise IdxError(f"{images_file}: holds no pixels ({by(images.shape)}); check the file")
     if len(images) != len(labels):
         raise IdxError(
             f"{labels_file}: holds {len(labels)} labels, {images_file.name} beside it "
             f"{len(images)} images; check that the files belong together"
         )
-
-
-def _by(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))

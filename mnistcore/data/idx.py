@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mnistcore.system.errors import by
 from mnistcore.system.files import replacing
 
 MAX_BYTES = 2**30  # twice EMNIST ByClass, the largest set of the family; a header may be wrong
@@ -239,8 +240,7 @@ def _encode(array: np.ndarray) -> tuple[bytes, memoryview]:
 
 
 def _described(dtype: np.dtype, shape: tuple[int, ...]) -> str:
-    sizes = " x ".join(map(str, shape)) or "1"
-    return f"{sizes} elements of type {dtype.name}"
+    return f"{by(shape) or 1} elements of type {dtype.name}"
 
 
 def _truncated(path: Path, dtype: np.dtype, shape: tuple[int, ...], n_bytes: int) -> str:

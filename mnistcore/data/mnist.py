@@ -141,7 +141,7 @@ class MnistFinder:
             return self._downloaded(mirrors, insist=insist, progress=progress)
         except DownloadError as error:
             tried += [f"{mirror}: {reason}" for mirror, reason in error.failures.items()]
-        raise DataNotFoundError(_not_found(tried, mirrors))
+        raise DataNotFoundError(_not_found(tried, mirrors or self.release.mirrors))
 
     def _downloaded(self, mirrors: Sequence[str], *, insist: bool, progress: bool) -> Found:
         if not insist:
@@ -176,10 +176,10 @@ class MnistFinder:
 
 def _not_found(tried: Sequence[str], mirrors: Sequence[str]) -> str:
     lines = "\n".join(f"  {line}" for line in tried)
-    source = mirrors[0] if mirrors else MNIST.mirrors[0]
+    source = f", for example from {mirrors[0]}" if mirrors else ""
     return (
         f"MNIST was not found. Tried:\n{lines}\n"
         "To get MNIST, run again with a network, or put its four files "
-        f"({', '.join(FILE_NAMES)}, raw or .gz, for example from {source}) into ./data or into "
+        f"({', '.join(FILE_NAMES)}, raw or .gz{source}) into ./data or into "
         "any folder that --data-dir or $MNISTCORE_DATA_DIR names."
     )

@@ -12,6 +12,7 @@ from ..kernels.layout import ACTIVATIONS
 from ..models import checkpoint
 from ..models.model import Model
 from ..models.network import Network
+from ..system.errors import by
 from .array_files import read_arrays
 from .dense import Described, parse_description
 from .dense_stack import stack
@@ -184,8 +185,9 @@ def _input_shape(n_inputs: int, shape: Sequence[int] | None) -> tuple[int, ...]:
         side = math.isqrt(n_inputs)
         return (side, side) if side * side == n_inputs else (n_inputs,)
     if min(shape, default=0) < 1 or math.prod(shape) != n_inputs:
-        spelled = " x ".join(map(str, shape))
-        raise ValueError(f"images of {spelled} pixels do not fit a network with {n_inputs} inputs")
+        raise ValueError(
+            f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
+        )
     return tuple(shape)
 
 

@@ -1,7 +1,8 @@
 """Check the file that a command writes before anything is computed."""
 
-import os
 from pathlib import Path
+
+from ..system.files import check_target
 
 
 def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
@@ -23,18 +24,9 @@ def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
         written.
     """
     path = default if output is None else Path(output)
-    folder = path.parent
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; give output the name of a {default.suffix} file")
+    check_target(path)
     if path.suffix.lower() != default.suffix:
         raise ValueError(f"{path}: the name of this output must end in {default.suffix}")
     if path.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the file that is read; give output another name")
-    if not folder.is_dir():
-        raise ValueError(f"{path}: cannot be written, because {folder} is not a folder")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(
-            f"{path}: cannot be written, because {folder} is write-protected; give output a name"
-            " in another folder"
-        )
     return path

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..models.model import Model
+from ..system.errors import by
 from ..system.machine import VERSION
 from .dense import Dense, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize
@@ -94,7 +95,7 @@ def _head(model: Model, int8: bool, remark: str) -> str:
     classes = [f"{index} {name}" for index, name in enumerate(model.class_names)]
     if model.class_names == tuple(map(str, range(len(classes)))):
         classes = [f"0 to {len(classes) - 1}"]
-    shape = " x ".join(map(str, model.input_shape))
+    shape = by(model.input_shape)
     lines = [
         f"A {sizes} multi-layer perceptron{activation}, written by mnistcore {VERSION}.",
         f"{'int8' if int8 else 'float'} weights: {tables:,} bytes of constant tables,"

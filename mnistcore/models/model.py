@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data import DataNotFoundError, Dataset, load_data
 from ..data.preprocess import flatten, same_scale
+from ..system.errors import by
 from .inference import logits_of
 from .network import Network
 
@@ -137,8 +138,8 @@ class Model:
         x = flatten(images)
         if x.shape[1] != n_inputs:
             raise ValueError(
-                f"the model takes images of {_by(self.input_shape)} pixels,"
-                f" got {_by(images.shape[1:])}"
+                f"the model takes images of {by(self.input_shape)} pixels,"
+                f" got {by(images.shape[1:])}"
             )
         return logits_of(kernels, self.network, self.params, x, self.scale, self.shift)
 
@@ -198,7 +199,3 @@ def own_data(model: Model, name: object = None, **options: Any) -> Dataset:
 def _text(options: Mapping[str, Any], name: str) -> str | None:
     value = options.get(name)
     return value if isinstance(value, str) else None
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -7,6 +7,7 @@ import numpy as np
 from ..data import Dataset, load_data
 from ..data.preprocess import same_scale
 from ..models.model import Model, own_data
+from ..system.errors import by
 from .folder import Run
 
 SPLITS = ("test", "validation", "train")
@@ -89,8 +90,10 @@ def check_fit(model: Model, dataset: Dataset) -> None:
     shape = dataset.train_images.shape[1:]
     flat = (math.prod(shape),)  # models trained on flat vectors have no rows and columns
     if model.input_shape not in (shape, flat):
-        taken, given = (" x ".join(map(str, sizes)) for sizes in (model.input_shape, shape))
-        raise ValueError(f"the model takes images of {taken} pixels; {dataset.name} has {given}")
+        raise ValueError(
+            f"the model takes images of {by(model.input_shape)} pixels;"
+            f" {dataset.name} has {by(shape)}"
+        )
     known, labels = len(model.class_names), len(dataset.class_names)
     if labels > known:
         raise ValueError(f"the model knows {known} classes; {dataset.name} has {labels}")

@@ -281,7 +281,8 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
     if outcome.ending not in ("finished", "stopped early"):
         return None
     try:
-        test = _test(job, outcome.params, check)
+        x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
+        test = _evaluate(job, outcome.params, x, labels, check)
     except KeyboardInterrupt:
         outcome.ending = "interrupted"
         return None
@@ -317,26 +318,13 @@ def _validation(
     x = flatten(job.dataset.train_images)[indices]
     labels = job.dataset.train_labels[indices]
 
-    def validate() -> Evaluation:
-        return evaluate(
-            job.kernels, job.network, trainer.params, x, labels, job.scale, job.shift, check
-        )
-
-    return validate
+    return lambda: _evaluate(job, trainer.params, x, labels, check)
 
 
-def _test(job: Job, params: np.ndarray, check: Callable[[], None]) -> Evaluation:
-    """Evaluate on the test images."""
-    return evaluate(
-        job.kernels,
-        job.network,
-        params,
-        flatten(job.dataset.test_images),
-        job.dataset.test_labels,
-        job.scale,
-        job.shift,
-        check,
-    )
+def _evaluate(
+    job: Job, params: np.ndarray, x: np.ndarray, labels: np.ndarray, check: Callable[[], None]
+) -> Evaluation:
+    return evaluate(job.kernels, job.network, params, x, labels, job.scale, job.shift, check)
 
 
 def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:

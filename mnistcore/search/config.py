@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.threads import available_cores
+from ..system.errors import did_you_mean
 from ..training.config import TrainConfig
 from ..training.options import Range, option, options_of
 from .space import (
@@ -311,13 +312,10 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
 
 
 def _check_table(table: dict[str, Any], options: Mapping[str, Any] | None, name: str) -> None:
-    import difflib
-
     assert options is not None
     for key, value in table.items():
         if key not in options:
-            close = difflib.get_close_matches(key, options, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"options are {', '.join(options)}"
+            hint = did_you_mean(key, options, "options")
             raise ValueError(f"unknown option {key!r} in [{name}]; {hint}")
         table[key] = options[key].checked(value, key)
 

@@ -1,14 +1,13 @@
 """Displays of a search: a live table on a terminal, a line per trial elsewhere, JSON, or quiet."""
 
-import json
 import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..models.metrics import percent
+from ..terminal.display import Screen, choose, print_json
 from ..terminal.tables import facts_table, notice_panel
 from ..terminal.training import preparing_line
 from .preparation import Search, SearchListener
@@ -24,21 +23,8 @@ _SHOWN = 10  # trials in the final table
 _SHOWN_RUNNING = 12
 
 
-class SearchDisplay(SearchListener):
+class SearchDisplay(Screen, SearchListener):
     """Base class of the displays; prints only the notices of the data set, to stderr."""
-
-    shows_progress = False
-
-    def __enter__(self) -> "SearchDisplay":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Restore the terminal."""
 
     def started(self, search: Search) -> None:
         for notice in search.job.dataset.notices:
@@ -56,7 +42,7 @@ class JsonDisplay(SearchDisplay):
     """Prints the summary as JSON at the end."""
 
     def finished(self, result: SearchResult) -> None:
-        print(json.dumps({**result.summary(), "folder": str(result.folder)}, indent=2))
+        print_json({**result.summary(), "folder": str(result.folder)})
 
 
 class PlainDisplay(SearchDisplay):
@@ -121,12 +107,7 @@ class LiveDisplay(PlainDisplay):
         self._began = time.monotonic()
         self._first: int | None = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def restore(self) -> None:
         self._status.stop()
         self._live.stop()
 
@@ -167,14 +148,8 @@ class LiveDisplay(PlainDisplay):
 
 def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
     """Choose a display by the flags, and by whether stdout is a terminal."""
-    if as_json:
-        return JsonDisplay()
-    if quiet:
-        return QuietDisplay()
-    from rich.console import Console
-
-    console = Console()
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    silent = JsonDisplay() if as_json else QuietDisplay() if quiet else None
+    return choose(silent, LiveDisplay, PlainDisplay)
 
 
 def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) -> "RenderableType":

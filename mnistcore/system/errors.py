@@ -1,4 +1,6 @@
-"""Error messages for users."""
+"""The words of error messages."""
+
+from collections.abc import Iterable
 
 
 def error_words(error: BaseException) -> str:
@@ -8,3 +10,17 @@ def error_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def by(sizes: Iterable[int]) -> str:
+    """Return sizes as in "28 x 28"."""
+    return " x ".join(map(str, sizes))
+
+
+def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:
+    """Return a hint for a name that is not known: the one nearest to it, or all of this kind."""
+    import difflib
+
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"{kind} are {', '.join(known)}"

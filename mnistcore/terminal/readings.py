@@ -1,7 +1,6 @@
 """Output of ``mnistcore predict`` as lines of text, drawings, JSON or CSV."""
 
 import csv
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from ..models.metrics import percent
 from ..pictures.readings import Reading, as_dict
+from .display import print_json
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -59,7 +59,7 @@ class _Json:
         self._entries.append(as_dict(reading, self._many))
 
     def end(self) -> None:
-        print(json.dumps(self._entries, indent=2))
+        print_json(self._entries)
 
 
 class _Csv:

@@ -4,12 +4,10 @@ A display is both a listener of the run and a context manager around it. It comp
 all figures come from the run's records and its summary.
 """
 
-import json
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +16,7 @@ from ..kernels.threads import get_num_threads
 from ..models.metrics import percent
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
+from .display import Screen, choose, print_json
 from .tables import confusion_table, facts_table, notice_panel, recipe_list
 
 if TYPE_CHECKING:
@@ -26,21 +25,8 @@ if TYPE_CHECKING:
     from ..runs.job import Job, TrainResult
 
 
-class Display(Listener):
+class Display(Screen, Listener):
     """Base class of the displays; prints only the notices of the data set, to stderr."""
-
-    shows_progress = False
-
-    def __enter__(self) -> "Display":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Restore the terminal."""
 
     def started(self, job: "Job") -> None:
         """Called when the data is loaded and training is about to begin."""
@@ -65,7 +51,7 @@ class JsonDisplay(Display):
     """Prints the summary and the path of the run folder as JSON at the end."""
 
     def finished(self, result: "TrainResult") -> None:
-        print(json.dumps({**result.summary, "run_folder": str(result.folder.path)}, indent=2))
+        print_json({**result.summary, "run_folder": str(result.folder.path)})
 
 
 class PlainDisplay(Display):
@@ -132,12 +118,7 @@ class LiveDisplay(PlainDisplay):
         self._began = 0.0
         self._last: EpochRecord | None = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def restore(self) -> None:
         self._status.stop()
         self._bars.stop()
 
@@ -187,14 +168,8 @@ class LiveDisplay(PlainDisplay):
 
 def choose_display(quiet: bool, as_json: bool) -> Display:
     """Choose a display by the flags, and by whether stdout is a terminal."""
-    if as_json:
-        return JsonDisplay()
-    if quiet:
-        return QuietDisplay()
-    from rich.console import Console
-
-    console = Console()
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    silent = JsonDisplay() if as_json else QuietDisplay() if quiet else None
+    return choose(silent, LiveDisplay, PlainDisplay)
 
 
 def print_recipes() -> None:

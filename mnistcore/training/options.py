@@ -10,11 +10,13 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
+
+from ..system.errors import did_you_mean
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -154,7 +156,8 @@ def read_options(path: str | Path, cls: type) -> dict[str, Any]:
     checked = {}
     for name, value in values.items():
         if name not in options:
-            raise ValueError(f"{path}: unknown option {name!r}{_nearest(name, options)}")
+            hint = did_you_mean(name.replace("-", "_"), options, "options")
+            raise ValueError(f"{path}: unknown option {name!r}; {hint}")
         try:
             checked[name] = options[name].checked(value, name)
         except (TypeError, ValueError) as error:
@@ -176,13 +179,6 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path}: must hold an object of options, got {type(values).__name__}")
     return values
-
-
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name.replace("-", "_"), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; options are {', '.join(known)}"
 
 
 def _as_float(value: Any) -> float:
