@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # The columns of the ``layers`` table.
-KIND = 0  # what the layer computes: DENSE
+KIND = 0  # what the layer computes: DENSE, the only one so far
 FAN_IN = 1
 FAN_OUT = 2
 ACTIVATION = 3  # one of the codes below
@@ -50,7 +50,7 @@ class Options(NamedTuple):
     beta2: float
     eps: float
     weight_decay: float
-    probs_clip: float  # losses are told for probs in [clip, 1 - clip]; 0: for all
+    probs_clip: float  # reported losses are those of probs in [clip, 1 - clip]; 0: not clipped
     skip_zeros: int  # 0 or 1: leave out inputs that are zero; the reference never does
 
 

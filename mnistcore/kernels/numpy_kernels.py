@@ -71,7 +71,7 @@ def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = max(z, 0), NaN staying NaN; both (B, O). Source: Nair and Hinton 2010, section 2.1."""
+    """a = max(z, 0), NaN staying NaN; both (B, O). Source: Nair and Hinton 2010, section 2."""
     checks.check_forward("relu_forward", FLOATS, z, a)
     np.maximum(z, 0, out=a)
 
@@ -98,7 +98,8 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C).
 
-    Source: Blanchard, Higham and Higham 2021, algorithm 3.2 (the shifted formulas).
+    Source: the shifted formula of Blanchard, Higham and Higham 2021, "Accurately computing the
+    log-sum-exp and softmax functions".
     """
     checks.check_softmax(FLOATS, logits, probs)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -359,6 +360,7 @@ def _cross_entropy(
 def _logits(
     x: np.ndarray, params: np.ndarray, layers: np.ndarray, scale: float, shift: float
 ) -> np.ndarray:
+    """The logits (N, C) of the inputs x (N, I)."""
     a = x.astype(params.dtype) * float(scale) + float(shift)
     for row in layers:
         w, b = _layer(params, row)

@@ -42,7 +42,7 @@ _cap = 0  # 0: as many as there are cores
 
 
 class _Caller(threading.local):
-    """What a thread asked for as a caller, and whether it has called the team together."""
+    """The caps that a thread has set for itself, and whether it has called the team together."""
 
     def __init__(self) -> None:
         self.limits: list[tuple[threading.Lock, int]] = []  # blocks, held while in force; caps
@@ -167,7 +167,7 @@ _free_cores = _FreeCores()
 
 
 def team_size(multiply_adds: int, meetings: int) -> int:
-    """How many threads so much work between start and end, with so many meetings, deserves.
+    """How many threads pay for a run of so many multiply-adds with so many meetings.
 
     At most the cap, and fewer where other programs keep the cores busy.
     """
@@ -178,7 +178,7 @@ def team_size(multiply_adds: int, meetings: int) -> int:
 
 
 def tasks_team_size(multiply_adds: int) -> int:
-    """The same for work in tasks: nobody waits for a member that is off the cores."""
+    """The same for work in tasks, where nobody waits for a member that is off the cores."""
     if multiply_adds < alone_below():
         return 1
     deserved = multiply_adds // max(1, WORTHWHILE_TASKS)
@@ -186,7 +186,7 @@ def tasks_team_size(multiply_adds: int) -> int:
 
 
 def alone_below() -> int:
-    """Work of fewer multiply-adds than this is done by one thread, whoever asks."""
+    """The multiply-adds below which work in tasks is done by one thread."""
     return UNLIMITED if _cap == 1 else 2 * WORTHWHILE_TASKS
 
 
@@ -206,7 +206,7 @@ class _Run:
         return self._take_part(True)
 
     def join(self) -> None:
-        """A member's part. An error before it came in: the caller goes on without the members."""
+        """A member's part. If it fails before it came in, the caller goes on without members."""
         try:
             self._take_part(False)
         except BaseException as error:
@@ -245,7 +245,7 @@ class _Member:
         self._inbox.put(order)
 
     def call_to_desk(self, attend: Attend, desk: int) -> None:
-        """Have it attend, unless it was called and has not come yet; nobody awaits that."""
+        """Call it to the desk, unless it was called and has not come yet. Nobody waits for it."""
         if self._inbox.empty():
             self._inbox.put(lambda: self._inbox.empty() and attend(desk, self._index))
 
@@ -258,7 +258,7 @@ class _Member:
                 sys.excepthook(*sys.exc_info())
 
     def _do(self, order: Order) -> None:
-        """What it is told; when this is over it holds none of the arrays."""
+        """Carry out one order. Afterwards nothing here refers to its arrays."""
         if self._cores:
             cores.restrict(0, self._cores)
             self._cores = set()
@@ -327,7 +327,7 @@ class _Team:
 
     @staticmethod
     def _spread(members: list[_Member]) -> None:
-        """Have members wake up on cores of their own: see :mod:`_cores`."""
+        """Have members wake up on cores of their own: see :mod:`mnistcore.system.cores`."""
         allowed = cores.allowed_cores()
         last = [member.core for member in members]
         for index, core in cores.moves(last, cores.current_core(), allowed).items():
@@ -368,7 +368,7 @@ def run_tasks(count: int, lead: Lead, attend: Attend) -> None:
     For n > 1 it posts a function at the desk (an address), which members that are there call
     too, each with its index; then it does tasks itself until none is left, closes the desk, and
     waits for those that came. A member that comes late takes fewer tasks or none: nobody waits
-    for a sleeping one. ``attend(desk, index)`` is a member's part: it does jobs until there was
+    for one that sleeps. ``attend(desk, index)`` is a member's part: it does jobs until there was
     none for a while, or it is called away.
     """
     _team.lead(count, lead, attend)

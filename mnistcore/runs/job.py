@@ -41,8 +41,6 @@ class Job:
     ----------
     config
         The options.
-    backend
-        The name of the backend, never "auto".
     kernels
         The backend's module.
     dataset
@@ -58,7 +56,6 @@ class Job:
     """
 
     config: TrainConfig
-    backend: str
     kernels: ModuleType
     dataset: Dataset
     network: Network
@@ -67,6 +64,12 @@ class Job:
     scale: float
     shift: float
     began: float
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend, never "auto"."""
+        name: str = self.kernels.NAME
+        return name
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +156,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
         (n_inputs, *config.hidden, len(dataset.class_names)), config.activation, dropout
     )
     return Job(
-        config, kernels.NAME, kernels, dataset, network, train_indices, validation_indices,
+        config, kernels, dataset, network, train_indices, validation_indices,
         scale, shift, began,
     )  # fmt: skip
 

@@ -333,7 +333,7 @@ def test_the_version_is_printed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "hint"), [("trian", "did you mean train?"), ("--quiet", "commands are train")]
+    ("command", "hint"), [("trian", "did you mean 'train'?"), ("--quiet", "commands are train")]
 )
 def test_an_unknown_command_gets_a_hint(capsys, command, hint):
     assert main([command]) == 2
