@@ -37,18 +37,21 @@ class Products:
         return best
 
     def _verified_call(self, kernel: str, m: int, n: int, k: int) -> Callable[[], object]:
-        rng = np.random.default_rng([m, n, k])
-        # Sums of products of small integers are exact in float32, in whatever order.
-        a, b = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((m, k), (k, n)))
-        expected = a @ b
-        if kernel == "matmul_tn":
-            a = np.ascontiguousarray(a.T)
-        if kernel == "matmul_nt":
-            b = np.ascontiguousarray(b.T)
-        out = np.full((m, n), np.nan, np.float32)
+        """The call, once it has been right on two pairs of matrices in the same arrays."""
+        a_shape = (k, m) if kernel == "matmul_tn" else (m, k)
+        b_shape = (n, k) if kernel == "matmul_nt" else (k, n)
+        a, b = np.empty(a_shape, np.float32), np.empty(b_shape, np.float32)
+        out = np.empty((m, n), np.float32)
         call = self._make(self._library, self._threads, kernel, a, b, out)
-        call()
-        np.testing.assert_array_equal(out, expected)
+        for seed in range(2):
+            rng = np.random.default_rng([seed, m, n, k])
+            # Sums of products of small integers are exact in float32, in whatever order.
+            a[...], b[...] = rng.integers(-8, 9, a_shape), rng.integers(-8, 9, b_shape)
+            left, right = a.T if kernel == "matmul_tn" else a, b.T if kernel == "matmul_nt" else b
+            expected = left @ right
+            out.fill(np.nan)
+            call()
+            np.testing.assert_array_equal(out, expected)
         return call
 
 
