@@ -9,7 +9,6 @@ has a marker of its own and its name beside it.
 """
 
 import argparse
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,9 +147,9 @@ def _product_panel(axes: Axes, rows: Sequence[Row], peak: float | None) -> None:
     sizes = sorted({row["m"] for row in rows})
     for library, (colour, marker) in STYLES.items():
         points = sorted(
-            (row["m"], 2e-9 * row["m"] ** 3 / min(row["seconds"]))
+            (row["m"], 2e-9 * row["m"] ** 3 / row["seconds"][library]["min"])
             for row in rows
-            if row["library"] == library
+            if library in row["seconds"]
         )
         if points:
             ours = library in OURS
@@ -211,7 +210,7 @@ def _epochs(results: Results) -> Figure:
 
 
 def _epoch_panel(axes: Axes, network: str, rows: dict[str, Row]) -> None:
-    seconds = {library: statistics.median(row["seconds"]) for library, row in rows.items()}
+    seconds = {library: row["seconds"]["median"] for library, row in rows.items()}
     libraries = sorted(seconds, key=lambda library: seconds[library], reverse=True)
     colours = [STYLES[name][0] if name in OURS else PALE for name in libraries]
     values = [seconds[name] for name in libraries]
@@ -271,7 +270,7 @@ def _scaling_panel(axes: Axes, rows: Sequence[Row]) -> None:
     drawn = {}
     for library, (colour, marker) in STYLES.items():
         points = sorted(
-            (row["threads"], 1e-3 * row["samples"] / statistics.median(row["seconds"]))
+            (row["threads"], 1e-3 * row["samples"] / row["seconds"]["median"])
             for row in rows
             if row["library"] == library
         )

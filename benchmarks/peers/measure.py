@@ -21,7 +21,7 @@ from mnistcore.data import Dataset
 
 from .libraries import LIBRARIES
 from .products import installed_product_libraries
-from .results import Row
+from .results import Row, summary
 from .rounds import Worker, WorkerError, run_fresh, take_turns
 from .worker import Assignment
 
@@ -136,7 +136,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
         rows.append(
             _identity(worker)
             | {
-                "seconds": [answer["seconds"] for answer in answers],
+                "seconds": summary([answer["seconds"] for answer in answers]),
                 "samples": answers[0]["samples"],
                 "samples_trained": answers[0]["samples_trained"],
                 "batch_size": NETWORKS[network].batch_size,
@@ -145,7 +145,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
                 "idle_cpu": worker.idle_cpu,
             }
         )
-        notice.say(f"  {_name(worker)}: {statistics.median(rows[-1]['seconds']):.3f} s")
+        notice.say(f"  {_name(worker)}: {rows[-1]['seconds']['median']:.3f} s")
     return rows
 
 
@@ -157,14 +157,13 @@ def _inference_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: N
         rows.append(
             _identity(worker)
             | {
-                "images_per_second": [answer["images_per_second"] for answer in answers],
-                "latency": [answer["latency"] for answer in answers],
-                "chunks": [answer["chunk"] for answer in answers],
+                "images_per_second": summary([answer["images_per_second"] for answer in answers]),
+                "latency": summary([answer["latency"] for answer in answers]),
+                "chunk": statistics.mode(answer["chunk"] for answer in answers),
                 "idle_cpu": worker.idle_cpu,
             }
         )
-        rate = statistics.median(rows[-1]["images_per_second"])
-        latency = statistics.median(rows[-1]["latency"])
+        rate, latency = (rows[-1][key]["median"] for key in ("images_per_second", "latency"))
         notice.say(f"  {_name(worker)}: {rate:,.0f} images/s, {1e6 * latency:.1f} us for one")
     return rows
 
@@ -203,7 +202,7 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
             notice.say(f"  {what}: {library}: {_readable(what, figure)}")
             if round_:
                 figures[library].append(figure)
-    measured = [rows[library] | {_key(what): figures[library]} for library in figures]
+    measured = [rows[library] | {_key(what): summary(figures[library])} for library in figures]
     if what == "start" and "mnistcore-numba" in figures:
         measured.append(_cold_start(replace(plan, threads=[threads]), environment, notice))
     return measured
@@ -217,7 +216,7 @@ def _cold_start(plan: Plan, environment: dict[str, str], notice: Notice) -> Row:
         seconds, _ = run_fresh("start", assignment, **environment, NUMBA_CACHE_DIR=empty)
     notice.say(f"  start: {library}, nothing compiled yet: {seconds:.2f} s")
     identity = {"network": network, "library": library, "threads": plan.threads[0]}
-    return identity | {"cold": True, "seconds": [seconds]}
+    return identity | {"cold": True, "seconds": summary([seconds])}
 
 
 def _key(what: str) -> str:
@@ -242,8 +241,12 @@ def measure_products(plan: Plan, notice: Notice) -> list[Row]:
         for index, (kernel, m, n, k) in enumerate(shapes, start=1):
             notice.say(f"product {index} of {len(shapes)}: {kernel} {m} x {k} x {n}")
             answers = take_turns(workers, plan.rounds, "product", kernel=kernel, m=m, n=n, k=k)
+            seconds: dict[int, Row] = {threads: {} for threads in plan.threads}
             for worker, own in zip(workers, answers, strict=True):
-                identity = {key: _identity(worker)[key] for key in ("library", "threads")}
-                shape = {"kernel": kernel, "m": m, "n": n, "k": k}
-                rows.append(identity | shape | {"seconds": [one["seconds"] for one in own]})
+                one = worker.assignment
+                seconds[one.threads][one.library] = summary([answer["seconds"] for answer in own])
+            shape = {"kernel": kernel, "m": m, "n": n, "k": k}
+            rows += [
+                shape | {"threads": t, "seconds": by_library} for t, by_library in seconds.items()
+            ]
     return rows

@@ -3,23 +3,29 @@
 ``machine``    CPU, cores, instruction sets, system, versions
 ``runs``       when which sections were measured, and how busy the machine was
 ``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad; the highest
-``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows; times in seconds
+``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows, a line each
+
+A row holds a summary of what was measured: how many rounds, the smallest, the quartiles. Times are
+in seconds. A row of ``products`` is a shape and a number of threads, with a summary by library.
 """
 
 import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mnistcore import __version__
 from mnistcore.kernels.threads import available_cores
 from mnistcore.system.machine import cpu_model, instruction_sets
 
-FORMAT = 1
+FORMAT = 2
+DIGITS = 9  # significant ones of a figure
 SECTIONS = ("epoch", "start", "memory", "inference", "products")
 PACKAGES = (
     *("numpy", "numba", "torch", "jax", "keras", "scikit-learn", "onnxruntime"),
@@ -105,9 +111,23 @@ def raise_ceilings(results: Results, measured: dict[str, dict[str, float]]) -> N
             known[name] = max(limit, known.get(name, 0.0))
 
 
+def summary(samples: Sequence[float]) -> dict[str, float]:
+    """What is kept of the samples of all rounds."""
+    quartiles = np.quantile(samples, (0, 0.25, 0.5, 0.75)).tolist()
+    names = ("min", "q1", "median", "q3")
+    figures = {n: float(f"{q:.{DIGITS}g}") for n, q in zip(names, quartiles, strict=True)}
+    return {"rounds": len(samples)} | figures
+
+
 def write_results(path: Path, results: Results) -> None:
-    """Write the file, whole or not at all."""
-    write_text(path, json.dumps(results, indent=1) + "\n")
+    """Write the file, whole or not at all, a row a line."""
+    parts = []
+    for key, value in results.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        parts.append(f" {json.dumps(key)}: {text}")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def write_text(path: Path, text: str) -> None:

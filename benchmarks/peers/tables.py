@@ -82,8 +82,7 @@ def best_rows(rows: Iterable[Row], key: str, threads: int | None, largest: bool 
             continue
         name = row["network"], row["library"]
         sign = -1 if largest else 1
-        median = sign * statistics.median(row[key])
-        if name not in best or median < sign * statistics.median(best[name][key]):
+        if name not in best or sign * row[key]["median"] < sign * best[name][key]["median"]:
             best[name] = row
     return best
 
@@ -99,7 +98,7 @@ def _comparison(
     best = best_rows(rows, key, threads, largest)
     networks = [name for name in NETWORKS if any(network == name for network, _ in best)]
     libraries = [name for name in LIBRARIES if any(library == name for _, library in best)]
-    medians = {name: statistics.median(row[key]) for name, row in best.items()}
+    medians = {name: row[key]["median"] for name, row in best.items()}
 
     def cell(network: str, library: str) -> str:
         if (network, library) not in best:
@@ -171,11 +170,11 @@ def _inference_tables(results: Results) -> str:
 
 
 def _start_table(results: Results) -> str:
-    rows = sorted(results["start"], key=lambda row: statistics.median(row["seconds"]))
+    rows = sorted(results["start"], key=lambda row: row["seconds"]["median"])
     lines = [
         [
             LIBRARIES[row["library"]].title + (", nothing compiled yet" if row["cold"] else ""),
-            f"{statistics.median(row['seconds']):.2f}",
+            f"{row['seconds']['median']:.2f}",
         ]
         for row in rows
     ]
@@ -186,10 +185,9 @@ def _start_table(results: Results) -> str:
 
 
 def _memory_table(results: Results) -> str:
-    rows = sorted(results["memory"], key=lambda row: statistics.median(row["bytes"]))
+    rows = sorted(results["memory"], key=lambda row: row["bytes"]["median"])
     lines = [
-        [LIBRARIES[row["library"]].title, f"{statistics.median(row['bytes']) / 1e6:.0f}"]
-        for row in rows
+        [LIBRARIES[row["library"]].title, f"{row['bytes']['median'] / 1e6:.0f}"] for row in rows
     ]
     return "### Peak resident memory of the default job, MB\n\n" + table(["", "MB"], lines)
 
@@ -197,10 +195,9 @@ def _memory_table(results: Results) -> str:
 def _products_table(results: Results) -> str:
     shapes = [row for row in results["products"] if not row["m"] == row["n"] == row["k"]]
     best = {
-        (row["library"], row["threads"], row["kernel"], row["m"], row["n"], row["k"]): min(
-            row["seconds"]
-        )
+        (library, row["threads"], row["kernel"], row["m"], row["n"], row["k"]): seconds["min"]
         for row in shapes
+        for library, seconds in row["seconds"].items()
     }
     lines = []
     for own in OURS:
