@@ -82,10 +82,10 @@ def ladder_of(monkeypatch):
 
 
 def test_every_step_is_measured_and_right():
-    try:
-        ladder = run("numba", **SMALL)
-    except (BackendUnavailableError, ValueError) as reason:
-        pytest.skip(str(reason))
+    numba = pytest.importorskip("numba")
+    if numba.config.DISABLE_JIT:
+        pytest.skip("only what is compiled can be measured")
+    ladder = run("numba", **SMALL)
     assert [rung.backend for rung in ladder.rungs] == ["numba"] * 8 + ["numpy"]
     assert all(rung.exact and rung.rows == 9 for rung in ladder.rungs)
     for rung in ladder.rungs:
