@@ -1,4 +1,4 @@
-"""What the benchmarks share: backends, threads, the figures beside a time, the summary."""
+"""What the benchmarks share: backends, numbers of threads, rates, and the summary."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from .settling import settle
 from .sizes import MAX_SECONDS, MIN_ROUNDS
 from .workloads import Workload
 
-# NumPy comes first, because it is what the others of a group are compared with.
+# NumPy comes first, because the other backends of a group are compared with it.
 ORDER = ("numpy", *(name for name in reversed(BACKENDS) if name != "numpy"))
 TABLE = pytest.StashKey[list[tuple[str, ...]]]()
 
@@ -42,7 +42,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture(params=sorted({1, available_cores()}), ids=lambda n: f"{n}-threads")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """One thread, then all: of our kernels and of NumPy's BLAS alike."""
+    """One thread, then all, for our kernels and for NumPy's BLAS alike."""
     with process_threads(request.param):
         yield request.param
 
@@ -64,7 +64,7 @@ class Measure:
     def __call__(
         self, group: str, backend: Backend, workload: Workload, threads: int, label: str = ""
     ) -> None:
-        """Time a workload in a backend; nothing is timed that is not right.
+        """Time a workload in a backend, once its results have been verified.
 
         ``label`` names the backend in the tables, where its name alone does not say enough.
         """
@@ -72,7 +72,7 @@ class Measure:
         call = workload.ready(backend.kernels)
         label = label or backend.name
         self._benchmark.group = group
-        settle()  # the BLAS of another backend, or of the check, may still spin
+        settle()  # the threads of a BLAS may still spin after the verification
         self._benchmark(call)
         if self._benchmark.stats is None:  # --benchmark-disable: it was only called
             return
@@ -120,12 +120,12 @@ def baselines() -> dict[str, float]:
 
 @pytest.fixture
 def measure(benchmark: Any, baselines: dict[str, float], pytestconfig: pytest.Config) -> Measure:
-    """Times a call and notes its rate, the fraction of the limit, and the gain over NumPy."""
+    """Verifies and times a workload, and notes its rate beside the machine's limit and NumPy."""
     return Measure(benchmark, pytestconfig.stash.setdefault(TABLE, []), baselines)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every benchmark the same, short time, and run the backends of a group in turn."""
+    """Limit the time of every benchmark, and run the backends of a group one after another."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.benchmark(min_rounds=MIN_ROUNDS, max_time=MAX_SECONDS))
@@ -143,11 +143,11 @@ def _without_backend(item: pytest.Item) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the rates beside pytest-benchmark's own tables, which leave them out."""
+    """Print the rates, which pytest-benchmark's own tables do not show."""
     rows = config.stash.get(TABLE, [])
     if not rows:
         return
-    terminalreporter.section("rates: of the best round, of the measured limit, against NumPy")
+    terminalreporter.section("rates of the best round, beside the measured limit and NumPy")
     header = ("group", "backend", "best", "rate", "of limit", "NumPy")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
