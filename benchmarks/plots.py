@@ -4,8 +4,8 @@
 ``epochs``    the time of an epoch by library, each at its best number of threads
 ``scaling``   images per second by number of threads
 
-The colours are those of Okabe and Ito, which colour-blind people can tell apart; each line also
-has a marker of its own and its name beside it.
+The colours are Okabe and Ito's, which colour-blind people can tell apart. Each line also has a
+marker of its own.
 """
 
 import argparse
@@ -38,7 +38,7 @@ STYLES = {  # colour and marker
     "sklearn": ("#999999", ">"),
 }
 SPELLED = {"relu": "ReLU", "tanh": "tanh", "adam": "Adam", "sgd": "SGD"}
-LABELS = {"numpy": "NumPy (OpenBLAS)", "torch": "PyTorch (MKL)"}  # as makers of products
+LABELS = {"numpy": "NumPy (OpenBLAS)", "torch": "PyTorch (MKL)"}  # in the plot of products
 SETTINGS: Any = {
     "font.size": 11,
     "font.family": "DejaVu Sans",
@@ -104,12 +104,12 @@ def _thread_counts(rows: Sequence[Row]) -> list[int]:
 
 
 def _machine(results: Results, figure: Figure) -> None:
-    """A line at the foot: where the figures come from."""
+    """A line at the bottom with the machine and the date."""
     machine, run = results["machine"], results["runs"][-1]
     quick = "; QUICK MODE, MEANS NOTHING" if run.get("quick") else ""
     text = f"{machine['cpu']}, {machine['cores']} cores; {run['date']}{quick}"
     figure.text(0.995, 0.008, text, ha="right", va="bottom", fontsize=8, color=GREY)
-    # Leave the foot free, and air between the panels.
+    # Leave room for that line, and between the panels.
     layout = ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965), h_pad=0.1, w_pad=0.1)
     figure.set_layout_engine(layout)
 

@@ -1,4 +1,4 @@
-"""What is measured: each section of the results, from workers or fresh processes."""
+"""The measurements of each section of the results, by workers or new processes."""
 
 import statistics
 import tempfile
@@ -41,18 +41,18 @@ class Plan:
 
 
 class Notice:
-    """Is told how a measurement goes."""
+    """Receives messages about the progress of a measurement."""
 
     def say(self, text: str) -> None:
-        """A line for the person who waits."""
+        """Show a line of progress."""
 
     def fail(self, error: WorkerError) -> None:
-        """A library could not be measured; the others are."""
+        """Note that a library could not be measured. The others still are."""
 
 
 @contextmanager
 def data_folder(dataset: Dataset) -> Iterator[str]:
-    """A folder with the raw arrays, as every library reads them."""
+    """A temporary folder with the raw arrays that every library reads."""
     with tempfile.TemporaryDirectory(prefix="mnistcore-peers-") as folder:
         for name, array in (
             ("images", dataset.train_images[:SAMPLES].reshape(-1, 784)),
@@ -68,7 +68,7 @@ def data_folder(dataset: Dataset) -> Iterator[str]:
 def _ready_workers(
     kind: str, assignments: Sequence[Assignment], notice: Notice
 ) -> Iterator[list[Worker]]:
-    """A worker for each assignment, loaded; those that fail are left out."""
+    """A worker for each assignment, with its library loaded; those that fail are left out."""
     with ExitStack() as stack:
         ready = []
         for first in range(0, len(assignments), LOADING_AT_ONCE):
@@ -114,7 +114,7 @@ def measure_networks(
 
 
 def _warmed(workers: Sequence[Worker], notice: Notice) -> dict[Worker, Row]:
-    """What each worker answers to its warm-up; those that fail are left out."""
+    """The answer of each worker to its warm-up; those that fail are left out."""
     warm = {}
     for worker in workers:
         try:
@@ -180,7 +180,7 @@ def _name(worker: Worker) -> str:
 def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: Notice) -> list[Row]:
     """Rows of "start" or "memory": a new process each time, all libraries in turn.
 
-    The first run of each, which fills caches of files and of compiled code, does not count.
+    The first run of each does not count: it fills the caches of files and of compiled code.
     """
     libraries = [library for library in plan.libraries if LIBRARIES[library].trains]
     threads, network = max(plan.threads), DEFAULT_NETWORK.name
@@ -209,7 +209,7 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
 
 
 def _cold_start(plan: Plan, environment: dict[str, str], notice: Notice) -> Row:
-    """Numba with nothing compiled yet, once."""
+    """One start with Numba while nothing is compiled yet."""
     library, network = "mnistcore-numba", DEFAULT_NETWORK.name
     assignment = Assignment(library, network, plan.threads[0], plan.folder, plan.data)
     with tempfile.TemporaryDirectory() as empty:
@@ -228,7 +228,7 @@ def _readable(what: str, figure: float) -> str:
 
 
 def measure_products(plan: Plan, notice: Notice) -> list[Row]:
-    """Rows of "products": the shapes of the networks, and squares."""
+    """Rows of "products": the shapes that occur in the networks, and squares."""
     wanted = [name for name in installed_product_libraries() if name in plan.libraries]
     assignments = [
         Assignment(library, DEFAULT_NETWORK.name, threads, plan.folder)

@@ -13,7 +13,7 @@ LEAST_SECONDS = 0.005  # a measurement repeats the call until this much time is 
 
 
 class Products:
-    """Times the products of one library, each verified when it first comes."""
+    """Times the products of one library; each shape is verified before it is first timed."""
 
     def __init__(self, library: str, threads: int) -> None:
         self._make = {"torch": _torch_call, "numpy": _numpy_call}.get(library, _kernel_call)
@@ -21,12 +21,12 @@ class Products:
         self._calls: dict[tuple[str, int, int, int], Callable[[], object]] = {}
 
     def seconds(self, kernel: str, m: int, n: int, k: int) -> float:
-        """The best time of a call, of a few milliseconds of calls."""
+        """The shortest call, out of a few milliseconds of calls."""
         shape = kernel, m, n, k
         call = self._calls.get(shape)
         if call is None:
             call = self._calls[shape] = self._verified_call(*shape)
-            settle()  # a BLAS verified it
+            settle()  # the verification used a BLAS
         call()
         best, spent = np.inf, 0.0
         while spent < LEAST_SECONDS:
@@ -86,5 +86,5 @@ def _torch_call(
 
 
 def installed_product_libraries() -> list[str]:
-    """Those of PRODUCT_LIBRARIES that are here."""
+    """Those of PRODUCT_LIBRARIES that are installed."""
     return [name for name in PRODUCT_LIBRARIES if name != "torch" or find_spec("torch")]

@@ -1,7 +1,7 @@
 """The file of figures: JSON, with the machine that they were measured on.
 
 ``machine``    CPU, cores, instruction sets, system, versions
-``runs``       when which sections were measured, and how busy the machine was
+``runs``       when each section was measured, with which command, and the load of the machine
 ``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad; the highest
 ``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows, a line each
 
@@ -54,12 +54,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Processes that wanted a core in the last minute, on average; None where unknown."""
+    """The system's load average of the last minute; None where it is unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def new_results() -> Results:
-    """Results of this machine without any figures."""
+    """Results of this machine, without any figures yet."""
     return {
         "format": FORMAT,
         "machine": describe_machine(),
@@ -75,7 +75,7 @@ def read_results(path: Path) -> Results:
     Raises
     ------
     ValueError
-        If the file cannot be read or is no file of results.
+        If the file cannot be read or does not hold results.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +90,13 @@ def read_results(path: Path) -> Results:
 
 
 def open_results(path: Path) -> Results:
-    """The results in a file of this machine, to add to; new ones where there is no file."""
+    """The results in a file, to add to, or new ones where there is no file.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_results`, and where the file was measured on another machine.
+    """
     if not path.exists():
         return new_results()
     results = read_results(path)
@@ -104,7 +110,7 @@ def open_results(path: Path) -> Results:
 
 
 def raise_ceilings(results: Results, measured: dict[str, dict[str, float]]) -> None:
-    """Keep the highest that any run has measured: a machine has limits, a busy minute has not."""
+    """Keep the highest limits of all runs: other programs can only lower what is measured."""
     for threads, limits in measured.items():
         known = results["ceilings"].setdefault(threads, {})
         for name, limit in limits.items():

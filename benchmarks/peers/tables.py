@@ -1,4 +1,4 @@
-"""Results as Markdown tables, also into the README between two comments."""
+"""Results as Markdown tables, which are also written into the README, between two comments."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ OWN = (*OURS, "mnistcore-numpy")
 
 
 def markdown(results: Results) -> str:
-    """All that was measured, with the machine's description."""
+    """All measurements, with a description of the machine."""
     parts = [_machine(results)]
     for section, make in (
         ("epoch", _epoch_tables),
@@ -37,7 +37,7 @@ def write_readme(readme: Path, results: Results) -> None:
     Raises
     ------
     ValueError
-        If the comments are not there, once each and in order.
+        Unless each of the comments is there once, in this order.
     """
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
@@ -75,7 +75,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def best_rows(rows: Iterable[Row], key: str, threads: int | None, largest: bool = False) -> dict:
-    """(network, library) -> its row with the best median of ``key``: at so many threads, or any."""
+    """(network, library) -> its row with the best median of ``key``.
+
+    Of the rows with so many threads, or of all where ``threads`` is None.
+    """
     best: dict[tuple[str, str], Row] = {}
     for row in rows:
         if threads is not None and row["threads"] != threads:
@@ -94,7 +97,7 @@ def _comparison(
     spell: Callable[[float], str],
     largest: bool = False,
 ) -> str:
-    """A line per library, a column per network; then how far ours are ahead of the best other."""
+    """A line for each library, a column for each network, and our lead over the best other."""
     best = best_rows(rows, key, threads, largest)
     networks = [name for name in NETWORKS if any(network == name for network, _ in best)]
     libraries = [name for name in LIBRARIES if any(library == name for _, library in best)]

@@ -1,7 +1,7 @@
 """The process that runs one library with one number of threads, a round at a time.
 
-It is told what to be by its first line of standard input and what to do by the next ones, JSON
-each, and answers each with a line of JSON: ``{"error": "..."}`` where it failed.
+The first line of its standard input is its assignment, each later line a command, all of them
+JSON. It answers every line with a line of JSON, ``{"error": "..."}`` where it failed.
 """
 
 import json
@@ -30,9 +30,10 @@ VERIFIED_SINGLES = 20  # images that are predicted one by one
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is: a library, the network, its threads, the folder with the data.
+    """What a worker runs: library, network, number of threads, folder with the data.
 
-    ``data`` is what a whole run of mnistcore, which looks for its data itself, is to look for.
+    ``data`` is the option of that name for mnistcore's ``train`` command, which loads its data
+    itself.
     """
 
     library: str
@@ -42,14 +43,14 @@ class Assignment:
     data: str = "auto"
 
     def to_json(self) -> str:
-        """As a line."""
+        """The assignment as a line of JSON."""
         return json.dumps(asdict(self))
 
 
 def confine(threads: int) -> None:
-    """Let this process use as many cores as it has threads, the last ones of those it may use.
+    """Restrict this process to as many cores as it has threads, the last ones available.
 
-    Interrupts and other processes are more often on the first.
+    Interrupts and other processes mostly run on the first cores.
     """
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
@@ -57,7 +58,7 @@ def confine(threads: int) -> None:
 
 
 def make_job(assignment: Assignment) -> "Job":
-    """The data and the initial weights that every library begins with."""
+    """The data and the initial weights that every library starts with."""
     import numpy as np
 
     from benchmarks.sizes import NETWORKS
@@ -89,7 +90,7 @@ class PeerWorker:
         self._chunk = len(self._test_images)
 
     def warm(self) -> dict[str, Any]:
-        """Check that it does the same work as the others, choose the fastest way, train once."""
+        """Check that it does the same work as the others, choose the fastest way, train an epoch."""
         from benchmarks.sizes import LEAST_ACCURACY
 
         if self._library.trains:
@@ -103,7 +104,7 @@ class PeerWorker:
         return {"accuracy": accuracy, "note": self._peer.note}
 
     def epoch(self) -> dict[str, Any]:
-        """Train for an epoch, or for the steps that stand for one, scaled up by samples."""
+        """Train for an epoch, or for fewer steps, whose time is scaled up to an epoch."""
         samples, case = len(self._job.images), self._job.case
         trained = min(samples, case.epoch_steps * case.batch_size) or samples
         began = time.perf_counter()
@@ -116,7 +117,7 @@ class PeerWorker:
         }
 
     def predict(self) -> dict[str, Any]:
-        """Images a second of the whole test set, and the median latency of a single image."""
+        """Images per second for the whole test set, and the median latency of a single image."""
         import numpy as np
 
         from benchmarks.sizes import PREDICTION_CHUNKS, SINGLE_IMAGES

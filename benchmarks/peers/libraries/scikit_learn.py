@@ -46,7 +46,9 @@ class ScikitLearn(Peer):
         for layer, (weights, bias) in enumerate(self.job.weights):
             self._classifier.coefs_[layer][...] = weights
             self._classifier.intercepts_[layer][...] = bias
-        del self._classifier._optimizer  # it remembers that sample; the next fit makes a new one
+        del (
+            self._classifier._optimizer
+        )  # its moments are of that sample; the next fit makes a new one
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         if not self._begun:
