@@ -90,7 +90,7 @@ class PeerWorker:
         self._chunk = len(self._test_images)
 
     def warm(self) -> dict[str, Any]:
-        """Check that it does the same work as the others, choose the fastest way, train an epoch."""
+        """Check that it does the same work as the others, tune it, train an epoch."""
         from benchmarks.sizes import LEAST_ACCURACY
 
         if self._library.trains:
