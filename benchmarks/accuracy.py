@@ -1,8 +1,8 @@
-"""The test accuracy of the recipes: every seed, every backend, as a table and as JSON.
+"""The test accuracy of every recipe with every backend and seed, as a table and as JSON.
 
     python -m benchmarks.accuracy --output benchmarks/results/accuracy.json
 
-The test set is read once for each seed, at the end of its run; nothing is chosen by it.
+The test set is used once for each seed, at the end of its run. No choice depends on it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ COLUMNS = ("recipe", "backend", "seeds", "mean", "lowest", "highest")
 
 
 def measure(recipe: str, backend: str, seeds: Sequence[int], data: str) -> dict[str, Any]:
-    """Train a recipe once for each seed: the test accuracies."""
+    """Train a recipe once for each seed and return the test accuracies."""
     accuracies = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:

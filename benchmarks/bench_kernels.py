@@ -6,7 +6,7 @@ whose arrays are as large as its own: what fits into a cache is compared with th
 
 import pytest
 
-from .conftest import Backend, Measure, limited_threads
+from .conftest import Backend, Measure, process_threads
 from .sizes import BENCHED_PRODUCT_BATCHES, product_shapes
 from .workloads import elementwise_calls, product
 
@@ -18,15 +18,10 @@ def bench_product(
     shape: tuple[str, int, int, int], threads: int, backend: Backend, measure: Measure
 ) -> None:
     name, m, n, k = shape
-    case = product(name, m, n, k)
-    case.verify(backend.kernels)
-    group = f"{name} {m}x{k} by {k}x{n}, {threads} threads"
-    measure(group, backend.name, threads, lambda: case.call(backend.kernels), flops=case.flops)
+    measure(f"{name} {m}x{k} by {k}x{n}, {threads} threads", backend, product(*shape), threads)
 
 
 @pytest.mark.parametrize("name", sorted(elementwise_calls()))
 def bench_elementwise(name: str, backend: Backend, measure: Measure) -> None:
-    case = elementwise_calls()[name]
-    case.verify(backend.kernels)
-    with limited_threads(1):
-        measure(name, backend.name, 1, lambda: case.call(backend.kernels), moved_bytes=case.bytes)
+    with process_threads(1):
+        measure(name, backend, elementwise_calls()[name], threads=1)

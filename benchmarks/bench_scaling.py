@@ -6,7 +6,7 @@ import pytest
 
 from mnistcore.kernels.threads import available_cores
 
-from .conftest import Backend, Measure, limited_threads
+from .conftest import Backend, Measure, process_threads
 from .sizes import (
     DEFAULT_NETWORK,
     SCALING_BATCHES,
@@ -15,25 +15,15 @@ from .sizes import (
     TRAIN_STEP_NETWORKS,
     Case,
 )
-from .workloads import TrainingRun, verify_training
-
-
-def _measure_training(
-    group: str, case: Case, steps: int, threads: int, backend: Backend, measure: Measure
-) -> None:
-    with limited_threads(threads):
-        verify_training(backend.kernels, case)
-        run = TrainingRun(backend.kernels, case, steps)
-        run.fit_workspace()
-        flops = case.flops_per_sample * case.batch_size * steps
-        measure(group, backend.name, threads, run.train, flops=flops)
+from .workloads import Training
 
 
 @pytest.mark.parametrize("count", range(1, available_cores() + 1))
 @pytest.mark.parametrize("case", TRAIN_STEP_NETWORKS[:3], ids=lambda case: case.name)
 def bench_threads(case: Case, count: int, backend: Backend, measure: Measure) -> None:
     group = f"threads: {case.name}, batch {case.batch_size}, {count} threads"
-    _measure_training(group, case, case.round_steps, count, backend, measure)
+    with process_threads(count):
+        measure(group, backend, Training(case, case.round_steps), count)
 
 
 @pytest.mark.parametrize("batch_size", SCALING_BATCHES)
@@ -41,7 +31,8 @@ def bench_batch_size(batch_size: int, backend: Backend, measure: Measure) -> Non
     case = replace(DEFAULT_NETWORK, batch_size=batch_size)
     steps = max(1, case.round_steps * DEFAULT_NETWORK.batch_size // batch_size)
     group = f"batch size: {case.name}, batch {batch_size}"
-    _measure_training(group, case, steps, available_cores(), backend, measure)
+    with process_threads(available_cores()):
+        measure(group, backend, Training(case, steps), available_cores())
 
 
 @pytest.mark.parametrize("width", SCALING_WIDTHS)
@@ -49,4 +40,5 @@ def bench_width(width: int, backend: Backend, measure: Measure) -> None:
     case = replace(DEFAULT_NETWORK, layer_sizes=(784, width, 10))
     steps = max(1, min(200, SCALING_FLOPS // (case.flops_per_sample * case.batch_size)))
     group = f"width: {case.name}, batch {case.batch_size}"
-    _measure_training(group, case, steps, available_cores(), backend, measure)
+    with process_threads(available_cores()):
+        measure(group, backend, Training(case, steps), available_cores())

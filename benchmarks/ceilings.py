@@ -1,8 +1,8 @@
 """The limits of this machine, measured: multiply-adds a second and bytes a second.
 
-The multiply-adds are measured by ``mnistcore.ladder.peak``, the bytes here in the same way.
+Multiply-adds are measured by ``mnistcore.ladder.peak``, memory bandwidth here, in the same way.
 
-``python -m benchmarks.ceilings`` prints them.
+``python -m benchmarks.ceilings`` prints both.
 """
 
 import sys
@@ -22,16 +22,17 @@ DENORMAL_FREE = np.float32(1e-3)
 
 @cache
 def peak_gflops(threads: int) -> float:
-    """The most float32 operations that so many threads do, in 1e9 a second: FMAs on registers."""
+    """The peak of float32 operations on so many threads, in GFLOP/s: FMAs on registers."""
     return peak.peak_gflops(threads, CEILING_ITERATIONS, CEILING_RUNS)
 
 
 def bandwidth_gbs(threads: int, working_set: int | None = None) -> float:
-    """The bytes that a loop ``a[i] = b[i] + s c[i]`` moves, in 1e9 a second.
+    """The bandwidth of a loop ``a[i] = b[i] + s c[i]``, in GB/s.
 
-    The triad of McCalpin's STREAM (1995), which counts three arrays. ``working_set`` is the size
-    of all three in bytes, rounded up to a power of two: a kernel whose arrays fit into a cache is
-    compared with a triad that fits into it too. None: far beyond all caches.
+    This is the triad of STREAM (McCalpin 1995), which counts three arrays. ``working_set`` is the
+    size of all three in bytes, rounded up to a power of two, so that a kernel whose arrays fit
+    into a cache is compared with a triad that fits into it too. With None the arrays are far
+    larger than all caches.
     """
     wanted = LARGEST_TRIAD if working_set is None else max(working_set, SMALLEST_TRIAD)
     return _triad_gbs(threads, min(1 << (wanted - 1).bit_length(), LARGEST_TRIAD))
@@ -48,18 +49,20 @@ def _triad_gbs(threads: int, working_set: int) -> float:
         part = slice(bounds[thread], bounds[thread + 1])
         triad(repeats, a[part], b[part], c[part])
 
-    return 1e-9 * repeats * 12 * len(a) / peak.best_seconds(threads, work, CEILING_RUNS)
+    seconds = peak.best_seconds(threads, work, CEILING_RUNS)
+    np.testing.assert_allclose(a, b + np.float32(repeats - 1) * c, 1e-6)  # the work was done
+    return 1e-9 * repeats * 12 * len(a) / seconds
 
 
 @cache
 def _triad() -> Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]:
-    """The compiled loop; numba is loaded and it is compiled on the first call."""
+    """The compiled loop. The first call loads Numba and compiles."""
     from numba import njit
 
     @njit(nogil=True, fastmath={"contract"})
     def triad(repeats: int, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
         for repeat in range(repeats):
-            factor = np.float32(repeat)  # differs, so that no repeat can be left out
+            factor = np.float32(repeat)  # differs, so that the compiler cannot drop a repeat
             for i in range(len(a)):
                 a[i] = b[i] + factor * c[i]
 
@@ -68,7 +71,7 @@ def _triad() -> Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]:
 
 
 def measure_ceilings(threads: list[int]) -> dict[str, dict[str, float]]:
-    """Peak and bandwidth by the number of threads, for a file of results."""
+    """Peak and bandwidth by number of threads, for a file of results."""
     return {
         str(n): {"gflops": peak_gflops(n), "gbs": bandwidth_gbs(n)} for n in sorted(set(threads))
     }

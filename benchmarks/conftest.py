@@ -1,6 +1,6 @@
-"""What the benchmarks share: backends, threads, the figures beside a time, the summary."""
+"""What the benchmarks share: backends, numbers of threads, rates, and the summary."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from mnistcore import get_backend, set_num_threads
+from mnistcore import get_backend
 from mnistcore.kernels.backends import BACKENDS, unavailable_reason
-from mnistcore.kernels.threads import available_cores
+from mnistcore.kernels.threads import available_cores, limited_threads
 
 from . import ceilings
 from .settling import settle
 from .sizes import MAX_SECONDS, MIN_ROUNDS
+from .workloads import Workload
 
-# NumPy comes first, because it is what the others of a group are compared with.
+# NumPy comes first, because the other backends of a group are compared with it.
 ORDER = ("numpy", *(name for name in reversed(BACKENDS) if name != "numpy"))
 TABLE = pytest.StashKey[list[tuple[str, ...]]]()
 
@@ -41,47 +42,43 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture(params=sorted({1, available_cores()}), ids=lambda n: f"{n}-threads")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """One thread, then all: of our kernels and of NumPy's BLAS alike."""
-    with limited_threads(request.param):
+    """One thread, then all, for our kernels and for NumPy's BLAS alike."""
+    with process_threads(request.param):
         yield request.param
 
 
 @contextmanager
-def limited_threads(count: int) -> Iterator[None]:
-    """Compute with so many threads, in the kernels and in NumPy's BLAS."""
+def process_threads(count: int) -> Iterator[None]:
+    """At most so many threads in this thread's calls of the kernels and in NumPy's BLAS."""
     threadpoolctl = pytest.importorskip("threadpoolctl", reason="sets the threads of NumPy's BLAS")
-    set_num_threads(count)
-    try:
-        with threadpoolctl.threadpool_limits(count, "blas"):
-            yield
-    finally:
-        set_num_threads(0)
+    with limited_threads(count), threadpoolctl.threadpool_limits(count, "blas"):
+        yield
 
 
 class Measure:
-    """Times a call that has been verified, and notes what the time means."""
+    """Verifies a workload, times it, and notes what the time means."""
 
     def __init__(self, benchmark: Any, table: list[tuple[str, ...]], baselines: dict[str, float]):
         self._benchmark, self._table, self._baselines = benchmark, table, baselines
 
     def __call__(
-        self,
-        group: str,
-        label: str,
-        threads: int,
-        call: Callable[[], object],
-        flops: int = 0,
-        moved_bytes: int = 0,
+        self, group: str, backend: Backend, workload: Workload, threads: int, label: str = ""
     ) -> None:
-        """Time ``call``, which does so many operations or else moves so many bytes."""
+        """Time a workload in a backend, once its results have been verified.
+
+        ``label`` names the backend in the tables, where its name alone does not say enough.
+        """
+        workload.verify(backend.kernels)
+        call = workload.ready(backend.kernels)
+        label = label or backend.name
         self._benchmark.group = group
-        settle()  # the BLAS of another backend, or of the check, may still spin
+        settle()  # the threads of a BLAS may still spin after the verification
         self._benchmark(call)
         if self._benchmark.stats is None:  # --benchmark-disable: it was only called
             return
         seconds = self._benchmark.stats.stats.min
         info = {"backend": label, "threads": threads, "best_seconds": seconds}
-        info |= _rates(seconds, threads, flops, moved_bytes)
+        info |= _rates(seconds, threads, workload)
         if label == "numpy":
             self._baselines[group] = seconds
         if group in self._baselines:
@@ -90,11 +87,12 @@ class Measure:
         self._table.append(_line(group, info))
 
 
-def _rates(seconds: float, threads: int, flops: int, moved_bytes: int) -> dict[str, float]:
-    if flops:
-        rate, peak = 1e-9 * flops / seconds, ceilings.peak_gflops(threads)
+def _rates(seconds: float, threads: int, workload: Workload) -> dict[str, float]:
+    if workload.flops:
+        rate, peak = 1e-9 * workload.flops / seconds, ceilings.peak_gflops(threads)
         return {"gflops": rate, "peak_gflops": peak, "fraction_of_peak": rate / peak}
-    rate, peak = 1e-9 * moved_bytes / seconds, ceilings.bandwidth_gbs(threads, moved_bytes)
+    rate = 1e-9 * workload.moved_bytes / seconds
+    peak = ceilings.bandwidth_gbs(threads, workload.moved_bytes)
     return {"gbs": rate, "triad_gbs": peak, "fraction_of_bandwidth": rate / peak}
 
 
@@ -122,12 +120,12 @@ def baselines() -> dict[str, float]:
 
 @pytest.fixture
 def measure(benchmark: Any, baselines: dict[str, float], pytestconfig: pytest.Config) -> Measure:
-    """Times a call and notes its rate, the fraction of the limit, and the gain over NumPy."""
+    """Verifies and times a workload, and notes its rate beside the machine's limit and NumPy."""
     return Measure(benchmark, pytestconfig.stash.setdefault(TABLE, []), baselines)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every benchmark the same, short time, and run the backends of a group in turn."""
+    """Limit the time of every benchmark, and run the backends of a group one after another."""
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.benchmark(min_rounds=MIN_ROUNDS, max_time=MAX_SECONDS))
@@ -145,11 +143,11 @@ def _without_backend(item: pytest.Item) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print the rates beside pytest-benchmark's own tables, which leave them out."""
+    """Print the rates, which pytest-benchmark's own tables do not show."""
     rows = config.stash.get(TABLE, [])
     if not rows:
         return
-    terminalreporter.section("rates: of the best round, of the measured limit, against NumPy")
+    terminalreporter.section("rates of the best round, beside the measured limit and NumPy")
     header = ("group", "backend", "best", "rate", "of limit", "NumPy")
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):

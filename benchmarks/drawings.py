@@ -1,12 +1,12 @@
-"""How well networks read drawings and print that neither MNIST nor the built-in digits hold.
+"""How well networks read drawn and printed digits unlike those of MNIST and the built-in digits.
 
 python -m benchmarks.drawings                # beside MNIST's validation images
-python -m benchmarks.drawings --split test   # beside its test images, once, at the end
+python -m benchmarks.drawings --split test   # beside its test images, once, for the final figures
 
-The drawings are polylines that were put down by hand, with the 1 that most of Europe writes, which
-MNIST hardly has. They share no code with the built-in digits (no smooth curves, another pen), but
-the longer flags of the built-in 1s were added after drawings here had been misread. The print
-is that of matplotlib's fonts, whose 1 has a flag.
+The drawings are polylines that were written down by hand, among them the 1 with a flag that most
+of Europe writes and that is rare in MNIST. They share no code with the built-in digits (no smooth
+curves, another pen), but the longer flags of the built-in 1s were added after drawings of this
+module had been misread. The printed digits are those of matplotlib's fonts, whose 1 has a flag.
 """
 
 import argparse
@@ -66,7 +66,7 @@ SHAPES: dict[str, list[list[tuple[float, float]]]] = {
 
 
 def drawn(rng: np.random.Generator, shape: str, length: int = 160) -> np.ndarray:
-    """The ink (H, W), 0 to 1, of a shape by one hand: points astray, leaning, an unsteady pen."""
+    """A shape as one person draws it, (H, W) ink from 0 to 1: displaced points, slant, tremor."""
     pen = np.exp(rng.uniform(np.log(0.04), np.log(0.13))) * length
     lean, wide, turn = rng.normal(0.08, 0.12), np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.06)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -87,7 +87,7 @@ def drawn(rng: np.random.Generator, shape: str, length: int = 160) -> np.ndarray
 
 
 def _unsteady(rng: np.random.Generator, points: np.ndarray, length: int) -> np.ndarray:
-    """Points a pixel apart along a polyline, with a tremor that changes slowly."""
+    """Points one pixel apart along a polyline, with a slowly varying tremor."""
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(steps)])
     at = np.linspace(0, along[-1], max(2, int(along[-1] * length)))
@@ -108,7 +108,7 @@ def printed(font: Path, digit: int, lean: float) -> np.ndarray:
 
 
 def fonts() -> list[Path]:
-    """Matplotlib's fonts that have a whole set of digits."""
+    """Files of some of matplotlib's fonts that have all digits."""
     import matplotlib
 
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
@@ -117,7 +117,7 @@ def fonts() -> list[Path]:
 
 
 def pictures(hands: int) -> dict[str, tuple[list[np.ndarray], list[int]]]:
-    """Name to ink and digits: the flagged ones, all other drawings, print."""
+    """Ink and digits by the name of the set: flagged 1s, all other drawings, print."""
     rng = np.random.default_rng(5)
     drawings = [(shape, drawn(rng, shape)) for shape in SHAPES for _ in range(hands)]
     flagged = [ink for shape, ink in drawings if "flag" in shape]

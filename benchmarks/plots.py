@@ -4,12 +4,11 @@
 ``epochs``    the time of an epoch by library, each at its best number of threads
 ``scaling``   images per second by number of threads
 
-The colours are those of Okabe and Ito, which colour-blind people can tell apart; each line also
-has a marker of its own and its name beside it.
+The colours are Okabe and Ito's, which colour-blind people can tell apart. Each line also has a
+marker of its own.
 """
 
 import argparse
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ STYLES = {  # colour and marker
     "sklearn": ("#999999", ">"),
 }
 SPELLED = {"relu": "ReLU", "tanh": "tanh", "adam": "Adam", "sgd": "SGD"}
-LABELS = {"numpy": "NumPy (OpenBLAS)", "torch": "PyTorch (MKL)"}  # as makers of products
+LABELS = {"numpy": "NumPy (OpenBLAS)", "torch": "PyTorch (MKL)"}  # in the plot of products
 SETTINGS: Any = {
     "font.size": 11,
     "font.family": "DejaVu Sans",
@@ -105,12 +104,12 @@ def _thread_counts(rows: Sequence[Row]) -> list[int]:
 
 
 def _machine(results: Results, figure: Figure) -> None:
-    """A line at the foot: where the figures come from."""
+    """A line at the bottom with the machine and the date."""
     machine, run = results["machine"], results["runs"][-1]
     quick = "; QUICK MODE, MEANS NOTHING" if run.get("quick") else ""
     text = f"{machine['cpu']}, {machine['cores']} cores; {run['date']}{quick}"
     figure.text(0.995, 0.008, text, ha="right", va="bottom", fontsize=8, color=GREY)
-    # Leave the foot free, and air between the panels.
+    # Leave room for that line, and between the panels.
     layout = ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965), h_pad=0.1, w_pad=0.1)
     figure.set_layout_engine(layout)
 
@@ -148,9 +147,9 @@ def _product_panel(axes: Axes, rows: Sequence[Row], peak: float | None) -> None:
     sizes = sorted({row["m"] for row in rows})
     for library, (colour, marker) in STYLES.items():
         points = sorted(
-            (row["m"], 2e-9 * row["m"] ** 3 / min(row["seconds"]))
+            (row["m"], 2e-9 * row["m"] ** 3 / row["seconds"][library]["min"])
             for row in rows
-            if row["library"] == library
+            if library in row["seconds"]
         )
         if points:
             ours = library in OURS
@@ -211,7 +210,7 @@ def _epochs(results: Results) -> Figure:
 
 
 def _epoch_panel(axes: Axes, network: str, rows: dict[str, Row]) -> None:
-    seconds = {library: statistics.median(row["seconds"]) for library, row in rows.items()}
+    seconds = {library: row["seconds"]["median"] for library, row in rows.items()}
     libraries = sorted(seconds, key=lambda library: seconds[library], reverse=True)
     colours = [STYLES[name][0] if name in OURS else PALE for name in libraries]
     values = [seconds[name] for name in libraries]
@@ -271,7 +270,7 @@ def _scaling_panel(axes: Axes, rows: Sequence[Row]) -> None:
     drawn = {}
     for library, (colour, marker) in STYLES.items():
         points = sorted(
-            (row["threads"], 1e-3 * row["samples"] / statistics.median(row["seconds"]))
+            (row["threads"], 1e-3 * row["samples"] / row["seconds"]["median"])
             for row in rows
             if row["library"] == library
         )

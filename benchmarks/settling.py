@@ -1,8 +1,8 @@
-"""Whose turn is over shall keep still: the threads of a BLAS look for more work for a while."""
+"""Wait until idle threads have stopped spinning, before the next measurement begins."""
 
 import time
 
-SETTLED = 0.1  # of a core: a process that uses less than this waits
+SETTLED = 0.1  # of a core: a process that uses less than this is idle
 LOOK_SECONDS = 0.005
 LONGEST_SECONDS = 1.0
 
@@ -10,8 +10,8 @@ LONGEST_SECONDS = 1.0
 def settle() -> None:
     """Wait until the threads of this process have stopped spinning.
 
-    Those of OpenBLAS look for more work for 100 ms, those of OpenMP for some 10: whoever comes
-    next would share the cores with them.
+    After a call the threads of OpenBLAS look for more work for 100 ms, those of OpenMP for about
+    10 ms, and would compete for the cores with whatever is measured next.
     """
     until = time.perf_counter() + LONGEST_SECONDS
     while time.perf_counter() < until:

@@ -1,4 +1,4 @@
-"""Every network, batch and shape that is timed, and for how long. Nothing else sets a size."""
+"""Every network, batch size and shape that is timed, and for how long."""
 
 import os
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ class Case:
     layer_sizes, activation, batch_size, optimizer, learning_rate
         As the recipes and ``make_options`` name them.
     epoch_steps
-        Steps that stand for an epoch of this network, scaled up by samples; 0 for all of them.
+        How many steps are timed in place of an epoch; the time is then scaled up by the number
+        of samples. 0 for a whole epoch.
     round_steps
         Steps of a round in ``bench_train_step``: long enough that calling it costs nothing.
     """
@@ -36,9 +37,10 @@ class Case:
 
     @property
     def flops_per_sample(self) -> int:
-        """Of the products of a training step: 2 I O a layer and product.
+        """Operations of the products of a training step: 2 I O for each layer and product.
 
-        There are three: forward, by the weights, by the inputs; the first layer lacks the last.
+        A layer has three products: the forward pass, the gradient by the weights and the gradient
+        by the inputs. The first layer does not need the last one.
         """
         weights = [fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes)]
         return 6 * sum(weights) - 2 * weights[0]
@@ -56,13 +58,13 @@ DEFAULT_NETWORK = _CASES[1]  # that of the default recipe
 LARGE_NETWORK = _CASES[2]
 TRAIN_STEP_NETWORKS = _CASES[:2] if QUICK else _CASES
 
-# The samples of the data set that ``bench_*`` trains on, and of an epoch in a comparison.
+# How many samples ``bench_*`` trains on, and how many make an epoch in a comparison.
 SAMPLES = 4_000 if QUICK else 60_000
 TEST_SAMPLES = 1_000 if QUICK else 10_000
 
-# Products (M, K) by (K, N): those that the layers of the networks make of a batch.
+# Batch sizes of the products: all of the comparison, and those of ``bench_kernels``.
 PRODUCT_BATCHES = (32,) if QUICK else (32, 64, 128, 512)
-BENCHED_PRODUCT_BATCHES = (32,) if QUICK else (128,)  # of these in ``bench_kernels``
+BENCHED_PRODUCT_BATCHES = (32,) if QUICK else (128,)
 SQUARES = (64, 128) if QUICK else (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 # Element-wise kernels work on (B, O), the optimizers on the parameters of a network.
@@ -72,25 +74,25 @@ UPDATED_NETWORK = DEFAULT_NETWORK if QUICK else LARGE_NETWORK
 
 SCALING_BATCHES = (32,) if QUICK else (16, 32, 64, 128, 256, 512)
 SCALING_WIDTHS = (32,) if QUICK else (32, 128, 512, 2048)
-SCALING_FLOPS = 10**7 if QUICK else 2 * 10**9  # of a round of networks of these widths
+SCALING_FLOPS = 10**7 if QUICK else 2 * 10**9  # of a round, for networks of these widths
 
 # pytest-benchmark: at least so many rounds, and more until so many seconds have passed.
 MIN_ROUNDS = 2 if QUICK else 5
 MAX_SECONDS = 0.005 if QUICK else 0.12
 
-# Ceilings: the best of so many runs of so many multiply-adds a chain.
+# Ceilings: the best of so many runs, each of so many iterations of the multiply-add loop.
 CEILING_RUNS = 3 if QUICK else 15
 CEILING_ITERATIONS = 200_000 if QUICK else 2_000_000
 LARGEST_TRIAD = 1 << (22 if QUICK else 28)  # bytes of its three arrays: far beyond the caches
 
-# A network that learns reads more of the test set after its first epoch in a comparison.
+# The test accuracy that every library must exceed after its first epoch in a comparison.
 LEAST_ACCURACY = 0.2 if QUICK else 0.7
 
 # Inference in a comparison.
-PREDICTION_CHUNKS = (10_000, 2_000, 500)  # images at a time; each library takes its best
+PREDICTION_CHUNKS = (10_000, 2_000, 500)  # images a call; the fastest counts for each library
 SINGLE_IMAGES = 20 if QUICK else 1_000  # predicted one by one, for their latency
 
-# A job whose peak memory is taken runs for so many epochs; the peak is reached in the first.
+# Epochs of the job whose peak memory is measured; the peak is reached in the first.
 MEMORY_EPOCHS = 1 if QUICK else 2
 
 

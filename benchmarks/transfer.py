@@ -1,7 +1,7 @@
-"""How well a network trained on the built-in digits alone reads the real MNIST.
+"""How well a network that was trained on the built-in digits alone reads MNIST.
 
-python -m benchmarks.transfer                # on MNIST's training images, to develop against
-python -m benchmarks.transfer --split test   # on its test images, once, at the end
+python -m benchmarks.transfer                # on MNIST's training images, for development
+python -m benchmarks.transfer --split test   # on its test images, once, for the final figure
 """
 
 import argparse

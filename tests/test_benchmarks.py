@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
+import faulty
 import numpy as np
 import pytest
 
@@ -15,18 +18,26 @@ from benchmarks import sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
+from benchmarks.peers.libraries.plain_numpy import PlainNumpy
+from benchmarks.peers.measure import data_folder
+from benchmarks.peers.products import Products
 from benchmarks.peers.results import (
     new_results,
     open_results,
     raise_ceilings,
     read_results,
     replace_rows,
+    summary,
     write_results,
 )
+from benchmarks.peers.worker import Assignment, PeerWorker
 from mnistcore import get_backend, set_num_threads
+from mnistcore.kernels import KERNELS
+from mnistcore.kernels.layout import OPTIONS_DTYPE
 from mnistcore.models.network import Network
 
 ROOT = Path(__file__).parents[1]
+NUMBA_KERNELS = "mnistcore.kernels.numba_kernels"
 CASES = {
     "adam": sizes.Case((784, 12, 8, 10), "relu", 16, "adam", 0.001, 0, 1),
     "sgd": sizes.Case((784, 10, 10), "tanh", 16, "sgd", 0.1, 0, 1),
@@ -53,6 +64,11 @@ def load(library, case):
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
     return LIBRARIES[library].load()(make_job(library, case))
+
+
+def reference_for(library):
+    """Our reference; for itself, the loop in plain NumPy."""
+    return "numpy" if library == "mnistcore-numpy" else "mnistcore-numpy"
 
 
 def norm_of_difference(left, right):
@@ -87,7 +103,7 @@ def test_a_library_trains_as_the_reference_does(library, optimizer):
     if library == "torch-compile" and not os.environ.get("CI"):
         pytest.skip("compiling takes half a minute; $CI is not set")
     case = CASES[optimizer]
-    peer, reference = load(library, case), load("mnistcore-numpy", case)
+    peer, reference = load(library, case), load(reference_for(library), case)
     before = [(w.copy(), b.copy()) for w, b in reference.weights()]
     for seed in range(2):
         order = np.random.default_rng(seed).permutation(100)
@@ -102,7 +118,8 @@ def test_a_library_trains_as_the_reference_does(library, optimizer):
 def test_a_library_predicts_as_the_reference_does(library):
     if library == "torch-compile" and not os.environ.get("CI"):
         pytest.skip("compiling takes half a minute; $CI is not set")
-    peer, reference = load(library, CASES["adam"]), load("mnistcore-numpy", CASES["adam"])
+    case = CASES["adam"]
+    peer, reference = load(library, case), load(reference_for(library), case)
     images = np.random.default_rng(5).integers(0, 256, (30, 784), np.uint8)
     np.testing.assert_array_equal(peer.predict(images), reference.predict(images))
     np.testing.assert_array_equal(peer.predict(images[:1]), reference.predict(images[:1]))
@@ -119,22 +136,231 @@ def test_a_library_that_shuffles_starts_from_the_same_weights_and_trains(library
     assert norm_of_difference(peer.weights(), peer.job.weights) > 0.01
 
 
-def test_a_kernel_that_is_wrong_is_not_timed():
-    class Wrong:
-        @staticmethod
-        def matmul(a, b, out):
-            out[...] = 0
-
-    with pytest.raises(AssertionError):
-        workloads.product("matmul", 5, 6, 7).verify(Wrong)
+def small(case):
+    hidden = (min(16, size) for size in case.layer_sizes[1:-1])
+    return replace(case, layer_sizes=(784, *hidden, 10), batch_size=16)
 
 
-def test_verifying_an_update_leaves_its_parameters_as_they_were():
-    call = workloads.elementwise_calls()["adam_update"]
-    before = [array.copy() for array in call.changes]
-    call.verify(get_backend("numpy"))
-    for array, values in zip(call.changes, before, strict=True):
-        np.testing.assert_array_equal(array, values)
+WORKLOADS = {
+    **{name: workloads.product(name, 12, 12, 30) for name in ("matmul", "matmul_tn", "matmul_nt")},
+    **workloads.elementwise_calls(),
+    **{
+        f"training {name}": workloads.Training(small(case), 1)
+        for name, case in sizes.NETWORKS.items()
+    },
+}
+
+
+def refuses(verify, backend):
+    try:
+        verify(backend)
+    except AssertionError:
+        return True
+    return False
+
+
+def test_every_kernel_is_a_workload():
+    products = {name for name, *_ in sizes.product_shapes((32,))}
+    assert products | set(workloads.elementwise_calls()) == set(KERNELS)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_workload_refuses_every_fault(name):
+    verify = WORKLOADS[name].verify
+    verify(get_backend("numpy"))
+    faults = faulty.faults_against(verify)
+    assert {"no-op", "silent", "stale", "array 0 transposed"} < faults.keys()
+    accepted = [n for n, fault in faults.items() if not refuses(verify, faulty.Backend(fault))]
+    assert accepted == []
+
+
+def test_training_without_skipping_is_verified_without_it():
+    case, seen = small(sizes.DEFAULT_NETWORK), []
+
+    def watch(function):
+        def train_steps(*arguments):
+            options = next(a for a in arguments if getattr(a, "dtype", None) == OPTIONS_DTYPE)
+            seen.append(bool(options["skip_zeros"][0]))
+            return function(*arguments)
+
+        return train_steps
+
+    for skip_zeros in (True, False):
+        backend = faulty.Backend(watch, only="train_steps")
+        workloads.Training(case, 1, skip_zeros).verify(backend)
+        workloads.Training(case, 1, skip_zeros).ready(backend)()
+        assert seen == [skip_zeros] * len(seen)
+        assert len(seen) > 1
+        seen.clear()
+
+
+@pytest.mark.parametrize("fault", ["no_op", "silent", "stale", "off_by_one_row"])
+def test_no_benchmark_times_a_faulty_backend(fault):
+    """Every benchmark there is, run on a faulty module in the place of Numba's kernels."""
+    code = (
+        "import sys, faulty, pytest\n"
+        f"sys.modules[{NUMBA_KERNELS!r}] = faulty.Backend(faulty.{fault})\n"
+        "sys.exit(pytest.main(['-q', '--benchmark-only', '-k', 'numba', '--tb=line',"
+        " '-p', 'no:cacheprovider', 'benchmarks']))"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    finished = run_python("-c", code, PYTHONPATH=path)
+    summary = finished.stdout.splitlines()[-1]
+    failed = re.match(r"(\d+) failed, (?:\d+ skipped, )?\d+ deselected", summary)
+    assert failed, finished.stdout
+    assert int(failed.group(1)) > 30
+    reasons = re.findall(r"^(?:E +|\S+:\d+: )(\w+)", finished.stdout, re.M)
+    assert set(reasons) == {"AssertionError"}, finished.stdout
+
+
+@pytest.mark.parametrize("kernel", ["matmul", "matmul_tn", "matmul_nt"])
+def test_products_refuse_every_fault(kernel, monkeypatch):
+    def verify(backend):
+        monkeypatch.setitem(sys.modules, NUMBA_KERNELS, backend)
+        assert Products("mnistcore-numba", 1).seconds(kernel, 6, 6, 7) > 0
+
+    verify(get_backend("numpy"))
+    faults = faulty.faults_against(verify)
+    accepted = [n for n, fault in faults.items() if not refuses(verify, faulty.Backend(fault))]
+    assert accepted == []
+
+
+@pytest.fixture(scope="module")
+def folder():
+    """Real or built-in digits, fewer of them, as the workers of a comparison find them."""
+    digits = workloads.digits()
+    fewer = replace(
+        digits,
+        train_images=digits.train_images[:8000],
+        train_labels=digits.train_labels[:8000],
+        test_images=digits.test_images[:1000],
+        test_labels=digits.test_labels[:1000],
+    )
+    with data_folder(fewer) as folder:
+        yield folder
+
+
+def warm(library, folder):
+    """Go through all that a worker verifies before it measures."""
+    return PeerWorker(Assignment(library, "784-10-10", 1, folder)).warm()
+
+
+@pytest.mark.parametrize("program", ["train_steps", "Predictor"])
+def test_a_comparison_refuses_a_faulty_backend(program, folder, monkeypatch):
+    def verify(backend):
+        monkeypatch.setitem(sys.modules, NUMBA_KERNELS, backend)
+        warm("mnistcore-numba", folder)
+
+    verify(get_backend("numpy"))
+    faults = {"no-op": faulty.no_op, "silent": faulty.silent, "stale": faulty.stale}
+    for name, change in faulty.CHANGES.items():
+        if program == "train_steps" or name != "a hundredth off":  # logits: the same classes
+            faults[name] = faulty.spoils(change, 0)
+    accepted = [
+        name
+        for name, fault in faults.items()
+        if not refuses(verify, faulty.Backend(fault, only=program))
+    ]
+    assert accepted == []
+
+
+class Idle(PlainNumpy):
+    def train(self, order):
+        pass
+
+
+class Stops(PlainNumpy):
+    """Trains in its first call only."""
+
+    def train(self, order):
+        if not self._step:
+            super().train(order)
+
+
+class StopsLater(PlainNumpy):
+    """Trains as long as it is verified, but not for a whole epoch."""
+
+    def train(self, order):
+        super().train(order if len(order) < 1000 else order[:32])
+
+
+class TooFast(PlainNumpy):
+    """Its learning rate is a hundredth too high."""
+
+    def __init__(self, job):
+        super().__init__(replace(job, case=replace(job.case, learning_rate=0.101)))
+
+
+class Forgets(PlainNumpy):
+    """Hands out the weights that it began with."""
+
+    def weights(self):
+        return self.job.weights
+
+
+class Shuffles(PlainNumpy):
+    follows_order = False
+
+
+class ShufflesIdle(Idle):
+    follows_order = False
+
+
+class ShufflesTooFast(Shuffles):
+    """Its learning rate is a fifth too high."""
+
+    def __init__(self, job):
+        super().__init__(replace(job, case=replace(job.case, learning_rate=0.12)))
+
+
+class Guesses(PlainNumpy):
+    def predict(self, images):
+        return np.zeros(len(images), np.int64)
+
+
+class PredictsUntrained(PlainNumpy):
+    """Predicts with the weights that it began with."""
+
+    def predict(self, images):
+        return PlainNumpy(self.job).predict(images)
+
+
+class PredictsTheRowBefore(PlainNumpy):
+    def predict(self, images):
+        return np.roll(super().predict(images), 1)
+
+
+class PredictsBatchesOnly(PlainNumpy):
+    def predict(self, images):
+        return super().predict(images) if len(images) > 1 else np.zeros(1, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (Idle, "trains otherwise"),
+        (Stops, "trains otherwise"),
+        (StopsLater, "does not learn"),
+        (TooFast, "trains otherwise"),
+        (Forgets, "trains otherwise"),
+        (ShufflesIdle, "trains otherwise"),
+        (ShufflesTooFast, "trains otherwise"),
+        (Guesses, "predicts otherwise"),
+        (PredictsUntrained, "predicts otherwise"),
+        (PredictsTheRowBefore, "predicts otherwise"),
+        (PredictsBatchesOnly, "predicts otherwise"),
+    ],
+)
+def test_a_comparison_refuses_a_library_that_does_other_work(peer, reason, folder, monkeypatch):
+    monkeypatch.setitem(LIBRARIES, "faulty", SimpleNamespace(load=lambda: peer, trains=True))
+    with pytest.raises(AssertionError, match=reason):
+        warm("faulty", folder)
+
+
+@pytest.mark.parametrize("peer", [PlainNumpy, Shuffles])
+def test_a_comparison_takes_a_library_that_does_the_same_work(peer, folder, monkeypatch):
+    monkeypatch.setitem(LIBRARIES, "sound", SimpleNamespace(load=lambda: peer, trains=True))
+    assert warm("sound", folder)["accuracy"] > 0.8
 
 
 def example_results():
@@ -151,7 +377,7 @@ def example_results():
                         "network": network,
                         "library": library,
                         "threads": threads,
-                        "seconds": [times[index] * threads, times[index] * threads, 99.0],
+                        "seconds": summary([times[index] * threads] * 2 + [99.0]),
                         "samples": 60_000,
                         "samples_trained": 60_000,
                         "batch_size": 64,
@@ -168,6 +394,29 @@ def test_tables_compare_with_the_best_other_library():
     assert "scaled up" not in text
 
 
+def test_products_are_compared_shape_by_shape_by_their_shortest_calls():
+    results = example_results()
+    seconds = {"mnistcore-numba": ([1.0, 5.0, 6.0], [2.0]), "numpy": ([2.0, 2.0, 9.0], [1.0])}
+    for index, n in enumerate((10, 64)):
+        row = {"kernel": "matmul", "m": 32, "n": n, "k": 784, "threads": 2}
+        own = {library: summary(samples[index]) for library, samples in seconds.items()}
+        results["products"].append(row | {"seconds": own})
+    square = {"kernel": "matmul", "m": 64, "n": 64, "k": 64, "threads": 2}
+    results["products"].append(square | {"seconds": {"mnistcore-numba": summary([1.0])}})
+    text = tables.markdown(results)
+    assert "over 2 shapes" in text
+    assert "| mnistcore, numba, 2 threads | 1.00 | 0.50 |  |  |" in text
+
+
+def test_a_summary_holds_the_quartiles():
+    samples = [5.0, 1.0, 2.0, 4.0, 3.0]
+    expected = {"rounds": 5, "min": 1.0, "q1": 2.0, "median": 3.0, "q3": 4.0}
+    assert summary(samples) == expected
+    assert summary([1 / 3]) == {"rounds": 1} | dict.fromkeys(
+        ("min", "q1", "median", "q3"), 0.333333333
+    )
+
+
 def test_ceilings_are_the_highest_of_all_runs():
     results = {"ceilings": {"4": {"gflops": 450.0, "gbs": 30.0}}}
     raise_ceilings(results, {"4": {"gflops": 234.0, "gbs": 35.0}, "1": {"gflops": 117.0}})
@@ -180,6 +429,7 @@ def test_results_survive_a_round_trip_and_rows_are_replaced_by_network(tmp_path)
     write_results(path, results)
     again = open_results(path)
     assert again == json.loads(json.dumps(results))
+    assert len(path.read_text().splitlines()) < 2 * len(results["epoch"]) + 20  # a row a line
     replace_rows(again, "epoch", [{"network": "784-10-10", "library": "numpy"}])
     assert {row["library"] for row in again["epoch"] if row["network"] == "784-10-10"} == {"numpy"}
     assert sum(row["network"] == "784-128-64-10" for row in again["epoch"]) == 6
@@ -250,8 +500,12 @@ def test_a_bad_command_line_ends_with_status_2(flags, capsys):
 
 
 def run_module(*arguments, **variables):
+    return run_python("-m", *arguments, **variables)
+
+
+def run_python(*arguments, **variables):
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env=os.environ | {"MNISTCORE_BENCH_QUICK": "1"} | variables,
         capture_output=True,
@@ -279,17 +533,17 @@ def test_a_comparison_measures_each_library_in_each_round(small_results):
         rows = {row["library"]: row for row in results[section]}
         assert rows.keys() == {"numpy", "mnistcore-numpy"}
         for row in rows.values():
-            assert len(row[key]) == 2
-            assert min(row[key]) > 0
+            assert row[key]["rounds"] == 2
+            assert 0 < row[key]["min"] <= row[key]["q1"] <= row[key]["median"] <= row[key]["q3"]
     assert "figures mean nothing" in tables.markdown(results)
 
 
 def test_pictures_are_drawn(tmp_path):
     results = example_results()
     for size in (16, 64):
-        for library in ("mnistcore-numba", "numpy"):
-            shape = {"kernel": "matmul", "m": size, "n": size, "k": size, "threads": 1}
-            results["products"].append(shape | {"library": library, "seconds": [1e-6 * size]})
+        shape = {"kernel": "matmul", "m": size, "n": size, "k": size, "threads": 1}
+        seconds = {name: summary([1e-6 * size]) for name in ("mnistcore-numba", "numpy")}
+        results["products"].append(shape | {"seconds": seconds})
     write_results(tmp_path / "r.json", results)
     pictures = tmp_path / "pictures"
     finished = run_module(

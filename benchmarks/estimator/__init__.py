@@ -1,1 +1,1 @@
-"""``mnistcore.sklearn.MLPClassifier`` beside scikit-learn's: the same calls, the import swapped."""
+"""``mnistcore.sklearn.MLPClassifier`` beside scikit-learn's: same calls, another import."""

@@ -1,10 +1,10 @@
-"""The estimator beside scikit-learn's: fits on MNIST, and the uses that its documentation shows.
+"""The estimator beside scikit-learn's: fits on MNIST, and the examples of its documentation.
 
     python -m benchmarks.estimator --output benchmarks/results/estimator.json
 
-Both run in one process on the same number of threads, a turn each in every round, the order of
-turns reversed in every other round. Times are medians, ratios the medians of the ratios of a
-round.
+Both run in one process on the same number of threads and take turns; in every other round the
+order of turns is reversed. Times are medians over the rounds, ratios are medians of the ratio
+within a round.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 def compare(run: Callable[[type], Outcome], rounds: int) -> Row:
-    """Both classes in turn: median seconds, median ratio of a round, mean accuracies."""
+    """Run both classes in turn: median seconds, median ratio within a round, mean accuracies."""
     outcomes: dict[str, list[Outcome]] = {name: [] for name in CLASSES}
     for round_ in range(rounds):
         for name in list(CLASSES)[:: -1 if round_ % 2 else 1]:
@@ -60,7 +60,7 @@ def compare(run: Callable[[type], Outcome], rounds: int) -> Row:
 
 
 def measure_fits(epochs: int, rounds: int, data: str) -> list[Row]:
-    """``fit`` on the whole of MNIST, float32 pixels in [0, 1], with every network and solver."""
+    """``fit`` on all of MNIST, with float32 pixels in [0, 1], for every network and solver."""
     dataset = load_data(data)
     train, test = (
         (images.reshape(len(images), -1).astype(np.float32) / 255, labels)
@@ -90,7 +90,7 @@ RATES = {"sgd": 0.1, "adam": 0.001}
 
 
 def measure_uses(rounds: int) -> list[Row]:
-    """Each documented use with either class."""
+    """Each documented use, with either class."""
     rows = []
     for name, use in USES.items():
         rows.append({"name": name, **compare(use, rounds)})

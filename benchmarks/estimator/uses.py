@@ -1,7 +1,7 @@
-"""What scikit-learn's documentation does with its ``MLPClassifier``, with the class handed in.
+"""The uses of ``MLPClassifier`` in scikit-learn's documentation, as functions of the class.
 
-A use trains one or more classifiers and names the accuracy of each. The settings and the sizes of
-the data are those of scikit-learn's user guide and gallery.
+A use trains one or more classifiers and records the accuracy of each. The settings and the sizes
+of the data are those of scikit-learn's user guide and gallery.
 """
 
 import time
@@ -34,7 +34,7 @@ class Outcome:
     seconds: float = 0.0
 
     def fit(self, name: str, model: Any, train: Problem, test: Problem) -> None:
-        """Fit a model and take down how it does on ``test``."""
+        """Fit a model, and record the time and its accuracy on ``test``."""
         began = time.perf_counter()
         model.fit(*train)
         self.seconds += time.perf_counter() - began
@@ -42,7 +42,7 @@ class Outcome:
 
 
 def _toys(n_samples: int = 100) -> Iterator[tuple[str, Problem]]:
-    """Two moons, two circles, and two clouds that a line all but separates."""
+    """Two moons, two circles, and two clusters that a line almost separates."""
     yield "moons", make_moons(n_samples, noise=0.3, random_state=0)
     yield "circles", make_circles(n_samples, noise=0.2, factor=0.5, random_state=1)
     X, y = make_classification(

@@ -1,8 +1,8 @@
-"""Teaches the judge of ``mnistcore.pictures.likeness``: ``python -m benchmarks.likeness``.
+"""Trains the judge of ``mnistcore.pictures.likeness``: ``python -m benchmarks.likeness``.
 
-It learns from MNIST's training images but the last 10,000, twice as many built-in digits, and ink
-that is no digit. From the 10,000 follows the threshold: as few of them are refused as `REFUSED`
-says. The test set is not looked at. Three minutes on one core.
+It is trained on MNIST's training images except the last 10,000, on twice as many built-in digits,
+and on ink that is no digit. The threshold is chosen on those 10,000, so that the share `REFUSED` of
+them is refused. The test set is not used. It takes three minutes on one core.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ _NAMES = (*"0123456789", "no digit")
 def teach(
     images: np.ndarray, labels: np.ndarray, held_out: np.ndarray, others: int, epochs: int
 ) -> Model:
-    """A judge that knows digits (N, 28, 28) from other ink, so much of which is drawn."""
+    """Train a judge on digits (N, 28, 28) and on so many drawings of other ink."""
     rng = np.random.default_rng(SEED)
     ink = np.concatenate([images, draw_other_ink(rng, images, labels, others)])
     targets = np.full(len(ink), _NAMES.index("no digit"), np.int32)
     targets[: len(labels)] = labels
     seen = np.concatenate([features(part) for part in np.array_split(ink, 1 + len(ink) // 2000)])
-    data = Dataset("ink", seen, targets, seen[:1], targets[:1], _NAMES, "drawn")  # nobody tests
+    data = Dataset("ink", seen, targets, seen[:1], targets[:1], _NAMES, "drawn")  # no test set
     config = TrainConfig(
         hidden=(128, 64), epochs=epochs, batch_size=128, validation_fraction=0.0, threads=1
     )
@@ -49,7 +49,7 @@ def teach(
 
 
 def main(path: Path = WEIGHTS) -> None:
-    """Write the file that the package carries."""
+    """Write the file of weights that the package contains."""
     mnist = load_data("mnist")
     drawn, drawn_labels = make_digits(2 * (len(mnist.train_labels) - HELD_OUT), SEED)
     images = np.concatenate([mnist.train_images[:-HELD_OUT], drawn])

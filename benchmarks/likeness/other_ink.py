@@ -1,7 +1,7 @@
-"""Ink that is no digit, drawn by program: what the judge learns to refuse.
+"""Ink that is no digit, drawn by program, which the judge is trained to refuse.
 
-Letters and signs, doodles, what is written close together, patches of a texture, and digits that
-are turned over, mirrored or laid on one another; the pens are those of the built-in digits.
+Letters and signs, doodles, outlines, letters that touch, textures, and digits that are rotated,
+mirrored or laid over one another. The pens are those of the built-in digits.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from mnistcore.data.strokes import Variant, curve_matrix, parse_variant
 from mnistcore.data.synthetic import CHUNK, draw_paths
 from mnistcore.pictures.frame import SIZE, in_frame
 
-# Letters and signs, in the language of `mnistcore.data.strokes` behind a name. What is also written
-# as a digit is left out: O, o, D and Q, I, i, l, j and J, Z and z, Y and y, S and s, b and G, B,
+# Letters and signs, a name and strokes as in `mnistcore.data.strokes`. Those that some people write
+# like a digit are left out: O, o, D and Q, I, i, l, j and J, Z and z, Y and y, S and s, b and G, B,
 # g and q.
 LETTERS = """
 A  4,98 30,2! 60,98 / 14,62 32,62 50,62
@@ -122,7 +122,7 @@ def draw_other_ink(
     digits, labels
         Digits (N, 28, 28) uint8 and what they are (N,), to be spoilt.
     n
-        How many; some more come, since paths are drawn in chunks.
+        How many. A few more may be returned, because paths are drawn in chunks.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def draw_other_ink(
 
 
 def _drawn(rng: np.random.Generator, draw: Paths, n: int) -> np.ndarray:
-    """Draw n paths or a few more, in whole chunks."""
+    """Draw n paths, or a few more to fill the last chunk."""
     images = []
     for _ in range(-(-n // CHUNK)):
         paths = np.stack([draw(rng) for _ in range(CHUNK)], axis=1, dtype=np.float32)
@@ -150,7 +150,7 @@ def _drawn(rng: np.random.Generator, draw: Paths, n: int) -> np.ndarray:
 
 
 def _many(make: Callable[[], np.ndarray | None], n: int) -> np.ndarray:
-    """So many of the images that ``make`` returns, in MNIST's frame."""
+    """Call ``make`` until it has returned n images with ink; they are put in MNIST's frame."""
     images: list[np.ndarray] = []
     while len(images) < n:
         image = make()
@@ -159,7 +159,7 @@ def _many(make: Callable[[], np.ndarray | None], n: int) -> np.ndarray:
     return np.stack(images)
 
 
-# Below, a path is points at equal distances (N_POINTS, 2), around (0, 0) and of a length of 1.
+# Below, a path is N_POINTS equidistant points, (N_POINTS, 2), centred at (0, 0), of size 1.
 
 
 @cache
@@ -182,7 +182,7 @@ def _letter(rng: np.random.Generator) -> np.ndarray:
 def _with_serifs(
     rng: np.random.Generator, points: np.ndarray, pieces: list[list[int]]
 ) -> tuple[np.ndarray, list[list[int]]]:
-    """Short bars across most ends of strokes."""
+    """The letter with short bars across most ends of its strokes."""
     starts, stops = {piece[0] for piece in pieces}, {piece[-1] for piece in pieces}
     half = rng.uniform(0.04, 0.16)
     points, pieces = points.copy(), list(pieces)
@@ -195,7 +195,7 @@ def _with_serifs(
 
 
 def _doodle(rng: np.random.Generator) -> np.ndarray:
-    """Some strokes of any shape, round or angular; never a single upright one."""
+    """A few random strokes, round or angular; never one that is narrow enough to be a 1."""
     while True:
         strokes = int(rng.integers(1, 5))
         points, pieces = _strokes(rng, strokes, rng.random((strokes, 2)) * 0.5 + 0.25)
@@ -253,7 +253,7 @@ def _scaled(path: np.ndarray) -> np.ndarray:
 
 
 def _spoilt(rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """A digit that is none any more; None where it still is one."""
+    """A digit made unreadable; None where the result may still be read as a digit."""
     first, second = rng.integers(len(digits), size=2)
     digit, label = digits[first].astype(np.float32) / 255, labels[first]
     other = digits[second].astype(np.float32) / 255
@@ -275,7 +275,7 @@ def _spoilt(rng: np.random.Generator, digits: np.ndarray, labels: np.ndarray) ->
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
-    """What a threshold leaves of low-frequency noise: blots or veins."""
+    """Low-frequency noise after a threshold: blots or veins."""
     from PIL import Image
 
     side = int(rng.integers(3, 9))

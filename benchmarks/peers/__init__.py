@@ -1,15 +1,15 @@
 """The comparison with other libraries: training, start-up, memory, inference, products.
 
-``python -m benchmarks.peers`` measures. For each library and number of threads a *worker*
-process of its own loads the library and the data once, warms up, and then waits for the word to
-run one round, so that all of them take turns: A B C A B C. A worker with t threads is confined
-to t cores.
+``python -m benchmarks.peers`` measures. Each library, with each number of threads, runs in a
+process of its own, a *worker*, which loads the library and the data once, verifies and warms up,
+and then runs one round whenever it is told to, so that the workers take turns: A B C C B A. A
+worker with t threads is confined to t cores.
 
 ``libraries``  the same network in each library, as its documentation recommends for speed
 ``worker``     the process that runs one of them, round by round
-``rounds``     the workers and their turns
-``fresh``      processes that are measured from their start: start-up time, peak memory
+``rounds``     starts the workers and gives each its turn
+``fresh``      new processes, for start-up time and peak memory
 ``products``   matrix products alone
-``results``    the file of figures, with the machine's description
-``tables``     the same as Markdown, and into the README
+``results``    the file of figures, with a description of the machine
+``tables``     the figures as Markdown tables, in the README too
 """

@@ -54,7 +54,7 @@ class _Terminal(Notice):
 
 
 def _names_among(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """The type of an argument that holds some of these names, separated by commas."""
+    """The argparse type of names out of ``known``, separated by commas."""
 
     def names(text: str) -> list[str]:
         given = [name for name in text.split(",") if name]

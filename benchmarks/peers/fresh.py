@@ -1,8 +1,8 @@
-"""What only a process of its own can show: the time until it has trained a step, its peak memory.
+"""What needs a new process each time: the time until the first training step, the peak memory.
 
 ``python -m benchmarks.peers.fresh start|memory ASSIGNMENT`` prints a line of JSON. mnistcore runs
-its own ``train`` command, as a user does; the others run the shortest script that does the same:
-load the raw arrays, make the network, train.
+its ``train`` command, as a user does. The others run the shortest script that does the same: load
+the raw arrays, make the network, train.
 """
 
 import json
@@ -28,7 +28,7 @@ def start(assignment: Assignment) -> None:
     from mnistcore.train import TrainConfig, run
     from mnistcore.training.records import Listener, Progress
 
-    class FirstStepDone(Exception):  # noqa: N818  (no error: what was awaited)
+    class FirstStepDone(Exception):  # noqa: N818  (not an error: it ends the run)
         pass
 
     class StopAtFirstStep(Listener):
@@ -89,7 +89,7 @@ def train_default_job(assignment: Assignment) -> None:
 def peak_memory() -> int:
     """The largest resident memory of this process, in bytes.
 
-    Not ``getrusage``: on Linux that counts the parent's memory at the fork.
+    Not that of ``getrusage``, which on Linux includes the parent's memory at the time of the fork.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")

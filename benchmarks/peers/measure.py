@@ -1,4 +1,4 @@
-"""What is measured: each section of the results, from workers or fresh processes."""
+"""The measurements of each section of the results, by workers or new processes."""
 
 import statistics
 import tempfile
@@ -21,7 +21,7 @@ from mnistcore.data import Dataset
 
 from .libraries import LIBRARIES
 from .products import installed_product_libraries
-from .results import Row
+from .results import Row, summary
 from .rounds import Worker, WorkerError, run_fresh, take_turns
 from .worker import Assignment
 
@@ -41,18 +41,18 @@ class Plan:
 
 
 class Notice:
-    """Is told how a measurement goes."""
+    """Receives messages about the progress of a measurement."""
 
     def say(self, text: str) -> None:
-        """A line for the person who waits."""
+        """Show a line of progress."""
 
     def fail(self, error: WorkerError) -> None:
-        """A library could not be measured; the others are."""
+        """Note that a library could not be measured. The others still are."""
 
 
 @contextmanager
 def data_folder(dataset: Dataset) -> Iterator[str]:
-    """A folder with the raw arrays, as every library reads them."""
+    """A temporary folder with the raw arrays that every library reads."""
     with tempfile.TemporaryDirectory(prefix="mnistcore-peers-") as folder:
         for name, array in (
             ("images", dataset.train_images[:SAMPLES].reshape(-1, 784)),
@@ -68,7 +68,7 @@ def data_folder(dataset: Dataset) -> Iterator[str]:
 def _ready_workers(
     kind: str, assignments: Sequence[Assignment], notice: Notice
 ) -> Iterator[list[Worker]]:
-    """A worker for each assignment, loaded; those that fail are left out."""
+    """A worker for each assignment, with its library loaded; those that fail are left out."""
     with ExitStack() as stack:
         ready = []
         for first in range(0, len(assignments), LOADING_AT_ONCE):
@@ -114,7 +114,7 @@ def measure_networks(
 
 
 def _warmed(workers: Sequence[Worker], notice: Notice) -> dict[Worker, Row]:
-    """What each worker answers to its warm-up; those that fail are left out."""
+    """The answer of each worker to its warm-up; those that fail are left out."""
     warm = {}
     for worker in workers:
         try:
@@ -136,7 +136,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
         rows.append(
             _identity(worker)
             | {
-                "seconds": [answer["seconds"] for answer in answers],
+                "seconds": summary([answer["seconds"] for answer in answers]),
                 "samples": answers[0]["samples"],
                 "samples_trained": answers[0]["samples_trained"],
                 "batch_size": NETWORKS[network].batch_size,
@@ -145,7 +145,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
                 "idle_cpu": worker.idle_cpu,
             }
         )
-        notice.say(f"  {_name(worker)}: {statistics.median(rows[-1]['seconds']):.3f} s")
+        notice.say(f"  {_name(worker)}: {rows[-1]['seconds']['median']:.3f} s")
     return rows
 
 
@@ -157,14 +157,13 @@ def _inference_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: N
         rows.append(
             _identity(worker)
             | {
-                "images_per_second": [answer["images_per_second"] for answer in answers],
-                "latency": [answer["latency"] for answer in answers],
-                "chunks": [answer["chunk"] for answer in answers],
+                "images_per_second": summary([answer["images_per_second"] for answer in answers]),
+                "latency": summary([answer["latency"] for answer in answers]),
+                "chunk": statistics.mode(answer["chunk"] for answer in answers),
                 "idle_cpu": worker.idle_cpu,
             }
         )
-        rate = statistics.median(rows[-1]["images_per_second"])
-        latency = statistics.median(rows[-1]["latency"])
+        rate, latency = (rows[-1][key]["median"] for key in ("images_per_second", "latency"))
         notice.say(f"  {_name(worker)}: {rate:,.0f} images/s, {1e6 * latency:.1f} us for one")
     return rows
 
@@ -181,7 +180,7 @@ def _name(worker: Worker) -> str:
 def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: Notice) -> list[Row]:
     """Rows of "start" or "memory": a new process each time, all libraries in turn.
 
-    The first run of each, which fills caches of files and of compiled code, does not count.
+    The first run of each does not count: it fills the caches of files and of compiled code.
     """
     libraries = [library for library in plan.libraries if LIBRARIES[library].trains]
     threads, network = max(plan.threads), DEFAULT_NETWORK.name
@@ -203,21 +202,21 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
             notice.say(f"  {what}: {library}: {_readable(what, figure)}")
             if round_:
                 figures[library].append(figure)
-    measured = [rows[library] | {_key(what): figures[library]} for library in figures]
+    measured = [rows[library] | {_key(what): summary(figures[library])} for library in figures]
     if what == "start" and "mnistcore-numba" in figures:
         measured.append(_cold_start(replace(plan, threads=[threads]), environment, notice))
     return measured
 
 
 def _cold_start(plan: Plan, environment: dict[str, str], notice: Notice) -> Row:
-    """Numba with nothing compiled yet, once."""
+    """One start with Numba while nothing is compiled yet."""
     library, network = "mnistcore-numba", DEFAULT_NETWORK.name
     assignment = Assignment(library, network, plan.threads[0], plan.folder, plan.data)
     with tempfile.TemporaryDirectory() as empty:
         seconds, _ = run_fresh("start", assignment, **environment, NUMBA_CACHE_DIR=empty)
     notice.say(f"  start: {library}, nothing compiled yet: {seconds:.2f} s")
     identity = {"network": network, "library": library, "threads": plan.threads[0]}
-    return identity | {"cold": True, "seconds": [seconds]}
+    return identity | {"cold": True, "seconds": summary([seconds])}
 
 
 def _key(what: str) -> str:
@@ -229,7 +228,7 @@ def _readable(what: str, figure: float) -> str:
 
 
 def measure_products(plan: Plan, notice: Notice) -> list[Row]:
-    """Rows of "products": the shapes of the networks, and squares."""
+    """Rows of "products": the shapes that occur in the networks, and squares."""
     wanted = [name for name in installed_product_libraries() if name in plan.libraries]
     assignments = [
         Assignment(library, DEFAULT_NETWORK.name, threads, plan.folder)
@@ -242,8 +241,12 @@ def measure_products(plan: Plan, notice: Notice) -> list[Row]:
         for index, (kernel, m, n, k) in enumerate(shapes, start=1):
             notice.say(f"product {index} of {len(shapes)}: {kernel} {m} x {k} x {n}")
             answers = take_turns(workers, plan.rounds, "product", kernel=kernel, m=m, n=n, k=k)
+            seconds: dict[int, Row] = {threads: {} for threads in plan.threads}
             for worker, own in zip(workers, answers, strict=True):
-                identity = {key: _identity(worker)[key] for key in ("library", "threads")}
-                shape = {"kernel": kernel, "m": m, "n": n, "k": k}
-                rows.append(identity | shape | {"seconds": [one["seconds"] for one in own]})
+                one = worker.assignment
+                seconds[one.threads][one.library] = summary([answer["seconds"] for answer in own])
+            shape = {"kernel": kernel, "m": m, "n": n, "k": k}
+            rows += [
+                shape | {"threads": t, "seconds": by_library} for t, by_library in seconds.items()
+            ]
     return rows

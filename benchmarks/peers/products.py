@@ -13,7 +13,7 @@ LEAST_SECONDS = 0.005  # a measurement repeats the call until this much time is 
 
 
 class Products:
-    """Times the products of one library, each verified when it first comes."""
+    """Times the products of one library; each shape is verified before it is first timed."""
 
     def __init__(self, library: str, threads: int) -> None:
         self._make = {"torch": _torch_call, "numpy": _numpy_call}.get(library, _kernel_call)
@@ -21,12 +21,12 @@ class Products:
         self._calls: dict[tuple[str, int, int, int], Callable[[], object]] = {}
 
     def seconds(self, kernel: str, m: int, n: int, k: int) -> float:
-        """The best time of a call, of a few milliseconds of calls."""
+        """The shortest call, out of a few milliseconds of calls."""
         shape = kernel, m, n, k
         call = self._calls.get(shape)
         if call is None:
             call = self._calls[shape] = self._verified_call(*shape)
-            settle()  # a BLAS verified it
+            settle()  # the verification used a BLAS
         call()
         best, spent = np.inf, 0.0
         while spent < LEAST_SECONDS:
@@ -37,18 +37,21 @@ class Products:
         return best
 
     def _verified_call(self, kernel: str, m: int, n: int, k: int) -> Callable[[], object]:
-        rng = np.random.default_rng([m, n, k])
-        # Sums of products of small integers are exact in float32, in whatever order.
-        a, b = (rng.integers(-8, 9, shape).astype(np.float32) for shape in ((m, k), (k, n)))
-        expected = a @ b
-        if kernel == "matmul_tn":
-            a = np.ascontiguousarray(a.T)
-        if kernel == "matmul_nt":
-            b = np.ascontiguousarray(b.T)
-        out = np.full((m, n), np.nan, np.float32)
+        """The call, once it has been right on two pairs of matrices in the same arrays."""
+        a_shape = (k, m) if kernel == "matmul_tn" else (m, k)
+        b_shape = (n, k) if kernel == "matmul_nt" else (k, n)
+        a, b = np.empty(a_shape, np.float32), np.empty(b_shape, np.float32)
+        out = np.empty((m, n), np.float32)
         call = self._make(self._library, self._threads, kernel, a, b, out)
-        call()
-        np.testing.assert_array_equal(out, expected)
+        for seed in range(2):
+            rng = np.random.default_rng([seed, m, n, k])
+            # Sums of products of small integers are exact in float32, in whatever order.
+            a[...], b[...] = rng.integers(-8, 9, a_shape), rng.integers(-8, 9, b_shape)
+            left, right = a.T if kernel == "matmul_tn" else a, b.T if kernel == "matmul_nt" else b
+            expected = left @ right
+            out.fill(np.nan)
+            call()
+            np.testing.assert_array_equal(out, expected)
         return call
 
 
@@ -83,5 +86,5 @@ def _torch_call(
 
 
 def installed_product_libraries() -> list[str]:
-    """Those of PRODUCT_LIBRARIES that are here."""
+    """Those of PRODUCT_LIBRARIES that are installed."""
     return [name for name in PRODUCT_LIBRARIES if name != "torch" or find_spec("torch")]

@@ -1,25 +1,31 @@
 """The file of figures: JSON, with the machine that they were measured on.
 
 ``machine``    CPU, cores, instruction sets, system, versions
-``runs``       when which sections were measured, and how busy the machine was
+``runs``       when each section was measured, with which command, and the load of the machine
 ``ceilings``   by number of threads: GFLOP/s of multiply-adds, GB/s of a triad; the highest
-``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows; times in seconds
+``epoch``, ``inference``, ``start``, ``memory``, ``products``   rows, a line each
+
+A row holds a summary of what was measured: how many rounds, the smallest, the quartiles. Times are
+in seconds. A row of ``products`` is a shape and a number of threads, with a summary by library.
 """
 
 import json
 import os
 import platform
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mnistcore import __version__
 from mnistcore.kernels.threads import available_cores
 from mnistcore.system.machine import cpu_model, instruction_sets
 
-FORMAT = 1
+FORMAT = 2
+DIGITS = 9  # significant ones of a figure
 SECTIONS = ("epoch", "start", "memory", "inference", "products")
 PACKAGES = (
     *("numpy", "numba", "torch", "jax", "keras", "scikit-learn", "onnxruntime"),
@@ -48,12 +54,12 @@ def describe_machine() -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Processes that wanted a core in the last minute, on average; None where unknown."""
+    """The system's load average of the last minute; None where it is unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def new_results() -> Results:
-    """Results of this machine without any figures."""
+    """Results of this machine, without any figures yet."""
     return {
         "format": FORMAT,
         "machine": describe_machine(),
@@ -69,7 +75,7 @@ def read_results(path: Path) -> Results:
     Raises
     ------
     ValueError
-        If the file cannot be read or is no file of results.
+        If the file cannot be read or does not hold results.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +90,13 @@ def read_results(path: Path) -> Results:
 
 
 def open_results(path: Path) -> Results:
-    """The results in a file of this machine, to add to; new ones where there is no file."""
+    """The results in a file, to add to, or new ones where there is no file.
+
+    Raises
+    ------
+    ValueError
+        As :func:`read_results`, and where the file was measured on another machine.
+    """
     if not path.exists():
         return new_results()
     results = read_results(path)
@@ -98,16 +110,30 @@ def open_results(path: Path) -> Results:
 
 
 def raise_ceilings(results: Results, measured: dict[str, dict[str, float]]) -> None:
-    """Keep the highest that any run has measured: a machine has limits, a busy minute has not."""
+    """Keep the highest limits of all runs: other programs can only lower what is measured."""
     for threads, limits in measured.items():
         known = results["ceilings"].setdefault(threads, {})
         for name, limit in limits.items():
             known[name] = max(limit, known.get(name, 0.0))
 
 
+def summary(samples: Sequence[float]) -> dict[str, float]:
+    """What is kept of the samples of all rounds."""
+    quartiles = np.quantile(samples, (0, 0.25, 0.5, 0.75)).tolist()
+    names = ("min", "q1", "median", "q3")
+    figures = {n: float(f"{q:.{DIGITS}g}") for n, q in zip(names, quartiles, strict=True)}
+    return {"rounds": len(samples)} | figures
+
+
 def write_results(path: Path, results: Results) -> None:
-    """Write the file, whole or not at all."""
-    write_text(path, json.dumps(results, indent=1) + "\n")
+    """Write the file, whole or not at all, a row a line."""
+    parts = []
+    for key, value in results.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+        parts.append(f" {json.dumps(key)}: {text}")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The workers and their turns: who measures next, what they answer."""
+"""The worker processes: how they are started, take turns and answer."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from .worker import Assignment
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# BLAS and OpenMP fix their threads when they are loaded. Waiting threads are left to their
-# default: passive waiting slows the small parallel regions of PyTorch. A worker answers when its
-# threads have stopped spinning; ``idle_cpu`` shows whether they keep still.
+# BLAS and OpenMP fix their number of threads when they are loaded. How threads wait is left at its
+# default, because passive waiting slows down the small parallel regions of PyTorch. A worker
+# answers when its threads have stopped spinning; ``idle_cpu`` shows whether they stay idle.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -28,11 +28,11 @@ THREAD_VARIABLES = (
 
 
 class WorkerError(RuntimeError):
-    """A worker could not do what it was told; the message says what and why."""
+    """A worker could not carry out a command; the message says which worker and why."""
 
 
 def environment(threads: int, **extra: str) -> dict[str, str]:
-    """The environment of a process with so many threads."""
+    """The environment variables of a process with so many threads."""
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
@@ -40,7 +40,7 @@ def environment(threads: int, **extra: str) -> dict[str, str]:
 
 
 class Worker:
-    """A process that holds a library, as a context manager."""
+    """A process that has loaded a library, as a context manager."""
 
     def __init__(self, kind: str, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -81,7 +81,7 @@ class Worker:
         self._answer()
 
     def tell(self, command: str, **arguments: Any) -> dict[str, Any]:
-        """Have it do something, and wait for what it answers."""
+        """Send a command and wait for the answer."""
         self._send(json.dumps({"do": command} | arguments))
         answer = self._answer()
         self.idle_cpu = max(self.idle_cpu, answer.pop("idle_cpu"))
@@ -93,7 +93,7 @@ class Worker:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # it has ended; the answer that does not come says why
+            pass  # it has ended; reading its answer will tell why
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -114,7 +114,7 @@ class Worker:
 def take_turns(
     workers: Sequence[Worker], rounds: int, command: str, **arguments: Any
 ) -> list[list[dict[str, Any]]]:
-    """The answers of each worker, a round of all of them at a time, every other one backwards."""
+    """The answers of each worker. In every other round the order of turns is reversed."""
     answers: list[list[dict[str, Any]]] = [[] for _ in workers]
     turns = list(zip(workers, answers, strict=True))
     for round_ in range(rounds):
@@ -124,7 +124,7 @@ def take_turns(
 
 
 def run_fresh(what: str, assignment: Assignment, **extra: str) -> tuple[float, dict[str, Any]]:
-    """Run ``fresh`` once: the seconds from its start to its answer, and the answer."""
+    """Run ``fresh`` once; return the seconds from its start to its answer, and the answer."""
     command = [sys.executable, "-m", "benchmarks.peers.fresh", what, assignment.to_json()]
     began = time.perf_counter()
     with (
@@ -147,7 +147,7 @@ def run_fresh(what: str, assignment: Assignment, **extra: str) -> tuple[float, d
 
 
 def _last_json(lines: Iterable[str], began: float) -> tuple[dict[str, Any] | None, float]:
-    """The answer among other lines, and when it came."""
+    """The first line that is JSON, and the seconds until it came."""
     for line in lines:
         if line.startswith("{"):
             return json.loads(line), time.perf_counter() - began

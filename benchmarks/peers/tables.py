@@ -1,4 +1,4 @@
-"""Results as Markdown tables, also into the README between two comments."""
+"""Results as Markdown tables, which are also written into the README, between two comments."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ OWN = (*OURS, "mnistcore-numpy")
 
 
 def markdown(results: Results) -> str:
-    """All that was measured, with the machine's description."""
+    """All measurements, with a description of the machine."""
     parts = [_machine(results)]
     for section, make in (
         ("epoch", _epoch_tables),
@@ -37,7 +37,7 @@ def write_readme(readme: Path, results: Results) -> None:
     Raises
     ------
     ValueError
-        If the comments are not there, once each and in order.
+        Unless each of the comments is there once, in this order.
     """
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
@@ -75,15 +75,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def best_rows(rows: Iterable[Row], key: str, threads: int | None, largest: bool = False) -> dict:
-    """(network, library) -> its row with the best median of ``key``: at so many threads, or any."""
+    """(network, library) -> its row with the best median of ``key``.
+
+    Of the rows with so many threads, or of all where ``threads`` is None.
+    """
     best: dict[tuple[str, str], Row] = {}
     for row in rows:
         if threads is not None and row["threads"] != threads:
             continue
         name = row["network"], row["library"]
         sign = -1 if largest else 1
-        median = sign * statistics.median(row[key])
-        if name not in best or median < sign * statistics.median(best[name][key]):
+        if name not in best or sign * row[key]["median"] < sign * best[name][key]["median"]:
             best[name] = row
     return best
 
@@ -95,11 +97,11 @@ def _comparison(
     spell: Callable[[float], str],
     largest: bool = False,
 ) -> str:
-    """A line per library, a column per network; then how far ours are ahead of the best other."""
+    """A line for each library, a column for each network, and our lead over the best other."""
     best = best_rows(rows, key, threads, largest)
     networks = [name for name in NETWORKS if any(network == name for network, _ in best)]
     libraries = [name for name in LIBRARIES if any(library == name for _, library in best)]
-    medians = {name: statistics.median(row[key]) for name, row in best.items()}
+    medians = {name: row[key]["median"] for name, row in best.items()}
 
     def cell(network: str, library: str) -> str:
         if (network, library) not in best:
@@ -171,11 +173,11 @@ def _inference_tables(results: Results) -> str:
 
 
 def _start_table(results: Results) -> str:
-    rows = sorted(results["start"], key=lambda row: statistics.median(row["seconds"]))
+    rows = sorted(results["start"], key=lambda row: row["seconds"]["median"])
     lines = [
         [
             LIBRARIES[row["library"]].title + (", nothing compiled yet" if row["cold"] else ""),
-            f"{statistics.median(row['seconds']):.2f}",
+            f"{row['seconds']['median']:.2f}",
         ]
         for row in rows
     ]
@@ -186,10 +188,9 @@ def _start_table(results: Results) -> str:
 
 
 def _memory_table(results: Results) -> str:
-    rows = sorted(results["memory"], key=lambda row: statistics.median(row["bytes"]))
+    rows = sorted(results["memory"], key=lambda row: row["bytes"]["median"])
     lines = [
-        [LIBRARIES[row["library"]].title, f"{statistics.median(row['bytes']) / 1e6:.0f}"]
-        for row in rows
+        [LIBRARIES[row["library"]].title, f"{row['bytes']['median'] / 1e6:.0f}"] for row in rows
     ]
     return "### Peak resident memory of the default job, MB\n\n" + table(["", "MB"], lines)
 
@@ -197,10 +198,9 @@ def _memory_table(results: Results) -> str:
 def _products_table(results: Results) -> str:
     shapes = [row for row in results["products"] if not row["m"] == row["n"] == row["k"]]
     best = {
-        (row["library"], row["threads"], row["kernel"], row["m"], row["n"], row["k"]): min(
-            row["seconds"]
-        )
+        (library, row["threads"], row["kernel"], row["m"], row["n"], row["k"]): seconds["min"]
         for row in shapes
+        for library, seconds in row["seconds"].items()
     }
     lines = []
     for own in OURS:

@@ -142,8 +142,8 @@ def run(
     report("loading and compiling (the first run takes longest)")
     candidates, missing = _candidates(backend)
     rng = np.random.default_rng(0)
-    a = rng.integers(-8, 9, (m, k)).astype(np.float32)
-    b = rng.integers(-8, 9, (k, n)).astype(np.float32)
+    a, b = np.empty((m, k), np.float32), np.empty((k, n), np.float32)
+    _draw(rng, a, b)
     trials = [
         _Trial(name, step.name, step.multiply, get_num_threads() if step.threaded else 1)
         for name, step in candidates
@@ -152,6 +152,7 @@ def run(
     out = np.empty((m, n), np.float32)
     for trial in trials:
         trial.prepare(a, b, out, LONGEST_CALL * seconds)
+    _draw(rng, a, b)  # other numbers than so far: who repeats an earlier answer is wrong
     report(f"measuring {len(trials)} steps and the peak for {seconds:.0f} s")
     peaks = _measure(trials, a @ b, seconds / len(trials))
     return Ladder((m, k, n), _rungs(trials, (m, k, n), peaks), peaks, missing)
@@ -170,6 +171,12 @@ def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
             f" got {m} {k} {n}"
         )
     return m, k, n
+
+
+def _draw(rng: np.random.Generator, *operands: np.ndarray) -> None:
+    """Fill them with small whole numbers, whose products are exact."""
+    for operand in operands:
+        operand[...] = rng.integers(-8, 9, operand.shape)
 
 
 def _check_compiler() -> None:

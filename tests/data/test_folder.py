@@ -1,6 +1,7 @@
 """Folders of four IDX files: which are found, and which do not fit together."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,15 @@ def test_folder_in_place_of_a_file_is_named(make_folder):
     (folder / FILE_NAMES[1]).mkdir()
     with pytest.raises(IdxError, match=re.escape(f"{folder / FILE_NAMES[1]}: is a folder")):
         read_files(find_files(folder))
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(monkeypatch):
+    def is_dir(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    with pytest.raises(DataNotFoundError, match=r"secret: cannot be read \(Permission denied\)"):
+        find_files(Path("secret"))
 
 
 def test_missing_files_are_named(make_folder, tmp_path):

@@ -236,6 +236,12 @@ def test_too_many_dimensions_are_refused(tmp_path: Path) -> None:
         write_idx(tmp_path / "file", np.zeros((1,) * 33, np.uint8))
 
 
+def test_the_most_dimensions_survive_a_round_trip(tmp_path: Path) -> None:
+    write_idx(tmp_path / "file", np.full((1,) * 32, 7, np.uint8))
+    np.testing.assert_array_equal(read_idx(tmp_path / "file"), np.full((1,) * 32, 7))
+    assert read_idx(tmp_path / "file").ndim == 32
+
+
 def test_failed_write_leaves_the_old_file_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,8 @@ def test_no_image_has_a_byte_for_its_range():
 def test_a_scale_is_another_from_a_factor_of_two_on():
     assert same_scale(16, 15)
     assert same_scale(1, 0.6)
+    assert not same_scale(1, 2)
+    assert not same_scale(2, 1)
     assert not same_scale(255, 127)
     assert not same_scale(1, 255)
 
@@ -199,6 +201,7 @@ def test_flatten_is_a_view():
     assert np.shares_memory(rows, images)
     np.testing.assert_array_equal(rows[1], np.arange(12, 24))
     assert flatten(images[:0]).shape == (0, 12)
+    assert flatten(rows).shape == rows.shape
 
 
 def test_flatten_refuses_what_it_would_have_to_copy():

@@ -37,6 +37,29 @@ def test_weights_that_8_bits_hold_lose_nothing():
     np.testing.assert_array_equal(int8_logits(quantize(model), 1.0, images), exact)
 
 
+def test_a_hidden_layer_is_rounded_to_the_nearest_step():
+    model = make_model((1, 2, 1), "relu", scale=1.0)
+    (first, bias), (second, last) = model.network.views(model.params)
+    first[...], bias[...] = [[1, 0]], [0, 10.47]  # 255, which makes a step 1, and what is rounded
+    second[...], last[...] = [[0], [1]], 0
+    logits = int8_logits(quantize(model), 1.0, np.full((1, 1), 255, np.uint8))
+    np.testing.assert_allclose(logits, [[10]], rtol=1e-6)
+    bias[1] = 10.53
+    logits = int8_logits(quantize(model), 1.0, np.full((1, 1), 255, np.uint8))
+    np.testing.assert_allclose(logits, [[11]], rtol=1e-6)
+
+
+def test_offsets_make_up_for_the_number_that_stands_for_zero():
+    layers = quantize(make_model((6, 5, 4, 3), "tanh"))
+    assert [layer.input_zero for layer in layers] == [0, 128, 128]
+    for layer in layers:
+        weights = layer.weights.astype(np.int64)
+        x = np.random.default_rng(0).integers(0, 256, (9, len(weights)))
+        exact = (x - layer.input_zero) @ weights
+        np.testing.assert_array_equal(x @ weights + layer.offsets, exact)
+        assert (layer.zero, layer.levels) == (128, 127)
+
+
 def test_units_without_weights_or_values_are_zero():
     model = make_model((6, 4, 3), "relu")
     for weights, bias in model.network.views(model.params):

@@ -15,6 +15,7 @@ from mnistcore.training.optimizers import make_options, make_state
 VALUES = np.array([0.0, -0.0, 1.0, -2.0, 1e25, -np.inf, np.inf, np.nan], np.float32)
 ACTIVATIONS = [name for name in KERNELS if name.endswith(("_forward", "_backward"))]
 NONE = np.zeros(0, np.float32)
+UNWRITTEN = 1234.5
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,11 @@ def _assert_alike(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-35)
 
 
+def _unwritten(shape):
+    """An output that holds what no result is."""
+    return np.full(shape, UNWRITTEN, np.float32)
+
+
 def _both(kernels, name, arguments, outputs):
     """The outputs of a backend and of the reference, each from copies of the arguments."""
     results = []
@@ -54,7 +60,7 @@ def _both(kernels, name, arguments, outputs):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_and_derivatives(compiled, name):
     inputs = _combinations(2 if name.endswith("_backward") else 1)
-    _both(compiled, name, [*inputs, np.empty_like(inputs[0])], 1)
+    _both(compiled, name, [*inputs, _unwritten(inputs[0].shape)], 1)
 
 
 def test_relu_backward_is_zero_where_nothing_passed(kernels):
@@ -69,12 +75,12 @@ def test_relu_backward_is_zero_where_nothing_passed(kernels):
 def test_losses(compiled, name):
     logits = _combinations(3)[:, 0].T.copy()  # a choice in each row
     if name == "softmax":
-        _both(compiled, name, [logits, np.empty_like(logits)], 1)
+        _both(compiled, name, [logits, _unwritten(logits.shape)], 1)
         return
     for row in logits:  # one at a time: a mean would tell little
         for label in range(3):
             labels = np.array([label], np.int32)
-            _both(compiled, name, [row[None], labels, NONE, np.empty((1, 3), np.float32)], 1)
+            _both(compiled, name, [row[None], labels, NONE, _unwritten((1, 3))], 1)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ def test_losses(compiled, name):
 )
 def test_weights_of_any_value(compiled, weights):
     logits, labels = np.array([[1, 2, 3], [0, 5, 1]], np.float32), np.array([2, 0], np.int32)
-    arguments = [logits, labels, np.array(weights, np.float32), np.empty((2, 3), np.float32)]
+    arguments = [logits, labels, np.array(weights, np.float32), _unwritten((2, 3))]
     _both(compiled, "softmax_cross_entropy", arguments, 1)
 
 
@@ -104,13 +110,13 @@ def test_products(compiled, name):
         a, b = a[None], b[None]
     else:
         a, b = a[:, None], b[:, None]
-    _both(compiled, name, [a.copy(), b.copy(), np.empty((64, 64), np.float32)], 1)
+    _both(compiled, name, [a.copy(), b.copy(), _unwritten((64, 64))], 1)
 
 
 def test_sums(compiled):
     rows = _combinations(3)[:, 0]
-    _both(compiled, "sum_rows", [rows.copy(), np.empty(rows.shape[1], np.float32)], 1)
-    _both(compiled, "add_bias", [rows.copy(), rows[0].copy(), np.empty_like(rows)], 1)
+    _both(compiled, "sum_rows", [rows.copy(), _unwritten(rows.shape[1])], 1)
+    _both(compiled, "add_bias", [rows.copy(), rows[0].copy(), _unwritten(rows.shape)], 1)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -195,10 +201,11 @@ def test_forward_and_predictor(kernels, name, place, value):
         x, _, _, params = _spoiled(network, place, value, n, n // 2)
         expected = np.empty((n, network.layer_sizes[-1]), np.float32)
         numpy_kernels.forward(x, params, layers, 1.0, 0.0, NONE, expected)
-        logits = np.empty_like(expected)
+        logits = _unwritten(expected.shape)
         workspace = np.full(kernels.workspace_size(layers, n, 0), np.nan, np.float32)
         kernels.forward(x, params, layers, 1.0, 0.0, workspace, logits)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        logits = _unwritten(expected.shape)
         kernels.Predictor(params, layers, 1.0, 0.0)(x, logits)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 

@@ -29,10 +29,7 @@ def saved(model, tmp_path):
 
 def rewrite(path, tensors=None, **metadata):
     """Write a model file again with other tensors or metadata; None removes an entry."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        old = file.metadata()
+    old = checkpoint_metadata(path)
     changed = {key: value for key, value in {**old, **metadata}.items() if value is not None}
     save_file(load_file(path) | (tensors or {}), path, changed)
 
@@ -43,6 +40,22 @@ def test_a_model_comes_back_as_it_was(model, saved):
     assert loaded.network == model.network
     for field in dataclasses.fields(Model)[2:]:
         assert getattr(loaded, field.name) == getattr(model, field.name)
+
+
+def test_one_dropout_rate_is_written_for_each_hidden_layer(tmp_path):
+    network = Network((6, 5, 4, 3), "relu", 0.25)
+    params = network.init(np.random.default_rng(0))
+    checkpoint.save(tmp_path / "m", Model(network, params, (6,), 1.0, 0.0, ("a", "b", "c")))
+    entries = json.loads(checkpoint_metadata(tmp_path / "m")["layers"])
+    assert [entry["dropout"] for entry in entries] == [0.25, 0.25, 0.0]
+    assert checkpoint.load(tmp_path / "m").network.dropout in (0.25, (0.25, 0.25))
+
+
+def checkpoint_metadata(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return file.metadata()
 
 
 def test_what_an_older_file_lacks_is_unknown(saved):
@@ -58,7 +71,8 @@ def test_what_an_older_file_lacks_is_unknown(saved):
     "data",
     ["[]", "{", '{"name": "x"}', '{"name": 1, "checksum": "", "remarks": []}',
      '{"name": "x", "checksum": "", "remarks": [1]}', '{"name": "x", "checksum": "", "remarks": 1}',
-     '{"name": "x", "checksum": "", "remarks": [], "folder": 7}'],
+     '{"name": "x", "checksum": "", "remarks": [], "folder": 7}',
+     '{"name": "x", "checksum": "", "remarks": [], "look": 7}'],
 )  # fmt: skip
 def test_data_that_cannot_be_read_are_told(saved, data):
     rewrite(saved, data=data)

@@ -35,7 +35,9 @@ def test_one_cycle_starts_low_peaks_at_three_tenths_and_ends_near_zero():
     assert steps[150] == pytest.approx(0.5 * (1 + 1 / 25) / 2)
     assert steps.argmax() == 300
     assert steps[300] == pytest.approx(0.5)
-    assert 0 < steps[-1] < 1e-5
+    # One step of 700 before the end, on a parabola that ends at the first factor over 10,000.
+    last = 0.5 / 25 / 1e4
+    assert steps[-1] == pytest.approx(last + (0.5 - last) * (np.pi / 700) ** 2 / 4, rel=1e-3)
     assert (np.diff(steps[:300]) > 0).all()
     assert (np.diff(steps[300:]) < 0).all()
 

@@ -1,9 +1,9 @@
-"""The libraries that are compared, each a module with one class, loaded in its own process.
+"""The libraries that are compared, each a module with one class, loaded in a process of its own.
 
-All train the same network with the same batches, from the same initial weights, in float32, with
-Adam as in Kingma and Ba's algorithm 1 or with plain gradient descent. An epoch visits every
-sample once in a new random order, makes the last partial batch too, and leaves updated weights.
-Where it is faster for a library, the pixels are scaled to float32 in memory beforehand.
+All train the same network on the same batches, from the same initial weights, in float32, with
+Adam as in Kingma and Ba's algorithm 1 or with plain gradient descent. An epoch visits every sample
+once in a new random order, including the last partial batch. Where it is faster for a library, the
+pixels are scaled to float32 in memory beforehand.
 """
 
 import importlib
@@ -37,7 +37,7 @@ class Peer(ABC):
     Attributes
     ----------
     note
-        How the library is used, where there was a choice.
+        How the library is used, where there is a choice.
     follows_order
         Whether ``train`` visits the samples in the order given; else the library shuffles.
     """
@@ -75,7 +75,7 @@ class Peer(ABC):
 
 @dataclass(frozen=True)
 class Library:
-    """Where a library's class is, what it needs installed, and what it can do."""
+    """Where the class for a library is, which packages it needs, and whether it can train."""
 
     title: str
     location: str  # module and class

@@ -46,6 +46,7 @@ class ScikitLearn(Peer):
         for layer, (weights, bias) in enumerate(self.job.weights):
             self._classifier.coefs_[layer][...] = weights
             self._classifier.intercepts_[layer][...] = bias
+        del self._classifier._optimizer  # which has seen that sample; the next call makes another
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         if not self._begun:
