@@ -4,6 +4,7 @@ import time
 
 SETTLED = 0.1  # of a core: a process that uses less than this is idle
 LOOK_SECONDS = 0.005
+QUIET_LOOKS = 3  # in a row: on a busy machine a thread that spins may miss one
 LONGEST_SECONDS = 1.0
 
 
@@ -14,8 +15,9 @@ def settle() -> None:
     10 ms, and would compete for the cores with whatever is measured next.
     """
     until = time.perf_counter() + LONGEST_SECONDS
-    while time.perf_counter() < until:
+    quiet = 0
+    while quiet < QUIET_LOOKS and time.perf_counter() < until:
         wall, used = time.perf_counter(), time.process_time()
         time.sleep(LOOK_SECONDS)
-        if time.process_time() - used < SETTLED * (time.perf_counter() - wall):
-            return
+        idle = time.process_time() - used < SETTLED * (time.perf_counter() - wall)
+        quiet = quiet + 1 if idle else 0

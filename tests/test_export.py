@@ -158,7 +158,7 @@ BAD_LINES = [
     (["run", "--to", "c", "--int8", "--data", "gone"], "gone: no such folder"),
     (["run", "--to", "c", "--output", "x.onnx"], r"x.onnx: .* must end in \.c"),
     (["run", "--to", "c", "--output", "empty"], "empty: cannot be written, because it is a folder"),
-    (["run", "--to", "c", "--output", "no/x.c"], "no/x.c: cannot be written, because there is no folder"),
+    (["run", "--to", "c", "--output", "no/x.c"], "no/x.c: cannot be written, because there is no"),
     (
         ["run", "--to", "torch", "--output", "run/../run/model.safetensors"],
         "is the file that is read; give output another name",

@@ -72,11 +72,11 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"beta1": 1.0}, r"beta1 must be in \[0, 1\)"),
         ({"beta2": float("nan")}, r"beta2 must be in \[0, 1\)"),
         ({"eps": 0.0}, "eps must be positive, got 0.0"),
-        ({"weight_decay": -1e-9}, "weight_decay must not be negative"),
+        ({"weight_decay": -1e-9}, "weight_decay must be at least 0"),
         ({"probs_clip": 0.5}, r"probs_clip must be in \[0, 0.5\), got 0.5"),
         ({"probs_clip": -0.1}, "probs_clip must be"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be in"),
     ],
 )
 def test_a_number_outside_its_range_is_refused(option, message):
