@@ -5,7 +5,7 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from mnistcore.kernels._numba import functions, simd  # noqa: E402
+from mnistcore.kernels._numba import functions, memory  # noqa: E402
 from mnistcore.kernels._numba.team import share  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not functions.JIT, reason="nothing is compiled")
@@ -24,11 +24,11 @@ def test_an_inner_function_is_for_compiled_callers():
 def test_a_c_function_is_called_through_its_pointer():
     @functions.c_function(2)
     def write(out, number):
-        simd.store_index(out, 0, number)
+        memory.store_index(out, 0, number)
 
     @numba.njit
     def caller(function, out):
-        simd.call(function, (simd.address(out), 7))
+        functions.call(function, (memory.address(out), 7))
 
     out = np.zeros(4, np.float32)
     caller(functions.pointer(write), out)

@@ -1,0 +1,133 @@
+"""Softmax and cross-entropy: a row at a time, in whole vectors."""
+
+import math
+
+import numpy as np
+
+from .elementwise import exp
+from .functions import entry, inner
+from .machine import VL
+from .memory import address, load_scalar, store_scalar
+from .tile import copy_row
+from .vectors import (
+    keep_lanes,
+    largest,
+    load,
+    select_less,
+    splat,
+    store,
+    store_first,
+    total,
+    where_lane,
+)
+
+
+@inner
+def row_maximum(base, position, n):
+    """The largest of n floats, read in whole vectors: VL - 1 floats may stand behind them."""
+    lowest = splat(-np.inf)
+    best = lowest
+    for i in range(0, n, VL):
+        x = keep_lanes(load(base, position + i), n - i, lowest)
+        best = select_less(best, x, x, best)
+    return largest(best)
+
+
+@inner
+def exponentials(base, position, n, maximum):
+    """Replace n floats by exp(x - maximum), and what stands behind in the last vector by 0."""
+    shift = splat(maximum)
+    for i in range(0, n, VL):
+        e = exp(load(base, position + i) - shift)
+        store(base, position + i, keep_lanes(e, n - i, splat(0.0)))
+
+
+@inner
+def row_sum(base, position, n):
+    """The sum of n floats, zeros standing behind them in the last vector."""
+    lanes = splat(0.0)
+    for i in range(0, n, VL):
+        lanes = lanes + load(base, position + i)
+    return total(lanes)
+
+
+@inner
+def _softmax_loss_short(base, position, n, label, inverse):
+    """:func:`softmax_loss` for a row of one vector, which stays in a register.
+
+    To write a lane and read the vector again would wait for the memory, row after row.
+    """
+    lowest, zeros = splat(-np.inf), splat(0.0)
+    x = keep_lanes(load(base, position), n, lowest)
+    maximum, picked = largest(x), load_scalar(base, position + label)
+    hit = picked == maximum and largest(keep_lanes(x, label, lowest)) != maximum
+    e = keep_lanes(exp(x - splat(maximum)), n, zeros)
+    own = total(where_lane(label, e, zeros))
+    others = total(where_lane(label, zeros, e))
+    factor = inverse / (others + own)
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store(base, position, where_lane(label, splat(-others), e) * splat(factor))
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+@inner
+def softmax_loss(base, position, n, label, inverse):
+    """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
+
+    The n logits become ``inverse * (probs - onehot)``; ``inverse`` is the sample's weight over
+    the sum of the batch's weights. The row is read and written in whole vectors.
+    """
+    if n <= VL:
+        return _softmax_loss_short(base, position, n, label, inverse)
+    maximum = row_maximum(base, position, n)
+    picked = load_scalar(base, position + label)
+    hit = picked == maximum
+    if hit:  # the first of equal logits is the prediction, as in argmax
+        for i in range(label):
+            hit = hit and load_scalar(base, position + i) != maximum
+    exponentials(base, position, n, maximum)
+    own = load_scalar(base, position + label)
+    store_scalar(base, position + label, np.float32(0.0))
+    others = row_sum(base, position, n)
+    factor = inverse / (others + own)
+    for i in range(0, n, VL):
+        store(base, position + i, load(base, position + i) * splat(factor))
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store_scalar(base, position + label, -others * factor)
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+@entry
+def softmax(logits, probs, row):
+    """probs = softmax of each row; ``row`` is scratch for one, in whole vectors."""
+    base, out, scratch = address(logits), address(probs), address(row)
+    rows, n = logits.shape
+    for r in range(rows):
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        exponentials(scratch, 0, n, row_maximum(scratch, 0, n))
+        factor = splat(np.float32(1.0) / row_sum(scratch, 0, n))
+        for i in range(0, n, VL):
+            store_first(out, r * n + i, load(scratch, i) * factor, n - i)
+
+
+@entry
+def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
+    """The loss, and dlogits; ``row`` is scratch for one row, in whole vectors."""
+    base, out, scratch = address(logits), address(dlogits), address(row)
+    rows, n = logits.shape
+    weight_sum = np.float64(rows)
+    if len(sample_weight):
+        weight_sum = np.float64(0.0)
+        for weight in sample_weight:
+            weight_sum += np.float64(weight)
+    loss_sum = 0.0
+    for r in range(rows):
+        weight = np.float64(sample_weight[r]) if len(sample_weight) else np.float64(1.0)
+        inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        loss, _ = softmax_loss(scratch, 0, n, labels[r], inverse)
+        copy_row(scratch, 0, n, out, r * n, n)
+        loss_sum += loss * weight
+    return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
