@@ -15,18 +15,20 @@ import numpy as np
 
 from . import checks, layout
 from ._numba import dropout as masks
-from ._numba import elementwise, inputs, losses, plan, products, team, tile, training, updates
+from ._numba import elementwise, losses, team, training, updates
 from ._numba.cache import CACHE_FOLDER as CACHE_FOLDER
 from ._numba.functions import JIT, is_cached, pointer
 from ._numba.machine import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.machine import VL
-from ._numba.memory import ALIGNMENT, address_of
+from ._numba.memory import ALIGNMENT
+from ._numba.plan import MAX_THREADS, Plan, make_plan
+from ._numba.prediction import Prediction, block_rows, forward_plan
+from ._numba.tile import MR, multiply_tile
 from .threads import (
     START,
     alone_below,
     get_num_threads,
     run_tasks,
-    run_team,
     tasks_team_size,
     team_size,
 )
@@ -38,26 +40,14 @@ _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array
 _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba.matmul
 
-# The C functions of the training program, by their names in ``products.Functions``.
-_TRAINING = products.Functions(
-    multiply_tile=tile.multiply_tile,
-    multiply_listed=tile.multiply_listed,
-    gather=inputs.gather,
-    finish_tile=products.finish_tile,
-    pack=plan.pack,
-    unpack=plan.unpack,
-    list_rows=inputs.list_rows,
-    loss_rows=training.loss_rows,
-    derive_tile=products.derive_tile,
-    update_vectors=updates.update_vectors,
-)
-
 
 def compiled() -> bool:
     """Whether training starts without compiling: all of its program is in the disk cache."""
     if not JIT:
         return True
-    return is_cached(training.train, training.SIGNATURE) and all(map(is_cached, _TRAINING))
+    return is_cached(training.train, training.SIGNATURE) and all(
+        is_cached(function) for function in training.FUNCTIONS
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -221,10 +211,10 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     It counts all the threads allowed now; with less room a program runs on fewer.
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
-    threads = min(get_num_threads(), plan.MAX_THREADS)
-    _, training_plan = plan.make_plan(layers, batch_size, max(slots, 1), threads)
-    _, forward_plan, own_size = _forward_plan(layers, batch_size)
-    packed = forward_plan.slot + ALIGNMENT
+    threads = min(get_num_threads(), MAX_THREADS)
+    _, training_plan = make_plan(layers, batch_size, max(slots, 1), threads)
+    _, plan, own_size = forward_plan(layers, batch_size)
+    packed = plan.slot_size + ALIGNMENT
     return max(training_plan.total, packed + own_size * threads + ALIGNMENT)
 
 
@@ -239,18 +229,18 @@ def forward(
 ) -> None:
     """The logits (N, C) of the inputs x (N, I)."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
-    block = min(PREDICTED_ROWS, max(len(x), 1))
-    _, forward_plan, own_size = _forward_plan(layers, block)
-    packed = forward_plan.slot + ALIGNMENT
+    _, plan, own_size = forward_plan(layers, len(x))
+    packed = plan.slot_size + ALIGNMENT
     checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
     # For a few rows, looking for zeros costs more than they save.
-    skip = len(x) > tile.MR and layout.zeros_add_nothing(scale, shift, params, layers)
-    prediction = _Prediction(
-        layers, block, threads, skip, (scale, shift), workspace, workspace[packed:]
-    )
-    prediction.pack(params)
+    skip_zeros = len(x) > MR and layout.zeros_add_nothing(scale, shift, params, layers)
+    prediction = Prediction(
+        layers, block_rows(len(x)), threads, skip_zeros, (scale, shift), workspace,
+        workspace[packed:],
+    )  # fmt: skip
+    prediction.pack(params, _team_size(_weights(layers), START))
     prediction.run(x, logits)
 
 
@@ -265,110 +255,30 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._skip = layout.zeros_add_nothing(scale, shift, params, layers)
-        self._packed = np.empty(_forward_plan(layers, 1)[1].slot + ALIGNMENT, np.float32)
-        # Those for few rows that nobody is using. Who finds none makes one: no caller waits for
-        # another, nor a forked child for a thread that it does not have.
-        self._free = [self._prediction(tile.MR, 1)]
-        self._free[0].pack(params)
+        self._skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
+        self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + ALIGNMENT, np.float32)
+        # Predictions of few rows that nobody is using. Who finds none makes one: no caller waits
+        # for another, nor a forked child for a thread that it does not have.
+        self._free = [self._prediction(MR, 1)]
+        self._free[0].pack(params, 1)
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
         checks.check_inputs("Predictor", *self._ends, checks.FLOAT32, x, logits)
-        if len(x) <= tile.MR:
+        if len(x) <= MR:
             try:
                 prediction = self._free.pop()
             except IndexError:
-                prediction = self._prediction(tile.MR, 1)
+                prediction = self._prediction(MR, 1)
             prediction.run(x, logits)
             self._free.append(prediction)
             return
         threads = _tasks_team_size(len(x) * _weights(self._layers))
-        self._prediction(min(PREDICTED_ROWS, len(x)), threads).run(x, logits)
+        self._prediction(block_rows(len(x)), threads).run(x, logits)
 
-    def _prediction(self, block: int, threads: int) -> "_Prediction":
-        return _Prediction(self._layers, block, threads, self._skip, self._scaling, self._packed)
-
-
-class _Prediction:
-    """Predictions in blocks of rows: the table of the job, and what the threads write meanwhile.
-
-    Parameters
-    ----------
-    layers
-        The layer table.
-    block, threads
-        The most rows of a block; the most threads.
-    skip
-        Whether zeros among the inputs may be left out.
-    scaling
-        Scale and shift of the inputs.
-    packed, buffers
-        For the packed parameters; for the rest, allocated where it is None.
-    """
-
-    def __init__(
-        self,
-        layers: np.ndarray,
-        block: int,
-        threads: int,
-        skip: bool,
-        scaling: tuple[float, float],
-        packed: np.ndarray,
-        buffers: np.ndarray | None = None,
-    ) -> None:
-        self._compiled, self._threads, self._layers = _prediction_module(), threads, layers
-        rows, forward_plan, own_size = _forward_plan(layers, block)
-        if buffers is None:
-            buffers = np.empty(threads * own_size + ALIGNMENT, np.float32)
-        lists, tables = _lists(layers, block, 1, threads if skip else 0)
-        records = self._compiled.NET + rows.size + plan.RUN_LENGTH * (_largest(layers) + 1)
-        integers = np.empty((threads, records + block), np.int64)
-        scale_and_shift, base = np.array(scaling, np.float32), _aligned(packed)
-        functions = _prediction_functions()
-        job = self._compiled.Job(
-            functions=address_of(functions),
-            net=address_of(rows),
-            n_layers=len(layers),
-            base=base,
-            own=(_aligned(buffers) - base) // 4 - forward_plan.slot,
-            own_size=own_size,
-            block=block,
-            inputs=forward_plan.inputs,
-            ld=forward_plan.ld,
-            scratch=forward_plan.scratch,
-            lists=address_of(lists) if skip else 0,
-            scaling=address_of(scale_and_shift),
-            integers=address_of(integers),
-            integers_size=integers.shape[1],
+    def _prediction(self, block: int, threads: int) -> Prediction:
+        return Prediction(
+            self._layers, block, threads, self._skip_zeros, self._scaling, self._packed
         )
-        self._table = np.zeros(self._compiled.TABLE, np.int64)
-        self._table[self._compiled.JOB :][: len(job)] = job
-        # The table holds the addresses of these.
-        self._kept = functions, rows, packed, buffers, lists, tables, integers, scale_and_shift
-        self._job, self._address = job, address_of(self._table)
-
-    def pack(self, params: np.ndarray) -> None:
-        """Pack the parameters."""
-        pack, job, start = pointer(plan.pack), self._job, address_of(params)
-
-        def work(gate: int, leads: bool) -> None:
-            self._compiled.pack_share(pack, job.net, job.n_layers, start, job.base, gate, leads)
-
-        run_team(min(self._threads, _team_size(_weights(self._layers), START)), work)
-
-    def run(self, x: np.ndarray, logits: np.ndarray) -> None:
-        """The logits of all rows of x."""
-        predict, tasks, table = self._compiled.predict, _block_tasks(), self._address
-        start, out = address_of(x), address_of(logits)
-        floats, rows = int(x.dtype == checks.FLOAT32), len(x)
-        if self._threads == 1:
-            predict(tasks, table, start, floats, rows, out, 0, 1)
-            return
-
-        def lead(desk: int, threads: int) -> None:
-            predict(tasks, table, start, floats, rows, out, desk, threads)
-
-        run_tasks(self._threads, lead, team.attend)
 
 
 def loss_and_gradient(
@@ -392,8 +302,9 @@ def loss_and_gradient(
     whole = options.copy()
     whole["batch_size"] = len(x)
     _train(
-        "loss_and_gradient", x, targets, sample_weight, np.arange(len(x)), np.zeros(1), layers,
-        whole, 0, params.copy(), gradient[None], workspace, metrics, gradient_only=True,
+        "loss_and_gradient", layers, workspace, 0, True, x=x, targets=targets,
+        sample_weight=sample_weight, order=np.arange(len(x)), learning_rates=np.zeros(1),
+        options=whole, params=params, state=gradient[None], metrics=metrics,
     )  # fmt: skip
     if not math.isfinite(metrics[layout.LOSS_SUM]):
         gradient.fill(math.nan)
@@ -423,16 +334,15 @@ def train_steps(
         params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
     return _train(
-        "train_steps", x, targets, sample_weight, order, learning_rates, layers, options,
-        first_step, params, state, workspace, metrics,
+        "train_steps", layers, workspace, first_step, False, x=x, targets=targets,
+        sample_weight=sample_weight, order=order, learning_rates=learning_rates, options=options,
+        params=params, state=state, metrics=metrics,
     )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------
 # What the public functions share
 # ---------------------------------------------------------------------------------------------
-
-PREDICTED_ROWS = 4 * tile.MR  # that a thread predicts at a time: their activations stay in L2
 
 
 def _team_size(multiply_adds: int, meetings: int) -> int:
@@ -447,141 +357,38 @@ def _weights(layers: np.ndarray) -> int:
     return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
 
 
-def _largest(layers: np.ndarray) -> int:
-    return int(layers[:, layout.FAN_IN : layout.FAN_OUT + 1].max())
-
-
-def _aligned(array: np.ndarray) -> int:
-    """The address of the first whole cache line of an array."""
-    return -(-address_of(array) // 64) * 64
-
-
-def _lists(
-    layers: np.ndarray, batch_size: int, parts: int, threads: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The addresses of each thread's lists of what is not zero, and the lists."""
-    fan_in = int(layers[0, layout.FAN_IN])
-    tables = inputs.make_lists(fan_in, batch_size, parts, threads)
-    return np.array([address_of(table) for table in tables], np.int64), tables
-
-
-def _forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, plan.Plan, int]:
-    """The plan of a block of rows, and the floats of each thread's own arrays."""
-    rows, forward_plan = plan.make_plan(layers, min(PREDICTED_ROWS, max(n, 1)), 0, 1)
-    return rows, forward_plan, forward_plan.total - forward_plan.slot - ALIGNMENT
-
-
 def _train_plan(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
-) -> tuple[np.ndarray, plan.Plan, int]:
+) -> tuple[np.ndarray, Plan, int]:
     """The plan of a training step, and how many threads share it: what it deserves and fits."""
-    _, least = plan.make_plan(layers, batch_size, slots, 1)
+    _, least = make_plan(layers, batch_size, slots, 1)
     checks.check_workspace(name, workspace, least.total)
     # Three products a weight and sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings(len(layers)))
     threads = min(threads, least.most_threads())
     while True:
-        rows, fitting = plan.make_plan(layers, batch_size, slots, threads)
-        if fitting.total <= workspace.size:
-            return rows, fitting, threads
+        net, plan = make_plan(layers, batch_size, slots, threads)
+        if plan.total <= workspace.size:
+            return net, plan, threads
         threads -= 1
 
 
 def _train(
     name: str,
-    x: np.ndarray,
-    targets: np.ndarray,
-    sample_weight: np.ndarray,
-    order: np.ndarray,
-    learning_rates: np.ndarray,
     layers: np.ndarray,
-    options: np.ndarray,
-    first_step: int,
-    params: np.ndarray,
-    state: np.ndarray,
     workspace: np.ndarray,
-    metrics: np.ndarray,
-    gradient_only: bool = False,
+    first_step: int,
+    gradient_only: bool,
+    **arrays: np.ndarray,
 ) -> int:
-    batch_size = int(options["batch_size"][0])
-    rows, step, threads = _train_plan(name, layers, batch_size, len(state), workspace)
-    scale, shift = float(options["scale"][0]), float(options["shift"][0])
-    skip = bool(options["skip_zeros"][0]) and layout.zeros_add_nothing(scale, shift, params, layers)
-    listed = step.parts > 1 or (skip and batch_size <= plan.MOST_LISTED)
-    lists, tables = _lists(layers, batch_size, step.parts, threads if listed else 0)
-    integers = np.empty(
-        (threads, training.RUNS + plan.RUN_LENGTH * (_largest(layers) + 1) + training.SPACE),
-        np.int64,
+    """Make the steps of ``train_steps``, whose other arguments are ``arrays``; their number."""
+    record, slots = arrays["options"][0], len(arrays["state"])
+    net, plan, threads = _train_plan(name, layers, int(record["batch_size"]), slots, workspace)
+    skip_zeros = bool(record["skip_zeros"]) and layout.zeros_add_nothing(
+        float(record["scale"]), float(record["shift"]), arrays["params"], layers
     )
-    results = np.empty((2, step.copies, batch_size))
-    scaling, totals = np.array([scale, shift], np.float32), np.array(step, np.int64)
-    functions = _training_functions()
-    run = np.array(
-        training.Run(
-            functions=address_of(functions),
-            plan=address_of(totals),
-            net=address_of(rows),
-            n_layers=len(layers),
-            x=address_of(x),
-            floats=int(x.dtype == checks.FLOAT32),
-            targets=address_of(targets),
-            sample_weight=address_of(sample_weight) if len(sample_weight) else 0,
-            order=address_of(order),
-            n_order=len(order),
-            learning_rates=address_of(learning_rates),
-            n_steps=len(learning_rates),
-            options=address_of(options),
-            first_step=first_step,
-            gradient_only=int(gradient_only),
-            params=address_of(params),
-            n_params=len(params),
-            state=address_of(state),
-            slots=len(state),
-            workspace=_aligned(workspace),
-            lists=address_of(lists) if listed else 0,
-            skip_zeros=int(skip),
-            scaling=address_of(scaling),
-            integers=address_of(integers),
-            integers_size=integers.shape[1],
-            losses=address_of(results[0]),
-            hits=address_of(results[1]),
-            metrics=address_of(metrics),
-        ),
-        np.int64,
-    )
-    at, kept = address_of(run), (tables, x, targets, sample_weight, order, learning_rates)
-
-    def work(gate: int, leads: bool) -> int:
-        return training.train(at, gate, leads)
-
-    done = run_team(threads, work)
-    del kept, functions
-    return done
-
-
-@cache
-def _training_functions() -> np.ndarray:
-    return np.array([pointer(function) for function in _TRAINING], np.int64)
-
-
-@cache
-def _prediction_functions() -> np.ndarray:
-    """The first five are all that the forward pass calls."""
-    functions = np.zeros(len(_TRAINING), np.int64)
-    functions[:5] = [pointer(function) for function in _TRAINING[:5]]
-    return functions
-
-
-@cache
-def _prediction_module() -> ModuleType:
-    from ._numba import prediction
-
-    return prediction
-
-
-@cache
-def _block_tasks() -> int:
-    return pointer(_prediction_module().take_blocks)
+    program = training.Training(layers, net, plan, threads, skip_zeros, gradient_only)
+    return program.run(workspace, first_step, **arrays)
 
 
 @cache
@@ -589,7 +396,7 @@ def _products() -> tuple[ModuleType, int, int]:
     """The module of matrix products, compiled now, and what they take as pointers."""
     from ._numba import matmul
 
-    return matmul, pointer(tile.multiply_tile), pointer(matmul.take_tasks)
+    return matmul, pointer(multiply_tile), pointer(matmul.take_tasks)
 
 
 @cache

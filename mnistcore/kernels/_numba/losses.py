@@ -1,13 +1,25 @@
-"""Softmax and cross-entropy: a row at a time, in whole vectors."""
+"""Softmax and cross-entropy: a row at a time, in whole vectors; the losses of a batch."""
 
 import math
 
 import numpy as np
 
+from ..layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
 from .elementwise import exp
-from .functions import entry, inner
+from .functions import c_function, entry, inner
 from .machine import VL
-from .memory import address, load_scalar, store_scalar
+from .memory import (
+    address,
+    load_double,
+    load_index,
+    load_int32,
+    load_record,
+    load_scalar,
+    option,
+    store_double,
+    store_scalar,
+)
+from .plan import Layer
 from .tile import copy_row
 from .vectors import (
     keep_lanes,
@@ -131,3 +143,89 @@ def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
         copy_row(scratch, 0, n, out, r * n, n)
         loss_sum += loss * weight
     return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
+
+
+# ---------------------------------------------------------------------------------------------
+# The losses of a batch
+# ---------------------------------------------------------------------------------------------
+
+
+@inner
+def weight_sum(sample_weight, samples, rows):
+    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
+    if not sample_weight:
+        return np.float64(rows)
+    total = np.float64(0.0)
+    for b in range(rows):
+        total += np.float64(load_scalar(sample_weight, load_index(samples, b)))
+    return total
+
+
+@inner
+def clipped(value, low, high):
+    """The value within bounds; NaN stays NaN."""
+    return high if value > high else low if value < low else value
+
+
+@inner
+def loss_sum(run, place, batch):
+    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
+    clip = option(run.options, "probs_clip")
+    low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
+    total = 0.0
+    for b in range(batch.rows):
+        loss = clipped(load_double(place.losses, b), low, high)
+        if run.sample_weight:
+            sample = load_index(batch.samples, b)
+            loss *= np.float64(load_scalar(run.sample_weight, sample))
+        total += loss
+    return total
+
+
+@c_function(10)
+def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses, hits):
+    """Rows [low, high) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
+
+    ``at`` is the address of the last layer, ``rows`` counts all rows of the batch, and
+    ``sample_weight`` is an address, or 0 for weights of 1.
+    """
+    layer = load_record(at, Layer)
+    total = weight_sum(sample_weight, samples, rows)
+    classes, width, batch_width = layer.fan_out, layer.width, layer.batch_width
+    for b in range(low, high):
+        logits, weight = layer.a + b * layer.lda, np.float64(1.0)
+        if sample_weight:
+            weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
+        inverse = np.float32(weight / total if total != 0.0 else 0.0)
+        label = load_int32(targets, load_index(samples, b))
+        loss, hit = softmax_loss(base, logits, classes, label, inverse)
+        store_double(losses, b, loss)
+        store_double(hits, b, weight if hit else 0.0)
+        for panel in range(layer.panels):
+            out, column = layer.dz + (panel * layer.capacity + b) * width, panel * width
+            copy_row(base, logits + column, classes - column, base, out, width)
+        out = layer.dzt + b // batch_width * classes * batch_width + b % batch_width
+        for o in range(classes):
+            store_scalar(base, out + o * batch_width, load_scalar(base, logits + o))
+
+
+@inner
+def add_to(metrics, entry, value):
+    """Add to one of the running sums."""
+    store_double(metrics, entry, load_double(metrics, entry) + value)
+
+
+@inner
+def count_losses(run, place, team, batch):
+    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
+    loss = loss_sum(run, place, batch)
+    if not math.isfinite(loss) and not run.gradient_only:
+        return False
+    if team.thread == 0:
+        hits = 0.0
+        for b in range(batch.rows):
+            hits += load_double(place.hits, b)
+        add_to(run.metrics, LOSS_SUM, loss)
+        add_to(run.metrics, WEIGHT_SUM, weight_sum(run.sample_weight, batch.samples, batch.rows))
+        add_to(run.metrics, HIT_SUM, hits)
+    return True

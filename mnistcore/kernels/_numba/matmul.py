@@ -15,7 +15,7 @@ from .memory import (
     FLAGS,
     PLAIN,
     address,
-    aligned_address,
+    aligned,
     array_object,
     load_index,
     load_int32,
@@ -227,7 +227,7 @@ def take_tasks(table, thread, threads):
 @inner
 def make_job(workspace, multiply_tile, kind, a, b, out, k, cut):
     """The table of a job that is cut up so; its address."""
-    table = aligned_address(workspace)
+    table = aligned(address(workspace))
     m, n, first, second = out.shape[0], out.shape[1], address(a), address(b)
     if cut.swap:
         m, n, first, second = n, m, second, first

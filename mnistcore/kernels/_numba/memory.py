@@ -5,9 +5,10 @@ import ctypes
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.extending import register_jitable
 
 from ..layout import OPTIONS_DTYPE
-from .functions import entry, inner
+from .functions import entry
 from .intrinsics import F32, F64, I32, I64, JIT, call_llvm, pointer_to, signed, twin_of, view
 
 
@@ -160,16 +161,16 @@ def address_of(array):
     return address_in(id(array)) if JIT else array.ctypes.data
 
 
-ALIGNMENT = 16  # floats to add to an array of which :func:`aligned_address` is used
+ALIGNMENT = 16  # floats to add to an array of which :func:`aligned` is used
 
 
-@inner
-def aligned_address(array):
-    """The first cache line that begins in an array.
+@register_jitable
+def aligned(start):
+    """The first cache line that begins at an address or behind it.
 
     NumPy's arrays begin 16 bytes behind one: of vectors of a whole line, each would take two.
     """
-    return -(-address(array) // 64) * 64
+    return -(-start // 64) * 64
 
 
 @twin_of(lambda base, offset: None)

@@ -20,7 +20,7 @@ array    layout                          who reads it, and how
 A step is divided by units (a row of a panel) layer by layer, unless
 
 * little follows the first layer: then that is divided by rows of the batch, from the first
-  activation to the first gradient, with no meeting in between (`Plan.by_rows`);
+  activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
 * and the first layer is one panel: then the inputs are divided into parts, each owned by one
   thread, which sums over them apart; everything else is so small that each thread does it all,
   on a copy of its own (`Plan.parts`).
@@ -34,14 +34,14 @@ import numpy as np
 from .. import layout
 from ..threads import MAX_THREADS
 from .bits import WORD
-from .functions import c_function, inner
+from .functions import inner
 from .machine import VL
-from .memory import ALIGNMENT, load_record
+from .memory import ALIGNMENT
 from .team import share
-from .tile import SCRATCH, copy_row, panel_width
+from .tile import SCRATCH, copy_row, leading_dimension, panel_width
 
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-PARTS = 4  # that the inputs are divided into, where they are
+MOST_PARTS = 4  # that the inputs are divided into, where they are
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
 
 
@@ -72,13 +72,14 @@ class Layer(NamedTuple):
 
 
 LAYER_FIELDS = len(Layer._fields)
+CAPACITY = Layer._fields.index("capacity")
 RUN_LENGTH = 3  # int64 of a run of terms; see tile.multiply_tile
 
 
 class Plan(NamedTuple):
     """Where the rest is, in floats from the base on, and how a step is divided."""
 
-    slot: int  # from a packed parameter to its first state, and on to the second
+    slot_size: int  # from a packed parameter to its first state, and on to the second
     inputs: int
     ld: int  # leading dimension of the inputs
     input_size: int  # from one thread's inputs to the next one's; 0: they share them
@@ -86,7 +87,7 @@ class Plan(NamedTuple):
     scratch: int  # place of the threads' scratch
     scratch_size: int  # of one thread
     parts: int  # that the inputs are divided into
-    by_rows: int  # 1: what follows the first layer is divided by rows
+    rows_alone: int  # 1: what follows the first layer is divided by rows
     copies: int  # of all but the first layer's weights: one for each thread, or 1
     total: int  # floats in all, ALIGNMENT included
 
@@ -94,11 +95,53 @@ class Plan(NamedTuple):
         """How often the threads of a team meet in a step."""
         if self.parts > 1:
             return 1
-        return 3 if self.by_rows else 2 * n_layers
+        return 3 if self.rows_alone else 2 * n_layers
 
     def most_threads(self) -> int:
         """The most threads that can share a step."""
         return self.parts if self.parts > 1 else MAX_THREADS
+
+
+class Run(NamedTuple):
+    """What the threads share: addresses and numbers."""
+
+    functions: int  # of Functions
+    plan: int  # of the Plan
+    net: int  # of the layers
+    n_layers: int
+    x: int  # of bytes, or of floats
+    floats: int
+    targets: int
+    sample_weight: int  # or 0: all are 1
+    order: int
+    n_order: int
+    learning_rates: int
+    n_steps: int
+    options: int  # of one record
+    first_step: int
+    gradient_only: int  # 1: write the gradient to the first row of state, change nothing else
+    params: int
+    n_params: int
+    state: int
+    slots: int
+    workspace: int  # of its first whole cache line
+    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    skip_zeros: int
+    scaling: int  # of two float32
+    integers: int  # (threads, integers_size) int64 of scratch
+    integers_size: int
+    losses: int  # (copies, batch_size) float64 of scratch
+    hits: int  # the same
+    metrics: int
+
+
+class Batch(NamedTuple):
+    """A thread's view of the mini-batch in hand."""
+
+    samples: int  # address of the row numbers
+    rows: int
+    low: int  # this thread's rows, where a layer is divided by rows
+    high: int
 
 
 def make_plan(
@@ -126,24 +169,18 @@ def make_plan(
     return _make_plan(layers.tobytes(), batch_size, slots, threads)
 
 
-def leading_dimension(n: int) -> int:
-    """At least n floats, an odd number of vectors: rows that do not share a set of the L1."""
-    vectors = -(-n // VL)
-    return (vectors + 1 - vectors % 2) * VL
-
-
 @lru_cache(maxsize=64)
 def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
     width = int(panel_width(first[layout.FAN_OUT]))
-    by_rows = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
+    rows_alone = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
     few = batch_size <= MOST_LISTED
-    narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= PARTS * WORD
-    parts = PARTS if by_rows and narrow and few else 1
+    narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
+    parts = MOST_PARTS if rows_alone and narrow and few else 1
     copies = threads if parts > 1 else 1
-    nets, slot = place_weights(table, copies)
-    inputs = place_outputs(nets, slot * (1 + slots), batch_size)
+    nets, slot_size = place_weights(table, copies)
+    inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, one of them beyond the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
     partial = inputs + (threads if few else 1) * batch_size * ld
@@ -153,7 +190,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     rows = np.array([[list(layer.values()) for layer in net] for net in nets], np.int64)
     rows.setflags(write=False)
     return rows, Plan(
-        slot=slot,
+        slot_size=slot_size,
         inputs=inputs,
         ld=ld,
         input_size=batch_size * ld if few else 0,
@@ -161,7 +198,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
         scratch=scratch,
         scratch_size=scratch_size,
         parts=parts,
-        by_rows=int(by_rows),
+        rows_alone=int(rows_alone),
         copies=copies,
         total=total,
     )
@@ -256,30 +293,3 @@ def unpack_bias(layer, base, packed, flat):
     """The way back."""
     n = layer.fan_out
     copy_row(base, packed + layer.bias, n, flat, layer.bias_offset, n)
-
-
-@c_function(8)
-def pack(net, n_layers, flat, base, packed, thread, threads, alone):
-    """Pack a flat vector (parameters or a row of state); ``alone``, its copies as well."""
-    own_thread, own_threads = (0, 1) if alone else (thread, threads)
-    for number in range(n_layers):
-        layer = load_record(layer_at(net, number), Layer)
-        if number == 0:
-            pack_weights(layer, flat, base, packed, thread, threads)
-        else:
-            pack_weights(layer, flat, base, packed, own_thread, own_threads)
-        if own_thread == 0:
-            pack_bias(layer, flat, base, packed)
-
-
-@c_function(8)
-def unpack(net, n_layers, flat, base, packed, thread, threads, alone):
-    """The way back; of copies, the first thread's are as good as any."""
-    for number in range(n_layers):
-        layer = load_record(layer_at(net, number), Layer)
-        if number == 0 or not alone:
-            unpack_weights(layer, base, packed, flat, thread, threads)
-        elif thread == 0:
-            unpack_weights(layer, base, packed, flat, 0, 1)
-        if thread == 0:
-            unpack_bias(layer, base, packed, flat)

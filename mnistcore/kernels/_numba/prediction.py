@@ -1,23 +1,29 @@
 """The forward pass over many rows, as a job of tasks: blocks of rows through all layers."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from .functions import c_function, call, entry, inner
-from .inputs import Source
+from ..layout import FAN_IN, FAN_OUT
+from ..threads import run_tasks, run_team
+from .functions import c_function, call, entry, inner, pointer
+from .inputs import Source, make_lists
 from .machine import atomic_add, flush_denormals, set_float_mode
 from .memory import (
+    ALIGNMENT,
+    address_of,
+    aligned,
     load_index,
     load_record,
     store_index,
     store_record,
 )
-from .plan import LAYER_FIELDS, Layer, layer_at
+from .plan import LAYER_FIELDS, RUN_LENGTH, Batch, Layer, Plan, layer_at, make_plan
 from .products import Functions, Masks, Place, forward_listed
-from .team import Team, enter, lead, leave
-from .tile import copy_row
-from .training import Batch, forward_layers
+from .team import Team, attend, enter, lead, leave
+from .tile import MR, copy_row
+from .training import FUNCTIONS, forward_layers, pack
 
 _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 
@@ -146,10 +152,122 @@ def predict(tasks, table, x, floats, rows, out, desk, threads):
 def pack_share(pack, net, n_layers, params, base, gate, leads):
     """A thread's share of packing the parameters.
 
-    ``pack`` is the pointer of :func:`.plan.pack`; the layers, the parameters and what they are
+    ``pack`` is the pointer of :func:`.training.pack`; the layers, the parameters and what they are
     packed to are named by their addresses.
     """
     thread, threads = enter(gate, leads)
     if thread >= 0:
         call(pack, (net, n_layers, params, base, 0, thread, threads, False))
         leave(gate, thread, threads)
+
+
+# ---------------------------------------------------------------------------------------------
+# From Python
+# ---------------------------------------------------------------------------------------------
+
+BLOCK_TILES = 4  # tiles of rows that a thread predicts at a time: their activations stay in L2
+CALLED = 5  # so many of the first Functions are all that the forward pass calls
+
+
+@cache
+def function_pointers() -> np.ndarray:
+    """The record of the C functions, which compiles them."""
+    functions = np.zeros(len(FUNCTIONS), np.int64)
+    functions[:CALLED] = [pointer(function) for function in FUNCTIONS[:CALLED]]
+    return functions
+
+
+@cache
+def tasks() -> int:
+    """The pointer of :func:`take_blocks`."""
+    return pointer(take_blocks)
+
+
+def block_rows(n: int) -> int:
+    """Rows of the blocks in which n rows are predicted."""
+    return min(BLOCK_TILES * MR, max(n, 1))
+
+
+def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
+    """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
+    net, plan = make_plan(layers, block_rows(n), 0, 1)
+    return net, plan, plan.total - plan.slot_size - ALIGNMENT
+
+
+class Prediction:
+    """The program of ``forward``: its threads take blocks of rows.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    block, threads
+        The most rows of a block; the most threads.
+    skip_zeros
+        Whether zeros among the inputs may be left out.
+    scaling
+        Scale and shift of the inputs.
+    packed, buffers
+        float32, for the packed parameters, and for the rest, which is allocated where None.
+    """
+
+    def __init__(
+        self,
+        layers: np.ndarray,
+        block: int,
+        threads: int,
+        skip_zeros: bool,
+        scaling: tuple[float, float],
+        packed: np.ndarray,
+        buffers: np.ndarray | None = None,
+    ) -> None:
+        net, plan, own_size = forward_plan(layers, block)
+        if buffers is None:
+            buffers = np.empty(threads * own_size + ALIGNMENT, np.float32)
+        lists = make_lists(int(layers[0, FAN_IN]), block, 1, threads if skip_zeros else 0)
+        tables = np.array([address_of(table) for table in lists], np.int64)
+        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
+        integers = np.empty((threads, NET + net.size + RUN_LENGTH * panels + block), np.int64)
+        constants, base = np.array(scaling, np.float32), aligned(address_of(packed))
+        self._job = Job(
+            functions=address_of(function_pointers()),
+            net=address_of(net),
+            n_layers=len(layers),
+            base=base,
+            own=(aligned(address_of(buffers)) - base) // 4 - plan.slot_size,
+            own_size=own_size,
+            block=block,
+            inputs=plan.inputs,
+            ld=plan.ld,
+            scratch=plan.scratch,
+            lists=address_of(tables) if skip_zeros else 0,
+            scaling=address_of(constants),
+            integers=address_of(integers),
+            integers_size=integers.shape[1],
+        )
+        self._table = np.zeros(TABLE, np.int64)
+        self._table[JOB : JOB + len(self._job)] = self._job
+        self._address, self._threads = address_of(self._table), threads
+        # The table holds the addresses of these.
+        self._kept = net, packed, buffers, lists, tables, integers, constants
+
+    def pack(self, params: np.ndarray, threads: int) -> None:
+        """Pack the parameters, on so many threads."""
+        function, job, start = pointer(pack), self._job, address_of(params)
+
+        def work(gate: int, leads: bool) -> None:
+            pack_share(function, job.net, job.n_layers, start, job.base, gate, leads)
+
+        run_team(min(self._threads, threads), work)
+
+    def run(self, x: np.ndarray, logits: np.ndarray) -> None:
+        """The logits (N, C) of all rows of x (N, I), uint8 or float32."""
+        asked = address_of(x), int(x.dtype == np.float32), len(x), address_of(logits)
+        if self._threads == 1:
+            predict(tasks(), self._address, *asked, 0, 1)
+            return
+
+        def work(desk: int, threads: int) -> None:
+            predict(tasks(), self._address, *asked, desk, threads)
+
+        run_tasks(self._threads, work, attend)

@@ -46,13 +46,13 @@ class Place(NamedTuple):
     base: int
     net: int  # address of its copy of the layers
     n_layers: int
-    by_rows: int  # 1: what follows the first layer is divided by rows
+    rows_alone: int  # 1: what follows the first layer is divided by rows
     inputs: int
     ld: int  # leading dimension of the inputs
     source: int  # address of a Source
     lists: int  # address of Lists, or 0
     partial: int  # sums of the parts
-    slot: int  # from the parameters to the first row of state
+    slot_size: int  # from the parameters to the first row of state
     scratch: int
     runs: int  # address of the runs of a product
     masks: int  # address of Masks
@@ -330,7 +330,7 @@ def update_layer(functions, place, team, number, batch):
             w, n = layer.weights + (panel * fan_in + top) * width, rows * width
             call(
                 functions.update_vectors,
-                (place.update, layer.decay, base, w, place.slot, out, n),
+                (place.update, layer.decay, base, w, place.slot_size, out, n),
             )
         first += end - start
 
@@ -355,7 +355,7 @@ def update_listed(functions, place, panel, block):
     w = layer.weights + (panel * layer.fan_in + top) * width
     call(
         functions.update_vectors,
-        (place.update, layer.decay, base, w, place.slot, place.scratch, rows * width),
+        (place.update, layer.decay, base, w, place.slot_size, place.scratch, rows * width),
     )
 
 
@@ -407,5 +407,5 @@ def update_biases(functions, place, team, number, batch):
         w = layer.bias + panel * width
         call(
             functions.update_vectors,
-            (place.update, 0, base, w, place.slot, place.scratch, width),
+            (place.update, 0, base, w, place.slot_size, place.scratch, width),
         )

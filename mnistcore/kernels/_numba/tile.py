@@ -52,6 +52,12 @@ def panel_width(n: int) -> int:
     return VL if 10 * wide > 11 * narrow else NR
 
 
+def leading_dimension(n: int) -> int:
+    """At least n floats, an odd number of vectors: rows that do not share a set of the L1."""
+    vectors = -(-n // VL)
+    return (vectors + 1 - vectors % 2) * VL
+
+
 # ---------------------------------------------------------------------------------------------
 # The accumulators: a tuple of rows, each a tuple of vectors, which LLVM keeps in registers. The
 # shape is part of the type, so a function that takes them is compiled for each shape.

@@ -15,36 +15,50 @@ that is in the L1 cache: no gradient is ever written to memory. Each thread gath
 itself: reading it from memory is faster than reading it from another core's cache.
 """
 
-import math
-from typing import NamedTuple
+from functools import cache
 
 import numpy as np
 from numba import types
 
-from ..layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
+from ..layout import FAN_IN, FAN_OUT
+from ..threads import run_team
 from .bits import WORD
-from .functions import c_function, call, entry, inner
-from .inputs import Source, Upcoming
-from .losses import softmax_loss
+from .functions import c_function, call, entry, inner, pointer
+from .inputs import Source, Upcoming, gather, list_rows, make_lists
+from .losses import count_losses, loss_rows
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
+    address_of,
+    aligned,
     load_double,
     load_index,
-    load_int32,
     load_record,
-    load_scalar,
     option,
-    store_double,
     store_record,
-    store_scalar,
 )
-from .plan import LAYER_FIELDS, Layer, Plan, layer_at
+from .plan import (
+    CAPACITY,
+    LAYER_FIELDS,
+    MOST_LISTED,
+    RUN_LENGTH,
+    Batch,
+    Layer,
+    Plan,
+    Run,
+    layer_at,
+    pack_bias,
+    pack_weights,
+    unpack_bias,
+    unpack_weights,
+)
 from .products import (
     Functions,
     Masks,
     Place,
     add_parts,
     clear_gradient,
+    derive_tile,
+    finish_tile,
     forward_layer,
     forward_listed,
     input_gradient,
@@ -55,8 +69,8 @@ from .products import (
     update_parts,
 )
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import copy_row
-from .updates import UPDATE, write_update
+from .tile import multiply_listed, multiply_tile
+from .updates import UPDATE, update_vectors, write_update
 
 # What a thread keeps in its int64: a square of bits, records, and behind them the runs.
 SQUARE = 0
@@ -65,48 +79,6 @@ SOURCE = MASKS + len(Masks._fields)
 MEETINGS = SOURCE + len(Source._fields)
 RUNS = MEETINGS + 1
 SPACE = 16  # behind the runs: two threads never write the same cache line
-
-
-class Run(NamedTuple):
-    """What the threads share: addresses and numbers."""
-
-    functions: int  # of Functions
-    plan: int  # of the Plan
-    net: int  # of the layers
-    n_layers: int
-    x: int  # of bytes, or of floats
-    floats: int
-    targets: int
-    sample_weight: int  # or 0: all are 1
-    order: int
-    n_order: int
-    learning_rates: int
-    n_steps: int
-    options: int  # of one record
-    first_step: int
-    gradient_only: int  # 1: write the gradient to the first row of state, change nothing else
-    params: int
-    n_params: int
-    state: int
-    slots: int
-    workspace: int  # of its first whole cache line
-    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
-    skip_zeros: int
-    scaling: int  # of two float32
-    integers: int  # (threads, integers_size) int64 of scratch
-    integers_size: int
-    losses: int  # (copies, batch_size) float64 of scratch
-    hits: int  # the same
-    metrics: int
-
-
-class Batch(NamedTuple):
-    """A thread's view of the mini-batch in hand."""
-
-    samples: int  # address of the row numbers
-    rows: int
-    low: int  # this thread's rows, where a layer is divided by rows
-    high: int
 
 
 @inner
@@ -127,11 +99,11 @@ def row_share(rows, thread, threads):
 @inner
 def place_of(run, plan, thread, threads):
     """Where a thread's things are; it writes its own records."""
-    alone = plan.parts > 1  # each thread works on its own copy, for itself
-    copy = thread if alone else 0
+    own_copies = plan.parts > 1  # each thread works on its own copy, for itself
+    copy = thread if own_copies else 0
     own = run.integers + 8 * run.integers_size * thread
     capacity = option(run.options, "batch_size")
-    first_part, last_part = share(plan.parts, thread, threads) if alone else (0, 1)
+    first_part, last_part = share(plan.parts, thread, threads) if own_copies else (0, 1)
     store_record(
         own + 8 * SOURCE,
         Source(
@@ -144,13 +116,13 @@ def place_of(run, plan, thread, threads):
         run.workspace,
         run.net + 8 * LAYER_FIELDS * run.n_layers * copy,
         run.n_layers,
-        plan.by_rows,
+        plan.rows_alone,
         plan.inputs + thread * plan.input_size,
         plan.ld,
         own + 8 * SOURCE,
         load_index(run.lists, thread) if run.lists else 0,
         plan.partial,
-        plan.slot,
+        plan.slot_size,
         scratch,
         own + 8 * RUNS,
         own + 8 * MASKS,
@@ -158,92 +130,6 @@ def place_of(run, plan, thread, threads):
         run.losses + 8 * capacity * copy,
         run.hits + 8 * capacity * copy,
     )
-
-
-# ---------------------------------------------------------------------------------------------
-# Losses
-# ---------------------------------------------------------------------------------------------
-
-
-@inner
-def weight_sum(sample_weight, samples, rows):
-    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
-    if not sample_weight:
-        return np.float64(rows)
-    total = np.float64(0.0)
-    for b in range(rows):
-        total += np.float64(load_scalar(sample_weight, load_index(samples, b)))
-    return total
-
-
-@inner
-def clipped(value, low, high):
-    """The value within bounds; NaN stays NaN."""
-    return high if value > high else low if value < low else value
-
-
-@inner
-def loss_sum(run, place, batch):
-    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
-    clip = option(run.options, "probs_clip")
-    low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
-    total = 0.0
-    for b in range(batch.rows):
-        loss = clipped(load_double(place.losses, b), low, high)
-        if run.sample_weight:
-            sample = load_index(batch.samples, b)
-            loss *= np.float64(load_scalar(run.sample_weight, sample))
-        total += loss
-    return total
-
-
-@c_function(10)
-def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses, hits):
-    """Rows [low, high) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
-
-    ``at`` is the address of the last layer, ``rows`` counts all rows of the batch, and
-    ``sample_weight`` is an address, or 0 for weights of 1.
-    """
-    layer = load_record(at, Layer)
-    total = weight_sum(sample_weight, samples, rows)
-    classes, width, batch_width = layer.fan_out, layer.width, layer.batch_width
-    for b in range(low, high):
-        logits, weight = layer.a + b * layer.lda, np.float64(1.0)
-        if sample_weight:
-            weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
-        inverse = np.float32(weight / total if total != 0.0 else 0.0)
-        label = load_int32(targets, load_index(samples, b))
-        loss, hit = softmax_loss(base, logits, classes, label, inverse)
-        store_double(losses, b, loss)
-        store_double(hits, b, weight if hit else 0.0)
-        for panel in range(layer.panels):
-            out, column = layer.dz + (panel * layer.capacity + b) * width, panel * width
-            copy_row(base, logits + column, classes - column, base, out, width)
-        out = layer.dzt + b // batch_width * classes * batch_width + b % batch_width
-        for o in range(classes):
-            store_scalar(base, out + o * batch_width, load_scalar(base, logits + o))
-
-
-@inner
-def add_to(metrics, entry, value):
-    """Add to one of the running sums."""
-    store_double(metrics, entry, load_double(metrics, entry) + value)
-
-
-@inner
-def count_losses(run, place, team, batch):
-    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
-    loss = loss_sum(run, place, batch)
-    if not math.isfinite(loss) and not run.gradient_only:
-        return False
-    if team.thread == 0:
-        hits = 0.0
-        for b in range(batch.rows):
-            hits += load_double(place.hits, b)
-        add_to(run.metrics, LOSS_SUM, loss)
-        add_to(run.metrics, WEIGHT_SUM, weight_sum(run.sample_weight, batch.samples, batch.rows))
-        add_to(run.metrics, HIT_SUM, hits)
-    return True
 
 
 # ---------------------------------------------------------------------------------------------
@@ -278,7 +164,7 @@ def forward_layers(functions, place, team, batch, number):
     """
     while number < place.n_layers:
         units = load_record(layer_at(place.net, number), Layer).panels * batch.rows
-        if number and place.by_rows:
+        if number and place.rows_alone:
             forward_layer(functions, place, number, batch.rows, batch.low, batch.high, 0, units)
         else:
             first, stop = share(units, team.thread, team.threads)
@@ -295,7 +181,7 @@ def backward_layers(functions, place, team, batch):
     """
     for number in range(place.n_layers - 1, 0, -1):
         fan_in = load_record(layer_at(place.net, number), Layer).fan_in
-        if place.by_rows:
+        if place.rows_alone:
             input_gradient(functions, place, number, batch.low, batch.high, 0, fan_in)
         else:
             meet(team)
@@ -327,7 +213,7 @@ def forward_and_back(run, functions, place, team, batch, step):
 
 
 @inner
-def update_all(run, functions, place, team, batch, upcoming, step):
+def update_step(run, functions, place, team, batch, upcoming, step):
     """The weight gradients and updates: this thread's share, or its parts and its own copy."""
     rate = load_double(run.learning_rates, step)
     count = run.first_step + step + 1
@@ -379,7 +265,7 @@ def make_steps(run, plan, functions, place, team):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
         upcoming = upcoming_of(run, step + 1)
-        update_all(run, functions, place, team, batch, upcoming, step)
+        update_step(run, functions, place, team, batch, upcoming, step)
         done += 1
         if plan.input_size == 0:
             meet(team)
@@ -390,18 +276,48 @@ def make_steps(run, plan, functions, place, team):
     return done
 
 
+@c_function(8)
+def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
+    """Pack a flat vector (parameters or a row of state); ``own_copies``, its copies as well."""
+    own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
+    for number in range(n_layers):
+        layer = load_record(layer_at(net, number), Layer)
+        if number == 0:
+            pack_weights(layer, flat, base, packed, thread, threads)
+        else:
+            pack_weights(layer, flat, base, packed, own_thread, own_threads)
+        if own_thread == 0:
+            pack_bias(layer, flat, base, packed)
+
+
+@c_function(8)
+def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
+    """The way back; of copies, the first thread's are as good as any."""
+    for number in range(n_layers):
+        layer = load_record(layer_at(net, number), Layer)
+        if number == 0 or not own_copies:
+            unpack_weights(layer, base, packed, flat, thread, threads)
+        elif thread == 0:
+            unpack_weights(layer, base, packed, flat, 0, 1)
+        if thread == 0:
+            unpack_bias(layer, base, packed, flat)
+
+
 @inner
-def copy_parameters(copy, run, plan, place, team):
-    """Pack, or unpack, the parameters and the rows of state: ``copy`` is one of the two."""
-    alone = plan.parts > 1
-    for row in range(run.slots + 1):
-        flat = run.state + 4 * (row - 1) * run.n_params if row else run.params
-        packed = row * plan.slot
+def copy_parameters(copy, run, plan, place, team, first_slot):
+    """Pack, or unpack: ``copy`` is one of the two.
+
+    Slot 0 is the parameters, 1 + i is row i of the state; those from ``first_slot`` on.
+    """
+    own_copies = plan.parts > 1
+    for slot in range(first_slot, run.slots + 1):
+        flat = run.state + 4 * (slot - 1) * run.n_params if slot else run.params
+        packed = slot * plan.slot_size
         call(
             copy,
             (
                 place.net, place.n_layers, flat, place.base, packed, team.thread, team.threads,
-                alone,
+                own_copies,
             ),
         )  # fmt: skip
 
@@ -424,12 +340,113 @@ def train(run_at, gate, leads):
     plan, functions = load_record(run.plan, Plan), load_record(run.functions, Functions)
     place = place_of(run, plan, thread, threads)
     team = make_team(gate, thread, threads, place.masks + 8 * (MEETINGS - MASKS))
-    copy_parameters(functions.pack, run, plan, place, team)
+    copy_parameters(functions.pack, run, plan, place, team, 0)
     if thread == 0 or plan.parts > 1:
         for number in range(place.n_layers):
             clear_gradient(load_record(layer_at(place.net, number), Layer), place.base)
     done = make_steps(run, plan, functions, place, team)
-    copy_parameters(functions.unpack, run, plan, place, team)
+    copy_parameters(functions.unpack, run, plan, place, team, 1 if run.gradient_only else 0)
     set_float_mode(mode)
     leave(gate, thread, threads)
     return done
+
+
+# ---------------------------------------------------------------------------------------------
+# From Python
+# ---------------------------------------------------------------------------------------------
+
+# All the C functions of the program.
+FUNCTIONS = Functions(
+    multiply_tile=multiply_tile,
+    multiply_listed=multiply_listed,
+    gather=gather,
+    finish_tile=finish_tile,
+    pack=pack,
+    unpack=unpack,
+    list_rows=list_rows,
+    loss_rows=loss_rows,
+    derive_tile=derive_tile,
+    update_vectors=update_vectors,
+)
+
+
+@cache
+def function_pointers() -> np.ndarray:
+    """The record of them, which compiles them."""
+    return np.array([pointer(function) for function in FUNCTIONS], np.int64)
+
+
+class Training:
+    """The program of ``train_steps``.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    net, plan, threads
+        What :func:`.plan.make_plan` gives, for so many threads.
+    skip_zeros
+        Whether zeros among the inputs may be left out.
+    gradient_only
+        Whether to write the gradient to the first row of state, and change nothing else.
+    """
+
+    def __init__(
+        self,
+        layers: np.ndarray,
+        net: np.ndarray,
+        plan: Plan,
+        threads: int,
+        skip_zeros: bool,
+        gradient_only: bool,
+    ) -> None:
+        capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
+        listed = plan.parts > 1 or (skip_zeros and capacity <= MOST_LISTED)
+        self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
+        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
+        integers = np.empty((threads, RUNS + RUN_LENGTH * panels + SPACE), np.int64)
+        results = np.empty((2, plan.copies, capacity))
+        self._arrays = {
+            "functions": function_pointers(),
+            "plan": np.array(plan, np.int64),
+            "net": net,
+            "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
+            "integers": integers,
+            "losses": results[0],
+            "hits": results[1],
+        }
+        self._numbers = {
+            "n_layers": len(layers),
+            "skip_zeros": int(skip_zeros),
+            "gradient_only": int(gradient_only),
+            "integers_size": integers.shape[1],
+        }
+        self._threads = threads
+
+    def run(self, workspace: np.ndarray, first_step: int, **arrays: np.ndarray) -> int:
+        """Make the steps; how many were made.
+
+        ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
+        sample_weight, order, learning_rates, options, params, state and metrics.
+        """
+        options = arrays["options"]
+        scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
+        arrays |= self._arrays | {"scaling": scaling}
+        record = Run(
+            **{name: address_of(array) if array.size else 0 for name, array in arrays.items()},
+            **self._numbers,
+            floats=int(arrays["x"].dtype == np.float32),
+            n_order=len(arrays["order"]),
+            n_steps=len(arrays["learning_rates"]),
+            first_step=first_step,
+            n_params=len(arrays["params"]),
+            slots=len(arrays["state"]),
+            workspace=aligned(address_of(workspace)),
+        )
+        run = np.array(record, np.int64)
+        at = address_of(run)
+
+        def work(gate: int, leads: bool) -> int:
+            return train(at, gate, leads)
+
+        return run_team(self._threads, work)

@@ -31,7 +31,7 @@ PLAIN = 0  # descent without momentum
 MOMENTUM = 1
 NESTEROV = 2
 MOMENTS = 3  # Adam and AdamW
-KEEP = 4  # write the gradient itself to the first row of state
+GRADIENT = 4  # write the gradient itself to the first row of state
 
 # The places of an update, counted in float32.
 RULE = 0
@@ -53,7 +53,7 @@ UPDATE = 16  # floats to keep free for one
 def rule_of(options, gradient_only):
     """The rule for the options at an address."""
     if gradient_only:
-        return KEEP
+        return GRADIENT
     if option(options, "optimizer") != layout.SGD:
         return MOMENTS
     if option(options, "momentum") == 0.0:
@@ -90,7 +90,7 @@ def _with_decay(weights, decay, gradient):
 
 
 @inner
-def _descend(update, decayed, base, w, slot, g, n):
+def _descend(update, decayed, base, w, slot_size, g, n):
     """SGD: without momentum, with it, or with Nesterov's look-ahead."""
     rule = load_index(update, RULE)
     momentum = splat(load_scalar(update, MOMENTUM_FACTOR))
@@ -100,8 +100,8 @@ def _descend(update, decayed, base, w, slot, g, n):
         weights = load(base, w + i)
         gradient = _with_decay(weights, decay, load(base, g + i))
         if rule != PLAIN:
-            velocity = fma(load(base, w + slot + i), momentum, gradient)
-            store(base, w + slot + i, velocity)
+            velocity = fma(load(base, w + slot_size + i), momentum, gradient)
+            store(base, w + slot_size + i, velocity)
             gradient = fma(velocity, momentum, gradient) if rule == NESTEROV else velocity
         store(base, w + i, fma(gradient, step, weights))
 
@@ -137,7 +137,7 @@ _divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
 
 
 @inner
-def _adam(update, decayed, base, w, slot, g, n):
+def _adam(update, decayed, base, w, slot_size, g, n):
     decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
     shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
     beta1, beta1_rest = splat(load_scalar(update, BETA1)), splat(load_scalar(update, BETA1_REST))
@@ -147,29 +147,30 @@ def _adam(update, decayed, base, w, slot, g, n):
     for i in range(0, n, VL):
         weights = load(base, w + i) * shrink
         gradient = _with_decay(weights, decay, load(base, g + i))
-        m = fma(gradient, beta1_rest, load(base, w + slot + i) * beta1)
-        v = load(base, w + 2 * slot + i) * beta2
+        m = fma(gradient, beta1_rest, load(base, w + slot_size + i) * beta1)
+        v = load(base, w + 2 * slot_size + i) * beta2
         v = fma(gradient * gradient, beta2_rest, v)
-        store(base, w + slot + i, m)
-        store(base, w + 2 * slot + i, v)
+        store(base, w + slot_size + i, m)
+        store(base, w + 2 * slot_size + i, v)
         store(base, w + i, weights - _divided(m * m_scale, v, v_scale, eps))
 
 
 @c_function(7)
-def update_vectors(update, decayed, base, w, slot, g, n):
+def update_vectors(update, decayed, base, w, slot_size, g, n):
     """Apply the rule of an update to n parameters (whole vectors) at base + w.
 
-    Their gradients stand at base + g, the rows of the optimizer's state at base + w + slot and
-    base + w + 2 * slot. ``update`` is an address; weight decay acts where ``decayed`` is not 0.
+    Their gradients stand at base + g, the rows of the optimizer's state at base + w + slot_size
+    and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
+    not 0.
     """
     rule = load_index(update, RULE)
-    if rule == KEEP:
+    if rule == GRADIENT:
         for i in range(0, n, VL):
-            store(base, w + slot + i, load(base, g + i))
+            store(base, w + slot_size + i, load(base, g + i))
     elif rule == MOMENTS:
-        _adam(update, decayed, base, w, slot, g, n)
+        _adam(update, decayed, base, w, slot_size, g, n)
     else:
-        _descend(update, decayed, base, w, slot, g, n)
+        _descend(update, decayed, base, w, slot_size, g, n)
 
 
 BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, the gradient
