@@ -49,18 +49,31 @@ class _Inner(CPUDispatcher):
     To compile them takes a quarter of the time that the training program takes.
     """
 
+    literals = False
+
     def __call__(self, *args, **kwargs):
         raise TypeError(f"{self.py_func.__name__} can be called by compiled functions only")
 
+    def get_call_template(self, args, kws):
+        """What a call is compiled to: Numba would compile anew for each number in the source."""
+        if not self.literals:
+            args = [types.unliteral(argument) for argument in args]
+        return super().get_call_template(args, kws)
 
-def inner(function=None, *, forceinline=False):
-    """Compile a function into its compiled callers, for each combination of argument types."""
+
+def inner(function=None, *, forceinline=False, literals=False):
+    """Compile a function into its compiled callers, for each combination of argument types.
+
+    With ``literals`` the type of a number in the source says which number it is.
+    """
     if function is None:
-        return lambda function: inner(function, forceinline=forceinline)
+        return lambda function: inner(function, forceinline=forceinline, literals=literals)
     if not JIT:
         return function
     bare = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline})
+    declared = _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline})
+    declared.literals = literals
+    return declared
 
 
 class _CFunction(CFunc):

@@ -172,7 +172,7 @@ def fetch_row(source, upcoming, row):
                 prefetch(start, (size * word + line) * LINE)
 
 
-@inner(forceinline=True)
+@inner(forceinline=True, literals=True)
 def scale_values(x, at, n, kind, scales, shifts, base, out):
     """n <= 64 values of a kind as the network sees them, in whole vectors."""
     if n == WORD:
@@ -184,7 +184,7 @@ def scale_values(x, at, n, kind, scales, shifts, base, out):
             store(base, out + i, fma(values, scales, shifts))
 
 
-@inner(forceinline=True)
+@inner(forceinline=True, literals=True)
 def _bits_of(x, at, n, kind):
     """A bit for each of n <= 64 values that is not zero."""
     if n == WORD:
