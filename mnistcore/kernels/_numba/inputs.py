@@ -206,19 +206,21 @@ def _gather_word(source, at, n, scales, shifts, base, out):
     return bits
 
 
+@inner
+def _lists_at(at):
+    """The lists at an address; nothing but zeros for none."""
+    if at:
+        return load_record(at, Lists)
+    none = np.int64(0)
+    return Lists(none, none, none, none, none, none, none, none, none)
+
+
 @inner(forceinline=True)
-def _mark_word(source, lists_at, part, b, group, bits, mark):
-    """Take in the bits of a part's word of row b; the marks not yet written."""
-    lists = load_record(lists_at, Lists)
-    w = group * source.parts + part
+def _note_word(lists, b, w, bits):
+    """Take in the bits of word w in row b; the marks of its eight blocks of columns."""
     before = 0 if b % BLOCK == 0 else load_index(lists.any_row, w)
     store_index(lists.any_row, w, bits | before)
-    mark |= nonzero_bytes(bits) << 8 * (group % 8)
-    if group % 8 != 7 and group != _part_words(source) - 1:
-        return mark
-    row = part * lists.row_blocks * BLOCK + b
-    store_index(lists.marks, row * lists.mark_words + group // 8, mark)
-    return 0
+    return nonzero_bytes(bits)
 
 
 @c_function(8)
@@ -238,22 +240,27 @@ def gather(source_at, samples, first, stop, lists_at, base, target, ld):
     base, target, ld
         Row b goes to ``base`` + target + b * ld floats, and may write VL - 1 floats more.
     """
-    source = load_record(source_at, Source)
+    source, lists = load_record(source_at, Source), _lists_at(lists_at)
     scales, shifts = splat(load_scalar(source.scaling, 0)), splat(load_scalar(source.scaling, 1))
-    size = 4 if source.floats else 1
+    size, words = 4 if source.floats else 1, _part_words(source)
     for b in range(first, stop):
         row, out = load_index(samples, b) * source.fan_in, target + b * ld
         ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * source.fan_in
         for part in range(source.first_part, source.last_part):
-            mark = 0
-            for group in range(_part_words(source)):
-                at = (group * source.parts + part) * WORD
-                n, bits = min(WORD, source.fan_in - at), 0
+            w, marks = part, 0
+            at_marks = (part * lists.row_blocks * BLOCK + b) * lists.mark_words
+            for group in range(words):
+                at, bits = w * WORD, 0
+                n = min(WORD, source.fan_in - at)
                 if n > 0:
                     for line in range(size):
                         prefetch(source.x, size * (ahead + at) + line * LINE)
                     bits = _gather_word(source, row + at, n, scales, shifts, base, out + at)
                 if lists_at:
-                    mark = _mark_word(source, lists_at, part, b, group, bits, mark)
+                    marks |= _note_word(lists, b, w, bits) << 8 * (group % 8)
+                    if group % 8 == 7 or group == words - 1:
+                        store_index(lists.marks, at_marks + group // 8, marks)
+                        marks = 0
+                w += source.parts
             if lists_at and (b % BLOCK == BLOCK - 1 or b == stop - 1):
-                _list_columns(source, load_record(lists_at, Lists), part, b)
+                _list_columns(source, lists, part, b)
