@@ -39,8 +39,8 @@ import numpy as np
 sys.path.insert(0, {tests!r})
 from test_bounds import guarded
 from mnistcore import get_backend, set_num_threads
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 kernels = get_backend({backend!r})
 rng = np.random.default_rng(0)
 def floats(*shape):

@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from ..layout import GOLDEN, LOW_BITS
 from .functions import entry, inner
 from .memory import address, load_scalar, store_scalar
 
 
 @inner
 def mix(bits):
-    """:func:`layout.mix32` on one number."""
+    """``layout.mix32`` of one uint32."""
     bits = np.uint32(bits)
     bits = np.uint32(bits ^ (bits >> np.uint32(16)))
     bits = np.uint32(bits * np.uint32(0x7FEB352D))
@@ -20,24 +21,23 @@ def mix(bits):
 @inner
 def row_key(seed, epoch, sample, layer):
     """The key from which the numbers of one sample in one layer are drawn."""
-    mask = np.int64(0xFFFFFFFF)
-    key = mix(np.uint32(seed & mask))
-    key = mix(np.uint32(key + np.uint32(epoch & mask)))
-    key = mix(np.uint32(key + np.uint32(sample & mask)))
-    return mix(np.uint32(key + np.uint32(layer & mask)))
+    key = mix(np.uint32(seed & LOW_BITS))
+    key = mix(np.uint32(key + np.uint32(epoch & LOW_BITS)))
+    key = mix(np.uint32(key + np.uint32(sample & LOW_BITS)))
+    return mix(np.uint32(key + np.uint32(layer & LOW_BITS)))
 
 
 @inner
 def is_kept(key, unit, threshold):
-    """Whether dropout keeps a unit."""
-    product = np.uint32(np.uint32(unit) * np.uint32(0x9E3779B9))
+    """Whether dropout keeps a unit of the sample and layer of a key."""
+    product = np.uint32(np.uint32(unit) * GOLDEN)
     return mix(np.uint32(key ^ product)) >= np.uint32(threshold)
 
 
 @inner
 def keep_factor(threshold):
     """What kept units are multiplied by: 1 / (1 - rate)."""
-    return np.float32(1.0 / (1.0 - threshold / 4294967296.0))
+    return np.float32(1.0 / (1.0 - threshold / (LOW_BITS + 1.0)))
 
 
 @inner
@@ -53,7 +53,10 @@ def drop_row(base, position, n, first_unit, key, threshold, target, target_posit
 
 @entry
 def dropout(a, samples, threshold, seed, epoch, layer, out):
-    """Dropout of each row."""
+    """Dropout of each row: a and out (B, O) float32, samples (B,) int64.
+
+    A unit drops where its random number is below ``threshold``.
+    """
     base, out_base = address(a), address(out)
     rows, n = a.shape
     for r in range(rows):

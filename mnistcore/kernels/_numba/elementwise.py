@@ -108,7 +108,7 @@ def derive(code, gradient, a):
 
 @entry
 def add_bias(z, b, out):
-    """out = z + b, row by row."""
+    """out = z + b, row by row; z and out (B, O), b (O,), float32."""
     z_base, b_base, out_base = address(z), address(b), address(out)
     rows, n = z.shape
     for r in range(rows):
@@ -119,7 +119,7 @@ def add_bias(z, b, out):
 
 @entry
 def sum_rows(dz, out):
-    """out = the sum of the rows of dz, in order."""
+    """out = the sum of the rows of dz, in order; dz (B, O), out (O,), float32."""
     base, out_base = address(dz), address(out)
     rows, n = dz.shape
     for i in range(0, n, VL):
@@ -131,7 +131,7 @@ def sum_rows(dz, out):
 
 @entry
 def activation_forward(code, z, a):
-    """a = the activation of z."""
+    """a = the activation of z, by its code in ``layout``; (B, O) float32."""
     z_base, a_base = address(z), address(a)
     n = z.size
     for i in range(0, n, VL):
@@ -140,7 +140,7 @@ def activation_forward(code, z, a):
 
 @entry
 def activation_backward(code, da, a, dz):
-    """dz = da times the activation's derivative, from the output a."""
+    """dz = da times the activation's derivative, from the output a; (B, O) float32."""
     da_base, a_base, dz_base = address(da), address(a), address(dz)
     n = a.size
     for i in range(0, n, VL):

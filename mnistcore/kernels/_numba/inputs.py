@@ -98,8 +98,8 @@ def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[n
         table = np.empty(start + sum(spaced), np.int64)
         first = table.ctypes.data + 8 * start
         addresses = [first + 8 * sum(spaced[:i]) for i in range(len(spaced))]
-        record = Lists(*addresses, row_blocks, column_capacity, row_capacity, mark_words)
-        table[: len(record)] = record
+        record = [*addresses, row_blocks, column_capacity, row_capacity, mark_words]
+        table[: len(Lists._fields)] = record
         tables.append(table)
     return tables
 

@@ -113,7 +113,10 @@ def softmax_loss(base, position, n, label, inverse):
 
 @entry
 def softmax(logits, probs, row):
-    """probs = softmax of each row; ``row`` is scratch for one, in whole vectors."""
+    """probs = softmax of each row; (B, C) float32.
+
+    ``row`` is float32 scratch for one row, in whole vectors.
+    """
     base, out, scratch = address(logits), address(probs), address(row)
     rows, n = logits.shape
     for r in range(rows):
@@ -126,7 +129,11 @@ def softmax(logits, probs, row):
 
 @entry
 def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
-    """The loss, and dlogits; ``row`` is scratch for one row, in whole vectors."""
+    """The mean loss, and its gradient.
+
+    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0 for weights of 1.
+    ``row`` is float32 scratch for one row, in whole vectors.
+    """
     base, out, scratch = address(logits), address(dlogits), address(row)
     rows, n = logits.shape
     weight_sum = np.float64(rows)
@@ -211,7 +218,7 @@ def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses
 
 @inner
 def add_to(metrics, entry, value):
-    """Add to one of the running sums."""
+    """Add to an entry of ``metrics``, running sums in float64 at an address."""
     store_double(metrics, entry, load_double(metrics, entry) + value)
 
 

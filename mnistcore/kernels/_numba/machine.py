@@ -14,6 +14,7 @@ from .intrinsics import I32, I64, call_llvm, pointer_to, twin_of, view
 
 
 def _machine_lanes() -> tuple[int, str]:
+    """The float32 lanes of the widest vectors that the machine has, and their name."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f") and features.get("avx512dq"):
         return 16, "avx512"
@@ -23,7 +24,10 @@ def _machine_lanes() -> tuple[int, str]:
 
 
 def _chosen_lanes() -> tuple[int, str]:
-    """Lanes of a vector: what the machine has, or MNISTCORE_NUMBA_LANES (16, 8 or 4)."""
+    """What the machine has, or MNISTCORE_NUMBA_LANES asks for (16, 8 or 4).
+
+    Raises ImportError where that is none of these, or more than the machine has.
+    """
     wanted = os.environ.get("MNISTCORE_NUMBA_LANES")
     lanes, name = _machine_lanes()
     if wanted is None:
@@ -35,7 +39,7 @@ def _chosen_lanes() -> tuple[int, str]:
     return int(wanted), {16: "avx512", 8: "avx2", 4: "baseline"}[int(wanted)]
 
 
-VL, INSTRUCTION_SET = _chosen_lanes()
+VL, INSTRUCTION_SET = _chosen_lanes()  # lanes of a vector
 
 
 def _add_twin(base, position, value):
