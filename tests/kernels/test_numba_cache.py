@@ -22,7 +22,8 @@ import numpy as np
 sys.path.insert(0, {tests!r})
 from test_numba_cache import trained
 from mnistcore.kernels import numba_kernels
-print(hashlib.sha256(trained(numba_kernels)).hexdigest(), numba_kernels.CACHE_FOLDER)
+from mnistcore.kernels._numba.cache import CACHE_FOLDER
+print(hashlib.sha256(trained(numba_kernels)).hexdigest(), CACHE_FOLDER)
 """
 
 
@@ -53,9 +54,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from mnistcore.kernels import numba_kernels
-folder = Path(numba_kernels.CACHE_FOLDER)
+from mnistcore.kernels._numba.cache import CACHE_FOLDER
 def show():
-    names = {path.name.split("-")[0] for path in folder.rglob("*.nbc")}
+    names = {path.name.split("-")[0] for path in Path(CACHE_FOLDER).rglob("*.nbc")}
     print(numba_kernels.compiled(), *sorted(names))
 show()
 a = np.ones((3, 3), np.float32)
