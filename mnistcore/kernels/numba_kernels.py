@@ -20,7 +20,7 @@ from ._numba.cache import CACHE_FOLDER as CACHE_FOLDER
 from ._numba.functions import JIT, is_cached, pointer
 from ._numba.machine import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.machine import VL
-from ._numba.memory import ALIGNMENT
+from ._numba.memory import LINE_FLOATS
 from ._numba.plan import MAX_THREADS, Plan, make_plan
 from ._numba.prediction import Prediction, block_rows, forward_plan
 from ._numba.tile import MR, multiply_tile
@@ -214,8 +214,8 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     threads = min(get_num_threads(), MAX_THREADS)
     _, training_plan = make_plan(layers, batch_size, max(slots, 1), threads)
     _, plan, own_size = forward_plan(layers, batch_size)
-    packed = plan.slot_size + ALIGNMENT
-    return max(training_plan.total, packed + own_size * threads + ALIGNMENT)
+    packed = plan.slot_size + LINE_FLOATS
+    return max(training_plan.total, packed + own_size * threads + LINE_FLOATS)
 
 
 def forward(
@@ -230,10 +230,10 @@ def forward(
     """The logits (N, C) of the inputs x (N, I)."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     _, plan, own_size = forward_plan(layers, len(x))
-    packed = plan.slot_size + ALIGNMENT
-    checks.check_workspace("forward", workspace, packed + own_size + ALIGNMENT)
+    packed = plan.slot_size + LINE_FLOATS
+    checks.check_workspace("forward", workspace, packed + own_size + LINE_FLOATS)
     threads = _tasks_team_size(len(x) * _weights(layers))
-    threads = min(threads, (workspace.size - packed - ALIGNMENT) // own_size)
+    threads = min(threads, (workspace.size - packed - LINE_FLOATS) // own_size)
     # For a few rows, looking for zeros costs more than they save.
     skip_zeros = len(x) > MR and layout.zeros_add_nothing(scale, shift, params, layers)
     prediction = Prediction(
@@ -256,7 +256,7 @@ class Predictor:
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
-        self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + ALIGNMENT, np.float32)
+        self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + LINE_FLOATS, np.float32)
         # Predictions of few rows that nobody is using. Who finds none makes one: no caller waits
         # for another, nor a forked child for a thread that it does not have.
         self._free = [self._prediction(MR, 1)]

@@ -105,10 +105,11 @@ def count_bits(typingctx, bits):
 
 # AVX-512 can pack the lanes that a mask picks.
 HAS_COMPRESS = VL == 16
+MOST_APPENDED = 16  # int32 that are written at once, whether or not they mean anything
 
 
 def _store_set_bits_twin(base, position, bits, first):
-    for i in range(16):
+    for i in range(MOST_APPENDED):
         if bits >> i & 1:
             view(base, position, 1, ctypes.c_int32)[0] = first + i
             position += 1
@@ -124,7 +125,7 @@ def store_set_bits(typingctx, base, position, bits, first):
     def generate(context, builder, signature, args):
         base, position, bits, first = args
         numbers = builder.add(
-            broadcast(builder, builder.trunc(first, I32), INTS), ir.Constant(INTS, list(range(16)))
+            broadcast(builder, builder.trunc(first, I32), INTS), ir.Constant(INTS, list(range(VL)))
         )
         mask = builder.bitcast(
             builder.trunc(bits, ir.IntType(16)), ir.VectorType(ir.IntType(1), 16)
@@ -143,7 +144,7 @@ def store_set_bits(typingctx, base, position, bits, first):
 @inner
 def append_bits(items, n, bits, first):
     """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
-    step = 16 if HAS_COMPRESS else 32
+    step = MOST_APPENDED if HAS_COMPRESS else WORD // 2
     while bits:
         some = bits & ((1 << step) - 1)
         if HAS_COMPRESS:

@@ -46,7 +46,7 @@ def entry_of(signature):
 class _Inner(CPUDispatcher):
     """A function without the wrappers through which Python and C would call it.
 
-    To compile them takes a quarter of the time that the training program takes.
+    Those wrappers would take a quarter of the training program's compile time.
     """
 
     literals = False

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .bits import (
+    MOST_APPENDED,
     WORD,
     append_bits,
     nonzero_bits,
@@ -26,6 +27,7 @@ from .functions import c_function, inner
 from .intrinsics import BYTES, FLOATS
 from .machine import VL
 from .memory import (
+    LINE,
     load_index,
     load_int32,
     load_record,
@@ -37,7 +39,6 @@ from .memory import (
 from .tile import BLOCK
 from .vectors import fma, load_input, load_input_first, splat, store
 
-LINE = 64  # bytes of a cache line
 ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
 END = -1  # behind the last item of a list of columns or rows
 
@@ -63,7 +64,7 @@ class Lists(NamedTuple):
     n_rows: int  # int32 (column blocks,): how many they are
     marks: int  # int64 (parts, rows, mark words): a bit for each block of columns in a row
     any_row: int  # int64 (words,): scratch, the bits of a block of rows
-    row_blocks: int  # that there is room for
+    row_blocks: int  # the most that there may be
     column_capacity: int
     row_capacity: int
     mark_words: int
@@ -81,9 +82,9 @@ def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[n
     row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
     words = -(-fan_in // WORD)
     mark_words = -(-words // (8 * parts))
-    # Lists are written sixteen items at a time, and end with a mark.
-    column_capacity = -(-words // parts) * WORD + 16
-    row_capacity = -(-batch_size // WORD) * WORD + 16
+    # More items than are listed may be written behind a list, and then END.
+    column_capacity = -(-words // parts) * WORD + MOST_APPENDED
+    row_capacity = -(-batch_size // WORD) * WORD + MOST_APPENDED
     sizes = [  # in int64, of the first five fields
         parts * row_blocks * column_capacity // 2,
         blocks * row_capacity // 2,
@@ -92,7 +93,7 @@ def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[n
         words,
     ]
     spaced = [size + LINE // 8 for size in sizes]
-    start = 16  # the record and some space
+    start = len(Lists._fields) + LINE // 8
     tables = []
     for _ in range(threads):
         table = np.empty(start + sum(spaced), np.int64)

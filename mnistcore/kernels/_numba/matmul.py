@@ -9,10 +9,10 @@ from .blocks import load_block, store_block, transpose
 from .functions import c_function, call, entry, entry_of, inner
 from .machine import VL, atomic_add, flush_denormals, set_float_mode
 from .memory import (
-    ALIGNMENT,
     CLASS,
     DTYPE,
     FLAGS,
+    LINE_FLOATS,
     PLAIN,
     address,
     aligned,
@@ -249,7 +249,7 @@ def multiply(multiply_tile, tasks, kind, a, b, out, desk, threads):
     """
     k = a.shape[0] if kind == TN else a.shape[1]
     cut = divide(kind, out.shape[0], out.shape[1], k, threads)
-    workspace = np.empty(2 * TABLE + threads * cut.capacity + ALIGNMENT, np.float32)
+    workspace = np.empty(2 * TABLE + threads * cut.capacity + LINE_FLOATS, np.float32)
     lead(desk, tasks, make_job(workspace, multiply_tile, kind, a, b, out, k, cut), threads)
     # Numba frees an array after its last use, and knows nothing of addresses.
     workspace[0] = np.float32(0.0)

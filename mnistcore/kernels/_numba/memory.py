@@ -161,16 +161,17 @@ def address_of(array):
     return address_in(id(array)) if JIT else array.ctypes.data
 
 
-ALIGNMENT = 16  # floats to add to an array of which :func:`aligned` is used
+LINE = 64  # bytes of a cache line
+LINE_FLOATS = LINE // 4  # to add to an array of floats that begins at :func:`aligned`
 
 
 @register_jitable
 def aligned(start):
     """The first cache line that begins at an address or behind it.
 
-    NumPy's arrays begin 16 bytes behind one: of vectors of a whole line, each would take two.
+    NumPy's arrays begin 16 bytes after one, so that each vector of a whole line would span two.
     """
-    return -(-start // 64) * 64
+    return -(-start // LINE) * LINE
 
 
 @twin_of(lambda base, offset: None)

@@ -36,7 +36,7 @@ from ..threads import MAX_THREADS
 from .bits import WORD
 from .functions import inner
 from .machine import VL
-from .memory import ALIGNMENT
+from .memory import LINE_FLOATS
 from .team import share
 from .tile import SCRATCH, copy_row, leading_dimension, panel_width
 
@@ -89,7 +89,7 @@ class Plan(NamedTuple):
     parts: int  # that the inputs are divided into
     rows_alone: int  # 1: what follows the first layer is divided by rows
     copies: int  # of all but the first layer's weights: one for each thread, or 1
-    total: int  # floats in all, ALIGNMENT included
+    total: int  # floats in all, LINE_FLOATS included
 
     def meetings(self, n_layers: int) -> int:
         """How often the threads of a team meet in a step."""
@@ -185,8 +185,8 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     ld = leading_dimension(first[layout.FAN_IN] + VL)
     partial = inputs + (threads if few else 1) * batch_size * ld
     scratch = partial + 2 * parts * batch_size * width
-    scratch_size = SCRATCH + 32  # two cache lines apart: no two threads write the same line
-    total = scratch + threads * scratch_size + ALIGNMENT
+    scratch_size = SCRATCH + 2 * LINE_FLOATS  # no two threads write the same cache line
+    total = scratch + threads * scratch_size + LINE_FLOATS
     rows = np.array([[list(layer.values()) for layer in net] for net in nets], np.int64)
     rows.setflags(write=False)
     return rows, Plan(

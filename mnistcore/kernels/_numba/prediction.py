@@ -11,7 +11,7 @@ from .functions import c_function, call, entry, inner, pointer
 from .inputs import Source, make_lists
 from .machine import atomic_add, flush_denormals, set_float_mode
 from .memory import (
-    ALIGNMENT,
+    LINE_FLOATS,
     address_of,
     aligned,
     load_index,
@@ -191,7 +191,7 @@ def block_rows(n: int) -> int:
 def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
     """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
     net, plan = make_plan(layers, block_rows(n), 0, 1)
-    return net, plan, plan.total - plan.slot_size - ALIGNMENT
+    return net, plan, plan.total - plan.slot_size - LINE_FLOATS
 
 
 class Prediction:
@@ -223,7 +223,7 @@ class Prediction:
     ) -> None:
         net, plan, own_size = forward_plan(layers, block)
         if buffers is None:
-            buffers = np.empty(threads * own_size + ALIGNMENT, np.float32)
+            buffers = np.empty(threads * own_size + LINE_FLOATS, np.float32)
         lists = make_lists(int(layers[0, FAN_IN]), block, 1, threads if skip_zeros else 0)
         tables = np.array([address_of(table) for table in lists], np.int64)
         panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them

@@ -35,7 +35,7 @@ def wait_a_little(spins):
     """Between two looks at what another thread will write; the number of looks."""
     if spins < PATIENCE:
         pause()
-    else:  # the machine may have fewer free cores than the team has members
+    else:  # there may be fewer free cores than threads
         yield_core()
     return spins + 1
 
