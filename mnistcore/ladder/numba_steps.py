@@ -2,7 +2,7 @@
 
 Every step is a function ``step(a, b, out)`` that computes ``out = a @ b`` and differs from the
 one above it by one idea. The figures in the docstrings count instructions for one vector of
-``LANES`` floats; a core of today starts two loads, one or two multiply-adds (FMA) and one store
+``VL`` floats; a core of today starts two loads, one or two multiply-adds (FMA) and one store
 of a vector in a cycle, and a number that an FMA makes is ready 4 cycles later.
 """
 
@@ -13,9 +13,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..kernels import numba_kernels
-from ..kernels._numba import CACHE_FOLDER, cache_in
+from ..kernels._numba.cache import cache_here
+from ..kernels._numba.machine import VL
 from ..kernels._numba.team import enter, leave
-from ..kernels.numba_kernels import LANES
 from ..kernels.threads import ALONE, WAKING, run_team, team_size
 from .step import Step, checked
 
@@ -36,7 +36,7 @@ def compiled(function):
 
     "contract" lets LLVM make one FMA of a multiplication and an addition, and nothing else.
     """
-    with cache_in(CACHE_FOLDER):
+    with cache_here():
         return njit(nogil=True, cache=True, fastmath={"contract"})(function)
 
 
@@ -65,7 +65,7 @@ def loop_order(a, b, out):
     """The same sums with the loops over k and j exchanged: a row of ``out`` grows term by term.
 
     The inner loop now runs along rows of b and ``out``. Its elements do not depend on each
-    other, so the compiler takes LANES of them at a time, and every cache line is used whole.
+    other, so the compiler takes VL of them at a time, and every cache line is used whole.
     Expect tens of times the speed. For each FMA it loads two vectors and stores one: the store,
     one a cycle, and the way to the cache that holds b set the pace, and the FMA units idle.
     """
@@ -229,19 +229,19 @@ def packing(a, b, out):
 
 
 # Accumulators of the tile: 8 x 2 of 32 registers, or 4 x 2 of 16 where that is all there are.
-TILE_ROWS = 8 if LANES == 16 else 4
-TILE_COLUMNS = 2 * LANES
+MR = 8 if VL == 16 else 4
+NR = 2 * VL
 
 _FLOAT = ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+_VECTOR = ir.VectorType(_FLOAT, VL)
 
 
 @intrinsic
 def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, out_row):
-    """A tile of ``out``, TILE_ROWS x TILE_COLUMNS, as LLVM instructions.
+    """A tile of ``out``, MR x NR, as LLVM instructions.
 
     Row r of the tile of a begins at element a_start + r a_row of the array a, that of ``out`` at
-    out_start + r out_row; the panel is (n_terms, TILE_COLUMNS). What is below runs once, while
+    out_start + r out_row; the panel is (n_terms, NR). What is below runs once, while
     the caller is compiled: loops over rows and vectors write out their instructions one by one,
     and only the loop over k is a loop in the machine code.
     """
@@ -254,22 +254,22 @@ def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, 
 
         def vectors(array, start):
             """Pointers to the two vectors that begin at an element of an array."""
-            return [_vector_pointer(builder, array, start, v * LANES) for v in range(2)]
+            return [_vector_pointer(builder, array, start, v * VL) for v in range(2)]
 
         zero = ir.Constant(_VECTOR, None)
         totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(2)]
-                  for _ in range(TILE_ROWS)]  # fmt: skip
+                  for _ in range(MR)]  # fmt: skip
         with cgutils.for_range(builder, n_terms) as loop:
             k = loop.index
-            start = builder.mul(k, k.type(TILE_COLUMNS))
+            start = builder.mul(k, k.type(NR))
             row_of_b = [builder.load(p, align=4) for p in vectors(panel, start)]
-            for r in range(TILE_ROWS):
+            for r in range(MR):
                 position = _row_start(builder, builder.add(a_start, k), a_row, r)
                 factor = _broadcast(builder, builder.load(builder.gep(a, [position])))
                 for total, column in zip(totals[r], row_of_b, strict=True):
                     grown = _fma(builder, factor, column, builder.load(total))
                     builder.store(grown, total)
-        for r in range(TILE_ROWS):
+        for r in range(MR):
             places = vectors(out, _row_start(builder, out_start, out_row, r))
             for total, place in zip(totals[r], places, strict=True):
                 builder.store(builder.load(total), place, align=4)
@@ -293,14 +293,14 @@ def _row_start(builder, start, stride, r):
 def _broadcast(builder, number):
     """A vector whose lanes are all one number; AVX-512 does it while it loads."""
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), None)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), VL), None)
     return builder.shuffle_vector(first, first, lanes)
 
 
 def _fma(builder, a, b, c):
     """a b + c; one instruction where the machine has it."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    name = f"llvm.fmuladd.v{LANES}f32"
+    name = f"llvm.fmuladd.v{VL}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
@@ -309,20 +309,20 @@ def _multiply_panels(a, b, out, gate, leads):
     """A thread's panels of b, and with them those columns of ``out``: one in as many as threads."""
     n_rows, n_terms = a.shape
     n_columns = out.shape[1]
-    panel = np.empty((n_terms, TILE_COLUMNS), np.float32)
-    rows = np.empty((TILE_ROWS, n_terms), np.float32)
-    tile = np.empty((TILE_ROWS, TILE_COLUMNS), np.float32)
+    panel = np.empty((n_terms, NR), np.float32)
+    rows = np.empty((MR, n_terms), np.float32)
+    tile = np.empty((MR, NR), np.float32)
     index, count = enter(gate, leads)
-    first = index * TILE_COLUMNS if index >= 0 else n_columns
-    for j in range(first, n_columns, max(1, count) * TILE_COLUMNS):
-        _pack_panel(b, j, TILE_COLUMNS, panel)
-        for i in range(0, n_rows, TILE_ROWS):
-            if i + TILE_ROWS <= n_rows and j + TILE_COLUMNS <= n_columns:
+    first = index * NR if index >= 0 else n_columns
+    for j in range(first, n_columns, max(1, count) * NR):
+        _pack_panel(b, j, NR, panel)
+        for i in range(0, n_rows, MR):
+            if i + MR <= n_rows and j + NR <= n_columns:
                 start = i * n_columns + j
                 multiply_tile(a, i * n_terms, n_terms, panel, n_terms, out, start, n_columns)
             else:  # an edge: a tile of its own, of which so much is copied as there is room for
                 _pack_rows(a, i, rows)
-                multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, TILE_COLUMNS)
+                multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, NR)
                 _unpack(tile, out, i, j)
     leave(gate, index, count)
 

@@ -56,7 +56,9 @@ def _loop() -> SimpleNamespace:
     """The compiled loop; numba is loaded and it is compiled on the first call."""
     from numba import njit
 
-    from ..kernels._numba.simd import LANES, address, fma, splat, store
+    from ..kernels._numba.machine import VL
+    from ..kernels._numba.memory import address
+    from ..kernels._numba.vectors import fma, splat, store
 
     @njit(nogil=True)
     def fma_chains(iterations: int, out: np.ndarray) -> None:
@@ -73,7 +75,7 @@ def _loop() -> SimpleNamespace:
             s9, s10, s11 = fma(s9, factor, term), fma(s10, factor, term), fma(s11, factor, term)
         base = address(out)
         for i, s in enumerate((s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11)):
-            store(base, i * LANES, s)
+            store(base, i * VL, s)
 
-    fma_chains(1, np.zeros(CHAINS * LANES, np.float32))
-    return SimpleNamespace(fma_chains=fma_chains, lanes=LANES)
+    fma_chains(1, np.zeros(CHAINS * VL, np.float32))
+    return SimpleNamespace(fma_chains=fma_chains, lanes=VL)

@@ -1,16 +1,43 @@
 """The kinds of compiled function of the Numba backend."""
 
+import ast
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 numba = pytest.importorskip("numba")
 
-from mnistcore.kernels._numba import functions, simd  # noqa: E402
+from mnistcore.kernels import layout  # noqa: E402
+from mnistcore.kernels._numba import functions, memory  # noqa: E402
 from mnistcore.kernels._numba.team import share  # noqa: E402
 
-pytestmark = pytest.mark.skipif(not functions.JIT, reason="nothing is compiled")
+needs_jit = pytest.mark.skipif(not functions.JIT, reason="nothing is compiled")
+
+MOST_PARAMETERS = 10
+MOST_LINES = 500
+SOURCES = sorted(Path(functions.__file__).parent.glob("*.py"))
 
 
+class Pair(NamedTuple):
+    """A record for the tests."""
+
+    first: int
+    second: int
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_functions_take_a_few_parameters_and_modules_are_short(source):
+    text = source.read_text()
+    assert text.count("\n") <= MOST_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            names = {argument.arg for argument in (*node.args.posonlyargs, *node.args.args)}
+            assert len(names - {"self", "typingctx"}) <= MOST_PARAMETERS, node.name
+
+
+@needs_jit
 def test_an_inner_function_is_for_compiled_callers():
     @numba.njit
     def caller(n):
@@ -21,14 +48,51 @@ def test_an_inner_function_is_for_compiled_callers():
         share(9, 1, 3)
 
 
+@needs_jit
+def test_numbers_in_the_source_do_not_make_new_compilations():
+    @functions.inner
+    def twice(n):
+        return n + n
+
+    @numba.njit
+    def caller(n):
+        return twice(1) + twice(2) + twice(n)
+
+    assert caller(3) == 12
+    assert len(twice.overloads) == 1
+
+
+def test_a_record_lies_in_memory():
+    @functions.entry
+    def swap(at):
+        pair = memory.load_record(at, Pair)
+        memory.store_record(at, Pair(pair.second, pair.first))
+
+    numbers = np.array([3, -4, 5])
+    swap(numbers.ctypes.data)
+    assert numbers.tolist() == [-4, 3, 5]
+
+
+def test_an_option_is_read_by_its_name():
+    @functions.entry
+    def read(at):
+        return memory.option(at, "optimizer"), memory.option(at, "beta2")
+
+    options = np.zeros(2, layout.OPTIONS_DTYPE)
+    options["optimizer"], options["beta2"] = [7, 8], [0.25, 0.75]
+    assert read(options.ctypes.data) == (7, 0.25)
+    assert read(options.ctypes.data + options.itemsize) == (8, 0.75)
+
+
+@needs_jit
 def test_a_c_function_is_called_through_its_pointer():
     @functions.c_function(2)
     def write(out, number):
-        simd.store_index(out, 0, number)
+        memory.store_index(out, 0, number)
 
     @numba.njit
     def caller(function, out):
-        simd.call(function, (simd.address(out), 7))
+        functions.call(function, (memory.address(out), 7))
 
     out = np.zeros(4, np.float32)
     caller(functions.pointer(write), out)

@@ -12,133 +12,138 @@ has lists of its own.
 
 from typing import NamedTuple
 
-from .elementwise import SCALE, SHIFT
-from .functions import c_function, inner
-from .simd import (
-    BYTES,
-    FLOATS,
-    HAS_COMPRESS,
-    LANES,
+import numpy as np
+
+from .bits import (
+    MOST_APPENDED,
     WORD,
-    count_bits,
-    fma,
-    load_index,
-    load_input,
-    load_input_first,
-    load_int32,
-    load_scalar,
-    lowest_bit,
+    append_bits,
     nonzero_bits,
     nonzero_bits_first,
     nonzero_bytes,
+    transpose_bits,
+)
+from .functions import c_function, inner
+from .intrinsics import BYTES, FLOATS
+from .machine import VL
+from .memory import (
+    LINE,
+    load_index,
+    load_int32,
+    load_record,
+    load_scalar,
     prefetch,
-    splat,
-    store,
     store_index,
     store_int32,
-    store_set_bits,
 )
 from .tile import BLOCK
+from .vectors import fma, load_input, load_input_first, splat, store
 
-LINE = 64  # bytes of a cache line
 ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
-
-# What a thread lists, as a table of int64: addresses of int32 and int64 arrays, and sizes.
-COLUMNS = 0  # int32 (parts, row blocks, room): the columns with a value in any row of the block
-ROWS = 1  # int32 (column blocks, room): the rows with a value in any column of the block
-N_ROWS = 2  # int32 (column blocks,): how many they are
-MARKS = 3  # int64 (parts, rows, words of marks): a bit for each block of columns in a row
-ANY_ROW = 4  # int64 (words,): scratch, the bits of a block of rows
-ROW_BLOCKS = 5  # that there is room for
-COLUMN_ROOM = 6
-ROW_ROOM = 7
-MARK_WORDS = 8
 END = -1  # behind the last item of a list of columns or rows
 
 
+class Source(NamedTuple):
+    """The rows that a program reads, and the parts of them that a thread reads."""
+
+    x: int  # address of bytes or floats
+    floats: int  # 1 where they are floats
+    fan_in: int
+    parts: int
+    first_part: int
+    last_part: int  # the first that is another thread's
+    skip_zeros: int  # 0: list everything
+    scaling: int  # address of two float32: a value enters as value * scale + shift
+
+
+class Lists(NamedTuple):
+    """What a thread lists: addresses of arrays, and sizes."""
+
+    columns: int  # int32 (parts, row blocks, capacity): those with a value in any row of a block
+    rows: int  # int32 (column blocks, capacity): those with a value in any column of a block
+    n_rows: int  # int32 (column blocks,): how many they are
+    marks: int  # int64 (parts, rows, mark words): a bit for each block of columns in a row
+    any_row: int  # int64 (words,): scratch, the bits of a block of rows
+    row_blocks: int  # the most that there may be
+    column_capacity: int
+    row_capacity: int
+    mark_words: int
+
+
+class Upcoming(NamedTuple):
+    """The rows of the batch after the one in hand, to be asked for while there is other work."""
+
+    samples: int  # address of the row numbers
+    rows: int
+
+
+def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.ndarray]:
+    """For each thread an int64 array: :class:`Lists`, and what those are addresses of."""
+    row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
+    words = -(-fan_in // WORD)
+    mark_words = -(-words // (8 * parts))
+    # More items than are listed may be written behind a list, and then END.
+    column_capacity = -(-words // parts) * WORD + MOST_APPENDED
+    row_capacity = -(-batch_size // WORD) * WORD + MOST_APPENDED
+    sizes = [  # in int64, of the first five fields
+        parts * row_blocks * column_capacity // 2,
+        blocks * row_capacity // 2,
+        blocks // 2 + 1,
+        parts * row_blocks * BLOCK * mark_words,
+        words,
+    ]
+    spaced = [size + LINE // 8 for size in sizes]
+    start = len(Lists._fields) + LINE // 8
+    tables = []
+    for _ in range(threads):
+        table = np.empty(start + sum(spaced), np.int64)
+        first = table.ctypes.data + 8 * start
+        addresses = [first + 8 * sum(spaced[:i]) for i in range(len(spaced))]
+        record = [*addresses, row_blocks, column_capacity, row_capacity, mark_words]
+        table[: len(Lists._fields)] = record
+        tables.append(table)
+    return tables
+
+
 @inner
-def append_bits(items, n, bits, first):
-    """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
-    step = 16 if HAS_COMPRESS else 32
-    while bits:
-        some = bits & ((1 << step) - 1)
-        if HAS_COMPRESS:
-            store_set_bits(items, n, some, first)
-            n += count_bits(some)
-        else:
-            while some:
-                store_int32(items, n, first + lowest_bit(some))
-                some &= some - 1
-                n += 1
-        bits = (bits >> step) & ((1 << (WORD - step)) - 1)
-        first += step
-    return n
-
-
-@inner(forceinline=True)
-def _scale_word(x, at, n, kind, scales, shifts, base, out):
-    """n <= 64 values of a kind as the network sees them, in whole vectors."""
-    if n == WORD:
-        for i in range(0, WORD, LANES):
-            store(base, out + i, fma(load_input(x, at + i, kind), scales, shifts))
-    else:
-        for i in range(0, n, LANES):
-            values = load_input_first(x, at + i, n - i, kind)
-            store(base, out + i, fma(values, scales, shifts))
-
-
-@inner(forceinline=True)
-def _bits_of(x, at, n, kind):
-    """A bit for each of n <= 64 values that is not zero."""
-    if n == WORD:
-        return nonzero_bits(x, at, kind)
-    return nonzero_bits_first(x, at, n, kind)
-
-
-@inner(forceinline=True)
-def _store_marks(listed, part, b, word, mark):
-    rows = load_index(listed, ROW_BLOCKS) * BLOCK
-    at = (part * rows + b) * load_index(listed, MARK_WORDS) + word
-    store_index(load_index(listed, MARKS), at, mark)
+def column_list(lists, part, b):
+    """The address of the listed columns of a part for the block of row b."""
+    block = part * lists.row_blocks + b // BLOCK
+    return lists.columns + 4 * block * lists.column_capacity
 
 
 @inner
-def _list_columns(listed, part, parts, part_words, block):
-    """The list of a block of rows and a part."""
-    index = part * load_index(listed, ROW_BLOCKS) + block
-    items = load_index(listed, COLUMNS) + 4 * index * load_index(listed, COLUMN_ROOM)
-    any_row, n = load_index(listed, ANY_ROW), 0
-    for group in range(part_words):
-        w = group * parts + part
-        n = append_bits(items, n, load_index(any_row, w), w * WORD)
+def row_list(lists, block):
+    """The address of the listed rows of a block of columns."""
+    return lists.rows + 4 * block * lists.row_capacity
+
+
+@inner
+def _list_columns(source, lists, part, b):
+    """The list of the block of row b and a part."""
+    items, n = column_list(lists, part, b), 0
+    for group in range(_part_words(source)):
+        w = group * source.parts + part
+        n = append_bits(items, n, load_index(lists.any_row, w), w * WORD)
     store_int32(items, n, END)
 
 
 @inner
-def transpose_bits(square):
-    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
-    half, mask = 32, 0xFFFFFFFF
-    while half:
-        for pair in range(32 // half):
-            for i in range(2 * pair * half, (2 * pair + 1) * half):
-                low, high = load_index(square, i), load_index(square, i + half)
-                swapped = ((low >> half) ^ high) & mask
-                store_index(square, i, low ^ (swapped << half))
-                store_index(square, i + half, high ^ swapped)
-        half //= 2
-        mask ^= mask << half
+def _part_words(source):
+    """The most words of columns that a part has."""
+    words = -(-source.fan_in // WORD)
+    return -(-words // source.parts)
 
 
-@c_function(6)
-def list_rows(listed, fan_in, rows, parts, part, square):
+@c_function(5)
+def list_rows(source_at, lists_at, rows, part, square):
     """For each block of columns of a part the rows in which it is not all zero.
 
-    ``square`` is the address of 64 int64.
+    ``source_at`` and ``lists_at`` are the addresses of records, ``square`` is that of 64 int64.
     """
-    blocks, room = -(-fan_in // BLOCK), load_index(listed, ROW_ROOM)
-    n_rows, items = load_index(listed, N_ROWS), load_index(listed, ROWS)
-    words = load_index(listed, MARK_WORDS)
-    marks = load_index(listed, MARKS) + 8 * part * load_index(listed, ROW_BLOCKS) * BLOCK * words
+    source, lists = load_record(source_at, Source), load_record(lists_at, Lists)
+    blocks, words = -(-source.fan_in // BLOCK), lists.mark_words
+    marks = lists.marks + 8 * part * lists.row_blocks * BLOCK * words
     for word in range(words):
         for first in range(0, rows, WORD):
             for r in range(WORD):
@@ -148,76 +153,115 @@ def list_rows(listed, fan_in, rows, parts, part, square):
                 store_index(square, r, mark)
             transpose_bits(square)
             for j in range(WORD):
-                block = ((word * 8 + j // 8) * parts + part) * 8 + j % 8
+                block = ((word * 8 + j // 8) * source.parts + part) * 8 + j % 8
                 if block < blocks:
-                    n = load_int32(n_rows, block) if first else 0
-                    n = append_bits(items + 4 * block * room, n, load_index(square, j), first)
-                    store_int32(items + 4 * block * room, n, END)
-                    store_int32(n_rows, block, n)
-
-
-class Upcoming(NamedTuple):
-    """The rows of the batch after the one in hand, to be asked for while there is other work."""
-
-    x: int  # address of the inputs
-    size: int  # of one of them, in bytes
-    samples: int  # address of the row numbers
-    rows: int
+                    n = load_int32(lists.n_rows, block) if first else 0
+                    items = row_list(lists, block)
+                    n = append_bits(items, n, load_index(square, j), first)
+                    store_int32(items, n, END)
+                    store_int32(lists.n_rows, block, n)
 
 
 @inner
-def fetch_row(upcoming, row, fan_in, parts, first_part, last_part):
-    """Ask the memory for some parts of an upcoming row."""
-    source = upcoming.x + upcoming.size * load_index(upcoming.samples, row) * fan_in
-    for group in range(0, -(-fan_in // WORD), parts):
-        for word in range(group + first_part, group + last_part):
-            for line in range(upcoming.size):
-                prefetch(source, (upcoming.size * word + line) * LINE)
+def fetch_row(source, upcoming, row):
+    """Ask the memory for this thread's parts of an upcoming row."""
+    size = 4 if source.floats else 1
+    start = source.x + size * load_index(upcoming.samples, row) * source.fan_in
+    for group in range(0, -(-source.fan_in // WORD), source.parts):
+        for word in range(group + source.first_part, group + source.last_part):
+            for line in range(size):
+                prefetch(start, (size * word + line) * LINE)
 
 
-@c_function(15)
-def gather(
-    x, floats, samples, fan_in, first, stop, parts, first_part, last_part, skip, listed, base,
-    constants, target, leading,
-):  # fmt: skip
-    """Some parts of rows [first, stop) of a batch as ``x * scale + shift``, and their lists.
+@inner(forceinline=True, literals=True)
+def scale_values(x, at, n, kind, scales, shifts, base, out):
+    """n <= 64 values of a kind as the network sees them, in whole vectors."""
+    if n == WORD:
+        for i in range(0, WORD, VL):
+            store(base, out + i, fma(load_input(x, at + i, kind), scales, shifts))
+    else:
+        for i in range(0, n, VL):
+            values = load_input_first(x, at + i, n - i, kind)
+            store(base, out + i, fma(values, scales, shifts))
 
-    ``x`` is the address of bytes, or of ``floats``; ``samples`` that of the row numbers;
-    ``listed`` that of a table of lists, or 0 for none; without ``skip`` everything is listed.
-    ``first`` begins a block. Scale and shift stand among the ``constants``.
+
+@inner(forceinline=True, literals=True)
+def _bits_of(x, at, n, kind):
+    """A bit for each of n <= 64 values that is not zero."""
+    if n == WORD:
+        return nonzero_bits(x, at, kind)
+    return nonzero_bits_first(x, at, n, kind)
+
+
+@inner(forceinline=True)
+def _gather_word(source, at, n, scales, shifts, base, out):
+    """Scale n <= 64 values to base + out; the bits of what is to be listed."""
+    if source.floats:
+        scale_values(source.x, at, n, FLOATS, scales, shifts, base, out)
+        bits = _bits_of(source.x, at, n, FLOATS)
+    else:
+        scale_values(source.x, at, n, BYTES, scales, shifts, base, out)
+        bits = _bits_of(source.x, at, n, BYTES)
+    if not source.skip_zeros:
+        bits = -1 if n == WORD else (1 << n) - 1
+    return bits
+
+
+@inner
+def _lists_at(at):
+    """The lists at an address; nothing but zeros for none."""
+    if at:
+        return load_record(at, Lists)
+    none = np.int64(0)
+    return Lists(none, none, none, none, none, none, none, none, none)
+
+
+@inner(forceinline=True)
+def _note_word(lists, b, w, bits):
+    """Take in the bits of word w in row b; the marks of its eight blocks of columns."""
+    before = 0 if b % BLOCK == 0 else load_index(lists.any_row, w)
+    store_index(lists.any_row, w, bits | before)
+    return nonzero_bytes(bits)
+
+
+@c_function(8)
+def gather(source_at, samples, first, stop, lists_at, base, target, ld):
+    """A thread's parts of rows [first, stop) of a batch, scaled, and their lists.
+
+    Parameters
+    ----------
+    source_at
+        The address of a :class:`Source`.
+    samples
+        The address of the row numbers of the batch, int64.
+    first, stop
+        Rows of the batch; ``first`` begins a block.
+    lists_at
+        The address of :class:`Lists`, or 0 for none.
+    base, target, ld
+        Row b goes to ``base`` + target + b * ld floats, and may write VL - 1 floats more.
     """
-    scales = splat(load_scalar(base, constants + SCALE))
-    shifts = splat(load_scalar(base, constants + SHIFT))
-    words = -(-fan_in // WORD)
-    part_words = -(-words // parts)
-    size = 4 if floats else 1
-    any_row = load_index(listed, ANY_ROW) if listed else 0
+    source, lists = load_record(source_at, Source), _lists_at(lists_at)
+    scales, shifts = splat(load_scalar(source.scaling, 0)), splat(load_scalar(source.scaling, 1))
+    size, words = 4 if source.floats else 1, _part_words(source)
     for b in range(first, stop):
-        source, out = load_index(samples, b) * fan_in, target + b * leading
-        ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * fan_in
-        begins = b % BLOCK == 0
-        for part in range(first_part, last_part):
-            mark, w = 0, part
-            for group in range(part_words):
-                n, bits = min(WORD, fan_in - w * WORD), 0
+        row, out = load_index(samples, b) * source.fan_in, target + b * ld
+        ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * source.fan_in
+        for part in range(source.first_part, source.last_part):
+            w, marks = part, 0
+            at_marks = (part * lists.row_blocks * BLOCK + b) * lists.mark_words
+            for group in range(words):
+                at, bits = w * WORD, 0
+                n = min(WORD, source.fan_in - at)
                 if n > 0:
-                    at, to = source + w * WORD, out + w * WORD
                     for line in range(size):
-                        prefetch(x, size * (ahead + w * WORD) + line * LINE)
-                    if floats:
-                        _scale_word(x, at, n, FLOATS, scales, shifts, base, to)
-                        bits = _bits_of(x, at, n, FLOATS)
-                    else:
-                        _scale_word(x, at, n, BYTES, scales, shifts, base, to)
-                        bits = _bits_of(x, at, n, BYTES)
-                    if not skip:
-                        bits = -1 if n == WORD else (1 << n) - 1
-                if listed:
-                    store_index(any_row, w, bits if begins else bits | load_index(any_row, w))
-                    mark |= nonzero_bytes(bits) << 8 * (group % 8)
-                    if group % 8 == 7 or group == part_words - 1:
-                        _store_marks(listed, part, b, group // 8, mark)
-                        mark = 0
-                w += parts
-            if listed and (b % BLOCK == BLOCK - 1 or b == stop - 1):
-                _list_columns(listed, part, parts, part_words, b // BLOCK)
+                        prefetch(source.x, size * (ahead + at) + line * LINE)
+                    bits = _gather_word(source, row + at, n, scales, shifts, base, out + at)
+                if lists_at:
+                    marks |= _note_word(lists, b, w, bits) << 8 * (group % 8)
+                    if group % 8 == 7 or group == words - 1:
+                        store_index(lists.marks, at_marks + group // 8, marks)
+                        marks = 0
+                w += source.parts
+            if lists_at and (b % BLOCK == BLOCK - 1 or b == stop - 1):
+                _list_columns(source, lists, part, b)

@@ -1,57 +1,132 @@
-"""The matrix products of the first tier, as jobs of tasks.
+"""The matrix products of the first tier: how one is cut into tasks, and what a task does."""
 
-Their C function is compiled when this module is imported: at the first product, not before.
-"""
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from .division import NT, TN, division
-from .functions import OPTIONS, c_function, entry, inner, pointer
-from .simd import (
-    ALIGNMENT,
-    LANES,
+from .blocks import load_block, store_block, transpose
+from .functions import c_function, call, entry, entry_of, inner
+from .machine import VL, atomic_add, flush_denormals, set_float_mode
+from .memory import (
+    CLASS,
+    DTYPE,
+    FLAGS,
+    LINE_FLOATS,
+    PLAIN,
     address,
-    aligned_address,
+    aligned,
     array_object,
-    atomic_add,
-    call,
-    load_block,
     load_index,
     load_int32,
+    load_record,
     load_scalar,
-    set_float_mode,
-    store_block,
     store_index,
+    store_record,
     store_scalar,
-    transpose,
 )
-from .team import flush_denormals, lead
-from .tile import SCRATCH, TILE_ROWS, copy_row, single_run
+from .team import lead
+from .tile import MR, SCRATCH, copy_row, panel_width, single_run
 
-# The table of a job, int64: addresses, sizes, how it is cut up, a run of terms for the tile, and
-# on another cache line the counter that the threads share.
-MULTIPLY, KIND, A, B, OUT, ROWS, COLUMNS, TERMS = range(8)
-WIDTH, GROUP_PANELS, BLOCKS, PACK_A, SWAP, ROOM, BASE, RUNS = range(8, 16)
+NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
+
+GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
+SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
+
+
+class Division(NamedTuple):
+    """How a product is cut into tasks: (group of panels, block of rows)."""
+
+    width: int  # columns of a panel
+    group: int  # panels of a task
+    blocks: int  # of rows
+    pack_a: int  # 1: tiles of A are packed, because their rows would evict each other
+    swap: int  # 1: out^T is computed
+    capacity: int  # floats of scratch that a thread needs
+
+
+class Multiplication(NamedTuple):
+    """A product as it is carried out: op(A) (m, k) times op(B) (k, n)."""
+
+    multiply_tile: int  # pointer
+    kind: int
+    a: int  # address
+    b: int  # address
+    out: int  # address
+    m: int
+    n: int
+    k: int
+    base: int  # address of the threads' scratch
+
+
+# The table of a job, int64: a Multiplication, its Division, a run of terms for the tile, and on
+# another cache line the number of the next task.
+DIVISION = len(Multiplication._fields)
+RUNS = DIVISION + len(Division._fields)
 NEXT_TASK = 32
 TABLE = 48  # its length; so many float32 take twice as many
 
 
 @inner
-def _pack_panel(kind, b, n, k, column, width, target, offset):
+def cost(kind, m, n, threads, pack_a, blocks, groups):
+    """What all threads spend, as multiply-adds for each term of the sum.
+
+    Packing a column of B takes as long as 6 of them, and bringing a row of A near, much of it
+    by lines of which the tile uses a part, 20 where A is transposed. At the end each thread but
+    the last waits for some part of a task.
+    """
+    row = 20 if kind == TN else 7 if pack_a else 2
+    total = m * n + 6 * blocks * n + row * groups * m
+    return total + (threads - 1) * total // (4 * blocks * groups)
+
+
+@inner
+def divide(kind, m, n, k, threads):
+    """Cut a product into tasks: (group of panels, block of rows), two or more for each thread.
+
+    Each block packs all of B, and each group reads all of A again. So numbers of blocks are
+    tried one after another, and the one that costs least is kept.
+
+    For a^T b with a b of few columns, these would fill a part of the lanes of a vector. So it is
+    computed as out^T = b^T a: as rows of a tile they waste none, and the rows of ``a`` are read
+    where they lie, for one tile takes all of b, so that each serves once.
+
+    """
+    swap = kind == TN and n <= MR and n < m
+    if swap:
+        m, n = n, m
+    width = panel_width(n)
+    panels, pack_a = -(-n // width), kind != TN and k % SET_STRIDE == 0
+    fewest = max(1, -(-panels * k * width // GROUP))
+    most = 1 if threads == 1 else min(4 * threads, -(-m // MR))
+    best, best_blocks, best_groups = -1, 1, fewest
+    for blocks in range(1, max(1, most) + 1):
+        groups = fewest
+        if threads > 1:
+            groups = max(fewest, min(panels, -(-2 * threads // blocks)))
+        price = cost(kind, m, n, threads, pack_a, blocks, groups)
+        if best < 0 or price < best:
+            best, best_blocks, best_groups = price, blocks, groups
+    group = max(1, -(-panels // best_groups))
+    capacity = SCRATCH + MR * (k + VL) + group * k * width
+    return Division(width, group, best_blocks, np.int64(pack_a), np.int64(swap), capacity)
+
+
+@inner
+def pack_panel(kind, b, n, k, column, width, target, offset):
     """Columns of B, (k, n) or (n, k) for NT, as a panel (k, width), zeros behind the last."""
     columns = min(width, n - column)
     if kind != NT:
         for i in range(k):
             copy_row(b, i * n + column, columns, target, offset + i * width, width)
         return
-    for c in range(0, width, LANES):
-        whole = k // LANES * LANES if c + LANES <= columns else 0
-        for i in range(0, whole, LANES):
+    for c in range(0, width, VL):
+        whole = k // VL * VL if c + VL <= columns else 0
+        for i in range(0, whole, VL):
             block = transpose(load_block(b, (column + c) * k + i, k))
             store_block(block, target, offset + i * width + c, width)
         for i in range(whole, k):
-            for lane in range(c, c + LANES):
+            for lane in range(c, c + VL):
                 value = np.float32(0.0)
                 if lane < columns:
                     value = load_scalar(b, (column + lane) * k + i)
@@ -59,156 +134,132 @@ def _pack_panel(kind, b, n, k, column, width, target, offset):
 
 
 @inner
-def _copy_tile(job, tile, rows, columns, low, column):
+def copy_tile(job, cut, tile, rows, columns, low, column):
     """A tile from the scratch at ``tile`` to its place in ``out``."""
-    out, width = load_index(job, OUT), load_index(job, WIDTH)
-    m, n = load_index(job, ROWS), load_index(job, COLUMNS)
-    if load_index(job, SWAP):  # out is (n, m)
+    if cut.swap:  # out is (n, m)
         for c in range(columns):
             for r in range(rows):
-                value = load_scalar(tile, r * width + c)
-                store_scalar(out, (column + c) * m + low + r, value)
+                value = load_scalar(tile, r * cut.width + c)
+                store_scalar(job.out, (column + c) * job.m + low + r, value)
         return
     for r in range(rows):
-        copy_row(tile, r * width, columns, out, (low + r) * n + column, columns)
+        copy_row(tile, r * cut.width, columns, job.out, (low + r) * job.n + column, columns)
 
 
 @inner
-def _read_in_place(job, panel):
+def read_in_place(job, cut, panel):
     """Whether a panel is used once, and whole, so that packing it gains nothing."""
-    whole = (panel + 1) * load_index(job, WIDTH) <= load_index(job, COLUMNS)
-    return whole and load_index(job, SWAP) != 0
+    whole = (panel + 1) * cut.width <= job.n
+    return whole and cut.swap != 0
 
 
 @inner
-def _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed):
+def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
     """``rows`` rows of the panels [first, last), from the rows of op(A) at the address ``a``."""
-    k, width, n = load_index(job, TERMS), load_index(job, WIDTH), load_index(job, COLUMNS)
+    job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
+    width = cut.width
     for panel in range(first, last):
         column = panel * width
-        columns, b, b0, b_row = min(width, n - column), scratch, packed, width
-        b0 += (panel - first) * k * width
-        if _read_in_place(job, panel):
-            b, b0, b_row = load_index(job, B), column, n
-        straight = columns == width and not load_index(job, SWAP)
+        columns, b_row = min(width, job.n - column), width
+        b = scratch + 4 * (packed_at(job) + (panel - first) * job.k * width)
+        if read_in_place(job, cut, panel):
+            b, b_row = job.b + 4 * column, job.n
+        straight = columns == width and not cut.swap
         out, out_row = scratch, width
         if straight:
-            out, out_row = load_index(job, OUT) + 4 * (low * n + column), n
-        call(load_index(job, MULTIPLY), (
-            rows, width, a, 0, a_row, a_step, b, b0, b_row, job + 8 * RUNS, 1, out, out_row,
-        ))  # fmt: skip
+            out, out_row = job.out + 4 * (low * job.n + column), job.n
+        call(
+            job.multiply_tile,
+            (rows, width, a, a_row, a_step, b, b_row, table + 8 * RUNS, out, out_row),
+        )
         if not straight:
-            _copy_tile(job, scratch, rows, columns, low, column)
+            copy_tile(job, cut, scratch, rows, columns, low, column)
 
 
 @inner
-def _do_task(job, first, last, block, scratch):
+def packed_at(job):
+    """Where the packed panels begin in a thread's scratch, behind a tile and packed rows of A."""
+    return SCRATCH + MR * (job.k + VL)
+
+
+@inner
+def do_task(table, first, last, block, scratch):
     """The columns of the panels [first, last) in one block of rows.
 
     It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
     all panels and ``out`` is written row by row.
     """
-    kind, k, width = load_index(job, KIND), load_index(job, TERMS), load_index(job, WIDTH)
-    m, n, blocks = load_index(job, ROWS), load_index(job, COLUMNS), load_index(job, BLOCKS)
-    left, packed = load_index(job, A), SCRATCH + TILE_ROWS * (k + LANES)
+    job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
+    m, k, width = job.m, job.k, cut.width
     for panel in range(first, last):
-        if not _read_in_place(job, panel):
-            at = packed + (panel - first) * k * width
-            _pack_panel(kind, load_index(job, B), n, k, panel * width, width, scratch, at)
-    begin, stop = block * m // blocks, (block + 1) * m // blocks
-    tiles, pairs = -(-(stop - begin) // TILE_ROWS), -(-(stop - begin) // 2)
-    for i in range(tiles):  # of about as many rows, and those in pairs: see _tile_of
+        if not read_in_place(job, cut, panel):
+            at = packed_at(job) + (panel - first) * k * width
+            pack_panel(job.kind, job.b, job.n, k, panel * width, width, scratch, at)
+    begin, stop = block * m // cut.blocks, (block + 1) * m // cut.blocks
+    tiles, pairs = -(-(stop - begin) // MR), -(-(stop - begin) // 2)
+    for i in range(tiles):  # of about as many rows, and those in pairs: see sized_tile
         low = begin + 2 * (i * pairs // tiles)
         rows = min(stop, begin + 2 * ((i + 1) * pairs // tiles)) - low
-        a_row, a_step = (1, m) if kind == TN else (k, 1)
-        a = left + 4 * low * a_row
-        if load_index(job, PACK_A):
-            a_row, a = k + LANES, scratch + 4 * SCRATCH
+        a_row, a_step = (1, m) if job.kind == TN else (k, 1)
+        a = job.a + 4 * low * a_row
+        if cut.pack_a:
+            a_row, a = k + VL, scratch + 4 * SCRATCH
             for r in range(rows):
-                copy_row(left, (low + r) * k, k, scratch, SCRATCH + r * a_row, k)
-        _row_of_tiles(job, first, last, low, rows, a, a_row, a_step, scratch, packed)
+                copy_row(job.a, (low + r) * k, k, scratch, SCRATCH + r * a_row, k)
+        row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch)
 
 
 @c_function(3)
-def take_tasks(job, thread, threads):
+def take_tasks(table, thread, threads):
     """Take one task after another from the shared counter until there are none."""
-    panels = -(-load_index(job, COLUMNS) // load_index(job, WIDTH))
-    blocks, group = load_index(job, BLOCKS), load_index(job, GROUP_PANELS)
-    scratch = load_index(job, BASE) + 4 * thread * load_index(job, ROOM)
+    job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
+    panels, scratch = -(-job.n // cut.width), job.base + 4 * thread * cut.capacity
     mode = flush_denormals()
     while True:
-        task = atomic_add(job, NEXT_TASK, 1)
-        first = task // blocks * group
+        task = atomic_add(table, NEXT_TASK, 1)
+        first = task // cut.blocks * cut.group
         if first >= panels:
             break
-        _do_task(job, first, min(first + group, panels), task % blocks, scratch)
+        do_task(table, first, min(first + cut.group, panels), task % cut.blocks, scratch)
     set_float_mode(mode)
 
 
 @inner
-def _workspace_of(cut, threads):
-    """Room for the table, and for each thread's scratch."""
-    return np.empty(2 * TABLE + threads * cut[5] + ALIGNMENT, np.float32)
-
-
-@inner
-def _write_table(workspace, tile, kind, a, b, out, k, cut):
+def make_job(workspace, multiply_tile, kind, a, b, out, k, cut):
     """The table of a job that is cut up so; its address."""
-    job = aligned_address(workspace)
-    width, group, blocks, pack_a, swap, room = cut
+    table = aligned(address(workspace))
     m, n, first, second = out.shape[0], out.shape[1], address(a), address(b)
-    if swap:
+    if cut.swap:
         m, n, first, second = n, m, second, first
-    store_index(job, MULTIPLY, tile)
-    store_index(job, KIND, kind)
-    store_index(job, A, first)
-    store_index(job, B, second)
-    store_index(job, OUT, address(out))
-    store_index(job, ROWS, m)
-    store_index(job, COLUMNS, n)
-    store_index(job, TERMS, k)
-    store_index(job, WIDTH, width)
-    store_index(job, GROUP_PANELS, group)
-    store_index(job, BLOCKS, blocks)
-    store_index(job, PACK_A, pack_a)
-    store_index(job, SWAP, swap)
-    store_index(job, ROOM, room)
-    store_index(job, BASE, job + 8 * TABLE)
-    single_run(job + 8 * RUNS, k)
-    store_index(job, NEXT_TASK, 0)
-    return job
-
-
-TASKS = pointer(take_tasks)
+    base = table + 8 * TABLE
+    store_record(
+        table, Multiplication(multiply_tile, kind, first, second, address(out), m, n, k, base)
+    )
+    store_record(table + 8 * DIVISION, cut)
+    single_run(table + 8 * RUNS, k)
+    store_index(table, NEXT_TASK, 0)
+    return table
 
 
 @entry
-def multiply(tile, tasks, kind, a, b, out, desk, threads):
-    """out = op(a) op(b), with the members at the desk if ``threads`` are more than this one.
+def multiply(multiply_tile, tasks, kind, a, b, out, desk, threads):
+    """out = op(a) op(b), float32; threads at the desk help if ``threads`` are more than this one.
 
-    ``tile`` and ``tasks`` are the pointers of the tile and of :func:`take_tasks`.
+    ``multiply_tile`` and ``tasks`` are the pointers of the tile and of :func:`take_tasks`.
     """
     k = a.shape[0] if kind == TN else a.shape[1]
-    cut = division(kind, out.shape[0], out.shape[1], k, threads)
-    workspace = _workspace_of(cut, threads)
-    lead(desk, tasks, _write_table(workspace, tile, kind, a, b, out, k, cut), threads)
+    cut = divide(kind, out.shape[0], out.shape[1], k, threads)
+    workspace = np.empty(2 * TABLE + threads * cut.capacity + LINE_FLOATS, np.float32)
+    lead(desk, tasks, make_job(workspace, multiply_tile, kind, a, b, out, k, cut), threads)
     # Numba frees an array after its last use, and knows nothing of addresses.
     workspace[0] = np.float32(0.0)
 
 
 _MATRIX = types.float32[:, ::1]
 
-# Where an array of NumPy's keeps its class and its dtype, in int64, and its flags, in int32: the
-# class ends the header of any Python object; data, number of dimensions, lengths, strides and
-# base follow (``ndarraytypes.h``).
-_CLASS = object.__basicsize__ // 8 - 1
-_DTYPE = _CLASS + 6
-_FLAGS = 2 * (_DTYPE + 1)
-_PLAIN = 0x1 | 0x100  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
-
 
 @inner
-def _is_plain(array, model):
+def is_plain(array, model):
     """Whether NumPy's own record says what the signature says; ``model`` is a plain array's.
 
     Numba takes masked arrays and matrices for arrays, and keeps one type for all of a dtype that
@@ -216,24 +267,21 @@ def _is_plain(array, model):
     process stands for the rest.
     """
     record = array_object(array)
-    alike = load_index(record, _CLASS) == load_index(model, _CLASS)
-    alike = alike and load_index(record, _DTYPE) == load_index(model, _DTYPE)
-    return alike and load_int32(record, _FLAGS) & _PLAIN == _PLAIN
+    alike = load_index(record, CLASS) == load_index(model, CLASS)
+    alike = alike and load_index(record, DTYPE) == load_index(model, DTYPE)
+    return alike and load_int32(record, FLAGS) & PLAIN == PLAIN
 
 
 @inner
-def _overlap(x, y):
+def overlap(x, y):
     first, second = address(x), address(y)
     return first < second + 4 * y.size and second < first + 4 * x.size
 
 
-@njit(
-    types.boolean(
-        types.int64, types.int64, types.int64, types.int64, _MATRIX, _MATRIX, _MATRIX, types.int64
-    ),
-    **OPTIONS,
-    cache=True,
-)
+_SIGNATURE = types.boolean(*[types.int64] * 4, *[_MATRIX] * 3, types.int64)
+
+
+@entry_of(_SIGNATURE)
 def multiply_small(tile, tasks, model, kind, a, b, out, limit):
     """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
 
@@ -241,7 +289,7 @@ def multiply_small(tile, tasks, model, kind, a, b, out, limit):
     TypeError where the arrays are not C-contiguous matrices of float32, as the array at the
     address ``model`` is.
     """
-    if not (_is_plain(a, model) and _is_plain(b, model) and _is_plain(out, model)):
+    if not (is_plain(a, model) and is_plain(b, model) and is_plain(out, model)):
         return False
     k, m = a.shape
     if kind != TN:
@@ -251,7 +299,7 @@ def multiply_small(tile, tasks, model, kind, a, b, out, limit):
         terms, n = n, terms
     if terms != k or out.shape[0] != m or out.shape[1] != n or m * n * k >= limit:
         return False
-    if _overlap(a, out) or _overlap(b, out):
+    if overlap(a, out) or overlap(b, out):
         return False
     multiply(tile, tasks, kind, a, b, out, 0, 1)
     return True

@@ -12,7 +12,7 @@ fixed distance from it.
 =======  ==============================  ===========================================
 array    layout                          who reads it, and how
 =======  ==============================  ===========================================
-``a``    (batch, leading)                forward and weight gradient, broadcast
+``a``    (batch, lda)                    forward and weight gradient, broadcast
 ``dz``   (n_panels, batch, width)        weight gradient, as vectors
 ``dzt``  (batch panels, fan_out, width)  input gradient, as vectors over the samples
 =======  ==============================  ===========================================
@@ -20,10 +20,10 @@ array    layout                          who reads it, and how
 A step is divided by units (a row of a panel) layer by layer, unless
 
 * little follows the first layer: then that is divided by rows of the batch, from the first
-  activation to the first gradient, with no meeting in between (`ROWS_ALONE`);
+  activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
 * and the first layer is one panel: then the inputs are divided into parts, each owned by one
   thread, which sums over them apart; everything else is so small that each thread does it all,
-  on a copy of its own (`PARTS`).
+  on a copy of its own (`Plan.parts`).
 """
 
 from functools import lru_cache
@@ -31,158 +31,265 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layout import FAN_IN, FAN_OUT, LAYER_COLUMNS
+from .. import layout
 from ..threads import MAX_THREADS
-from .simd import ALIGNMENT, LANES, WORD
-from .tile import BLOCK, SCRATCH, panel_width
-
-# The columns of the net: a row per layer, the columns of the layer table and then these.
-WIDTH = LAYER_COLUMNS  # columns of a panel
-PANELS = LAYER_COLUMNS + 1
-WEIGHTS = LAYER_COLUMNS + 2  # offset of the packed weights
-BIAS = LAYER_COLUMNS + 3  # offset of the packed bias
-OUTPUT = LAYER_COLUMNS + 4  # offset of a, the layer's output
-LEADING = LAYER_COLUMNS + 5  # its leading dimension
-DZ = LAYER_COLUMNS + 6  # offset of dz
-DZT = LAYER_COLUMNS + 7  # offset of dzt
-NET_COLUMNS = LAYER_COLUMNS + 8
-
-# The entries of the totals.
-SLOT = 0  # floats from a packed parameter to its first state, and on to the second
-INPUTS = 1  # offset of the gathered inputs
-INPUT_LEADING = 2
-INPUT_SIZE = 3  # floats from one thread's inputs to the next one's; 0: they share them
-SCRATCHES = 4  # offset of the threads' scratch
-SCRATCH_SIZE = 5  # floats of one thread's scratch
-BATCH_WIDTH = 6  # columns of a panel over the samples
-PARTIAL = 7  # offset of the partial sums (2, parts, batch, width)
-PARTS = 8  # that the inputs are divided into
-ROWS_ALONE = 9  # 1: what follows the first layer is divided by rows
-COPIES = 10  # of all but the first layer's weights: one for each thread, or 1
-TOTAL = 11  # floats in all
-TOTALS = 12
+from .bits import WORD
+from .functions import inner
+from .machine import VL
+from .memory import LINE_FLOATS
+from .team import share
+from .tile import SCRATCH, copy_row, leading_dimension, panel_width
 
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-MOST_PARTS = 4
+MOST_PARTS = 4  # that the inputs are divided into, where they are
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
 
 
+class Layer(NamedTuple):
+    """A layer: its row of the layer table, and where its things are.
+
+    Places are floats from the base of the workspace on.
+    """
+
+    number: int
+    fan_in: int
+    fan_out: int
+    activation: int
+    weight_offset: int
+    bias_offset: int
+    decay: int
+    dropout: int
+    width: int  # of its panels
+    panels: int
+    weights: int  # place of the packed weights
+    bias: int  # place of the packed bias
+    a: int  # place of its output, after activation and dropout
+    lda: int  # leading dimension of a
+    dz: int
+    dzt: int
+    capacity: int  # rows of a batch that a, dz and dzt hold
+    batch_width: int  # columns of a panel over the samples
+
+
+LAYER_FIELDS = len(Layer._fields)
+CAPACITY = Layer._fields.index("capacity")
+RUN_LENGTH = 3  # int64 of a run of terms; see tile.multiply_tile
+
+
 class Plan(NamedTuple):
-    """The net (copies, n_layers, NET_COLUMNS) and the totals (TOTALS,), int64."""
+    """Where the rest is, in floats from the base on, and how a step is divided."""
 
-    net: np.ndarray
-    totals: np.ndarray
+    slot_size: int  # from a packed parameter to its first state, and on to the second
+    inputs: int
+    ld: int  # leading dimension of the inputs
+    input_size: int  # from one thread's inputs to the next one's; 0: they share them
+    partial: int  # place of the partial sums (2, parts, batch, width)
+    scratch: int  # place of the threads' scratch
+    scratch_size: int  # of one thread
+    parts: int  # that the inputs are divided into
+    rows_alone: int  # 1: what follows the first layer is divided by rows
+    copies: int  # of all but the first layer's weights: one for each thread, or 1
+    total: int  # floats in all, LINE_FLOATS included
 
-    def meetings(self) -> int:
+    def meetings(self, n_layers: int) -> int:
         """How often the threads of a team meet in a step."""
-        if self.totals[PARTS] > 1:
+        if self.parts > 1:
             return 1
-        return 3 if self.totals[ROWS_ALONE] else 2 * self.net.shape[1]
+        return 3 if self.rows_alone else 2 * n_layers
 
     def most_threads(self) -> int:
         """The most threads that can share a step."""
-        return int(self.totals[PARTS]) if self.totals[PARTS] > 1 else MAX_THREADS
+        return self.parts if self.parts > 1 else MAX_THREADS
 
 
-def make_plan(layers: np.ndarray, batch_size: int, slots: int, threads: int) -> Plan:
-    """The plan for a network, a batch size, rows of state and a number of threads."""
+class Run(NamedTuple):
+    """What the threads share: addresses and numbers."""
+
+    functions: int  # of Functions
+    plan: int  # of the Plan
+    net: int  # of the layers
+    n_layers: int
+    x: int  # of bytes, or of floats
+    floats: int
+    targets: int
+    sample_weight: int  # or 0: all are 1
+    order: int
+    n_order: int
+    learning_rates: int
+    n_steps: int
+    options: int  # of one record
+    first_step: int
+    gradient_only: int  # 1: write the gradient to the first row of state, change nothing else
+    params: int
+    n_params: int
+    state: int
+    slots: int
+    workspace: int  # of its first whole cache line
+    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    skip_zeros: int
+    scaling: int  # of two float32
+    integers: int  # (threads, integers_size) int64 of scratch
+    integers_size: int
+    losses: int  # (copies, batch_size) float64 of scratch
+    hits: int  # the same
+    metrics: int
+
+
+class Batch(NamedTuple):
+    """A thread's view of the mini-batch in hand."""
+
+    samples: int  # address of the row numbers
+    rows: int
+    low: int  # this thread's rows, where a layer is divided by rows
+    high: int
+
+
+def make_plan(
+    layers: np.ndarray, batch_size: int, slots: int, threads: int
+) -> tuple[np.ndarray, Plan]:
+    """The layers and the plan for a network, a batch size, rows of state and threads.
+
+    Parameters
+    ----------
+    layers
+        The layer table (n_layers, LAYER_COLUMNS), int64.
+    batch_size
+        The most rows of a batch.
+    slots
+        Rows of the optimizer's state: 0, 1 or 2.
+    threads
+        How many share the work.
+
+    Returns
+    -------
+    layers, plan
+        Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
+        the rest.
+    """
     return _make_plan(layers.tobytes(), batch_size, slots, threads)
 
 
-def leading_dimension(n: int) -> int:
-    """At least n floats, an odd number of vectors: rows that do not share a set of the L1."""
-    vectors = -(-n // LANES)
-    return (vectors + 1 - vectors % 2) * LANES
-
-
 @lru_cache(maxsize=64)
-def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> Plan:
-    table = np.frombuffer(layers, np.int64).reshape(-1, LAYER_COLUMNS).tolist()
-    widths = [int(panel_width(row[FAN_OUT])) for row in table]
-    panels = [-(-row[FAN_OUT] // width) for row, width in zip(table, widths, strict=True)]
-    totals = [0] * TOTALS
-    totals[ROWS_ALONE] = int(sum(row[FAN_IN] * row[FAN_OUT] for row in table[1:]) <= LIGHT)
-    narrow = panels[0] == 1 and table[0][FAN_IN] >= MOST_PARTS * WORD
+def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tuple[np.ndarray, Plan]:
+    table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
+    first = table[0]
+    width = int(panel_width(first[layout.FAN_OUT]))
+    rows_alone = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
     few = batch_size <= MOST_LISTED
-    totals[PARTS] = MOST_PARTS if totals[ROWS_ALONE] and narrow and few else 1
-    totals[COPIES] = threads if totals[PARTS] > 1 else 1
-    nets, offset = _place_weights(table, widths, panels, totals[COPIES])
-    totals[SLOT] = offset
-    offset *= 1 + slots
-    totals[BATCH_WIDTH] = int(panel_width(batch_size))
-    offset = _place_outputs(nets, offset, batch_size, totals[BATCH_WIDTH])
-    totals[INPUTS] = offset
+    narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
+    parts = MOST_PARTS if rows_alone and narrow and few else 1
+    copies = threads if parts > 1 else 1
+    nets, slot_size = place_weights(table, copies)
+    inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, one of them beyond the last column.
-    totals[INPUT_LEADING] = leading_dimension(table[0][FAN_IN] + LANES)
-    size = batch_size * totals[INPUT_LEADING]
-    totals[INPUT_SIZE] = size if few else 0
-    totals[PARTIAL] = offset + (threads if few else 1) * size
-    totals[SCRATCHES] = totals[PARTIAL] + 2 * totals[PARTS] * batch_size * widths[0]
-    # Two cache lines more, so that two threads never write the same line.
-    totals[SCRATCH_SIZE] = SCRATCH + 32
-    totals[TOTAL] = totals[SCRATCHES] + threads * totals[SCRATCH_SIZE] + ALIGNMENT
-    plan = Plan(np.array(nets, np.int64), np.array(totals, np.int64))
-    for array in plan:
-        array.setflags(write=False)
-    return plan
+    ld = leading_dimension(first[layout.FAN_IN] + VL)
+    partial = inputs + (threads if few else 1) * batch_size * ld
+    scratch = partial + 2 * parts * batch_size * width
+    scratch_size = SCRATCH + 2 * LINE_FLOATS  # no two threads write the same cache line
+    total = scratch + threads * scratch_size + LINE_FLOATS
+    rows = np.array([[list(layer.values()) for layer in net] for net in nets], np.int64)
+    rows.setflags(write=False)
+    return rows, Plan(
+        slot_size=slot_size,
+        inputs=inputs,
+        ld=ld,
+        input_size=batch_size * ld if few else 0,
+        partial=partial,
+        scratch=scratch,
+        scratch_size=scratch_size,
+        parts=parts,
+        rows_alone=int(rows_alone),
+        copies=copies,
+        total=total,
+    )
 
 
-def _place_weights(
-    table: list[list[int]], widths: list[int], panels: list[int], copies: int
-) -> tuple[list[list[list[int]]], int]:
-    """A net for each copy, and the floats that the packed parameters take."""
-    nets: list[list[list[int]]] = []
+def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[str, int]]], int]:
+    """The layers of each copy, and the floats that the packed parameters take."""
+    nets: list[list[dict[str, int]]] = []
     offset = 0
     for copy in range(copies):
         net = []
-        for layer, row in enumerate(table):
-            net.append([*row, widths[layer], panels[layer], *[0] * (NET_COLUMNS - PANELS - 1)])
-            if copy and layer == 0:
-                net[0][WEIGHTS] = nets[0][0][WEIGHTS]
+        for number, row in enumerate(table):
+            layer = _described(number, row)
+            if copy and number == 0:
+                layer["weights"] = nets[0][0]["weights"]
             else:
-                net[layer][WEIGHTS] = offset
-                offset += row[FAN_IN] * panels[layer] * widths[layer]
-            net[layer][BIAS] = offset
-            offset += panels[layer] * widths[layer]
+                layer["weights"] = offset
+                offset += layer["fan_in"] * layer["panels"] * layer["width"]
+            layer["bias"] = offset
+            offset += layer["panels"] * layer["width"]
+            net.append(layer)
         nets.append(net)
     return nets, offset
 
 
-def _place_outputs(
-    nets: list[list[list[int]]], offset: int, batch_size: int, batch_width: int
-) -> int:
-    for row in (row for net in nets for row in net):
-        row[OUTPUT] = offset
-        row[LEADING] = leading_dimension(row[PANELS] * row[WIDTH])
-        row[DZ] = row[OUTPUT] + batch_size * row[LEADING]
-        row[DZT] = row[DZ] + row[PANELS] * batch_size * row[WIDTH]
-        offset = row[DZT] + -(-batch_size // batch_width) * row[FAN_OUT] * batch_width
+def _described(number: int, row: list[int]) -> dict[str, int]:
+    """A :class:`Layer` as far as it follows from its row of the layer table."""
+    layer = dict.fromkeys(Layer._fields, 0)
+    for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
+        layer[name] = row[getattr(layout, name.upper())]
+    layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
+    layer["bias_offset"] = row[layout.BIAS_OFFSET]
+    width = int(panel_width(layer["fan_out"]))
+    return layer | {"number": number, "width": width, "panels": -(-layer["fan_out"] // width)}
+
+
+def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int) -> int:
+    """Lay out what the layers keep beside their weights, from ``offset`` on; where it ends."""
+    batch_width = int(panel_width(batch_size))
+    for layer in (layer for net in nets for layer in net):
+        layer["capacity"], layer["batch_width"] = batch_size, batch_width
+        layer["lda"] = leading_dimension(layer["panels"] * layer["width"])
+        layer["a"] = offset
+        layer["dz"] = layer["a"] + batch_size * layer["lda"]
+        layer["dzt"] = layer["dz"] + layer["panels"] * batch_size * layer["width"]
+        offset = layer["dzt"] + -(-batch_size // batch_width) * layer["fan_out"] * batch_width
     return offset
 
 
-def lists_of(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.ndarray]:
-    """For each thread a table of lists as :mod:`.inputs` describes it, and behind it the lists."""
-    row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
-    words = -(-fan_in // WORD)
-    mark_words = -(-words // (8 * parts))
-    # Lists are written sixteen items at a time, and end with a mark.
-    room = -(-words // parts) * WORD + 16
-    row_room = -(-batch_size // WORD) * WORD + 16
-    # In int64: the table, then columns, rows, their numbers, marks, any_row.
-    sizes = [
-        parts * row_blocks * room // 2,
-        blocks * row_room // 2,
-        blocks // 2 + 1,
-        parts * row_blocks * BLOCK * mark_words,
-        words,
-    ]
-    tables = []
-    for _ in range(threads):
-        table = np.empty(16 + sum(size + 8 for size in sizes), np.int64)
-        at = table.ctypes.data + 8 * 16
-        for entry, size in enumerate(sizes):
-            table[entry] = at
-            at += 8 * (size + 8)
-        table[len(sizes) : len(sizes) + 4] = row_blocks, room, row_room, mark_words
-        tables.append(table)
-    return tables
+# ---------------------------------------------------------------------------------------------
+# Packing: between the public row-major layout and the panels
+# ---------------------------------------------------------------------------------------------
+
+
+@inner
+def layer_at(net, number):
+    """The address of a layer."""
+    return net + 8 * LAYER_FIELDS * number
+
+
+@inner
+def pack_weights(layer, flat, base, packed, thread, threads):
+    """This thread's share of a layer's weights at ``flat``, into panels at base + packed."""
+    first, stop = share(layer.fan_in * layer.panels, thread, threads)
+    for unit in range(first, stop):
+        column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
+        source = layer.weight_offset + i * layer.fan_out + column
+        target = packed + layer.weights + unit * layer.width
+        copy_row(flat, source, layer.fan_out - column, base, target, layer.width)
+
+
+@inner
+def unpack_weights(layer, base, packed, flat, thread, threads):
+    """The way back."""
+    first, stop = share(layer.fan_in * layer.panels, thread, threads)
+    for unit in range(first, stop):
+        column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
+        n = min(layer.width, layer.fan_out - column)
+        target = layer.weight_offset + i * layer.fan_out + column
+        copy_row(base, packed + layer.weights + unit * layer.width, n, flat, target, n)
+
+
+@inner
+def pack_bias(layer, flat, base, packed):
+    """A layer's bias, with zeros behind it to whole panels."""
+    width = layer.width * layer.panels
+    copy_row(flat, layer.bias_offset, layer.fan_out, base, packed + layer.bias, width)
+
+
+@inner
+def unpack_bias(layer, base, packed, flat):
+    """The way back."""
+    n = layer.fan_out
+    copy_row(base, packed + layer.bias, n, flat, layer.bias_offset, n)

@@ -1,163 +1,273 @@
-"""The forward pass over many rows, as a job of tasks: chunks of rows through all layers.
+"""The forward pass over many rows, as a job of tasks: blocks of rows through all layers."""
 
-The C function is compiled when this module is imported: at the first prediction, not before.
-"""
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from ..layout import DROPOUT, FAN_IN, FAN_OUT
-from .elementwise import CONSTANTS, SCALE, SHIFT
-from .functions import c_function, entry, inner, pointer
-from .plan import INPUT_LEADING, INPUTS, LEADING, NET_COLUMNS, OUTPUT, SCRATCH_SIZE, SCRATCHES, SLOT
-from .products import forward_listed
-from .simd import (
-    address,
-    aligned_address,
-    atomic_add,
-    call,
-    load_double,
+from ..layout import FAN_IN, FAN_OUT
+from ..threads import run_tasks, run_team
+from .functions import c_function, call, entry, inner, pointer
+from .inputs import Source, make_lists
+from .machine import atomic_add, flush_denormals, set_float_mode
+from .memory import (
+    LINE_FLOATS,
+    address_of,
+    aligned,
     load_index,
-    set_float_mode,
-    store_double,
+    load_record,
     store_index,
-    store_scalar,
+    store_record,
 )
-from .team import enter, flush_denormals, lead, leave
-from .tile import copy_row
-from .training import forward_layers, row_of
+from .plan import LAYER_FIELDS, RUN_LENGTH, Batch, Layer, Plan, layer_at, make_plan
+from .products import Functions, Masks, Place, forward_listed
+from .team import Team, attend, enter, lead, leave
+from .tile import MR, copy_row
+from .training import FUNCTIONS, forward_layers, pack
 
-# The table of a job, int64: C functions, what the network and its scaling fix, what comes with
-# each call, and on another cache line the counter that the threads share.
-MULTIPLY, MULTIPLY_LISTED, FETCH, FINISH = range(4)
-NETS, N_LAYERS, BASE, OWN, OWN_SIZE, CHUNK, LISTS, INTEGERS, INTEGERS_SIZE = range(4, 13)
-IN, IN_LEADING, SCRATCH, CONSTANTS_AT, SKIP, SCALE_AT, SHIFT_AT = range(13, 20)  # the last float64
-X, FLOATS, ROWS, OUT = range(20, 24)
-NEXT_CHUNK = 32
+_A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
+
+
+class Call(NamedTuple):
+    """What comes with each call."""
+
+    x: int  # address of bytes, or of floats
+    floats: int
+    rows: int
+    out: int  # address of the logits
+
+
+class Job(NamedTuple):
+    """What the network and its scaling fix: addresses and numbers."""
+
+    functions: int  # of Functions
+    net: int  # of the layers, as one thread would have them
+    n_layers: int
+    base: int  # of the packed parameters
+    own: int  # floats from there to the thread's own arrays, less the packed parameters
+    own_size: int  # floats from one thread's arrays to the next one's
+    block: int  # the most rows that a thread predicts at a time
+    inputs: int  # of one thread, as in the plan
+    ld: int
+    scratch: int
+    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    scaling: int  # of two float32
+    integers: int  # (threads, integers_size) int64 of scratch
+    integers_size: int
+
+
+# The table of a job, int64: a Call, a Job, and on another cache line the number of the next task.
+JOB = len(Call._fields)
+NEXT_TASK = 32
 TABLE = 48  # its length
 
-
-@inner
-def _own_net(job, net, own):
-    """The net of a thread: its activations lie ``own`` floats on, and nothing drops."""
-    n_layers = load_index(job, N_LAYERS)
-    for i in range(NET_COLUMNS * n_layers):
-        entry, column = load_index(load_index(job, NETS), i), i % NET_COLUMNS
-        if column == OUTPUT:
-            entry += own
-        store_index(net, i, 0 if column == DROPOUT else entry)
+# What a thread keeps in its int64: records, the layers, the runs of a product, the row numbers.
+MASKS = 0
+SOURCE = MASKS + len(Masks._fields)
+MEETINGS = SOURCE + len(Source._fields)
+NET = MEETINGS + 1
 
 
 @inner
-def _predict_chunk(job, first, batch, net, listed, own):
-    """Rows [first, first + batch) through all layers, and their logits to their place."""
-    base, n_layers, leading = (
-        load_index(job, BASE),
-        load_index(job, N_LAYERS),
-        load_index(job, IN_LEADING),
-    )
-    inputs, scratch = load_index(job, IN) + own, load_index(job, SCRATCH) + own
-    runs = net + 8 * (NET_COLUMNS * n_layers)
-    samples = net + 8 * (load_index(job, INTEGERS_SIZE) - load_index(job, CHUNK))
-    finish, last = load_index(job, FINISH), row_of(net, n_layers - 1)
-    for b in range(batch):
-        store_index(samples, b, first + b)
-    call(load_index(job, FETCH), (
-        load_index(job, X), load_index(job, FLOATS), samples, load_index(net, FAN_IN), 0, batch, 1,
-        0, 1, load_index(job, SKIP), listed, base, load_index(job, CONSTANTS_AT) + own, inputs,
-        leading,
-    ))  # fmt: skip
-    if listed:
-        forward_listed(
-            load_index(job, MULTIPLY_LISTED), finish, base, net, inputs, leading, listed, batch,
-            False, (0, 0, 0), samples, scratch, 0, 1,
-        )  # fmt: skip
-    forward_layers(
-        load_index(job, MULTIPLY), finish, base, net, 1 if listed else 0, n_layers, inputs,
-        leading, batch, True, 0, batch, 0, 0, samples, runs, scratch, 0, 1, 0, 1,
+def own_net(job, net, own):
+    """The layers of a thread: its activations lie ``own`` floats on, and nothing drops."""
+    for i in range(LAYER_FIELDS * job.n_layers):
+        store_index(net, i, load_index(job.net, i))
+    for number in range(job.n_layers):
+        layer = layer_at(net, number)
+        store_index(layer, _A, load_index(layer, _A) + own)
+        store_index(layer, _DROPOUT, 0)
+
+
+@inner
+def place_of(asked, job, thread):
+    """Where a thread's things are; it writes its own records."""
+    none, one = np.int64(0), np.int64(1)
+    own = job.own + thread * job.own_size
+    integers = job.integers + 8 * job.integers_size * thread
+    lists = load_index(job.lists, thread) if job.lists else none
+    fan_in, source = load_record(job.net, Layer).fan_in, integers + 8 * SOURCE
+    store_record(source, Source(asked.x, asked.floats, fan_in, one, none, one, one, job.scaling))
+    samples = integers + 8 * (job.integers_size - job.block)
+    store_record(integers + 8 * MASKS, Masks(none, none, samples))
+    net = integers + 8 * NET
+    own_net(job, net, own)
+    return Place(
+        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, lists, none, none,
+        job.scratch + own, net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none,
+        none, none,
     )  # fmt: skip
-    classes = load_index(last, FAN_OUT)
-    for b in range(batch):
-        a = load_index(last, OUTPUT) + b * load_index(last, LEADING)
-        copy_row(base, a, classes, load_index(job, OUT), (first + b) * classes, classes)
+
+
+@inner
+def predict_block(functions, place, team, first, rows, out):
+    """Rows [first, first + rows) through all layers, and their logits to their place."""
+    samples = load_record(place.masks, Masks).samples
+    for b in range(rows):
+        store_index(samples, b, first + b)
+    call(
+        functions.gather,
+        (place.source, samples, 0, rows, place.lists, place.base, place.inputs, place.ld),
+    )
+    if place.lists:
+        forward_listed(functions, place, team, rows)
+    batch = Batch(samples, rows, np.int64(0), rows)
+    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+    last = load_record(layer_at(place.net, place.n_layers - 1), Layer)
+    for b in range(rows):
+        a, to = last.a + b * last.lda, (first + b) * last.fan_out
+        copy_row(place.base, a, last.fan_out, out, to, last.fan_out)
 
 
 @c_function(3)
-def take_chunks(job, thread, threads):
-    """Take one chunk of rows after another from the shared counter until there are none."""
+def take_blocks(table, thread, threads):
+    """Take one block of rows after another from the shared counter until there are none."""
     mode = flush_denormals()
-    own = load_index(job, OWN) + thread * load_index(job, OWN_SIZE)
-    net = load_index(job, INTEGERS) + 8 * load_index(job, INTEGERS_SIZE) * thread
-    listed = load_index(load_index(job, LISTS), thread) if load_index(job, LISTS) else 0
-    base, constants = load_index(job, BASE), load_index(job, CONSTANTS_AT) + own
-    store_scalar(base, constants + SCALE, np.float32(load_double(job, SCALE_AT)))
-    store_scalar(base, constants + SHIFT, np.float32(load_double(job, SHIFT_AT)))
-    _own_net(job, net, own)
-    rows, chunk = load_index(job, ROWS), load_index(job, CHUNK)
+    asked, job = load_record(table, Call), load_record(table + 8 * JOB, Job)
+    functions, place = load_record(job.functions, Functions), place_of(asked, job, thread)
+    none = np.int64(0)
+    team = Team(none, none, np.int64(1), place.masks + 8 * (MEETINGS - MASKS))
     while True:
-        first = atomic_add(job, NEXT_CHUNK, 1) * chunk
-        if first >= rows:
+        first = atomic_add(table, NEXT_TASK, 1) * job.block
+        if first >= asked.rows:
             break
-        _predict_chunk(job, first, min(chunk, rows - first), net, listed, own)
+        rows = min(job.block, asked.rows - first)
+        predict_block(functions, place, team, first, rows, asked.out)
     set_float_mode(mode)
-
-
-TASKS = pointer(take_chunks)
-
-
-@entry
-def write_table(
-    table, functions, nets, totals, packed, buffers, own_size, chunk, lists, integers, skip, scale,
-    shift,
-):  # fmt: skip
-    """What stays from call to call. The table keeps addresses: whoever uses it keeps the arrays.
-
-    ``functions`` are the pointers of the first four entries; ``nets`` and ``totals`` are the plan
-    of a chunk for one thread; a thread's own arrays are ``own_size`` floats of ``buffers``;
-    ``lists`` holds the address of each thread's table of lists, or nothing.
-    """
-    job, base = address(table), aligned_address(packed)
-    for i in range(4):
-        store_index(job, i, functions[i])
-    store_index(job, NETS, address(nets))
-    store_index(job, N_LAYERS, nets.shape[1])
-    store_index(job, BASE, base)
-    store_index(job, OWN, (aligned_address(buffers) - base) // 4 - totals[SLOT])
-    store_index(job, OWN_SIZE, own_size)
-    store_index(job, CHUNK, chunk)
-    store_index(job, LISTS, address(lists) if len(lists) else 0)
-    store_index(job, INTEGERS, address(integers))
-    store_index(job, INTEGERS_SIZE, integers.shape[1])
-    store_index(job, IN, totals[INPUTS])
-    store_index(job, IN_LEADING, totals[INPUT_LEADING])
-    store_index(job, SCRATCH, totals[SCRATCHES])
-    store_index(job, CONSTANTS_AT, totals[SCRATCHES] + totals[SCRATCH_SIZE] - CONSTANTS)
-    store_index(job, SKIP, skip)
-    store_double(job, SCALE_AT, scale)
-    store_double(job, SHIFT_AT, shift)
 
 
 @entry
 def predict(tasks, table, x, floats, rows, out, desk, threads):
     """The logits of ``rows`` rows at the address x, bytes or ``floats``, to the address out.
 
-    ``tasks`` is TASKS; members at the desk help if ``threads`` are more than this one.
+    ``tasks`` is the pointer of :func:`take_blocks`, ``table`` the address of a job's table.
+    Threads at the desk help if ``threads`` are more than this one.
     """
-    job = address(table)
-    store_index(job, X, x)
-    store_index(job, FLOATS, floats)
-    store_index(job, ROWS, rows)
-    store_index(job, OUT, out)
-    store_index(job, NEXT_CHUNK, 0)
-    lead(desk, tasks, job, threads)
+    store_record(table, Call(x, floats, rows, out))
+    store_index(table, NEXT_TASK, 0)
+    lead(desk, tasks, table, threads)
 
 
 @entry
-def pack_share(pack_all, nets, params, packed, gate, leads):
-    """A thread's share of packing the parameters."""
+def pack_share(pack, net, n_layers, params, base, gate, leads):
+    """A thread's share of packing the parameters.
+
+    ``pack`` is the pointer of :func:`.training.pack`; the layers, the parameters and what they are
+    packed to are named by their addresses.
+    """
     thread, threads = enter(gate, leads)
     if thread >= 0:
-        call(pack_all, (
-            address(nets), nets.shape[1], address(params), aligned_address(packed), 0, thread,
-            threads, False,
-        ))  # fmt: skip
+        call(pack, (net, n_layers, params, base, 0, thread, threads, False))
         leave(gate, thread, threads)
+
+
+# ---------------------------------------------------------------------------------------------
+# From Python
+# ---------------------------------------------------------------------------------------------
+
+BLOCK_TILES = 4  # tiles of rows that a thread predicts at a time: their activations stay in L2
+CALLED = 5  # so many of the first Functions are all that the forward pass calls
+
+
+@cache
+def function_pointers() -> np.ndarray:
+    """The record of the C functions, which compiles them."""
+    functions = np.zeros(len(FUNCTIONS), np.int64)
+    functions[:CALLED] = [pointer(function) for function in FUNCTIONS[:CALLED]]
+    return functions
+
+
+@cache
+def tasks() -> int:
+    """The pointer of :func:`take_blocks`."""
+    return pointer(take_blocks)
+
+
+def block_rows(n: int) -> int:
+    """Rows of the blocks in which n rows are predicted."""
+    return min(BLOCK_TILES * MR, max(n, 1))
+
+
+def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
+    """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
+    net, plan = make_plan(layers, block_rows(n), 0, 1)
+    return net, plan, plan.total - plan.slot_size - LINE_FLOATS
+
+
+class Prediction:
+    """The program of ``forward``: its threads take blocks of rows.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    block, threads
+        The most rows of a block; the most threads.
+    skip_zeros
+        Whether zeros among the inputs may be left out.
+    scaling
+        Scale and shift of the inputs.
+    packed, buffers
+        float32, for the packed parameters, and for the rest, which is allocated where None.
+    """
+
+    def __init__(
+        self,
+        layers: np.ndarray,
+        block: int,
+        threads: int,
+        skip_zeros: bool,
+        scaling: tuple[float, float],
+        packed: np.ndarray,
+        buffers: np.ndarray | None = None,
+    ) -> None:
+        net, plan, own_size = forward_plan(layers, block)
+        if buffers is None:
+            buffers = np.empty(threads * own_size + LINE_FLOATS, np.float32)
+        lists = make_lists(int(layers[0, FAN_IN]), block, 1, threads if skip_zeros else 0)
+        tables = np.array([address_of(table) for table in lists], np.int64)
+        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
+        integers = np.empty((threads, NET + net.size + RUN_LENGTH * panels + block), np.int64)
+        constants, base = np.array(scaling, np.float32), aligned(address_of(packed))
+        self._job = Job(
+            functions=address_of(function_pointers()),
+            net=address_of(net),
+            n_layers=len(layers),
+            base=base,
+            own=(aligned(address_of(buffers)) - base) // 4 - plan.slot_size,
+            own_size=own_size,
+            block=block,
+            inputs=plan.inputs,
+            ld=plan.ld,
+            scratch=plan.scratch,
+            lists=address_of(tables) if skip_zeros else 0,
+            scaling=address_of(constants),
+            integers=address_of(integers),
+            integers_size=integers.shape[1],
+        )
+        self._table = np.zeros(TABLE, np.int64)
+        self._table[JOB : JOB + len(self._job)] = self._job
+        self._address, self._threads = address_of(self._table), threads
+        # The table holds the addresses of these.
+        self._kept = net, packed, buffers, lists, tables, integers, constants
+
+    def pack(self, params: np.ndarray, threads: int) -> None:
+        """Pack the parameters, on so many threads."""
+        function, job, start = pointer(pack), self._job, address_of(params)
+
+        def work(gate: int, leads: bool) -> None:
+            pack_share(function, job.net, job.n_layers, start, job.base, gate, leads)
+
+        run_team(min(self._threads, threads), work)
+
+    def run(self, x: np.ndarray, logits: np.ndarray) -> None:
+        """The logits (N, C) of all rows of x (N, I), uint8 or float32."""
+        asked = address_of(x), int(x.dtype == np.float32), len(x), address_of(logits)
+        if self._threads == 1:
+            predict(tasks(), self._address, *asked, 0, 1)
+            return
+
+        def work(desk: int, threads: int) -> None:
+            predict(tasks(), self._address, *asked, desk, threads)
+
+        run_tasks(self._threads, work, attend)

@@ -1,88 +1,95 @@
 """The products of a layer and what follows each: what a thread does between two meetings.
 
 Everything is named by addresses and offsets, never by arrays: an array handed from function to
-function counts its references, and threads that count the same one wait for each other.
-``row`` is the address of a layer's row in the net of :mod:`.plan`.
+function counts its references, and threads that count the same one wait for each other. What
+goes together is a record (a NamedTuple of int64), in registers or, for C functions, at an address
+(``at``: that of a :class:`.plan.Layer`).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ..layout import ACTIVATION, BIAS_OFFSET, DECAY, DROPOUT, FAN_IN, FAN_OUT, SGD, WEIGHT_OFFSET
-from .elementwise import L2, activate, backpropagate, drop_row, keep_factor, row_key
-from .functions import c_function, inner
-from .inputs import COLUMN_ROOM, COLUMNS, ROW_BLOCKS, ROW_ROOM, ROWS, fetch_row
-from .plan import BIAS, DZ, DZT, LEADING, OUTPUT, PANELS, WEIGHTS, WIDTH
-from .simd import (
-    LANES,
-    WORD,
-    call,
-    load,
-    load_block,
-    load_index,
-    load_int32,
-    load_scalar,
-    splat,
-    store,
-    store_block,
-    store_first,
-    store_index,
-    transpose,
-)
+from .bits import WORD
+from .blocks import load_block, store_block, transpose
+from .dropout import drop_row, keep_factor, row_key
+from .elementwise import activate, derive
+from .functions import c_function, call, inner
+from .inputs import Lists, Source, column_list, fetch_row, row_list
+from .machine import VL
+from .memory import load_index, load_int32, load_record, load_scalar, store_index
+from .plan import Layer, layer_at
 from .team import share
-from .tile import BLOCK, TILE, copy_row, single_run, tile_height
+from .tile import BLOCK, TILE, single_run, tile_height
+from .updates import DECAY, PLAIN, RULE
+from .vectors import load, splat, store, store_first
 
-# ---------------------------------------------------------------------------------------------
-# Packing: between the public row-major layout and the panels
-# ---------------------------------------------------------------------------------------------
+
+class Functions(NamedTuple):
+    """The pointers of the C functions that the programs call; 0 for those that one does not."""
+
+    multiply_tile: int
+    multiply_listed: int
+    gather: int
+    finish_tile: int
+    pack: int
+    unpack: int = 0
+    list_rows: int = 0
+    loss_rows: int = 0
+    derive_tile: int = 0
+    update_vectors: int = 0
+
+
+class Place(NamedTuple):
+    """Where a thread's things are: addresses, or floats from ``base`` on."""
+
+    base: int
+    net: int  # address of its copy of the layers
+    n_layers: int
+    rows_alone: int  # 1: what follows the first layer is divided by rows
+    inputs: int
+    ld: int  # leading dimension of the inputs
+    source: int  # address of a Source
+    lists: int  # address of Lists, or 0
+    partial: int  # sums of the parts
+    slot_size: int  # from the parameters to the first row of state
+    scratch: int
+    runs: int  # address of the runs of a product
+    masks: int  # address of Masks
+    update: int  # address of an update
+    losses: int  # address of float64, one for each row of a batch
+    hits: int  # the same
+
+
+class Masks(NamedTuple):
+    """What dropout draws from, beside the layer and the unit."""
+
+    seed: int
+    epoch: int
+    samples: int  # address of the numbers of a batch's rows
+
+
+class Inputs(NamedTuple):
+    """What a layer multiplies: rows of a matrix."""
+
+    a: int
+    ld: int
 
 
 @inner
-def pack_weights(row, flat, base, packed, thread, threads):
-    """This thread's share of a layer's weights at ``flat``, into panels at base + packed."""
-    fan_in, fan_out = load_index(row, FAN_IN), load_index(row, FAN_OUT)
-    width, source = load_index(row, WIDTH), load_index(row, WEIGHT_OFFSET)
-    first, stop = share(fan_in * load_index(row, PANELS), thread, threads)
-    for unit in range(first, stop):
-        column, i = unit // fan_in * width, unit % fan_in
-        target = packed + load_index(row, WEIGHTS) + unit * width
-        copy_row(flat, source + i * fan_out + column, fan_out - column, base, target, width)
+def inputs_of(place, number):
+    """The inputs of a layer: those of the network, or the outputs of the layer before."""
+    if number == 0:
+        return Inputs(place.inputs, place.ld)
+    before = load_record(layer_at(place.net, number - 1), Layer)
+    return Inputs(before.a, before.lda)
 
 
 @inner
-def unpack_weights(row, base, packed, flat, thread, threads):
-    """The way back."""
-    fan_in, fan_out = load_index(row, FAN_IN), load_index(row, FAN_OUT)
-    width, target = load_index(row, WIDTH), load_index(row, WEIGHT_OFFSET)
-    first, stop = share(fan_in * load_index(row, PANELS), thread, threads)
-    for unit in range(first, stop):
-        column, i = unit // fan_in * width, unit % fan_in
-        n = min(width, fan_out - column)
-        source = packed + load_index(row, WEIGHTS) + unit * width
-        copy_row(base, source, n, flat, target + i * fan_out + column, n)
-
-
-@inner
-def pack_bias(row, flat, base, packed):
-    """A layer's bias, with zeros behind it to whole panels."""
-    width = load_index(row, WIDTH) * load_index(row, PANELS)
-    source, target = load_index(row, BIAS_OFFSET), packed + load_index(row, BIAS)
-    copy_row(flat, source, load_index(row, FAN_OUT), base, target, width)
-
-
-@inner
-def unpack_bias(row, base, packed, flat):
-    """The way back."""
-    n = load_index(row, FAN_OUT)
-    source, target = packed + load_index(row, BIAS), load_index(row, BIAS_OFFSET)
-    copy_row(base, source, n, flat, target, n)
-
-
-@inner
-def clear_gradient(row, batch_size, base):
+def clear_gradient(layer, base):
     """Zero dz: what no unit writes must add nothing to the padding of the weights."""
-    size = load_index(row, PANELS) * batch_size * load_index(row, WIDTH)
-    for i in range(0, size, LANES):
-        store(base, load_index(row, DZ) + i, splat(0.0))
+    for i in range(0, layer.panels * layer.capacity * layer.width, VL):
+        store(base, layer.dz + i, splat(0.0))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -90,111 +97,102 @@ def clear_gradient(row, batch_size, base):
 # ---------------------------------------------------------------------------------------------
 
 
-@c_function(11)
-def finish_tile(base, row, panel, top, rows, dropped, seed, epoch, layer, samples, scratch):
+@c_function(7)
+def finish_tile(base, at, panel, top, rows, masks_at, scratch):
     """a = dropout(activation(sums + bias)) of a tile whose sums stand in the scratch."""
-    code, width = load_index(row, ACTIVATION), load_index(row, WIDTH)
-    bias = load_index(row, BIAS) + panel * width
-    leading = load_index(row, LEADING)
-    out = load_index(row, OUTPUT) + top * leading + panel * width
+    layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
+    first = panel * layer.width
+    out = layer.a + top * layer.lda + first
     for r in range(rows):
-        for c in range(0, width, LANES):
-            z = load(base, scratch + r * width + c) + load(base, bias + c)
-            store(base, out + c, activate(code, z))
-        if dropped:
-            threshold = load_index(row, DROPOUT)
-            unit_key = row_key(seed, epoch, load_index(samples, top + r), layer)
-            drop_row(base, out, width, panel * width, unit_key, threshold, base, out)
-        out += leading
+        for c in range(0, layer.width, VL):
+            z = load(base, scratch + r * layer.width + c) + load(base, layer.bias + first + c)
+            store(base, out + c, activate(layer.activation, z))
+        if layer.dropout:
+            sample = load_index(masks.samples, top + r)
+            key = row_key(masks.seed, masks.epoch, sample, layer.number)
+            drop_row(base, out, layer.width, first, key, layer.dropout, base, out)
+        out += layer.lda
 
 
 @inner
-def forward_layer(
-    multiply, finish, base, row, inputs, leading, batch, first_row, last_row, first, stop,
-    dropped, key, samples, runs, scratch,
-):  # fmt: skip
+def forward_layer(functions, place, number, batch, low, high, first, stop):
     """a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
 
-    The rows are [first_row, last_row) of each panel, the units [first, stop) panel by panel.
-    ``key`` is (seed, epoch, layer) of the dropout.
+    ``batch`` is the number of rows; those in question are [low, high) of each panel, the units
+    [first, stop) panel by panel.
     """
-    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
-    n_runs = single_run(runs, fan_in)
-    for panel in range(load_index(row, PANELS)):
-        start = max(first_row, first - panel * batch)
-        end = min(last_row, stop - panel * batch)
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width = place.base, layer.width
+    single_run(place.runs, layer.fan_in)
+    for panel in range(layer.panels):
+        start = max(low, first - panel * batch)
+        end = min(high, stop - panel * batch)
         height = tile_height(end - start)
+        weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
         for top in range(start, end, height):
-            rows = min(height, end - top)
-            call(multiply, (
-                rows, width, base, inputs + top * leading, leading, 1, base,
-                load_index(row, WEIGHTS) + panel * fan_in * width, width, runs, n_runs,
-                base + 4 * scratch, width,
-            ))  # fmt: skip
-            call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
+            rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
+            out = base + 4 * place.scratch
+            call(
+                functions.multiply_tile,
+                (rows, width, a, inputs.ld, 1, weights, width, place.runs, out, width),
+            )
+            at = layer_at(place.net, number)
+            call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
 
 
 @inner
-def listed_sums(
-    multiply_listed, base, row, inputs, leading, listed, part, panel, top, rows, out
-):  # fmt: skip
-    """The sums of one block of rows and one panel over a part's listed columns, to ``out``."""
-    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
-    index = part * load_index(listed, ROW_BLOCKS) + top // BLOCK
-    terms = load_index(listed, COLUMNS) + 4 * index * load_index(listed, COLUMN_ROOM)
-    call(multiply_listed, (
-        rows, width, base, inputs + top * leading, leading, 1, base,
-        load_index(row, WEIGHTS) + panel * fan_in * width, width, terms, out,
-    ))  # fmt: skip
+def listed_sums(functions, place, part, panel, top, rows, out):
+    """The first layer's sums of a block of rows and a panel over a part's listed columns."""
+    layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
+    a = place.base + 4 * (place.inputs + top * place.ld)
+    weights = place.base + 4 * (layer.weights + panel * layer.fan_in * layer.width)
+    terms = column_list(lists, part, top)
+    call(
+        functions.multiply_listed,
+        (rows, layer.width, a, place.ld, 1, weights, layer.width, terms, out),
+    )
 
 
 @inner
-def forward_listed(
-    multiply_listed, finish, base, row, inputs, leading, listed, batch, dropped, key, samples,
-    scratch, thread, threads,
-):  # fmt: skip
+def forward_listed(functions, place, team, batch):
     """The first layer's share, around the zeros of its inputs: blocks of rows, panel by panel."""
-    blocks = -(-batch // BLOCK)
-    first, stop = share(load_index(row, PANELS) * blocks, thread, threads)
+    base, layer, blocks = place.base, load_record(place.net, Layer), -(-batch // BLOCK)
+    first, stop = share(layer.panels * blocks, team.thread, team.threads)
     for unit in range(first, stop):
         panel, top = unit // blocks, unit % blocks * BLOCK
         rows = min(BLOCK, batch - top)
-        listed_sums(
-            multiply_listed, base, row, inputs, leading, listed, 0, panel, top, rows,
-            base + 4 * scratch,
-        )  # fmt: skip
-        call(finish, (base, row, panel, top, rows, dropped, *key, samples, scratch))
+        listed_sums(functions, place, 0, panel, top, rows, base + 4 * place.scratch)
+        at = place.net
+        call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
 
 
 @inner
-def partial_sums(multiply_listed, base, row, inputs, leading, listed, part, batch, partial):
+def partial_sums(functions, place, part, batch, partial):
     """The products of one part of the inputs with their weights, summed: (batch, width).
 
     A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
     reads no weights but those that it updates, which stay in its own cache.
     """
-    width = load_index(row, WIDTH)
+    width = load_record(place.net, Layer).width
     for top in range(0, batch, BLOCK):
-        listed_sums(
-            multiply_listed, base, row, inputs, leading, listed, part, 0, top,
-            min(BLOCK, batch - top), base + 4 * (partial + top * width),
-        )  # fmt: skip
+        rows, out = min(BLOCK, batch - top), place.base + 4 * (partial + top * width)
+        listed_sums(functions, place, part, 0, top, rows, out)
 
 
 @inner
-def add_parts(
-    finish, base, row, partial, parts, batch_size, batch, dropped, key, samples, scratch
-):  # fmt: skip
-    """The outputs of the first layer from the partial sums (parts, batch_size, width)."""
-    width = load_index(row, WIDTH)
+def add_parts(functions, place, partial, batch):
+    """The outputs of the first layer from the partial sums (parts, capacity, width)."""
+    base, layer = place.base, load_record(place.net, Layer)
+    width, parts = layer.width, load_record(place.source, Source).parts
     for top in range(0, batch, BLOCK):
         rows = min(BLOCK, batch - top)
-        for i in range(0, rows * width, LANES):
+        for i in range(0, rows * width, VL):
             total = load(base, partial + top * width + i)
             for part in range(1, parts):
-                total = total + load(base, partial + (part * batch_size + top) * width + i)
-            store(base, scratch + i, total)
-        call(finish, (base, row, 0, top, rows, dropped, *key, samples, scratch))
+                total = total + load(base, partial + (part * layer.capacity + top) * width + i)
+            store(base, place.scratch + i, total)
+        at = place.net
+        call(functions.finish_tile, (base, at, 0, top, rows, place.masks, place.scratch))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -203,23 +201,27 @@ def add_parts(
 
 
 @inner
-def input_gradient(
-    multiply, derive, base, row, before, first, stop, low, high, capacity, batch_width,
-    keep_transposed, key, samples, runs, scratch,
-):  # fmt: skip
-    """dz of the layer before, units [first, stop) and rows [low, high): (w dz^T) derived.
+def write_panel_runs(runs, layer):
+    """For multiply_tile: a sum over the outputs of a layer, a run for each of its panels."""
+    store_index(runs, 0, layer.panels)
+    for panel in range(layer.panels):
+        column = panel * layer.width
+        store_index(runs, 3 * panel + 1, column * layer.fan_in)
+        store_index(runs, 3 * panel + 2, column * layer.batch_width)
+        store_index(runs, 3 * panel + 3, min(layer.width, layer.fan_out - column))
+
+
+@inner
+def input_gradient(functions, place, number, low, high, first, stop):
+    """dz of the layer before, rows [low, high) and units [first, stop): (w dz^T) derived.
 
     The tile holds input units of this layer by samples: the weights are the broadcast operand,
     read straight from their panels, a run for each; dzt is the vector operand. ``low`` begins a
     vector of rows.
     """
-    fan_in, fan_out = load_index(row, FAN_IN), load_index(row, FAN_OUT)
-    width, panels = load_index(row, WIDTH), load_index(row, PANELS)
-    before_width = load_index(before, WIDTH)
-    for panel in range(panels):
-        store_index(runs, 3 * panel, panel * fan_in * width)
-        store_index(runs, 3 * panel + 1, panel * width * batch_width)
-        store_index(runs, 3 * panel + 2, min(width, fan_out - panel * width))
+    layer = load_record(layer_at(place.net, number), Layer)
+    before_width = load_record(layer_at(place.net, number - 1), Layer).width
+    write_panel_runs(place.runs, layer)
     while first < stop:
         # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
         end = min(stop, (first // before_width + 1) * before_width)
@@ -227,61 +229,78 @@ def input_gradient(
         for top in range(first, end, height):
             rows, start = min(height, end - top), low
             while start < high:
-                columns = batch_width
-                if start % batch_width or high - start <= LANES:
-                    columns = LANES
-                within = start % batch_width
-                dzt = load_index(row, DZT) + (start - within) * fan_out + within
-                call(multiply, (
-                    rows, columns, base, load_index(row, WEIGHTS) + top * width, width, 1, base,
-                    dzt, batch_width, runs, panels, base + 4 * scratch, columns,
-                ))  # fmt: skip
-                call(derive, (
-                    base, before, top, rows, start, min(columns, high - start), columns, capacity,
-                    batch_width, keep_transposed, key[0], key[1], key[2], samples, scratch,
-                ))  # fmt: skip
+                columns = layer.batch_width
+                if start % layer.batch_width or high - start <= VL:
+                    columns = np.int64(VL)
+                input_gradient_tile(functions, place, layer, top, rows, start, high, columns)
                 start += columns
         first = end
 
 
-@c_function(15)
-def derive_tile(
-    base, before, top, rows, start, n, columns, capacity, batch_width, keep_transposed, seed,
-    epoch, layer, samples, scratch,
-):  # fmt: skip
+@inner
+def input_gradient_tile(functions, place, layer, top, rows, start, high, columns):
+    """One tile of it: units [top, top + rows), ``columns`` samples from ``start``."""
+    base, batch_width = place.base, layer.batch_width
+    within = start % batch_width
+    weights = base + 4 * (layer.weights + top * layer.width)
+    dzt = base + 4 * (layer.dzt + (start - within) * layer.fan_out + within)
+    out = base + 4 * place.scratch
+    call(
+        functions.multiply_tile,
+        (rows, columns, weights, layer.width, 1, dzt, batch_width, place.runs, out, columns),
+    )
+    before, n = layer_at(place.net, layer.number - 1), min(columns, high - start)
+    call(
+        functions.derive_tile,
+        (base, before, top, rows, start, n, columns, place.masks, place.scratch),
+    )
+
+
+@c_function(9)
+def derive_tile(base, at, top, rows, start, n, columns, masks_at, scratch):
     """Turn a tile of w dz^T, units [top, top + rows) by n samples from ``start``, into dz.
 
     Square blocks are transposed in registers, so that a sample's units lie side by side, as
-    they do in a and dz; and back again where dzt is wanted too.
+    they do in a and dz; and back again into dzt, which the first layer does without. The rows of
+    the tile are ``columns`` floats apart.
     """
-    code, threshold = load_index(before, ACTIVATION), load_index(before, DROPOUT)
-    width, leading = load_index(before, WIDTH), load_index(before, LEADING)
-    undo = splat(np.float32(1.0) / keep_factor(threshold))
-    block, within = scratch + TILE, start % batch_width
-    for upper in range(0, rows, LANES):
-        unit, units = top + upper, min(LANES, rows - upper)
-        for left in range(0, n, LANES):
+    layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
+    block, batch_width = scratch + TILE, layer.batch_width
+    within = start % batch_width
+    undo = splat(np.float32(1.0) / keep_factor(layer.dropout))
+    for upper in range(0, rows, VL):
+        unit, units = top + upper, min(VL, rows - upper)
+        for left in range(0, n, VL):
             tile = load_block(base, scratch + upper * columns + left, columns)
-            store_block(transpose(tile), base, block, LANES)
-            for c in range(min(LANES, n - left)):
-                b = start + left + c
-                a = load(base, load_index(before, OUTPUT) + b * leading + unit)
-                if threshold:
-                    # The derivative wants the output before dropout; the mask is drawn again.
-                    unit_key = row_key(seed, epoch, load_index(samples, b), layer)
-                    at = block + c * LANES
-                    drop_row(base, at, units, unit, unit_key, threshold, base, at)
-                    a = a * undo
-                gradient = backpropagate(code, load(base, block + c * LANES), a)
-                store(base, block + c * LANES, gradient)
-                out = (unit // width * capacity + b) * width + unit % width
-                store_first(base, load_index(before, DZ) + out, gradient, units)
-            if keep_transposed:
-                store_block(transpose(load_block(base, block, LANES)), base, block, LANES)
-                out = load_index(before, DZT) + (start - within) * load_index(before, FAN_OUT)
+            store_block(transpose(tile), base, block, VL)
+            for c in range(min(VL, n - left)):
+                b, out = start + left + c, block + c * VL
+                derive_row(base, layer, masks, undo, b, unit, units, out)
+            if layer.number:
+                store_block(transpose(load_block(base, block, VL)), base, block, VL)
+                out = layer.dzt + (start - within) * layer.fan_out
                 out += unit * batch_width + within + left
                 for r in range(units):
-                    store(base, out + r * batch_width, load(base, block + r * LANES))
+                    store(base, out + r * batch_width, load(base, block + r * VL))
+
+
+@inner(forceinline=True)
+def derive_row(base, layer, masks, undo, b, unit, units, at):
+    """Some units of sample b: what stands at base + at becomes dz, there and in its place.
+
+    ``undo`` is a vector of what undoes the factor of dropout.
+    """
+    a = load(base, layer.a + b * layer.lda + unit)
+    if layer.dropout:
+        # The derivative wants the output before dropout; the mask is drawn again.
+        sample = load_index(masks.samples, b)
+        key = row_key(masks.seed, masks.epoch, sample, layer.number)
+        drop_row(base, at, units, unit, key, layer.dropout, base, at)
+        a = a * undo
+    gradient = derive(layer.activation, load(base, at), a)
+    store(base, at, gradient)
+    out = (unit // layer.width * layer.capacity + b) * layer.width + unit % layer.width
+    store_first(base, layer.dz + out, gradient, units)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -290,117 +309,103 @@ def derive_tile(
 
 
 @inner
-def update_layer(
-    multiply, update, base, row, inputs, leading, batch, capacity, slot, optimizer, nesterov,
-    constants, runs, scratch, thread, threads,
-):  # fmt: skip
+def update_layer(functions, place, team, number, batch):
     """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once."""
-    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
-    decayed, n_runs = load_index(row, DECAY) != 0, single_run(runs, batch)
-    first, stop = share(load_index(row, PANELS) * fan_in, thread, threads)
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width, fan_in = place.base, layer.width, layer.fan_in
+    single_run(place.runs, batch)
+    first, stop = share(layer.panels * fan_in, team.thread, team.threads)
     while first < stop:
         panel = first // fan_in
         start = first - panel * fan_in
         end = min(fan_in, start + stop - first)
-        dz, height = load_index(row, DZ) + panel * capacity * width, tile_height(end - start)
+        height = tile_height(end - start)
+        dz = base + 4 * (layer.dz + panel * layer.capacity * width)
         for top in range(start, end, height):
-            rows = min(height, end - top)
-            call(multiply, (
-                rows, width, base, inputs + top, 1, leading, base, dz, width, runs, n_runs,
-                base + 4 * scratch, width,
-            ))  # fmt: skip
-            call(update, (
-                optimizer, nesterov, constants, decayed, base,
-                load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch,
-                rows * width,
-            ))  # fmt: skip
+            rows, a, out = min(height, end - top), base + 4 * (inputs.a + top), place.scratch
+            call(
+                functions.multiply_tile,
+                (rows, width, a, 1, inputs.ld, dz, width, place.runs, base + 4 * out, width),
+            )
+            w, n = layer.weights + (panel * fan_in + top) * width, rows * width
+            call(
+                functions.update_vectors,
+                (place.update, layer.decay, base, w, place.slot_size, out, n),
+            )
         first += end - start
 
 
 @inner
-def update_listed(
-    multiply_listed, update, base, row, inputs, leading, listed, panel, block, capacity, slot,
-    optimizer, nesterov, constants, scratch,
-):  # fmt: skip
-    """The same for one block of columns of the inputs, summed over its listed rows."""
-    fan_in, width = load_index(row, FAN_IN), load_index(row, WIDTH)
-    decayed, top = load_index(row, DECAY) != 0, block * BLOCK
-    rows = min(BLOCK, fan_in - top)
-    terms = load_index(listed, ROWS) + 4 * block * load_index(listed, ROW_ROOM)
+def update_listed(functions, place, panel, block):
+    """The same for one block of columns of the network's inputs, summed over its listed rows."""
+    layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
+    base, width, top = place.base, layer.width, block * BLOCK
+    rows, terms = min(BLOCK, layer.fan_in - top), row_list(lists, block)
     if load_int32(terms, 0) >= 0:
-        call(multiply_listed, (
-            rows, width, base, inputs + top, 1, leading, base,
-            load_index(row, DZ) + panel * capacity * width, width, terms, base + 4 * scratch,
-        ))  # fmt: skip
-    elif optimizer == SGD and slot == 0 and not (decayed and load_scalar(base, constants + L2)):
+        a, out = base + 4 * (place.inputs + top), base + 4 * place.scratch
+        dz = base + 4 * (layer.dz + panel * layer.capacity * width)
+        call(functions.multiply_listed, (rows, width, a, 1, place.ld, dz, width, terms, out))
+    elif load_index(place.update, RULE) == PLAIN and not (
+        layer.decay and load_scalar(place.update, DECAY)
+    ):
         return  # without decay and moments, a gradient of zero changes nothing
     else:
-        for i in range(0, rows * width, LANES):
-            store(base, scratch + i, splat(0.0))
-    call(update, (
-        optimizer, nesterov, constants, decayed, base,
-        load_index(row, WEIGHTS) + (panel * fan_in + top) * width, slot, scratch, rows * width,
-    ))  # fmt: skip
+        for i in range(0, rows * width, VL):
+            store(base, place.scratch + i, splat(0.0))
+    w = layer.weights + (panel * layer.fan_in + top) * width
+    call(
+        functions.update_vectors,
+        (place.update, layer.decay, base, w, place.slot_size, place.scratch, rows * width),
+    )
 
 
 @inner
-def update_listed_share(
-    multiply_listed, update, base, row, inputs, leading, listed, capacity, slot, optimizer,
-    nesterov, constants, scratch, thread, threads,
-):  # fmt: skip
+def update_listed_share(functions, place, team):
     """This thread's share of (panel, block of columns)."""
-    blocks = -(-load_index(row, FAN_IN) // BLOCK)
-    first, stop = share(load_index(row, PANELS) * blocks, thread, threads)
+    layer = load_record(place.net, Layer)
+    blocks = -(-layer.fan_in // BLOCK)
+    first, stop = share(layer.panels * blocks, team.thread, team.threads)
     for unit in range(first, stop):
-        update_listed(
-            multiply_listed, update, base, row, inputs, leading, listed, unit // blocks,
-            unit % blocks, capacity, slot, optimizer, nesterov, constants, scratch,
-        )  # fmt: skip
+        update_listed(functions, place, unit // blocks, unit % blocks)
 
 
 @inner
-def update_parts(
-    multiply_listed, update, base, row, inputs, leading, listed, parts, first_part, last_part,
-    upcoming, capacity, slot, optimizer, nesterov, constants, scratch,
-):  # fmt: skip
-    """The blocks of columns of some parts of the inputs.
+def update_parts(functions, place, upcoming):
+    """The blocks of columns of this thread's parts of the inputs.
 
     With each block the memory is asked for an equal share of those parts in the upcoming rows.
     """
-    fan_in = load_index(row, FAN_IN)
-    shares = -(-fan_in // BLOCK) * (last_part - first_part) // parts
+    source = load_record(place.source, Source)
+    fan_in, parts = source.fan_in, source.parts
+    shares = -(-fan_in // BLOCK) * (source.last_part - source.first_part) // parts
     asked, due = 0, 0  # of the upcoming rows; due is counted in 1 / shares
-    for part in range(first_part, last_part):
+    for part in range(source.first_part, source.last_part):
         for first in range(part * WORD, fan_in, parts * WORD):
             for top in range(first, min(first + WORD, fan_in), BLOCK):
                 due += upcoming.rows
                 while due >= shares:
                     due -= shares
                     if asked < upcoming.rows:
-                        fetch_row(upcoming, asked, fan_in, parts, first_part, last_part)
+                        fetch_row(source, upcoming, asked)
                         asked += 1
-                update_listed(
-                    multiply_listed, update, base, row, inputs, leading, listed, 0,
-                    top // BLOCK, capacity, slot, optimizer, nesterov, constants, scratch,
-                )  # fmt: skip
+                update_listed(functions, place, 0, top // BLOCK)
 
 
 @inner
-def update_biases(
-    update, base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch, thread,
-    threads,
-):  # fmt: skip
+def update_biases(functions, place, team, number, batch):
     """This thread's panels of a bias: the gradient is the sum of dz over the batch."""
-    width = load_index(row, WIDTH)
-    first, stop = share(load_index(row, PANELS), thread, threads)
+    base, layer = place.base, load_record(layer_at(place.net, number), Layer)
+    width = layer.width
+    first, stop = share(layer.panels, team.thread, team.threads)
     for panel in range(first, stop):
-        dz = load_index(row, DZ) + panel * capacity * width
-        for c in range(0, width, LANES):
+        dz = layer.dz + panel * layer.capacity * width
+        for c in range(0, width, VL):
             gradient = splat(0.0)
             for b in range(batch):
                 gradient = gradient + load(base, dz + b * width + c)
-            store(base, scratch + c, gradient)
-        call(update, (
-            optimizer, nesterov, constants, 0, base, load_index(row, BIAS) + panel * width, slot,
-            scratch, width,
-        ))  # fmt: skip
+            store(base, place.scratch + c, gradient)
+        w = layer.bias + panel * width
+        call(
+            functions.update_vectors,
+            (place.update, 0, base, w, place.slot_size, place.scratch, width),
+        )

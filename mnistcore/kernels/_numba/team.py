@@ -1,5 +1,9 @@
 """What the threads of a team do together: meet at barriers, share out work, do jobs at a desk."""
 
+from typing import NamedTuple
+
+import numpy as np
+
 from ..threads import (
     ALONE,
     ARGUMENTS,
@@ -21,19 +25,9 @@ from ..threads import (
     SIZE,
     TEAM,
 )
-from .functions import JIT, entry, inner
-from .simd import (
-    FLUSH_TO_ZERO,
-    atomic_add,
-    atomic_load,
-    call,
-    get_float_mode,
-    load_index,
-    pause,
-    set_float_mode,
-    store_index,
-    yield_core,
-)
+from .functions import JIT, call, entry, inner
+from .machine import atomic_add, atomic_load, pause, yield_core
+from .memory import load_index, store_index
 
 
 @inner
@@ -41,28 +35,28 @@ def wait_a_little(spins):
     """Between two looks at what another thread will write; the number of looks."""
     if spins < PATIENCE:
         pause()
-    else:  # the machine may have fewer free cores than the team has members
+    else:  # there may be fewer free cores than threads
         yield_core()
     return spins + 1
 
 
 @inner
 def enter(gate, leads):
-    """Come in to a run of a team: this thread's index and the size of the team.
+    """Come in to a run of a team: the thread's number and the size of the team.
 
-    See ``threads.run_team``. The leader, with index 0, waits for all that were called. A member
-    that finds the run shut has index -1, and goes without doing anything.
+    See ``threads.run_team``. The leader, thread 0, waits for all that were called. A member
+    that finds the run shut is thread -1, and goes without doing anything.
     """
     if gate == ALONE:
         return 0, 1
     spins = 0
     if not leads:
-        index = atomic_add(gate, JOINED, 1) + 1
+        thread = atomic_add(gate, JOINED, 1) + 1
         while atomic_load(gate, SIZE) == 0:
             if atomic_load(gate, SHUT):
                 return -1, 0
             spins = wait_a_little(spins)
-        return index, load_index(gate, SIZE)
+        return thread, load_index(gate, SIZE)
     team, called = load_index(gate, TEAM), load_index(gate, CALLED)
     if atomic_add(team, AT_WORK, 1) == 0:
         while atomic_load(gate, JOINED) < called - 1 and not atomic_load(gate, SHUT):
@@ -76,10 +70,10 @@ def enter(gate, leads):
 
 
 @inner
-def leave(gate, index, threads):
+def leave(gate, thread, threads):
     """End this thread's part in a run; the leader waits until all others have ended theirs."""
     if threads > 1:
-        if index:
+        if thread:
             atomic_add(gate, LEFT, 1)
             return
         spins = 0
@@ -88,23 +82,46 @@ def leave(gate, index, threads):
         atomic_add(load_index(gate, TEAM), AT_WORK, -1)
 
 
+class Team(NamedTuple):
+    """A thread of a team at work on one run."""
+
+    gate: int  # address of the gate of the run
+    thread: int
+    threads: int
+    meetings: int  # address of an int64: how many meetings this thread has come to
+
+
 @inner
-def meet(gate, threads, meeting):
-    """Wait until all threads have come to their ``meeting``-th meeting (counted from 1).
+def make_team(gate, thread, threads, meetings):
+    """A thread that has entered a run, before its first meeting."""
+    store_index(meetings, 0, 0)
+    return Team(gate, thread, threads, meetings)
+
+
+@inner
+def alone(team):
+    """The same thread for work that it does not share."""
+    return Team(team.gate, np.int64(0), np.int64(1), team.meetings)
+
+
+@inner
+def meet(team):
+    """Wait until all threads of the team have come to this meeting.
 
     The arrivals only grow: nobody has to reset them, so nobody can be overtaken.
     """
-    if threads > 1:
-        atomic_add(gate, ARRIVALS, 1)
+    if team.threads > 1:
+        meeting = load_index(team.meetings, 0) + 1
+        store_index(team.meetings, 0, meeting)
+        atomic_add(team.gate, ARRIVALS, 1)
         spins = 0
-        while atomic_load(gate, ARRIVALS) < threads * meeting:
+        while atomic_load(team.gate, ARRIVALS) < team.threads * meeting:
             spins = wait_a_little(spins)
-    return meeting + 1
 
 
 @inner
 def lead(desk, job, arguments, threads):
-    """Do a job of tasks, together with the members that come to the desk meanwhile.
+    """Do a job of tasks, together with the threads that come to the desk meanwhile.
 
     ``job`` is the address of a C function (arguments, thread, threads). It is posted before the
     desk opens, and stands until all that came in have left. Where another caller leads, this
@@ -131,11 +148,11 @@ def lead(desk, job, arguments, threads):
 
 
 @entry
-def attend(desk, member):
-    """Be a member at the desk: see ``threads.run_tasks``. Member 0, the caller, never is."""
-    if member == 0:
+def attend(desk, thread):
+    """Be a thread at the desk: see ``threads.run_tasks``. Thread 0, the caller, never is."""
+    if thread == 0:
         return
-    present = PRESENT + member * DESK_LINE
+    present = PRESENT + thread * DESK_LINE
     store_index(desk, present, 1)
     last, spins = -1, 0
     while spins < LINGER and atomic_load(desk, present):
@@ -145,9 +162,9 @@ def attend(desk, member):
             # A new number says that a job was posted; it may be over by now.
             if atomic_add(desk, INSIDE, 1) >= 0:
                 threads = load_index(desk, COUNT)
-                if member < threads:
+                if thread < threads:
                     job = load_index(desk, FUNCTION)
-                    call(job, (load_index(desk, ARGUMENTS), member, threads))
+                    call(job, (load_index(desk, ARGUMENTS), thread, threads))
             atomic_add(desk, INSIDE, -1)
         spins += 1
         pause()
@@ -158,17 +175,6 @@ def attend(desk, member):
 def share(n, thread, threads):
     """The part [first, stop) of n units of work that a thread takes."""
     return n * thread // threads, n * (thread + 1) // threads
-
-
-@inner
-def flush_denormals():
-    """Let this thread treat denormal numbers as zero; the mode to restore afterwards.
-
-    Moments of dead units decay into denormals, on which every operation is many times slower.
-    """
-    mode = get_float_mode()
-    set_float_mode(mode | FLUSH_TO_ZERO)
-    return mode
 
 
 MAX_TEAM = None if JIT else 1  # uncompiled threads cannot meet at spin barriers

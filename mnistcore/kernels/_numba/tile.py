@@ -15,27 +15,30 @@ another page, and with a power of two as the width the same few sets of the L1 c
 A is read in place, row-major or transposed alike: only the broadcast loads know the difference.
 """
 
+import numpy as np
+from llvmlite import ir
+from numba import types
 from numba.extending import register_jitable
 
 from .functions import c_function, inner
-from .simd import (
-    LANES,
-    add_outer,
+from .intrinsics import F32, I64, broadcast, pointer_to, twin_of, view
+from .machine import VL
+from .memory import load_index, load_int32, store_index
+from .vectors import (
+    VECTOR,
     load_first,
-    load_index,
-    load_int32,
-    row_length,
+    multiply_add,
     store_first,
-    store_index,
-    store_tile,
-    zero_tile,
+    vector_pointer,
+    vector_type,
 )
 
-TILE_ROWS = 14 if LANES == 16 else 6
-PANEL = 2 * LANES  # columns of a wide panel
+MR = 14 if VL == 16 else 6  # rows of a tile
+NR = 2 * VL  # columns of a wide panel
+BLOCK = 8  # rows of a tile whose terms are listed
 # Floats that a tile takes, in whole square blocks, and behind it one such block.
-TILE = -(-TILE_ROWS // LANES) * LANES * PANEL
-SCRATCH = TILE + LANES * LANES
+TILE = -(-MR // VL) * VL * NR
+SCRATCH = TILE + VL * VL
 
 # The one or two vectors of a panel, as tuples whose length the compiler knows.
 _ONE, _TWO = (0,), (0, 0)
@@ -44,141 +47,251 @@ _ONE, _TWO = (0,), (0, 0)
 @register_jitable
 def panel_width(n: int) -> int:
     """Columns of the panels of a matrix with n columns: two vectors, or one that pads less."""
-    wide = -(-n // PANEL) * PANEL
-    narrow = -(-n // LANES) * LANES
-    return LANES if 10 * wide > 11 * narrow else PANEL
+    wide = -(-n // NR) * NR
+    narrow = -(-n // VL) * VL
+    return VL if 10 * wide > 11 * narrow else NR
+
+
+def leading_dimension(n: int) -> int:
+    """At least n floats, an odd number of vectors: rows that do not share a set of the L1."""
+    vectors = -(-n // VL)
+    return (vectors + 1 - vectors % 2) * VL
+
+
+# ---------------------------------------------------------------------------------------------
+# The accumulators: a tuple of rows, each a tuple of vectors, which LLVM keeps in registers. The
+# shape is part of the type, so a function that takes them is compiled for each shape.
+# ---------------------------------------------------------------------------------------------
+
+
+def _tile_type(rows, vectors):
+    return types.UniTuple(types.UniTuple(vector_type, vectors), rows)
+
+
+@twin_of(lambda rows, columns: np.zeros((rows, len(columns) * VL), np.float32))
+def zero_tile(typingctx, rows, columns):
+    """A tile of ``rows`` (a literal) x ``len(columns)`` vectors of zeros."""
+    tile = _tile_type(rows.literal_value, len(columns))
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(rows, columns), generate
+
+
+@twin_of(lambda tile: tile.shape[1])
+def row_length(typingctx, tile):
+    """The number of floats in a row of a tile."""
+
+    def generate(context, builder, signature, args):
+        return I64(signature.args[0].dtype.count * VL)
+
+    return types.int64(tile), generate
+
+
+def _add_outer_twin(tile, a, offset, stride, b, b_offset):
+    column = np.array([view(a, offset + row * stride, 1)[0] for row in range(len(tile))])
+    products = np.multiply.outer(column, view(b, b_offset, tile.shape[1]), dtype=np.float64)
+    return (tile + products).astype(np.float32)
+
+
+@twin_of(_add_outer_twin)
+def add_outer(typingctx, tile, a, offset, stride, b, b_offset):
+    """tile + the outer product of a column of a and a row of b.
+
+    Row r takes the float at ``a + offset + r * stride``, broadcast; the vectors of the row stand
+    at ``b + b_offset``. One broadcast and ``vectors`` FMAs per row of the tile.
+    """
+
+    def generate(context, builder, signature, args):
+        tile, a, offset, stride, b, b_offset = args
+        rows, vectors = signature.args[0].count, signature.args[0].dtype.count
+        row_of_b = []
+        for column in range(vectors):
+            position = builder.add(b_offset, I64(column * VL))
+            pointer = vector_pointer(builder, b, position, VECTOR)
+            row_of_b.append(builder.load(pointer, align=4, typ=VECTOR))
+        for row in range(rows):
+            position = builder.add(offset, builder.mul(stride, I64(row)))
+            scalar = builder.load(pointer_to(builder, a, position, F32), align=4, typ=F32)
+            factor = broadcast(builder, scalar, VECTOR)
+            for column in range(vectors):
+                before = builder.extract_value(tile, [row, column])
+                after = multiply_add(builder, factor, row_of_b[column], before)
+                tile = builder.insert_value(tile, after, [row, column])
+        return tile
+
+    return tile(tile, *[types.int64] * 5), generate
+
+
+def _store_tile_twin(tile, out, offset, stride):
+    for row in range(len(tile)):
+        view(out, offset + row * stride, tile.shape[1])[:] = tile[row]
+
+
+@twin_of(_store_tile_twin)
+def store_tile(typingctx, tile, out, offset, stride):
+    """Write a tile at out + offset, its rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        tile, out, offset, stride = args
+        rows, vectors = signature.args[0].count, signature.args[0].dtype.count
+        for row in range(rows):
+            for column in range(vectors):
+                start = builder.add(offset, builder.mul(stride, I64(row)))
+                position = builder.add(start, I64(column * VL))
+                pointer = vector_pointer(builder, out, position, VECTOR)
+                builder.store(builder.extract_value(tile, [row, column]), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, *[types.int64] * 3), generate
+
+
+# ---------------------------------------------------------------------------------------------
+# Tiles
+# ---------------------------------------------------------------------------------------------
 
 
 @inner
-def _accumulate(tile, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld, done):
-    """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run."""
-    for run in range(n_runs):
-        position = a0 + load_index(runs, 3 * run)
-        row_of_b = b0 + load_index(runs, 3 * run + 1)
-        for _ in range(load_index(runs, 3 * run + 2)):
+def tile_body(tile, a, a_row, a_step, b, b_step, runs, out, out_row, done):
+    """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run.
+
+    The tile is written to ``out`` behind the rows that are ``done``.
+    """
+    for run in range(load_index(runs, 0)):
+        position, row_of_b = load_index(runs, 3 * run + 1), load_index(runs, 3 * run + 2)
+        for _ in range(load_index(runs, 3 * run + 3)):
             tile = add_outer(tile, a, position, a_row, b, row_of_b)
             position += a_step
             row_of_b += b_step
-    store_tile(tile, out, done * ld, ld)
+    store_tile(tile, out, done * out_row, out_row)
 
 
 @inner
-def _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
+def _low_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
     if rows == 6:
-        _accumulate(zero_tile(6, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(6, columns), a, ar, at, b, bt, runs, out, out_row, 0)
     elif rows == 4:
-        _accumulate(zero_tile(4, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(4, columns), a, ar, at, b, bt, runs, out, out_row, 0)
     elif rows == 2:
-        _accumulate(zero_tile(2, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(2, columns), a, ar, at, b, bt, runs, out, out_row, 0)
 
 
 @inner
-def _high_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
+def _high_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
     if rows <= 6:
-        _low_tile(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld)
+        _low_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row)
     elif rows == 14:
-        _accumulate(zero_tile(14, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(14, columns), a, ar, at, b, bt, runs, out, out_row, 0)
     elif rows == 12:
-        _accumulate(zero_tile(12, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(12, columns), a, ar, at, b, bt, runs, out, out_row, 0)
     elif rows == 10:
-        _accumulate(zero_tile(10, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(10, columns), a, ar, at, b, bt, runs, out, out_row, 0)
     else:
-        _accumulate(zero_tile(8, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, 0)
+        tile_body(zero_tile(8, columns), a, ar, at, b, bt, runs, out, out_row, 0)
 
 
-_even_tile = _high_tile if TILE_ROWS == 14 else _low_tile
+_even_tile = _high_tile if MR == 14 else _low_tile
 
 
 @inner
-def _tile_of(rows, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld):
+def sized_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
     """The number of rows must be known to the compiler: even heights, and one row for the rest."""
     even = rows - rows % 2
-    _even_tile(even, columns, a, a0, ar, at, b, b0, bt, runs, n, out, ld)
+    _even_tile(even, columns, a, ar, at, b, bt, runs, out, out_row)
     if rows % 2:
-        a0 += even * ar
-        _accumulate(zero_tile(1, columns), a, a0, ar, at, b, b0, bt, runs, n, out, ld, even)
+        a += 4 * even * ar
+        tile_body(zero_tile(1, columns), a, ar, at, b, bt, runs, out, out_row, even)
 
 
-@c_function(13)
-def multiply(rows, width, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld):
+@c_function(10)
+def multiply_tile(rows, width, a, a_row, a_step, b, b_step, runs, out, out_row):
     """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
-    The rows of ``out`` are ``ld`` floats apart. A[r, i] stands at
-    ``a + a0 + r * a_row + i * a_step`` (row-major: a_row = leading dimension, a_step = 1;
-    transposed: the other way round), row i of B, one panel row, at ``b + b0 + i * b_step``. The
-    sum is cut into runs of consecutive i, each three int64 at the address ``runs``: what to add
-    to a0, what to add to b0, how many i. So A can be read from packed panels. ``rows`` is at
-    most TILE_ROWS, ``width`` is LANES or PANEL. Each sum is one chain over i, so its bits depend
-    on nothing but its own row and column.
+    Parameters
+    ----------
+    rows, width
+        At most MR; VL or NR.
+    a, a_row, a_step
+        A[r, i] stands at the address ``a`` + r * a_row + i * a_step floats. Row-major: a_row is
+        the leading dimension, a_step is 1; transposed: the other way round.
+    b, b_step
+        Row i of B, one panel row, stands at the address ``b`` + i * b_step floats.
+    runs
+        The address of int64: the number of runs that the sum is cut into, and for each run of
+        consecutive i what it adds to the offsets in A and in B, and how many i it has. So A can
+        be read from packed panels.
+    out, out_row
+        The address of the result, and the floats from one of its rows to the next.
+
+    Each sum is one chain over i, so its bits depend on nothing but its own row and column.
     """
-    if width == PANEL:
-        _tile_of(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld)
+    if width == NR:
+        sized_tile(rows, _TWO, a, a_row, a_step, b, b_step, runs, out, out_row)
     else:
-        _tile_of(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, runs, n_runs, out, ld)
-
-
-BLOCK = 8  # rows of a tile whose terms are listed
+        sized_tile(rows, _ONE, a, a_row, a_step, b, b_step, runs, out, out_row)
 
 
 @inner
-def _accumulate_listed(tile, a, a0, a_row, a_step, b, b0, b_step, terms, out, done):
+def _listed_body(tile, a, a_row, a_step, b, b_step, terms, out, done):
     # A loop whose length LLVM cannot foresee is not unrolled: unrolled, the tile would not fit
     # the registers any more.
     k, term = 0, load_int32(terms, 0)
     while term >= 0:
-        tile = add_outer(tile, a, a0 + term * a_step, a_row, b, b0 + term * b_step)
+        tile = add_outer(tile, a, term * a_step, a_row, b, term * b_step)
         k += 1
         term = load_int32(terms, k)
     store_tile(tile, out, done * row_length(tile), row_length(tile))
 
 
 @inner
-def _listed_tiles(rows, columns, a, a0, ar, at, b, b0, bt, terms, out):
+def _listed_tiles(rows, columns, a, ar, at, b, bt, terms, out):
     """Tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
     r = 0
-    while rows - r >= BLOCK and TILE_ROWS >= BLOCK:
-        _accumulate_listed(zero_tile(8, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
+    while rows - r >= BLOCK and MR >= BLOCK:
+        _listed_body(zero_tile(8, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
         r += 8
     while rows - r >= 4:
-        _accumulate_listed(zero_tile(4, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
+        _listed_body(zero_tile(4, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
         r += 4
     while r < rows:
-        _accumulate_listed(zero_tile(1, columns), a, a0 + r * ar, ar, at, b, b0, bt, terms, out, r)
+        _listed_body(zero_tile(1, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
         r += 1
 
 
-@c_function(11)
-def multiply_listed(rows, width, a, a0, a_row, a_step, b, b0, b_step, terms, out):
+@c_function(9)
+def multiply_listed(rows, width, a, a_row, a_step, b, b_step, terms, out):
     """The same over listed terms: i is each int32 at the address ``terms``, up to a negative one.
 
-    Where A is zero in all rows of a tile, its terms add nothing and are left out. The lower the
-    tile, the more terms are: eight rows are enough independent sums for the FMA units.
+    The rows of ``out`` are ``width`` floats apart. Where A is zero in all rows of a tile, its
+    terms add nothing and are left out. The lower the tile, the more terms are: eight rows are
+    enough independent sums for the FMA units.
     """
-    if width == PANEL:
-        _listed_tiles(rows, _TWO, a, a0, a_row, a_step, b, b0, b_step, terms, out)
+    if width == NR:
+        _listed_tiles(rows, _TWO, a, a_row, a_step, b, b_step, terms, out)
     else:
-        _listed_tiles(rows, _ONE, a, a0, a_row, a_step, b, b0, b_step, terms, out)
+        _listed_tiles(rows, _ONE, a, a_row, a_step, b, b_step, terms, out)
 
 
 @inner
 def single_run(runs, n):
-    """Write one run of n terms to the address ``runs``; the number of runs, 1."""
-    store_index(runs, 0, 0)
+    """Write one run of n terms to the address ``runs``, for :func:`multiply_tile`."""
+    store_index(runs, 0, 1)
     store_index(runs, 1, 0)
-    store_index(runs, 2, n)
-    return 1
+    store_index(runs, 2, 0)
+    store_index(runs, 3, n)
 
 
 @inner
 def tile_height(n):
     """Rows of the tiles that n rows are cut into: an even number, as equal as can be."""
-    tiles = -(-n // TILE_ROWS)
+    tiles = -(-n // MR)
     return 2 * -(-n // (2 * tiles)) if tiles > 0 else 2
 
 
 @inner
 def copy_row(source, position, n, target, target_position, width):
     """Copy n floats into a row of ``width`` floats, zeros behind them; nothing else is touched."""
-    for i in range(0, width, LANES):
+    for i in range(0, width, VL):
         row = load_first(source, position + i, n - i)
         store_first(target, target_position + i, row, width - i)

@@ -15,463 +15,438 @@ that is in the L1 cache: no gradient is ever written to memory. Each thread gath
 itself: reading it from memory is faster than reading it from another core's cache.
 """
 
-import math
-from typing import NamedTuple
+from functools import cache
 
 import numpy as np
+from numba import types
 
-from ..layout import DROPOUT, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, WEIGHT_SUM
-from .elementwise import CONSTANTS, GRADIENT, softmax_loss, write_constants
-from .functions import c_function, entry, inner
-from .inputs import Upcoming
+from ..layout import FAN_IN, FAN_OUT
+from ..threads import run_team
+from .bits import WORD
+from .functions import c_function, call, entry, inner, pointer
+from .inputs import Source, Upcoming, gather, list_rows, make_lists
+from .losses import count_losses, loss_rows
+from .machine import VL, flush_denormals, set_float_mode
+from .memory import (
+    address_of,
+    aligned,
+    load_double,
+    load_index,
+    load_record,
+    option,
+    store_record,
+)
 from .plan import (
-    BATCH_WIDTH,
-    DZ,
-    DZT,
-    INPUT_LEADING,
-    INPUT_SIZE,
-    INPUTS,
-    LEADING,
-    NET_COLUMNS,
-    OUTPUT,
-    PANELS,
-    PARTIAL,
-    PARTS,
-    ROWS_ALONE,
-    SCRATCH_SIZE,
-    SCRATCHES,
-    SLOT,
-    WIDTH,
+    CAPACITY,
+    LAYER_FIELDS,
+    MOST_LISTED,
+    RUN_LENGTH,
+    Batch,
+    Layer,
+    Plan,
+    Run,
+    layer_at,
+    pack_bias,
+    pack_weights,
+    unpack_bias,
+    unpack_weights,
 )
 from .products import (
+    Functions,
+    Masks,
+    Place,
     add_parts,
     clear_gradient,
+    derive_tile,
+    finish_tile,
     forward_layer,
     forward_listed,
     input_gradient,
-    pack_bias,
-    pack_weights,
     partial_sums,
-    unpack_bias,
-    unpack_weights,
     update_biases,
     update_layer,
     update_listed_share,
     update_parts,
 )
-from .simd import (
-    LANES,
-    WORD,
-    address,
-    aligned_address,
-    call,
-    load_double,
-    load_index,
-    load_int32,
-    load_scalar,
-    set_float_mode,
-    store_double,
-    store_scalar,
-)
-from .team import enter, flush_denormals, leave, meet, share
-from .tile import copy_row
+from .team import alone, enter, leave, make_team, meet, share
+from .tile import multiply_listed, multiply_tile
+from .updates import UPDATE, update_vectors, write_update
 
-RUNS = WORD  # where the runs begin in a thread's integers, behind a square of bits
+# What a thread keeps in its int64: a square of bits, records, and behind them the runs.
+SQUARE = 0
+MASKS = WORD
+SOURCE = MASKS + len(Masks._fields)
+MEETINGS = SOURCE + len(Source._fields)
+RUNS = MEETINGS + 1
+SPACE = 16  # behind the runs: two threads never write the same cache line
 
 
 @inner
-def row_of(net, layer):
-    """The address of a layer's row."""
-    return net + 8 * NET_COLUMNS * layer
+def upcoming_of(run, step):
+    """The rows of a step's batch; behind the last there are none."""
+    size = option(run.options, "batch_size")
+    start = min(step * size, run.n_order)
+    return Upcoming(run.order + 8 * start, min(size, run.n_order - start))
 
 
 @inner
-def row_share(batch, thread, threads):
+def row_share(rows, thread, threads):
     """A thread's rows of a batch: vectors of rows stay together."""
-    first, stop = share(-(-batch // LANES), thread, threads)
-    return first * LANES, min(stop * LANES, batch)
+    first, stop = share(-(-rows // VL), thread, threads)
+    return first * VL, min(stop * VL, rows)
 
 
-@c_function(8)
-def pack(net, n_layers, flat, base, packed, thread, threads, alone):
-    """Pack a flat vector (parameters or a row of state); ``alone``, its copies as well."""
-    mine, ours = (0, 1) if alone else (thread, threads)
-    for layer in range(n_layers):
-        row = row_of(net, layer)
-        if layer == 0:
-            pack_weights(row, flat, base, packed, thread, threads)
+@inner
+def place_of(run, plan, thread, threads):
+    """Where a thread's things are; it writes its own records."""
+    own_copies = plan.parts > 1  # each thread works on its own copy, for itself
+    copy = thread if own_copies else 0
+    own = run.integers + 8 * run.integers_size * thread
+    capacity = option(run.options, "batch_size")
+    first_part, last_part = share(plan.parts, thread, threads) if own_copies else (0, 1)
+    store_record(
+        own + 8 * SOURCE,
+        Source(
+            run.x, run.floats, load_record(run.net, Layer).fan_in, plan.parts, first_part,
+            last_part, run.skip_zeros, run.scaling,
+        ),
+    )  # fmt: skip
+    scratch = plan.scratch + thread * plan.scratch_size
+    return Place(
+        run.workspace,
+        run.net + 8 * LAYER_FIELDS * run.n_layers * copy,
+        run.n_layers,
+        plan.rows_alone,
+        plan.inputs + thread * plan.input_size,
+        plan.ld,
+        own + 8 * SOURCE,
+        load_index(run.lists, thread) if run.lists else 0,
+        plan.partial,
+        plan.slot_size,
+        scratch,
+        own + 8 * RUNS,
+        own + 8 * MASKS,
+        run.workspace + 4 * (scratch + plan.scratch_size - UPDATE),
+        run.losses + 8 * capacity * copy,
+        run.hits + 8 * capacity * copy,
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# Steps
+# ---------------------------------------------------------------------------------------------
+
+
+@inner
+def first_layer(functions, place, team, batch, step):
+    """The first layer where its inputs are listed: its parts, or a share of its units."""
+    source = load_record(place.source, Source)
+    if source.parts == 1:
+        forward_listed(functions, place, team, batch.rows)
+        meet(team)
+        return
+    layer = load_record(place.net, Layer)
+    size = layer.capacity * layer.width
+    # Two steps take turns: one thread may write the next sums while another reads these.
+    partial = place.partial + step % 2 * source.parts * size
+    for part in range(source.first_part, source.last_part):
+        partial_sums(functions, place, part, batch.rows, partial + part * size)
+    meet(team)
+    add_parts(functions, place, partial, batch.rows)
+
+
+@inner
+def forward_layers(functions, place, team, batch, number):
+    """The layers from one on.
+
+    The first is divided by units, the others too or, if the place says so, by rows of the batch.
+    The threads meet after what was divided by units.
+    """
+    while number < place.n_layers:
+        units = load_record(layer_at(place.net, number), Layer).panels * batch.rows
+        if number and place.rows_alone:
+            forward_layer(functions, place, number, batch.rows, batch.low, batch.high, 0, units)
         else:
-            pack_weights(row, flat, base, packed, mine, ours)
-        if mine == 0:
-            pack_bias(row, flat, base, packed)
-
-
-@c_function(8)
-def unpack(net, n_layers, flat, base, packed, thread, threads, alone):
-    """The way back; of copies, the first thread's are as good as any."""
-    for layer in range(n_layers):
-        row = row_of(net, layer)
-        if layer == 0 or not alone:
-            unpack_weights(row, base, packed, flat, thread, threads)
-        elif thread == 0:
-            unpack_weights(row, base, packed, flat, 0, 1)
-        if thread == 0:
-            unpack_bias(row, base, packed, flat)
+            first, stop = share(units, team.thread, team.threads)
+            forward_layer(functions, place, number, batch.rows, 0, batch.rows, first, stop)
+            meet(team)
+        number += 1
 
 
 @inner
-def sum_of_weights(sample_weight, samples, batch):
-    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
-    if not sample_weight:
-        return np.float64(batch)
-    weight_sum = np.float64(0.0)
-    for b in range(batch):
-        weight_sum += np.float64(load_scalar(sample_weight, load_index(samples, b)))
-    return weight_sum
-
-
-@inner
-def sum_of_doubles(numbers, n):
-    """The sum of n float64 from an address on."""
-    total = 0.0
-    for i in range(n):
-        total += load_double(numbers, i)
-    return total
-
-
-@inner
-def sum_of_losses(losses, sample_weight, samples, batch, clip):
-    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
-    low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
-    total = 0.0
-    for b in range(batch):
-        loss = load_double(losses, b)
-        loss = high if loss > high else low if loss < low else loss  # NaN stays NaN
-        if sample_weight:
-            loss *= np.float64(load_scalar(sample_weight, load_index(samples, b)))
-        total += loss
-    return total
-
-
-@c_function(12)
-def loss_rows(
-    base, row, first, stop, batch, capacity, batch_width, targets, sample_weight, samples,
-    losses, hits,
-):  # fmt: skip
-    """Rows [first, stop) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
-
-    ``sample_weight`` is an address, or 0 for weights of 1.
-    """
-    weight_sum = sum_of_weights(sample_weight, samples, batch)
-    classes, width = load_index(row, FAN_OUT), load_index(row, WIDTH)
-    for b in range(first, stop):
-        logits = load_index(row, OUTPUT) + b * load_index(row, LEADING)
-        weight = np.float64(1.0)
-        if sample_weight:
-            weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
-        inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
-        label = load_int32(targets, load_index(samples, b))
-        loss, hit = softmax_loss(base, logits, classes, label, inverse)
-        store_double(losses, b, loss)
-        store_double(hits, b, weight if hit else 0.0)
-        for panel in range(load_index(row, PANELS)):
-            out = load_index(row, DZ) + (panel * capacity + b) * width
-            copy_row(base, logits + panel * width, classes - panel * width, base, out, width)
-        column = load_index(row, DZT) + b // batch_width * classes * batch_width + b % batch_width
-        for o in range(classes):
-            store_scalar(base, column + o * batch_width, load_scalar(base, logits + o))
-
-
-@inner
-def forward_layers(
-    multiply, finish, base, net, layer, n_layers, inputs, leading, batch, by_rows, first, stop,
-    seed, epoch, samples, runs, scratch, gate, meeting, thread, threads,
-):  # fmt: skip
-    """The layers from ``layer`` on; the number of the next meeting.
-
-    The first layer is divided by units, the others too or, ``by_rows``, by rows of the batch:
-    this thread's are [first, stop). The threads meet after what was divided by units.
-    """
-    while layer < n_layers:
-        row = row_of(net, layer)
-        if layer:
-            before = row_of(net, layer - 1)
-            inputs, leading = load_index(before, OUTPUT), load_index(before, LEADING)
-        units = load_index(row, PANELS) * batch
-        low, high, first_unit, last_unit = first, stop, 0, units
-        if layer == 0 or not by_rows:
-            low, high = 0, batch
-            first_unit, last_unit = share(units, thread, threads)
-        forward_layer(
-            multiply, finish, base, row, inputs, leading, batch, low, high, first_unit, last_unit,
-            load_index(row, DROPOUT) != 0, (seed, epoch, layer), samples, runs, scratch,
-        )  # fmt: skip
-        if layer == 0 or not by_rows:
-            meeting = meet(gate, threads, meeting)
-        layer += 1
-    return meeting
-
-
-@inner
-def backward_layers(
-    multiply, derive, base, net, n_layers, batch, by_rows, first, stop, capacity, batch_width,
-    seed, epoch, samples, runs, scratch, gate, meeting, thread, threads,
-):  # fmt: skip
-    """dz of every hidden layer, from the last to the first; the number of the next meeting.
+def backward_layers(functions, place, team, batch):
+    """dz of every hidden layer, from the last to the first.
 
     Divided by units, the threads meet before each; or by rows, as :func:`forward_layers`.
     """
-    for layer in range(n_layers - 1, 0, -1):
-        row = row_of(net, layer)
-        fan_in = load_index(row, FAN_IN)
-        low, high, first_unit, last_unit = first, stop, 0, fan_in
-        if not by_rows:
-            meeting = meet(gate, threads, meeting)
-            vector, last_vector = share(-(-fan_in // LANES), thread, threads)
-            first_unit, last_unit = vector * LANES, min(last_vector * LANES, fan_in)
-            low, high = 0, batch
-        input_gradient(
-            multiply, derive, base, row, row_of(net, layer - 1), first_unit, last_unit, low, high,
-            capacity, batch_width, layer > 1, (seed, epoch, layer - 1), samples, runs, scratch,
-        )  # fmt: skip
-    return meeting
+    for number in range(place.n_layers - 1, 0, -1):
+        fan_in = load_record(layer_at(place.net, number), Layer).fan_in
+        if place.rows_alone:
+            input_gradient(functions, place, number, batch.low, batch.high, 0, fan_in)
+        else:
+            meet(team)
+            vector, last_vector = share(-(-fan_in // VL), team.thread, team.threads)
+            first, stop = vector * VL, min(last_vector * VL, fan_in)
+            input_gradient(functions, place, number, 0, batch.rows, first, stop)
 
 
 @inner
-def update_net(
-    multiply, update, base, net, n_layers, from_layer, inputs, leading, batch, capacity, slot,
-    optimizer, nesterov, constants, runs, scratch, thread, threads,
-):  # fmt: skip
-    """The weight gradients and updates of the layers from one on, and the biases of all."""
-    for layer in range(n_layers):
-        row, a, a_leading = row_of(net, layer), inputs, leading
-        if layer:
-            before = row_of(net, layer - 1)
-            a, a_leading = load_index(before, OUTPUT), load_index(before, LEADING)
-        if layer >= from_layer:
-            update_layer(
-                multiply, update, base, row, a, a_leading, batch, capacity, slot, optimizer,
-                nesterov, constants, runs, scratch, thread, threads,
-            )  # fmt: skip
-        update_biases(
-            update, base, row, batch, capacity, slot, optimizer, nesterov, constants, scratch,
-            thread, threads,
-        )  # fmt: skip
-
-
-class Place(NamedTuple):
-    """Where a thread's things are: addresses, or floats from ``base`` on; and its parts."""
-
-    base: int
-    net: int  # of its copy
-    n_layers: int
-    batch_size: int
-    batch_width: int
-    parts: int
-    first_part: int
-    last_part: int
-    partial: int  # sums of the parts
-    inputs: int
-    leading: int  # dimension of the inputs
-    listed: int  # table of lists, or 0
-    slot: int  # from the parameters to the first row of state
-    scratch: int
-    constants: int
-    runs: int
-
-
-@inner
-def place_of(base, net, n_layers, batch_size, slots, totals, listed, runs, thread, threads):
-    parts, first_part, last_part = totals[PARTS], 0, 1
-    if parts > 1:
-        first_part, last_part = share(parts, thread, threads)
-    scratch = totals[SCRATCHES] + thread * totals[SCRATCH_SIZE]
-    return Place(
-        base, net, n_layers, batch_size, totals[BATCH_WIDTH], parts, first_part, last_part,
-        totals[PARTIAL], totals[INPUTS] + thread * totals[INPUT_SIZE], totals[INPUT_LEADING],
-        listed, totals[SLOT] if slots else 0, scratch,
-        scratch + totals[SCRATCH_SIZE] - CONSTANTS, runs,
+def forward_and_back(run, functions, place, team, batch, step):
+    """All gradients by the outputs, and the losses; whether to go on to the update."""
+    masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
+    store_record(place.masks, masks)
+    if place.lists:
+        first_layer(functions, place, team, batch, step)
+    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+    last = layer_at(place.net, place.n_layers - 1)
+    call(
+        functions.loss_rows,
+        (
+            place.base, last, batch.low, batch.high, batch.rows, run.targets, run.sample_weight,
+            batch.samples, place.losses, place.hits,
+        ),
     )  # fmt: skip
+    backward_layers(functions, place, team, batch)
+    if load_record(place.source, Source).parts == 1:
+        meet(team)
+    return count_losses(run, place, team, batch)
 
 
 @inner
-def first_layer(
-    multiply_listed, finish, place, step, batch, seed, epoch, samples, gate, meeting, thread,
-    threads,
-):  # fmt: skip
-    """The first layer where its inputs are listed: its parts, or a share of its units."""
-    net, dropped, key = place.net, load_index(place.net, DROPOUT) != 0, (seed, epoch, 0)
-    if place.parts == 1:
-        forward_listed(
-            multiply_listed, finish, place.base, net, place.inputs, place.leading, place.listed,
-            batch, dropped, key, samples, place.scratch, thread, threads,
-        )  # fmt: skip
-        return meet(gate, threads, meeting)
-    size = place.batch_size * load_index(net, WIDTH)
-    # Two steps take turns: one thread may write the next sums while another reads these.
-    partial = place.partial + step % 2 * place.parts * size
-    for part in range(place.first_part, place.last_part):
-        partial_sums(
-            multiply_listed, place.base, net, place.inputs, place.leading, place.listed, part,
-            batch, partial + part * size,
-        )  # fmt: skip
-    meeting = meet(gate, threads, meeting)
-    add_parts(
-        finish, place.base, net, partial, place.parts, place.batch_size, batch, dropped, key,
-        samples, place.scratch,
-    )  # fmt: skip
-    return meeting
-
-
-@inner
-def update_all(
-    multiply, multiply_listed, update, place, upcoming, batch, optimizer, nesterov, thread,
-    threads,
-):  # fmt: skip
+def update_step(run, functions, place, team, batch, upcoming, step):
     """The weight gradients and updates: this thread's share, or its parts and its own copy."""
-    base, net, scratch, alone = place.base, place.net, place.scratch, place.parts > 1
-    if alone:
-        update_parts(
-            multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
-            place.parts, place.first_part, place.last_part, upcoming, place.batch_size,
-            place.slot, optimizer, nesterov, place.constants, scratch,
-        )  # fmt: skip
-    elif place.listed:
-        update_listed_share(
-            multiply_listed, update, base, net, place.inputs, place.leading, place.listed,
-            place.batch_size, place.slot, optimizer, nesterov, place.constants, scratch, thread,
-            threads,
-        )  # fmt: skip
-    update_net(
-        multiply, update, base, net, place.n_layers, 1 if place.listed else 0, place.inputs,
-        place.leading, batch, place.batch_size, place.slot, optimizer, nesterov, place.constants,
-        place.runs, scratch, 0 if alone else thread, 1 if alone else threads,
-    )  # fmt: skip
+    rate = load_double(run.learning_rates, step)
+    count = run.first_step + step + 1
+    write_update(run.options, run.gradient_only, rate, count, place.update)
+    sharers = team
+    if load_record(place.source, Source).parts > 1:
+        update_parts(functions, place, upcoming)
+        sharers = alone(team)
+    elif place.lists:
+        update_listed_share(functions, place, team)
+    for number in range(place.n_layers):
+        if number or not place.lists:
+            update_layer(functions, place, sharers, number, batch.rows)
+        update_biases(functions, place, sharers, number, batch.rows)
 
 
 @inner
-def next_batch(
-    fetch, index, place, x, floats, samples, batch, skip, shared, square, thread, threads
-):
-    """Gather a batch, or a share of it where ``shared``, and list what is not zero."""
-    fan_in = load_index(place.net, FAN_IN)
-    first, stop = share(batch, thread, threads) if shared else (0, batch)
-    call(fetch, (
-        x, floats, samples, fan_in, first, stop, place.parts, place.first_part, place.last_part,
-        skip, place.listed, place.base, place.constants, place.inputs, place.leading,
-    ))  # fmt: skip
-    if place.listed:
-        for part in range(place.first_part, place.last_part):
-            call(index, (place.listed, fan_in, batch, place.parts, part, square))
+def next_batch(functions, plan, place, team, upcoming):
+    """Gather a batch, or a share of it, and list what is not zero."""
+    source, rows, samples = load_record(place.source, Source), upcoming.rows, upcoming.samples
+    if rows:
+        first, stop = 0, rows
+        if plan.input_size == 0:  # the threads share the inputs
+            first, stop = share(rows, team.thread, team.threads)
+        call(
+            functions.gather,
+            (
+                place.source, samples, first, stop, place.lists, place.base, place.inputs,
+                place.ld,
+            ),
+        )  # fmt: skip
+        if place.lists:
+            square = place.masks - 8 * (MASKS - SQUARE)
+            for part in range(source.first_part, source.last_part):
+                call(functions.list_rows, (place.source, place.lists, rows, part, square))
+    if source.parts > 1:
+        return Batch(samples, rows, 0, rows)
+    low, high = row_share(rows, team.thread, team.threads)
+    return Batch(samples, rows, low, high)
 
 
 @inner
-def copy_parameters(copy, place, params, state, thread, threads):
-    """Pack, or unpack, the parameters and the rows of state: ``copy`` is one of the two."""
-    alone = place.parts > 1
-    for row in range(len(state) + 1):
-        flat = address(state) + 4 * (row - 1) * len(params) if row else address(params)
-        call(copy, (
-            place.net, place.n_layers, flat, place.base, row * place.slot, thread, threads, alone,
-        ))  # fmt: skip
+def make_steps(run, plan, functions, place, team):
+    """Step after step until a loss is not finite; the number of steps done."""
+    done = 0
+    batch = next_batch(functions, plan, place, team, upcoming_of(run, 0))
+    meet(team)
+    for step in range(run.n_steps):
+        if not forward_and_back(run, functions, place, team, batch, step):
+            break
+        upcoming = upcoming_of(run, step + 1)
+        update_step(run, functions, place, team, batch, upcoming, step)
+        done += 1
+        if plan.input_size == 0:
+            meet(team)
+        batch = next_batch(functions, plan, place, team, upcoming)
+        if plan.parts == 1:  # else a thread goes on with what it has updated itself
+            meet(team)
+    meet(team)
+    return done
+
+
+@c_function(8)
+def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
+    """Pack a flat vector (parameters or a row of state); ``own_copies``, its copies as well."""
+    own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
+    for number in range(n_layers):
+        layer = load_record(layer_at(net, number), Layer)
+        if number == 0:
+            pack_weights(layer, flat, base, packed, thread, threads)
+        else:
+            pack_weights(layer, flat, base, packed, own_thread, own_threads)
+        if own_thread == 0:
+            pack_bias(layer, flat, base, packed)
+
+
+@c_function(8)
+def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
+    """The way back; of copies, the first thread's are as good as any."""
+    for number in range(n_layers):
+        layer = load_record(layer_at(net, number), Layer)
+        if number == 0 or not own_copies:
+            unpack_weights(layer, base, packed, flat, thread, threads)
+        elif thread == 0:
+            unpack_weights(layer, base, packed, flat, 0, 1)
+        if thread == 0:
+            unpack_bias(layer, base, packed, flat)
+
+
+@inner
+def copy_parameters(copy, run, plan, place, team, first_slot):
+    """Pack, or unpack: ``copy`` is one of the two.
+
+    Slot 0 is the parameters, 1 + i is row i of the state; those from ``first_slot`` on.
+    """
+    own_copies = plan.parts > 1
+    for slot in range(first_slot, run.slots + 1):
+        flat = run.state + 4 * (slot - 1) * run.n_params if slot else run.params
+        packed = slot * plan.slot_size
+        call(
+            copy,
+            (
+                place.net, place.n_layers, flat, place.base, packed, team.thread, team.threads,
+                own_copies,
+            ),
+        )  # fmt: skip
+
+
+SIGNATURE = types.int64, types.int64, types.boolean  # of the one program that there is
 
 
 @entry
-def train(
-    multiply, multiply_listed, pack_all, unpack_all, fetch, index, finish, losses_of, derive,
-    update, gate, leads, x, floats, targets, sample_weight, order, learning_rates, options,
-    optimizer, first_step, params, state, workspace, nets, totals, lists, integers, losses, hits,
-    skip, metrics,
-):  # fmt: skip
+def train(run_at, gate, leads):
     """What one thread does in ``train_steps``; the number of steps done.
 
-    The functions come first; ``gate`` and ``leads`` are those of ``threads.run_team``. ``x`` is
-    the address of bytes, or of ``floats``; ``optimizer`` is a code of ``layout`` or GRADIENT;
-    ``nets`` and ``totals`` are the plan's; ``lists`` holds the address of each thread's table of
-    lists, or nothing to multiply zeros like all else; ``integers`` (threads, n) and ``losses`` and
-    ``hits`` (copies, batch size) are scratch.
+    ``run_at`` is the address of a :class:`Run`; ``gate`` and ``leads`` are those of
+    ``threads.run_team``.
     """
     thread, threads = enter(gate, leads)
     if thread < 0:
         return 0
-    mode, record = flush_denormals(), options[0]
-    listed = lists[thread] if len(lists) else 0
-    seed, epoch, nesterov = record["seed"], record["epoch"], record["nesterov"] != 0
-    n_layers, batch_size, by_rows = nets.shape[1], record["batch_size"], totals[ROWS_ALONE] != 0
-    shared, alone = totals[INPUT_SIZE] == 0, totals[PARTS] > 1
-    copy = thread if alone else 0  # each thread may work on its own copy, for itself
-    net = address(nets) + 8 * NET_COLUMNS * n_layers * copy
-    square = address(integers) + 8 * integers.shape[1] * thread
-    place = place_of(
-        aligned_address(workspace), net, n_layers, batch_size, len(state), totals, listed,
-        square + 8 * RUNS, thread, threads,
-    )  # fmt: skip
-    losses_at = address(losses) + 8 * losses.shape[1] * copy
-    hits_at = address(hits) + 8 * hits.shape[1] * copy
-    weights = address(sample_weight) if len(sample_weight) else 0
-
-    copy_parameters(pack_all, place, params, state, thread, threads)
-    if thread == 0 or alone:
-        for layer in range(n_layers):
-            clear_gradient(row_of(net, layer), batch_size, place.base)
-    write_constants(record, 0.0, 1, place.base, place.constants)
-    meeting, done, batch, samples = 1, 0, 0, address(order)
-    for step in range(-1, len(learning_rates)):
-        start = (step + 1) * batch_size
-        upcoming = Upcoming(
-            x, 4 if floats else 1, address(order) + 8 * start,
-            max(0, min(batch_size, len(order) - start)),
-        )  # fmt: skip
-        if step >= 0:
-            first, stop = (0, batch) if alone else row_share(batch, thread, threads)
-            if listed:
-                meeting = first_layer(
-                    multiply_listed, finish, place, step, batch, seed, epoch, samples, gate,
-                    meeting, thread, threads,
-                )  # fmt: skip
-            meeting = forward_layers(
-                multiply, finish, place.base, net, 1 if listed else 0, n_layers, place.inputs,
-                place.leading, batch, by_rows, first, stop, seed, epoch, samples, place.runs,
-                place.scratch, gate, meeting, thread, threads,
-            )  # fmt: skip
-            weight_sum = sum_of_weights(weights, samples, batch)
-            call(losses_of, (
-                place.base, row_of(net, n_layers - 1), first, stop, batch, batch_size,
-                place.batch_width, address(targets), weights, samples, losses_at, hits_at,
-            ))  # fmt: skip
-            meeting = backward_layers(
-                multiply, derive, place.base, net, n_layers, batch, by_rows, first, stop,
-                batch_size, place.batch_width, seed, epoch, samples, place.runs, place.scratch,
-                gate, meeting, thread, threads,
-            )  # fmt: skip
-            if not alone:
-                meeting = meet(gate, threads, meeting)
-            loss_sum = sum_of_losses(losses_at, weights, samples, batch, record["probs_clip"])
-            if not math.isfinite(loss_sum) and optimizer != GRADIENT:
-                break
-            if thread == 0:
-                metrics[LOSS_SUM] += loss_sum
-                metrics[WEIGHT_SUM] += weight_sum
-                metrics[HIT_SUM] += sum_of_doubles(hits_at, batch)
-            rate, count = learning_rates[step], first_step + step + 1
-            write_constants(record, rate, count, place.base, place.constants)
-            update_all(
-                multiply, multiply_listed, update, place, upcoming, batch, optimizer, nesterov,
-                thread, threads,
-            )  # fmt: skip
-            done += 1
-            if shared:
-                meeting = meet(gate, threads, meeting)
-        batch, samples = upcoming.rows, upcoming.samples
-        if batch:
-            next_batch(
-                fetch, index, place, x, floats, samples, batch, skip, shared, square, thread,
-                threads,
-            )  # fmt: skip
-        if step < 0 or not alone:  # else a thread goes on with what it has updated itself
-            meeting = meet(gate, threads, meeting)
-    meeting = meet(gate, threads, meeting)
-    copy_parameters(unpack_all, place, params, state, thread, threads)
+    mode = flush_denormals()
+    run = load_record(run_at, Run)
+    plan, functions = load_record(run.plan, Plan), load_record(run.functions, Functions)
+    place = place_of(run, plan, thread, threads)
+    team = make_team(gate, thread, threads, place.masks + 8 * (MEETINGS - MASKS))
+    copy_parameters(functions.pack, run, plan, place, team, 0)
+    if thread == 0 or plan.parts > 1:
+        for number in range(place.n_layers):
+            clear_gradient(load_record(layer_at(place.net, number), Layer), place.base)
+    done = make_steps(run, plan, functions, place, team)
+    copy_parameters(functions.unpack, run, plan, place, team, 1 if run.gradient_only else 0)
     set_float_mode(mode)
     leave(gate, thread, threads)
     return done
+
+
+# ---------------------------------------------------------------------------------------------
+# From Python
+# ---------------------------------------------------------------------------------------------
+
+# All the C functions of the program.
+FUNCTIONS = Functions(
+    multiply_tile=multiply_tile,
+    multiply_listed=multiply_listed,
+    gather=gather,
+    finish_tile=finish_tile,
+    pack=pack,
+    unpack=unpack,
+    list_rows=list_rows,
+    loss_rows=loss_rows,
+    derive_tile=derive_tile,
+    update_vectors=update_vectors,
+)
+
+
+@cache
+def function_pointers() -> np.ndarray:
+    """The record of them, which compiles them."""
+    return np.array([pointer(function) for function in FUNCTIONS], np.int64)
+
+
+class Training:
+    """The program of ``train_steps``.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    net, plan, threads
+        What :func:`.plan.make_plan` gives, for so many threads.
+    skip_zeros
+        Whether zeros among the inputs may be left out.
+    gradient_only
+        Whether to write the gradient to the first row of state, and change nothing else.
+    """
+
+    def __init__(
+        self,
+        layers: np.ndarray,
+        net: np.ndarray,
+        plan: Plan,
+        threads: int,
+        skip_zeros: bool,
+        gradient_only: bool,
+    ) -> None:
+        capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
+        listed = plan.parts > 1 or (skip_zeros and capacity <= MOST_LISTED)
+        self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
+        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
+        integers = np.empty((threads, RUNS + RUN_LENGTH * panels + SPACE), np.int64)
+        results = np.empty((2, plan.copies, capacity))
+        self._arrays = {
+            "functions": function_pointers(),
+            "plan": np.array(plan, np.int64),
+            "net": net,
+            "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
+            "integers": integers,
+            "losses": results[0],
+            "hits": results[1],
+        }
+        self._numbers = {
+            "n_layers": len(layers),
+            "skip_zeros": int(skip_zeros),
+            "gradient_only": int(gradient_only),
+            "integers_size": integers.shape[1],
+        }
+        self._threads = threads
+
+    def run(self, workspace: np.ndarray, first_step: int, **arrays: np.ndarray) -> int:
+        """Make the steps; how many were made.
+
+        ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
+        sample_weight, order, learning_rates, options, params, state and metrics.
+        """
+        options = arrays["options"]
+        scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
+        arrays |= self._arrays | {"scaling": scaling}
+        record = Run(
+            **{name: address_of(array) if array.size else 0 for name, array in arrays.items()},
+            **self._numbers,
+            floats=int(arrays["x"].dtype == np.float32),
+            n_order=len(arrays["order"]),
+            n_steps=len(arrays["learning_rates"]),
+            first_step=first_step,
+            n_params=len(arrays["params"]),
+            slots=len(arrays["state"]),
+            workspace=aligned(address_of(workspace)),
+        )
+        run = np.array(record, np.int64)
+        at = address_of(run)
+
+        def work(gate: int, leads: bool) -> int:
+            return train(at, gate, leads)
+
+        return run_team(self._threads, work)

@@ -1,0 +1,175 @@
+"""Sets of up to 64 things: the bits of an int64."""
+
+import ctypes
+
+from llvmlite import ir
+from numba import types
+
+from .functions import inner
+from .intrinsics import (
+    F32,
+    I32,
+    I64,
+    broadcast,
+    call_llvm,
+    element_of,
+    masked_inputs,
+    pointer_to,
+    signed,
+    twin_of,
+    view,
+    view_inputs,
+)
+from .machine import VL
+from .memory import load_index, store_index, store_int32
+from .vectors import INTS
+
+# ---------------------------------------------------------------------------------------------
+# Bits: sets of up to 64 things, in an int64
+# ---------------------------------------------------------------------------------------------
+
+WORD = 64
+
+
+def _nonzero_twin(base, position, n, kind):
+    marks = view_inputs(base, position, n, kind) != 0
+    return signed(sum(1 << i for i, mark in enumerate(marks) if mark))
+
+
+def _nonzero(builder, loaded, element):
+    zero = ir.Constant(loaded.type, None)
+    if element == F32:  # unordered: NaN is not zero
+        return builder.bitcast(builder.fcmp_unordered("!=", loaded, zero), I64)
+    return builder.bitcast(builder.icmp_unsigned("!=", loaded, zero), I64)
+
+
+@twin_of(lambda base, position, kind: _nonzero_twin(base, position, WORD, kind))
+def nonzero_bits(typingctx, base, position, kind):
+    """A bit for each of 64 numbers of a ``kind`` at base + position that is not zero."""
+    element = element_of(kind)
+
+    def generate(context, builder, signature, args):
+        pointer = pointer_to(builder, args[0], args[1], element)
+        loaded = builder.load(pointer, align=1, typ=ir.VectorType(element, WORD))
+        return _nonzero(builder, loaded, element)
+
+    return types.int64(types.int64, types.int64, kind), generate
+
+
+@twin_of(_nonzero_twin)
+def nonzero_bits_first(typingctx, base, position, n, kind):
+    """The same of n numbers, fewer than 64; the others are not touched."""
+    element = element_of(kind)
+
+    def generate(context, builder, signature, args):
+        bits = builder.sub(builder.shl(I64(1), args[2]), I64(1))
+        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), WORD))
+        return _nonzero(builder, masked_inputs(builder, args, element, WORD, mask), element)
+
+    return types.int64(types.int64, types.int64, types.int64, kind), generate
+
+
+@twin_of(lambda bits: sum(1 << i for i in range(8) if bits >> 8 * i & 255))
+def nonzero_bytes(typingctx, bits):
+    """A bit for each of the eight bytes that is not zero."""
+
+    def generate(context, builder, signature, args):
+        octets = ir.VectorType(ir.IntType(8), 8)
+        marks = builder.icmp_unsigned(
+            "!=", builder.bitcast(args[0], octets), ir.Constant(octets, None)
+        )
+        return builder.zext(builder.bitcast(marks, ir.IntType(8)), I64)
+
+    return types.int64(types.int64), generate
+
+
+@twin_of(lambda bits: (bits & -bits).bit_length() - 1)
+def lowest_bit(typingctx, bits):
+    """The number of the lowest bit that is set; ``bits`` is not 0."""
+
+    def generate(context, builder, signature, args):
+        return call_llvm(builder, "llvm.cttz.i64", I64, args[0], ir.IntType(1)(1))
+
+    return types.int64(types.int64), generate
+
+
+@twin_of(lambda bits: (bits % 2**64).bit_count())
+def count_bits(typingctx, bits):
+    """How many bits are set."""
+
+    def generate(context, builder, signature, args):
+        return call_llvm(builder, "llvm.ctpop.i64", I64, args[0])
+
+    return types.int64(types.int64), generate
+
+
+# AVX-512 can pack the lanes that a mask picks.
+HAS_COMPRESS = VL == 16
+MOST_APPENDED = 16  # int32 that are written at once, whether or not they mean anything
+
+
+def _store_set_bits_twin(base, position, bits, first):
+    for i in range(MOST_APPENDED):
+        if bits >> i & 1:
+            view(base, position, 1, ctypes.c_int32)[0] = first + i
+            position += 1
+
+
+@twin_of(_store_set_bits_twin)
+def store_set_bits(typingctx, base, position, bits, first):
+    """Write ``first`` + the number of each of the low 16 bits that is set, as int32.
+
+    Where HAS_COMPRESS. Sixteen are stored; those behind the last mean nothing.
+    """
+
+    def generate(context, builder, signature, args):
+        base, position, bits, first = args
+        numbers = builder.add(
+            broadcast(builder, builder.trunc(first, I32), INTS), ir.Constant(INTS, list(range(VL)))
+        )
+        mask = builder.bitcast(
+            builder.trunc(bits, ir.IntType(16)), ir.VectorType(ir.IntType(1), 16)
+        )
+        zeros = ir.Constant(INTS, None)
+        name = "llvm.x86.avx512.mask.compress.v16i32"
+        packed = call_llvm(builder, name, INTS, numbers, zeros, mask)
+        pointer = pointer_to(builder, base, position, I32)
+        pointer = builder.bitcast(pointer, INTS.as_pointer())
+        builder.store(packed, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@inner
+def append_bits(items, n, bits, first):
+    """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
+    step = MOST_APPENDED if HAS_COMPRESS else WORD // 2
+    while bits:
+        some = bits & ((1 << step) - 1)
+        if HAS_COMPRESS:
+            store_set_bits(items, n, some, first)
+            n += count_bits(some)
+        else:
+            while some:
+                store_int32(items, n, first + lowest_bit(some))
+                some &= some - 1
+                n += 1
+        bits = (bits >> step) & ((1 << (WORD - step)) - 1)
+        first += step
+    return n
+
+
+@inner
+def transpose_bits(square):
+    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    half, mask = 32, 0xFFFFFFFF
+    while half:
+        for pair in range(32 // half):
+            for i in range(2 * pair * half, (2 * pair + 1) * half):
+                low, high = load_index(square, i), load_index(square, i + half)
+                swapped = ((low >> half) ^ high) & mask
+                store_index(square, i, low ^ (swapped << half))
+                store_index(square, i + half, high ^ swapped)
+        half //= 2
+        mask ^= mask << half

@@ -1,0 +1,80 @@
+"""Square blocks of VL x VL floats, which are transposed in registers."""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from .intrinsics import I64, twin_of, view
+from .machine import VL
+from .vectors import INTS, VECTOR, vector_pointer, vector_type
+
+# ---------------------------------------------------------------------------------------------
+# Square blocks
+# ---------------------------------------------------------------------------------------------
+
+BLOCK_TYPE = types.UniTuple(vector_type, VL)
+
+
+def _load_block_twin(base, offset, stride):
+    return np.stack([view(base, offset + row * stride, VL) for row in range(VL)])
+
+
+@twin_of(_load_block_twin)
+def load_block(typingctx, base, offset, stride):
+    """VL x VL floats at base + offset, their rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        base, offset, stride = args
+        block = ir.Constant(context.get_value_type(BLOCK_TYPE), ir.Undefined)
+        for row in range(VL):
+            position = builder.add(offset, builder.mul(stride, I64(row)))
+            pointer = vector_pointer(builder, base, position, VECTOR)
+            block = builder.insert_value(block, builder.load(pointer, align=4, typ=VECTOR), row)
+        return block
+
+    return BLOCK_TYPE(types.int64, types.int64, types.int64), generate
+
+
+def _store_block_twin(block, base, offset, stride):
+    for row in range(VL):
+        view(base, offset + row * stride, VL)[:] = block[row]
+
+
+@twin_of(_store_block_twin)
+def store_block(typingctx, block, base, offset, stride):
+    """Write a block at base + offset, its rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        block, base, offset, stride = args
+        for row in range(VL):
+            position = builder.add(offset, builder.mul(stride, I64(row)))
+            pointer = vector_pointer(builder, base, position, VECTOR)
+            builder.store(builder.extract_value(block, row), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(BLOCK_TYPE, types.int64, types.int64, types.int64), generate
+
+
+@twin_of(lambda block: block.T.copy())
+def transpose(typingctx, block):
+    """The transpose of a block, in registers: swap ever smaller squares off the diagonal."""
+
+    def generate(context, builder, signature, args):
+        rows = [builder.extract_value(args[0], row) for row in range(VL)]
+        size = VL // 2
+        while size:
+            # Of two rows ``size`` apart, the first keeps its low squares and takes the other's.
+            first = [i if not i & size else VL + i - size for i in range(VL)]
+            second = [i + size if not i & size else VL + i for i in range(VL)]
+            for row in range(VL):
+                if not row & size:
+                    pair = rows[row], rows[row + size]
+                    rows[row] = builder.shuffle_vector(*pair, ir.Constant(INTS, first))
+                    rows[row + size] = builder.shuffle_vector(*pair, ir.Constant(INTS, second))
+            size //= 2
+        block = args[0]
+        for row in range(VL):
+            block = builder.insert_value(block, rows[row], row)
+        return block
+
+    return BLOCK_TYPE(BLOCK_TYPE), generate

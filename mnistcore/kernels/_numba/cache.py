@@ -1,0 +1,65 @@
+"""The folder of compiled code, named after everything that the code depends on.
+
+Numba's own disk cache notices an edit in the file of a function, but not one in a file that it
+calls into, nor a changed tuning variable. So the folder is named after a hash of all of them,
+here, once, and each function is declared while Numba's setting names that folder.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numba
+from numba.core.compiler_lock import global_compiler_lock
+
+TUNING_VARIABLES = ("MNISTCORE_NUMBA_LANES",)
+
+
+def _cache_folder() -> str:
+    """The folder of compiled code for exactly these sources and tuning variables."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    package = Path(__file__).parent
+    shared = (package.parent / name for name in ("layout.py", "threads.py"))
+    for source in (*sorted(package.glob("*.py")), *shared):
+        digest.update(source.read_bytes())
+    for variable in TUNING_VARIABLES:
+        digest.update(os.environ.get(variable, "").encode() + b"\0")
+    root = os.environ.get("NUMBA_CACHE_DIR")
+    if not root:
+        import pooch
+
+        root = os.environ.get("MNISTCORE_CACHE_DIR") or str(pooch.os_cache("mnistcore"))
+    folder = Path(root) / "numba" / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return str(folder)
+    except OSError:
+        pass  # a read-only home: compile afresh in a folder of this process
+    return tempfile.mkdtemp(prefix="mnistcore-numba-")
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+@contextmanager
+def cache_here() -> Iterator[None]:
+    """Functions that are declared within this block are cached in the folder."""
+    with global_compiler_lock:  # one thread at a time sets what all of them read
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = CACHE_FOLDER
+        try:
+            yield
+        finally:
+            numba.config.CACHE_DIR = before
+
+
+# A fork waits for a compilation in another thread, or the child would wait for it for ever.
+os.register_at_fork(
+    before=global_compiler_lock.acquire,
+    after_in_parent=global_compiler_lock.release,
+    after_in_child=global_compiler_lock.release,
+)

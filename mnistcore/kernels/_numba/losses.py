@@ -1,0 +1,238 @@
+"""Softmax and cross-entropy: a row at a time, in whole vectors; the losses of a batch."""
+
+import math
+
+import numpy as np
+
+from ..layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
+from .elementwise import exp
+from .functions import c_function, entry, inner
+from .machine import VL
+from .memory import (
+    address,
+    load_double,
+    load_index,
+    load_int32,
+    load_record,
+    load_scalar,
+    option,
+    store_double,
+    store_scalar,
+)
+from .plan import Layer
+from .tile import copy_row
+from .vectors import (
+    keep_lanes,
+    largest,
+    load,
+    select_less,
+    splat,
+    store,
+    store_first,
+    total,
+    where_lane,
+)
+
+
+@inner
+def row_maximum(base, position, n):
+    """The largest of n floats, read in whole vectors: VL - 1 floats may stand behind them."""
+    lowest = splat(-np.inf)
+    best = lowest
+    for i in range(0, n, VL):
+        x = keep_lanes(load(base, position + i), n - i, lowest)
+        best = select_less(best, x, x, best)
+    return largest(best)
+
+
+@inner
+def exponentials(base, position, n, maximum):
+    """Replace n floats by exp(x - maximum), and what stands behind in the last vector by 0."""
+    shift = splat(maximum)
+    for i in range(0, n, VL):
+        e = exp(load(base, position + i) - shift)
+        store(base, position + i, keep_lanes(e, n - i, splat(0.0)))
+
+
+@inner
+def row_sum(base, position, n):
+    """The sum of n floats, zeros standing behind them in the last vector."""
+    lanes = splat(0.0)
+    for i in range(0, n, VL):
+        lanes = lanes + load(base, position + i)
+    return total(lanes)
+
+
+@inner
+def _softmax_loss_short(base, position, n, label, inverse):
+    """:func:`softmax_loss` for a row of one vector, which stays in a register.
+
+    To write a lane and read the vector again would wait for the memory, row after row.
+    """
+    lowest, zeros = splat(-np.inf), splat(0.0)
+    x = keep_lanes(load(base, position), n, lowest)
+    maximum, picked = largest(x), load_scalar(base, position + label)
+    hit = picked == maximum and largest(keep_lanes(x, label, lowest)) != maximum
+    e = keep_lanes(exp(x - splat(maximum)), n, zeros)
+    own = total(where_lane(label, e, zeros))
+    others = total(where_lane(label, zeros, e))
+    factor = inverse / (others + own)
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store(base, position, where_lane(label, splat(-others), e) * splat(factor))
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+@inner
+def softmax_loss(base, position, n, label, inverse):
+    """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
+
+    The n logits become ``inverse * (probs - onehot)``; ``inverse`` is the sample's weight over
+    the sum of the batch's weights. The row is read and written in whole vectors.
+    """
+    if n <= VL:
+        return _softmax_loss_short(base, position, n, label, inverse)
+    maximum = row_maximum(base, position, n)
+    picked = load_scalar(base, position + label)
+    hit = picked == maximum
+    if hit:  # the first of equal logits is the prediction, as in argmax
+        for i in range(label):
+            hit = hit and load_scalar(base, position + i) != maximum
+    exponentials(base, position, n, maximum)
+    own = load_scalar(base, position + label)
+    store_scalar(base, position + label, np.float32(0.0))
+    others = row_sum(base, position, n)
+    factor = inverse / (others + own)
+    for i in range(0, n, VL):
+        store(base, position + i, load(base, position + i) * splat(factor))
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store_scalar(base, position + label, -others * factor)
+    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    return loss, hit
+
+
+@entry
+def softmax(logits, probs, row):
+    """probs = softmax of each row; (B, C) float32.
+
+    ``row`` is float32 scratch for one row, in whole vectors.
+    """
+    base, out, scratch = address(logits), address(probs), address(row)
+    rows, n = logits.shape
+    for r in range(rows):
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        exponentials(scratch, 0, n, row_maximum(scratch, 0, n))
+        factor = splat(np.float32(1.0) / row_sum(scratch, 0, n))
+        for i in range(0, n, VL):
+            store_first(out, r * n + i, load(scratch, i) * factor, n - i)
+
+
+@entry
+def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
+    """The mean loss, and its gradient.
+
+    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0 for weights of 1.
+    ``row`` is float32 scratch for one row, in whole vectors.
+    """
+    base, out, scratch = address(logits), address(dlogits), address(row)
+    rows, n = logits.shape
+    weight_sum = np.float64(rows)
+    if len(sample_weight):
+        weight_sum = np.float64(0.0)
+        for weight in sample_weight:
+            weight_sum += np.float64(weight)
+    loss_sum = 0.0
+    for r in range(rows):
+        weight = np.float64(sample_weight[r]) if len(sample_weight) else np.float64(1.0)
+        inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
+        copy_row(base, r * n, n, scratch, 0, len(row))
+        loss, _ = softmax_loss(scratch, 0, n, labels[r], inverse)
+        copy_row(scratch, 0, n, out, r * n, n)
+        loss_sum += loss * weight
+    return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
+
+
+# ---------------------------------------------------------------------------------------------
+# The losses of a batch
+# ---------------------------------------------------------------------------------------------
+
+
+@inner
+def weight_sum(sample_weight, samples, rows):
+    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
+    if not sample_weight:
+        return np.float64(rows)
+    total = np.float64(0.0)
+    for b in range(rows):
+        total += np.float64(load_scalar(sample_weight, load_index(samples, b)))
+    return total
+
+
+@inner
+def clipped(value, low, high):
+    """The value within bounds; NaN stays NaN."""
+    return high if value > high else low if value < low else value
+
+
+@inner
+def loss_sum(run, place, batch):
+    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
+    clip = option(run.options, "probs_clip")
+    low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
+    total = 0.0
+    for b in range(batch.rows):
+        loss = clipped(load_double(place.losses, b), low, high)
+        if run.sample_weight:
+            sample = load_index(batch.samples, b)
+            loss *= np.float64(load_scalar(run.sample_weight, sample))
+        total += loss
+    return total
+
+
+@c_function(10)
+def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses, hits):
+    """Rows [low, high) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
+
+    ``at`` is the address of the last layer, ``rows`` counts all rows of the batch, and
+    ``sample_weight`` is an address, or 0 for weights of 1.
+    """
+    layer = load_record(at, Layer)
+    total = weight_sum(sample_weight, samples, rows)
+    classes, width, batch_width = layer.fan_out, layer.width, layer.batch_width
+    for b in range(low, high):
+        logits, weight = layer.a + b * layer.lda, np.float64(1.0)
+        if sample_weight:
+            weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
+        inverse = np.float32(weight / total if total != 0.0 else 0.0)
+        label = load_int32(targets, load_index(samples, b))
+        loss, hit = softmax_loss(base, logits, classes, label, inverse)
+        store_double(losses, b, loss)
+        store_double(hits, b, weight if hit else 0.0)
+        for panel in range(layer.panels):
+            out, column = layer.dz + (panel * layer.capacity + b) * width, panel * width
+            copy_row(base, logits + column, classes - column, base, out, width)
+        out = layer.dzt + b // batch_width * classes * batch_width + b % batch_width
+        for o in range(classes):
+            store_scalar(base, out + o * batch_width, load_scalar(base, logits + o))
+
+
+@inner
+def add_to(metrics, entry, value):
+    """Add to an entry of ``metrics``, running sums in float64 at an address."""
+    store_double(metrics, entry, load_double(metrics, entry) + value)
+
+
+@inner
+def count_losses(run, place, team, batch):
+    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
+    loss = loss_sum(run, place, batch)
+    if not math.isfinite(loss) and not run.gradient_only:
+        return False
+    if team.thread == 0:
+        hits = 0.0
+        for b in range(batch.rows):
+            hits += load_double(place.hits, b)
+        add_to(run.metrics, LOSS_SUM, loss)
+        add_to(run.metrics, WEIGHT_SUM, weight_sum(run.sample_weight, batch.samples, batch.rows))
+        add_to(run.metrics, HIT_SUM, hits)
+    return True

@@ -1,0 +1,200 @@
+"""The optimizers' rules: what a gradient does to parameters, a vector at a time.
+
+The numbers of one optimizer step lie in memory as an *update*, UPDATE float32: what
+:func:`write_update` makes of the options. Its rule is an int64, in the place of the first two.
+"""
+
+import math
+
+import numpy as np
+
+from .. import layout
+from .functions import c_function, call, entry, inner
+from .machine import VL
+from .memory import address, load_index, load_scalar, option, store_index, store_scalar
+from .vectors import (
+    HAS_ESTIMATES,
+    estimate_reciprocal,
+    estimate_rsqrt,
+    fma,
+    load,
+    load_first,
+    select_less,
+    splat,
+    sqrt,
+    store,
+    store_first,
+)
+
+# How a gradient ends. The programs know one rule more than the user.
+PLAIN = 0  # descent without momentum
+MOMENTUM = 1
+NESTEROV = 2
+MOMENTS = 3  # Adam and AdamW
+GRADIENT = 4  # write the gradient itself to the first row of state
+
+# The places of an update, counted in float32.
+RULE = 0
+LEARNING_RATE = 2
+MOMENTUM_FACTOR = 3
+DECAY = 4  # weight_decay where it adds to the gradient, else 0
+SHRINK = 5  # 1 - learning_rate * weight_decay where it acts on the weights, else 1
+BETA1 = 6
+BETA1_REST = 7  # 1 - beta1
+BETA2 = 8
+BETA2_REST = 9
+M_SCALE = 10  # learning_rate / (1 - beta1**step)
+V_SCALE = 11  # 1 / sqrt(1 - beta2**step)
+EPS = 12
+UPDATE = 16  # floats to keep free for one
+
+
+@inner
+def rule_of(options, gradient_only):
+    """The rule for the options at an address."""
+    if gradient_only:
+        return GRADIENT
+    if option(options, "optimizer") != layout.SGD:
+        return MOMENTS
+    if option(options, "momentum") == 0.0:
+        return PLAIN
+    return NESTEROV if option(options, "nesterov") else MOMENTUM
+
+
+@inner
+def write_update(options, gradient_only, learning_rate, step, update):
+    """Write the update of a step, counted from 1, for the options at an address."""
+    decay = option(options, "weight_decay")
+    decoupled = option(options, "optimizer") == layout.ADAMW
+    beta1, beta2 = option(options, "beta1"), option(options, "beta2")
+    m_scale = learning_rate / (1.0 - beta1**step)
+    v_scale = 1.0 / math.sqrt(1.0 - beta2**step)
+    store_index(update, RULE, rule_of(options, gradient_only))
+    store_scalar(update, LEARNING_RATE, np.float32(learning_rate))
+    store_scalar(update, MOMENTUM_FACTOR, np.float32(option(options, "momentum")))
+    store_scalar(update, DECAY, np.float32(0.0 if decoupled else decay))
+    store_scalar(update, SHRINK, np.float32(1.0 - learning_rate * decay if decoupled else 1.0))
+    store_scalar(update, BETA1, np.float32(beta1))
+    store_scalar(update, BETA1_REST, np.float32(1.0 - beta1))
+    store_scalar(update, BETA2, np.float32(beta2))
+    store_scalar(update, BETA2_REST, np.float32(1.0 - beta2))
+    store_scalar(update, M_SCALE, np.float32(m_scale))
+    store_scalar(update, V_SCALE, np.float32(v_scale))
+    store_scalar(update, EPS, np.float32(option(options, "eps")))
+
+
+@inner
+def _with_decay(weights, decay, gradient):
+    """gradient + decay * weights; an infinite weight times no decay is nothing, not NaN."""
+    return fma(select_less(splat(0.0), decay, weights, splat(0.0)), decay, gradient)
+
+
+@inner
+def _descend(update, decayed, base, w, slot_size, g, n):
+    """SGD: without momentum, with it, or with Nesterov's look-ahead."""
+    rule = load_index(update, RULE)
+    momentum = splat(load_scalar(update, MOMENTUM_FACTOR))
+    step = splat(-load_scalar(update, LEARNING_RATE))
+    decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
+    for i in range(0, n, VL):
+        weights = load(base, w + i)
+        gradient = _with_decay(weights, decay, load(base, g + i))
+        if rule != PLAIN:
+            velocity = fma(load(base, w + slot_size + i), momentum, gradient)
+            store(base, w + slot_size + i, velocity)
+            gradient = fma(velocity, momentum, gradient) if rule == NESTEROV else velocity
+        store(base, w + i, fma(gradient, step, weights))
+
+
+@inner
+def _divided_exactly(m, v, v_scale, eps):
+    """m / (sqrt(v) * v_scale + eps)."""
+    return m / fma(sqrt(v), v_scale, eps)
+
+
+_LARGEST = np.finfo(np.float32).max
+
+
+@inner
+def _divided_by_estimates(m, v, v_scale, eps):
+    """The same from estimates of 14 bits, each doubled by a Newton step: within 2 ulp.
+
+    A division and a square root keep the unit busy for some twenty cycles, the twelve
+    instructions here for about ten.
+    """
+    tiny = splat(1.1754944e-38)  # the smallest normal number, whose root is no infinity's inverse
+    inverse = estimate_rsqrt(select_less(v, tiny, tiny, v))
+    root = v * inverse
+    root = fma(inverse * splat(0.5), fma(splat(0.0) - root, root, v), root)
+    size = fma(root, v_scale, eps)
+    inverse = estimate_reciprocal(size)
+    inverse = fma(inverse, fma(splat(0.0) - size, inverse, splat(1.0)), inverse)
+    # The estimates of infinity are no numbers; what is divided by it is 0.
+    return m * select_less(splat(_LARGEST), v, splat(0.0), inverse)
+
+
+_divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
+
+
+@inner
+def _adam(update, decayed, base, w, slot_size, g, n):
+    decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
+    shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
+    beta1, beta1_rest = splat(load_scalar(update, BETA1)), splat(load_scalar(update, BETA1_REST))
+    beta2, beta2_rest = splat(load_scalar(update, BETA2)), splat(load_scalar(update, BETA2_REST))
+    m_scale, v_scale = splat(load_scalar(update, M_SCALE)), splat(load_scalar(update, V_SCALE))
+    eps = splat(load_scalar(update, EPS))
+    for i in range(0, n, VL):
+        weights = load(base, w + i) * shrink
+        gradient = _with_decay(weights, decay, load(base, g + i))
+        m = fma(gradient, beta1_rest, load(base, w + slot_size + i) * beta1)
+        v = load(base, w + 2 * slot_size + i) * beta2
+        v = fma(gradient * gradient, beta2_rest, v)
+        store(base, w + slot_size + i, m)
+        store(base, w + 2 * slot_size + i, v)
+        store(base, w + i, weights - _divided(m * m_scale, v, v_scale, eps))
+
+
+@c_function(7)
+def update_vectors(update, decayed, base, w, slot_size, g, n):
+    """Apply the rule of an update to n parameters (whole vectors) at base + w.
+
+    Their gradients stand at base + g, the rows of the optimizer's state at base + w + slot_size
+    and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
+    not 0.
+    """
+    rule = load_index(update, RULE)
+    if rule == GRADIENT:
+        for i in range(0, n, VL):
+            store(base, w + slot_size + i, load(base, g + i))
+    elif rule == MOMENTS:
+        _adam(update, decayed, base, w, slot_size, g, n)
+    else:
+        _descend(update, decayed, base, w, slot_size, g, n)
+
+
+BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, the gradient
+
+
+@entry
+def update_flat(apply, options, learning_rate, step, gradient, params, m, v, block):
+    """One optimizer step on flat arrays, in vectors that pass through ``block``.
+
+    ``block`` is scratch for BLOCK_VECTORS vectors and an update behind them; ``apply`` is the
+    pointer of :func:`update_vectors`, ``options`` an array of one record.
+    """
+    base = address(block)
+    update, g = base + 4 * BLOCK_VECTORS * VL, (BLOCK_VECTORS - 1) * VL
+    write_update(address(options), 0, learning_rate, step, update)
+    rows = (address(params), address(m), address(v))
+    lengths = (len(params), len(m), len(v))
+    for i in range(0, len(params), VL):
+        n = len(params) - i
+        store(base, g, load_first(address(gradient), i, n))
+        for r in range(3):
+            if lengths[r]:
+                store(base, r * VL, load_first(rows[r], i, n))
+        call(apply, (update, 1, base, 0, VL, g, VL))
+        for r in range(3):
+            if lengths[r]:
+                store_first(rows[r], i, load(base, r * VL), n)

@@ -1,0 +1,349 @@
+"""A vector of VL float32 lanes as a value of a compiled function.
+
+Vectors are combined with ``+ - * /`` and :func:`fma`. Memory is named by the address of a float32
+array (``memory.address``) and an offset counted in floats, so a pointer costs one register.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, overload, register_model
+
+from .intrinsics import (
+    F32,
+    I32,
+    I64,
+    JIT,
+    broadcast,
+    call_llvm,
+    element_of,
+    masked_inputs,
+    pointer_to,
+    twin_of,
+    view,
+    view_inputs,
+)
+from .machine import VL
+
+VECTOR = ir.VectorType(F32, VL)
+INTS = ir.VectorType(I32, VL)
+
+
+class VectorType(types.Type):
+    """The Numba type of VL float32 numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{VL}")
+
+
+vector_type = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, frontend_type):
+        super().__init__(manager, frontend_type, VECTOR)
+
+
+def vector_pointer(builder, base, offset, cast_to):
+    pointer = pointer_to(builder, base, offset, F32)
+    return builder.bitcast(pointer, cast_to.as_pointer())
+
+
+def multiply_add(builder, a, b, c):
+    # fmuladd is one instruction where the machine has it, and never a call into libm.
+    return call_llvm(builder, f"llvm.fmuladd.v{VL}f32", VECTOR, a, b, c)
+
+
+def first_lanes(builder, n):
+    """The mask of the first n lanes; none or all where n is out of range."""
+    n = builder.select(builder.icmp_signed("<", n, I64(VL)), n, I64(VL))
+    limit = broadcast(builder, builder.trunc(n, I32), INTS)
+    return builder.icmp_signed("<", ir.Constant(INTS, list(range(VL))), limit)
+
+
+@twin_of(lambda base, offset: view(base, offset, VL).copy())
+def load(typingctx, base, offset):
+    """VL floats at base + offset."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(vector_pointer(builder, *args, VECTOR), align=4, typ=VECTOR)
+
+    return vector_type(types.int64, types.int64), generate
+
+
+def _store_twin(base, offset, vector):
+    view(base, offset, VL)[:] = vector
+
+
+@twin_of(_store_twin)
+def store(typingctx, base, offset, vector):
+    """Write VL floats at base + offset."""
+
+    def generate(context, builder, signature, args):
+        base, offset, vector = args
+        builder.store(vector, vector_pointer(builder, base, offset, VECTOR), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, vector_type), generate
+
+
+def _load_first_twin(base, offset, n):
+    vector = np.zeros(VL, np.float32)
+    n = max(0, min(n, VL))
+    vector[:n] = view(base, offset, n)
+    return vector
+
+
+@twin_of(_load_first_twin)
+def load_first(typingctx, base, offset, n):
+    """The first n floats at base + offset, at most VL, and zeros; the others are not touched."""
+
+    def generate(context, builder, signature, args):
+        base, offset, n = args
+        pointer = vector_pointer(builder, base, offset, VECTOR)
+        name = f"llvm.masked.load.v{VL}f32.p0"
+        mask, zeros = first_lanes(builder, n), ir.Constant(VECTOR, None)
+        return call_llvm(builder, name, VECTOR, pointer, I32(4), mask, zeros)
+
+    return vector_type(types.int64, types.int64, types.int64), generate
+
+
+def _store_first_twin(base, offset, vector, n):
+    n = max(0, min(n, VL))
+    view(base, offset, n)[:] = vector[:n]
+
+
+@twin_of(_store_first_twin)
+def store_first(typingctx, base, offset, vector, n):
+    """Write the first n lanes, at most VL, at base + offset; the others are not touched."""
+
+    def generate(context, builder, signature, args):
+        base, offset, vector, n = args
+        pointer = vector_pointer(builder, base, offset, VECTOR)
+        name = f"llvm.masked.store.v{VL}f32.p0"
+        call_llvm(builder, name, ir.VoidType(), vector, pointer, I32(4), first_lanes(builder, n))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, vector_type, types.int64), generate
+
+
+def _widened(builder, loaded, element):
+    """A vector of what an input array holds, as floats."""
+    if element == F32:
+        return loaded
+    return builder.sitofp(builder.zext(loaded, INTS), VECTOR)
+
+
+@twin_of(lambda base, at, kind: view_inputs(base, at, VL, kind).astype(np.float32))
+def load_input(typingctx, base, position, kind):
+    """VL numbers of a ``kind`` at base + position, as float32."""
+    element = element_of(kind)
+
+    def generate(context, builder, signature, args):
+        pointer = pointer_to(builder, args[0], args[1], element)
+        loaded = builder.load(pointer, align=1, typ=ir.VectorType(element, VL))
+        return _widened(builder, loaded, element)
+
+    return vector_type(types.int64, types.int64, kind), generate
+
+
+def _load_input_first_twin(base, position, n, kind):
+    vector = np.zeros(VL, np.float32)
+    n = max(0, min(n, VL))
+    vector[:n] = view_inputs(base, position, n, kind)
+    return vector
+
+
+@twin_of(_load_input_first_twin)
+def load_input_first(typingctx, base, position, n, kind):
+    """The first n numbers, at most VL, and zeros; the others are not touched."""
+    element = element_of(kind)
+
+    def generate(context, builder, signature, args):
+        mask = first_lanes(builder, args[2])
+        return _widened(builder, masked_inputs(builder, args, element, VL, mask), element)
+
+    return vector_type(types.int64, types.int64, types.int64, kind), generate
+
+
+@twin_of(lambda value: np.full(VL, value, np.float32))
+def splat(typingctx, value):
+    """A vector with the same number in every lane."""
+
+    def generate(context, builder, signature, args):
+        return broadcast(builder, args[0], VECTOR)
+
+    return vector_type(types.float32), generate
+
+
+def _fma_twin(a, b, c):
+    return (a.astype(np.float64) * b + c).astype(np.float32)
+
+
+@twin_of(_fma_twin)
+def fma(typingctx, a, b, c):
+    """a * b + c, rounded once where the machine has the instruction."""
+
+    def generate(context, builder, signature, args):
+        return multiply_add(builder, *args)
+
+    return vector_type(vector_type, vector_type, vector_type), generate
+
+
+@twin_of(lambda x: np.sqrt(x))
+def sqrt(typingctx, x):
+    """The square root of each lane."""
+
+    def generate(context, builder, signature, args):
+        return call_llvm(builder, f"llvm.sqrt.v{VL}f32", VECTOR, args[0])
+
+    return vector_type(vector_type), generate
+
+
+# AVX-512 estimates 1 / sqrt(x) and 1 / x to 14 bits, by a rule that does not depend on who made
+# the processor. The estimates of older sets do, so there nothing is estimated.
+HAS_ESTIMATES = VL == 16
+
+
+def _estimate(builder, name, x):
+    everywhere = ir.Constant(ir.IntType(16), -1)
+    return call_llvm(builder, f"llvm.x86.avx512.{name}.ps.512", VECTOR, x, x, everywhere)
+
+
+@twin_of(lambda x: (1 / np.sqrt(x)).astype(np.float32))
+def estimate_rsqrt(typingctx, x):
+    """1 / sqrt(x) of each lane to 14 bits, where HAS_ESTIMATES."""
+
+    def generate(context, builder, signature, args):
+        return _estimate(builder, "rsqrt14", args[0])
+
+    return vector_type(vector_type), generate
+
+
+@twin_of(lambda x: (1 / x).astype(np.float32))
+def estimate_reciprocal(typingctx, x):
+    """1 / x of each lane to 14 bits, where HAS_ESTIMATES."""
+
+    def generate(context, builder, signature, args):
+        return _estimate(builder, "rcp14", args[0])
+
+    return vector_type(vector_type), generate
+
+
+@twin_of(lambda x, limit, below, other: np.where(x < limit, below, other))
+def select_less(typingctx, x, limit, below, other):
+    """Lane by lane ``below`` where x < limit, else ``other`` (also where x is NaN)."""
+
+    def generate(context, builder, signature, args):
+        x, limit, below, other = args
+        return builder.select(builder.fcmp_ordered("<", x, limit), below, other)
+
+    return vector_type(*[vector_type] * 4), generate
+
+
+@twin_of(lambda x, n, fill: np.where(np.arange(VL) < n, x, fill))
+def keep_lanes(typingctx, x, n, fill):
+    """The first n lanes of x, and ``fill`` in the others."""
+
+    def generate(context, builder, signature, args):
+        x, n, fill = args
+        return builder.select(first_lanes(builder, n), x, fill)
+
+    return vector_type(vector_type, types.int64, vector_type), generate
+
+
+@twin_of(lambda lane, x, other: np.where(np.arange(VL) == lane, x, other))
+def where_lane(typingctx, lane, x, other):
+    """One lane of x, and ``other`` in all the others."""
+
+    def generate(context, builder, signature, args):
+        lane, x, other = args
+        lanes = broadcast(builder, builder.trunc(lane, I32), INTS)
+        mask = builder.icmp_signed("==", ir.Constant(INTS, list(range(VL))), lanes)
+        return builder.select(mask, x, other)
+
+    return vector_type(types.int64, vector_type, vector_type), generate
+
+
+def _raise_twin(x, n):
+    return (x.view(np.int32) + (n.view(np.int32) << 23)).view(np.float32)
+
+
+@twin_of(_raise_twin)
+def raise_exponent(typingctx, x, n):
+    """x * 2**k, where k stands in the low bits of the mantissa of n."""
+
+    def generate(context, builder, signature, args):
+        x, n = (builder.bitcast(argument, INTS) for argument in args)
+        shift = ir.Constant(INTS, [I32(23)] * VL)
+        return builder.bitcast(builder.add(x, builder.shl(n, shift)), VECTOR)
+
+    return vector_type(vector_type, vector_type), generate
+
+
+@twin_of(lambda x: x.max())
+def largest(typingctx, x):
+    """The largest lane; lanes that are NaN may be passed over."""
+
+    def generate(context, builder, signature, args):
+        return call_llvm(builder, f"llvm.vector.reduce.fmax.v{VL}f32", F32, args[0])
+
+    return types.float32(vector_type), generate
+
+
+def _sum_twin(x):
+    while len(x) > 1:
+        x = x[: len(x) // 2] + x[len(x) // 2 :]
+    return x[0]
+
+
+@twin_of(_sum_twin)
+def total(typingctx, x):
+    """The sum of the lanes, added by halves."""
+
+    def generate(context, builder, signature, args):
+        (x,) = args
+        width = VL
+        while width > 1:
+            width //= 2
+            low = ir.Constant(ir.VectorType(I32, width), list(range(width)))
+            high = ir.Constant(ir.VectorType(I32, width), list(range(width, 2 * width)))
+            undefined = ir.Constant(x.type, ir.Undefined)
+            x = builder.fadd(
+                builder.shuffle_vector(x, undefined, low),
+                builder.shuffle_vector(x, undefined, high),
+            )
+        return builder.extract_element(x, I32(0))
+
+    return types.float32(vector_type), generate
+
+
+def _binary(name, symbol):
+    """Give vectors an arithmetic operator; NumPy arrays, their twins, have it already."""
+
+    @intrinsic
+    def operation(typingctx, a, b):
+        def generate(context, builder, signature, args):
+            return getattr(builder, name)(*args)
+
+        return vector_type(vector_type, vector_type), generate
+
+    @overload(symbol)
+    def apply(a, b):
+        if a is vector_type and b is vector_type:
+            return lambda a, b: operation(a, b)
+        return None
+
+
+if JIT:
+    for _name, _symbol in (
+        ("fadd", operator.add),
+        ("fsub", operator.sub),
+        ("fmul", operator.mul),
+        ("fdiv", operator.truediv),
+    ):
+        _binary(_name, _symbol)
