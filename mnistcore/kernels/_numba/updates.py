@@ -13,9 +13,6 @@ from .functions import c_function, call, entry, inner
 from .machine import VL
 from .memory import address, load_index, load_scalar, option, store_index, store_scalar
 from .vectors import (
-    HAS_ESTIMATES,
-    estimate_reciprocal,
-    estimate_rsqrt,
     fma,
     load,
     load_first,
@@ -107,36 +104,6 @@ def _descend(update, decayed, base, w, slot_size, g, n):
 
 
 @inner
-def _divided_exactly(m, v, v_scale, eps):
-    """m / (sqrt(v) * v_scale + eps)."""
-    return m / fma(sqrt(v), v_scale, eps)
-
-
-_LARGEST = np.finfo(np.float32).max
-
-
-@inner
-def _divided_by_estimates(m, v, v_scale, eps):
-    """The same from estimates of 14 bits, each doubled by a Newton step: within 2 ulp.
-
-    A division and a square root keep the unit busy for some twenty cycles, the twelve
-    instructions here for about ten.
-    """
-    tiny = splat(1.1754944e-38)  # the smallest normal number, whose root is no infinity's inverse
-    inverse = estimate_rsqrt(select_less(v, tiny, tiny, v))
-    root = v * inverse
-    root = fma(inverse * splat(0.5), fma(splat(0.0) - root, root, v), root)
-    size = fma(root, v_scale, eps)
-    inverse = estimate_reciprocal(size)
-    inverse = fma(inverse, fma(splat(0.0) - size, inverse, splat(1.0)), inverse)
-    # The estimates of infinity are no numbers; what is divided by it is 0.
-    return m * select_less(splat(_LARGEST), v, splat(0.0), inverse)
-
-
-_divided = _divided_by_estimates if HAS_ESTIMATES else _divided_exactly
-
-
-@inner
 def _adam(update, decayed, base, w, slot_size, g, n):
     decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
     shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
@@ -152,7 +119,7 @@ def _adam(update, decayed, base, w, slot_size, g, n):
         v = fma(gradient * gradient, beta2_rest, v)
         store(base, w + slot_size + i, m)
         store(base, w + 2 * slot_size + i, v)
-        store(base, w + i, weights - _divided(m * m_scale, v, v_scale, eps))
+        store(base, w + i, weights - m * m_scale / fma(sqrt(v), v_scale, eps))
 
 
 @c_function(7)

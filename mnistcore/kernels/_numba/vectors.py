@@ -204,36 +204,6 @@ def sqrt(typingctx, x):
     return vector_type(vector_type), generate
 
 
-# AVX-512 estimates 1 / sqrt(x) and 1 / x to 14 bits, by a rule that does not depend on who made
-# the processor. The estimates of older sets do, so there nothing is estimated.
-HAS_ESTIMATES = VL == 16
-
-
-def _estimate(builder, name, x):
-    everywhere = ir.Constant(ir.IntType(16), -1)
-    return call_llvm(builder, f"llvm.x86.avx512.{name}.ps.512", VECTOR, x, x, everywhere)
-
-
-@twin_of(lambda x: (1 / np.sqrt(x)).astype(np.float32))
-def estimate_rsqrt(typingctx, x):
-    """1 / sqrt(x) of each lane to 14 bits, where HAS_ESTIMATES."""
-
-    def generate(context, builder, signature, args):
-        return _estimate(builder, "rsqrt14", args[0])
-
-    return vector_type(vector_type), generate
-
-
-@twin_of(lambda x: (1 / x).astype(np.float32))
-def estimate_reciprocal(typingctx, x):
-    """1 / x of each lane to 14 bits, where HAS_ESTIMATES."""
-
-    def generate(context, builder, signature, args):
-        return _estimate(builder, "rcp14", args[0])
-
-    return vector_type(vector_type), generate
-
-
 @twin_of(lambda x, limit, below, other: np.where(x < limit, below, other))
 def select_less(typingctx, x, limit, below, other):
     """Lane by lane ``below`` where x < limit, else ``other`` (also where x is NaN)."""
