@@ -4,12 +4,14 @@
 # nothing to the tile's sums: the first layer's products go around it, to the same numbers.
 
 cdef enum:
+    WORD_BLOCKS = WORD // BLOCK  # blocks of columns in a word
     ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
 
 cdef struct Source:
     # The rows that a program reads: one of bytes and floats is NULL.
     const uint8_t *bytes
     const float *floats
+    int64_t rows
     int64_t columns
     float scale
     float shift
@@ -20,16 +22,39 @@ cdef struct Source:
 
 cdef struct Listed:
     # What is not zero in the rows of a batch. A block is BLOCK rows or BLOCK columns.
-    int32_t *columns  # (parts, row blocks, room): those with a value in any row of the block ...
+    int32_t *columns  # (parts, row blocks, capacity): those with a value in any row of the block ...
     int32_t *n_columns  # (parts, row blocks): ... and how many they are
     uint8_t *marks  # (parts, rows, words): bits for the blocks of columns that are not all zero
-    int64_t blocks  # of rows that there is room for
+    int64_t blocks  # of rows, the most
 
 cdef struct RowLists:
     # The same, seen from the columns; made from the marks.
-    int32_t *rows  # (column blocks, room): those with a value in any column of the block
+    int32_t *rows  # (column blocks, capacity): those with a value in any column of the block
     int32_t *n_rows
-    int64_t room
+    int64_t capacity
+
+
+cdef int set_rows(Source *source, x) except -1:
+    """The rows of x, a matrix of uint8 or float32 that the caller keeps."""
+    cdef const uint8_t[:, ::1] x_bytes
+    cdef const float[:, ::1] x_floats
+    source.bytes, source.floats = NULL, NULL
+    if x.itemsize == 1:
+        x_bytes = x
+        source.bytes, source.rows = &x_bytes[0, 0], x_bytes.shape[0]
+    else:
+        x_floats = x
+        source.floats, source.rows = &x_floats[0, 0], x_floats.shape[0]
+    return 0
+
+
+cdef inline void skip_rows(Source *source, int64_t n) noexcept nogil:
+    """Let the source begin n rows on."""
+    source.rows -= n
+    if source.bytes != NULL:
+        source.bytes += n * source.columns
+    else:
+        source.floats += n * source.columns
 
 
 cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
@@ -37,7 +62,18 @@ cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
     return row if samples == NULL else samples[row]
 
 
+cdef inline int64_t row_start(
+    const Source *source, const int64_t *samples, int64_t row
+) noexcept nogil:
+    """Where the values of a row of the batch begin in the source."""
+    cdef int64_t identity = row_id(samples, row)
+    require(identity >= 0)
+    require(identity < source.rows)
+    return identity * source.columns
+
+
 cdef inline void set_columns(Source *source, int64_t columns, int64_t parts) noexcept nogil:
+    """The columns of a source, in ``parts`` parts."""
     source.columns, source.words = columns, divide_up(columns, WORD)
     source.parts, source.part_words = parts, divide_up(source.words, parts)
 
@@ -51,12 +87,14 @@ cdef inline uint8_t *part_marks(
 
 cdef inline int64_t list_index(const Listed *listed, int64_t part, int64_t row) noexcept nogil:
     """Which list is that of a row's block and a part."""
+    require(row < listed.blocks * BLOCK)
     return part * listed.blocks + row // BLOCK
 
 
 cdef inline const int32_t *column_list(
     const Source *source, const Listed *listed, int64_t index
 ) noexcept nogil:
+    """A list by its index."""
     return listed.columns + index * source.part_words * WORD
 
 
@@ -93,38 +131,14 @@ cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n)
     if not source.skip_zeros:
         return <uint64_t> -1 >> (WORD - n)
     if source.bytes != NULL and n == WORD:
-        return nonzero_bytes(source.bytes + at)
+        return nonzero_bits(source.bytes + at)
     memset(marks, 0, WORD)
     if source.bytes != NULL:
         memcpy(marks, source.bytes + at, n)
     else:
         for i in range(n):
             marks[i] = source.floats[at + i] != 0
-    return nonzero_bytes(marks)
-
-
-cdef inline int64_t append_bits(
-    uint64_t bits, int64_t base, int32_t *items, int64_t n
-) noexcept nogil:
-    """Append base + the number of each set bit; how many items there are then."""
-    while bits:
-        if VL == 16:  # sixteen at once, and what is stored behind the last is overwritten
-            store_set_bits(items + n, bits & 0xFFFF, base)
-            n += count_bits(bits & 0xFFFF)
-            bits >>= 16
-            base += 16
-        else:
-            items[n] = <int32_t> (base + lowest_bit(bits))
-            bits &= bits - 1
-            n += 1
-    return n
-
-
-cdef inline uint8_t blocks_of(uint64_t bits) noexcept nogil:
-    """A bit for each byte that is not zero: the blocks of a word of columns."""
-    cdef uint64_t low = 0x7F7F7F7F7F7F7F7F
-    bits = (((bits & low) + low) | bits) & ~low  # the high bit of each such byte ...
-    return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
+    return nonzero_bits(marks)
 
 
 cdef struct Parts:
@@ -145,8 +159,8 @@ cdef void gather(
     cdef int64_t row, at, ahead, group, w, end, part, words = source.words
     cdef uint64_t bits
     for row in range(first, last):
-        at = row_id(samples, row) * source.columns
-        ahead = row_id(samples, min(row + ROWS_AHEAD, last - 1)) * source.columns
+        at = row_start(source, samples, row)
+        ahead = row_start(source, samples, min(row + ROWS_AHEAD, last - 1))
         for group in range(source.part_words):
             w = group * source.parts + parts.first
             end = min(group * source.parts + parts.end, words)  # words side by side
@@ -161,7 +175,7 @@ cdef void gather(
                     bits = nonzero_values(
                         source, at + w * WORD, min(source.columns - w * WORD, <int64_t> WORD)
                     )
-                    part_marks(source, listed, part, row)[group] = blocks_of(bits)
+                    part_marks(source, listed, part, row)[group] = nonzero_bytes(bits)
                     any_row[w] = bits | (any_row[w] if row % BLOCK else 0)
                 w += 1
         if listed != NULL and (row % BLOCK == BLOCK - 1 or row == last - 1):
@@ -170,25 +184,25 @@ cdef void gather(
 
 
 cdef struct Upcoming:
-    # The rows of the batch after the one in hand, to be asked for in equal shares.
+    # The rows of the batch after the one in hand, to be asked for in equal portions.
     const int64_t *samples
     int64_t rows
     int64_t row  # the next
-    int64_t shares
-    int64_t due  # what of a row the shares taken so far add up to, in units of 1 / shares
+    int64_t portions
+    int64_t due  # what of a row the portions so far add up to, in units of 1 / portions
 
 
-cdef inline void fetch_share(
+cdef inline void fetch_row(
     const Source *source, const Parts *parts, Upcoming *upcoming
 ) noexcept nogil:
-    """Ask the memory for one more share, while other work gives it the time."""
+    """Ask the memory for one more portion of the rows, while other work gives it the time."""
     cdef int64_t at, group, part
     upcoming.due += upcoming.rows
-    while upcoming.due >= upcoming.shares:
-        upcoming.due -= upcoming.shares
+    while upcoming.due >= upcoming.portions:
+        upcoming.due -= upcoming.portions
         if upcoming.row == upcoming.rows:
             return
-        at = row_id(upcoming.samples, upcoming.row) * source.columns
+        at = row_start(source, upcoming.samples, upcoming.row)
         for group in range(source.part_words):
             for part in range(parts.first, parts.end):
                 fetch_word(source, at + (group * source.parts + part) * WORD)
@@ -204,8 +218,9 @@ cdef void list_columns(
     cdef int32_t *items = <int32_t *> column_list(source, listed, index)
     cdef int64_t w = part, n = 0
     while w < source.words:
-        n = append_bits(any_row[w], w * WORD, items, n)
+        n = append_bits(items, n, any_row[w], w * WORD)
         w += source.parts
+    require(n <= source.part_words * WORD)
     listed.n_columns[index] = <int32_t> n
 
 
@@ -230,9 +245,10 @@ cdef void list_rows(
                 if block >= blocks:
                     break
                 lists.n_rows[block] = <int32_t> append_bits(
-                    square[j], first, lists.rows + block * lists.room,
-                    lists.n_rows[block] if first else 0,
+                    lists.rows + block * lists.capacity, lists.n_rows[block] if first else 0,
+                    square[j], first,
                 )
+                require(lists.n_rows[block] <= lists.capacity)
 
 
 cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noexcept nogil:
@@ -257,21 +273,22 @@ cdef Listed allocate_listed(const Source *source, int64_t rows) except *:
 
 
 cdef RowLists allocate_row_lists(const Source *source, int64_t rows) except *:
+    """The same, seen from the columns."""
     cdef RowLists lists
     cdef int64_t blocks = divide_up(source.columns, BLOCK)
     memset(&lists, 0, sizeof(RowLists))
-    lists.room = divide_up(rows, WORD) * WORD
-    lists.rows = <int32_t *> allocate(blocks * lists.room * sizeof(int32_t))
+    lists.capacity = divide_up(rows, WORD) * WORD
+    lists.rows = <int32_t *> allocate(blocks * lists.capacity * sizeof(int32_t))
     lists.n_rows = <int32_t *> allocate(blocks * sizeof(int32_t))
     return lists
 
 
-cdef void free_row_lists(RowLists *lists) noexcept:
-    free(lists.rows)
-    free(lists.n_rows)
+cdef void release_row_lists(RowLists *lists) noexcept:
+    release(lists.rows)
+    release(lists.n_rows)
 
 
-cdef void free_listed(Listed *listed) noexcept:
-    free(listed.columns)
-    free(listed.n_columns)
-    free(listed.marks)
+cdef void release_listed(Listed *listed) noexcept:
+    release(listed.columns)
+    release(listed.n_columns)
+    release(listed.marks)
