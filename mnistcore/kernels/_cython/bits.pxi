@@ -25,7 +25,7 @@ cdef extern from *:
     # The number of the lowest set bit, x not 0; and how many are set.
     int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
     int count_bits "__builtin_popcount"(uint32_t x) noexcept nogil
-    void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # VL 16: see append_bits
+    void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # for VL 16
 
 cdef enum:
     WORD = 64  # bits

@@ -22,14 +22,14 @@ cdef struct Source:
 
 cdef struct Listed:
     # What is not zero in the rows of a batch. A block is BLOCK rows or BLOCK columns.
-    int32_t *columns  # (parts, row blocks, capacity): those with a value in any row of the block ...
-    int32_t *n_columns  # (parts, row blocks): ... and how many they are
+    int32_t *columns  # (parts, row blocks, capacity): with a value in any row of the block,
+    int32_t *n_columns  # (parts, row blocks): and how many they are
     uint8_t *marks  # (parts, rows, words): bits for the blocks of columns that are not all zero
     int64_t blocks  # of rows, the most
 
 cdef struct RowLists:
     # The same, seen from the columns; made from the marks.
-    int32_t *rows  # (column blocks, capacity): those with a value in any column of the block
+    int32_t *rows  # (column blocks, capacity): with a value in any column of the block
     int32_t *n_rows
     int64_t capacity
 

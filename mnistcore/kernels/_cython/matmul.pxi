@@ -129,13 +129,16 @@ cdef int carry_out(Multiplication *job, int64_t desk, int64_t threads) except -1
     job.scratch = <float *> allocate(floats * sizeof(float) + job.K * sizeof(int32_t))
     identity = <int32_t *> (job.scratch + floats)
     job.identity = identity
-    for thread in range(threads if CHECKED else 0):
+    for thread in range(threads):
         set_guard(job.scratch + thread * job.scratch_size + job.tile_size)
         set_guard(job.scratch + (thread + 1) * job.scratch_size - GUARD_WORDS)
     with nogil:
         for k in range(job.K):
             identity[k] = <int32_t> k
         lead(desk, take_tasks, job, threads)
+    for thread in range(threads):
+        remove_guard(job.scratch + thread * job.scratch_size + job.tile_size)
+        remove_guard(job.scratch + (thread + 1) * job.scratch_size - GUARD_WORDS)
     release(job.scratch)
     return 0
 
@@ -230,8 +233,6 @@ cdef void do_task(
         n = begin + (i + 1) * rows // tiles - low
         set_a(job, low, n, scratch, &product)
         row_of_tiles(job, first, last, low, n, packed, &product)
-    require_guard(scratch + job.tile_size)
-    require_guard(scratch + job.scratch_size - GUARD_WORDS)
 
 
 cdef inline void row_of_tiles(
@@ -255,7 +256,7 @@ cdef inline void row_of_tiles(
             product.out, product.out_row = scratch, job.width
             multiply_tile(n, job.width, product)
             copy_tile(job, scratch, low, n, column, columns)
-    require_guard(scratch + TILE)
+    remove_guard(scratch + TILE)
 
 
 cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept nogil:

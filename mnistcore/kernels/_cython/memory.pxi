@@ -1,8 +1,9 @@
 # Raw memory: addresses of arrays, blocks of our own, and places in a workspace.
 #
-# The debug build (CHECKED) puts a guard behind each block and each place: words that no kernel
-# writes. A vector that is loaded or stored across one is noticed at once (see ``load``), anything
-# else that was written there when the block is released or the program ends.
+# The debug build (CHECKED) puts a guard behind each block, place and scratch: words that no kernel
+# makes. A vector that is loaded or stored across one is noticed at once (see ``load``), anything
+# else that was written there when the guard is removed. None must stay behind: memory that is used
+# again would look guarded where it is not.
 
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free
@@ -16,6 +17,12 @@ cdef enum:
     LINE = 64  # bytes in a cache line
     LINE_FLOATS = 16
     GUARD_WORDS = 32 * CHECKED  # at least one vector
+    LEAVE_GUARDS = 0
+    SET_GUARDS = 1
+    REMOVE_GUARDS = 2
+
+
+DEBUG_BUILD = bool(CHECKED)
 
 
 cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
@@ -23,19 +30,21 @@ cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
 
 
 cdef inline void set_guard(float *guard) noexcept nogil:
-    """Write the guard that ``require_guard`` will look for."""
+    """Write the guard that ``remove_guard`` will look for."""
     cdef int64_t i
     if CHECKED:
         for i in range(GUARD_WORDS):
             (<int32_t *> guard)[i] = GUARD
 
 
-cdef inline void require_guard(const float *guard) noexcept nogil:
+cdef inline void remove_guard(float *guard) noexcept nogil:
     """Abort where something was written over a guard."""
+    cdef volatile int32_t *words = <volatile int32_t *> guard  # a store that must not be left out
     cdef int64_t i
     if CHECKED:
         for i in range(GUARD_WORDS):
-            require((<const int32_t *> guard)[i] == GUARD)
+            require(words[i] == GUARD)
+            words[i] = 0
 
 
 cdef void *allocate(size_t n) except NULL:
@@ -55,7 +64,7 @@ cdef void release(void *block) noexcept:
     """Free what ``allocate`` gave; NULL is nothing."""
     if CHECKED and block != NULL:
         block = <char *> block - LINE
-        require_guard(<float *> (<char *> block + LINE + (<size_t *> block)[0]))
+        remove_guard(<float *> (<char *> block + LINE + (<size_t *> block)[0]))
     free(block)
 
 
@@ -71,11 +80,11 @@ cdef struct Space:
     # A workspace from which places are taken, one after another.
     float *base  # NULL: only count
     int64_t used  # floats
-    bint guarded  # the guards are written: look whether they still stand
+    int guards  # what to do about them
 
 
 cdef Space space_in(float[::1] workspace) noexcept nogil:
-    """An empty space, from the first cache line that begins in a workspace: 16 floats at most."""
+    """All of a workspace from the first cache line that begins in it on, at most 16 floats."""
     cdef Space space = no_space()
     space.base = <float *> ((<size_t> &workspace[0] + LINE - 1) // LINE * LINE)
     return space
@@ -84,17 +93,20 @@ cdef Space space_in(float[::1] workspace) noexcept nogil:
 cdef Space no_space() noexcept nogil:
     """A space without memory, to count what is taken."""
     cdef Space space
-    space.base, space.used, space.guarded = NULL, 0, False
+    space.base, space.used, space.guards = NULL, 0, LEAVE_GUARDS
     return space
 
 
 cdef inline float *take(Space *space, int64_t n) noexcept nogil:
-    """A place of n floats, whole cache lines."""
+    """A place of n floats, whole cache lines; full of NaN where its guard is set.
+
+    What takes the same places again, with the same sizes, finds them where they were.
+    """
     cdef float *place = space.base + space.used
     space.used += divide_up(n, LINE_FLOATS) * LINE_FLOATS + GUARD_WORDS
-    if CHECKED and space.base != NULL:
-        if space.guarded:
-            require_guard(place + n)
-        else:
-            set_guard(place + n)
+    if CHECKED and space.guards == SET_GUARDS:
+        memset(place, 255, n * sizeof(float))
+        set_guard(place + n)
+    elif CHECKED and space.guards == REMOVE_GUARDS:
+        remove_guard(place + n)
     return place

@@ -55,36 +55,56 @@ cdef class Weights:
     cdef Layer *layers
     cdef int64_t n_layers
     cdef readonly int64_t size  # floats of workspace
+    cdef Space space
     cdef const float *params
     cdef object arrays  # what the pointers above point into
+
+    def __cinit__(self):
+        self.space = no_space()
 
     def __init__(
         self, const int64_t[:, ::1] table, const float[::1] params=None,
         float[::1] workspace=None, bint in_place=False,
     ):
-        cdef Space space = no_space()
         cdef int64_t depth
         self.n_layers = table.shape[0]
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
         read_table(table, 1, self.layers)
         if params is not None:
-            space = space_in(workspace)
+            self.space = space_in(workspace)
             self.params, self.arrays = &params[0], (params, workspace)
-        for depth in range(self.n_layers):
-            place_weights(&self.layers[depth], 1, &space)
-            place_bias(&self.layers[depth], 1, &space)
-            if in_place:
+        self.place()
+        self.size = self.space.used + LINE_FLOATS
+        if in_place:
+            for depth in range(self.n_layers):
                 self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
                 self.layers[depth].end = &params[0] + params.shape[0]
-        self.size = space.used + LINE_FLOATS
 
     def __dealloc__(self):
         release(self.layers)
 
+    cdef void place(self) noexcept nogil:
+        """Take all the places."""
+        cdef int64_t depth
+        self.space.used = 0
+        for depth in range(self.n_layers):
+            place_weights(&self.layers[depth], 1, &self.space)
+            place_bias(&self.layers[depth], 1, &self.space)
+
     def pack(self):
         """Pack them on the thread that calls."""
         cdef Team team = alone()
+        self.guard(&team, SET_GUARDS)
         self.pack_share(&team)
+        self.guard(&team, REMOVE_GUARDS)
+
+    cdef void guard(self, Team *team, int guards) noexcept nogil:
+        """Of the debug build: take all places again, to set or remove their guards."""
+        if CHECKED and team.thread == 0:
+            self.space.guards = guards
+            self.place()
+        if CHECKED and guards == SET_GUARDS:
+            meet(team)
 
     cdef void pack_share(self, const Team *team) noexcept nogil:
         """Pack a thread's share."""
@@ -203,10 +223,12 @@ cdef class Prediction:
             team = enter(gate, leads)
             if team.thread >= 0:
                 require(team.threads <= self.threads)
+                self.weights.guard(&team, SET_GUARDS)
                 self.weights.pack_share(&team)
                 meet(&team)
                 take_blocks(&call, team.thread, team.threads)
                 leave(&team)
+                self.weights.guard(&team, REMOVE_GUARDS)
 
     def lead(self, x, float[:, ::1] logits, int64_t desk, int64_t threads):
         """Predict, together with the threads at the desk: see ``threads.run_tasks``."""

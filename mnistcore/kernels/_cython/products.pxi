@@ -80,7 +80,7 @@ cdef inline void forward_tile(
     product.out = scratch
     set_guard(scratch + TILE)
     multiply_tile(tiles.high - tiles.low, layer.width, &product)
-    require_guard(scratch + TILE)
+    remove_guard(scratch + TILE)
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
 
@@ -293,7 +293,7 @@ cdef void input_gradient(
             derive_tile(before, masks, unit, n, row, min(last - row, width), scratch)
             row += width
         unit += n
-    require_guard(scratch + NR * NR)
+    remove_guard(scratch + NR * NR)
 
 
 cdef inline void update_rows(
@@ -360,7 +360,7 @@ cdef inline void update_tile(
     set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
     multiply_tile(n, layer.width, &product)
-    require_guard(scratch + TILE)
+    remove_guard(scratch + TILE)
     update_weights(update, layer, at, n * layer.width, scratch)
 
 

@@ -119,7 +119,7 @@ cdef inline void lead(int64_t address, Job job, void *arguments, int64_t threads
 
 
 def attend(int64_t address, int64_t thread):
-    """Serve at the desk at an address: see ``threads.run_tasks``. Thread 0, the caller, does not."""
+    """Serve at a desk: see ``threads.run_tasks``. Thread 0, the caller, never does."""
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int64_t *present = desk + PRESENT + thread * DESK_LINE
     cdef int64_t number, last = -1

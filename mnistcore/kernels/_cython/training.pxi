@@ -310,6 +310,7 @@ cdef class Training:
     """
 
     cdef Run state
+    cdef Space space
     cdef object arrays  # what the pointers above point into
     # Nothing is allocated in a thread of the team: one that failed would be waited for.
     cdef double *losses  # (copies, batch_size)
@@ -317,6 +318,7 @@ cdef class Training:
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(Run))
+        self.space = no_space()
 
     def __init__(
         self, const int64_t[:, ::1] table, const Options[::1] options, int64_t threads,
@@ -378,11 +380,11 @@ cdef class Training:
         cdef float[:, ::1] state = outputs[1]
         cdef float[::1] workspace = outputs[2]
         cdef double[::1] metrics = outputs[3]
-        cdef Space space = space_in(workspace)
         run.params, run.n_params = <float *> &params[0], params.shape[0]
         run.state, run.metrics = out_address(state), &metrics[0]
-        place_run(run, &space)
-        require(space.used + LINE_FLOATS <= workspace.shape[0])
+        self.space = space_in(workspace)
+        place_run(run, &self.space)
+        require(self.space.used + LINE_FLOATS <= workspace.shape[0])
         return 0
 
     cdef int allocate_lists(self) except -1:
@@ -428,15 +430,16 @@ cdef class Training:
             if team.thread >= 0:
                 require(team.threads <= self.state.threads)
                 mode = flush_denormals()
+                self.guard(&team, SET_GUARDS)
                 train(&self.state, &team, &self.state.batches[team.thread])
                 set_float_mode(mode)
                 leave(&team)
-        if CHECKED and team.thread == 0:
-            self.require_guards()
+                self.guard(&team, REMOVE_GUARDS)
 
-    cdef int require_guards(self) except -1:
-        """Place everything again, where it is, and look at the guards on the way."""
-        cdef Space space = space_in(self.arrays[2][2])
-        space.guarded = True
-        place_run(&self.state, &space)
-        return 0
+    cdef void guard(self, Team *team, int guards) noexcept nogil:
+        """Of the debug build: take all places again, to set or remove their guards."""
+        if CHECKED and team.thread == 0:
+            self.space.used, self.space.guards = 0, guards
+            place_run(&self.state, &self.space)
+        if CHECKED and guards == SET_GUARDS:
+            meet(team)
