@@ -39,8 +39,8 @@ import numpy as np
 sys.path.insert(0, {tests!r})
 from test_bounds import guarded
 from mnistcore import get_backend, set_num_threads
-from mnistcore.network import Network
-from mnistcore.optimizers import make_options, make_state
+from mnistcore.models.network import Network
+from mnistcore.training.optimizers import make_options, make_state
 kernels = get_backend({backend!r})
 rng = np.random.default_rng(0)
 def floats(*shape):
@@ -114,7 +114,7 @@ def _run(backend, body):
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called through Linux's libc")
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_outside_the_arrays_is_touched(compiled, case):
-    name = compiled.__name__.rsplit(".", 1)[1].removesuffix("_kernels")
+    name = compiled.NAME
     done = _run(name, CASES[case])
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
 
