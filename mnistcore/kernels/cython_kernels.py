@@ -301,7 +301,7 @@ class Predictor:
         self._scaling = (scale, shift, layout.zeros_add_nothing(scale, shift, params, layers))
         self._few = _core.tile_rows()
         packed = np.empty(_core.weights_size(self._layers), np.float32)
-        self._weights = _core.Weights(self._layers, self._params, packed)
+        self._weights = _core.Weights(self._layers, self._params, packed, False)
         self._weights.pack()
         self._program = self._prediction(1, self._few)
 

@@ -110,24 +110,20 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
     return plan
 
 
-cdef void read_table(
-    const int64_t[:, ::1] table, int64_t batch_size, Layer *layers
+cdef void read_layer(
+    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, Layer *layer
 ) noexcept:
-    """The layers of a table (layers, columns), without any place."""
-    cdef Layer *layer
-    cdef int64_t depth
-    for depth in range(table.shape[0]):
-        layer = &layers[depth]
-        memset(layer, 0, sizeof(Layer))
-        layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
-        layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
-        layer.weight_offset = table[depth, WEIGHT_OFFSET]
-        layer.bias_offset = table[depth, BIAS_OFFSET]
-        layer.dropout = table[depth, DROPOUT]
-        layer.width = panel_width(layer.fan_out)
-        layer.panels = divide_up(layer.fan_out, layer.width)
-        layer.lda = leading_dimension(layer.panels * layer.width)
-        layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
+    """A layer of a table (layers, columns), without any place."""
+    memset(layer, 0, sizeof(Layer))
+    layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
+    layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
+    layer.weight_offset = table[depth, WEIGHT_OFFSET]
+    layer.bias_offset = table[depth, BIAS_OFFSET]
+    layer.dropout = table[depth, DROPOUT]
+    layer.width = panel_width(layer.fan_out)
+    layer.panels = divide_up(layer.fan_out, layer.width)
+    layer.lda = leading_dimension(layer.panels * layer.width)
+    layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
 
 
 cdef Run make_run(
@@ -135,10 +131,12 @@ cdef Run make_run(
 ) except *:
     """What follows from the shapes alone; its layers and batches are allocated."""
     cdef Run run
+    cdef int64_t depth
     memset(&run, 0, sizeof(Run))
     run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
     run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
-    read_table(table, batch_size, run.layers)
+    for depth in range(run.n_layers):
+        read_layer(table, depth, batch_size, &run.layers[depth])
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
     run.threads = threads
     run.batches = <Batch *> allocate(threads * sizeof(Batch))

@@ -14,23 +14,25 @@ def block_rows():
     return BLOCK_TILES * MR
 
 
-cdef int64_t widest(const Layer *layers, int64_t n_layers) noexcept nogil:
-    """The leading dimension that serves the inputs and outputs of every layer."""
-    cdef int64_t depth, ld = leading_dimension(layers[0].fan_in)
-    for depth in range(n_layers):
-        ld = max(ld, layers[depth].lda)
-    return ld
-
-
 def weights_size(const int64_t[:, ::1] table):
     """The floats of workspace that the packed parameters of a layer table take."""
-    return Weights(table).size
+    cdef Space space = no_space()
+    cdef Layer layer
+    cdef int64_t depth
+    for depth in range(table.shape[0]):
+        read_layer(table, depth, 1, &layer)
+        place_weights(&layer, 1, &space)
+        place_bias(&layer, 1, &space)
+    return space.used + LINE_FLOATS
 
 
 def buffers_size(const int64_t[:, ::1] table, int64_t rows):
     """The floats of workspace for blocks of ``rows`` in all."""
-    cdef Weights weights = Weights(table)
-    cdef int64_t ld = widest(weights.layers, weights.n_layers)
+    cdef Layer layer
+    cdef int64_t depth, ld = 0
+    for depth in range(table.shape[0]):
+        read_layer(table, depth, 1, &layer)
+        ld = max(ld, leading_dimension(layer.fan_in), layer.lda)
     return 2 * rows * ld + LINE_FLOATS
 
 
@@ -45,7 +47,7 @@ cdef class Weights:
     table
         The layer table (layers, columns), int64.
     params
-        (P,) float32; None to learn the ``size`` alone.
+        (P,) float32.
     workspace
         ``weights_size`` floats to pack them into.
     in_place
@@ -54,7 +56,7 @@ cdef class Weights:
 
     cdef Layer *layers
     cdef int64_t n_layers
-    cdef readonly int64_t size  # floats of workspace
+    cdef int64_t ld  # the leading dimension that serves the inputs and outputs of every layer
     cdef Space space
     cdef const float *params
     cdef object arrays  # what the pointers above point into
@@ -63,22 +65,24 @@ cdef class Weights:
         self.space = no_space()
 
     def __init__(
-        self, const int64_t[:, ::1] table, const float[::1] params=None,
-        float[::1] workspace=None, bint in_place=False,
+        self, const int64_t[:, ::1] table, const float[::1] params, float[::1] workspace,
+        bint in_place,
     ):
+        cdef Layer *layer
         cdef int64_t depth
         self.n_layers = table.shape[0]
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
-        read_table(table, 1, self.layers)
-        if params is not None:
-            self.space = space_in(workspace)
-            self.params, self.arrays = &params[0], (params, workspace)
+        self.params, self.arrays = &params[0], (params, workspace)
+        for depth in range(self.n_layers):
+            layer = &self.layers[depth]
+            read_layer(table, depth, 1, layer)
+            self.ld = max(self.ld, leading_dimension(layer.fan_in), layer.lda)
+            if in_place:
+                layer.in_place = &params[0] + layer.weight_offset
+                layer.end = &params[0] + params.shape[0]
+        self.space = space_in(workspace)
         self.place()
-        self.size = self.space.used + LINE_FLOATS
-        if in_place:
-            for depth in range(self.n_layers):
-                self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
-                self.layers[depth].end = &params[0] + params.shape[0]
+        require(self.space.used + LINE_FLOATS <= workspace.shape[0])
 
     def __dealloc__(self):
         release(self.layers)
@@ -164,7 +168,7 @@ cdef class Prediction:
         cdef Space space = space_in(workspace)
         self.weights, self.workspace, self.threads = weights, workspace, threads
         call.layers, call.n_layers = weights.layers, weights.n_layers
-        call.buffers, call.ld = space.base, widest(weights.layers, weights.n_layers)
+        call.buffers, call.ld = space.base, weights.ld
         call.block = min(
             <int64_t> BLOCK_TILES * MR,
             (workspace.shape[0] - LINE_FLOATS) // (2 * call.ld * threads),
