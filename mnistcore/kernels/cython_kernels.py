@@ -73,7 +73,7 @@ INSTRUCTION_SET, _core = _pick()
 
 
 def compiled() -> bool:
-    """Whether training starts without compiling anything: always, in this backend."""
+    """Whether training would start without compiling anything: always."""
     return True
 
 
