@@ -35,7 +35,7 @@ cdef void pack_rows(
                 store(panel + c, load(b + c))
             else:
                 store(panel + c, splat(0))
-                copy_part(panel + c, b + c, max(columns - c, <int64_t> 0))
+                copy_first(panel + c, b + c, max(columns - c, <int64_t> 0))
         b += ldb
         panel += width
 
@@ -58,7 +58,7 @@ cdef void pack_transposed(
             elif n == VL or (columns - c - i - 1) * ldb + rows - k >= VL:
                 block[i] = load(row)  # all of it lies within b: lanes behind a row are not stored
             else:
-                block[i] = load_part(row, n)
+                block[i] = load_first(row, n)
         transpose(block)
         for i in range(n):
             store(panel + (k + i) * width + c, block[i])
@@ -80,4 +80,4 @@ cdef void unpack_transposed(
             if n == VL:
                 store(b + i * ldb + k * VL, block[i])
             else:
-                store_part(b + i * ldb + k * VL, block[i], n)
+                store_first(b + i * ldb + k * VL, block[i], n)

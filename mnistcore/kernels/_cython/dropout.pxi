@@ -54,7 +54,7 @@ def dropout(
             for v in range(divide_up(n, VL)):
                 unit = v * VL
                 size = min(n - unit, <int64_t> VL)
-                x = load_part(&a[row, unit], size) * factor
+                x = load_first(&a[row, unit], size) * factor
                 x = select(keep_mask(key, unit, threshold), x, splat(0))
-                store_part(&out[row, unit], x, size)
+                store_first(&out[row, unit], x, size)
         set_float_mode(mode)

@@ -72,7 +72,7 @@ cdef inline void activate_loop(
     for v in range(n // VL):
         store(a + v * VL, activate(activation, load(z + v * VL)))
     if whole < n:
-        store_part(a + whole, activate(activation, load_part(z + whole, n - whole)), n - whole)
+        store_first(a + whole, activate(activation, load_first(z + whole, n - whole)), n - whole)
 
 
 cdef inline void derive_loop(
@@ -82,9 +82,9 @@ cdef inline void derive_loop(
     for v in range(n // VL):
         store(dz + v * VL, derive(activation, load(da + v * VL), load(a + v * VL)))
     if whole < n:
-        store_part(
+        store_first(
             dz + whole,
-            derive(activation, load_part(da + whole, n - whole), load_part(a + whole, n - whole)),
+            derive(activation, load_first(da + whole, n - whole), load_first(a + whole, n - whole)),
             n - whole,
         )
 

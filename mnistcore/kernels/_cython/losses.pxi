@@ -66,7 +66,7 @@ cdef void loss_block(
     store(sums, rest + load(own))
     store(top, largest)
     store(first, best)
-    store(factors, load_part(shares, rows) / load(sums))
+    store(factors, load_first(shares, rows) / load(sums))
     scale_columns(columns, width, classes, load(factors))
     for r in range(rows):
         losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])

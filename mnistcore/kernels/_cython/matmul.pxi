@@ -305,4 +305,4 @@ cdef void copy_tile(
     else:
         out = job.out + low * job.N + column
         for row in range(n):
-            copy_part(out + row * job.N, tile + row * job.width, columns)
+            copy_first(out + row * job.N, tile + row * job.width, columns)

@@ -57,9 +57,7 @@ cdef struct Batch:
     int64_t rows
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
-    Listed listed  # where the inputs are not zero
-    RowLists lists  # the same, seen from the columns
-    uint64_t *any_row  # scratch of the gather
+    Lists lists  # where the inputs are not zero
     Layer *layers  # the run's, or this thread's own
     double *losses  # (batch_size,) of each row
     int32_t *hits  # (batch_size,)

@@ -125,8 +125,7 @@ cdef struct Call:
     int64_t n_layers
     const int32_t *identity  # 0, 1, 2 ...
     Source source
-    Listed *listed  # of a block of rows, for each thread; NULL: nothing is listed
-    uint64_t *any_row  # scratch of the gather, for each thread
+    Lists *lists  # of a block of rows, for each thread; NULL: nothing is listed
     float *buffers  # two for each thread, (block, ld) each
     int64_t block
     int64_t ld
@@ -180,11 +179,10 @@ cdef class Prediction:
 
     def __dealloc__(self):
         cdef int64_t thread
-        if self.call.listed != NULL:
+        if self.call.lists != NULL:
             for thread in range(self.threads):
-                release_listed(&self.call.listed[thread])
-        release(self.call.listed)
-        release(self.call.any_row)
+                release_lists(&self.call.lists[thread])
+        release(self.call.lists)
         release(<void *> self.call.identity)
 
     cdef int allocate_lists(self) except -1:
@@ -199,13 +197,10 @@ cdef class Prediction:
         for i in range(largest):
             identity[i] = <int32_t> i
         if call.source.skip_zeros:
-            call.listed = <Listed *> allocate(self.threads * sizeof(Listed))
-            memset(call.listed, 0, self.threads * sizeof(Listed))
+            call.lists = <Lists *> allocate(self.threads * sizeof(Lists))
+            memset(call.lists, 0, self.threads * sizeof(Lists))
             for thread in range(self.threads):
-                call.listed[thread] = allocate_listed(&call.source, call.block)
-            call.any_row = <uint64_t *> allocate(
-                self.threads * call.source.words * sizeof(uint64_t)
-            )
+                call.lists[thread] = make_lists(&call.source, call.block)
         return 0
 
     cdef Call call_for(self, x, float[:, ::1] logits) except *:
@@ -281,24 +276,21 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     cdef Team team = alone()
     cdef Tiles tiles
     memset(&no_masks, 0, sizeof(Masks))
-    whole.first, whole.end = 0, 1
+    whole.first, whole.stop = 0, 1
     inputs.a, inputs.ld, inputs.identity = buffers, call.ld, call.identity
-    inputs.source, inputs.listed = &source, NULL
-    if call.listed != NULL:
-        inputs.listed = &call.listed[thread]
+    inputs.source, inputs.lists = &source, NULL
+    if call.lists != NULL:
+        inputs.lists = &call.lists[thread]
     skip_rows(&source, first)
-    gather(
-        &source, NULL, 0, rows, &whole, call.any_row + thread * source.words, inputs.listed,
-        buffers, call.ld,
-    )
+    gather(&source, NULL, 0, rows, &whole, inputs.lists, buffers, call.ld)
     for depth in range(call.n_layers):
         layer = &call.layers[depth]
         if layer.in_place != NULL:
             forward_in_place(layer, &inputs, rows, &no_masks, out, call.ld)
         else:
-            tiles = tiles_of(&team, layer.panels, rows, 1 if inputs.listed == NULL else BLOCK)
+            tiles = tiles_of(&team, layer.panels, rows, 1 if inputs.lists == NULL else BLOCK)
             forward_layer(layer, &inputs, &tiles, &no_masks, out, call.ld)
-        inputs.a, inputs.listed = out, NULL
+        inputs.a, inputs.lists = out, NULL
         out = buffers if out != buffers else buffers + call.block * call.ld
     for row in range(rows):
         memcpy(

@@ -6,8 +6,7 @@ cdef struct Inputs:
     int64_t ld
     const int32_t *identity  # 0, 1, 2 ...: the list of everything
     const Source *source
-    const Listed *listed  # or NULL: multiply everything
-    const RowLists *lists  # the same by columns
+    const Lists *lists  # or NULL: multiply everything
 
 cdef struct Masks:
     # The dropout of one layer in one step.
@@ -91,13 +90,13 @@ cdef void forward_layer(
     """The outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
     cdef int64_t index
     while next_tile(tiles):
-        if inputs.listed == NULL:
+        if inputs.lists == NULL:
             forward_tile(layer, inputs, tiles, masks, inputs.identity, layer.fan_in, out, ld)
         else:
-            index = list_index(inputs.listed, 0, tiles.low)
+            index = list_index(inputs.lists, 0, tiles.low)
             forward_tile(
-                layer, inputs, tiles, masks, column_list(inputs.source, inputs.listed, index),
-                inputs.listed.n_columns[index], out, ld,
+                layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
+                inputs.lists.n_columns[index], out, ld,
             )
 
 
@@ -127,10 +126,10 @@ cdef void partial_sums(
     product.a_row, product.a_step, product.a_segment = inputs.ld, 1, 0
     product.b, product.b_step, product.out_row = layer.weights[0], layer.width, layer.width
     while next_tile(&tiles):
-        index = list_index(inputs.listed, part, tiles.low)
+        index = list_index(inputs.lists, part, tiles.low)
         product.a = inputs.a + tiles.low * inputs.ld
-        product.index = column_list(inputs.source, inputs.listed, index)
-        product.K = product.segment = inputs.listed.n_columns[index]
+        product.index = column_list(inputs.source, inputs.lists, index)
+        product.K = product.segment = inputs.lists.n_columns[index]
         product.out = out + tiles.low * layer.width
         multiply_tile(tiles.high - tiles.low, layer.width, &product)
 
@@ -372,7 +371,7 @@ cdef inline void update_listed(
     cdef int64_t block = first // BLOCK
     update_tile(
         layer, inputs, update, panel, first, n,
-        inputs.lists.rows + block * inputs.lists.capacity, inputs.lists.n_rows[block],
+        inputs.lists.rows + block * inputs.lists.row_capacity, inputs.lists.n_rows[block],
     )
 
 
@@ -382,10 +381,10 @@ cdef void update_layer(
 ) noexcept nogil:
     """The weight gradient for a share of (panel, row of weights), and the step it makes."""
     cdef Tiles tiles = tiles_of(
-        team, layer.panels, layer.fan_in, 1 if inputs.listed == NULL else BLOCK
+        team, layer.panels, layer.fan_in, 1 if inputs.lists == NULL else BLOCK
     )
     while next_tile(&tiles):
-        if inputs.listed == NULL:
+        if inputs.lists == NULL:
             update_tile(
                 layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low,
                 inputs.identity, rows,
@@ -406,7 +405,7 @@ cdef void update_parts(
     """
     cdef const Source *source = inputs.source
     cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
-    for part in range(parts.first, parts.end):
+    for part in range(parts.first, parts.stop):
         word = part
         while word < source.words:
             for block in range(word * WORD_BLOCKS, min(blocks, (word + 1) * WORD_BLOCKS)):

@@ -15,10 +15,10 @@ cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
 cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
     """The parts of the inputs that a thread owns; where there is but one, all share it."""
     cdef Parts parts
-    parts.first, parts.end = 0, 1
+    parts.first, parts.stop = 0, 1
     if run.plan.parts > 1:
         parts.first = share(run.plan.parts, team.thread, team.threads)
-        parts.end = share(run.plan.parts, team.thread + 1, team.threads)
+        parts.stop = share(run.plan.parts, team.thread + 1, team.threads)
     return parts
 
 
@@ -34,23 +34,23 @@ cdef void next_batch(
         first = share(batch.rows, team.thread, team.threads)
         last = share(batch.rows, team.thread + 1, team.threads)
     gather(
-        &run.source, batch.samples, first, last, &parts, batch.any_row,
-        &batch.listed if run.listed else NULL, batch.inputs, run.ld_inputs,
+        &run.source, batch.samples, first, last, &parts, &batch.lists if run.listed else NULL,
+        batch.inputs, run.ld_inputs,
     )
     if run.listed:
-        for part in range(parts.first, parts.end):
-            list_rows(&run.source, &batch.listed, part, batch.rows, &batch.lists)
+        for part in range(parts.first, parts.stop):
+            list_rows(&run.source, &batch.lists, part, batch.rows)
 
 
 cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
     """What a layer multiplies in this step."""
     cdef Inputs inputs
     inputs.identity, inputs.source = run.identity, &run.source
-    inputs.listed, inputs.lists = NULL, &batch.lists
+    inputs.lists = NULL
     if depth == 0:
         inputs.a, inputs.ld = batch.inputs, run.ld_inputs
         if run.listed:
-            inputs.listed = &batch.listed
+            inputs.lists = &batch.lists
     else:
         inputs.a, inputs.ld = batch.layers[depth - 1].a, batch.layers[depth - 1].lda
     return inputs
@@ -107,11 +107,11 @@ cdef void first_layer(
     cdef int64_t part
     if run.plan.parts == 1:
         tiles = tiles_of(
-            team, layer.panels, batch.rows, 1 if inputs.listed == NULL else BLOCK
+            team, layer.panels, batch.rows, 1 if inputs.lists == NULL else BLOCK
         )
         forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
-    for part in range(parts.first, parts.end):
+    for part in range(parts.first, parts.stop):
         partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
 
 
@@ -209,7 +209,7 @@ cdef void update_step(
         if depth == 0 and run.plan.parts > 1:
             upcoming = upcoming_of(run, step + 1)
             upcoming.portions = (
-                divide_up(layer.fan_in, BLOCK) * (parts.end - parts.first) // run.plan.parts
+                divide_up(layer.fan_in, BLOCK) * (parts.stop - parts.first) // run.plan.parts
             )
             update_parts(layer, &inputs, update, &parts, &upcoming)
         else:
@@ -339,9 +339,7 @@ cdef class Training:
         cdef int64_t thread
         if run.batches != NULL:
             for thread in range(run.threads):
-                release_listed(&run.batches[thread].listed)
-                release_row_lists(&run.batches[thread].lists)
-                release(run.batches[thread].any_row)
+                release_lists(&run.batches[thread].lists)
         release(run.batches)
         release(run.layers)
         release(run.identity)
@@ -352,12 +350,14 @@ cdef class Training:
         cdef Run *run = &self.state
         cdef const int32_t[::1] targets = samples[1]
         cdef const float[::1] sample_weight = samples[2]
+        cdef int64_t thread
         set_rows(&run.source, samples[0])
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
         run.source.skip_zeros = skip_zeros
         run.listed = run.plan.parts > 1 or (skip_zeros and not run.plan.shared_inputs)
-        if run.listed:
-            self.allocate_lists()
+        if run.listed:  # in lists of each thread's own
+            for thread in range(run.threads):
+                run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)
         run.targets = &targets[0]
         run.sample_weight = &sample_weight[0] if sample_weight.shape[0] else NULL
         return 0
@@ -385,18 +385,6 @@ cdef class Training:
         self.space = space_in(workspace)
         place_run(run, &self.space)
         require(self.space.used + LINE_FLOATS <= workspace.shape[0])
-        return 0
-
-    cdef int allocate_lists(self) except -1:
-        """Lists of what is not zero in the inputs, for each thread."""
-        cdef Run *run = &self.state
-        cdef int64_t thread, batch = run.options.batch_size
-        for thread in range(run.threads):
-            run.batches[thread].listed = allocate_listed(&run.source, batch)
-            run.batches[thread].lists = allocate_row_lists(&run.source, batch)
-            run.batches[thread].any_row = <uint64_t *> allocate(
-                run.source.words * sizeof(uint64_t)
-            )
         return 0
 
     cdef int allocate_losses(self) except -1:

@@ -101,12 +101,12 @@ cdef inline void update_loop(
         update_vec(rule, update, load(gradient + i), w + i, first + i, second + i)
     if rest:
         i = n - rest
-        store(rows[0], load_part(w + i, rest))
+        store(rows[0], load_first(w + i, rest))
         if rule != PLAIN:
-            store(rows[1], load_part(first + i, rest))
+            store(rows[1], load_first(first + i, rest))
         if rule == MOMENTS:
-            store(rows[2], load_part(second + i, rest))
-        update_vec(rule, update, load_part(gradient + i, rest), rows[0], rows[1], rows[2])
+            store(rows[2], load_first(second + i, rest))
+        update_vec(rule, update, load_first(gradient + i, rest), rows[0], rows[1], rows[2])
         memcpy(w + i, rows[0], rest * sizeof(float))
         if rule != PLAIN:
             memcpy(first + i, rows[1], rest * sizeof(float))

@@ -76,7 +76,7 @@ cdef enum:
     NR = 2 * VL  # columns of the register tile
 
 
-cdef inline void copy_part(float *to, const float *source, int64_t n) noexcept nogil:
+cdef inline void copy_first(float *to, const float *source, int64_t n) noexcept nogil:
     """Copy n < NR floats in pieces whose sizes the compiler knows."""
     if VL >= 16 and n & 16:
         memcpy(to, source, 64)
@@ -98,29 +98,29 @@ cdef inline void copy_part(float *to, const float *source, int64_t n) noexcept n
         to[0] = source[0]
 
 
-cdef inline vec load_part(const float *p, int64_t n) noexcept nogil:
+cdef inline vec load_first(const float *p, int64_t n) noexcept nogil:
     """The first n <= VL floats at p and zeros; touches nothing behind them."""
     cdef float lanes[VL]
     if n == VL:
         return load(p)
     store(lanes, splat(0))
-    copy_part(lanes, p, n % VL)
+    copy_first(lanes, p, n % VL)
     return load(lanes)
 
 
 cdef inline vec load_last(const float *p, int64_t n, const float *end) noexcept nogil:
     """n < VL floats at p, and whatever lies behind them but before ``end``."""
-    return load(p) if p + VL <= end else load_part(p, n)
+    return load(p) if p + VL <= end else load_first(p, n)
 
 
-cdef inline void store_part(float *p, vec x, int64_t n) noexcept nogil:
+cdef inline void store_first(float *p, vec x, int64_t n) noexcept nogil:
     """Store the first n <= VL lanes of x at p."""
     cdef float lanes[VL]
     if n == VL:
         store(p, x)
     else:
         store(lanes, x)
-        copy_part(p, lanes, n % VL)
+        copy_first(p, lanes, n % VL)
 
 
 cdef inline vec maximum(vec a, vec b) noexcept nogil:
