@@ -34,6 +34,7 @@ INSTRUCTION_SETS = {
 # The debug build: asserts in force, and their place in the source.
 DEBUG = [
     *("-O1", "-g", "-UNDEBUG", "-fno-strict-aliasing", "-fstack-protector-all"),
+    "-Wno-maybe-uninitialized",  # what is stored over is looked at: see memory.pxi
     *("-fsanitize=bounds,object-size,shift,signed-integer-overflow", "-fno-sanitize-recover=all"),
 ]
 

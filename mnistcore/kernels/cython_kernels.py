@@ -2,7 +2,9 @@
 
 Importing this module picks the build for the best instruction set that this machine can run;
 :data:`INSTRUCTION_SET` names it, and ``MNISTCORE_CYTHON_ISA`` (avx512, avx2 or baseline) forces
-one. The contract is in the package's docstring.
+one. The contract is in the package's docstring. Arrays are float32, but for images (uint8 or
+float32), labels (int32) and sample ids (int64); a wrong shape, constant or overlap is a
+ValueError, a wrong dtype or memory order a TypeError, and nothing is written then.
 """
 
 import importlib
@@ -250,7 +252,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
 
     ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
     counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
-    rows, faster where there is room for a whole block for each thread. With less than this
+    rows, faster where a whole block for each thread fits in. With less than this
     number, which counts all the threads allowed now, a program runs on fewer threads.
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
@@ -269,7 +271,7 @@ def forward(
     workspace: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """The logits (N, C) of the inputs x (N, I)."""
+    """The logits (N, C) of the inputs x (N, I), an input value entering as x * scale + shift."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     packed = _core.weights_size(layers)
     checks.check_workspace("forward", workspace, packed + _core.buffers_size(layers, 1))
@@ -334,7 +336,11 @@ def loss_and_gradient(
     workspace: np.ndarray,
     gradient: np.ndarray,
 ) -> float:
-    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters.
+
+    targets (B,), sample_weight (B,) or length 0; ``options`` is one record, of which the batch
+    size does not count. Both are NaN where the loss is not finite.
+    """
     checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
@@ -377,7 +383,12 @@ def train_steps(
     workspace: np.ndarray,
     metrics: np.ndarray,
 ) -> int:
-    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    """Train on the mini-batches of ``order`` (n,), and return the steps done.
+
+    x (N, I), targets (N,), sample_weight (N,) or length 0; params (P,), state (slots, P) and
+    metrics (3,) change in place. It returns before the update that a loss that is not finite
+    would make.
+    """
     checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
@@ -410,7 +421,7 @@ def _skip_zeros(options: np.ndarray, params: np.ndarray, layers: np.ndarray) -> 
 def _step_team(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> int:
-    """How many threads share a training step: as many as it deserves and there is room for."""
+    """How many threads share a training step: as many as it deserves and fit in."""
     checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
     meetings, most = _core.division(layers, batch_size)
     # Three products a weight and sample.

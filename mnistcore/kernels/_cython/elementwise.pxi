@@ -19,13 +19,13 @@ cdef inline vec exp(vec x) noexcept nogil:
     p = fma(p, r, splat(1.6666665459e-1))
     p = fma(p, r, splat(5.0000001201e-1))
     p = fma(p, r * r, r + splat(1.0))
-    return p * from_bits((bits(shifted) + 127) << 23)
+    return p * from_bits((as_bits(shifted) + 127) << 23)
 
 
 cdef inline vec tanh(vec x) noexcept nogil:
     """tanh x to about 2 ulp, small x included: a polynomial below 0.625, else by exp (Cephes)."""
-    cdef ivec sign = bits(x) & bits(splat(-0.0))
-    cdef vec size = from_bits(bits(x) ^ sign)
+    cdef ivec sign = as_bits(x) & as_bits(splat(-0.0))
+    cdef vec size = from_bits(as_bits(x) ^ sign)
     cdef vec large = splat(1.0) - splat(2.0) / (exp(size + size) + splat(1.0))
     cdef vec square = size * size
     cdef vec p = splat(-5.70498872745e-3)
@@ -35,7 +35,7 @@ cdef inline vec tanh(vec x) noexcept nogil:
     p = fma(p, square, splat(-3.33332819422e-1))
     p = fma(p * square, size, size)
     p = select(less(size, splat(0.625)), p, large)
-    return from_bits(bits(p) | sign)
+    return from_bits(as_bits(p) | sign)
 
 
 cdef inline vec logistic(vec x) noexcept nogil:

@@ -38,12 +38,12 @@ cdef inline void scale_columns(
 
 cdef void loss_block(
     const float *logits, int64_t ld, int64_t rows, int64_t classes, const int32_t *labels,
-    const float *shares, float *columns, int64_t width, double *losses, int32_t *hits,
+    const float *fractions, float *columns, int64_t width, double *losses, int32_t *hits,
 ) noexcept nogil:
     """The losses and hits of at most VL rows, whose gradients are left in ``columns``.
 
-    ``columns`` (classes, width) holds the rows' logits transposed; ``shares`` is each row's
-    part of all weights. A log-sum-exp with the true maximum: finite where the label's
+    ``columns`` (classes, width) holds the rows' logits transposed; ``fractions`` is each row's
+    of the sum of all weights. A log-sum-exp with the true maximum: finite where the label's
     probability underflows.
     """
     cdef float own[VL]  # the exponentials of the labels' own logits
@@ -66,7 +66,7 @@ cdef void loss_block(
     store(sums, rest + load(own))
     store(top, largest)
     store(first, best)
-    store(factors, load_first(shares, rows) / load(sums))
+    store(factors, load_first(fractions, rows) / load(sums))
     scale_columns(columns, width, classes, load(factors))
     for r in range(rows):
         losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])
@@ -105,7 +105,7 @@ def softmax_cross_entropy(
     cdef bint weighted = sample_weight.shape[0] != 0
     cdef double total = 0, loss = 0, inverse
     cdef double losses[VL]
-    cdef float shares[VL]
+    cdef float fractions[VL]
     cdef int32_t hits[VL]
     cdef float *columns = <float *> allocate(n * VL * sizeof(float))
     cdef uint32_t mode
@@ -117,10 +117,11 @@ def softmax_cross_entropy(
         for r in range(0 if n == 0 else divide_up(labels.shape[0], VL)):
             rows = min(labels.shape[0] - r * VL, <int64_t> VL)
             for i in range(rows):
-                shares[i] = <float> (inverse * (sample_weight[r * VL + i] if weighted else 1))
+                fractions[i] = <float> (inverse * (sample_weight[r * VL + i] if weighted else 1))
             pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
             loss_block(
-                &logits[r * VL, 0], n, rows, n, &labels[r * VL], shares, columns, VL, losses, hits
+                &logits[r * VL, 0], n, rows, n, &labels[r * VL], fractions, columns, VL, losses,
+                hits,
             )
             unpack_transposed(columns, n, rows, &dlogits[r * VL, 0], n)
             for i in range(rows):
@@ -158,18 +159,18 @@ cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noe
     cdef double total = weight_sum(run, batch)
     cdef double inverse = 1 / total if total else 0
     cdef int32_t labels[VL]
-    cdef float shares[VL]
+    cdef float fractions[VL]
     cdef int64_t rows, r
     cdef float *dzt
     while row < last:
         rows = min(last - row, <int64_t> VL)
         for r in range(rows):
             labels[r] = run.targets[row_id(batch.samples, row + r)]
-            shares[r] = <float> (weight_of(run, batch, row + r) * inverse)
+            fractions[r] = <float> (weight_of(run, batch, row + r) * inverse)
         dzt = dzt_of(layer, 0, row)
         transpose_logits(layer, row, rows, dzt)
         loss_block(
-            layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, shares, dzt,
+            layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, fractions, dzt,
             layer.batch_width, batch.losses + row, batch.hits + row,
         )
         transpose_gradient(layer, row, rows, dzt)

@@ -227,7 +227,7 @@ cdef void do_task(
         if not read_in_place(job, p):
             pack_panel(job, p, packed + (p - first) * job.K * job.width)
     product.segment = product.K = job.K
-    product.a_segment, product.index = 0, job.identity
+    product.a_segment, product.terms = 0, job.identity
     for i in range(tiles):
         low = begin + i * rows // tiles
         n = begin + (i + 1) * rows // tiles - low

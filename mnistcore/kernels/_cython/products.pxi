@@ -73,7 +73,7 @@ cdef inline void forward_tile(
     cdef Product product
     product.a, product.a_row, product.a_step = inputs.a + tiles.low * inputs.ld, inputs.ld, 1
     product.K = product.segment = n_terms
-    product.a_segment, product.index = 0, terms
+    product.a_segment, product.terms = 0, terms
     product.b = layer.weights[0] + tiles.panel * layer.fan_in * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch
@@ -128,7 +128,7 @@ cdef void partial_sums(
     while next_tile(&tiles):
         index = list_index(inputs.lists, part, tiles.low)
         product.a = inputs.a + tiles.low * inputs.ld
-        product.index = column_list(inputs.source, inputs.lists, index)
+        product.terms = column_list(inputs.source, inputs.lists, index)
         product.K = product.segment = inputs.lists.n_columns[index]
         product.out = out + tiles.low * layer.width
         multiply_tile(tiles.high - tiles.low, layer.width, &product)
@@ -210,7 +210,7 @@ cdef inline void derive_block(
         if masks.threshold:
             # A dropped unit is at -0.0; the others get back their plain output.
             dropped = less_bits(
-                as_unsigned(bits(a) ^ bits(splat(-0.0))), splat_bits(1)
+                as_unsigned(as_bits(a) ^ as_bits(splat(-0.0))), splat_bits(1)
             )
             x[i] = derive(activation, x[i] * splat(masks.factor), a * splat(masks.keep))
             x[i] = select(dropped, splat(0), x[i])
@@ -269,7 +269,7 @@ cdef void input_gradient(
     product.a_row, product.a_step = layer.width, 1
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
-    product.index, product.b_step = identity, batch_width
+    product.terms, product.b_step = identity, batch_width
     product.out_row = batch_width
     while unit < end:
         # A tile ends where a panel of the layer before does: it writes whole rows of dz.
@@ -352,7 +352,7 @@ cdef inline void update_tile(
         return
     product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
     product.K = product.segment = n_terms
-    product.a_segment, product.index = 0, terms
+    product.a_segment, product.terms = 0, terms
     product.b = layer.dz + panel * layer.batch_size * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch

@@ -5,14 +5,14 @@ cdef enum:
     TILE = MR * NR  # floats of a tile
 
 cdef struct Product:
-    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = index[0], index[1] ...
+    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = terms[0], terms[1] ...
     const float *a  # a(r, i) at a + r*a_row + i*a_step,
     int64_t a_row
     int64_t a_step
     int64_t segment  # a_segment further on after every ``segment`` terms of the sum
     int64_t a_segment
     int64_t K  # terms of the sum
-    const int32_t *index
+    const int32_t *terms
     const float *b  # b(i, c) at b + i*b_step + c
     int64_t b_step
     float *out  # out[r, c] at out + r*out_row + c
@@ -45,8 +45,8 @@ cdef inline void tile_body(
     while k < product.K:
         stop = min(product.K, k + product.segment)
         while k < stop:
-            a = start + product.index[k] * product.a_step
-            b = product.b + product.index[k] * product.b_step
+            a = start + product.terms[k] * product.a_step
+            b = product.b + product.terms[k] * product.b_step
             left = load(b)
             if vectors == 2:
                 right = load(b + VL)

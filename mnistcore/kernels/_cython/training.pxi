@@ -347,6 +347,7 @@ cdef class Training:
         release(self.hits)
 
     cdef int read_samples(self, tuple samples, bint skip_zeros) except -1:
+        """What to train on."""
         cdef Run *run = &self.state
         cdef const int32_t[::1] targets = samples[1]
         cdef const float[::1] sample_weight = samples[2]
@@ -363,6 +364,7 @@ cdef class Training:
         return 0
 
     cdef int read_steps(self, tuple steps) except -1:
+        """The order, the rates and the number of steps."""
         cdef Run *run = &self.state
         cdef const int64_t[::1] order
         cdef const double[::1] learning_rates
@@ -375,6 +377,7 @@ cdef class Training:
         return 0
 
     cdef int read_outputs(self, tuple outputs) except -1:
+        """What changes, and the workspace."""
         cdef Run *run = &self.state
         cdef const float[::1] params = outputs[0]
         cdef float[:, ::1] state = outputs[1]

@@ -65,7 +65,7 @@ cdef extern from *:
     ivec less(vec a, vec b) noexcept nogil  # lanes of all ones where a < b
     ivec less_bits "less"(uvec a, uvec b) noexcept nogil
     vec select(ivec mask, vec a, vec b) noexcept nogil  # a where the mask is set, else b
-    ivec bits "(ivec)"(vec x) noexcept nogil
+    ivec as_bits "(ivec)"(vec x) noexcept nogil
     uvec as_unsigned "(uvec)"(ivec x) noexcept nogil
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
