@@ -99,7 +99,9 @@ cdef inline void sized_tile(
 
 cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
     """A tile of the product: rows in [1, MR], width VL or NR."""
-    require(1 <= rows <= MR and (width == VL or width == NR) and product.out_row >= width)
+    require(rows >= 1)
+    require(rows <= MR)
+    require(product.out_row >= width)
     if width == NR:
         sized_tile(2, <int> rows, product)
     else:
@@ -169,5 +171,6 @@ cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
     if n > MR:  # equal tiles: none is much lower than the others
         n = n // divide_up(n, MR)
     tiles.high = tiles.low + n
-    require(n > 0 and tiles.high <= tiles.rows)
+    require(n > 0)
+    require(tiles.high <= tiles.rows)
     return True
