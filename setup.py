@@ -1,10 +1,12 @@
 """Build the Cython kernels and the ladder: a source each, a module per instruction set.
 
-The rest of the packaging is in ``pyproject.toml``. Three environment variables are read:
+The rest of the packaging is in ``pyproject.toml``. Four environment variables are read:
 
 MNISTCORE_REQUIRE_CYTHON=1   a kernel that does not build is an error (for CI); otherwise the
                              package installs without it and ``get_backend("cython")`` says why
-MNISTCORE_CYTHON_DEBUG=1     bounds checks wherever the source indexes an array or memoryview
+MNISTCORE_CYTHON_DEBUG=1     a build that checks itself: indexes of memoryviews, guards behind every
+                             place in memory, and what C leaves undefined; slow, for tests
+MNISTCORE_CYTHON_ISA=NAME    build for one instruction set (avx512, avx2), and the baseline, alone
 MNISTCORE_CYTHON_ANNOTATE=1  write Cython's annotated HTML beside the sources
 """
 
@@ -29,6 +31,13 @@ INSTRUCTION_SETS = {
 }
 
 
+# The debug build: asserts in force, and their place in the source.
+DEBUG = [
+    *("-O1", "-g", "-UNDEBUG", "-fno-strict-aliasing", "-fstack-protector-all"),
+    "-Wno-maybe-uninitialized",  # what is stored over is looked at: see memory.pxi
+    *("-fsanitize=bounds,object-size,shift,signed-integer-overflow", "-fno-sanitize-recover=all"),
+]
+
 # The ladder shows what the compiler makes of plain loops, and may make FMAs of them.
 LADDER = [*FAST, "-ffp-contract=fast"]
 
@@ -44,18 +53,21 @@ def requested(variable: str) -> bool:
 def extensions() -> list[Extension]:
     """The modules for this kind of machine."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
+    debug = requested("MNISTCORE_CYTHON_DEBUG")
+    wanted = os.environ.get("MNISTCORE_CYTHON_ISA")
     # What Cython marks inline must be inlined: the micro-kernel is specialised that way.
     inline = "inline __attribute__((always_inline))"
     return [
         Extension(
             f"{source}{name}".replace("/", "."),
             [f"{source}{name}.pyx"],
-            extra_compile_args=flags + instructions,
-            define_macros=[("CYTHON_INLINE", inline)],
+            extra_compile_args=[*flags, *instructions, *(DEBUG if debug else ())],
+            extra_link_args=DEBUG[-2:] if debug else [],
+            define_macros=[("CYTHON_INLINE", inline), ("CHECKED", str(int(debug)))],
         )
         for source, flags in SOURCES.items()
         for name, instructions in INSTRUCTION_SETS.items()
-        if x86 or name == "baseline"
+        if name == "baseline" or (x86 and wanted in (None, "", name))
     ]
 
 
@@ -90,6 +102,7 @@ def kernels() -> list[Extension]:
         extensions(),
         force=debug,
         annotate=requested("MNISTCORE_CYTHON_ANNOTATE"),
+        emit_linenums=debug,
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,

@@ -2,7 +2,9 @@
 
 Importing this module picks the build for the best instruction set that this machine can run;
 :data:`INSTRUCTION_SET` names it, and ``MNISTCORE_CYTHON_ISA`` (avx512, avx2 or baseline) forces
-one. The contract is in the package's docstring.
+one. The contract is in the package's docstring. Arrays are float32, but for images (uint8 or
+float32), labels (int32) and sample ids (int64); a wrong shape, constant or overlap is a
+ValueError, a wrong dtype or memory order a TypeError, and nothing is written then.
 """
 
 import importlib
@@ -10,6 +12,7 @@ import math
 import os
 import shutil
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -235,7 +238,7 @@ def adam_update(
     """
     checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     _core.adam_update(
-        gradient, learning_rate, beta1, beta2, eps, weight_decay, decoupled, step, params, m, v
+        gradient, learning_rate, (beta1, beta2), eps, weight_decay, decoupled, step, params, m, v
     )
 
 
@@ -249,14 +252,14 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
 
     ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
     counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
-    rows, faster where there is room for a whole block for each thread. With less than this
+    rows, faster where a whole block for each thread fits in. With less than this
     number, which counts all the threads allowed now, a program runs on fewer threads.
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     rows = min(batch_size, _core.block_rows() * get_num_threads())
-    inference = _core.inference_size(layers, rows)
-    members = min(_core.division(layers, batch_size)[1], get_num_threads())
-    return max(inference, _core.training_size(layers, batch_size, max(slots, 1), members))
+    inference = _core.weights_size(layers) + _core.buffers_size(layers, rows)
+    threads = min(_core.division(layers, batch_size)[1], get_num_threads())
+    return max(inference, _core.training_size(layers, batch_size, max(slots, 1), threads))
 
 
 def forward(
@@ -268,23 +271,22 @@ def forward(
     workspace: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """The logits (N, C) of the inputs x (N, I)."""
+    """The logits (N, C) of the inputs x (N, I), an input value entering as x * scale + shift."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
-    checks.check_workspace("forward", workspace, _core.inference_size(layers, 1))
+    packed = _core.weights_size(layers)
+    checks.check_workspace("forward", workspace, packed + _core.buffers_size(layers, 1))
     if not len(x):
         return
-    count, skip = 1, False
+    threads, skip_zeros = 1, False
     few = len(x) <= _core.tile_rows()
     if not few:  # else looking for zeros costs more than they save
-        count = team_size(len(x) * _weights(layers), WAKING)
-        while count > 1 and _core.inference_size(layers, count) > workspace.size:
-            count -= 1
-        skip = layout.zeros_add_nothing(scale, shift, params, layers)
-    program = _core.Inference(layers, count)
-    program.set_weights(params, workspace, few)
-    program.set_scale(scale, shift, skip)
-    program.set_arrays(*_bytes_or_floats(x), logits)
-    run_team(count, program.run)
+        threads = team_size(len(x) * _weights(layers), WAKING)
+        while threads > 1 and packed + _core.buffers_size(layers, threads) > workspace.size:
+            threads -= 1
+        skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
+    weights = _core.Weights(layers, params, workspace[:packed], few)
+    program = _core.Prediction(weights, threads, scale, shift, skip_zeros, workspace[packed:])
+    run_team(threads, lambda gate, leads: program.run(x, logits, gate, leads))
 
 
 class Predictor:
@@ -298,35 +300,30 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._params, self._layers = params.copy(), layers.copy()
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._scaling = (
-            scale,
-            shift,
-            layout.zeros_add_nothing(scale, shift, params, layers),
-        )
+        self._scaling = (scale, shift, layout.zeros_add_nothing(scale, shift, params, layers))
         self._few = _core.tile_rows()
-        self._program = _core.Inference(layers, 1)
-        workspace = np.empty(_core.inference_size(layers, self._few), np.float32)
-        self._program.set_weights(self._params, workspace, False)
-        self._program.set_scale(*self._scaling)
-        self._program.pack()
+        packed = np.empty(_core.weights_size(self._layers), np.float32)
+        self._weights = _core.Weights(self._layers, self._params, packed, False)
+        self._weights.pack()
+        self._program = self._prediction(1, self._few)
+
+    def _prediction(self, threads: int, rows: int) -> Any:
+        """A program for so many threads, with buffers for blocks of ``rows`` in all."""
+        buffers = np.empty(_core.buffers_size(self._layers, rows), np.float32)
+        return _core.Prediction(self._weights, threads, *self._scaling, buffers)
 
     def __call__(self, x: np.ndarray, logits: np.ndarray) -> None:
         checks.check_inputs("Predictor", *self._ends, checks.FLOAT32, x, logits)
         rows = len(x)
         if 0 < rows <= self._few:
-            self._program.predict(*_bytes_or_floats(x), logits)
+            self._program.predict(x, logits)
         elif rows:
             self._predict_many(x, logits)
 
     def _predict_many(self, x: np.ndarray, logits: np.ndarray) -> None:
-        count = tasks_team_size(len(x) * _weights(self._layers))
-        block = min(len(x), _core.block_rows() * count)
-        program = _core.Inference(self._layers, count)
-        buffers = np.empty(_core.buffer_size(self._layers, block), np.float32)
-        program.share_weights(self._program, buffers)
-        program.set_scale(*self._scaling)
-        program.set_arrays(*_bytes_or_floats(x), logits)
-        run_tasks(count, program.lead, _core.attend)
+        threads = tasks_team_size(len(x) * _weights(self._layers))
+        program = self._prediction(threads, min(len(x), _core.block_rows() * threads))
+        run_tasks(threads, lambda desk, n: program.lead(x, logits, desk, n), _core.attend)
 
 
 def loss_and_gradient(
@@ -339,29 +336,36 @@ def loss_and_gradient(
     workspace: np.ndarray,
     gradient: np.ndarray,
 ) -> float:
-    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters.
+
+    targets (B,), sample_weight (B,) or length 0; ``options`` is one record, of which the batch
+    size does not count. Both are NaN where the loss is not finite.
+    """
     checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     if not len(x):
         gradient[...] = 0.0
         return 0.0
-    count = _step_team("loss_and_gradient", layers, len(x), 1, workspace)
+    threads = _step_team("loss_and_gradient", layers, len(x), 1, workspace)
     one_step = options.copy()
     one_step["batch_size"] = len(x)
     metrics = np.zeros(layout.METRICS)
-    program = _core.Training(layers, one_step, 1, count)
-    skip = bool(options["skip_zeros"][0]) and layout.zeros_add_nothing(
-        float(options["scale"][0]), float(options["shift"][0]), params, layers
+    program = _core.Training(
+        layers,
+        one_step,
+        threads,
+        _skip_zeros(options, params, layers),
+        (x, targets, sample_weight),
+        None,
+        (params, gradient[None, :], workspace, metrics),
     )
-    program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
-    program.set_gradient_only(np.zeros(1), len(x), params)
-    program.set_outputs(gradient[None, :], workspace, metrics)
-    run_team(count, program.run)
-    if not math.isfinite(metrics[0]):
+    run_team(threads, program.run)
+    loss, weight = metrics[layout.LOSS_SUM], metrics[layout.WEIGHT_SUM]
+    if not math.isfinite(loss):
         gradient.fill(math.nan)
         return math.nan
-    return float(metrics[0] / metrics[1]) if metrics[1] else 0.0
+    return float(loss / weight) if weight else 0.0
 
 
 def train_steps(
@@ -379,43 +383,53 @@ def train_steps(
     workspace: np.ndarray,
     metrics: np.ndarray,
 ) -> int:
-    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    """Train on the mini-batches of ``order`` (n,), and return the steps done.
+
+    x (N, I), targets (N,), sample_weight (N,) or length 0; params (P,), state (slots, P) and
+    metrics (3,) change in place. It returns before the update that a loss that is not finite
+    would make.
+    """
     checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
     )  # fmt: skip
-    record = options[0]
-    batch_size = int(record["batch_size"])
     if not len(order):
         return 0
-    count = _step_team("train_steps", layers, batch_size, len(state), workspace)
-    program = _core.Training(layers, options, len(state), count)
-    skip = bool(record["skip_zeros"]) and layout.zeros_add_nothing(
+    batch_size = int(options["batch_size"][0])
+    threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
+    program = _core.Training(
+        layers,
+        options,
+        threads,
+        _skip_zeros(options, params, layers),
+        (x, targets, sample_weight),
+        (order, learning_rates, first_step),
+        (params, state, workspace, metrics),
+    )
+    run_team(threads, program.run)
+    return program.steps_done
+
+
+def _skip_zeros(options: np.ndarray, params: np.ndarray, layers: np.ndarray) -> bool:
+    """Whether the first layer's products leave out zeros: it is wanted, and changes nothing."""
+    record = options[0]
+    return bool(record["skip_zeros"]) and layout.zeros_add_nothing(
         float(record["scale"]), float(record["shift"]), params, layers
     )
-    program.set_samples(*_bytes_or_floats(x), targets, sample_weight, skip)
-    program.set_steps(order, learning_rates, first_step, params)
-    program.set_outputs(state, workspace, metrics)
-    run_team(count, program.run)
-    return program.steps_done
 
 
 def _step_team(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> int:
-    """How many threads share a training step: as many as it deserves and there is room for."""
+    """How many threads share a training step: as many as it deserves and fit in."""
     checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
     meetings, most = _core.division(layers, batch_size)
     # Three products a weight and sample.
-    count = min(most, team_size(3 * _weights(layers) * batch_size, meetings))
-    while _core.training_size(layers, batch_size, slots, count) > workspace.size:
-        count -= 1
-    return count
+    threads = min(most, team_size(3 * _weights(layers) * batch_size, meetings))
+    while _core.training_size(layers, batch_size, slots, threads) > workspace.size:
+        threads -= 1
+    return threads
 
 
 def _weights(layers: np.ndarray) -> int:
     return int((layers[:, layout.FAN_IN] * layers[:, layout.FAN_OUT]).sum())
-
-
-def _bytes_or_floats(x: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return (x, None) if x.dtype == checks.UINT8 else (None, x)

@@ -9,7 +9,9 @@ import numpy as np
 
 from libc.stdint cimport int64_t
 
-include "../kernels/_cython/gate.pxi"
+include "../kernels/_cython/constants.pxi"
+include "../kernels/_cython/machine.pxi"
+include "../kernels/_cython/team.pxi"
 
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
@@ -260,10 +262,10 @@ def multiply_panels(
     cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
     cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
     cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
-    cdef Member member
+    cdef Team team
     with nogil:
-        member = enter(gate, leads)
-        j = member.index * COLUMNS if member.index >= 0 else n_columns
+        team = enter(gate, leads)
+        j = team.thread * COLUMNS if team.thread >= 0 else n_columns
         while j < n_columns:
             pack_panel(b, j, COLUMNS, panel)
             for t in range(divide_up(n_rows, ROWS)):
@@ -276,8 +278,8 @@ def multiply_panels(
                         &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
                     )
                     unpack(tile, i, j, out)
-            j += member.count * COLUMNS
-        leave(&member)
+            j += team.threads * COLUMNS
+        leave(&team)
 
 
 def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):

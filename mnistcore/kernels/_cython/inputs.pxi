@@ -4,12 +4,14 @@
 # nothing to the tile's sums: the first layer's products go around it, to the same numbers.
 
 cdef enum:
+    WORD_BLOCKS = WORD // BLOCK  # blocks of columns in a word
     ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
 
 cdef struct Source:
     # The rows that a program reads: one of bytes and floats is NULL.
     const uint8_t *bytes
     const float *floats
+    int64_t rows
     int64_t columns
     float scale
     float shift
@@ -18,18 +20,39 @@ cdef struct Source:
     int64_t parts  # word w belongs to part w % parts; each part has its own lists
     int64_t part_words  # the most words that a part has
 
-cdef struct Listed:
+cdef struct Lists:
     # What is not zero in the rows of a batch. A block is BLOCK rows or BLOCK columns.
-    int32_t *columns  # (parts, row blocks, room): those with a value in any row of the block ...
-    int32_t *n_columns  # (parts, row blocks): ... and how many they are
+    int32_t *columns  # (parts, row blocks, capacity): with a value in any row of the block,
+    int32_t *n_columns  # (parts, row blocks): and how many they are
+    int32_t *rows  # (column blocks, row_capacity): with a value in any column of the block,
+    int32_t *n_rows  # (column blocks,): and how many they are
     uint8_t *marks  # (parts, rows, words): bits for the blocks of columns that are not all zero
-    int64_t blocks  # of rows that there is room for
+    uint64_t *any_row  # (words,): scratch, the bits of a block of rows
+    int64_t row_blocks  # the most
+    int64_t row_capacity
 
-cdef struct RowLists:
-    # The same, seen from the columns; made from the marks.
-    int32_t *rows  # (column blocks, room): those with a value in any column of the block
-    int32_t *n_rows
-    int64_t room
+
+cdef int set_rows(Source *source, x) except -1:
+    """The rows of x, a matrix of uint8 or float32 that the caller keeps."""
+    cdef const uint8_t[:, ::1] x_bytes
+    cdef const float[:, ::1] x_floats
+    source.bytes, source.floats = NULL, NULL
+    if x.itemsize == 1:
+        x_bytes = x
+        source.bytes, source.rows = &x_bytes[0, 0], x_bytes.shape[0]
+    else:
+        x_floats = x
+        source.floats, source.rows = &x_floats[0, 0], x_floats.shape[0]
+    return 0
+
+
+cdef inline void skip_rows(Source *source, int64_t n) noexcept nogil:
+    """Let the source begin n rows on."""
+    source.rows -= n
+    if source.bytes != NULL:
+        source.bytes += n * source.columns
+    else:
+        source.floats += n * source.columns
 
 
 cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
@@ -37,27 +60,40 @@ cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
     return row if samples == NULL else samples[row]
 
 
+cdef inline int64_t row_start(
+    const Source *source, const int64_t *samples, int64_t row
+) noexcept nogil:
+    """Where the values of a row of the batch begin in the source."""
+    cdef int64_t identity = row_id(samples, row)
+    require(identity >= 0)
+    require(identity < source.rows)
+    return identity * source.columns
+
+
 cdef inline void set_columns(Source *source, int64_t columns, int64_t parts) noexcept nogil:
+    """The columns of a source, in ``parts`` parts."""
     source.columns, source.words = columns, divide_up(columns, WORD)
     source.parts, source.part_words = parts, divide_up(source.words, parts)
 
 
 cdef inline uint8_t *part_marks(
-    const Source *source, const Listed *listed, int64_t part, int64_t row
+    const Source *source, const Lists *lists, int64_t part, int64_t row
 ) noexcept nogil:
     """The marks of a row in a part, a byte a word."""
-    return listed.marks + (part * listed.blocks * BLOCK + row) * source.part_words
+    return lists.marks + (part * lists.row_blocks * BLOCK + row) * source.part_words
 
 
-cdef inline int64_t list_index(const Listed *listed, int64_t part, int64_t row) noexcept nogil:
+cdef inline int64_t list_index(const Lists *lists, int64_t part, int64_t row) noexcept nogil:
     """Which list is that of a row's block and a part."""
-    return part * listed.blocks + row // BLOCK
+    require(row < lists.row_blocks * BLOCK)
+    return part * lists.row_blocks + row // BLOCK
 
 
 cdef inline const int32_t *column_list(
-    const Source *source, const Listed *listed, int64_t index
+    const Source *source, const Lists *lists, int64_t index
 ) noexcept nogil:
-    return listed.columns + index * source.part_words * WORD
+    """A list by its index."""
+    return lists.columns + index * source.part_words * WORD
 
 
 cdef inline void fetch_word(const Source *source, int64_t at) noexcept nogil:
@@ -93,63 +129,39 @@ cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n)
     if not source.skip_zeros:
         return <uint64_t> -1 >> (WORD - n)
     if source.bytes != NULL and n == WORD:
-        return nonzero_bytes(source.bytes + at)
+        return nonzero_bits(source.bytes + at)
     memset(marks, 0, WORD)
     if source.bytes != NULL:
         memcpy(marks, source.bytes + at, n)
     else:
         for i in range(n):
             marks[i] = source.floats[at + i] != 0
-    return nonzero_bytes(marks)
-
-
-cdef inline int64_t append_bits(
-    uint64_t bits, int64_t base, int32_t *items, int64_t n
-) noexcept nogil:
-    """Append base + the number of each set bit; how many items there are then."""
-    while bits:
-        if VL == 16:  # sixteen at once, and what is stored behind the last is overwritten
-            store_set_bits(items + n, bits & 0xFFFF, base)
-            n += count_bits(bits & 0xFFFF)
-            bits >>= 16
-            base += 16
-        else:
-            items[n] = <int32_t> (base + lowest_bit(bits))
-            bits &= bits - 1
-            n += 1
-    return n
-
-
-cdef inline uint8_t blocks_of(uint64_t bits) noexcept nogil:
-    """A bit for each byte that is not zero: the blocks of a word of columns."""
-    cdef uint64_t low = 0x7F7F7F7F7F7F7F7F
-    bits = (((bits & low) + low) | bits) & ~low  # the high bit of each such byte ...
-    return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
+    return nonzero_bits(marks)
 
 
 cdef struct Parts:
     # Some of the parts of the inputs: from the first up to another.
     int64_t first
-    int64_t end
+    int64_t stop
 
 
 cdef void gather(
     const Source *source, const int64_t *samples, int64_t first, int64_t last,
-    const Parts *parts, uint64_t *any_row, const Listed *listed, float *out, int64_t ld,
+    const Parts *parts, const Lists *lists, float *out, int64_t ld,
 ) noexcept nogil:
     """Some parts of the rows first to last of a batch, scaled, to ``out``: row 0 of the batch.
 
-    ``first`` begins a block. What is not zero is listed in ``listed``, unless that is NULL;
-    ``any_row`` is scratch for the bits of a row.
+    ``first`` begins a block. What is not zero is listed in ``lists``, unless that is NULL.
     """
+    cdef uint64_t *any_row = lists.any_row if lists != NULL else NULL
     cdef int64_t row, at, ahead, group, w, end, part, words = source.words
     cdef uint64_t bits
     for row in range(first, last):
-        at = row_id(samples, row) * source.columns
-        ahead = row_id(samples, min(row + ROWS_AHEAD, last - 1)) * source.columns
+        at = row_start(source, samples, row)
+        ahead = row_start(source, samples, min(row + ROWS_AHEAD, last - 1))
         for group in range(source.part_words):
             w = group * source.parts + parts.first
-            end = min(group * source.parts + parts.end, words)  # words side by side
+            end = min(group * source.parts + parts.stop, words)  # words side by side
             if w < end:
                 scale_values(
                     source, at + w * WORD, min(source.columns, end * WORD) - w * WORD,
@@ -157,60 +169,60 @@ cdef void gather(
                 )
             for part in range(parts.first, parts.first + end - w):
                 fetch_word(source, ahead + w * WORD)
-                if listed != NULL:
+                if lists != NULL:
                     bits = nonzero_values(
                         source, at + w * WORD, min(source.columns - w * WORD, <int64_t> WORD)
                     )
-                    part_marks(source, listed, part, row)[group] = blocks_of(bits)
+                    part_marks(source, lists, part, row)[group] = nonzero_bytes(bits)
                     any_row[w] = bits | (any_row[w] if row % BLOCK else 0)
                 w += 1
-        if listed != NULL and (row % BLOCK == BLOCK - 1 or row == last - 1):
-            for part in range(parts.first, parts.end):
-                list_columns(source, listed, part, row, any_row)
+        if lists != NULL and (row % BLOCK == BLOCK - 1 or row == last - 1):
+            for part in range(parts.first, parts.stop):
+                list_columns(source, lists, part, row)
 
 
 cdef struct Upcoming:
-    # The rows of the batch after the one in hand, to be asked for in equal shares.
+    # The rows of the batch after the one in hand, to be asked for in equal portions.
     const int64_t *samples
     int64_t rows
     int64_t row  # the next
-    int64_t shares
-    int64_t due  # what of a row the shares taken so far add up to, in units of 1 / shares
+    int64_t portions
+    int64_t due  # what of a row the portions so far add up to, in units of 1 / portions
 
 
-cdef inline void fetch_share(
+cdef inline void fetch_row(
     const Source *source, const Parts *parts, Upcoming *upcoming
 ) noexcept nogil:
-    """Ask the memory for one more share, while other work gives it the time."""
+    """Ask the memory for one more portion of the rows, while other work gives it the time."""
     cdef int64_t at, group, part
     upcoming.due += upcoming.rows
-    while upcoming.due >= upcoming.shares:
-        upcoming.due -= upcoming.shares
+    while upcoming.due >= upcoming.portions:
+        upcoming.due -= upcoming.portions
         if upcoming.row == upcoming.rows:
             return
-        at = row_id(upcoming.samples, upcoming.row) * source.columns
+        at = row_start(source, upcoming.samples, upcoming.row)
         for group in range(source.part_words):
-            for part in range(parts.first, parts.end):
+            for part in range(parts.first, parts.stop):
                 fetch_word(source, at + (group * source.parts + part) * WORD)
         upcoming.row += 1
 
 
 cdef void list_columns(
-    const Source *source, const Listed *listed, int64_t part, int64_t row,
-    const uint64_t *any_row,
+    const Source *source, const Lists *lists, int64_t part, int64_t row
 ) noexcept nogil:
     """The list of a row's block and a part, from a bit for each column."""
-    cdef int64_t index = list_index(listed, part, row)
-    cdef int32_t *items = <int32_t *> column_list(source, listed, index)
+    cdef int64_t index = list_index(lists, part, row)
+    cdef int32_t *items = <int32_t *> column_list(source, lists, index)
     cdef int64_t w = part, n = 0
     while w < source.words:
-        n = append_bits(any_row[w], w * WORD, items, n)
+        n = append_bits(items, n, lists.any_row[w], w * WORD)
         w += source.parts
-    listed.n_columns[index] = <int32_t> n
+    require(n <= source.part_words * WORD)
+    lists.n_columns[index] = <int32_t> n
 
 
 cdef void list_rows(
-    const Source *source, const Listed *listed, int64_t part, int64_t rows, const RowLists *lists
+    const Source *source, const Lists *lists, int64_t part, int64_t rows
 ) noexcept nogil:
     """For each block of columns of a part the rows in which it is not all zero."""
     cdef uint64_t square[WORD]
@@ -222,7 +234,7 @@ cdef void list_rows(
             memset(square, 0, sizeof(square))
             for r in range(min(rows - first, <int64_t> WORD)):
                 copy_marks(
-                    part_marks(source, listed, part, first + r) + w, words - w, &square[r]
+                    part_marks(source, lists, part, first + r) + w, words - w, &square[r]
                 )
             transpose_bits(square)
             for j in range(WORD):
@@ -230,9 +242,10 @@ cdef void list_rows(
                 if block >= blocks:
                     break
                 lists.n_rows[block] = <int32_t> append_bits(
-                    square[j], first, lists.rows + block * lists.room,
-                    lists.n_rows[block] if first else 0,
+                    lists.rows + block * lists.row_capacity, lists.n_rows[block] if first else 0,
+                    square[j], first,
                 )
+                require(lists.n_rows[block] <= lists.row_capacity)
 
 
 cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noexcept nogil:
@@ -243,35 +256,26 @@ cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noe
         memcpy(bits, marks, n)
 
 
-cdef Listed allocate_listed(const Source *source, int64_t rows) except *:
+cdef Lists make_lists(const Source *source, int64_t rows) except *:
     """Lists for a batch of ``rows`` rows."""
-    cdef Listed listed
-    cdef int64_t lists
-    memset(&listed, 0, sizeof(Listed))
-    listed.blocks = divide_up(rows, BLOCK)
-    lists = listed.blocks * source.parts
-    listed.columns = <int32_t *> allocate(lists * source.part_words * WORD * sizeof(int32_t))
-    listed.n_columns = <int32_t *> allocate(lists * sizeof(int32_t))
-    listed.marks = <uint8_t *> allocate(lists * BLOCK * source.part_words)
-    return listed
-
-
-cdef RowLists allocate_row_lists(const Source *source, int64_t rows) except *:
-    cdef RowLists lists
-    cdef int64_t blocks = divide_up(source.columns, BLOCK)
-    memset(&lists, 0, sizeof(RowLists))
-    lists.room = divide_up(rows, WORD) * WORD
-    lists.rows = <int32_t *> allocate(blocks * lists.room * sizeof(int32_t))
+    cdef Lists lists
+    cdef int64_t n, blocks = divide_up(source.columns, BLOCK)
+    memset(&lists, 0, sizeof(Lists))
+    lists.row_blocks, lists.row_capacity = divide_up(rows, BLOCK), divide_up(rows, WORD) * WORD
+    n = lists.row_blocks * source.parts
+    lists.columns = <int32_t *> allocate(n * source.part_words * WORD * sizeof(int32_t))
+    lists.n_columns = <int32_t *> allocate(n * sizeof(int32_t))
+    lists.rows = <int32_t *> allocate(blocks * lists.row_capacity * sizeof(int32_t))
     lists.n_rows = <int32_t *> allocate(blocks * sizeof(int32_t))
+    lists.marks = <uint8_t *> allocate(n * BLOCK * source.part_words)
+    lists.any_row = <uint64_t *> allocate(source.words * sizeof(uint64_t))
     return lists
 
 
-cdef void free_row_lists(RowLists *lists) noexcept:
-    free(lists.rows)
-    free(lists.n_rows)
-
-
-cdef void free_listed(Listed *listed) noexcept:
-    free(listed.columns)
-    free(listed.n_columns)
-    free(listed.marks)
+cdef void release_lists(Lists *lists) noexcept:
+    release(lists.columns)
+    release(lists.n_columns)
+    release(lists.rows)
+    release(lists.n_rows)
+    release(lists.marks)
+    release(lists.any_row)

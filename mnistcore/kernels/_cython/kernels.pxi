@@ -8,7 +8,7 @@ Design note
     change. Function multiversioning inside one module was rejected: the tile must be inlined
     into loops that are compiled for the same instruction set.
 (b) *Vectors, not auto-vectorisation.* GCC and Clang have a vector type with the usual operators;
-    ``vectors.pxi`` names it in some 75 lines of C, and Cython believes that it is a float.
+    ``vectors.pxi`` names it in a few lines of C, and Cython believes that it is a float.
     Products and sums are contracted to FMA only where the source says ``fma``
     (``-ffp-contract=off``), so the bits of an element do not depend on how the compiler
     specialised the loop around it, on the tile it fell into, or on the thread that owned it.
@@ -21,20 +21,27 @@ Design note
     packed into panels at entry and unpacked at exit, so that no product packs anything in a
     step.
 
-Arguments are tagged ``# IN`` and ``# OUT``; sizes are int64, strides are in elements.
+Sizes are int64, strides are in elements. The files are those of the Numba engine, by the same
+names; ``constants.pxi`` has what C must know beforehand of ``layout`` and ``threads``.
 """
 
-from libc.math cimport INFINITY, isfinite, log, log1p, pow, signbit
+from libc.math cimport isfinite, log, log1p, pow
 
-include "memory.pxi"
-include "gate.pxi"
+include "constants.pxi"
+include "machine.pxi"
 include "vectors.pxi"
-include "tile.pxi"
+include "memory.pxi"
+include "bits.pxi"
+include "blocks.pxi"
 include "team.pxi"
-include "matmul.pxi"
+include "tile.pxi"
 include "elementwise.pxi"
-include "plan.pxi"
+include "dropout.pxi"
+include "updates.pxi"
+include "matmul.pxi"
 include "inputs.pxi"
+include "plan.pxi"
+include "losses.pxi"
 include "products.pxi"
 include "training.pxi"
 include "prediction.pxi"

@@ -17,9 +17,9 @@ cdef enum:
 
 cdef struct Multiplication:
     # out = op(a) op(b), cut into tasks.
-    const float *a  # IN
-    const float *b  # IN
-    float *out  # OUT
+    const float *a
+    const float *b
+    float *out
     int64_t M
     int64_t N
     int64_t K
@@ -32,22 +32,22 @@ cdef struct Multiplication:
     int64_t group  # panels of a task
     int64_t blocks  # of rows: a task takes one
     const int32_t *identity  # 0, 1, 2 ... K - 1
-    float *scratch  # a tile of a and a group of panels for each member
+    float *scratch  # for each thread a tile of a and a group of panels
     int64_t scratch_size
-    int64_t tile_size
+    int64_t tile_size  # of a tile of a, in the scratch
     int64_t next_task[16]  # on a cache line of its own; the first counts
 
 
 def multiply(
     const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
-    bint a_transposed, bint b_transposed, int64_t desk, int64_t members,
+    bint a_transposed, bint b_transposed, int64_t desk, int64_t threads,
 ):
-    """``out = op(a) op(b)``, with ``members`` threads: this one, and those at the desk."""
+    """``out = op(a) op(b)``, with ``threads`` threads: this one, and those at the desk."""
     cdef Multiplication job
     job.a, job.b, job.out = address(a), address(b), out_address(out)
     job.M, job.N, job.K = out.shape[0], out.shape[1], a.shape[0 if a_transposed else 1]
     job.a_transposed, job.b_transposed = a_transposed, b_transposed
-    carry_out(&job, desk, members)
+    carry_out(&job, desk, threads)
 
 
 def multiply_small(a, b, out, bint a_transposed, bint b_transposed, int64_t limit):
@@ -117,23 +117,29 @@ cdef inline bint overlap(Py_buffer *x, Py_buffer *y) noexcept:
     return first < second + <size_t> y.len and second < first + <size_t> x.len
 
 
-cdef int carry_out(Multiplication *job, int64_t desk, int64_t members) except -1:
-    """Cut it up, and lead the members through its tasks."""
-    cdef int64_t k, floats
+cdef int carry_out(Multiplication *job, int64_t desk, int64_t threads) except -1:
+    """Cut it up, and lead the threads through its tasks."""
+    cdef int64_t k, thread, floats
     cdef int32_t *identity
     job.swapped = False
     if job.a_transposed and job.N <= MR and job.N < job.M:
         swap(job)
-    divide(job, members)
-    floats = members * job.scratch_size
+    divide(job, threads)
+    floats = threads * job.scratch_size
     job.scratch = <float *> allocate(floats * sizeof(float) + job.K * sizeof(int32_t))
     identity = <int32_t *> (job.scratch + floats)
     job.identity = identity
+    for thread in range(threads):
+        set_guard(job.scratch + thread * job.scratch_size + job.tile_size)
+        set_guard(job.scratch + (thread + 1) * job.scratch_size - GUARD_WORDS)
     with nogil:
         for k in range(job.K):
             identity[k] = <int32_t> k
-        lead(desk, take_tasks, job, members)
-    free(job.scratch)
+        lead(desk, take_tasks, job, threads)
+    for thread in range(threads):
+        remove_guard(job.scratch + thread * job.scratch_size + job.tile_size)
+        remove_guard(job.scratch + (thread + 1) * job.scratch_size - GUARD_WORDS)
+    release(job.scratch)
     return 0
 
 
@@ -148,57 +154,57 @@ cdef void swap(Multiplication *job) noexcept nogil:
     job.swapped = True
 
 
-cdef void divide(Multiplication *job, int64_t members) noexcept nogil:
-    """Cut a product into tasks: (group of panels, block of rows), two or more for each member.
+cdef void divide(Multiplication *job, int64_t threads) noexcept nogil:
+    """Cut a product into tasks: (group of panels, block of rows), two or more for each thread.
 
     Each block packs all of B, and each group reads all of A again. So numbers of blocks are
     tried one after another, and the one that costs least is kept.
     """
-    cdef int64_t blocks, groups, cost, least = -1
-    cdef int64_t most = 1 if members == 1 else min(4 * members, divide_up(job.M, MR))
+    cdef int64_t blocks, groups, spent, least = -1
+    cdef int64_t most = 1 if threads == 1 else min(4 * threads, divide_up(job.M, MR))
     job.width = panel_width(job.N)
     job.panels = divide_up(job.N, job.width)
     # Rows of A that fall into one cache set would evict each other from the tile.
     job.pack_a = not job.a_transposed and job.K % SET_STRIDE == 0
     for blocks in range(1, max(1, most) + 1):
         groups = divide_up(job.panels * job.K * job.width, GROUP)
-        if members > 1:
-            groups = max(groups, min(job.panels, divide_up(2 * members, blocks)))
-        cost = cost_of(job, blocks, max(1, groups), members)
-        if least < 0 or cost < least:
-            job.blocks, least = blocks, cost
+        if threads > 1:
+            groups = max(groups, min(job.panels, divide_up(2 * threads, blocks)))
+        spent = cost(job, blocks, max(1, groups), threads)
+        if least < 0 or spent < least:
+            job.blocks, least = blocks, spent
             job.group = max(1, divide_up(job.panels, max(1, groups)))
     job.tile_size = MR * leading_dimension(job.K)
-    job.scratch_size = job.tile_size + job.group * job.K * job.width
+    job.scratch_size = job.tile_size + job.group * job.K * job.width + 2 * GUARD_WORDS
     job.next_task[0] = 0
 
 
-cdef int64_t cost_of(
-    const Multiplication *job, int64_t blocks, int64_t groups, int64_t members
+cdef int64_t cost(
+    const Multiplication *job, int64_t blocks, int64_t groups, int64_t threads
 ) noexcept nogil:
-    """What all members spend, as multiply-adds for each term of the sum.
+    """What all threads spend, as multiply-adds for each term of the sum.
 
     Packing a column of B takes as long as 6 of them, and bringing a row of A near, much of it
-    by lines of which the tile uses a part, 20 where A is transposed. At the end each member but
+    by lines of which the tile uses a part, 20 where A is transposed. At the end each thread but
     the last waits for some part of a task.
     """
     cdef int64_t row = 20 if job.a_transposed else 7 if job.pack_a else 2
     cdef int64_t total = job.M * job.N + 6 * blocks * job.N + row * groups * job.M
-    return total + (members - 1) * total // (4 * blocks * groups)
+    return total + (threads - 1) * total // (4 * blocks * groups)
 
 
-cdef void take_tasks(void *arguments, int64_t index, int64_t count) noexcept nogil:
+cdef void take_tasks(void *arguments, int64_t thread, int64_t threads) noexcept nogil:
     """Take one task after another from the shared counter until there are none."""
     cdef Multiplication *job = <Multiplication *> arguments
     cdef int64_t task, tasks = divide_up(job.panels, job.group) * job.blocks
-    cdef uint32_t mode = enter_float_mode()
+    cdef uint32_t mode = flush_denormals()
     while True:
-        task = add(job.next_task, 1) - 1
+        task = atomic_add(job.next_task, 1)
         if task >= tasks:
             break
         do_task(
             job, task // job.blocks * job.group, task % job.blocks,
-            job.scratch + index * job.scratch_size,
+            job.scratch + thread * job.scratch_size,
         )
     set_float_mode(mode)
 
@@ -206,7 +212,7 @@ cdef void take_tasks(void *arguments, int64_t index, int64_t count) noexcept nog
 cdef void do_task(
     const Multiplication *job, int64_t first, int64_t block, float *scratch
 ) noexcept nogil:
-    """The columns of a group of panels in one block of rows.
+    """The columns of a group of panels, from the first on, in one block of rows.
 
     It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
     all panels and ``out`` is written row by row.
@@ -215,22 +221,42 @@ cdef void do_task(
     cdef int64_t begin = block * job.M // job.blocks
     cdef int64_t rows = (block + 1) * job.M // job.blocks - begin
     cdef int64_t i, p, n, low, tiles = divide_up(rows, MR)
-    cdef float *panels = scratch + job.tile_size
+    cdef float *packed = scratch + job.tile_size + GUARD_WORDS
     cdef Product product
     for p in range(first, last):
         if not read_in_place(job, p):
-            pack_b(job, p, panels + (p - first) * job.K * job.width)
+            pack_panel(job, p, packed + (p - first) * job.K * job.width)
     product.segment = product.K = job.K
-    product.a_segment, product.index = 0, job.identity
+    product.a_segment, product.terms = 0, job.identity
     for i in range(tiles):
         low = begin + i * rows // tiles
         n = begin + (i + 1) * rows // tiles - low
         set_a(job, low, n, scratch, &product)
-        for p in range(first, last):
-            product.b, product.b_step = panels + (p - first) * job.K * job.width, job.width
-            if read_in_place(job, p):
-                product.b, product.b_step = job.b + p * job.width, job.N
-            multiply_tile(job, low, n, p * job.width, &product)
+        row_of_tiles(job, first, last, low, n, packed, &product)
+
+
+cdef inline void row_of_tiles(
+    const Multiplication *job, int64_t first, int64_t last, int64_t low, int64_t n,
+    const float *packed, Product *product,
+) noexcept nogil:
+    """n rows from ``low`` on of the panels first to last, which lie at ``packed``."""
+    cdef float scratch[TILE + GUARD_WORDS]
+    cdef int64_t p, column, columns
+    set_guard(scratch + TILE)
+    for p in range(first, last):
+        column = p * job.width
+        columns = min(job.width, job.N - column)
+        product.b, product.b_step = packed + (p - first) * job.K * job.width, job.width
+        if read_in_place(job, p):
+            product.b, product.b_step = job.b + column, job.N
+        if columns == job.width and not job.swapped:  # straight to its place
+            product.out, product.out_row = job.out + low * job.N + column, job.N
+            multiply_tile(n, job.width, product)
+        else:
+            product.out, product.out_row = scratch, job.width
+            multiply_tile(n, job.width, product)
+            copy_tile(job, scratch, low, n, column, columns)
+    remove_guard(scratch + TILE)
 
 
 cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept nogil:
@@ -238,49 +264,45 @@ cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept no
     return job.swapped and (p + 1) * job.width <= job.N
 
 
-cdef void pack_b(const Multiplication *job, int64_t p, float *panel) noexcept nogil:
+cdef void pack_panel(const Multiplication *job, int64_t p, float *panel) noexcept nogil:
+    """Panel p of op(b)."""
     cdef int64_t column = p * job.width
     cdef int64_t columns = min(job.N - column, job.width)
     if job.b_transposed:
         pack_transposed(job.b + column * job.K, job.K, job.K, columns, job.width, panel)
     else:
-        pack_panel(job.b + column, job.N, job.K, columns, job.width, panel)
+        pack_rows(job.b + column, job.N, job.K, columns, job.width, panel)
 
 
 cdef void set_a(
     const Multiplication *job, int64_t low, int64_t n, float *a_tile, Product *product
 ) noexcept nogil:
     """n rows of op(a): where they lie, or packed where that is a bad place."""
-    cdef int64_t k, ld = leading_dimension(job.K)
+    cdef int64_t r, ld = leading_dimension(job.K)
     cdef const float *a = job.a
     if not job.pack_a:
         product.a_row = 1 if job.a_transposed else job.K
         product.a_step = job.M if job.a_transposed else 1
         product.a = a + low * product.a_row
     else:
-        for k in range(n):
-            memcpy(a_tile + k * ld, a + (low + k) * job.K, job.K * sizeof(float))
+        for r in range(n):
+            memcpy(a_tile + r * ld, a + (low + r) * job.K, job.K * sizeof(float))
         product.a, product.a_row, product.a_step = a_tile, ld, 1
 
 
-cdef void multiply_tile(
-    const Multiplication *job, int64_t low, int64_t n, int64_t column, Product *product
+cdef void copy_tile(
+    const Multiplication *job, const float *tile, int64_t low, int64_t n, int64_t column,
+    int64_t columns,
 ) noexcept nogil:
-    """One tile, straight into ``out`` where the panel is whole."""
-    cdef float scratch[14 * NR]
-    cdef float *out = job.out + low * job.N + column
-    cdef int64_t row, i, columns = min(job.width, job.N - column)
-    if columns == job.width and not job.swapped:
-        product.out, product.out_row = out, job.N
-        tile(n, job.width, product)
-        return
-    product.out, product.out_row = scratch, job.width
-    tile(n, job.width, product)
+    """n rows and some columns of a tile from the scratch to their place in ``out``."""
+    cdef float *out
+    cdef int64_t row, i
     if job.swapped:
         out = job.out + column * job.M + low
         for i in range(columns):
             for row in range(n):
-                out[i * job.M + row] = scratch[row * job.width + i]
+                out[i * job.M + row] = tile[row * job.width + i]
     else:
+        out = job.out + low * job.N + column
         for row in range(n):
-            copy_part(out + row * job.N, scratch + row * job.width, columns)
+            copy_first(out + row * job.N, tile + row * job.width, columns)

@@ -1,20 +1,11 @@
-# The private layout of the programs: the layers, and how their parameters get into panels.
+# Where everything lies in the workspace, and how a step is divided: by shapes alone. Then the
+# packing of parameters.
 
 cdef enum:
-    # The columns of the layer table, as in ``layout``.
-    FAN_IN = 1
-    FAN_OUT = 2
-    ACTIVATION = 3
-    WEIGHT_OFFSET = 4
-    BIAS_OFFSET = 5
-    DECAY = 6
-    DROPOUT = 7
-    # What plans go by.
-    LIGHT = 1 << 14  # weights that every member may read in a step: 64 KiB
-    PARTS = 4
-    WORD = 64  # columns whose bits fill a word
+    LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
+    MOST_PARTS = 4
     MOST_LISTED = 4096  # rows of a batch: beyond, the lists would outgrow the caches
-    MOST_MEMBERS = 64  # threads.MAX_THREADS
+    SLOTS = 3  # the most of a layer: the parameters, and what an optimizer keeps of each
 
 cdef struct Layer:
     int64_t fan_in
@@ -26,24 +17,82 @@ cdef struct Layer:
     int64_t dropout
     int64_t width  # of the panels that fan_out is cut into
     int64_t panels
+    int64_t batch_size  # rows that there are places for
+    int64_t batch_width  # of the panels that a batch is cut into
     const float *in_place  # weights (fan_in, fan_out) to read where they lie, or NULL
     const float *end  # of the parameters there
-    float *weights[3]  # panels (panels, fan_in, width): parameters, then the rows of state
-    float *bias[3]  # (panels * width,) each
-    float *a  # (batch, lda) outputs after activation and dropout
+    float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
+    float *bias[SLOTS]  # (panels * width,) each
+    float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
-    float *dz  # panels (panels, batch, width): B of the weight gradient
+    float *dz  # panels (panels, batch_size, width): B of the weight gradient
     float *dzt  # panels (batch panels, fan_out, batch_width): B of the input gradient
 
-
 cdef struct Plan:
-    # How a training step is divided among the members of a team: by shapes alone.
+    # How a training step is divided among the threads of a team.
     bint rows_alone  # what follows the first layer is divided by rows of the batch, not by units
     int64_t parts  # of the inputs, owned and summed apart, where the first layer is one panel
-    bint shared_inputs  # gathered together, because copies for each member would be too large
+    bint shared_inputs  # gathered together, because copies for each thread would be too large
+
+cdef struct Options:
+    # One record of ``layout.OPTIONS_DTYPE``.
+    int64_t batch_size
+    int64_t optimizer
+    int64_t nesterov
+    int64_t seed
+    int64_t epoch
+    double scale
+    double shift
+    double momentum
+    double beta1
+    double beta2
+    double eps
+    double weight_decay
+    double probs_clip
+    int64_t skip_zeros
+
+cdef struct Batch:
+    # A thread's view of the mini-batch in hand. Its inputs are gathered by each thread for
+    # itself: to read them again from memory is faster than from another core's cache.
+    int64_t rows
+    const int64_t *samples
+    float *inputs  # (batch_size, ld_inputs)
+    Lists lists  # where the inputs are not zero
+    Layer *layers  # the run's, or this thread's own
+    double *losses  # (batch_size,) of each row
+    int32_t *hits  # (batch_size,)
+
+cdef struct Run:
+    # What the threads of a team share.
+    Options options
+    Layer *layers
+    int64_t n_layers
+    int64_t slots
+    Plan plan
+    float *partial  # (2, parts, batch_size, width) sums of the first layer, where it has parts
+    int64_t ld_inputs
+    Batch *batches  # (threads,)
+    int64_t threads
+    Source source
+    const int32_t *targets
+    const float *sample_weight  # or NULL: all are 1
+    const int64_t *order  # or NULL: the rows in order
+    int64_t n_order
+    const double *learning_rates
+    int64_t n_steps
+    int64_t first_step
+    bint gradient_only  # write the gradient to the first row of state, change nothing else
+    float *params
+    float *state  # (slots - 1, n_params)
+    int64_t n_params
+    double *metrics
+    int64_t steps_done
+    bint listed  # what is not zero in the inputs is listed
+    int32_t *identity  # 0, 1, 2 ...
 
 
-cdef Plan plan_of(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
+cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
+    """How a step of a network is divided."""
     cdef Plan plan
     cdef int64_t depth, weights = 0
     for depth in range(1, n_layers):
@@ -52,117 +101,217 @@ cdef Plan plan_of(const Layer *layers, int64_t n_layers, int64_t batch_size) noe
     plan.shared_inputs = batch_size > MOST_LISTED
     plan.parts = 1
     if (
-        plan.rows_alone and layers[0].panels == 1 and layers[0].fan_in >= PARTS * WORD
+        plan.rows_alone and layers[0].panels == 1 and layers[0].fan_in >= MOST_PARTS * WORD
         and not plan.shared_inputs
     ):
-        plan.parts = PARTS
+        plan.parts = MOST_PARTS
     return plan
 
 
-cdef inline int64_t leading_dimension(int64_t n) noexcept nogil:
-    """Room for n floats in an odd number of vectors: rows do not fall into one cache set."""
-    return (divide_up(n, VL) | 1) * VL
+cdef void read_layer(
+    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, Layer *layer
+) noexcept:
+    """A layer of a table (layers, columns), without any place."""
+    memset(layer, 0, sizeof(Layer))
+    layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
+    layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
+    layer.weight_offset = table[depth, WEIGHT_OFFSET]
+    layer.bias_offset = table[depth, BIAS_OFFSET]
+    layer.dropout = table[depth, DROPOUT]
+    layer.width = panel_width(layer.fan_out)
+    layer.panels = divide_up(layer.fan_out, layer.width)
+    layer.lda = leading_dimension(layer.panels * layer.width)
+    layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
 
 
-cdef inline int64_t take(int64_t *used, int64_t n) noexcept nogil:
-    """Reserve n floats, on a cache line of their own; where they begin."""
-    cdef int64_t start = used[0]
-    used[0] = start + divide_up(n, 16) * 16
-    return start
-
-
-cdef inline float *panel_row(
-    const Layer *layer, int64_t unit, int64_t row, int64_t batch
-) noexcept nogil:
-    """Where dz of a unit and a row of the batch is."""
-    return layer.dz + (unit // layer.width * batch + row) * layer.width + unit % layer.width
-
-
-cdef void read_table(const int64_t[:, ::1] table, Layer *layers) noexcept:
-    cdef Layer *layer
+cdef Run make_run(
+    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads
+) except *:
+    """What follows from the shapes alone; its layers and batches are allocated."""
+    cdef Run run
     cdef int64_t depth
-    for depth in range(table.shape[0]):
-        layer = &layers[depth]
-        layer.in_place = NULL
-        layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
-        layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
-        layer.weight_offset = table[depth, WEIGHT_OFFSET]
-        layer.bias_offset = table[depth, BIAS_OFFSET]
-        layer.dropout = table[depth, DROPOUT]
-        layer.width = panel_width(layer.fan_out)
-        layer.panels = divide_up(layer.fan_out, layer.width)
-        layer.lda = leading_dimension(layer.panels * layer.width)
+    memset(&run, 0, sizeof(Run))
+    run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
+    run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
+    for depth in range(run.n_layers):
+        read_layer(table, depth, batch_size, &run.layers[depth])
+    run.plan = make_plan(run.layers, run.n_layers, batch_size)
+    run.threads = threads
+    run.batches = <Batch *> allocate(threads * sizeof(Batch))
+    memset(run.batches, 0, threads * sizeof(Batch))
+    run.ld_inputs = leading_dimension(run.layers[0].fan_in)
+    set_columns(&run.source, run.layers[0].fan_in, run.plan.parts)
+    return run
 
 
-cdef void place_weights(Layer *layer, int64_t rows, float *base, int64_t *used) noexcept nogil:
-    """Reserve ``rows`` copies of the layer's weights, packed."""
-    cdef int64_t row
-    for row in range(rows):
-        layer.weights[row] = base + take(used, layer.panels * layer.fan_in * layer.width)
+# ---------------------------------------------------------------------------------------------
+# Places
+# ---------------------------------------------------------------------------------------------
+
+cdef inline int64_t gradient_size(const Layer *layer) noexcept nogil:
+    """The floats of dz."""
+    return layer.batch_size * layer.panels * layer.width
 
 
-cdef void place_bias(Layer *layer, int64_t rows, float *base, int64_t *used) noexcept nogil:
+cdef inline int64_t transposed_size(const Layer *layer) noexcept nogil:
+    """The floats of dz^T."""
+    return (
+        divide_up(layer.batch_size, layer.batch_width) * layer.fan_out * layer.batch_width
+    )
+
+
+cdef inline float *dz_of(const Layer *layer, int64_t unit, int64_t row) noexcept nogil:
+    """Where dz of a unit and a row of the batch is."""
+    require(unit < layer.panels * layer.width)
+    require(row < layer.batch_size)
+    return (
+        layer.dz + (unit // layer.width * layer.batch_size + row) * layer.width
+        + unit % layer.width
+    )
+
+
+cdef inline float *dzt_of(const Layer *layer, int64_t unit, int64_t row) noexcept nogil:
+    """Where dz^T of a unit and a row of the batch is."""
+    cdef int64_t width = layer.batch_width
+    require(unit < layer.fan_out)
+    require(row < layer.batch_size)
+    return layer.dzt + (row // width * layer.fan_out + unit) * width + row % width
+
+
+cdef void place_weights(Layer *layer, int64_t slots, Space *space) noexcept nogil:
+    """Take places for the packed weights and their rows of state."""
+    cdef int64_t slot
+    for slot in range(slots):
+        layer.weights[slot] = take(space, layer.panels * layer.fan_in * layer.width)
+
+
+cdef void place_bias(Layer *layer, int64_t slots, Space *space) noexcept nogil:
     """The same of the bias."""
-    cdef int64_t row
-    for row in range(rows):
-        layer.bias[row] = base + take(used, layer.panels * layer.width)
+    cdef int64_t slot
+    for slot in range(slots):
+        layer.bias[slot] = take(space, layer.panels * layer.width)
 
+
+cdef void place_outputs(Layer *layer, Space *space) noexcept nogil:
+    """Take places for the outputs and their gradients."""
+    layer.a = take(space, layer.batch_size * layer.lda)
+    layer.dz = take(space, gradient_size(layer))
+    layer.dzt = take(space, transposed_size(layer))
+
+
+cdef void place_run(Run *run, Space *space) noexcept nogil:
+    """Take all the places of a training program.
+
+    Per layer, the packed parameters and rows of state, the outputs, dz and dz^T: once, or once
+    for each thread but for the weights of the first layer. Then the gathered inputs.
+    """
+    cdef int64_t depth, thread, batch = run.options.batch_size
+    cdef int64_t copies = run.threads if run.plan.parts > 1 else 1
+    cdef Layer *layer
+    place_weights(&run.layers[0], run.slots, space)
+    for thread in range(copies):
+        for depth in range(run.n_layers):
+            layer = &run.layers[thread * run.n_layers + depth]
+            if thread:
+                layer[0] = run.layers[depth]
+            if depth:
+                place_weights(layer, run.slots, space)
+            place_bias(layer, run.slots, space)
+            place_outputs(layer, space)
+    for thread in range(run.threads):
+        run.batches[thread].layers = &run.layers[thread * run.n_layers if copies > 1 else 0]
+        if thread == 0 or not run.plan.shared_inputs:
+            run.batches[thread].inputs = take(space, batch * run.ld_inputs)
+        else:
+            run.batches[thread].inputs = run.batches[0].inputs
+    run.partial = take(space, 2 * run.plan.parts * batch * run.layers[0].width)
+
+
+def training_size(
+    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads
+):
+    """The floats of workspace that a training program needs, alignment included.
+
+    ``slots`` is the number of rows of state.
+    """
+    cdef Run run = make_run(table, batch_size, 1 + slots, threads)
+    cdef Space space = no_space()
+    place_run(&run, &space)
+    release(run.layers)
+    release(run.batches)
+    return space.used + LINE_FLOATS
+
+
+def division(const int64_t[:, ::1] table, int64_t batch_size):
+    """How often the threads of a team meet in a step, and the most that can share it."""
+    cdef Run run = make_run(table, batch_size, 1, 1)
+    cdef Plan plan = run.plan
+    release(run.layers)
+    release(run.batches)
+    if plan.parts > 1:
+        return 1, plan.parts
+    return (3 if plan.rows_alone else 2 * table.shape[0]), MAX_THREADS
+
+
+# ---------------------------------------------------------------------------------------------
+# Packing
+# ---------------------------------------------------------------------------------------------
 
 cdef void pack_weights(
-    const Member *member, const Layer *layer, int64_t row, const float *flat
+    const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:
-    """Copy a share of the weights in a flat vector (parameters or a row of state) to panels."""
+    """Copy a share of the weights in a flat vector to panels: parameters, slot 0, or state."""
     cdef int64_t column
-    cdef Share share = share_of(member, layer.panels, layer.fan_in, 1)
-    while next_tile(&share):
-        column = share.panel * layer.width
-        pack_panel(
-            flat + layer.weight_offset + share.low * layer.fan_out + column, layer.fan_out,
-            share.high - share.low, layer.fan_out - column, layer.width,
-            layer.weights[row] + (share.panel * layer.fan_in + share.low) * layer.width,
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
+    while next_tile(&tiles):
+        column = tiles.panel * layer.width
+        pack_rows(
+            flat + layer.weight_offset + tiles.low * layer.fan_out + column, layer.fan_out,
+            tiles.high - tiles.low, layer.fan_out - column, layer.width,
+            layer.weights[slot] + (tiles.panel * layer.fan_in + tiles.low) * layer.width,
         )
 
 
 cdef void pack_bias(
-    const Member *member, const Layer *layer, int64_t row, const float *flat
+    const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:
     """The same of the bias."""
     cdef int64_t column
-    cdef Share share = share_of(member, layer.panels, 1, 1)
-    while next_tile(&share):
-        column = share.panel * layer.width
-        pack_panel(
+    cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
+    while next_tile(&tiles):
+        column = tiles.panel * layer.width
+        pack_rows(
             flat + layer.bias_offset + column, 0, 1, layer.fan_out - column, layer.width,
-            layer.bias[row] + column,
+            layer.bias[slot] + column,
         )
 
 
 cdef void unpack_weights(
-    const Member *member, const Layer *layer, int64_t row, float *flat
+    const Team *team, const Layer *layer, int64_t slot, float *flat
 ) noexcept nogil:
     """The inverse of pack_weights."""
     cdef int64_t k, column, columns
-    cdef Share share = share_of(member, layer.panels, layer.fan_in, 1)
-    while next_tile(&share):
-        column = share.panel * layer.width
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
+    while next_tile(&tiles):
+        column = tiles.panel * layer.width
         columns = min(layer.fan_out - column, layer.width)
-        for k in range(share.low, share.high):
+        for k in range(tiles.low, tiles.high):
             memcpy(
                 flat + layer.weight_offset + k * layer.fan_out + column,
-                layer.weights[row] + (share.panel * layer.fan_in + k) * layer.width,
+                layer.weights[slot] + (tiles.panel * layer.fan_in + k) * layer.width,
                 columns * sizeof(float),
             )
 
 
 cdef void unpack_bias(
-    const Member *member, const Layer *layer, int64_t row, float *flat
+    const Team *team, const Layer *layer, int64_t slot, float *flat
 ) noexcept nogil:
     """The inverse of pack_bias."""
     cdef int64_t column
-    cdef Share share = share_of(member, layer.panels, 1, 1)
-    while next_tile(&share):
-        column = share.panel * layer.width
+    cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
+    while next_tile(&tiles):
+        column = tiles.panel * layer.width
         memcpy(
-            flat + layer.bias_offset + column, layer.bias[row] + column,
+            flat + layer.bias_offset + column, layer.bias[slot] + column,
             min(layer.fan_out - column, layer.width) * sizeof(float),
         )

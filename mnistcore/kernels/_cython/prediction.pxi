@@ -14,239 +14,286 @@ def block_rows():
     return BLOCK_TILES * MR
 
 
-cdef int64_t widest(const Layer *layers, int64_t n_layers) noexcept nogil:
-    """The leading dimension that serves the inputs and outputs of every layer."""
-    cdef int64_t depth, ld = leading_dimension(layers[0].fan_in)
-    for depth in range(n_layers):
-        ld = max(ld, layers[depth].lda)
-    return ld
-
-
-def inference_size(const int64_t[:, ::1] table, int64_t rows):
-    """The floats of workspace for blocks of ``rows`` in all: the packed weights, then two
-    buffers for each member; room for alignment included.
-    """
-    cdef int64_t depth, used = 0
-    cdef Layer *layers = <Layer *> allocate(table.shape[0] * sizeof(Layer))
-    read_table(table, layers)
+def weights_size(const int64_t[:, ::1] table):
+    """The floats of workspace that the packed parameters of a layer table take."""
+    cdef Space space = no_space()
+    cdef Layer layer
+    cdef int64_t depth
     for depth in range(table.shape[0]):
-        place_weights(&layers[depth], 1, NULL, &used)
-        place_bias(&layers[depth], 1, NULL, &used)
-    free(layers)
-    return used + buffer_size(table, rows)
+        read_layer(table, depth, 1, &layer)
+        place_weights(&layer, 1, &space)
+        place_bias(&layer, 1, &space)
+    return space.used + LINE_FLOATS
 
 
-def buffer_size(const int64_t[:, ::1] table, int64_t rows):
-    """The floats of the two buffers alone, room for alignment included."""
-    cdef Layer *layers = <Layer *> allocate(table.shape[0] * sizeof(Layer))
-    cdef int64_t ld
-    read_table(table, layers)
-    ld = widest(layers, table.shape[0])
-    free(layers)
-    return 2 * rows * ld + 16
+def buffers_size(const int64_t[:, ::1] table, int64_t rows):
+    """The floats of workspace for blocks of ``rows`` in all."""
+    cdef Layer layer
+    cdef int64_t depth, ld = 0
+    for depth in range(table.shape[0]):
+        read_layer(table, depth, 1, &layer)
+        ld = max(ld, leading_dimension(layer.fan_in), layer.lda)
+    return 2 * rows * ld + LINE_FLOATS
 
 
-cdef class Inference:
-    """``forward``: the members pack the weights together, then take blocks of rows.
+cdef class Weights:
+    """The parameters of a network for predictions: where they lie, or packed.
 
-    Packing pays where many rows use the weights, or many calls: what was packed once serves
-    other programs, and calls of ``predict``. A tile's rows or fewer read them in place.
+    Packing pays where many rows use the weights, or many calls. A tile's rows or fewer read them
+    in place.
+
+    Parameters
+    ----------
+    table
+        The layer table (layers, columns), int64.
+    params
+        (P,) float32.
+    workspace
+        ``weights_size`` floats to pack them into.
+    in_place
+        Read the weights where they lie, and pack no more than the biases.
     """
 
     cdef Layer *layers
-    cdef int32_t *identity  # 0, 1, 2 ...
-    cdef Listed *listed  # of a block of rows, for each member
-    cdef uint64_t *bits  # scratch of the gather, for each member
-    cdef int64_t n_layers, members, rows, block, next_block, ld
-    cdef Source source
+    cdef int64_t n_layers
+    cdef int64_t ld  # the leading dimension that serves the inputs and outputs of every layer
+    cdef Space space
     cdef const float *params
-    cdef float *buffers
-    cdef float *logits
-    cdef object weights, arrays  # what the pointers above point into
+    cdef object arrays  # what the pointers above point into
 
-    def __init__(self, const int64_t[:, ::1] table, int64_t members):
-        cdef int64_t depth, largest = 1
-        self.n_layers, self.members, self.next_block = table.shape[0], members, 0
-        memset(&self.source, 0, sizeof(Source))
+    def __cinit__(self):
+        self.space = no_space()
+
+    def __init__(
+        self, const int64_t[:, ::1] table, const float[::1] params, float[::1] workspace,
+        bint in_place,
+    ):
+        cdef Layer *layer
+        cdef int64_t depth
+        self.n_layers = table.shape[0]
         self.layers = <Layer *> allocate(self.n_layers * sizeof(Layer))
-        read_table(table, self.layers)
-        self.ld = widest(self.layers, self.n_layers)
+        self.params, self.arrays = &params[0], (params, workspace)
         for depth in range(self.n_layers):
-            largest = max(largest, self.layers[depth].fan_in)
-        self.identity = <int32_t *> allocate(largest * sizeof(int32_t))
-        for depth in range(largest):
-            self.identity[depth] = <int32_t> depth
+            layer = &self.layers[depth]
+            read_layer(table, depth, 1, layer)
+            self.ld = max(self.ld, leading_dimension(layer.fan_in), layer.lda)
+            if in_place:
+                layer.in_place = &params[0] + layer.weight_offset
+                layer.end = &params[0] + params.shape[0]
+        self.space = space_in(workspace)
+        self.place()
+        require(self.space.used + LINE_FLOATS <= workspace.shape[0])
 
     def __dealloc__(self):
-        cdef int64_t member
-        free(self.layers)
-        free(self.identity)
-        if self.listed != NULL:
-            for member in range(self.members):
-                free_listed(&self.listed[member])
-        free(self.listed)
-        free(self.bits)
+        release(self.layers)
 
-    def set_weights(self, const float[::1] params, float[::1] workspace, bint in_place):
-        """Where the parameters are, and where they will be packed; ``in_place`` for few rows."""
-        cdef float *base = aligned(workspace)
-        cdef int64_t depth, used = 0
+    cdef void place(self) noexcept nogil:
+        """Take all the places."""
+        cdef int64_t depth
+        self.space.used = 0
         for depth in range(self.n_layers):
-            place_weights(&self.layers[depth], 1, base, &used)
-            place_bias(&self.layers[depth], 1, base, &used)
-            if in_place:
-                self.layers[depth].in_place = &params[0] + self.layers[depth].weight_offset
-                self.layers[depth].end = &params[0] + params.shape[0]
-        self.params, self.weights = &params[0], (params, workspace)
-        self.set_buffers(base + used, workspace.shape[0] - 16 - used)
-
-    def share_weights(self, Inference other, float[::1] workspace):
-        """Use the weights that another program, of the same layers, has packed."""
-        memcpy(self.layers, other.layers, self.n_layers * sizeof(Layer))
-        self.weights = other, workspace
-        self.set_buffers(aligned(workspace), workspace.shape[0] - 16)
-
-    cdef void set_buffers(self, float *buffers, int64_t size) noexcept:
-        """Room for the activations: larger blocks in more of it."""
-        self.buffers = buffers
-        self.block = min(<int64_t> BLOCK_TILES * MR, size // (2 * self.ld * self.members))
-
-    def set_scale(self, float scale, float shift, bint skip_zeros):
-        """How inputs enter, and whether the products go round their zeros."""
-        set_columns(&self.source, self.layers[0].fan_in, 1)
-        self.source.scale, self.source.shift = scale, shift
-        self.source.skip_zeros = skip_zeros
-        if skip_zeros:
-            self.allocate_lists()
-
-    cdef int allocate_lists(self) except -1:
-        """Room to list what is not zero in a block of rows."""
-        cdef int64_t member, size = self.members * sizeof(Listed)
-        self.listed = <Listed *> allocate(size)
-        memset(self.listed, 0, size)
-        for member in range(self.members):
-            self.listed[member] = allocate_listed(&self.source, self.block)
-        self.bits = <uint64_t *> allocate(
-            self.members * self.source.words * sizeof(uint64_t)
-        )
-        return 0
-
-    def set_arrays(
-        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float[:, ::1] logits
-    ):
-        """The inputs, one of x_bytes and x_floats being None, and where their logits go."""
-        self.source.bytes, self.source.floats = NULL, NULL
-        if x_bytes is not None:
-            self.source.bytes = &x_bytes[0, 0]
-        else:
-            self.source.floats = &x_floats[0, 0]
-        self.rows, self.logits = logits.shape[0], out_address(logits)
-        self.arrays = (x_bytes, x_floats, logits)
-
-    def run(self, int64_t gate, bint leads):
-        """Be a member of a team: pack, meet, predict."""
-        cdef Member member
-        with nogil:
-            member = enter(gate, leads)
-            if member.index >= 0:
-                self.pack_share(&member)
-                meet(&member)
-                self.take_blocks(member.index)
-                leave(&member)
-
-    def lead(self, int64_t desk, int64_t members):
-        """Predict with packed weights, together with the members at the desk."""
-        with nogil:
-            lead(desk, take_blocks_of, <void *> self, members)
-
-    cdef void take_blocks(self, int64_t index) noexcept nogil:
-        """Take one block of rows after another until there are none."""
-        cdef int64_t block
-        cdef uint32_t mode = enter_float_mode()
-        while True:
-            block = add(&self.next_block, 1) - 1
-            if block * self.block >= self.rows:
-                break
-            self.compute(
-                block * self.block, min(self.block, self.rows - block * self.block),
-                index, self.buffers + 2 * index * self.block * self.ld,
-            )
-        set_float_mode(mode)
+            place_weights(&self.layers[depth], 1, &self.space)
+            place_bias(&self.layers[depth], 1, &self.space)
 
     def pack(self):
-        """Pack the weights for the calls to come."""
-        cdef Member alone
-        alone.index, alone.count = 0, 1
-        self.pack_share(&alone)
+        """Pack them on the thread that calls."""
+        cdef Team team = alone()
+        self.guard(&team, SET_GUARDS)
+        self.pack_share(&team)
+        self.guard(&team, REMOVE_GUARDS)
 
-    cdef void pack_share(self, const Member *member) noexcept nogil:
+    cdef void guard(self, Team *team, int guards) noexcept nogil:
+        """Of the debug build: take all places again, to set or remove their guards."""
+        if CHECKED and team.thread == 0:
+            self.space.guards = guards
+            self.place()
+        if CHECKED and guards == SET_GUARDS:
+            meet(team)
+
+    cdef void pack_share(self, const Team *team) noexcept nogil:
+        """Pack a thread's share."""
         cdef int64_t depth
         for depth in range(self.n_layers):
             if self.layers[depth].in_place == NULL:
-                pack_weights(member, &self.layers[depth], 0, self.params)
-            pack_bias(member, &self.layers[depth], 0, self.params)
+                pack_weights(team, &self.layers[depth], 0, self.params)
+            pack_bias(team, &self.layers[depth], 0, self.params)
 
-    def predict(
-        self, const uint8_t[:, ::1] x_bytes, const float[:, ::1] x_floats, float[:, ::1] logits
+
+cdef struct Call:
+    # What one call computes, and with what.
+    const Layer *layers
+    int64_t n_layers
+    const int32_t *identity  # 0, 1, 2 ...
+    Source source
+    Lists *lists  # of a block of rows, for each thread; NULL: nothing is listed
+    float *buffers  # two for each thread, (block, ld) each
+    int64_t block
+    int64_t ld
+    float *logits
+    int64_t rows
+    int64_t *next_block  # that the threads share
+
+
+cdef class Prediction:
+    """The program of ``forward``: its threads take blocks of rows.
+
+    Parameters
+    ----------
+    weights
+        The parameters. Whoever calls ``lead`` or ``predict`` packs them before.
+    threads
+        The most that will take part.
+    scale, shift
+        An input value enters as value * scale + shift.
+    skip_zeros
+        Whether the products of the first layer leave out inputs that are zero.
+    workspace
+        ``buffers_size`` floats: the more, the larger the blocks.
+    """
+
+    cdef Call call  # but for what comes with a call
+    cdef Weights weights
+    cdef int64_t threads, next_block
+    cdef object workspace  # what the pointers above point into
+
+    def __cinit__(self):
+        memset(&self.call, 0, sizeof(Call))
+
+    def __init__(
+        self, Weights weights, int64_t threads, float scale, float shift, bint skip_zeros,
+        float[::1] workspace,
     ):
-        """Compute a few rows, with packed weights, on the thread that calls.
+        cdef Call *call = &self.call
+        cdef Space space = space_in(workspace)
+        self.weights, self.workspace, self.threads = weights, workspace, threads
+        call.layers, call.n_layers = weights.layers, weights.n_layers
+        call.buffers, call.ld = space.base, weights.ld
+        call.block = min(
+            <int64_t> BLOCK_TILES * MR,
+            (workspace.shape[0] - LINE_FLOATS) // (2 * call.ld * threads),
+        )
+        set_columns(&call.source, call.layers[0].fan_in, 1)
+        call.source.scale, call.source.shift = scale, shift
+        call.source.skip_zeros = skip_zeros
+        self.allocate_lists()
+
+    def __dealloc__(self):
+        cdef int64_t thread
+        if self.call.lists != NULL:
+            for thread in range(self.threads):
+                release_lists(&self.call.lists[thread])
+        release(self.call.lists)
+        release(<void *> self.call.identity)
+
+    cdef int allocate_lists(self) except -1:
+        """The list of everything; and, of what is not zero in a block of rows, for each thread."""
+        cdef Call *call = &self.call
+        cdef int64_t i, thread, largest = 1
+        cdef int32_t *identity
+        for i in range(call.n_layers):
+            largest = max(largest, call.layers[i].fan_in)
+        identity = <int32_t *> allocate(largest * sizeof(int32_t))
+        call.identity = identity
+        for i in range(largest):
+            identity[i] = <int32_t> i
+        if call.source.skip_zeros:
+            call.lists = <Lists *> allocate(self.threads * sizeof(Lists))
+            memset(call.lists, 0, self.threads * sizeof(Lists))
+            for thread in range(self.threads):
+                call.lists[thread] = make_lists(&call.source, call.block)
+        return 0
+
+    cdef Call call_for(self, x, float[:, ::1] logits) except *:
+        """A call; whoever makes it keeps both arrays."""
+        cdef Call call = self.call
+        set_rows(&call.source, x)
+        call.logits, call.rows = out_address(logits), logits.shape[0]
+        return call
+
+    def run(self, x, float[:, ::1] logits, int64_t gate, bint leads):
+        """Take part in a team that packs, meets and predicts, once: see ``threads.run_team``.
+
+        x (N, I) uint8 or float32, logits (N, C).
+        """
+        cdef Call call = self.call_for(x, logits)
+        cdef Team team
+        call.next_block = &self.next_block
+        with nogil:
+            team = enter(gate, leads)
+            if team.thread >= 0:
+                require(team.threads <= self.threads)
+                self.weights.guard(&team, SET_GUARDS)
+                self.weights.pack_share(&team)
+                meet(&team)
+                take_blocks(&call, team.thread, team.threads)
+                leave(&team)
+                self.weights.guard(&team, REMOVE_GUARDS)
+
+    def lead(self, x, float[:, ::1] logits, int64_t desk, int64_t threads):
+        """Predict, together with the threads at the desk: see ``threads.run_tasks``."""
+        cdef Call call = self.call_for(x, logits)
+        cdef int64_t next_block = 0
+        call.next_block = &next_block
+        with nogil:
+            lead(desk, take_blocks, &call, threads)
+
+    def predict(self, x, float[:, ::1] logits):
+        """Compute a few rows on the thread that calls.
 
         It keeps the interpreter's lock, so that calls of several threads do not meet in the
         buffers: it is over before another thread would have been woken.
         """
-        cdef int64_t first = 0, rows = logits.shape[0]
-        cdef uint32_t mode = enter_float_mode()
-        self.source.bytes = &x_bytes[0, 0] if x_bytes is not None else NULL
-        self.source.floats = &x_floats[0, 0] if x_floats is not None else NULL
-        self.logits = &logits[0, 0]
-        while first < rows:
-            self.compute(first, min(self.block, rows - first), 0, self.buffers)
-            first += self.block
-        set_float_mode(mode)
+        cdef Call call = self.call_for(x, logits)
+        cdef int64_t next_block = 0
+        call.next_block = &next_block
+        take_blocks(&call, 0, 1)
 
-    cdef void compute(
-        self, int64_t first, int64_t rows, int64_t index, float *buffers
-    ) noexcept nogil:
-        """Rows first to first + rows through all layers, from one buffer to the other."""
-        cdef int64_t depth, row, classes = self.layers[self.n_layers - 1].fan_out
-        cdef float *out = buffers + self.block * self.ld
-        cdef Source source = self.source
-        cdef uint64_t *any_row = self.bits + index * source.words
-        cdef Masks no_masks
-        cdef Inputs inputs
-        cdef Member alone
-        cdef Parts whole
-        cdef Share share
-        memset(&no_masks, 0, sizeof(Masks))
-        alone.index, alone.count = 0, 1
-        whole.first, whole.end = 0, 1
-        inputs.a, inputs.ld, inputs.identity = buffers, self.ld, self.identity
-        inputs.source, inputs.listed = &source, NULL
-        if self.listed != NULL:
-            inputs.listed = &self.listed[index]
-        if source.bytes != NULL:
-            source.bytes += first * source.columns
+
+cdef void take_blocks(void *arguments, int64_t thread, int64_t threads) noexcept nogil:
+    """Take one block of rows after another until there are none."""
+    cdef const Call *call = <const Call *> arguments
+    cdef int64_t first
+    cdef uint32_t mode = flush_denormals()
+    while True:
+        first = atomic_add(call.next_block, 1) * call.block
+        if first >= call.rows:
+            break
+        predict_block(call, first, thread)
+    set_float_mode(mode)
+
+
+cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcept nogil:
+    """A block of rows, from the first on, through all layers: from one buffer to the other."""
+    cdef int64_t depth, row, rows = min(call.block, call.rows - first)
+    cdef int64_t classes = call.layers[call.n_layers - 1].fan_out
+    cdef float *buffers = call.buffers + 2 * thread * call.block * call.ld
+    cdef float *out = buffers + call.block * call.ld
+    cdef Source source = call.source
+    cdef const Layer *layer
+    cdef Masks no_masks
+    cdef Parts whole
+    cdef Inputs inputs
+    cdef Team team = alone()
+    cdef Tiles tiles
+    memset(&no_masks, 0, sizeof(Masks))
+    whole.first, whole.stop = 0, 1
+    inputs.a, inputs.ld, inputs.identity = buffers, call.ld, call.identity
+    inputs.source, inputs.lists = &source, NULL
+    if call.lists != NULL:
+        inputs.lists = &call.lists[thread]
+    skip_rows(&source, first)
+    gather(&source, NULL, 0, rows, &whole, inputs.lists, buffers, call.ld)
+    for depth in range(call.n_layers):
+        layer = &call.layers[depth]
+        if layer.in_place != NULL:
+            forward_in_place(layer, &inputs, rows, &no_masks, out, call.ld)
         else:
-            source.floats += first * source.columns
-        gather(&source, NULL, 0, rows, &whole, any_row, inputs.listed, buffers, self.ld)
-        for depth in range(self.n_layers):
-            if self.layers[depth].in_place != NULL:
-                forward_in_place(&self.layers[depth], &inputs, rows, &no_masks, out, self.ld)
-            else:
-                share = share_of(
-                    &alone, self.layers[depth].panels, rows,
-                    1 if inputs.listed == NULL else BLOCK,
-                )
-                forward_share(&self.layers[depth], &inputs, &share, &no_masks, out, self.ld)
-            inputs.a, inputs.listed = out, NULL
-            out = buffers if out != buffers else buffers + self.block * self.ld
-        for row in range(rows):
-            memcpy(
-                self.logits + (first + row) * classes, inputs.a + row * self.ld,
-                classes * sizeof(float),
-            )
-
-
-cdef void take_blocks_of(void *program, int64_t index, int64_t count) noexcept nogil:
-    """A job at the desk: see ``Inference.lead``."""
-    (<Inference> program).take_blocks(index)
+            tiles = tiles_of(&team, layer.panels, rows, 1 if inputs.lists == NULL else BLOCK)
+            forward_layer(layer, &inputs, &tiles, &no_masks, out, call.ld)
+        inputs.a, inputs.lists = out, NULL
+        out = buffers if out != buffers else buffers + call.block * call.ld
+    for row in range(rows):
+        memcpy(
+            call.logits + (first + row) * classes, inputs.a + row * call.ld,
+            classes * sizeof(float),
+        )

@@ -1,4 +1,4 @@
-# The three products of a layer and what follows each: what a member does between two barriers.
+# The three products of a layer and what follows each: what a thread does between two meetings.
 
 cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
@@ -6,8 +6,7 @@ cdef struct Inputs:
     int64_t ld
     const int32_t *identity  # 0, 1, 2 ...: the list of everything
     const Source *source
-    const Listed *listed  # or NULL: multiply everything
-    const RowLists *lists  # the same by columns
+    const Lists *lists  # or NULL: multiply everything
 
 cdef struct Masks:
     # The dropout of one layer in one step.
@@ -20,8 +19,8 @@ cdef struct Masks:
     float factor  # 1 / (1 - rate)
 
 
-cdef inline void activate_rows(
-    const int64_t activation, const Layer *layer, const Share *share, const Masks *masks,
+cdef inline void finish_rows(
+    const int64_t activation, const Layer *layer, const Tiles *tiles, const Masks *masks,
     const float *sums, int64_t ld_sums, float *out, int64_t ld,
 ) noexcept nogil:
     """out = activation(sums + bias) for a tile, dropped where masks say so.
@@ -32,13 +31,13 @@ cdef inline void activate_rows(
     cdef int64_t row, v, unit
     cdef uint32_t key = 0
     cdef vec a
-    for row in range(share.low, share.high):
+    for row in range(tiles.low, tiles.high):
         if masks.threshold:
-            key = random_key(
+            key = row_key(
                 masks.seed, masks.epoch, row_id(masks.samples, row), masks.layer
             )
         for v in range(layer.width // VL):
-            unit = share.panel * layer.width + v * VL
+            unit = tiles.panel * layer.width + v * VL
             a = activate(activation, load(sums + v * VL) + load(layer.bias[0] + unit))
             if masks.threshold:
                 a = select(
@@ -50,51 +49,54 @@ cdef inline void activate_rows(
         sums += ld_sums
 
 
-cdef void activate_tile(
-    const Layer *layer, const Share *share, const Masks *masks, const float *sums,
+cdef void finish_tile(
+    const Layer *layer, const Tiles *tiles, const Masks *masks, const float *sums,
     int64_t ld_sums, float *out, int64_t ld,
 ) noexcept nogil:
+    """The same: the activation is looked up once a tile."""
     if layer.activation == RELU:
-        activate_rows(RELU, layer, share, masks, sums, ld_sums, out, ld)
+        finish_rows(RELU, layer, tiles, masks, sums, ld_sums, out, ld)
     elif layer.activation == TANH:
-        activate_rows(TANH, layer, share, masks, sums, ld_sums, out, ld)
+        finish_rows(TANH, layer, tiles, masks, sums, ld_sums, out, ld)
     elif layer.activation == LOGISTIC:
-        activate_rows(LOGISTIC, layer, share, masks, sums, ld_sums, out, ld)
+        finish_rows(LOGISTIC, layer, tiles, masks, sums, ld_sums, out, ld)
     else:
-        activate_rows(IDENTITY, layer, share, masks, sums, ld_sums, out, ld)
+        finish_rows(IDENTITY, layer, tiles, masks, sums, ld_sums, out, ld)
 
 
 cdef inline void forward_tile(
-    const Layer *layer, const Inputs *inputs, const Share *share, const Masks *masks,
+    const Layer *layer, const Inputs *inputs, const Tiles *tiles, const Masks *masks,
     const int32_t *terms, int64_t n_terms, float *out, int64_t ld,
 ) noexcept nogil:
     """The outputs of the tile in hand, summed over ``terms``: columns of the inputs."""
-    cdef float scratch[14 * NR]
+    cdef float scratch[TILE + GUARD_WORDS]
     cdef Product product
-    product.a, product.a_row, product.a_step = inputs.a + share.low * inputs.ld, inputs.ld, 1
+    product.a, product.a_row, product.a_step = inputs.a + tiles.low * inputs.ld, inputs.ld, 1
     product.K = product.segment = n_terms
-    product.a_segment, product.index = 0, terms
-    product.b = layer.weights[0] + share.panel * layer.fan_in * layer.width
+    product.a_segment, product.terms = 0, terms
+    product.b = layer.weights[0] + tiles.panel * layer.fan_in * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch
-    tile(share.high - share.low, layer.width, &product)
-    activate_tile(layer, share, masks, scratch, layer.width, out, ld)
+    set_guard(scratch + TILE)
+    multiply_tile(tiles.high - tiles.low, layer.width, &product)
+    remove_guard(scratch + TILE)
+    finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
 
-cdef void forward_share(
-    const Layer *layer, const Inputs *inputs, Share *share, const Masks *masks, float *out,
+cdef void forward_layer(
+    const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """The outputs (rows, ld) of a layer for this member's share of (panel, row)."""
+    """The outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
     cdef int64_t index
-    while next_tile(share):
-        if inputs.listed == NULL:
-            forward_tile(layer, inputs, share, masks, inputs.identity, layer.fan_in, out, ld)
+    while next_tile(tiles):
+        if inputs.lists == NULL:
+            forward_tile(layer, inputs, tiles, masks, inputs.identity, layer.fan_in, out, ld)
         else:
-            index = list_index(inputs.listed, 0, share.low)
+            index = list_index(inputs.lists, 0, tiles.low)
             forward_tile(
-                layer, inputs, share, masks, column_list(inputs.source, inputs.listed, index),
-                inputs.listed.n_columns[index], out, ld,
+                layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
+                inputs.lists.n_columns[index], out, ld,
             )
 
 
@@ -104,10 +106,10 @@ cdef void forward_rows(
 ) noexcept nogil:
     """The outputs of the rows first to last of a batch of ``rows``, in every panel."""
     cdef int64_t panel
-    cdef Share share
+    cdef Tiles tiles
     for panel in range(layer.panels):
-        share = share_between(rows, 1, panel * rows + first, panel * rows + last)
-        forward_share(layer, inputs, &share, masks, layer.a, layer.lda)
+        tiles = tiles_between(rows, 1, panel * rows + first, panel * rows + last)
+        forward_layer(layer, inputs, &tiles, masks, layer.a, layer.lda)
 
 
 cdef void partial_sums(
@@ -115,47 +117,42 @@ cdef void partial_sums(
 ) noexcept nogil:
     """The products of one part of the inputs with their weights, summed, to ``out`` (rows, width).
 
-    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a member
+    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
     reads no weights but those that it updates, which stay in its own cache.
     """
     cdef int64_t index
     cdef Product product
-    cdef Share share = share_between(rows, BLOCK, 0, divide_up(rows, BLOCK))
+    cdef Tiles tiles = tiles_between(rows, BLOCK, 0, divide_up(rows, BLOCK))
     product.a_row, product.a_step, product.a_segment = inputs.ld, 1, 0
     product.b, product.b_step, product.out_row = layer.weights[0], layer.width, layer.width
-    while next_tile(&share):
-        index = list_index(inputs.listed, part, share.low)
-        product.a = inputs.a + share.low * inputs.ld
-        product.index = column_list(inputs.source, inputs.listed, index)
-        product.K = product.segment = inputs.listed.n_columns[index]
-        product.out = out + share.low * layer.width
-        tile(share.high - share.low, layer.width, &product)
+    while next_tile(&tiles):
+        index = list_index(inputs.lists, part, tiles.low)
+        product.a = inputs.a + tiles.low * inputs.ld
+        product.terms = column_list(inputs.source, inputs.lists, index)
+        product.K = product.segment = inputs.lists.n_columns[index]
+        product.out = out + tiles.low * layer.width
+        multiply_tile(tiles.high - tiles.low, layer.width, &product)
 
 
 cdef void add_parts(
-    const Layer *layer, const float *partial, int64_t parts, int64_t batch, int64_t first,
-    int64_t last, const Masks *masks,
+    const Layer *layer, const float *partial, int64_t parts, int64_t first, int64_t last,
+    const Masks *masks,
 ) noexcept nogil:
-    """The outputs of the rows first to last from ``partial`` (parts, batch, width)."""
-    cdef float scratch[MR * NR]
+    """The outputs of the rows first to last from ``partial`` (parts, batch_size, width)."""
+    cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t i, part, n
     cdef const float *sums
     cdef vec total
-    cdef Share share = share_between(last, 1, first, last)
-    while next_tile(&share):
-        sums = partial + share.low * layer.width
-        n = (share.high - share.low) * layer.width
+    cdef Tiles tiles = tiles_between(last, 1, first, last)
+    while next_tile(&tiles):
+        sums = partial + tiles.low * layer.width
+        n = (tiles.high - tiles.low) * layer.width
         for i in range(n // VL):
             total = load(sums + i * VL)
             for part in range(1, parts):
-                total = total + load(sums + part * batch * layer.width + i * VL)
+                total = total + load(sums + part * layer.batch_size * layer.width + i * VL)
             store(scratch + i * VL, total)
-        activate_tile(layer, &share, masks, scratch, layer.width, layer.a, layer.lda)
-
-
-cdef inline vec load_last(const float *p, int64_t n, const float *end) noexcept nogil:
-    """n < VL floats at p, and whatever lies behind them but before ``end``."""
-    return load(p) if p + VL <= end else load_part(p, n)
+        finish_tile(layer, &tiles, masks, scratch, layer.width, layer.a, layer.lda)
 
 
 cdef void forward_in_place(
@@ -170,7 +167,7 @@ cdef void forward_in_place(
     cdef const float *weights
     cdef float *sums
     cdef vec element, last
-    cdef Share share
+    cdef Tiles tiles
     for row in range(rows):
         memset(out + row * ld, 0, layer.panels * layer.width * sizeof(float))
     for k in range(layer.fan_in):
@@ -184,28 +181,27 @@ cdef void forward_in_place(
             if rest:
                 sums += vectors * VL
                 store(sums, fma(element, last, load(sums)))
-    share.low, share.high = 0, rows
-    for share.panel in range(layer.panels):
-        activate_tile(layer, &share, masks, out + share.panel * layer.width, ld, out, ld)
+    tiles.low, tiles.high = 0, rows
+    for tiles.panel in range(layer.panels):
+        finish_tile(layer, &tiles, masks, out + tiles.panel * layer.width, ld, out, ld)
 
 
 cdef inline void derive_block(
     const int64_t activation, const Layer *layer, const Masks *masks, int64_t unit, int64_t units,
-    int64_t row, int64_t rows, int64_t batch, const float *da, int64_t width, float *dzt,
+    int64_t row, int64_t rows, const float *da, float *dzt,
 ) noexcept nogil:
-    """dz from VL units by VL rows of da^T (leading dimension ``width``), to both layouts.
+    """dz from VL units by VL rows of da^T, to both layouts.
 
     Two transpositions in registers: lanes are rows where da comes from and dz^T goes, but units
-    where the outputs are and dz goes.
+    where the outputs are and dz goes. The rows of da^T and dz^T are batch_width floats apart.
     """
     cdef vec x[VL]
     cdef vec a
     cdef ivec dropped
     cdef int64_t i
-    cdef float *dz = panel_row(layer, unit, row, batch)
-    for i in range(VL):
-        x[i] = load(da + i * width)
-    transpose_tile(x)
+    cdef float *dz = dz_of(layer, unit, row)
+    load_block(da, layer.batch_width, x)
+    transpose(x)
     for i in range(VL):
         if i >= rows:
             x[i] = splat(0)
@@ -214,110 +210,89 @@ cdef inline void derive_block(
         if masks.threshold:
             # A dropped unit is at -0.0; the others get back their plain output.
             dropped = less_bits(
-                as_unsigned(bits(a) ^ bits(splat(-0.0))), splat_bits(1)
+                as_unsigned(as_bits(a) ^ as_bits(splat(-0.0))), splat_bits(1)
             )
             x[i] = derive(activation, x[i] * splat(masks.factor), a * splat(masks.keep))
             x[i] = select(dropped, splat(0), x[i])
         else:
             x[i] = derive(activation, x[i], a)
         store(dz + i * layer.width, x[i])
-    transpose_tile(x)
+    transpose(x)
     for i in range(min(units, <int64_t> VL)):
-        store(dzt + i * width, x[i])
+        store(dzt + i * layer.batch_width, x[i])
 
 
 cdef inline void derive_blocks(
     const int64_t activation, const Layer *layer, const Masks *masks, int64_t unit, int64_t units,
-    int64_t row, int64_t rows, int64_t batch, const float *da, int64_t width, float *dzt,
+    int64_t row, int64_t rows, const float *da,
 ) noexcept nogil:
     """derive_block over ``units`` units and ``rows`` rows, from ``unit`` and ``row`` on."""
-    cdef int64_t u, r
+    cdef int64_t u, r, width = layer.batch_width
+    cdef float *dzt = dzt_of(layer, unit, row)
     for u in range(divide_up(units, VL)):
-        for r in range(divide_up(min(rows, width), VL)):
+        for r in range(divide_up(rows, VL)):
             derive_block(
                 activation, layer, masks, unit + u * VL, units - u * VL, row + r * VL,
-                rows - r * VL, batch, da + u * VL * width + r * VL, width,
-                dzt + u * VL * width + r * VL,
+                rows - r * VL, da + u * VL * width + r * VL, dzt + u * VL * width + r * VL,
             )
 
 
-cdef void derive_tiles(
+cdef void derive_tile(
     const Layer *layer, const Masks *masks, int64_t unit, int64_t units, int64_t row,
-    int64_t rows, int64_t batch, const float *da, int64_t width, float *dzt,
+    int64_t rows, const float *da,
 ) noexcept nogil:
+    """dz of a tile from da^T, ``units`` by at most a batch panel of ``rows``."""
+    require(rows <= layer.batch_width)
     if layer.activation == RELU:
-        derive_blocks(RELU, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+        derive_blocks(RELU, layer, masks, unit, units, row, rows, da)
     elif layer.activation == TANH:
-        derive_blocks(TANH, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+        derive_blocks(TANH, layer, masks, unit, units, row, rows, da)
     elif layer.activation == LOGISTIC:
-        derive_blocks(LOGISTIC, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+        derive_blocks(LOGISTIC, layer, masks, unit, units, row, rows, da)
     else:
-        derive_blocks(IDENTITY, layer, masks, unit, units, row, rows, batch, da, width, dzt)
+        derive_blocks(IDENTITY, layer, masks, unit, units, row, rows, da)
 
 
 cdef void input_gradient(
-    const Layer *layer, const Layer *before, const Masks *masks, int64_t unit, int64_t end,
-    int64_t first, int64_t last, int64_t batch, int64_t batch_width, const int32_t *identity,
+    const Layer *layer, const Layer *before, const Masks *masks, const int32_t *identity,
+    int64_t unit, int64_t end, int64_t first, int64_t last,
 ) noexcept nogil:
     """dz of the layer before, of the units ``unit`` to ``end`` and the rows first to last.
 
     The product is da^T = w dz^T, so that both operands lie as they are. ``unit`` and ``first``
     are whole vectors.
     """
-    cdef float scratch[NR * NR]
+    cdef float scratch[NR * NR + GUARD_WORDS]
     cdef Product product
-    cdef int64_t n, row, width, i, low, high
+    cdef int64_t n, row, width, i, low, high, batch_width = layer.batch_width
+    set_guard(scratch + NR * NR)
     product.a_row, product.a_step = layer.width, 1
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
-    product.index, product.b_step = identity, batch_width
+    product.terms, product.b_step = identity, batch_width
     product.out_row = batch_width
     while unit < end:
+        # A tile ends where a panel of the layer before does: it writes whole rows of dz.
         n = min(end, (unit // before.width + 1) * before.width) - unit
         row = first
         while row < last:
             width = batch_width
             if row % batch_width or last - row <= VL:
                 width = VL
-            product.b = panel_start(layer, row, 0, batch_width)
+            product.b = dzt_of(layer, 0, row)
             low = 0
             while low < n:
                 high = low + (n - low) // divide_up(n - low, MR)
                 product.a = layer.weights[0] + (unit + low) * layer.width
                 product.out = scratch + low * batch_width
-                tile(high - low, width, &product)
+                multiply_tile(high - low, width, &product)
                 low = high
             for i in range(n * batch_width, divide_up(n, VL) * VL * batch_width):
                 scratch[i] = 0
-            derive_tiles(
-                before, masks, unit, n, row, min(last - row, width), batch, scratch,
-                batch_width, panel_start(before, row, unit, batch_width),
-            )
+            derive_tile(before, masks, unit, n, row, min(last - row, width), scratch)
             row += width
         unit += n
-
-
-cdef inline float *panel_start(
-    const Layer *layer, int64_t row, int64_t unit, int64_t width
-) noexcept nogil:
-    """Where dz^T of a row of the batch and a unit is."""
-    return layer.dzt + (row // width * layer.fan_out + unit) * width + row % width
-
-
-cdef void input_gradient_share(
-    const Layer *layer, const Layer *before, const Masks *masks, const Member *member,
-    int64_t rows, int64_t batch, int64_t batch_width, const int32_t *identity,
-) noexcept nogil:
-    """dz of the layer before, for this member's share of its units and all rows.
-
-    Shares are whole vectors of units, taken panel by panel of the layer before.
-    """
-    cdef int64_t vectors = divide_up(layer.fan_in, VL)
-    input_gradient(
-        layer, before, masks, member.index * vectors // member.count * VL,
-        min(layer.fan_in, (member.index + 1) * vectors // member.count * VL), 0, rows, batch,
-        batch_width, identity,
-    )
+    remove_guard(scratch + NR * NR)
 
 
 cdef inline void update_rows(
@@ -337,6 +312,7 @@ cdef inline void update_rows(
 cdef void update_weights(
     const Update *update, const Layer *layer, int64_t at, int64_t n, const float *gradient
 ) noexcept nogil:
+    """The same: the rule is looked up once a tile."""
     if update.rule == PLAIN:
         update_rows(PLAIN, update, layer, at, n, gradient)
     elif update.rule == MOMENTUM:
@@ -346,28 +322,29 @@ cdef void update_weights(
     elif update.rule == MOMENTS:
         update_rows(MOMENTS, update, layer, at, n, gradient)
     else:
-        update_rows(KEEP, update, layer, at, n, gradient)
+        update_rows(GRADIENT, update, layer, at, n, gradient)
 
 
 cdef inline void fetch_weights(
     const Update *update, const Layer *layer, int64_t at, int64_t n
 ) noexcept nogil:
     """Ask for the weights and state that an update will read when its product is done."""
-    cdef int64_t line, row
-    cdef int64_t rows = 1 if update.rule == PLAIN else 3 if update.rule == MOMENTS else 2
-    for row in range(rows):
-        for line in range(n // 16):
-            __builtin_prefetch(layer.weights[row] + at + line * 16, 1, 3)
+    cdef int64_t line, slot
+    cdef int64_t slots = 1 if update.rule == PLAIN else 3 if update.rule == MOMENTS else 2
+    for slot in range(slots):
+        for line in range(n // LINE_FLOATS):
+            __builtin_prefetch(layer.weights[slot] + at + line * LINE_FLOATS, 1, 3)
 
 
-cdef inline void weight_gradient_tile(
+cdef inline void update_tile(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
-    int64_t n, const int32_t *terms, int64_t n_terms, int64_t batch,
+    int64_t n, const int32_t *terms, int64_t n_terms,
 ) noexcept nogil:
     """The gradient of n rows of a panel, summed over ``terms``, and the step it makes."""
-    cdef float scratch[14 * NR]
+    cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t at = (panel * layer.fan_in + first) * layer.width
     cdef Product product
+    require(first + n <= layer.fan_in)
     if n_terms == 0:
         # No input, no gradient: nothing to do for descent without memory or decay.
         if update.rule != PLAIN or update.decay != 0:
@@ -375,86 +352,101 @@ cdef inline void weight_gradient_tile(
         return
     product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
     product.K = product.segment = n_terms
-    product.a_segment, product.index = 0, terms
-    product.b = layer.dz + panel * batch * layer.width
+    product.a_segment, product.terms = 0, terms
+    product.b = layer.dz + panel * layer.batch_size * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch
+    set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
-    tile(n, layer.width, &product)
+    multiply_tile(n, layer.width, &product)
+    remove_guard(scratch + TILE)
     update_weights(update, layer, at, n * layer.width, scratch)
 
 
-cdef void weight_gradient_share(
-    const Layer *layer, const Inputs *inputs, const Update *update, const Member *member,
-    int64_t rows, int64_t batch,
+cdef inline void update_listed(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
+    int64_t n,
+) noexcept nogil:
+    """The same, summed over the rows that are listed for the block of columns."""
+    cdef int64_t block = first // BLOCK
+    update_tile(
+        layer, inputs, update, panel, first, n,
+        inputs.lists.rows + block * inputs.lists.row_capacity, inputs.lists.n_rows[block],
+    )
+
+
+cdef void update_layer(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
+    int64_t rows,
 ) noexcept nogil:
     """The weight gradient for a share of (panel, row of weights), and the step it makes."""
-    cdef int64_t block
-    cdef Share share
-    if inputs.listed == NULL:
-        share = share_of(member, layer.panels, layer.fan_in, 1)
-    else:
-        share = share_of(member, layer.panels, layer.fan_in, BLOCK)
-    while next_tile(&share):
-        if inputs.listed == NULL:
-            weight_gradient_tile(
-                layer, inputs, update, share.panel, share.low, share.high - share.low,
-                inputs.identity, rows, batch,
+    cdef Tiles tiles = tiles_of(
+        team, layer.panels, layer.fan_in, 1 if inputs.lists == NULL else BLOCK
+    )
+    while next_tile(&tiles):
+        if inputs.lists == NULL:
+            update_tile(
+                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low,
+                inputs.identity, rows,
             )
         else:
-            block = share.low // BLOCK
-            weight_gradient_tile(
-                layer, inputs, update, share.panel, share.low, share.high - share.low,
-                inputs.lists.rows + block * inputs.lists.room, inputs.lists.n_rows[block], batch,
+            update_listed(
+                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
             )
 
 
-cdef void part_gradient(
+cdef void update_parts(
     const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
-    int64_t part, Upcoming *upcoming, int64_t batch,
+    Upcoming *upcoming,
 ) noexcept nogil:
-    """The weight gradient of one part of the inputs to a layer of one panel, and the step.
+    """The weight gradient of some parts of the inputs to a layer of one panel, and the step.
 
-    Meanwhile the memory brings ``parts`` of the upcoming rows.
+    Meanwhile the memory brings the same parts of the upcoming rows.
     """
     cdef const Source *source = inputs.source
-    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), word = part, block, low, n
-    while word < source.words:
-        for block in range(word * 8, min(blocks, word * 8 + 8)):
-            fetch_share(source, parts, upcoming)
-            low = block * BLOCK
-            while low < min(layer.fan_in, (block + 1) * BLOCK):
-                n = min(layer.fan_in - low, <int64_t> BLOCK - low % BLOCK)
-                n = n // divide_up(n, MR)
-                weight_gradient_tile(
-                    layer, inputs, update, 0, low, n,
-                    inputs.lists.rows + block * inputs.lists.room,
-                    inputs.lists.n_rows[block], batch,
-                )
-                low += n
-        word += source.parts
+    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
+    for part in range(parts.first, parts.stop):
+        word = part
+        while word < source.words:
+            for block in range(word * WORD_BLOCKS, min(blocks, (word + 1) * WORD_BLOCKS)):
+                fetch_row(source, parts, upcoming)
+                update_block(layer, inputs, update, block)
+            word += source.parts
 
 
-cdef void bias_share(
-    const Member *member, const Layer *layer, const Update *update, int64_t rows, int64_t batch
+cdef inline void update_block(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t block
 ) noexcept nogil:
-    """The bias gradients of this member's panels, summed row after row, and the step."""
+    """One block of columns: a tile, or two of half its height."""
+    cdef int64_t low = block * BLOCK, end = min(layer.fan_in, (block + 1) * BLOCK), n
+    while low < end:
+        n = (end - low) // divide_up(end - low, MR)
+        update_listed(layer, inputs, update, 0, low, n)
+        low += n
+
+
+cdef void update_biases(
+    const Layer *layer, const Update *update, const Team *team, int64_t rows
+) noexcept nogil:
+    """The bias gradients of this thread's panels, summed row after row, and the step."""
     cdef Update plain = update[0]
     cdef float gradient[NR]
     cdef int64_t p, v, row, at
     cdef vec total
     plain.decay, plain.shrink = 0, 1
     for p in range(
-        member.index * layer.panels // member.count,
-        (member.index + 1) * layer.panels // member.count,
+        share(layer.panels, team.thread, team.threads),
+        share(layer.panels, team.thread + 1, team.threads),
     ):
         for v in range(layer.width // VL):
             total = splat(0)
             for row in range(rows):
-                total = total + load(layer.dz + (p * batch + row) * layer.width + v * VL)
+                total = total + load(
+                    layer.dz + (p * layer.batch_size + row) * layer.width + v * VL
+                )
             store(gradient + v * VL, total)
         at = p * layer.width
-        if plain.rule == KEEP:
+        if plain.rule == GRADIENT:
             memcpy(layer.bias[1] + at, gradient, layer.width * sizeof(float))
         else:
             update_flat(

@@ -1,121 +1,144 @@
-# The members of a team of threads: their shares of the work, and their desk.
+# How the threads of a team come together, meet, part, and share out work: see ``threads``.
 
-cdef enum:
-    NUMBER = 0  # threads.NUMBER and what follows it there
-    FUNCTION = 1
-    ARGUMENTS = 2
-    COUNT = 3
-    INSIDE = 16
-    PRESENT = 48
-    DESK_LINE = 16
-    LINGER = 20_000
-    BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
+cdef struct Team:
+    # A thread and its team.
+    int64_t thread
+    int64_t threads
+    int64_t *gate  # of the run; NULL for a thread alone
+    int64_t expected  # arrivals at its next meeting
 
-cdef int64_t CLOSED = 1LL << 32
+cdef int64_t CLOSED = 1LL << CLOSED_BIT
 
-ctypedef void (*Job)(void *arguments, int64_t index, int64_t count) noexcept nogil
-
-cdef struct Share:
-    # A member's share of all (panel, row) pairs, handed out in tiles of at most MR rows.
-    int64_t rows  # in each panel
-    int64_t grain  # BLOCK where tiles must not cross a multiple of it, else 1
-    int64_t unit  # the first grain of the run of rows in hand, counted panel by panel
-    int64_t stop
-    int64_t end  # of that run of rows
-    int64_t panel  # the tile in hand: rows low to high of the panel
-    int64_t low
-    int64_t high
+ctypedef void (*Job)(void *arguments, int64_t thread, int64_t threads) noexcept nogil
 
 
-cdef void lead(int64_t address, Job job, void *arguments, int64_t count) noexcept nogil:
-    """Do a job of tasks, together with the members that come to the desk meanwhile.
+cdef inline Team alone() noexcept nogil:
+    """A team of one."""
+    cdef Team team
+    team.thread, team.threads, team.gate, team.expected = 0, 1, NULL, 0
+    return team
+
+
+cdef inline int64_t share(int64_t n, int64_t thread, int64_t threads) noexcept nogil:
+    """Where a thread's share of n units of work begins; the next thread's begins at its end."""
+    return thread * n // threads
+
+
+cdef inline void wait_a_little(int *spins) noexcept nogil:
+    """Between two looks at what another thread will write."""
+    spins[0] += 1
+    if spins[0] < PATIENCE:
+        pause()
+    else:  # the machine may have fewer free cores than the team has threads
+        yield_core()
+
+
+cdef Team enter(int64_t address, bint leads) noexcept nogil:
+    """Come in to a run of a team: this thread's number and the size of the team.
+
+    See ``threads.run_team``. The leader, thread 0, waits for all that were called. A thread that
+    finds the run shut has number -1, and goes without doing anything.
+    """
+    cdef int64_t *gate = <int64_t *> <size_t> address
+    cdef int64_t *at_work
+    cdef int spins = 0
+    cdef Team team = alone()
+    if address == ALONE:
+        return team
+    team.gate = gate
+    if not leads:
+        team.thread = atomic_add(gate + JOINED, 1) + 1
+        while atomic_load(gate + SIZE) == 0:
+            if atomic_load(gate + SHUT):
+                team.thread = -1
+                return team
+            wait_a_little(&spins)
+        team.threads = gate[SIZE]
+        return team
+    at_work = <int64_t *> <size_t> gate[TEAM] + AT_WORK
+    if atomic_add(at_work, 1) == 0:
+        while atomic_load(gate + JOINED) < gate[CALLED] - 1 and not atomic_load(gate + SHUT):
+            wait_a_little(&spins)
+        if not atomic_load(gate + SHUT):
+            team.threads = gate[CALLED]
+            atomic_add(gate + SIZE, team.threads)
+            return team
+    atomic_add(at_work, -1)
+    atomic_add(gate + SHUT, 1)
+    return team
+
+
+cdef void leave(const Team *team) noexcept nogil:
+    """End this thread's part in a run; the leader waits until all others have ended theirs."""
+    cdef int spins = 0
+    if team.threads == 1:
+        return
+    if team.thread:
+        atomic_add(team.gate + LEFT, 1)
+        return
+    while atomic_load(team.gate + LEFT) < team.threads - 1:
+        wait_a_little(&spins)
+    atomic_add(<int64_t *> <size_t> team.gate[TEAM] + AT_WORK, -1)
+
+
+cdef inline void meet(Team *team) noexcept nogil:
+    """Wait until every thread of the team has come here."""
+    cdef int spins = 0
+    if team.threads == 1:
+        return
+    team.expected += team.threads
+    atomic_add(team.gate + ARRIVALS, 1)
+    while atomic_load(team.gate + ARRIVALS) < team.expected:
+        wait_a_little(&spins)
+
+
+cdef inline void lead(int64_t address, Job job, void *arguments, int64_t threads) noexcept nogil:
+    """Do a job of tasks, together with the threads that come to the desk meanwhile.
 
     The job is posted before the desk opens, and stands until all that came in have left. Where
     another caller leads, this thread does it alone.
     """
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int spins = 0
-    if count == 1:
+    if threads == 1:
         job(arguments, 0, 1)
         return
-    if add(desk + AT_WORK, 1) > 1:
-        add(desk + AT_WORK, -1)
+    if atomic_add(desk + AT_WORK, 1):
+        atomic_add(desk + AT_WORK, -1)
         job(arguments, 0, 1)
         return
     desk[FUNCTION], desk[ARGUMENTS] = <int64_t> <size_t> job, <int64_t> <size_t> arguments
-    desk[COUNT] = count
-    add(desk + INSIDE, CLOSED)
-    add(desk + NUMBER, 1)
-    job(arguments, 0, count)
-    add(desk + INSIDE, -CLOSED)
-    while seen(desk + INSIDE) != -CLOSED:
+    desk[COUNT] = threads
+    atomic_add(desk + INSIDE, CLOSED)
+    atomic_add(desk + NUMBER, 1)
+    job(arguments, 0, threads)
+    atomic_add(desk + INSIDE, -CLOSED)
+    while atomic_load(desk + INSIDE) != -CLOSED:
         wait_a_little(&spins)
-    add(desk + AT_WORK, -1)
+    atomic_add(desk + AT_WORK, -1)
 
 
-def attend(int64_t address, int64_t index):
-    """Be a member at the desk: see ``threads.run_tasks``. Member 0, the caller, never is."""
+def attend(int64_t address, int64_t thread):
+    """Serve at a desk: see ``threads.run_tasks``. Thread 0, the caller, never does."""
     cdef int64_t *desk = <int64_t *> <size_t> address
-    cdef int64_t *present = desk + PRESENT + index * DESK_LINE
+    cdef int64_t *present = desk + PRESENT + thread * DESK_LINE
     cdef int64_t number, last = -1
     cdef int spins = 0
-    if index == 0:
+    if thread == 0:
         return
     with nogil:
         __atomic_store_n(present, 1, __ATOMIC_RELEASE)
-        while spins < LINGER and seen(present):
-            number = seen(desk + NUMBER)
+        while spins < LINGER and atomic_load(present):
+            number = atomic_load(desk + NUMBER)
             if number != last:
                 last, spins = number, 0
                 # A new number says that a job was posted; it may be over by now.
-                if add(desk + INSIDE, 1) > 0:
-                    if index < desk[COUNT]:
+                if atomic_add(desk + INSIDE, 1) >= 0:
+                    if thread < desk[COUNT]:
                         (<Job> <size_t> desk[FUNCTION])(
-                            <void *> <size_t> desk[ARGUMENTS], index, desk[COUNT]
+                            <void *> <size_t> desk[ARGUMENTS], thread, desk[COUNT]
                         )
-                add(desk + INSIDE, -1)
+                atomic_add(desk + INSIDE, -1)
             spins += 1
-            pause_cpu()
+            pause()
         __atomic_store_n(present, 0, __ATOMIC_RELEASE)
-
-
-cdef inline Share share_of(
-    const Member *member, int64_t panels, int64_t rows, int64_t grain
-) noexcept nogil:
-    """Equal shares in panel-major order; as many panels as members: each owns its columns."""
-    cdef int64_t units = panels * divide_up(rows, grain)
-    return share_between(
-        rows, grain, member.index * units // member.count,
-        (member.index + 1) * units // member.count,
-    )
-
-
-cdef inline Share share_between(
-    int64_t rows, int64_t grain, int64_t unit, int64_t stop
-) noexcept nogil:
-    cdef Share share
-    memset(&share, 0, sizeof(Share))
-    share.rows, share.grain, share.unit, share.stop = rows, grain, unit, stop
-    return share
-
-
-cdef inline bint next_tile(Share *share) noexcept nogil:
-    """Go on to the next tile; False where there is none."""
-    cdef int64_t units, n
-    if share.high == share.end:
-        if share.unit >= share.stop:
-            return False
-        units = divide_up(share.rows, share.grain)
-        share.panel = share.unit // units
-        n = min(units - share.unit % units, share.stop - share.unit)
-        share.high = share.unit % units * share.grain
-        share.end = min(share.rows, share.high + n * share.grain)
-        share.unit += n
-    share.low = share.high
-    n = share.end - share.low
-    if share.grain == BLOCK:
-        n = min(n, BLOCK - share.low % BLOCK)
-    if n > MR:  # equal tiles: none is much lower than the others
-        n = n // divide_up(n, MR)
-    share.high = share.low + n
-    return True

@@ -1,17 +1,21 @@
-# The micro-kernel, and the packing of its operands.
+# The register tile: the micro-kernel that makes every product, and the tiles of a share of work.
+
+cdef enum:
+    BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
+    TILE = MR * NR  # floats of a tile
 
 cdef struct Product:
-    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = index[0], index[1] ...
-    const float *a  # IN, a(r, i) at a + r*a_row + i*a_step,
+    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = terms[0], terms[1] ...
+    const float *a  # a(r, i) at a + r*a_row + i*a_step,
     int64_t a_row
     int64_t a_step
     int64_t segment  # a_segment further on after every ``segment`` terms of the sum
     int64_t a_segment
     int64_t K  # terms of the sum
-    const int32_t *index
-    const float *b  # IN, b(i, c) at b + i*b_step + c
+    const int32_t *terms
+    const float *b  # b(i, c) at b + i*b_step + c
     int64_t b_step
-    float *out  # OUT, out[r, c] at out + r*out_row + c
+    float *out  # out[r, c] at out + r*out_row + c
     int64_t out_row
 
 
@@ -27,7 +31,7 @@ cdef inline void tile_body(
     and SSE2 have 16 registers: 12 + 2 + 1.) Each element is one chain of FMAs over k in order,
     whatever tile it falls into.
     """
-    cdef vec total[14][2]
+    cdef vec total[MR][2]
     cdef vec left, right, element
     cdef const float *start = product.a
     cdef const float *a
@@ -41,8 +45,8 @@ cdef inline void tile_body(
     while k < product.K:
         stop = min(product.K, k + product.segment)
         while k < stop:
-            a = start + product.index[k] * product.a_step
-            b = product.b + product.index[k] * product.b_step
+            a = start + product.terms[k] * product.a_step
+            b = product.b + product.terms[k] * product.b_step
             left = load(b)
             if vectors == 2:
                 right = load(b + VL)
@@ -93,16 +97,15 @@ cdef inline void sized_tile(
         tile_body(14, vectors, product)
 
 
-cdef void tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
+cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
     """A tile of the product: rows in [1, MR], width VL or NR."""
+    require(rows >= 1)
+    require(rows <= MR)
+    require(product.out_row >= width)
     if width == NR:
         sized_tile(2, <int> rows, product)
     else:
         sized_tile(1, <int> rows, product)
-
-
-cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
-    return (n + by - 1) // by
 
 
 cdef int64_t panel_width(int64_t n) noexcept nogil:
@@ -112,73 +115,62 @@ cdef int64_t panel_width(int64_t n) noexcept nogil:
     return NR
 
 
-cdef void pack_panel(
-    const float *b, int64_t ldb, int64_t rows, int64_t columns, int64_t width, float *panel
+cdef inline int64_t leading_dimension(int64_t n) noexcept nogil:
+    """At least n floats, an odd number of vectors: rows that do not share a set of the cache."""
+    return (divide_up(n, VL) | 1) * VL
+
+
+cdef struct Tiles:
+    # A share of all (panel, row) pairs, handed out in tiles of at most MR rows.
+    int64_t rows  # in each panel
+    int64_t grain  # BLOCK where tiles must not cross a multiple of it, else 1
+    int64_t unit  # the first grain of the run of rows in hand, counted panel by panel
+    int64_t stop
+    int64_t end  # of that run of rows
+    int64_t panel  # the tile in hand: rows low to high of the panel
+    int64_t low
+    int64_t high
+
+
+cdef inline Tiles tiles_of(
+    const Team *team, int64_t panels, int64_t rows, int64_t grain
 ) noexcept nogil:
-    """Copy rows x columns of b to a panel (rows, width), zeros behind the columns."""
-    cdef int64_t k, v, c
-    for k in range(rows):
-        for v in range(width // VL):
-            c = v * VL
-            if c + VL <= columns:
-                store(panel + c, load(b + c))
-            else:
-                store(panel + c, splat(0))
-                copy_part(panel + c, b + c, max(columns - c, <int64_t> 0))
-        b += ldb
-        panel += width
+    """Equal shares in panel-major order; as many panels as threads: each owns its columns."""
+    cdef int64_t units = panels * divide_up(rows, grain)
+    return tiles_between(
+        rows, grain, share(units, team.thread, team.threads),
+        share(units, team.thread + 1, team.threads),
+    )
 
 
-cdef void transpose_tile(vec *x) noexcept nogil:
-    """Transpose VL vectors in place: log2(VL) rounds, each a perfect shuffle of the whole."""
-    cdef vec y[VL]
-    cdef int i, j
-    for j in range(ROUNDS):
-        for i in range(VL // 2):
-            y[2 * i] = zip_low(x[i], x[i + VL // 2])
-            y[2 * i + 1] = zip_high(x[i], x[i + VL // 2])
-        for i in range(VL):
-            x[i] = y[i]
-
-
-cdef void pack_transposed(
-    const float *b, int64_t ldb, int64_t rows, int64_t columns, int64_t width, float *panel
+cdef inline Tiles tiles_between(
+    int64_t rows, int64_t grain, int64_t unit, int64_t stop
 ) noexcept nogil:
-    """Copy the transpose of b, whose ``columns`` rows hold ``rows`` floats, to a panel."""
-    cdef vec x[VL]
-    cdef int64_t c, k, i, n, block, blocks = divide_up(rows, VL)
-    cdef const float *row
-    for block in range(width // VL * blocks):
-        c = block // blocks * VL
-        k = block % blocks * VL
-        n = min(rows - k, <int64_t> VL)
-        for i in range(VL):
-            row = b + (c + i) * ldb + k
-            if c + i >= columns:
-                x[i] = splat(0)
-            elif n == VL or (columns - c - i - 1) * ldb + rows - k >= VL:
-                x[i] = load(row)  # all of it lies within b: lanes behind a row are not stored
-            else:
-                x[i] = load_part(row, n)
-        transpose_tile(x)
-        for i in range(n):
-            store(panel + (k + i) * width + c, x[i])
+    cdef Tiles tiles
+    memset(&tiles, 0, sizeof(Tiles))
+    tiles.rows, tiles.grain, tiles.unit, tiles.stop = rows, grain, unit, stop
+    return tiles
 
 
-cdef void unpack_transposed(
-    const float *panel, int64_t rows, int64_t columns, float *b, int64_t ldb
-) noexcept nogil:
-    """The inverse of pack_transposed for a panel of width VL: at most VL rows of b."""
-    cdef vec x[VL]
-    cdef int64_t k, n
-    cdef int i
-    for k in range(divide_up(rows, VL)):
-        n = min(rows - k * VL, <int64_t> VL)
-        for i in range(VL):
-            x[i] = load(panel + (k * VL + i) * VL) if i < n else splat(0)
-        transpose_tile(x)
-        for i in range(columns):
-            if n == VL:
-                store(b + i * ldb + k * VL, x[i])
-            else:
-                store_part(b + i * ldb + k * VL, x[i], n)
+cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
+    """Go on to the next tile; False where there is none."""
+    cdef int64_t units, n
+    if tiles.high == tiles.end:
+        if tiles.unit >= tiles.stop:
+            return False
+        units = divide_up(tiles.rows, tiles.grain)
+        tiles.panel = tiles.unit // units
+        n = min(units - tiles.unit % units, tiles.stop - tiles.unit)
+        tiles.high = tiles.unit % units * tiles.grain
+        tiles.end = min(tiles.rows, tiles.high + n * tiles.grain)
+        tiles.unit += n
+    tiles.low = tiles.high
+    n = tiles.end - tiles.low
+    if tiles.grain == BLOCK:
+        n = min(n, BLOCK - tiles.low % BLOCK)
+    if n > MR:  # equal tiles: none is much lower than the others
+        n = n // divide_up(n, MR)
+    tiles.high = tiles.low + n
+    require(n > 0)
+    require(tiles.high <= tiles.rows)
+    return True

@@ -1,0 +1,69 @@
+# Sets as bits: which bytes are not zero, lists of set bits, a square of bits transposed.
+
+cdef extern from *:
+    """
+    #if defined(__AVX512BW__)
+      #define nonzero_bits(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
+      #define LANES _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+      #define store_set_bits(p, bits, first) _mm512_storeu_si512(p, \\
+          _mm512_maskz_compress_epi32(bits, _mm512_add_epi32(LANES, _mm512_set1_epi32(first))))
+    #elif defined(__x86_64__)
+      #define ZEROS(p, i) ((uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8( \\
+          _mm_loadu_si128((const __m128i *)(p) + i), _mm_setzero_si128())) << 16 * i)
+      #define nonzero_bits(p) (~(ZEROS(p, 0) | ZEROS(p, 1) | ZEROS(p, 2) | ZEROS(p, 3)))
+    #else
+      #define MARKS(p, i) ((uint64_t)vaddv_u8(vand_u8(vtst_u8(vld1_u8((p) + 8 * i), \\
+          vdup_n_u8(255)), vcreate_u8(0x8040201008040201))) << 8 * i)
+      #define nonzero_bits(p) (MARKS(p, 0) | MARKS(p, 1) | MARKS(p, 2) | MARKS(p, 3) | \\
+          MARKS(p, 4) | MARKS(p, 5) | MARKS(p, 6) | MARKS(p, 7))
+    #endif
+    #ifndef store_set_bits
+      #define store_set_bits(p, bits, first) ((void)0)
+    #endif
+    """
+    uint64_t nonzero_bits(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
+    # The number of the lowest set bit, x not 0; and how many are set.
+    int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
+    int count_bits "__builtin_popcount"(uint32_t x) noexcept nogil
+    void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # for VL 16
+
+cdef enum:
+    WORD = 64  # bits
+
+
+cdef inline int64_t append_bits(
+    int32_t *items, int64_t n, uint64_t bits, int64_t first
+) noexcept nogil:
+    """Append first + the number of each set bit to n items; how many there are then."""
+    while bits:
+        if VL == 16:  # sixteen at once, and what is stored behind the last is overwritten
+            store_set_bits(items + n, bits & 0xFFFF, first)
+            n += count_bits(bits & 0xFFFF)
+            bits >>= 16
+            first += 16
+        else:
+            items[n] = <int32_t> (first + lowest_bit(bits))
+            bits &= bits - 1
+            n += 1
+    return n
+
+
+cdef inline uint8_t nonzero_bytes(uint64_t bits) noexcept nogil:
+    """A bit for each byte of a word that is not zero."""
+    cdef uint64_t low = 0x7F7F7F7F7F7F7F7F
+    bits = (((bits & low) + low) | bits) & ~low  # the high bit of each such byte ...
+    return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
+
+
+cdef inline void transpose_bits(uint64_t *x) noexcept nogil:
+    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    cdef uint64_t swapped, mask = 0xFFFFFFFF
+    cdef int64_t half = 32, pair, i
+    while half:
+        for pair in range(32 // half):
+            for i in range(2 * pair * half, (2 * pair + 1) * half):
+                swapped = ((x[i] >> half) ^ x[i + half]) & mask
+                x[i] ^= swapped << half
+                x[i + half] ^= swapped
+        half //= 2
+        mask ^= mask << half

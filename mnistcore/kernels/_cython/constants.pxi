@@ -1,0 +1,51 @@
+# The constants of ``layout`` and ``threads`` that C must know when it compiles. Each build gives
+# them to Python as well (``cpdef``), where a test compares every one with its model.
+
+cpdef enum:  # of ``layout``
+    # The columns of the layer table.
+    FAN_IN = 1
+    FAN_OUT = 2
+    ACTIVATION = 3
+    WEIGHT_OFFSET = 4
+    BIAS_OFFSET = 5
+    DECAY = 6
+    DROPOUT = 7
+    # The codes of its ACTIVATION column.
+    IDENTITY = 0
+    LOGISTIC = 1
+    TANH = 2
+    RELU = 3
+    # The codes of ``options["optimizer"]``.
+    SGD = 0
+    ADAM = 1
+    ADAMW = 2
+    # The entries of ``metrics``.
+    LOSS_SUM = 0
+    WEIGHT_SUM = 1
+    HIT_SUM = 2
+    # A factor of the random numbers.
+    GOLDEN = 0x9E3779B9
+
+cpdef enum:  # of ``threads``
+    MAX_THREADS = 64
+    PATIENCE = 2000
+    ALONE = 0
+    # A gate.
+    ARRIVALS = 0
+    JOINED = 16
+    LEFT = 32
+    SIZE = 48
+    CALLED = 49
+    SHUT = 50
+    TEAM = 51
+    # A desk.
+    NUMBER = 0
+    FUNCTION = 1
+    ARGUMENTS = 2
+    COUNT = 3
+    INSIDE = 16
+    AT_WORK = 32
+    PRESENT = 48
+    DESK_LINE = 16
+    CLOSED_BIT = 32  # CLOSED is 1 << 32
+    LINGER = 20_000

@@ -1,0 +1,234 @@
+# Softmax and its loss, on VL rows at once: lanes are rows, so nothing is summed across lanes.
+
+cdef inline void exponentials(
+    float *columns, int64_t width, int64_t classes, vec *largest, vec *best
+) noexcept nogil:
+    """columns[c] = exp(columns[c] - largest); the largest and the first that is so."""
+    cdef int64_t c
+    cdef ivec larger
+    cdef vec z, top = load(columns), first = splat(0)
+    for c in range(1, classes):
+        z = load(columns + c * width)
+        larger = less(top, z)
+        top = select(larger, z, top)
+        first = select(larger, splat(c), first)
+    for c in range(classes):
+        z = exp(load(columns + c * width) - top)
+        store(columns + c * width, z)
+    largest[0], best[0] = top, first
+
+
+cdef inline vec sum_columns(const float *columns, int64_t width, int64_t classes) noexcept nogil:
+    """The sum over the classes."""
+    cdef int64_t c
+    cdef vec total = splat(0)
+    for c in range(classes):
+        total = total + load(columns + c * width)
+    return total
+
+
+cdef inline void scale_columns(
+    float *columns, int64_t width, int64_t classes, vec factor
+) noexcept nogil:
+    """columns[c] *= factor."""
+    cdef int64_t c
+    for c in range(classes):
+        store(columns + c * width, load(columns + c * width) * factor)
+
+
+cdef void loss_block(
+    const float *logits, int64_t ld, int64_t rows, int64_t classes, const int32_t *labels,
+    const float *fractions, float *columns, int64_t width, double *losses, int32_t *hits,
+) noexcept nogil:
+    """The losses and hits of at most VL rows, whose gradients are left in ``columns``.
+
+    ``columns`` (classes, width) holds the rows' logits transposed; ``fractions`` is each row's
+    of the sum of all weights. A log-sum-exp with the true maximum: finite where the label's
+    probability underflows.
+    """
+    cdef float own[VL]  # the exponentials of the labels' own logits
+    cdef float top[VL]
+    cdef float first[VL]
+    cdef float sums[VL]
+    cdef float factors[VL]
+    cdef float others[VL]
+    cdef vec largest, best, rest
+    cdef int64_t r
+    exponentials(columns, width, classes, &largest, &best)
+    store(own, splat(0))
+    for r in range(rows):
+        require(labels[r] >= 0)
+        require(labels[r] < classes)
+        own[r] = columns[labels[r] * width + r]
+        columns[labels[r] * width + r] = 0
+    rest = sum_columns(columns, width, classes)
+    store(others, rest)
+    store(sums, rest + load(own))
+    store(top, largest)
+    store(first, best)
+    store(factors, load_first(fractions, rows) / load(sums))
+    scale_columns(columns, width, classes, load(factors))
+    for r in range(rows):
+        losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])
+        hits[r] = first[r] == labels[r]
+        # probs - 1, without the cancellation that loses its digits as probs nears 1.
+        columns[labels[r] * width + r] = -others[r] * factors[r]
+
+
+def softmax(const float[:, ::1] logits, float[:, ::1] probs):
+    """probs = exp(logits) / sum, row by row: both (B, C)."""
+    cdef int64_t n = logits.shape[1], r, rows
+    cdef float *columns = <float *> allocate(n * VL * sizeof(float))
+    cdef vec largest, best
+    cdef uint32_t mode
+    with nogil:
+        mode = flush_denormals()
+        for r in range(divide_up(logits.shape[0], VL) if n else 0):
+            rows = min(logits.shape[0] - r * VL, <int64_t> VL)
+            pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
+            exponentials(columns, VL, n, &largest, &best)
+            scale_columns(columns, VL, n, splat(1) / sum_columns(columns, VL, n))
+            unpack_transposed(columns, n, rows, &probs[r * VL, 0], n)
+        set_float_mode(mode)
+    release(columns)
+
+
+def softmax_cross_entropy(
+    const float[:, ::1] logits, const int32_t[::1] labels, const float[::1] sample_weight,
+    float[:, ::1] dlogits,
+):
+    """The mean loss, a float, and its gradient: logits and dlogits (B, C), labels (B,).
+
+    sample_weight (B,), or length 0 for weights of 1.
+    """
+    cdef int64_t n = logits.shape[1], r, i, rows
+    cdef bint weighted = sample_weight.shape[0] != 0
+    cdef double total = 0, loss = 0, inverse
+    cdef double losses[VL]
+    cdef float fractions[VL]
+    cdef int32_t hits[VL]
+    cdef float *columns = <float *> allocate(n * VL * sizeof(float))
+    cdef uint32_t mode
+    with nogil:
+        mode = flush_denormals()
+        for r in range(labels.shape[0]):
+            total += sample_weight[r] if weighted else 1
+        inverse = 1 / total if total else 0
+        for r in range(0 if n == 0 else divide_up(labels.shape[0], VL)):
+            rows = min(labels.shape[0] - r * VL, <int64_t> VL)
+            for i in range(rows):
+                fractions[i] = <float> (inverse * (sample_weight[r * VL + i] if weighted else 1))
+            pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
+            loss_block(
+                &logits[r * VL, 0], n, rows, n, &labels[r * VL], fractions, columns, VL, losses,
+                hits,
+            )
+            unpack_transposed(columns, n, rows, &dlogits[r * VL, 0], n)
+            for i in range(rows):
+                loss += losses[i] * (sample_weight[r * VL + i] if weighted else 1)
+        set_float_mode(mode)
+    release(columns)
+    return loss / total if total else 0.0
+
+
+# ---------------------------------------------------------------------------------------------
+# In a program: the rows of a batch
+# ---------------------------------------------------------------------------------------------
+
+cdef inline double weight_of(const Run *run, const Batch *batch, int64_t row) noexcept nogil:
+    """The weight of a row's sample."""
+    if run.sample_weight == NULL:
+        return 1
+    return run.sample_weight[row_id(batch.samples, row)]
+
+
+cdef double weight_sum(const Run *run, const Batch *batch) noexcept nogil:
+    """The sum over the batch."""
+    cdef double total = 0
+    cdef int64_t row
+    if run.sample_weight == NULL:
+        return <double> batch.rows
+    for row in range(batch.rows):
+        total += weight_of(run, batch, row)
+    return total
+
+
+cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noexcept nogil:
+    """The losses of some rows, and dz of the last layer in both layouts."""
+    cdef Layer *layer = &batch.layers[run.n_layers - 1]
+    cdef double total = weight_sum(run, batch)
+    cdef double inverse = 1 / total if total else 0
+    cdef int32_t labels[VL]
+    cdef float fractions[VL]
+    cdef int64_t rows, r
+    cdef float *dzt
+    while row < last:
+        rows = min(last - row, <int64_t> VL)
+        for r in range(rows):
+            labels[r] = run.targets[row_id(batch.samples, row + r)]
+            fractions[r] = <float> (weight_of(run, batch, row + r) * inverse)
+        dzt = dzt_of(layer, 0, row)
+        transpose_logits(layer, row, rows, dzt)
+        loss_block(
+            layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, fractions, dzt,
+            layer.batch_width, batch.losses + row, batch.hits + row,
+        )
+        transpose_gradient(layer, row, rows, dzt)
+        row += VL
+
+
+cdef inline void transpose_logits(
+    const Layer *layer, int64_t row, int64_t rows, float *dzt
+) noexcept nogil:
+    """Write VL rows of logits to ``dzt`` (classes, batch_width), lanes being rows."""
+    cdef vec block[VL]
+    cdef int64_t at, unit, i
+    for at in range(divide_up(layer.fan_out, VL)):
+        unit = at * VL
+        for i in range(VL):
+            block[i] = load(layer.a + (row + i) * layer.lda + unit) if i < rows else splat(0)
+        transpose(block)
+        for i in range(min(layer.fan_out - unit, <int64_t> VL)):
+            store(dzt + (unit + i) * layer.batch_width, block[i])
+
+
+cdef inline void transpose_gradient(
+    const Layer *layer, int64_t row, int64_t rows, const float *dzt
+) noexcept nogil:
+    """Write VL rows of dz from ``dzt`` (classes, batch_width)."""
+    cdef vec block[VL]
+    cdef int64_t at, unit, i
+    for at in range(divide_up(layer.fan_out, VL)):
+        unit = at * VL
+        for i in range(VL):
+            if unit + i < layer.fan_out:
+                block[i] = load(dzt + (unit + i) * layer.batch_width)
+            else:
+                block[i] = splat(0)
+        transpose(block)
+        for i in range(rows):
+            store(dz_of(layer, unit, row + i), block[i])
+
+
+cdef inline double clipped(double value, double low, double high) noexcept nogil:
+    """The value within bounds; NaN stays NaN."""
+    return high if value > high else low if value < low else value
+
+
+cdef bint count_losses(Run *run, const Team *team, const Batch *batch) noexcept nogil:
+    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
+    cdef double loss = 0, hits = 0, clip = run.options.probs_clip
+    cdef double low = -log1p(-clip), high = -log(clip)  # 0 and infinity where nothing is clipped
+    cdef int64_t row
+    for row in range(batch.rows):
+        loss += weight_of(run, batch, row) * clipped(batch.losses[row], low, high)
+    if not isfinite(loss) and not run.gradient_only:
+        return False
+    if team.thread == 0:
+        for row in range(batch.rows):
+            if batch.hits[row]:
+                hits += weight_of(run, batch, row)
+        run.metrics[LOSS_SUM] += loss
+        run.metrics[WEIGHT_SUM] += weight_sum(run, batch)
+        run.metrics[HIT_SUM] += hits
+    return True

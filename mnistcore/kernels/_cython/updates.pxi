@@ -1,0 +1,165 @@
+# The optimizers: what they make of a gradient.
+
+cdef enum:
+    # What is made of a gradient.
+    PLAIN = 0  # descent without momentum
+    MOMENTUM = 1
+    NESTEROV = 2
+    MOMENTS = 3  # Adam and AdamW
+    GRADIENT = 4  # write the gradient itself to the first row of state
+
+cdef struct Update:
+    # The constants of one optimizer step, as the float32 numbers that the loops use.
+    int64_t rule
+    float learning_rate
+    float momentum
+    float decay  # weight_decay where it adds to the gradient, else 0
+    float shrink  # 1 - learning_rate * weight_decay where it acts on the weights, else 1
+    float beta1
+    float beta1_rest  # 1 - beta1
+    float beta2
+    float beta2_rest
+    float m_scale  # learning_rate / (1 - beta1**step)
+    float v_scale  # 1 / (1 - beta2**step)
+    float eps
+
+
+cdef Update sgd_constants(
+    double learning_rate, double momentum, bint nesterov, double weight_decay
+) noexcept nogil:
+    cdef Update update
+    memset(&update, 0, sizeof(Update))
+    update.rule = PLAIN
+    if momentum:
+        update.rule = NESTEROV if nesterov else MOMENTUM
+    update.learning_rate = <float> learning_rate
+    update.momentum = <float> momentum
+    update.decay = <float> weight_decay
+    update.shrink = 1
+    return update
+
+
+cdef Update adam_constants(
+    double learning_rate, double beta1, double beta2, double eps, double weight_decay,
+    bint decoupled, int64_t step,
+) noexcept nogil:
+    cdef Update update
+    memset(&update, 0, sizeof(Update))
+    update.rule = MOMENTS
+    update.decay = <float> (0 if decoupled else weight_decay)
+    update.shrink = <float> (1 - learning_rate * weight_decay if decoupled else 1)
+    update.beta1, update.beta1_rest = <float> beta1, <float> (1 - beta1)
+    update.beta2, update.beta2_rest = <float> beta2, <float> (1 - beta2)
+    update.m_scale = <float> (learning_rate / (1 - pow(beta1, step)))
+    update.v_scale = <float> (1 / (1 - pow(beta2, step)))
+    update.eps = <float> eps
+    return update
+
+
+cdef inline void update_vec(
+    const int64_t rule, const Update *update, vec gradient, float *w, float *first, float *second
+) noexcept nogil:
+    """One vector of parameters at w, its rows of state at first and second; in place.
+
+    ``rule`` is a constant where this is inlined. The formulas are the reference's, term by term.
+    """
+    cdef vec m, v, root
+    cdef vec weight = load(w)
+    if rule == GRADIENT:
+        store(first, gradient)
+        return
+    if update.decay != 0:  # an infinite weight times no decay would be no number
+        gradient = fma(splat(update.decay), weight, gradient)
+    if rule == PLAIN:
+        store(w, weight - splat(update.learning_rate) * gradient)
+    elif rule == MOMENTS:
+        m = fma(splat(update.beta1_rest), gradient, splat(update.beta1) * load(first))
+        v = fma(
+            splat(update.beta2_rest), gradient * gradient, splat(update.beta2) * load(second)
+        )
+        root = sqrt(v * splat(update.v_scale)) + splat(update.eps)
+        store(first, m)
+        store(second, v)
+        store(w, weight * splat(update.shrink) - m * splat(update.m_scale) / root)
+    else:
+        m = fma(splat(update.momentum), load(first), gradient)
+        store(first, m)
+        if rule == NESTEROV:
+            m = fma(splat(update.momentum), m, gradient)
+        store(w, weight - splat(update.learning_rate) * m)
+
+
+cdef inline void update_loop(
+    const int64_t rule, const Update *update, const float *gradient, int64_t n, float *w,
+    float *first, float *second,
+) noexcept nogil:
+    """Update n parameters; the last few by way of a copy, in the same arithmetic."""
+    cdef float rows[3][VL]
+    cdef int64_t i, v, rest = n % VL
+    for v in range(n // VL):
+        i = v * VL
+        update_vec(rule, update, load(gradient + i), w + i, first + i, second + i)
+    if rest:
+        i = n - rest
+        store(rows[0], load_first(w + i, rest))
+        if rule != PLAIN:
+            store(rows[1], load_first(first + i, rest))
+        if rule == MOMENTS:
+            store(rows[2], load_first(second + i, rest))
+        update_vec(rule, update, load_first(gradient + i, rest), rows[0], rows[1], rows[2])
+        memcpy(w + i, rows[0], rest * sizeof(float))
+        if rule != PLAIN:
+            memcpy(first + i, rows[1], rest * sizeof(float))
+        if rule == MOMENTS:
+            memcpy(second + i, rows[2], rest * sizeof(float))
+
+
+cdef void update_flat(
+    const Update *update, const float *gradient, int64_t n, float *w, float *first, float *second
+) noexcept nogil:
+    if update.rule == PLAIN:
+        update_loop(PLAIN, update, gradient, n, w, first, second)
+    elif update.rule == MOMENTUM:
+        update_loop(MOMENTUM, update, gradient, n, w, first, second)
+    elif update.rule == NESTEROV:
+        update_loop(NESTEROV, update, gradient, n, w, first, second)
+    elif update.rule == MOMENTS:
+        update_loop(MOMENTS, update, gradient, n, w, first, second)
+
+
+def sgd_update(
+    const float[::1] gradient, double learning_rate, double momentum, bint nesterov,
+    double weight_decay, float[::1] params, float[::1] velocity,
+):
+    """One step of descent in place: gradient, params and velocity (P,)."""
+    cdef Update update = sgd_constants(learning_rate, momentum, nesterov, weight_decay)
+    cdef int64_t n = params.shape[0]
+    cdef uint32_t mode
+    if n:
+        with nogil:
+            mode = flush_denormals()
+            update_flat(
+                &update, &gradient[0], n, &params[0], &velocity[0] if momentum else NULL, NULL
+            )
+            set_float_mode(mode)
+
+
+def adam_update(
+    const float[::1] gradient, double learning_rate, tuple betas, double eps,
+    double weight_decay, bint decoupled, int64_t step, float[::1] params, float[::1] m,
+    float[::1] v,
+):
+    """One step of Adam in place, the ``step``-th, from 1 on: gradient, params, m and v (P,).
+
+    ``betas`` are beta1 and beta2.
+    """
+    cdef Update update = adam_constants(
+        learning_rate, betas[0], betas[1], eps, weight_decay, decoupled, step
+    )
+    cdef int64_t n = params.shape[0]
+    cdef uint32_t mode
+    if n:
+        with nogil:
+            mode = flush_denormals()
+            update_flat(&update, &gradient[0], n, &params[0], &m[0], &v[0])
+            set_float_mode(mode)
