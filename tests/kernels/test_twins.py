@@ -1,0 +1,211 @@
+"""The Numba and the Cython engine are twins: the same files, and the same functions in each.
+
+What exists in one of them only is listed here, with the reason.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import mnistcore
+
+PACKAGE = Path(mnistcore.__file__).parent
+KERNELS = PACKAGE / "kernels"
+
+# Files of one engine only.
+FILES = {
+    "numba": {
+        "cache": "Numba compiles at run time, into a folder named after a hash of all sources",
+        "functions": "the kinds of compiled function; C's compiler knows them",
+        "intrinsics": "what instructions that Numba has no word for are made of",
+    },
+    "cython": {
+        "constants": "C must know the numbers of layout and threads; Numba imports them",
+        "kernels": "includes the others; Numba has modules",
+    },
+}
+
+# Functions, records and classes of one engine only, in files that both have.
+NUMBA = [
+    ("machine", "get_float_mode set_float_mode pause yield_core", "instructions; C has builtins"),
+    ("machine", "machine_lanes chosen_lanes", "Numba compiles for the machine that it runs on"),
+    ("memory", "address_of address_in aligned array_object", "C has pointers"),
+    ("memory", "load_scalar load_index load_int32 load_double", "C reads through pointers"),
+    ("memory", "store_scalar store_index store_int32 store_double", "C writes through pointers"),
+    ("memory", "load_record store_record option", "C has structs"),
+    ("memory", "prefetch", "a builtin in C"),
+    ("vectors", "VectorModel VectorType vector_pointer", "GCC's vector type"),
+    (
+        "vectors",
+        "binary fma multiply_add sqrt splat load store widened",
+        "operators and casts in C",
+    ),
+    ("vectors", "first_lanes keep_lanes where_lane raise_exponent", "written as casts in C"),
+    ("vectors", "select_less largest total load_input load_input_first", "loops over lanes in C"),
+    ("bits", "count_bits lowest_bit nonzero nonzero_bits nonzero_bits_first", "builtins in C"),
+    ("bits", "store_set_bits", "one instruction of AVX-512, a loop in C"),
+    ("blocks", "store_block", "a block is a value in Numba, an array of vectors in C"),
+    (
+        "tile",
+        "tile_type zero_tile row_length add_outer store_tile",
+        "a tile's shape is in its type",
+    ),
+    ("tile", "low_tile high_tile", "two sizes of code, so that LLVM keeps the tile in registers"),
+    ("tile", "listed_body listed_tiles multiply_listed single_run", "in C one body with an index"),
+    ("tile", "tile_height copy_row", "Cython has an iterator over tiles"),
+    ("elementwise", "relu", "one operator in C"),
+    ("dropout", "is_kept keep_factor drop_row", "a unit at a time; Cython masks a vector"),
+    ("losses", "row_maximum row_sum softmax_loss softmax_loss_short", "a row at a time"),
+    ("losses", "loss_sum add_to", "written in place in C"),
+    ("updates", "rule_of write_update", "a record of float32 is written field by field"),
+    ("updates", "adam descend with_decay update_vectors", "Cython specialises one loop by rule"),
+    ("matmul", "Division make_job packed_at", "the record of a job; a struct in C"),
+    ("matmul", "is_plain", "lets arrays skip Numba's dispatch"),
+    ("inputs", "bits_of gather_word note_word part_words", "steps of gather on offsets"),
+    ("inputs", "lists_at row_list", "offsets, where C keeps pointers"),
+    ("plan", "described layer_at", "the plan is made in Python, as records of offsets"),
+    ("products", "Functions Place", "addresses of C functions and of a thread's places"),
+    ("products", "forward_listed listed_sums update_listed_share", "a C function of its own"),
+    ("products", "input_gradient_tile derive_row write_panel_runs", "loops that C inlines"),
+    ("products", "clear_gradient", "the padding of dz must be 0 where no unit writes it"),
+    ("team", "make_team", "a record; C fills its struct in enter"),
+    (
+        "training",
+        "forward_layers backward_layers forward_and_back",
+        "Cython: rows_step, layers_step",
+    ),
+    ("training", "copy_parameters make_steps place_of", "the record of a run is made in Python"),
+    ("training", "function_pointers", "C functions are called by address"),
+    ("prediction", "Job forward_plan function_pointers own_net", "records of offsets"),
+    ("prediction", "pack_share place_of predict tasks", "entry points of their own"),
+]
+CYTHON = [
+    ("machine", "instruction_sets", "the build is chosen at import, among those of the machine"),
+    ("memory", "allocate release", "C owns memory; Numba's arrays are NumPy's"),
+    ("memory", "Space space_in take no_space", "places are pointers, taken one after another"),
+    ("memory", "set_guard remove_guard", "of the debug build"),
+    ("memory", "out_address divide_up", "what an expression says in Python"),
+    ("vectors", "copy_first load_last", "LLVM has masked loads and stores"),
+    ("vectors", "maximum minimum", "Numba has select_less"),
+    ("blocks", "pack_rows pack_transposed unpack_transposed", "whole matrices; Numba goes by rows"),
+    ("tile", "Product", "arguments of the micro-kernel; Numba passes them"),
+    ("tile", "Tiles tiles_of tiles_between next_tile", "an iterator, which Numba would refcount"),
+    ("elementwise", "activate_loop derive_loop", "specialised by activation through inlining"),
+    ("dropout", "keep_mask dropout_rate", "a vector of random numbers; Numba draws one"),
+    (
+        "losses",
+        "loss_block sum_columns scale_columns",
+        "as many rows at once as a vector has lanes",
+    ),
+    ("losses", "transpose_logits transpose_gradient weight_of", "the same"),
+    ("updates", "Update sgd_constants adam_constants", "a struct; Numba writes a record"),
+    ("updates", "update_vec update_loop", "specialised by rule through inlining"),
+    ("updates", "sgd_update adam_update", "the public kernels; Numba's are in numba_kernels"),
+    ("matmul", "view_matrix multiply_views carry_out", "small products skip Python's checks"),
+    ("matmul", "swap set_a", "the struct of a product is filled in place"),
+    (
+        "inputs",
+        "Parts set_rows skip_rows set_columns row_id row_start",
+        "one Source for all inputs",
+    ),
+    ("inputs", "release_lists list_index part_marks copy_marks", "pointers into the lists"),
+    ("inputs", "nonzero_values fetch_word", "steps of gather on pointers"),
+    ("plan", "Options read_layer make_run place_run place_bias", "the plan is made in C"),
+    ("plan", "division training_size gradient_size transposed_size", "sizes that Python asks for"),
+    ("plan", "dz_of dzt_of", "places that Numba keeps as offsets"),
+    ("products", "forward_in_place", "few rows read the weights where the user has them"),
+    ("products", "forward_tile forward_rows finish_rows", "specialised through inlining"),
+    ("products", "derive_block derive_blocks", "specialised through inlining"),
+    (
+        "products",
+        "update_tile update_block update_rows update_weights",
+        "specialised through inlining",
+    ),
+    ("products", "fetch_weights", "prefetching the optimizer's rows pays in C only"),
+    ("training", "owners_of parts_of partial_of masks_of update_of flat_of", "Numba's Place"),
+    ("training", "rows_step layers_step", "Numba: forward_layers, backward_layers with a flag"),
+    ("prediction", "Weights weights_size buffers_size tile_rows", "memory that C owns"),
+]
+# The same function in another file, as what it needs is defined there.
+MOVED = {"inputs_of"}
+
+
+def numba_names(path):
+    """The functions and classes of a module, without the Python twins of instructions."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    names = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return {name.strip("_") for name in names if not name.endswith("twin")}
+
+
+def cython_names(path):
+    """The functions, structs and classes of an included file."""
+    text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
+    names = re.findall(r"^(?:cdef|cpdef|def)\s[^=\n:]*?(\w+)\(", text, re.M)
+    return {
+        name.strip("_")
+        for name in (*names, *re.findall(r"^cdef (?:struct|class) (\w+)", text, re.M))
+    }
+
+
+def engines():
+    """The names of each file of the Numba and of the Cython engine, by the file's name."""
+    numba = {p.stem: numba_names(p) for p in (KERNELS / "_numba").glob("*.py")}
+    cython = {p.stem: cython_names(p) for p in (KERNELS / "_cython").glob("*.pxi")}
+    del numba["__init__"]
+    return numba, cython
+
+
+def test_the_engines_have_the_same_files():
+    numba, cython = engines()
+    assert numba.keys() - cython.keys() == FILES["numba"].keys()
+    assert cython.keys() - numba.keys() == FILES["cython"].keys()
+    assert len(numba.keys() & cython.keys()) > 12
+
+
+def listed(table):
+    return {(file, name) for file, names, _ in table for name in names.split()}
+
+
+def test_what_one_engine_lacks_is_listed_with_its_reason():
+    numba, cython = engines()
+    both = numba.keys() & cython.keys()
+    only = {(file, name) for file in both for name in numba[file] - cython[file] - MOVED}
+    assert only == listed(NUMBA)
+    only = {(file, name) for file in both for name in cython[file] - numba[file] - MOVED}
+    assert only == listed(CYTHON)
+
+
+def test_every_file_shares_names_with_its_twin():
+    numba, cython = engines()
+    for file in (numba.keys() & cython.keys()) - {"vectors", "memory"}:
+        assert numba[file] & cython[file], file
+
+
+def parameters(path):
+    """The number of parameters of every function of an engine's file, by its name."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".pxi":
+        found = re.findall(r"^ *(?:cdef|cpdef|def)\s[^=\n:]*?(\w+)\(([^)]*)\)", text, re.M)
+        return {name: len([p for p in of.split(",") if p.strip()]) for name, of in found}
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    return {f.name: len(f.args.posonlyargs + f.args.args + f.args.kwonlyargs) for f in functions}
+
+
+def test_functions_of_the_engines_take_few_parameters():
+    files = [*(KERNELS / "_numba").glob("*.py"), *(KERNELS / "_cython").glob("*.pxi")]
+    counts = {(p.name, name): n for p in files for name, n in parameters(p).items()}
+    assert len(counts) > 400
+    too_many = {where: n for where, n in counts.items() if n > 10}
+    assert not too_many
+    assert max(counts.values()) == 10
+
+
+def test_modules_are_no_longer_than_they_should_be():
+    lines = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for pattern in ("*.py", "*.pxi")
+        for path in PACKAGE.rglob(pattern)
+    }
+    assert max(lines.values()) <= 500
+    assert lines["train.py"] <= 160
+    assert lines["training/loop.py"] <= 300
