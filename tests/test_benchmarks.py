@@ -254,7 +254,8 @@ def test_a_comparison_refuses_a_faulty_backend(program, folder, monkeypatch):
     verify(get_backend("numpy"))
     faults = {"no-op": faulty.no_op, "silent": faulty.silent, "stale": faulty.stale}
     for name, change in faulty.CHANGES.items():
-        if program == "train_steps" or name != "a hundredth off":  # logits: the same classes
+        # Logits a hundredth larger give the same classes, and classes are all that is compared.
+        if program == "train_steps" or "hundredth" not in name:
             faults[name] = faulty.spoils(change, 0)
     accepted = [
         name
