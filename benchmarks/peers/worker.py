@@ -185,10 +185,12 @@ class PeerWorker:
         case = self._job.case
         network, params = Network(case.layer_sizes, case.activation), _flat(self._peer.weights())
         images = self._test_images
-        expected = network.predict(get_backend("numpy"), params, images, PIXEL_SCALE)
+        # The reference comes last: memory that it has freed would show its answer again.
+        in_chunks = self._predict_in_chunks()
         one_by_one = [self._peer.predict(image[None]) for image in images[:VERIFIED_SINGLES]]
+        expected = network.predict(get_backend("numpy"), params, images, PIXEL_SCALE)
         for predicted, classes in (
-            (self._predict_in_chunks(), expected),
+            (in_chunks, expected),
             (np.concatenate(one_by_one), expected[:VERIFIED_SINGLES]),
         ):
             agreement = (predicted == classes).mean()
