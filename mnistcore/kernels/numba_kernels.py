@@ -16,7 +16,6 @@ import numpy as np
 from . import EXPORTS, checks, layout
 from ._numba import dropout as masks
 from ._numba import elementwise, losses, team, training, updates
-from ._numba.cache import CACHE_FOLDER as CACHE_FOLDER
 from ._numba.functions import JIT, is_cached, pointer
 from ._numba.machine import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.machine import VL
