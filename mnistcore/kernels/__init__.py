@@ -1,4 +1,4 @@
-"""The kernels that training runs on: one module per backend, the same names in each.
+"""The kernels that training runs on: one module per backend, with the same names in each.
 
 ==================  ============================================================
 ``numpy_kernels``   the reference and specification: short, obvious; also float64
@@ -9,23 +9,22 @@
 THE CONTRACT
 ============
 
-Every backend exports the names in :data:`KERNELS`, :data:`PROGRAMS` and :data:`ATTRIBUTES`, the
-functions with the same signatures. It raises the same errors in the same words, and agrees with
-``numpy_kernels``. Below, B is the batch size, I the fan-in, O the fan-out, C the number of
-classes, P the number of parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and
-in the byte order of the machine.
+Every backend exports the names in :data:`KERNELS`, :data:`PROGRAMS` and :data:`ATTRIBUTES`, with
+the same signatures and the same error messages, and its results agree with ``numpy_kernels``.
+Below, B is the batch size, I the fan-in, O the fan-out, C the number of classes, P the number of
+parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and in native byte order.
 
 Attributes
 ----------
 ``NAME``
-    By which :func:`.backends.get_backend` finds it: "numpy", "numba" or "cython".
+    The name that :func:`.backends.get_backend` takes: "numpy", "numba" or "cython".
 ``INSTRUCTION_SET``
-    The instruction set that its kernels are compiled for; "" where they are not compiled.
+    The instruction set that the kernels are compiled for; "" if they are not compiled.
 ``compiled() -> bool``
-    Whether training would start without compiling anything.
+    True if training would start without compiling anything.
 
-Tier 1: kernels, each usable alone
-----------------------------------
+Tier 1: kernels, each usable on its own
+---------------------------------------
 ======================================================  =======================================
 ``matmul(a, b, out)``                                   out = a b, (M,K) (K,N) -> (M,N)
 ``matmul_tn(a, b, out)``                                out = a^T b, (K,M) (K,N) -> (M,N)
@@ -48,82 +47,81 @@ Tier 1: kernels, each usable alone
 ``eps, weight_decay, decoupled, step, params, m, v)``
 ======================================================  =======================================
 
-Tier 2: programs, made of the backend's own kernels inside one call
--------------------------------------------------------------------
+Tier 2: programs, which run the backend's own kernels inside one call
+---------------------------------------------------------------------
 ``forward(x, params, layers, scale, shift, workspace, logits)``
-    The logits of every row of ``x``; no dropout.
+    Compute the logits of every row of ``x``, without dropout.
 ``Predictor(params, layers, scale, shift)`` -> ``predictor(x, logits)``
-    The same for parameters that stay: what depends on them alone is done once, so that a single
+    The same for fixed parameters: work that depends on them alone is done once, so that a single
     image takes microseconds.
 ``loss_and_gradient(x, targets, sample_weight, params, layers, options, workspace, gradient)``
-    -> loss. One batch, dropout included (the sample ids are the row numbers), no weight decay.
-    Where the loss is not finite, it is returned as NaN and all of ``gradient`` is NaN.
+    -> loss. One batch, with dropout (the sample ids are the row numbers) but no weight decay.
+    If the loss is not finite, NaN is returned and all of ``gradient`` is NaN.
 ``train_steps(x, targets, sample_weight, order, learning_rates, layers, options, first_step,
 params, state, buffers, workspace, metrics)`` -> steps done
-    Many mini-batches. Step s trains on the samples ``order[s * batch_size:][:batch_size]``
-    (the last batch may be partial) with ``learning_rates[s]``: gather, scale, forward, loss,
-    backward, update. ``first_step`` updates came before (Adam counts from there). It returns
-    early, *before* the update that a loss that is not finite would make.
+    Train on many mini-batches. Step s uses the samples ``order[s * batch_size:][:batch_size]``
+    (the last batch may be partial) and ``learning_rates[s]``: gather, scale, forward, loss,
+    backward, update. ``first_step`` is the number of updates made before (Adam counts from
+    there). If a loss is not finite, the call returns early, *before* that step's update.
 ``workspace_size(layers, batch_size, slots)``
-    How many float32 the ``workspace`` of a program must hold at least; ``slots`` is the
-    number of rows of ``state``. Its contents mean nothing between two calls.
+    The minimum size of a program's ``workspace``, in float32; ``slots`` is the number of rows of
+    ``state``. The workspace carries nothing from one call to the next.
 
 Arguments of the programs
 -------------------------
-x              (N, I) uint8 or float32; a value enters the network as ``x * scale + shift``, in
-               the gather, the only place that knows of uint8
+x              (N, I) uint8 or float32; a value enters the network as ``x * scale + shift``. The
+               gather does this, and is the only place that handles uint8
 targets        (N,) int32 class ids in [0, C)
-sample_weight  (N,) float32, or length 0 for weights of 1; a loss is divided by the sum of the
-               weights of its batch, and is 0, as its gradient, where that sum is 0. Any value is
-               taken: one that is not finite makes a loss that is not
+sample_weight  (N,) float32, or length 0 for weights of 1; the loss is divided by the sum of the
+               batch's weights; if that sum is 0, the loss and its gradient are 0. Any value is
+               accepted; a non-finite weight gives a non-finite loss
 order          (n,) int64 indices into ``x``, within range
 learning_rates (steps,) float64, finite, with ``steps == ceil(n / batch_size)``
-layers         (n_layers, 8) int64, a row per layer: the columns of :mod:`.layout`. Each layer
-               takes what the one before gives, the last has neither activation nor dropout,
-               and together they take each of the parameters once
+layers         (n_layers, 8) int64, a row per layer with the columns of :mod:`.layout`. The
+               fan-in of a layer is the fan-out of the one before, the last has neither
+               activation nor dropout, and together they use each parameter exactly once
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
                above 0, weight decay at least 0, probs_clip in [0, 0.5)
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,)
-state          (slots, P) float32, the optimizer's rows: none (plain SGD), the velocity
+state          (slots, P) float32, the optimizer state: no rows (plain SGD), the velocity
                (momentum), or m and v (Adam); the same layout as ``params``
-buffers        (0,) float32: the place of what is neither parameter nor optimizer state, such as
+buffers        (0,) float32: reserved for what is neither parameter nor optimizer state, such as
                the running statistics of batch normalisation, which no layer has yet
-metrics        (3,) float64 running sums, added to: weighted loss, weight, weighted hits
+metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits
 
 Rules
 -----
-* Inputs, then scalars, then outputs. Outputs are allocated by the caller, **written and never
-  read** (they may hold NaN); gradients are overwritten, not accumulated. Only ``params``,
-  ``state``, ``velocity``, ``m``, ``v``, ``buffers`` and ``metrics`` change in place. All other
-  arguments are only read: they may be read-only, as a memory-mapped file is.
+* Arguments come in the order inputs, scalars, outputs. The caller allocates outputs, which are
+  **written and never read** (they may hold NaN); gradients are overwritten, not accumulated. Only
+  ``params``, ``state``, ``velocity``, ``m``, ``v``, ``buffers`` and ``metrics`` change in place.
+  All other arguments are only read, and may be read-only, like a memory-mapped file.
 * The output of an element-wise kernel (an activation, its derivative, ``add_bias``, ``softmax``,
-  ``softmax_cross_entropy``, ``dropout``) may be its input of the same shape, all of it. Nothing
-  else that is written may overlap another argument.
+  ``softmax_cross_entropy``, ``dropout``) may be the whole of an input of the same shape. No other
+  array that is written may overlap another argument.
 * The compiled backends are float32; ``numpy_kernels`` also takes float64 throughout.
-* Nothing is written by a call that raises, and no compiled loop reads or writes outside its
-  arrays, whatever values they hold. A call checks the labels and indices that it will use, not
-  those of other samples: it costs what its own samples cost. ``ValueError``: a wrong shape, a
-  read-only output, arrays that overlap, a code, constant, label or index out of range.
-  ``TypeError``: another dtype or byte order, an array that is not contiguous or not aligned, a
-  subclass other than ``np.memmap`` (a mask or a unit would be ignored, a matrix multiplied
-  otherwise).
-* Any shape works, also 1 and a partial last batch. With no rows there is nothing to do: loss and
-  gradients are 0. A softmax of no classes is a ``ValueError``.
-* NaN and infinity go where the formulas take them, at the same places in every backend:
-  ``dz = 0`` where ReLU's output is not above 0, and 0 where a unit drops, whatever stood there;
+* A call that raises writes nothing, and no compiled loop reads or writes outside its arrays,
+  whatever values they hold. A call checks only the labels and indices that it will use, so its
+  cost depends on its own samples alone. ``ValueError``: a wrong shape, a read-only output,
+  overlapping arrays, a code, constant, label or index out of range. ``TypeError``: a wrong dtype
+  or byte order, an array that is not contiguous or not aligned, a subclass other than
+  ``np.memmap`` (its mask or unit would be ignored, and ``np.matrix`` multiplies differently).
+* Any shape works, including sizes of 1 and a partial last batch. With no rows, the loss and the
+  gradients are 0. A softmax over no classes is a ``ValueError``.
+* NaN and infinity propagate as the formulas say, to the same elements in every backend:
+  ``dz = 0`` where ReLU's output is not above 0, and a dropped unit is 0, whatever its value was;
   a weight decay of 0 adds nothing, even to an infinite weight. Only zeros among the inputs of the
-  first layer may be left out of its products: they add nothing, even where the other factor is
-  not finite: a gradient, or a weight that a step of the same call has made infinite.
+  first layer may be left out of its products. They then add nothing, even if the other factor is
+  not finite: a gradient, or a weight that became infinite in a step of the same call.
 * ``z = x w + b``; derivatives take the activation's *output*. The 1/B of the mean is applied
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
-* With ``probs_clip`` the loss of a sample, as it is reported, is that of a probability clipped to
-  [clip, 1 - clip], as in scikit-learn's ``log_loss``; the gradient is that of the unclipped loss.
-* Weight decay acts on the parameters of layers whose ``decay`` flag is set, weights only, not
-  biases: SGD and Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
-* Same seed, backend, instruction set and library versions: same bits, for every number of
-  threads. Each output element has one owner, and the order of a sum depends on shapes only.
-* Random numbers are a counter hash of (seed, epoch, sample, layer, unit), :func:`.layout`'s
-  recipe, so that a dropout mask depends on neither threads, batches nor resuming.
+* With ``probs_clip``, reported losses are those of probabilities clipped to [clip, 1 - clip], as
+  in scikit-learn's ``log_loss``; the gradient is that of the unclipped loss.
+* Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
+  Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
+* The same seed, backend, instruction set and library versions give the same bits with any number
+  of threads. Each output element has one owner, and the order of a sum depends on shapes only.
+* Random numbers are a counter hash of (seed, epoch, sample, layer, unit), computed by
+  :func:`.layout.random_bits`: dropout masks do not depend on threads, batches or resuming.
 """
 
 KERNELS = (

@@ -1,25 +1,25 @@
-"""The backends by name: modules with the same kernels and programs, loaded on demand."""
+"""Look up backends by name: modules with the same kernels and programs, loaded on demand."""
 
 import importlib
 from types import ModuleType
 
-# Fastest first: the order in which a default is chosen.
+# Fastest first: "auto" takes the first that is available.
 BACKENDS = ("cython", "numba", "numpy")
 
 
 class BackendUnavailableError(ImportError):
-    """A backend is known but cannot be loaded here; the message says why and what to do."""
+    """A known backend cannot be loaded here; the message says why and what to do."""
 
 
 def get_backend(name: str = "auto") -> ModuleType:
-    """The kernels module of a backend; "auto" is the fastest one available.
+    """Return the kernels module of a backend; "auto" selects the fastest one available.
 
     Raises
     ------
     ValueError
         If no backend has that name.
     BackendUnavailableError
-        If it cannot be loaded on this machine.
+        If the backend cannot be loaded on this machine.
     """
     if name == "auto":
         name = next(name for name in BACKENDS if unavailable_reason(name) is None)
@@ -32,7 +32,7 @@ def get_backend(name: str = "auto") -> ModuleType:
 
 
 def unavailable_reason(name: str) -> str | None:
-    """Why a backend cannot be loaded, or None where it can."""
+    """Return why a backend cannot be loaded, or None if it can; ValueError if it is unknown."""
     try:
         get_backend(name)
     except BackendUnavailableError as error:
@@ -41,5 +41,5 @@ def unavailable_reason(name: str) -> str | None:
 
 
 def available_backends() -> tuple[str, ...]:
-    """The names of the backends that load here, fastest first. ("numpy" always does.)"""
+    """Return the names of the backends that load here, fastest first; "numpy" always does."""
     return tuple(name for name in BACKENDS if unavailable_reason(name) is None)

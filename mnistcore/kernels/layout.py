@@ -1,7 +1,7 @@
-"""The tables that describe a network and a run to the kernels: columns, codes, records.
+"""The tables that describe a network and a run to the kernels: columns, codes and records.
 
-Everything here is data, so that one compiled program serves every network and every option:
-``layers`` is an int64 table with a row per layer, ``options`` one structured record.
+Networks and options are passed as data, so one compiled program serves them all: ``layers`` is an
+int64 table with a row per layer, ``options`` one structured record.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,9 @@ FAN_IN = 1
 FAN_OUT = 2
 ACTIVATION = 3  # one of the codes below
 WEIGHT_OFFSET = 4  # where the weights (fan_in, fan_out) begin in the flat parameter vector
-BIAS_OFFSET = 5  # where the bias (fan_out,) begins
-DECAY = 6  # 1 where weight decay acts on the weights of the layer
-DROPOUT = 7  # the rate of dropout after the activation, in units of 2**-32
+BIAS_OFFSET = 5  # where the bias (fan_out,) begins in it
+DECAY = 6  # 1 if weight decay acts on the weights of the layer
+DROPOUT = 7  # the dropout rate after the activation, in units of 2**-32
 LAYER_COLUMNS = 8
 
 DENSE = 0
@@ -28,7 +28,7 @@ TANH = 2
 RELU = 3
 ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU}
 
-# The codes of ``options["optimizer"]`` and the rows of ``state`` that each keeps.
+# The codes of ``options["optimizer"]``.
 SGD = 0
 ADAM = 1
 ADAMW = 2
@@ -36,7 +36,7 @@ OPTIMIZERS = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
 
 
 class Options(NamedTuple):
-    """The fields of the record of options, in their order."""
+    """The fields of the options record, in order."""
 
     batch_size: int
     optimizer: int  # SGD, ADAM or ADAMW
@@ -50,11 +50,11 @@ class Options(NamedTuple):
     beta2: float
     eps: float
     weight_decay: float
-    probs_clip: float  # reported losses are those of probs in [clip, 1 - clip]; 0: not clipped
-    skip_zeros: int  # 0 or 1: leave out inputs that are zero; the reference never does
+    probs_clip: float  # reported losses use probs clipped to [clip, 1 - clip]; 0: not clipped
+    skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
 
 
-# The record of options in an array: eight bytes a field, so that NumPy, Numba and C agree on it.
+# The dtype of the options record: eight bytes a field, so that NumPy, Numba and C agree on it.
 _EIGHT_BYTES = {int: np.int64, float: np.float64}
 OPTIONS_DTYPE = np.dtype(
     [(name, _EIGHT_BYTES[kind]) for name, kind in Options.__annotations__.items()], align=True
@@ -68,21 +68,21 @@ METRICS = 3
 
 
 def state_slots(optimizer: int, momentum: float) -> int:
-    """The number of rows of ``state`` that an optimizer keeps: 0, 1 (velocity) or 2 (m, v)."""
+    """Return how many rows of ``state`` an optimizer keeps: 0, 1 (velocity) or 2 (m, v)."""
     if optimizer == SGD:
         return 1 if momentum else 0
     return 2
 
 
 def zeros_add_nothing(scale: float, shift: float, params: np.ndarray, layers: np.ndarray) -> bool:
-    """Whether an input column of zeros may be left out: it enters as 0 and meets finite weights."""
+    """Whether zero inputs may be skipped: they stay 0 when scaled, and all weights are finite."""
     start = int(layers[0, WEIGHT_OFFSET])
     weights = params[start : start + int(layers[0, FAN_IN] * layers[0, FAN_OUT])]
     return shift == 0.0 and bool(np.isfinite(scale)) and bool(np.isfinite(weights).all())
 
 
 def dropout_threshold(rate: float) -> int:
-    """The DROPOUT column for a rate in [0, 1): a unit drops where its 32 random bits are below.
+    """Return the DROPOUT column for a rate: units with smaller 32-bit random numbers drop.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def dropout_threshold(rate: float) -> int:
 
 
 def mix32(bits: np.ndarray) -> np.ndarray:
-    """Scramble uint32 numbers: the finalizer that C. Wellons found by search, ``lowbias32``.
+    """Scramble uint32 numbers with ``lowbias32``, a finalizer that C. Wellons found by search.
 
-    Two multiplications and three xor-shifts, a bijection in which flipping one input bit
+    It is a bijection made of two multiplications and three xor-shifts. Flipping one input bit
     flips each output bit with probability 1/2 to within 0.1 %.
     """
     bits = bits ^ (bits >> np.uint32(16))
@@ -107,17 +107,17 @@ def mix32(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> np.uint32(16))
 
 
-LOW_BITS = 0xFFFFFFFF  # of seed, epoch, sample and layer, the part that counts
+LOW_BITS = 0xFFFFFFFF  # the bits of seed, epoch, sample and layer that are used
 GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, odd: spreads consecutive units
 
 
 def random_bits(samples: np.ndarray, n_units: int, seed: int, epoch: int, layer: int) -> np.ndarray:
-    """The (len(samples), n_units) uint32 numbers of a layer: the recipe that backends repeat.
+    """Return the uint32 random numbers (len(samples), n_units) of a layer, as in every backend.
 
-    ``key = mix(mix(mix(mix(seed) + epoch) + sample) + layer)``, and the number of a unit is
-    ``mix(key ^ (unit * GOLDEN))``, all modulo 2**32. A counter hash has no state to share, so
-    any thread can draw any number (the idea of Salmon et al. 2011, "Parallel random numbers:
-    as easy as 1, 2, 3").
+    The number of a unit is ``mix(key ^ (unit * GOLDEN))`` with
+    ``key = mix(mix(mix(mix(seed) + epoch) + sample) + layer)``, all modulo 2**32. A counter hash
+    has no shared state, so any thread can draw any number. Source: the idea of Salmon et al.
+    2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
     key = mix32(np.array([seed & LOW_BITS], np.uint32)) + np.uint32(epoch & LOW_BITS)
     key = mix32(key) + (samples & LOW_BITS).astype(np.uint32)

@@ -1,9 +1,9 @@
 """The Numba backend: compiled at first use for the machine it runs on, cached on disk.
 
-Here are the checks and what must be allocated; the loops are in the package ``_numba``, whose
-functions other ``@njit`` functions can call too. To import this compiles nothing; a kernel or a
-program is compiled, or read from the disk, when it is first called. The contract is in the
-docstring of ``kernels``.
+This module checks arguments and allocates scratch; the loops are in the package ``_numba``, whose
+functions other ``@njit`` functions can call too. Importing it compiles nothing: a kernel or a
+program is compiled, or read from disk, when it is first called. The contract is in the docstring
+of ``kernels``.
 """
 
 import math
@@ -43,7 +43,7 @@ _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba
 
 
 def compiled() -> bool:
-    """Whether training starts without compiling: all of its program is in the disk cache."""
+    """Return whether training would start without compiling, all of it being cached on disk."""
     if not JIT:
         return True
     return is_cached(training.train, training.SIGNATURE) and all(
@@ -57,76 +57,76 @@ def compiled() -> bool:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b; a (M, K), b (K, N), out (M, N)."""
+    """Compute out = a b; a (M, K), b (K, N), out (M, N)."""
     if not _multiply_small(_NN, a, b, out):
         checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
         _multiply(_NN, a, b, a.shape[1], out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a^T b; a (K, M), b (K, N), out (M, N)."""
+    """Compute out = a^T b; a (K, M), b (K, N), out (M, N)."""
     if not _multiply_small(_TN, a, b, out):
         checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
         _multiply(_TN, a, b, a.shape[0], out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b^T; a (M, K), b (N, K), out (M, N)."""
+    """Compute out = a b^T; a (M, K), b (N, K), out (M, N)."""
     if not _multiply_small(_NT, a, b, out):
         checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
         _multiply(_NT, a, b, a.shape[1], out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
+    """Compute out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
     checks.check_add_bias(FLOATS, z, b, out)
     elementwise.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
-    """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
+    """Compute out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
     checks.check_sum_rows(FLOATS, dz, out)
     elementwise.sum_rows(dz, out)
 
 
 def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = tanh z; both (B, O)."""
+    """Compute a = tanh z; both (B, O)."""
     checks.check_forward("tanh_forward", FLOATS, z, a)
     elementwise.activation_forward(layout.TANH, z, a)
 
 
 def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
+    """Compute dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
     checks.check_backward("tanh_backward", FLOATS, da, a, dz)
     elementwise.activation_backward(layout.TANH, da, a, dz)
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = max(z, 0), NaN staying NaN; both (B, O)."""
+    """Compute a = max(z, 0), NaN staying NaN; both (B, O)."""
     checks.check_forward("relu_forward", FLOATS, z, a)
     elementwise.activation_forward(layout.RELU, z, a)
 
 
 def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
+    """Compute dz = da where the output a = relu z is positive, else 0; all (B, O)."""
     checks.check_backward("relu_backward", FLOATS, da, a, dz)
     elementwise.activation_backward(layout.RELU, da, a, dz)
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = 1 / (1 + exp(-z)); both (B, O)."""
+    """Compute a = 1 / (1 + exp(-z)); both (B, O)."""
     checks.check_forward("logistic_forward", FLOATS, z, a)
     elementwise.activation_forward(layout.LOGISTIC, z, a)
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
+    """Compute dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
     checks.check_backward("logistic_backward", FLOATS, da, a, dz)
     elementwise.activation_backward(layout.LOGISTIC, da, a, dz)
 
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
-    """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
+    """Compute probs = exp(logits) / sum, row by row, less the row's maximum; both (B, C)."""
     checks.check_softmax(FLOATS, logits, probs)
     losses.softmax(logits, probs, _row_scratch(logits))
 
@@ -134,7 +134,7 @@ def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
 def softmax_cross_entropy(
     logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray, dlogits: np.ndarray
 ) -> float:
-    """The weighted mean of -log softmax(logits)[label], and its gradient in dlogits.
+    """Return the weighted mean of -log softmax(logits)[label], and write its gradient to dlogits.
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0.
     """
@@ -153,9 +153,9 @@ def dropout(
     layer: int,
     out: np.ndarray,
 ) -> None:
-    """Inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
+    """Apply inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
 
-    a and out (B, O), samples (B,) int64 ids; the mask is that of :func:`.layout.random_bits`.
+    a and out (B, O), samples (B,) int64 ids; the mask comes from :func:`.layout.random_bits`.
     """
     checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
@@ -171,7 +171,7 @@ def sgd_update(
     params: np.ndarray,
     velocity: np.ndarray,
 ) -> None:
-    """One step of (momentum) gradient descent on flat arrays (P,), in place."""
+    """Take one step of gradient descent, momentum optional, on flat arrays (P,), in place."""
     checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"], options["momentum"] = layout.SGD, momentum
@@ -192,7 +192,7 @@ def adam_update(
     m: np.ndarray,
     v: np.ndarray,
 ) -> None:
-    """One step of Adam, or AdamW if decoupled, on flat arrays (P,), in place; step from 1."""
+    """Take one step of Adam, or AdamW if decoupled, on flat arrays (P,), in place; step from 1."""
     checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
     options = np.zeros(1, layout.OPTIONS_DTYPE)
     options["optimizer"] = layout.ADAMW if decoupled else layout.ADAM
@@ -207,9 +207,9 @@ def adam_update(
 
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
-    """How many float32 the workspace of a program must hold at least.
+    """Return the size of a program's workspace in float32, with room for all threads allowed now.
 
-    It counts all the threads allowed now; with less room a program runs on fewer.
+    A program that is given a smaller workspace runs on fewer threads.
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
@@ -228,7 +228,7 @@ def forward(
     workspace: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """The logits (N, C) of the inputs x (N, I)."""
+    """Compute the logits (N, C) of the inputs x (N, I)."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     _, plan, own_size = forward_plan(layers, len(x))
     packed = plan.slot_size + LINE_FLOATS
@@ -246,10 +246,10 @@ def forward(
 
 
 class Predictor:
-    """``forward`` with parameters that stay: copied, checked and packed once.
+    """``forward`` with fixed parameters, which are copied, checked and packed once.
 
-    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
-    ``params`` do not reach it. Several threads may call one predictor.
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes to
+    ``params`` have no effect. Several threads may call one predictor.
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
@@ -258,8 +258,8 @@ class Predictor:
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
         self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + LINE_FLOATS, np.float32)
-        # Predictions of few rows that nobody is using. Who finds none makes one: no caller waits
-        # for another, nor a forked child for a thread that it does not have.
+        # Unused predictions for a few rows. A caller that finds none makes one, so that no caller
+        # waits for another, and no forked child for a thread that it does not have.
         self._free = [self._prediction(MR, 1)]
         self._free[0].pack(params, 1)
 
@@ -292,7 +292,7 @@ def loss_and_gradient(
     workspace: np.ndarray,
     gradient: np.ndarray,
 ) -> float:
-    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    """Return the mean loss of one batch x (B, I), and write its gradient (P,) in the parameters."""
     checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
@@ -329,7 +329,7 @@ def train_steps(
     workspace: np.ndarray,
     metrics: np.ndarray,
 ) -> int:
-    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    """Train on the mini-batches of ``order`` and return the steps done. See the contract."""
     checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
@@ -342,7 +342,7 @@ def train_steps(
 
 
 # ---------------------------------------------------------------------------------------------
-# What the public functions share
+# Shared functions
 # ---------------------------------------------------------------------------------------------
 
 
@@ -361,10 +361,10 @@ def _weights(layers: np.ndarray) -> int:
 def _train_plan(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> tuple[np.ndarray, Plan, int]:
-    """The plan of a training step, and how many threads share it: what it deserves and fits."""
+    """Return a training step's layers, its plan, and as many threads as pay off and fit."""
     _, least = make_plan(layers, batch_size, slots, 1)
     checks.check_workspace(name, workspace, least.total)
-    # Three products a weight and sample.
+    # Each weight takes part in three products per sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings(len(layers)))
     threads = min(threads, least.most_threads())
     while True:
@@ -382,7 +382,7 @@ def _train(
     gradient_only: bool,
     **arrays: np.ndarray,
 ) -> int:
-    """Make the steps of ``train_steps``, whose other arguments are ``arrays``; their number."""
+    """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     record, slots = arrays["options"][0], len(arrays["state"])
     net, plan, threads = _train_plan(name, layers, int(record["batch_size"]), slots, workspace)
     skip_zeros = bool(record["skip_zeros"]) and layout.zeros_add_nothing(
@@ -394,7 +394,7 @@ def _train(
 
 @cache
 def _products() -> tuple[ModuleType, int, int]:
-    """The module of matrix products, compiled now, and what they take as pointers."""
+    """Import, and so compile, the matrix products; return the module and the pointers it takes."""
     from ._numba import matmul
 
     return matmul, pointer(multiply_tile), pointer(matmul.take_tasks)
@@ -402,21 +402,21 @@ def _products() -> tuple[ModuleType, int, int]:
 
 @cache
 def _small_product() -> Callable[..., bool]:
-    """The compiled function, with the arguments that stay."""
+    """Return the compiled function with its constant arguments bound."""
     module, multiply_tile, tasks = _products()
     return partial(module.multiply_small, multiply_tile, tasks, _MODEL)
 
 
 def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
-    """Do it at once, unless it is large or there is something to say against it.
+    """Do a small and valid product at once; return False, doing nothing, for any other.
 
     The smallest products take less time than checks in Python.
     """
-    if not JIT:  # nothing but its compiled signature refuses other arrays
+    if not JIT:  # only its compiled signature rejects wrong arrays
         return False
     try:
         return _small_product()(kind, a, b, out, alone_below())
-    except (TypeError, AttributeError, ValueError):  # the checks say what it is
+    except (TypeError, AttributeError, ValueError):  # the checks will name the error
         return False
 
 

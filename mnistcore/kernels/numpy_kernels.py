@@ -1,7 +1,7 @@
-"""The reference backend: every kernel and program in plain NumPy, the specification of all.
+"""The reference backend: every kernel and program in plain NumPy, specifying the other backends.
 
-Plain rather than fast; float32 and float64. The contract is in the package's docstring. Matrix
-products go to NumPy's BLAS, which is what the compiled backends are measured against.
+It is plain rather than fast, and takes float32 and float64. The contract is in the package's
+docstring. Matrix products use NumPy's BLAS, which the compiled backends are measured against.
 """
 
 import math
@@ -19,7 +19,7 @@ FLOATS = (checks.FLOAT32, checks.FLOAT64)
 
 
 def compiled() -> bool:
-    """Whether training would start without compiling anything."""
+    """Return True: nothing has to be compiled before training starts."""
     return True
 
 
@@ -29,74 +29,74 @@ def compiled() -> bool:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b; a (M, K), b (K, N), out (M, N)."""
+    """Compute out = a b; a (M, K), b (K, N), out (M, N)."""
     checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
     np.matmul(a, b, out=out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a^T b; a (K, M), b (K, N), out (M, N)."""
+    """Compute out = a^T b; a (K, M), b (K, N), out (M, N)."""
     checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
     np.matmul(a.T, b, out=out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b^T; a (M, K), b (N, K), out (M, N)."""
+    """Compute out = a b^T; a (M, K), b (N, K), out (M, N)."""
     checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
     np.matmul(a, b.T, out=out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
+    """Compute out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
     checks.check_add_bias(FLOATS, z, b, out)
     np.add(z, b, out=out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
-    """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
+    """Compute out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
     checks.check_sum_rows(FLOATS, dz, out)
     np.sum(dz, axis=0, out=out)
 
 
 def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = tanh z; both (B, O)."""
+    """Compute a = tanh z; both (B, O)."""
     checks.check_forward("tanh_forward", FLOATS, z, a)
     np.tanh(z, out=a)
 
 
 def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
+    """Compute dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
     checks.check_backward("tanh_backward", FLOATS, da, a, dz)
     np.multiply(da, 1 - a * a, out=dz)
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = max(z, 0), NaN staying NaN; both (B, O). Source: Nair and Hinton 2010, section 2."""
+    """Compute a = max(z, 0), keeping NaN; both (B, O). Source: Nair and Hinton 2010, section 2."""
     checks.check_forward("relu_forward", FLOATS, z, a)
     np.maximum(z, 0, out=a)
 
 
 def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
+    """Compute dz = da where the output a = relu z is positive, else 0; all (B, O)."""
     checks.check_backward("relu_backward", FLOATS, da, a, dz)
     dz[...] = np.where(a > 0, da, 0)
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = 1 / (1 + exp(-z)); both (B, O). With exp(-abs(z)), which cannot overflow."""
+    """Compute a = 1 / (1 + exp(-z)); both (B, O). Uses exp(-abs(z)), which cannot overflow."""
     checks.check_forward("logistic_forward", FLOATS, z, a)
     e = np.exp(-np.abs(z))
     np.divide(np.where(z < 0, e, 1), 1 + e, out=a)
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
+    """Compute dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
     checks.check_backward("logistic_backward", FLOATS, da, a, dz)
     np.multiply(da, a * (1 - a), out=dz)
 
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
-    """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C).
+    """Compute probs = exp(logits) / sum, row by row, less the row's maximum; both (B, C).
 
     Source: the shifted formula of Blanchard, Higham and Higham 2021, "Accurately computing the
     log-sum-exp and softmax functions".
@@ -109,11 +109,10 @@ def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
 def softmax_cross_entropy(
     logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray, dlogits: np.ndarray
 ) -> float:
-    """The weighted mean of -log softmax(logits)[label], and its gradient in dlogits.
+    """Return the weighted mean of -log softmax(logits)[label], and write its gradient to dlogits.
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0. The gradient is
-    ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
-    are 0.
+    ``weight / sum of weights * (probs - onehot)``; if the weights sum to 0, it and the loss are 0.
     """
     checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     weights = _weights(sample_weight, np.arange(len(labels)), logits.dtype)
@@ -130,11 +129,11 @@ def dropout(
     layer: int,
     out: np.ndarray,
 ) -> None:
-    """Inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
+    """Apply inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
 
     a and out (B, O), samples (B,) int64 ids. The mask is a hash of (seed, epoch, sample, layer,
     unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
-    Source: Srivastava et al. 2014, section 4, scaled while training as in section 10.
+    Source: Srivastava et al. 2014, section 4, with the scaling during training of section 10.
     """
     checks.check_dropout(FLOATS, a, samples, out)
     threshold = layout.dropout_threshold(rate)
@@ -151,7 +150,7 @@ def sgd_update(
     params: np.ndarray,
     velocity: np.ndarray,
 ) -> None:
-    """One step of (momentum) gradient descent on flat arrays (P,), in place.
+    """Take one step of gradient descent, momentum optional, on flat arrays (P,), in place.
 
     ``g = gradient + weight_decay * params``, ``velocity = momentum * velocity + g``, then
     ``params -= learning_rate * velocity``, or with Nesterov's look-ahead
@@ -182,7 +181,7 @@ def adam_update(
     m: np.ndarray,
     v: np.ndarray,
 ) -> None:
-    """One step of Adam on flat arrays (P,), in place; ``step`` counts from 1.
+    """Take one step of Adam on flat arrays (P,), in place; ``step`` counts from 1.
 
     ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g^2``, then
     ``params -= learning_rate * m_hat / (sqrt(v_hat) + eps)`` with ``m_hat = m / (1 - beta1^step)``
@@ -210,7 +209,7 @@ def adam_update(
 
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
-    """The reference allocates as it goes: it needs no workspace."""
+    """Return 0: the reference allocates as it goes and needs no workspace."""
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     return 0
 
@@ -224,16 +223,16 @@ def forward(
     workspace: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """The logits (N, C) of the inputs x (N, I)."""
+    """Compute the logits (N, C) of the inputs x (N, I)."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     logits[...] = _logits(x, params, layers, scale, shift)
 
 
 class Predictor:
-    """``forward`` with parameters that stay: copied and checked once.
+    """``forward`` with fixed parameters, which are copied and checked once.
 
-    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
-    ``params`` do not reach it. Several threads may call one predictor.
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes to
+    ``params`` have no effect. Several threads may call one predictor.
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
@@ -246,7 +245,7 @@ class Predictor:
         logits[...] = _logits(x, *self._network)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
+@np.errstate(over="ignore", invalid="ignore")  # the loss will show it
 def loss_and_gradient(
     x: np.ndarray,
     targets: np.ndarray,
@@ -257,7 +256,7 @@ def loss_and_gradient(
     workspace: np.ndarray,
     gradient: np.ndarray,
 ) -> float:
-    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters."""
+    """Return the mean loss of one batch x (B, I), and write its gradient (P,) in the parameters."""
     checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
@@ -271,7 +270,7 @@ def loss_and_gradient(
     return loss_sum / weight_sum if weight_sum else 0.0
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the loss will say so
+@np.errstate(over="ignore", invalid="ignore")  # the loss will show it
 def train_steps(
     x: np.ndarray,
     targets: np.ndarray,
@@ -287,7 +286,7 @@ def train_steps(
     workspace: np.ndarray,
     metrics: np.ndarray,
 ) -> int:
-    """Train on the mini-batches of ``order``; the steps done. See the contract."""
+    """Train on the mini-batches of ``order`` and return the steps done. See the contract."""
     checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
         params, state, buffers, workspace, metrics, FLOATS,
@@ -308,10 +307,10 @@ def train_steps(
 
 
 # ---------------------------------------------------------------------------------------------
-# What they share
+# Shared functions
 # ---------------------------------------------------------------------------------------------
 
-# An activation and its derivative by their code; the programs apply them in place.
+# Each activation and its derivative, by code; the programs apply them in place.
 _ACTIVATIONS = {
     layout.IDENTITY: (lambda z, a: None, lambda da, a, dz: None),
     layout.LOGISTIC: (logistic_forward, logistic_backward),
@@ -321,27 +320,27 @@ _ACTIVATIONS = {
 
 
 def _layer(flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weights (I, O) and the bias (O,) of a layer as views of a flat vector (P,)."""
+    """Return the weights (I, O) and the bias (O,) of a layer as views of a flat vector (P,)."""
     fan_in, fan_out = row[layout.FAN_IN], row[layout.FAN_OUT]
     weights, bias = flat[row[layout.WEIGHT_OFFSET] :], flat[row[layout.BIAS_OFFSET] :]
     return weights[: fan_in * fan_out].reshape(fan_in, fan_out), bias[:fan_out]
 
 
 def _weights(sample_weight: np.ndarray, samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The weights (B,) of some samples: 1 where none were given."""
+    """Return the weights (B,) of the given samples: 1 if ``sample_weight`` has length 0."""
     return sample_weight[samples] if sample_weight.size else np.ones(len(samples), dtype)
 
 
 def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
-    """The sum of values times weights, in float64."""
+    """Return the sum of values times weights, in float64."""
     return float((values.astype(np.float64) * weights).sum())
 
 
-@np.errstate(invalid="ignore")  # infinity - infinity: the loss will say so
+@np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
 def _cross_entropy(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """The loss (B,) of each row, the sum of the weights, and the mean loss's gradient (B, C)."""
+    """Return the loss of each row (B,), the sum of weights, and the mean loss's gradient (B, C)."""
     rows = np.arange(len(labels))
     z = logits - logits.max(axis=1, keepdims=True)
     z_label = z[rows, labels]
@@ -352,7 +351,7 @@ def _cross_entropy(
     total = float(weights.sum(dtype=np.float64))
     factors = weights * (1.0 / total if total else 0.0) / sum_all
     dlogits = others * factors[:, None]
-    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    # probs - 1 for the label, without the loss of digits by cancellation as probs nears 1.
     dlogits[rows, labels] = -sum_others * factors
     return np.log(sum_all) - z_label, total, dlogits
 
@@ -360,7 +359,7 @@ def _cross_entropy(
 def _logits(
     x: np.ndarray, params: np.ndarray, layers: np.ndarray, scale: float, shift: float
 ) -> np.ndarray:
-    """The logits (N, C) of the inputs x (N, I)."""
+    """Return the logits (N, C) of the inputs x (N, I)."""
     a = x.astype(params.dtype) * float(scale) + float(shift)
     for row in layers:
         w, b = _layer(params, row)
@@ -379,11 +378,11 @@ def _backpropagate(
     record: Options,
     gradient: np.ndarray,
 ) -> tuple[float, float, float]:
-    """Forward and backward over one batch: its ``metrics``, and the gradient of its mean loss.
+    """Run one batch forward and backward: return its ``metrics``, write its mean loss's gradient.
 
     Source: Rumelhart, Hinton and Williams 1986.
     """
-    inputs, outputs = [], []  # of every layer; dropout comes between an output and the next input
+    inputs, outputs = [], []  # of every layer; dropout acts between an output and the next input
     a = x.astype(params.dtype) * record.scale + record.shift
     for depth, row in enumerate(layers):
         w, b = _layer(params, row)
@@ -425,7 +424,7 @@ def _update(
     params: np.ndarray,
     state: np.ndarray,
 ) -> None:
-    """A step of the optimizer; of each layer, weight decay acts on the weights alone."""
+    """Take one optimizer step; weight decay acts on weights, not on biases."""
     decay = record.weight_decay
     for row in layers[layers[:, layout.DECAY] == 1] if decay else ():
         (w, _), (dw, _) = _layer(params, row), _layer(gradient, row)

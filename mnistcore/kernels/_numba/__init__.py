@@ -1,8 +1,8 @@
-"""The compiled parts of the Numba backend; ``numba_kernels`` is the public face over them.
+"""The compiled parts of the Numba backend; ``numba_kernels`` is their public interface.
 
 ``cache``        the folder of compiled code
-``functions``    the kinds of compiled function, and what they are compiled with
-``intrinsics``   what the five modules below are made of
+``functions``    the kinds of compiled function, and their compiler options
+``intrinsics``   the building blocks of the five modules below
 ``machine``      instruction sets, atomic numbers, the floating-point mode
 ``memory``       numbers, addresses and records
 ``vectors``      the vector type
@@ -10,15 +10,15 @@
 ``bits``         sets of bits
 ``tile``         the register tile, and panels
 ``elementwise``  exp, tanh and the activations
-``dropout``, ``losses``, ``updates``   what their names say, on vectors and as kernels
+``dropout``, ``losses``, ``updates``   as named, on vectors and as kernels
 ``team``         barriers between the threads of a team, the division of work
-``inputs``       the gather of a batch, and where it is not zero
-``plan``         where everything lies in the workspace, how a step is divided, packing
+``inputs``       the gather of a batch, and lists of its nonzeros
+``plan``         the layout of the workspace, the division of a step, packing
 ``products``     the products of a layer, and what follows each
 ``training``     the training step
 ``prediction``   the forward pass over many rows
-``matmul``       the matrix products that stand alone
+``matmul``       the stand-alone matrix products
 
-To import them compiles nothing, but for ``matmul``: a program is compiled, or read from the
-disk, when it is first called.
+Importing them compiles nothing, except for ``matmul``: a program is compiled, or read from disk,
+when it is first called.
 """

@@ -1,4 +1,4 @@
-"""Sets of up to 64 things: the bits of an int64."""
+"""Sets of up to 64 elements, as the bits of an int64."""
 
 import ctypes
 
@@ -25,7 +25,7 @@ from .memory import load_index, store_index, store_int32
 from .vectors import INTS
 
 # ---------------------------------------------------------------------------------------------
-# Bits: sets of up to 64 things, in an int64
+# Bits: sets of up to 64 elements in an int64
 # ---------------------------------------------------------------------------------------------
 
 WORD = 64
@@ -45,7 +45,7 @@ def _nonzero(builder, loaded, element):
 
 @twin_of(lambda base, position, kind: _nonzero_twin(base, position, WORD, kind))
 def nonzero_bits(typingctx, base, position, kind):
-    """A bit for each of 64 numbers of a ``kind`` at base + position that is not zero."""
+    """Return a set bit for each nonzero among the 64 numbers of a ``kind`` at base + position."""
     element = element_of(kind)
 
     def generate(context, builder, signature, args):
@@ -58,7 +58,7 @@ def nonzero_bits(typingctx, base, position, kind):
 
 @twin_of(_nonzero_twin)
 def nonzero_bits_first(typingctx, base, position, n, kind):
-    """The same of n numbers, fewer than 64; the others are not touched."""
+    """Return the same for n numbers, fewer than 64; memory after them is not touched."""
     element = element_of(kind)
 
     def generate(context, builder, signature, args):
@@ -71,7 +71,7 @@ def nonzero_bits_first(typingctx, base, position, n, kind):
 
 @twin_of(lambda bits: sum(1 << i for i in range(8) if bits >> 8 * i & 255))
 def nonzero_bytes(typingctx, bits):
-    """A bit for each of the eight bytes that is not zero."""
+    """Return a set bit for each of the eight bytes that is not zero."""
 
     def generate(context, builder, signature, args):
         octets = ir.VectorType(ir.IntType(8), 8)
@@ -85,7 +85,7 @@ def nonzero_bytes(typingctx, bits):
 
 @twin_of(lambda bits: (bits & -bits).bit_length() - 1)
 def lowest_bit(typingctx, bits):
-    """The number of the lowest bit that is set; ``bits`` is not 0."""
+    """Return the number of the lowest set bit; ``bits`` must not be 0."""
 
     def generate(context, builder, signature, args):
         return call_llvm(builder, "llvm.cttz.i64", I64, args[0], ir.IntType(1)(1))
@@ -95,7 +95,7 @@ def lowest_bit(typingctx, bits):
 
 @twin_of(lambda bits: (bits % 2**64).bit_count())
 def count_bits(typingctx, bits):
-    """How many bits are set."""
+    """Return how many bits are set."""
 
     def generate(context, builder, signature, args):
         return call_llvm(builder, "llvm.ctpop.i64", I64, args[0])
@@ -103,9 +103,9 @@ def count_bits(typingctx, bits):
     return types.int64(types.int64), generate
 
 
-# AVX-512 can pack the lanes that a mask picks.
+# AVX-512 can pack the lanes that a mask selects.
 HAS_COMPRESS = VL == 16
-MOST_APPENDED = 16  # int32 that are written at once, whether or not they mean anything
+MOST_APPENDED = 16  # int32 that are written at once, some of them possibly padding
 
 
 def _store_set_bits_twin(base, position, bits, first):
@@ -117,9 +117,9 @@ def _store_set_bits_twin(base, position, bits, first):
 
 @twin_of(_store_set_bits_twin)
 def store_set_bits(typingctx, base, position, bits, first):
-    """Write ``first`` + the number of each of the low 16 bits that is set, as int32.
+    """Write ``first`` + the number of each set bit among the low 16, as int32.
 
-    Where HAS_COMPRESS. Sixteen are stored; those behind the last mean nothing.
+    Requires HAS_COMPRESS. Sixteen numbers are always stored; the rest of them are padding.
     """
 
     def generate(context, builder, signature, args):
@@ -143,7 +143,7 @@ def store_set_bits(typingctx, base, position, bits, first):
 
 @inner
 def append_bits(items, n, bits, first):
-    """Append first + the number of each set bit to int32 at ``items``; how many there are then."""
+    """Append first + the number of each set bit to n int32 at ``items``; return the new n."""
     step = MOST_APPENDED if HAS_COMPRESS else WORD // 2
     while bits:
         some = bits & ((1 << step) - 1)
@@ -162,7 +162,7 @@ def append_bits(items, n, bits, first):
 
 @inner
 def transpose_bits(square):
-    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    """Transpose 64 x 64 bits in place by swapping ever smaller squares (Warren 2012, 7-3)."""
     half, mask = 32, 0xFFFFFFFF
     while half:
         for pair in range(32 // half):

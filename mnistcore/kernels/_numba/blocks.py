@@ -1,4 +1,4 @@
-"""Square blocks of VL x VL floats, which are transposed in registers."""
+"""Square blocks of VL x VL floats, transposed in registers."""
 
 import numpy as np
 from llvmlite import ir
@@ -21,7 +21,7 @@ def _load_block_twin(base, offset, stride):
 
 @twin_of(_load_block_twin)
 def load_block(typingctx, base, offset, stride):
-    """VL x VL floats at base + offset, their rows ``stride`` floats apart."""
+    """Load VL x VL floats at base + offset, their rows ``stride`` floats apart."""
 
     def generate(context, builder, signature, args):
         base, offset, stride = args
@@ -57,7 +57,7 @@ def store_block(typingctx, block, base, offset, stride):
 
 @twin_of(lambda block: block.T.copy())
 def transpose(typingctx, block):
-    """The transpose of a block, in registers: swap ever smaller squares off the diagonal."""
+    """Transpose a block in registers by swapping ever smaller squares off the diagonal."""
 
     def generate(context, builder, signature, args):
         rows = [builder.extract_value(args[0], row) for row in range(VL)]

@@ -1,8 +1,8 @@
 """The folder of compiled code, named after everything that the code depends on.
 
-Numba's own disk cache notices an edit in the file of a function, but not one in a file that it
-calls into, nor a changed tuning variable. So the folder is named after a hash of all of them,
-here, once, and each function is declared while Numba's setting names that folder.
+Numba's own disk cache notices an edit to the file of a function, but not to the files of the
+functions it calls, nor a changed tuning variable. So this module names the folder after a hash of
+all of them, and each function is declared while Numba's cache setting points to that folder.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ TUNING_VARIABLES = ("MNISTCORE_NUMBA_LANES",)
 
 
 def _cache_folder() -> str:
-    """The folder of compiled code for exactly these sources and tuning variables."""
+    """Return the folder of compiled code for exactly these sources and tuning variables."""
     digest = hashlib.sha256(numba.__version__.encode())
     package = Path(__file__).parent
     shared = (package.parent / name for name in ("layout.py", "threads.py"))
@@ -47,8 +47,8 @@ CACHE_FOLDER = _cache_folder()
 
 @contextmanager
 def cache_here() -> Iterator[None]:
-    """Functions that are declared within this block are cached in the folder."""
-    with global_compiler_lock:  # one thread at a time sets what all of them read
+    """Cache the functions that are declared within this block in the folder."""
+    with global_compiler_lock:  # the setting is global: one thread at a time changes it
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = CACHE_FOLDER
         try:
@@ -57,7 +57,7 @@ def cache_here() -> Iterator[None]:
             numba.config.CACHE_DIR = before
 
 
-# A fork waits for a compilation in another thread, or the child would wait for it for ever.
+# A fork waits for a compilation in another thread; else the child would wait for it forever.
 os.register_at_fork(
     before=global_compiler_lock.acquire,
     after_in_parent=global_compiler_lock.release,

@@ -1,4 +1,4 @@
-"""Random numbers and dropout: the recipe of ``layout.random_bits``."""
+"""Random numbers and dropout, as in ``layout.random_bits``."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from .memory import address, load_scalar, store_scalar
 
 @inner
 def mix(bits):
-    """``layout.mix32`` of one uint32."""
+    """Scramble one uint32, as ``layout.mix32`` does."""
     bits = np.uint32(bits)
     bits = np.uint32(bits ^ (bits >> np.uint32(16)))
     bits = np.uint32(bits * np.uint32(0x7FEB352D))
@@ -20,7 +20,7 @@ def mix(bits):
 
 @inner
 def row_key(seed, epoch, sample, layer):
-    """The key from which the numbers of one sample in one layer are drawn."""
+    """Return the key from which the numbers of one sample in one layer are drawn."""
     key = mix(np.uint32(seed & LOW_BITS))
     key = mix(np.uint32(key + np.uint32(epoch & LOW_BITS)))
     key = mix(np.uint32(key + np.uint32(sample & LOW_BITS)))
@@ -29,20 +29,20 @@ def row_key(seed, epoch, sample, layer):
 
 @inner
 def is_kept(key, unit, threshold):
-    """Whether dropout keeps a unit of the sample and layer of a key."""
+    """Whether dropout keeps a unit, given the key of its sample and layer."""
     product = np.uint32(np.uint32(unit) * GOLDEN)
     return mix(np.uint32(key ^ product)) >= np.uint32(threshold)
 
 
 @inner
 def keep_factor(threshold):
-    """What kept units are multiplied by: 1 / (1 - rate)."""
+    """Return the factor that kept units are multiplied by: 1 / (1 - rate)."""
     return np.float32(1.0 / (1.0 - threshold / (LOW_BITS + 1.0)))
 
 
 @inner
 def drop_row(base, position, n, first_unit, key, threshold, target, target_position):
-    """Dropout of n units of one sample, from base + position to target + target_position."""
+    """Drop out n units of one sample, from base + position to target + target_position."""
     factor = keep_factor(threshold)
     for i in range(n):
         value = load_scalar(base, position + i) * factor
@@ -53,9 +53,9 @@ def drop_row(base, position, n, first_unit, key, threshold, target, target_posit
 
 @entry
 def dropout(a, samples, threshold, seed, epoch, layer, out):
-    """Dropout of each row: a and out (B, O) float32, samples (B,) int64.
+    """Apply dropout to each row: a and out (B, O) float32, samples (B,) int64.
 
-    A unit drops where its random number is below ``threshold``.
+    A unit drops if its random number is below ``threshold``.
     """
     base, out_base = address(a), address(out)
     rows, n = a.shape

@@ -1,8 +1,8 @@
-"""What acts on one element at a time: exp, tanh, the activations, and the kernels over them.
+"""Element-wise functions (exp, tanh, the activations), and the kernels that apply them.
 
-The functions on vectors serve the programs too; the kernels, the loops behind the first tier of
-the contract, walk arrays that the public face has checked. Their last vector loads and stores
-only the lanes that are there.
+The programs use the functions on vectors too. The kernels are the loops of tier 1 of the
+contract, over arrays that the public functions have checked; for the last vector, they load and
+store only the lanes that exist.
 """
 
 import math
@@ -16,22 +16,22 @@ from .memory import address
 from .vectors import fma, load_first, raise_exponent, select_less, splat, store_first
 
 # Adding 1.5 * 2**23 leaves no bits for a fraction: the sum is rounded to a whole number, which
-# also stands in the low bits of the mantissa.
+# the low bits of the mantissa then hold.
 _ROUND = np.float32(1.5 * 2**23)
 _LOG2_E = np.float32(math.log2(math.e))
-# ln 2 in two parts, the first with so few bits that its multiples are exact.
+# ln 2 in two parts; the first has few enough bits for its multiples to be exact.
 _LN2_HIGH = np.float32(0.693359375)
 _LN2_LOW = np.float32(math.log(2) - 0.693359375)
-_EXP_MIN = np.float32(-87.33)  # below, exp is no normal number: 0
+_EXP_MIN = np.float32(-87.33)  # below this exp is denormal, and 0 is returned
 _EXP_MAX = np.float32(88.72)
 
 
 @inner
 def exp(x):
-    """e**x, lane by lane, to about 1 ulp; 0 below -87.33, inf above 88.72, NaN for NaN.
+    """Return e**x, lane by lane, to about 1 ulp; 0 below -87.33, inf above 88.72, NaN for NaN.
 
-    x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial for e**r, 2**n by its exponent (the method
-    of Cephes's expf).
+    x = n ln 2 + r with |r| <= ln 2 / 2; a polynomial gives e**r, and n is added to its exponent.
+    Source: the method of Cephes's expf.
     """
     lowest, highest = splat(_EXP_MIN), splat(_EXP_MAX)
     inside = select_less(x, lowest, lowest, x)
@@ -46,16 +46,16 @@ def exp(x):
     p = fma(p, r, splat(1.6666665459e-1))
     p = fma(p, r, splat(5.0000001201e-1))
     p = fma(p, r * r, r + splat(1.0))
-    # n is 128 only where p < 1, and -126 only where p >= 1: the result is always a normal number.
+    # n is 128 only if p < 1, and -126 only if p >= 1: the result is always a normal number.
     y = raise_exponent(p, n)
     y = select_less(x, lowest, splat(0.0), y)
     y = select_less(highest, x, splat(np.inf), y)
-    return fma(inside, splat(0.0), y)  # NaN * 0 carries a NaN over
+    return fma(inside, splat(0.0), y)  # NaN * 0 propagates a NaN
 
 
 @inner
 def tanh(x):
-    """tanh x, lane by lane: an odd polynomial near 0, else 1 - 2 / (e**2|x| + 1) (Cephes)."""
+    """Return tanh x by lane: an odd polynomial near 0, else 1 - 2 / (e**2|x| + 1) (Cephes)."""
     zero = splat(0.0)
     size = select_less(x, zero, zero - x, x)
     square = x * x
@@ -71,19 +71,19 @@ def tanh(x):
 
 @inner
 def logistic(x):
-    """1 / (1 + e**-x), lane by lane."""
+    """Return 1 / (1 + e**-x), lane by lane."""
     return splat(1.0) / (splat(1.0) + exp(splat(0.0) - x))
 
 
 @inner
 def relu(x):
-    """max(x, 0), lane by lane; NaN stays NaN."""
+    """Return max(x, 0), lane by lane; NaN stays NaN."""
     return select_less(x, splat(0.0), splat(0.0), x)
 
 
 @inner
 def activate(code, z):
-    """The activation of a code of ``layout`` on a vector."""
+    """Apply the activation with a given code of ``layout`` to a vector."""
     if code == layout.RELU:
         return relu(z)
     if code == layout.TANH:
@@ -95,7 +95,7 @@ def activate(code, z):
 
 @inner
 def derive(code, gradient, a):
-    """``gradient`` times the derivative of an activation by its input, from its output a."""
+    """Multiply ``gradient`` by the derivative of an activation, computed from its output a."""
     one = splat(1.0)
     if code == layout.RELU:
         return select_less(splat(0.0), a, gradient, splat(0.0))
@@ -108,7 +108,7 @@ def derive(code, gradient, a):
 
 @entry
 def add_bias(z, b, out):
-    """out = z + b, row by row; z and out (B, O), b (O,), float32."""
+    """Compute out = z + b, row by row; z and out (B, O), b (O,), float32."""
     z_base, b_base, out_base = address(z), address(b), address(out)
     rows, n = z.shape
     for r in range(rows):
@@ -119,7 +119,7 @@ def add_bias(z, b, out):
 
 @entry
 def sum_rows(dz, out):
-    """out = the sum of the rows of dz, in order; dz (B, O), out (O,), float32."""
+    """Compute out = the sum of the rows of dz, in order; dz (B, O), out (O,), float32."""
     base, out_base = address(dz), address(out)
     rows, n = dz.shape
     for i in range(0, n, VL):
@@ -131,7 +131,7 @@ def sum_rows(dz, out):
 
 @entry
 def activation_forward(code, z, a):
-    """a = the activation of z, by its code in ``layout``; (B, O) float32."""
+    """Compute a = the activation of z, by its code in ``layout``; (B, O) float32."""
     z_base, a_base = address(z), address(a)
     n = z.size
     for i in range(0, n, VL):
@@ -140,7 +140,7 @@ def activation_forward(code, z, a):
 
 @entry
 def activation_backward(code, da, a, dz):
-    """dz = da times the activation's derivative, from the output a; (B, O) float32."""
+    """Compute dz = da times the activation's derivative, from the output a; (B, O) float32."""
     da_base, a_base, dz_base = address(da), address(a), address(dz)
     n = a.size
     for i in range(0, n, VL):

@@ -1,11 +1,11 @@
 """The three kinds of compiled function, and whether they are compiled.
 
 ``entry``       called from Python; compiled at the first call, and cached on disk
-``inner``       called from compiled functions, into which it is compiled
-``c_function``  called through a pointer; compiled when its pointer is first wanted, and cached
+``inner``       called from compiled functions, and compiled into them
+``c_function``  called through a pointer; compiled when its pointer is first needed, and cached
 
-To declare one compiles nothing. Under ``NUMBA_DISABLE_JIT=1`` all of them are the Python
-functions that they decorate.
+Declaring one compiles nothing. Under ``NUMBA_DISABLE_JIT=1`` all of them are the Python functions
+that they decorate.
 """
 
 from pathlib import Path
@@ -22,19 +22,19 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from .cache import cache_here
 from .intrinsics import I64, JIT, twin_of
 
-# ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. What is in lets
-# LLVM fuse a multiplication with an addition, nothing else: no sum is reordered.
+# ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
+# lets LLVM fuse a multiplication with an addition: no sum is reordered.
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "nogil": True}
 
 
 def entry(function):
-    """A function that is compiled at its first call from Python."""
+    """Declare a function that is compiled at its first call from Python."""
     with cache_here():
         return numba.njit(**OPTIONS, cache=True)(function)
 
 
 def entry_of(signature):
-    """An :func:`entry` of one signature, compiled when its module is imported."""
+    """Declare an :func:`entry` with one signature, compiled when its module is imported."""
 
     def compile_now(function):
         with cache_here():
@@ -46,7 +46,7 @@ def entry_of(signature):
 class _Inner(CPUDispatcher):
     """A function without the wrappers through which Python and C would call it.
 
-    Those wrappers would take a quarter of the training program's compile time.
+    The wrappers would take up a quarter of the training program's compile time.
     """
 
     literals = False
@@ -55,7 +55,7 @@ class _Inner(CPUDispatcher):
         raise TypeError(f"{self.py_func.__name__} can be called by compiled functions only")
 
     def get_call_template(self, args, kws):
-        """What a call is compiled to: Numba would compile anew for each number in the source."""
+        """Drop literal types, since Numba would compile the function anew for each number."""
         if not self.literals:
             args = [types.unliteral(argument) for argument in args]
         return super().get_call_template(args, kws)
@@ -64,7 +64,7 @@ class _Inner(CPUDispatcher):
 def inner(function=None, *, forceinline=False, literals=False):
     """Compile a function into its compiled callers, for each combination of argument types.
 
-    With ``literals`` the type of a number in the source says which number it is.
+    With ``literals``, the type of a literal number includes its value.
     """
     if function is None:
         return lambda function: inner(function, forceinline=forceinline, literals=literals)
@@ -77,7 +77,7 @@ def inner(function=None, *, forceinline=False, literals=False):
 
 
 class _CFunction(CFunc):
-    """A C function that is compiled, or read from the disk, when its address is first wanted."""
+    """A C function that is compiled, or read from disk, when its address is first needed."""
 
     @property
     def address(self):
@@ -88,11 +88,11 @@ class _CFunction(CFunc):
 
 
 def c_function(arguments):
-    """A C function of so many int64, which the programs are handed the :func:`pointer` of.
+    """Declare a C function of n int64 ``arguments``; programs are passed its :func:`pointer`.
 
-    A function called by name is copied into its caller and optimised again there, and in its
-    caller's caller: 37 s of compiling instead of 9 for the tiles alone. A call through
-    :func:`call` costs a few nanoseconds where a tile takes hundreds.
+    A function called by name is copied into its caller and optimised again there, and again in
+    the caller's caller: 37 s of compiling instead of 9 for the tiles alone. A call through
+    :func:`call` costs a few nanoseconds, compared with hundreds for a tile.
     """
     signature = sigutils.normalize_signature(types.void(*[types.int64] * arguments))
 
@@ -106,9 +106,9 @@ def c_function(arguments):
 
 
 def pointer(function):
-    """What a program takes for a C function: its address, or a number where nothing is compiled.
+    """Return what programs take for a C function: its address, or a number if JIT is disabled.
 
-    The function itself would do, but Numba takes 10 us to find out the type of such an argument.
+    The function itself would also work, but Numba needs 10 us to type such an argument.
     """
     if JIT:
         return function.address
@@ -116,17 +116,17 @@ def pointer(function):
     return len(_UNCOMPILED)
 
 
-_UNCOMPILED: list = []  # the functions behind such numbers, which count from 1
+_UNCOMPILED: list = []  # the functions with such numbers, which count from 1
 
 
 def _call_uncompiled(number, arguments):
-    """Call the function behind such a number."""
+    """Call the function with such a number."""
     _UNCOMPILED[number - 1](*arguments)
 
 
 @twin_of(_call_uncompiled)
 def call(typingctx, function, arguments):
-    """Call the C function behind a pointer with a tuple of integers."""
+    """Call the C function at a pointer with a tuple of integers."""
 
     def generate(context, builder, signature, args):
         kinds, values = signature.args[1], cgutils.unpack_tuple(builder, args[1])
@@ -149,7 +149,7 @@ def is_cached(function, signature=None):
     function
         An :func:`entry` or a :func:`c_function`.
     signature
-        The argument types of an entry; None for a C function, which has but one.
+        The argument types of an entry; None for a C function, which has only one signature.
     """
     cache = function._cache
     codegen = cpu_target.target_context.codegen()

@@ -1,8 +1,8 @@
-"""What the modules of intrinsics are made of: generators of LLVM code, and Python twins.
+"""The building blocks of the intrinsics: generators of LLVM code, and Python twins.
 
-An intrinsic is a function whose LLVM instructions are written out by a ``generate``: what Numba
-has no word for. Under ``NUMBA_DISABLE_JIT=1`` each is replaced by its twin, a few lines over
-NumPy arrays, so that every kernel can be stepped through in a debugger: one thread, tiny shapes.
+An intrinsic is a function whose ``generate`` emits LLVM instructions that Numba cannot express.
+Under ``NUMBA_DISABLE_JIT=1`` each is replaced by its twin, a few lines over NumPy arrays, so that
+every kernel can be stepped through in a debugger: one thread, tiny shapes.
 """
 
 import ctypes
@@ -20,39 +20,39 @@ F64 = ir.DoubleType()
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 
-# The kinds of numbers that inputs are.
+# The kinds of input numbers.
 BYTES, FLOATS = 0, 1
 
 
 def twin_of(twin):
-    """The decorator of an intrinsic: ``twin`` takes its place where nothing is compiled."""
+    """Return the decorator of an intrinsic; ``twin`` replaces it if nothing is compiled."""
     return intrinsic(prefer_literal=True) if JIT else lambda _: twin
 
 
 def view(base, offset, n, kind=ctypes.c_float):
-    """A NumPy array over n numbers at the address ``base`` + ``offset`` numbers, for a twin."""
+    """Return a NumPy array over n numbers at address ``base`` + ``offset`` numbers, for a twin."""
     address = int(base) + int(offset) * ctypes.sizeof(kind)
     return np.ctypeslib.as_array((kind * n).from_address(address))
 
 
 def view_inputs(base, position, n, kind):
-    """The same over inputs, BYTES or FLOATS."""
+    """Return the same over inputs, BYTES or FLOATS."""
     return view(base, position, n, ctypes.c_float if kind == FLOATS else ctypes.c_uint8)
 
 
 def signed(bits):
-    """The int64 with the low 64 bits of a Python integer."""
+    """Return the low 64 bits of a Python integer as an int64."""
     return (int(bits) + 2**63) % 2**64 - 2**63
 
 
 def pointer_to(builder, base, offset, element):
-    """The address ``base`` + ``offset`` elements, as a pointer."""
+    """Return the address ``base`` + ``offset`` elements, as a pointer."""
     start = builder.inttoptr(base, element.as_pointer())
     return builder.gep(start, [offset], source_etype=element)
 
 
 def broadcast(builder, scalar, vector):
-    """A vector of a type with one number in every lane."""
+    """Return a vector of the given type with the same number in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, I32(0))
     zeros = ir.Constant(ir.VectorType(I32, vector.count), None)
@@ -67,12 +67,12 @@ def call_llvm(builder, name, result, *args):
 
 
 def element_of(kind):
-    """The LLVM type of inputs of a literal kind."""
+    """Return the LLVM type of inputs of a literal kind."""
     return F32 if kind.literal_value == FLOATS else ir.IntType(8)
 
 
 def masked_inputs(builder, args, element, lanes, mask):
-    """``lanes`` inputs at base + position (``args``), zeros where the mask is not set."""
+    """Load ``lanes`` inputs at base + position (``args``), with zeros where the mask is not set."""
     stored = ir.VectorType(element, lanes)
     pointer = pointer_to(builder, args[0], args[1], element)
     name = f"llvm.masked.load.v{lanes}{'f32' if element == F32 else 'i8'}.p0"

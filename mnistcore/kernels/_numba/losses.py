@@ -113,7 +113,7 @@ def softmax_loss(base, position, n, label, inverse):
 
 @entry
 def softmax(logits, probs, row):
-    """probs = softmax of each row; (B, C) float32.
+    """Compute probs = softmax of each row; (B, C) float32.
 
     ``row`` is float32 scratch for one row, in whole vectors.
     """

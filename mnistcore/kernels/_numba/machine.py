@@ -1,4 +1,4 @@
-"""What depends on the machine: instruction sets, atomic numbers, the floating-point mode."""
+"""Machine-dependent parts: instruction sets, atomic numbers, the floating-point mode."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ from .intrinsics import I32, I64, call_llvm, pointer_to, twin_of, view
 
 
 def _machine_lanes() -> tuple[int, str]:
-    """The float32 lanes of the widest vectors that the machine has, and their name."""
+    """Return the float32 lanes of the machine's widest vectors, and the instruction set."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f") and features.get("avx512dq"):
         return 16, "avx512"
@@ -24,9 +24,9 @@ def _machine_lanes() -> tuple[int, str]:
 
 
 def _chosen_lanes() -> tuple[int, str]:
-    """What the machine has, or MNISTCORE_NUMBA_LANES asks for (16, 8 or 4).
+    """Return what the machine has, or what MNISTCORE_NUMBA_LANES requests (16, 8 or 4).
 
-    Raises ImportError where that is none of these, or more than the machine has.
+    Raises ImportError if that is another value, or more than the machine has.
     """
     wanted = os.environ.get("MNISTCORE_NUMBA_LANES")
     lanes, name = _machine_lanes()
@@ -50,9 +50,9 @@ def _add_twin(base, position, value):
 
 @twin_of(_add_twin)
 def atomic_add(typingctx, base, position, value):
-    """Add to the int64 at base + position, a step that publishes what was written before.
+    """Add to the int64 at base + position and return its previous value.
 
-    The result is the number that it found.
+    The addition is atomic and publishes everything that this thread wrote before it.
     """
 
     def generate(context, builder, signature, args):
@@ -64,7 +64,7 @@ def atomic_add(typingctx, base, position, value):
 
 @twin_of(lambda base, position: int(view(base, position, 1, ctypes.c_int64)[0]))
 def atomic_load(typingctx, base, position):
-    """The int64 at base + position, seeing all that was written before the number found there."""
+    """Load the int64 at base + position, and see all that was written before it was."""
 
     def generate(context, builder, signature, args):
         return builder.load_atomic(pointer_to(builder, *args, I64), "acquire", 8, typ=I64)
@@ -77,7 +77,7 @@ _ARM = platform.machine() in ("arm64", "aarch64")
 
 @twin_of(lambda: None)
 def pause(typingctx):
-    """Tell the core that this is a spin loop."""
+    """Tell the core that it is in a spin loop."""
 
     def generate(context, builder, signature, args):
         if _ARM:
@@ -106,7 +106,7 @@ FLUSH_TO_ZERO = (1 << 24) if _ARM else (1 << 15) | (1 << 6)
 
 @twin_of(lambda: 0)
 def get_float_mode(typingctx):
-    """The control bits of this thread's floating-point unit."""
+    """Return the control bits of this thread's floating-point unit."""
 
     def generate(context, builder, signature, args):
         if _ARM:
@@ -135,9 +135,9 @@ def set_float_mode(typingctx, mode):
 
 @inner
 def flush_denormals():
-    """Let this thread treat denormal numbers as zero; the mode to restore afterwards.
+    """Make this thread treat denormal numbers as zero; return the mode to restore afterwards.
 
-    Moments of dead units decay into denormals, on which every operation is many times slower.
+    Moments of dead units decay into denormals, with which every operation is many times slower.
     """
     mode = get_float_mode()
     set_float_mode(mode | FLUSH_TO_ZERO)

@@ -1,4 +1,4 @@
-"""The matrix products of the first tier: how one is cut into tasks, and what a task does."""
+"""The stand-alone matrix products: how they are divided into tasks, and what a task does."""
 
 from typing import NamedTuple
 
@@ -31,11 +31,11 @@ from .tile import MR, SCRATCH, copy_row, panel_width, single_run
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 
 GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
-SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
+SET_STRIDE = 1024  # floats: rows a multiple of this apart share a set of the L1 cache
 
 
 class Division(NamedTuple):
-    """How a product is cut into tasks: (group of panels, block of rows)."""
+    """How a product is divided into tasks: (group of panels, block of rows)."""
 
     width: int  # columns of a panel
     group: int  # panels of a task
@@ -46,7 +46,7 @@ class Division(NamedTuple):
 
 
 class Multiplication(NamedTuple):
-    """A product as it is carried out: op(A) (m, k) times op(B) (k, n)."""
+    """A product as it is computed: op(A) (m, k) times op(B) (k, n)."""
 
     multiply_tile: int  # pointer
     kind: int
@@ -59,21 +59,21 @@ class Multiplication(NamedTuple):
     base: int  # address of the threads' scratch
 
 
-# The table of a job, int64: a Multiplication, its Division, a run of terms for the tile, and on
+# The int64 table of a job: a Multiplication, its Division, a run of terms for the tile, and on
 # another cache line the number of the next task.
 DIVISION = len(Multiplication._fields)
 RUNS = DIVISION + len(Division._fields)
 NEXT_TASK = 32
-TABLE = 48  # its length; so many float32 take twice as many
+TABLE = 48  # its length in int64, twice that in float32
 
 
 @inner
 def cost(kind, m, n, threads, pack_a, blocks, groups):
-    """What all threads spend, as multiply-adds for each term of the sum.
+    """Estimate the time of all threads together, in multiply-adds per term of the sum.
 
-    Packing a column of B takes as long as 6 of them, and bringing a row of A near, much of it
-    by lines of which the tile uses a part, 20 where A is transposed. At the end each thread but
-    the last waits for some part of a task.
+    Packing a column of B costs as much as 6 multiply-adds. Fetching a row of A costs 20 if A is
+    transposed, because the tile uses only part of each cache line. At the end every thread but
+    the last waits for part of a task.
     """
     row = 20 if kind == TN else 7 if pack_a else 2
     total = m * n + 6 * blocks * n + row * groups * m
@@ -82,14 +82,14 @@ def cost(kind, m, n, threads, pack_a, blocks, groups):
 
 @inner
 def divide(kind, m, n, k, threads):
-    """Cut a product into tasks: (group of panels, block of rows), two or more for each thread.
+    """Divide a product into tasks: (group of panels, block of rows), two or more per thread.
 
-    Each block packs all of B, and each group reads all of A again. So numbers of blocks are
-    tried one after another, and the one that costs least is kept.
+    Each block packs all of B, and each group reads all of A again. Every number of blocks is
+    tried, and the cheapest is kept.
 
-    For a^T b with a b of few columns, these would fill a part of the lanes of a vector. So it is
-    computed as out^T = b^T a: as rows of a tile they waste none, and the rows of ``a`` are read
-    where they lie, for one tile takes all of b, so that each serves once.
+    If b has few columns in a^T b, they would fill only part of a vector's lanes. The product is
+    then computed as out^T = b^T a: as rows of a tile, the columns of b waste no lanes. One tile
+    takes all of b, so each row of ``a`` is used once and is read in place.
 
     """
     swap = kind == TN and n <= MR and n < m
@@ -114,7 +114,7 @@ def divide(kind, m, n, k, threads):
 
 @inner
 def pack_panel(kind, b, n, k, column, width, target, offset):
-    """Columns of B, (k, n) or (n, k) for NT, as a panel (k, width), zeros behind the last."""
+    """Pack columns of B, (k, n) or (n, k) for NT, as a zero-padded panel (k, width)."""
     columns = min(width, n - column)
     if kind != NT:
         for i in range(k):
@@ -135,7 +135,7 @@ def pack_panel(kind, b, n, k, column, width, target, offset):
 
 @inner
 def copy_tile(job, cut, tile, rows, columns, low, column):
-    """A tile from the scratch at ``tile`` to its place in ``out``."""
+    """Copy a tile from the scratch at ``tile`` to its place in ``out``."""
     if cut.swap:  # out is (n, m)
         for c in range(columns):
             for r in range(rows):
@@ -148,14 +148,14 @@ def copy_tile(job, cut, tile, rows, columns, low, column):
 
 @inner
 def read_in_place(job, cut, panel):
-    """Whether a panel is used once, and whole, so that packing it gains nothing."""
+    """Whether a panel is full and used only once, so that packing it gains nothing."""
     whole = (panel + 1) * cut.width <= job.n
     return whole and cut.swap != 0
 
 
 @inner
 def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
-    """``rows`` rows of the panels [first, last), from the rows of op(A) at the address ``a``."""
+    """Compute a row of tiles: ``rows`` rows of op(A) at address ``a`` by panels [first, last)."""
     job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
     width = cut.width
     for panel in range(first, last):
@@ -178,16 +178,16 @@ def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
 
 @inner
 def packed_at(job):
-    """Where the packed panels begin in a thread's scratch, behind a tile and packed rows of A."""
+    """Return where packed panels begin in a thread's scratch: after a tile and packed rows of A."""
     return SCRATCH + MR * (job.k + VL)
 
 
 @inner
 def do_task(table, first, last, block, scratch):
-    """The columns of the panels [first, last) in one block of rows.
+    """Compute the columns of the panels [first, last) in one block of rows.
 
-    It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
-    all panels and ``out`` is written row by row.
+    It packs the panels of B, then goes down the rows tile by tile, so that all panels use a tile
+    of A while it is in the cache, and ``out`` is written row by row.
     """
     job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
     m, k, width = job.m, job.k, cut.width
@@ -197,7 +197,7 @@ def do_task(table, first, last, block, scratch):
             pack_panel(job.kind, job.b, job.n, k, panel * width, width, scratch, at)
     begin, stop = block * m // cut.blocks, (block + 1) * m // cut.blocks
     tiles, pairs = -(-(stop - begin) // MR), -(-(stop - begin) // 2)
-    for i in range(tiles):  # of about as many rows, and those in pairs: see sized_tile
+    for i in range(tiles):  # of about equal, even heights: see sized_tile
         low = begin + 2 * (i * pairs // tiles)
         rows = min(stop, begin + 2 * ((i + 1) * pairs // tiles)) - low
         a_row, a_step = (1, m) if job.kind == TN else (k, 1)
@@ -211,7 +211,7 @@ def do_task(table, first, last, block, scratch):
 
 @c_function(3)
 def take_tasks(table, thread, threads):
-    """Take one task after another from the shared counter until there are none."""
+    """Take tasks from the shared counter, one at a time, until none are left."""
     job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
     panels, scratch = -(-job.n // cut.width), job.base + 4 * thread * cut.capacity
     mode = flush_denormals()
@@ -226,7 +226,7 @@ def take_tasks(table, thread, threads):
 
 @inner
 def make_job(workspace, multiply_tile, kind, a, b, out, k, cut):
-    """The table of a job that is cut up so; its address."""
+    """Write the table of a job divided by ``cut``, and return its address."""
     table = aligned(address(workspace))
     m, n, first, second = out.shape[0], out.shape[1], address(a), address(b)
     if cut.swap:
@@ -243,7 +243,7 @@ def make_job(workspace, multiply_tile, kind, a, b, out, k, cut):
 
 @entry
 def multiply(multiply_tile, tasks, kind, a, b, out, desk, threads):
-    """out = op(a) op(b), float32; threads at the desk help if ``threads`` are more than this one.
+    """Compute out = op(a) op(b), float32, with the help of the desk if ``threads`` is over 1.
 
     ``multiply_tile`` and ``tasks`` are the pointers of the tile and of :func:`take_tasks`.
     """
@@ -260,11 +260,11 @@ _MATRIX = types.float32[:, ::1]
 
 @inner
 def is_plain(array, model):
-    """Whether NumPy's own record says what the signature says; ``model`` is a plain array's.
+    """Whether an array's NumPy header matches the signature, and that of the plain array ``model``.
 
-    Numba takes masked arrays and matrices for arrays, and keeps one type for all of a dtype that
-    are strided, misaligned or of the other byte order: the first of them that it meets in a
-    process stands for the rest.
+    Numba accepts masked arrays and matrices as arrays. It also caches one type per dtype for
+    arrays that are strided, misaligned or byte-swapped: the first that it meets in a process
+    stands for the rest.
     """
     record = array_object(array)
     alike = load_index(record, CLASS) == load_index(model, CLASS)
@@ -283,11 +283,11 @@ _SIGNATURE = types.boolean(*[types.int64] * 4, *[_MATRIX] * 3, types.int64)
 
 @entry_of(_SIGNATURE)
 def multiply_small(tile, tasks, model, kind, a, b, out, limit):
-    """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
+    """Multiply at once if the arguments are valid and it takes under ``limit`` multiply-adds.
 
-    False, and nothing done, where a check may have something to say, or a team something to do.
-    TypeError where the arrays are not C-contiguous matrices of float32, as the array at the
-    address ``model`` is.
+    Returns False, having done nothing, if a check might fail or a team might be worth calling.
+    Raises TypeError if the arrays are not C-contiguous float32 matrices, like the array whose
+    NumPy object is at the address ``model``.
     """
     if not (is_plain(a, model) and is_plain(b, model) and is_plain(out, model)):
         return False

@@ -99,7 +99,7 @@ def clear_gradient(layer, base):
 
 @c_function(7)
 def finish_tile(base, at, panel, top, rows, masks_at, scratch):
-    """a = dropout(activation(sums + bias)) of a tile whose sums stand in the scratch."""
+    """Compute a = dropout(activation(sums + bias)) of a tile whose sums stand in the scratch."""
     layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
     first = panel * layer.width
     out = layer.a + top * layer.lda + first
@@ -116,7 +116,7 @@ def finish_tile(base, at, panel, top, rows, masks_at, scratch):
 
 @inner
 def forward_layer(functions, place, number, batch, low, high, first, stop):
-    """a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
+    """Compute a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
 
     ``batch`` is the number of rows; those in question are [low, high) of each panel, the units
     [first, stop) panel by panel.

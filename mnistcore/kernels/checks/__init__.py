@@ -1,15 +1,15 @@
-"""The argument checks that every backend shares, with the same words everywhere.
+"""The argument checks that all backends share, so that they raise the same messages.
 
-==============  ===============================================================
-``arrays``      one array, and how several fit together
+==============  ================================================================
+``arrays``      a single array, and how several fit together
 ``kernels``     the arguments of the kernels: shapes and dtypes, and every label
-``programs``    those of the programs, and of the tables that describe a network
-==============  ===============================================================
+``programs``    arguments of the programs, and the tables that describe a network
+==============  ================================================================
 
-A check looks at shapes, dtypes, tables and options, which does not depend on how much data
-there is, and at the values that are used as indices by the very call that it checks: labels and
-``order``. So a call costs what its own samples cost, and no compiled loop reads outside its
-arrays. Whatever is refused is refused before anything is written.
+A check looks at shapes, dtypes, tables and options, which takes the same time for any amount of
+data, and at the values that the call itself uses as indices: labels and ``order``. The cost of a
+call thus depends on its own samples alone, and no compiled loop reads outside its arrays. Errors
+are raised before anything is written.
 """
 
 from .arrays import FLOAT32, FLOAT64, INT32, INT64, UINT8

@@ -1,8 +1,8 @@
-"""What an array must be, and how several arrays fit together.
+"""Check what an array must be, and how several arrays fit together.
 
-A kernel states its arguments as ``(name, array, dimensions)``; a dimension is an int or a
-letter that must mean the same length wherever it stands. The first array that does not fit is
-named, with what it is, what was wanted and why.
+A kernel states its arguments as ``(name, array, dimensions)``; a dimension is an int, or a letter
+that stands for the same length everywhere. The error names the first array that does not fit,
+what it is, what was expected and why.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ Dimension = int | str
 Argument = tuple[str, np.ndarray, tuple[Dimension, ...]]
 Named = tuple[str, np.ndarray] | Argument
 
-# Other subclasses mean something else than their memory says: masks, units, products by ``*``.
+# The memory of other subclasses is not all that they mean: masks, units, ``*`` as a product.
 PLAIN = (np.ndarray, np.memmap)
 
 
 def are_good(floats: Sequence[np.dtype], *arrays: np.ndarray) -> bool:
-    """Whether these are matrices of one dtype of ``floats`` that own their memory.
+    """Whether all are matrices of one dtype in ``floats`` that own their memory, the last writable.
 
-    The last must be writable. Such arrays are aligned, and overlap only where they are one. This
-    takes a fraction of the time in which the checks below find out what is wrong: with the
-    smallest matrices a kernel takes no longer than its checks.
+    Such arrays are aligned, and overlap only if they are the same array. This takes a fraction of
+    the time of the checks below, which find out what is wrong; those take as long as a kernel on
+    the smallest matrices.
     """
     out = arrays[-1]
     if type(out) is not np.ndarray or out.dtype not in floats or not out.flags.writeable:
@@ -49,15 +49,15 @@ def are_good(floats: Sequence[np.dtype], *arrays: np.ndarray) -> bool:
 def check_array(
     function: str, name: str, array: np.ndarray, allowed: Sequence[np.dtype], *, written: bool
 ) -> None:
-    """Check that compiled loops can read ``array``, and write it where it is ``written``.
+    """Check that compiled loops can read ``array``, and write to it if it is ``written``.
 
     Raises
     ------
     TypeError
-        Unless it is a plain NumPy array of an allowed dtype in the machine's byte order,
-        C-contiguous and aligned.
+        Unless it is a plain NumPy array of an allowed dtype in native byte order, C-contiguous
+        and aligned.
     ValueError
-        If it is written and read-only.
+        If it is ``written`` but read-only.
     """
     if type(array) not in PLAIN:
         kind = type(array).__name__
@@ -79,7 +79,7 @@ def check_array(
 
 
 def check_shapes(function: str, *arguments: Argument) -> None:
-    """Raise ValueError unless each array has its dimensions, letters agreeing among them."""
+    """Raise ValueError unless all arrays have their dimensions, each letter being one length."""
     lengths: dict[str, tuple[int, str]] = {}
     for name, array, dimensions in arguments:
         shape = array.shape
@@ -110,8 +110,8 @@ def check_apart(
 ) -> None:
     """Raise ValueError if an output shares memory with another array.
 
-    With ``in_place`` it may be an input, all of it. The arrays are contiguous: their bounds
-    tell whether they overlap.
+    With ``in_place`` an output may be the whole of an input. The arrays must be contiguous, so
+    that comparing their bounds shows whether they overlap.
     """
     for index, (name, out, *_) in enumerate(outputs):
         for other, array, *_ in (*outputs[:index], *inputs):
@@ -119,7 +119,7 @@ def check_apart(
                 if in_place or not out.size:
                     continue
             elif out.base is array.base is None or not np.may_share_memory(out, array):
-                continue  # each owns its memory, or a part of its own
+                continue  # each owns its memory, or their bounds do not overlap
             elif in_place and _are_one(out, array):
                 continue
             unless = f", unless it is {other}" if in_place and _look_alike(out, array) else ""
@@ -131,7 +131,7 @@ def _look_alike(out: np.ndarray, array: np.ndarray) -> bool:
 
 
 def _are_one(out: np.ndarray, array: np.ndarray) -> bool:
-    """Whether two contiguous arrays are the same numbers at the same place."""
+    """Whether two contiguous arrays are the same numbers in the same memory."""
     return _look_alike(out, array) and out.ctypes.data == array.ctypes.data
 
 

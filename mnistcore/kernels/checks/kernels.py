@@ -1,4 +1,7 @@
-"""The checks of the kernels, each usable alone."""
+"""Check the arguments of the kernels.
+
+The functions raise ValueError or TypeError, as the contract in ``kernels`` says.
+"""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +27,9 @@ def check_kernel(
     outputs: int = 1,
     in_place: bool = True,
 ) -> None:
-    """Check a kernel whose arrays all share one of the dtypes ``floats``; the last are written.
+    """Check a kernel whose arrays share a dtype in ``floats``; the last ``outputs`` are written.
 
-    ``in_place`` says that an output may be an input.
+    With ``in_place`` an output may be an input.
     """
     first = len(arguments) - outputs
     allowed = floats
@@ -45,7 +48,7 @@ def check_matmul(
     out: np.ndarray,
     dimensions: tuple[str, str],
 ) -> None:
-    """Check a matrix product; ``dimensions`` spells those of ``a`` and ``b``, like "MK", "KN"."""
+    """Check a matrix product; ``dimensions`` are those of ``a`` and ``b``, such as "MK", "KN"."""
     if are_good(floats, a, b, out) and a is not out and b is not out:
         m, k = a.shape if dimensions[0] == "MK" else a.shape[::-1]
         terms, n = b.shape if dimensions[1] == "KN" else b.shape[::-1]
@@ -106,7 +109,7 @@ def check_cross_entropy(
     sample_weight: np.ndarray,
     dlogits: np.ndarray,
 ) -> None:
-    """Check the arguments of ``softmax_cross_entropy``; the labels' values, too."""
+    """Check the arguments of ``softmax_cross_entropy``, including the values of the labels."""
     function = "softmax_cross_entropy"
     shapes = (("logits", logits, ("B", "C")), ("dlogits", dlogits, ("B", "C")))
     if not (are_good(floats, logits, dlogits) and logits.shape == dlogits.shape):
@@ -122,7 +125,7 @@ def check_cross_entropy(
 def check_labels(
     function: str, name: str, labels: np.ndarray, sample_weight: np.ndarray, floats: np.dtype
 ) -> None:
-    """Check class ids (B,) and their weights, (B,) or length 0; no values."""
+    """Check class ids (B,) and sample weights, (B,) or length 0, but not their values."""
     check_array(function, name, labels, (INT32,), written=False)
     check_array(function, "sample_weight", sample_weight, (floats,), written=False)
     check_shapes(function, (name, labels, ("B",)))
@@ -149,7 +152,7 @@ def check_sgd(
     params: np.ndarray,
     velocity: np.ndarray,
 ) -> None:
-    """Check the arrays and constants of ``sgd_update``; without momentum there is no velocity."""
+    """Check the arrays and constants of ``sgd_update``; velocity is empty without momentum."""
     check_constants("sgd_update", momentum=momentum, weight_decay=weight_decay)
     length = "P" if momentum else 0
     shapes = (("params", params, ("P",)), ("velocity", velocity, (length,)))
@@ -179,7 +182,7 @@ def check_adam(
 
 
 def check_constants(function: str, **constants: float) -> None:
-    """Check the constants of a step by name."""
+    """Check the range of each constant of an optimizer or loss, given by name."""
     for name, value in constants.items():
         if name == "eps":
             good, wanted = 0.0 < value < math.inf, "positive"

@@ -1,4 +1,4 @@
-"""The checks of the programs, and of the tables that describe a network and a run to them."""
+"""Check the arguments of the programs, and the tables that describe a network and a run."""
 
 import itertools
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ OPTION_CODES = (
 )
 CONSTANTS = ("momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip")
 MOST_ROWS = 2**31 - 1  # of a batch: its rows are numbered in int32
-MOST_OUTPUTS = 2**56  # of a batch in a layer: far beyond any memory, and its bytes fit an int64
+MOST_OUTPUTS = 2**56  # of a layer for a batch: more than any memory, but their bytes fit an int64
 
 # ---------------------------------------------------------------------------------------------
 # The tables
@@ -52,7 +52,7 @@ MOST_OUTPUTS = 2**56  # of a batch in a layer: far beyond any memory, and its by
 
 
 def check_layers(function: str, layers: np.ndarray) -> list[list[int]]:
-    """Check the layer table for itself; its rows, in whole numbers that do not overflow."""
+    """Check the layer table by itself and return its rows as Python ints, which do not overflow."""
     check_array(function, "layers", layers, (INT64,), written=False)
     check_shapes(function, ("layers", layers, ("L", LAYER_COLUMNS)))
     rows: list[list[int]] = layers.tolist()
@@ -87,7 +87,7 @@ def check_parameters(
     *,
     written: bool = False,
 ) -> list[list[int]]:
-    """Check the parameters and the layer table, whose layers take each parameter once; its rows."""
+    """Check that layers and parameters are valid and match; return the rows of the layer table."""
     check_array(function, "params", params, floats, written=written)
     check_shapes(function, ("params", params, ("P",)))
     rows, spans = check_layers(function, layers), []
@@ -104,7 +104,7 @@ def check_parameters(
 
 
 def check_options(function: str, options: np.ndarray) -> Options:
-    """Check the record of options: its codes, and the range of each constant; its fields."""
+    """Check the codes and constants of the options record, and return its fields."""
     check_array(function, "options", options, (OPTIONS_DTYPE,), written=False)
     check_shapes(function, ("options", options, (1,)))
     record = Options(*options[0].item())
@@ -122,7 +122,7 @@ def check_options(function: str, options: np.ndarray) -> Options:
 
 
 def _check_batch(function: str, rows: list[list[int]], batch_size: int) -> None:
-    """Check that the sizes of a batch's arrays can be counted."""
+    """Check that a batch's size is in range, and that no array size overflows."""
     if not 1 <= batch_size <= MOST_ROWS:
         raise ValueError(f"{function}: batch_size must be in [1, {MOST_ROWS}], got {batch_size}")
     for row in rows:
@@ -184,7 +184,7 @@ def check_inputs(
     x: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """Check inputs x (N, fan_in) and logits (N, classes), fast where all is well."""
+    """Check inputs x (N, fan_in) and logits (N, classes), with a fast path for valid ones."""
     if (
         type(x) is type(logits) is np.ndarray
         and logits.dtype is dtype
@@ -195,7 +195,7 @@ def check_inputs(
         and (flags := x.flags).c_contiguous
         and flags.aligned
         and logits.flags.carray
-        # Who owns the memory is known sooner than where it is.
+        # Finding out who owns the memory is faster than finding out where it is.
         and (
             (logits.base is None and _owns(x if (base := x.base) is None else base, logits))
             or not np.may_share_memory(x, logits)
@@ -209,7 +209,7 @@ def check_inputs(
 
 
 def _owns(owner: object, other: np.ndarray) -> bool:
-    """Whether an array owns its memory, and is not the other."""
+    """Whether ``owner`` is an array that owns its memory, and is not ``other``."""
     return type(owner) is np.ndarray and owner.base is None and owner is not other
 
 
@@ -226,7 +226,7 @@ def _check_samples(
     floats: np.dtype,
     fan_in: int,
 ) -> None:
-    """Check the arrays of the samples that a program trains on, but no value."""
+    """Check the arrays of the samples that a program trains on, but not their values."""
     check_array(function, "x", x, (UINT8, floats), written=False)
     check_labels(function, "targets", targets, sample_weight, floats)
     check_shapes(function, ("x", x, ("N", fan_in)), ("targets", targets, ("N",)))
@@ -278,8 +278,8 @@ def check_train_steps(
 ) -> None:
     """Check the arguments of ``train_steps``, apart from the size of its workspace.
 
-    Of the values, those of ``order`` and the labels that it picks: what compiled loops use as
-    indices. That takes a few nanoseconds a sample, and does not depend on how many are not used.
+    The values checked are those that compiled loops use as indices: ``order`` and the labels that
+    it selects. This takes a few nanoseconds per sample used, whatever the size of the data set.
     """
     function = "train_steps"
     rows = check_parameters(function, floats, params, layers, written=True)
