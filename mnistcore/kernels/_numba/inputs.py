@@ -1,13 +1,13 @@
 """The input layer: a batch of uint8 or float32 rows becomes scaled floats, its zeros listed.
 
-Four fifths of MNIST's pixels are 0. Where a pixel is 0 in all the rows of a tile it adds exactly
-nothing to the tile's sums, so the gather lists what is not: for each block of eight rows the
-columns to multiply (the forward product), and for each block of eight columns the rows (the
-weight gradient). Data without zeros lists everything.
+Four fifths of MNIST's pixels are 0. A pixel that is 0 in all the rows of a tile adds nothing to
+the tile's sums, so the gather lists the others: for each block of eight rows the columns to
+multiply (forward product), and for each block of eight columns the rows (weight gradient). For
+data without zeros everything is listed.
 
-Columns are counted off in words of 64, one bit each. A network whose first layer is narrow
-divides its inputs among the threads: word w then belongs to part ``w % parts``, and each part
-has lists of its own.
+Columns are grouped in words of 64, one bit each. A network whose first layer is narrow divides
+its inputs among the threads: word w then belongs to part ``w % parts``, and each part has its own
+lists.
 """
 
 from typing import NamedTuple
@@ -40,7 +40,7 @@ from .tile import BLOCK
 from .vectors import fma, load_input, load_input_first, splat, store
 
 ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
-END = -1  # behind the last item of a list of columns or rows
+END = -1  # follows the last item of a list of columns or rows
 
 
 class Source(NamedTuple):
@@ -51,7 +51,7 @@ class Source(NamedTuple):
     fan_in: int
     parts: int
     first_part: int
-    last_part: int  # the first that is another thread's
+    last_part: int  # exclusive
     skip_zeros: int  # 0: list everything
     scaling: int  # address of two float32: a value enters as value * scale + shift
 
@@ -71,18 +71,18 @@ class Lists(NamedTuple):
 
 
 class Upcoming(NamedTuple):
-    """The rows of the batch after the one in hand, to be asked for while there is other work."""
+    """The rows of the next batch, to be prefetched during other work."""
 
     samples: int  # address of the row numbers
     rows: int
 
 
 def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.ndarray]:
-    """For each thread an int64 array: :class:`Lists`, and what those are addresses of."""
+    """Return an int64 array per thread: its :class:`Lists`, and the arrays they point to."""
     row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
     words = -(-fan_in // WORD)
     mark_words = -(-words // (8 * parts))
-    # More items than are listed may be written behind a list, and then END.
+    # A list may be followed by extra items that are written with the last ones, and by END.
     column_capacity = -(-words // parts) * WORD + MOST_APPENDED
     row_capacity = -(-batch_size // WORD) * WORD + MOST_APPENDED
     sizes = [  # in int64, of the first five fields
@@ -107,20 +107,20 @@ def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[n
 
 @inner
 def column_list(lists, part, b):
-    """The address of the listed columns of a part for the block of row b."""
+    """Return the address of the listed columns of a part for the block of row b."""
     block = part * lists.row_blocks + b // BLOCK
     return lists.columns + 4 * block * lists.column_capacity
 
 
 @inner
 def row_list(lists, block):
-    """The address of the listed rows of a block of columns."""
+    """Return the address of the listed rows of a block of columns."""
     return lists.rows + 4 * block * lists.row_capacity
 
 
 @inner
 def _list_columns(source, lists, part, b):
-    """The list of the block of row b and a part."""
+    """Write the list of columns of a part for the block of row b."""
     items, n = column_list(lists, part, b), 0
     for group in range(_part_words(source)):
         w = group * source.parts + part
@@ -130,14 +130,14 @@ def _list_columns(source, lists, part, b):
 
 @inner
 def _part_words(source):
-    """The most words of columns that a part has."""
+    """Return the most words of columns that a part has."""
     words = -(-source.fan_in // WORD)
     return -(-words // source.parts)
 
 
 @c_function(5)
 def list_rows(source_at, lists_at, rows, part, square):
-    """For each block of columns of a part the rows in which it is not all zero.
+    """List, for each block of columns of a part, the rows in which it is not all zero.
 
     ``source_at`` and ``lists_at`` are the addresses of records, ``square`` is that of 64 int64.
     """
@@ -164,7 +164,7 @@ def list_rows(source_at, lists_at, rows, part, square):
 
 @inner
 def fetch_row(source, upcoming, row):
-    """Ask the memory for this thread's parts of an upcoming row."""
+    """Prefetch this thread's parts of an upcoming row."""
     size = 4 if source.floats else 1
     start = source.x + size * load_index(upcoming.samples, row) * source.fan_in
     for group in range(0, -(-source.fan_in // WORD), source.parts):
@@ -175,7 +175,7 @@ def fetch_row(source, upcoming, row):
 
 @inner(forceinline=True, literals=True)
 def scale_values(x, at, n, kind, scales, shifts, base, out):
-    """n <= 64 values of a kind as the network sees them, in whole vectors."""
+    """Scale n <= 64 values of a kind as the network sees them, in whole vectors."""
     if n == WORD:
         for i in range(0, WORD, VL):
             store(base, out + i, fma(load_input(x, at + i, kind), scales, shifts))
@@ -187,7 +187,7 @@ def scale_values(x, at, n, kind, scales, shifts, base, out):
 
 @inner(forceinline=True, literals=True)
 def _bits_of(x, at, n, kind):
-    """A bit for each of n <= 64 values that is not zero."""
+    """Return a set bit for each of n <= 64 values that is not zero."""
     if n == WORD:
         return nonzero_bits(x, at, kind)
     return nonzero_bits_first(x, at, n, kind)
@@ -195,7 +195,7 @@ def _bits_of(x, at, n, kind):
 
 @inner(forceinline=True)
 def _gather_word(source, at, n, scales, shifts, base, out):
-    """Scale n <= 64 values to base + out; the bits of what is to be listed."""
+    """Scale n <= 64 values to base + out; return the bits of those to be listed."""
     if source.floats:
         scale_values(source.x, at, n, FLOATS, scales, shifts, base, out)
         bits = _bits_of(source.x, at, n, FLOATS)
@@ -209,7 +209,7 @@ def _gather_word(source, at, n, scales, shifts, base, out):
 
 @inner
 def _lists_at(at):
-    """The lists at an address; nothing but zeros for none."""
+    """Return the lists at an address; all zeros if the address is 0."""
     if at:
         return load_record(at, Lists)
     none = np.int64(0)
@@ -218,7 +218,7 @@ def _lists_at(at):
 
 @inner(forceinline=True)
 def _note_word(lists, b, w, bits):
-    """Take in the bits of word w in row b; the marks of its eight blocks of columns."""
+    """Record the bits of word w in row b; return the marks of its eight blocks of columns."""
     before = 0 if b % BLOCK == 0 else load_index(lists.any_row, w)
     store_index(lists.any_row, w, bits | before)
     return nonzero_bytes(bits)
@@ -226,7 +226,7 @@ def _note_word(lists, b, w, bits):
 
 @c_function(8)
 def gather(source_at, samples, first, stop, lists_at, base, target, ld):
-    """A thread's parts of rows [first, stop) of a batch, scaled, and their lists.
+    """Gather and scale a thread's parts of rows [first, stop) of a batch, and list nonzeros.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ from .vectors import (
 
 @inner
 def row_maximum(base, position, n):
-    """The largest of n floats, read in whole vectors: VL - 1 floats may stand behind them."""
+    """Return the largest of n floats, reading up to VL - 1 floats past the last."""
     lowest = splat(-np.inf)
     best = lowest
     for i in range(0, n, VL):
@@ -47,7 +47,7 @@ def row_maximum(base, position, n):
 
 @inner
 def exponentials(base, position, n, maximum):
-    """Replace n floats by exp(x - maximum), and what stands behind in the last vector by 0."""
+    """Replace n floats by exp(x - maximum), and the rest of the last vector by 0."""
     shift = splat(maximum)
     for i in range(0, n, VL):
         e = exp(load(base, position + i) - shift)
@@ -56,7 +56,7 @@ def exponentials(base, position, n, maximum):
 
 @inner
 def row_sum(base, position, n):
-    """The sum of n floats, zeros standing behind them in the last vector."""
+    """Return the sum of n floats; the rest of the last vector must be zeros."""
     lanes = splat(0.0)
     for i in range(0, n, VL):
         lanes = lanes + load(base, position + i)
@@ -65,9 +65,9 @@ def row_sum(base, position, n):
 
 @inner
 def _softmax_loss_short(base, position, n, label, inverse):
-    """:func:`softmax_loss` for a row of one vector, which stays in a register.
+    """Do :func:`softmax_loss` for a row of one vector, which stays in a register.
 
-    To write a lane and read the vector again would wait for the memory, row after row.
+    Writing a lane and rereading the vector would wait for memory in every row.
     """
     lowest, zeros = splat(-np.inf), splat(0.0)
     x = keep_lanes(load(base, position), n, lowest)
@@ -85,7 +85,7 @@ def _softmax_loss_short(base, position, n, label, inverse):
 
 @inner
 def softmax_loss(base, position, n, label, inverse):
-    """One row of softmax-cross-entropy, in place of the logits: its loss and whether it is a hit.
+    """Do softmax-cross-entropy on one row in place; return its loss and whether it is a hit.
 
     The n logits become ``inverse * (probs - onehot)``; ``inverse`` is the sample's weight over
     the sum of the batch's weights. The row is read and written in whole vectors.
@@ -129,7 +129,7 @@ def softmax(logits, probs, row):
 
 @entry
 def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
-    """The mean loss, and its gradient.
+    """Return the mean loss, and write its gradient to dlogits.
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0 for weights of 1.
     ``row`` is float32 scratch for one row, in whole vectors.
@@ -159,7 +159,7 @@ def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
 
 @inner
 def weight_sum(sample_weight, samples, rows):
-    """The sum of a batch's sample weights; ``sample_weight`` 0 is weights of 1."""
+    """Return the sum of a batch's sample weights; ``sample_weight`` 0 means weights of 1."""
     if not sample_weight:
         return np.float64(rows)
     total = np.float64(0.0)
@@ -170,13 +170,13 @@ def weight_sum(sample_weight, samples, rows):
 
 @inner
 def clipped(value, low, high):
-    """The value within bounds; NaN stays NaN."""
+    """Clip a value to bounds; NaN stays NaN."""
     return high if value > high else low if value < low else value
 
 
 @inner
 def loss_sum(run, place, batch):
-    """The weighted sum of a batch's losses, each that of a probability in [clip, 1 - clip]."""
+    """Return the weighted sum of a batch's losses, with probabilities in [clip, 1 - clip]."""
     clip = option(run.options, "probs_clip")
     low, high = -math.log1p(-clip), -math.log(clip) if clip else math.inf
     total = 0.0
@@ -191,7 +191,7 @@ def loss_sum(run, place, batch):
 
 @c_function(10)
 def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses, hits):
-    """Rows [low, high) of softmax-cross-entropy: losses, hits, both layouts of dlogits.
+    """Do softmax-cross-entropy on rows [low, high): losses, hits, both layouts of dlogits.
 
     ``at`` is the address of the last layer, ``rows`` counts all rows of the batch, and
     ``sample_weight`` is an address, or 0 for weights of 1.
@@ -224,7 +224,7 @@ def add_to(metrics, entry, value):
 
 @inner
 def count_losses(run, place, team, batch):
-    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
+    """Whether the loss is finite (the same in all threads); thread 0 also adds to the metrics."""
     loss = loss_sum(run, place, batch)
     if not math.isfinite(loss) and not run.gradient_only:
         return False

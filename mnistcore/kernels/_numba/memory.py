@@ -129,7 +129,7 @@ def address(typingctx, array):
     return types.int64(array), generate
 
 
-# Where an array of NumPy's keeps its class, the address of its numbers and its dtype, in int64, and
+# Where a NumPy array keeps its class, the address of its numbers and its dtype, in int64, and
 # its flags, in int32: the class ends the header of any Python object; data, number of dimensions,
 # lengths, strides, base and dtype follow (``ndarraytypes.h``).
 CLASS = object.__basicsize__ // 8 - 1
@@ -141,7 +141,7 @@ PLAIN = 0x1 | 0x100  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
 
 @twin_of(id)
 def array_object(typingctx, array):
-    """The address of the NumPy object that an argument was, as int64."""
+    """Return the address of the NumPy object that was passed as an argument, as int64."""
 
     def generate(context, builder, signature, args):
         parent = context.make_array(signature.args[0])(context, builder, args[0]).parent
@@ -152,7 +152,7 @@ def array_object(typingctx, array):
 
 @entry
 def address_in(record):
-    """The address of the first number of an array, whose own record lies at an address."""
+    """Return the address of the first number of the array whose NumPy object is at ``record``."""
     return load_index(record, DATA)
 
 
@@ -167,16 +167,16 @@ LINE_FLOATS = LINE // 4  # to add to an array of floats that begins at :func:`al
 
 @register_jitable
 def aligned(start):
-    """The first cache line that begins at an address or behind it.
+    """Return the first cache line that begins at or after an address.
 
-    NumPy's arrays begin 16 bytes after one, so that each vector of a whole line would span two.
+    NumPy's arrays begin 16 bytes into a line, so that each vector of a whole line would span two.
     """
     return -(-start // LINE) * LINE
 
 
 @twin_of(lambda base, offset: None)
 def prefetch(typingctx, base, offset):
-    """Begin to bring the cache line of base + offset, in bytes, to L2; it need not exist."""
+    """Prefetch to L2 the cache line of base + offset, in bytes; it need not exist."""
 
     def generate(context, builder, signature, args):
         pointer = pointer_to(builder, *args, ir.IntType(8))

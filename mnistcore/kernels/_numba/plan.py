@@ -1,4 +1,4 @@
-"""Where everything lies in the workspace, and how a step is divided: by shapes alone.
+"""The layout of the workspace and the division of a step, which depend on shapes alone.
 
 The workspace is one flat float32 array, cut up by offsets::
 
@@ -46,9 +46,9 @@ MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow th
 
 
 class Layer(NamedTuple):
-    """A layer: its row of the layer table, and where its things are.
+    """A layer: its row of the layer table, and where its arrays are.
 
-    Places are floats from the base of the workspace on.
+    Places are offsets in floats from the base of the workspace.
     """
 
     number: int
@@ -77,7 +77,7 @@ RUN_LENGTH = 3  # int64 of a run of terms; see tile.multiply_tile
 
 
 class Plan(NamedTuple):
-    """Where the rest is, in floats from the base on, and how a step is divided."""
+    """Where the rest is, as offsets in floats from the base, and how a step is divided."""
 
     slot_size: int  # from a packed parameter to its first state, and on to the second
     inputs: int
@@ -92,13 +92,13 @@ class Plan(NamedTuple):
     total: int  # floats in all, LINE_FLOATS included
 
     def meetings(self, n_layers: int) -> int:
-        """How often the threads of a team meet in a step."""
+        """Return how often the threads of a team meet in a step."""
         if self.parts > 1:
             return 1
         return 3 if self.rows_alone else 2 * n_layers
 
     def most_threads(self) -> int:
-        """The most threads that can share a step."""
+        """Return the most threads that can share a step."""
         return self.parts if self.parts > 1 else MAX_THREADS
 
 
@@ -136,7 +136,7 @@ class Run(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A thread's view of the mini-batch in hand."""
+    """A thread's view of the current mini-batch."""
 
     samples: int  # address of the row numbers
     rows: int
@@ -147,7 +147,7 @@ class Batch(NamedTuple):
 def make_plan(
     layers: np.ndarray, batch_size: int, slots: int, threads: int
 ) -> tuple[np.ndarray, Plan]:
-    """The layers and the plan for a network, a batch size, rows of state and threads.
+    """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def make_plan(
     slots
         Rows of the optimizer's state: 0, 1 or 2.
     threads
-        How many share the work.
+        How many threads share the work.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     copies = threads if parts > 1 else 1
     nets, slot_size = place_weights(table, copies)
     inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
-    # A gather writes whole vectors, one of them beyond the last column.
+    # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
     partial = inputs + (threads if few else 1) * batch_size * ld
     scratch = partial + 2 * parts * batch_size * width
@@ -236,7 +236,7 @@ def _described(number: int, row: list[int]) -> dict[str, int]:
 
 
 def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int) -> int:
-    """Lay out what the layers keep beside their weights, from ``offset`` on; where it ends."""
+    """Lay out the layers' other arrays from ``offset`` on; return where they end."""
     batch_width = int(panel_width(batch_size))
     for layer in (layer for net in nets for layer in net):
         layer["capacity"], layer["batch_width"] = batch_size, batch_width
@@ -261,7 +261,7 @@ def layer_at(net, number):
 
 @inner
 def pack_weights(layer, flat, base, packed, thread, threads):
-    """This thread's share of a layer's weights at ``flat``, into panels at base + packed."""
+    """Pack this thread's share of a layer's weights at ``flat`` into panels at base + packed."""
     first, stop = share(layer.fan_in * layer.panels, thread, threads)
     for unit in range(first, stop):
         column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
@@ -272,7 +272,7 @@ def pack_weights(layer, flat, base, packed, thread, threads):
 
 @inner
 def unpack_weights(layer, base, packed, flat, thread, threads):
-    """The way back."""
+    """Unpack: the inverse of :func:`pack_weights`."""
     first, stop = share(layer.fan_in * layer.panels, thread, threads)
     for unit in range(first, stop):
         column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
@@ -283,13 +283,13 @@ def unpack_weights(layer, base, packed, flat, thread, threads):
 
 @inner
 def pack_bias(layer, flat, base, packed):
-    """A layer's bias, with zeros behind it to whole panels."""
+    """Pack a layer's bias, zero-padded to whole panels."""
     width = layer.width * layer.panels
     copy_row(flat, layer.bias_offset, layer.fan_out, base, packed + layer.bias, width)
 
 
 @inner
 def unpack_bias(layer, base, packed, flat):
-    """The way back."""
+    """Unpack: the inverse of :func:`pack_bias`."""
     n = layer.fan_out
     copy_row(base, packed + layer.bias, n, flat, layer.bias_offset, n)

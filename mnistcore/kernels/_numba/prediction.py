@@ -29,7 +29,7 @@ _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 
 
 class Call(NamedTuple):
-    """What comes with each call."""
+    """The arguments of one call."""
 
     x: int  # address of bytes, or of floats
     floats: int
@@ -81,7 +81,7 @@ def own_net(job, net, own):
 
 @inner
 def place_of(asked, job, thread):
-    """Where a thread's things are; it writes its own records."""
+    """Return where a thread's data are, having written the thread's own records."""
     none, one = np.int64(0), np.int64(1)
     own = job.own + thread * job.own_size
     integers = job.integers + 8 * job.integers_size * thread
@@ -121,7 +121,7 @@ def predict_block(functions, place, team, first, rows, out):
 
 @c_function(3)
 def take_blocks(table, thread, threads):
-    """Take one block of rows after another from the shared counter until there are none."""
+    """Take blocks of rows from the shared counter, one at a time, until none are left."""
     mode = flush_denormals()
     asked, job = load_record(table, Call), load_record(table + 8 * JOB, Job)
     functions, place = load_record(job.functions, Functions), place_of(asked, job, thread)
@@ -138,7 +138,7 @@ def take_blocks(table, thread, threads):
 
 @entry
 def predict(tasks, table, x, floats, rows, out, desk, threads):
-    """The logits of ``rows`` rows at the address x, bytes or ``floats``, to the address out.
+    """Write the logits of ``rows`` rows at address x, bytes or ``floats``, to address out.
 
     ``tasks`` is the pointer of :func:`take_blocks`, ``table`` the address of a job's table.
     Threads at the desk help if ``threads`` are more than this one.
@@ -150,10 +150,10 @@ def predict(tasks, table, x, floats, rows, out, desk, threads):
 
 @entry
 def pack_share(pack, net, n_layers, params, base, gate, leads):
-    """A thread's share of packing the parameters.
+    """Pack a thread's share of the parameters.
 
-    ``pack`` is the pointer of :func:`.training.pack`; the layers, the parameters and what they are
-    packed to are named by their addresses.
+    ``pack`` is the pointer of :func:`.training.pack`; ``net``, ``params`` and ``base`` are the
+    addresses of the layers, the parameters and the packed parameters.
     """
     thread, threads = enter(gate, leads)
     if thread >= 0:
@@ -166,12 +166,12 @@ def pack_share(pack, net, n_layers, params, base, gate, leads):
 # ---------------------------------------------------------------------------------------------
 
 BLOCK_TILES = 4  # tiles of rows that a thread predicts at a time: their activations stay in L2
-CALLED = 5  # so many of the first Functions are all that the forward pass calls
+CALLED = 5  # the forward pass calls only the first 5 Functions
 
 
 @cache
 def function_pointers() -> np.ndarray:
-    """The record of the C functions, which compiles them."""
+    """Compile the C functions and return the record of their pointers."""
     functions = np.zeros(len(FUNCTIONS), np.int64)
     functions[:CALLED] = [pointer(function) for function in FUNCTIONS[:CALLED]]
     return functions
@@ -252,7 +252,7 @@ class Prediction:
         self._kept = net, packed, buffers, lists, tables, integers, constants
 
     def pack(self, params: np.ndarray, threads: int) -> None:
-        """Pack the parameters, on so many threads."""
+        """Pack the parameters, on at most ``threads`` threads."""
         function, job, start = pointer(pack), self._job, address_of(params)
 
         def work(gate: int, leads: bool) -> None:
@@ -261,7 +261,7 @@ class Prediction:
         run_team(min(self._threads, threads), work)
 
     def run(self, x: np.ndarray, logits: np.ndarray) -> None:
-        """The logits (N, C) of all rows of x (N, I), uint8 or float32."""
+        """Compute the logits (N, C) of all rows of x (N, I), uint8 or float32."""
         asked = address_of(x), int(x.dtype == np.float32), len(x), address_of(logits)
         if self._threads == 1:
             predict(tasks(), self._address, *asked, 0, 1)

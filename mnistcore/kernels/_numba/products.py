@@ -41,7 +41,7 @@ class Functions(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a thread's things are: addresses, or floats from ``base`` on."""
+    """Where a thread's data are: addresses, or offsets in floats from ``base``."""
 
     base: int
     net: int  # address of its copy of the layers
@@ -99,7 +99,7 @@ def clear_gradient(layer, base):
 
 @c_function(7)
 def finish_tile(base, at, panel, top, rows, masks_at, scratch):
-    """Compute a = dropout(activation(sums + bias)) of a tile whose sums stand in the scratch."""
+    """Compute a = dropout(activation(sums + bias)) of a tile whose sums are in the scratch."""
     layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
     first = panel * layer.width
     out = layer.a + top * layer.lda + first
@@ -286,13 +286,13 @@ def derive_tile(base, at, top, rows, start, n, columns, masks_at, scratch):
 
 @inner(forceinline=True)
 def derive_row(base, layer, masks, undo, b, unit, units, at):
-    """Some units of sample b: what stands at base + at becomes dz, there and in its place.
+    """Turn the values at base + at, units of sample b, into dz, there and in the layer's dz.
 
     ``undo`` is a vector of what undoes the factor of dropout.
     """
     a = load(base, layer.a + b * layer.lda + unit)
     if layer.dropout:
-        # The derivative wants the output before dropout; the mask is drawn again.
+        # The derivative needs the output before dropout; the mask is drawn again.
         sample = load_index(masks.samples, b)
         key = row_key(masks.seed, masks.epoch, sample, layer.number)
         drop_row(base, at, units, unit, key, layer.dropout, base, at)
@@ -373,7 +373,7 @@ def update_listed_share(functions, place, team):
 def update_parts(functions, place, upcoming):
     """The blocks of columns of this thread's parts of the inputs.
 
-    With each block the memory is asked for an equal share of those parts in the upcoming rows.
+    With each block, an equal share of those parts of the upcoming rows is prefetched.
     """
     source = load_record(place.source, Source)
     fan_in, parts = source.fan_in, source.parts

@@ -32,7 +32,7 @@ from .memory import load_index, store_index
 
 @inner
 def wait_a_little(spins):
-    """Between two looks at what another thread will write; the number of looks."""
+    """Pause between two polls of another thread's result; return the number of polls."""
     if spins < PATIENCE:
         pause()
     else:  # there may be fewer free cores than threads
@@ -42,10 +42,10 @@ def wait_a_little(spins):
 
 @inner
 def enter(gate, leads):
-    """Come in to a run of a team: the thread's number and the size of the team.
+    """Enter a run of a team; return the thread's number and the size of the team.
 
-    See ``threads.run_team``. The leader, thread 0, waits for all that were called. A member
-    that finds the run shut is thread -1, and goes without doing anything.
+    See ``threads.run_team``. The leader, thread 0, waits for all members that were called. A
+    member that finds the run shut gets the number -1 and leaves without doing anything.
     """
     if gate == ALONE:
         return 0, 1
@@ -108,7 +108,7 @@ def alone(team):
 def meet(team):
     """Wait until all threads of the team have come to this meeting.
 
-    The arrivals only grow: nobody has to reset them, so nobody can be overtaken.
+    The count of arrivals is never reset, so no thread can miss a meeting.
     """
     if team.threads > 1:
         meeting = load_index(team.meetings, 0) + 1
@@ -121,7 +121,7 @@ def meet(team):
 
 @inner
 def lead(desk, job, arguments, threads):
-    """Do a job of tasks, together with the threads that come to the desk meanwhile.
+    """Do a job of tasks, together with the threads that come to the desk in the meantime.
 
     ``job`` is the address of a C function (arguments, thread, threads). It is posted before the
     desk opens, and stands until all that came in have left. Where another caller leads, this

@@ -36,7 +36,7 @@ from .vectors import (
 MR = 14 if VL == 16 else 6  # rows of a tile
 NR = 2 * VL  # columns of a wide panel
 BLOCK = 8  # rows of a tile whose terms are listed
-# Floats that a tile takes, in whole square blocks, and behind it one such block.
+# Floats that a tile takes, in whole square blocks; SCRATCH adds one such block after it.
 TILE = -(-MR // VL) * VL * NR
 SCRATCH = TILE + VL * VL
 
@@ -156,7 +156,7 @@ def store_tile(typingctx, tile, out, offset, stride):
 def tile_body(tile, a, a_row, a_step, b, b_step, runs, out, out_row, done):
     """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run.
 
-    The tile is written to ``out`` behind the rows that are ``done``.
+    The tile is written to ``out`` after the rows that are ``done``.
     """
     for run in range(load_index(runs, 0)):
         position, row_of_b = load_index(runs, 3 * run + 1), load_index(runs, 3 * run + 2)
@@ -291,7 +291,7 @@ def tile_height(n):
 
 @inner
 def copy_row(source, position, n, target, target_position, width):
-    """Copy n floats into a row of ``width`` floats, zeros behind them; nothing else is touched."""
+    """Copy n floats into a row of ``width`` floats, padded with zeros; touch nothing else."""
     for i in range(0, width, VL):
         row = load_first(source, position + i, n - i)
         store_first(target, target_position + i, row, width - i)

@@ -72,18 +72,18 @@ from .team import alone, enter, leave, make_team, meet, share
 from .tile import multiply_listed, multiply_tile
 from .updates import UPDATE, update_vectors, write_update
 
-# What a thread keeps in its int64: a square of bits, records, and behind them the runs.
+# What a thread keeps in its int64: a square of bits, records, and after them the runs.
 SQUARE = 0
 MASKS = WORD
 SOURCE = MASKS + len(Masks._fields)
 MEETINGS = SOURCE + len(Source._fields)
 RUNS = MEETINGS + 1
-SPACE = 16  # behind the runs: two threads never write the same cache line
+SPACE = 16  # after the runs, so that two threads never write the same cache line
 
 
 @inner
 def upcoming_of(run, step):
-    """The rows of a step's batch; behind the last there are none."""
+    """Return the rows of a step's batch; none after the last step."""
     size = option(run.options, "batch_size")
     start = min(step * size, run.n_order)
     return Upcoming(run.order + 8 * start, min(size, run.n_order - start))
@@ -98,7 +98,7 @@ def row_share(rows, thread, threads):
 
 @inner
 def place_of(run, plan, thread, threads):
-    """Where a thread's things are; it writes its own records."""
+    """Return where a thread's data are, having written the thread's own records."""
     own_copies = plan.parts > 1  # each thread works on its own copy, for itself
     copy = thread if own_copies else 0
     own = run.integers + 8 * run.integers_size * thread
@@ -257,7 +257,7 @@ def next_batch(functions, plan, place, team, upcoming):
 
 @inner
 def make_steps(run, plan, functions, place, team):
-    """Step after step until a loss is not finite; the number of steps done."""
+    """Make steps until a loss is not finite; return the number of steps done."""
     done = 0
     batch = next_batch(functions, plan, place, team, upcoming_of(run, 0))
     meet(team)
@@ -292,7 +292,7 @@ def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
 
 @c_function(8)
 def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """The way back; of copies, the first thread's are as good as any."""
+    """Unpack: the inverse of :func:`pack`; of equal copies, the first thread's is used."""
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
         if number == 0 or not own_copies:
@@ -327,7 +327,7 @@ SIGNATURE = types.int64, types.int64, types.boolean  # of the one program that t
 
 @entry
 def train(run_at, gate, leads):
-    """What one thread does in ``train_steps``; the number of steps done.
+    """Do one thread's part of ``train_steps``; return the number of steps done.
 
     ``run_at`` is the address of a :class:`Run`; ``gate`` and ``leads`` are those of
     ``threads.run_team``.
@@ -372,7 +372,7 @@ FUNCTIONS = Functions(
 
 @cache
 def function_pointers() -> np.ndarray:
-    """The record of them, which compiles them."""
+    """Compile the C functions and return the record of their pointers."""
     return np.array([pointer(function) for function in FUNCTIONS], np.int64)
 
 
@@ -384,7 +384,7 @@ class Training:
     layers
         The layer table.
     net, plan, threads
-        What :func:`.plan.make_plan` gives, for so many threads.
+        The result of :func:`.plan.make_plan` for this number of threads.
     skip_zeros
         Whether zeros among the inputs may be left out.
     gradient_only
@@ -424,7 +424,7 @@ class Training:
         self._threads = threads
 
     def run(self, workspace: np.ndarray, first_step: int, **arrays: np.ndarray) -> int:
-        """Make the steps; how many were made.
+        """Make the steps; return how many were made.
 
         ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
         sample_weight, order, learning_rates, options, params, state and metrics.

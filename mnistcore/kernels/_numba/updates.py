@@ -23,7 +23,7 @@ from .vectors import (
     store_first,
 )
 
-# How a gradient ends. The programs know one rule more than the user.
+# What is done with a gradient. The last rule is internal to the programs.
 PLAIN = 0  # descent without momentum
 MOMENTUM = 1
 NESTEROV = 2
@@ -147,7 +147,7 @@ BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, th
 def update_flat(apply, options, learning_rate, step, gradient, params, m, v, block):
     """One optimizer step on flat arrays, in vectors that pass through ``block``.
 
-    ``block`` is scratch for BLOCK_VECTORS vectors and an update behind them; ``apply`` is the
+    ``block`` is scratch for BLOCK_VECTORS vectors followed by an update; ``apply`` is the
     pointer of :func:`update_vectors`, ``options`` an array of one record.
     """
     base = address(block)
