@@ -14,7 +14,7 @@ from .intrinsics import F32, F64, I32, I64, JIT, call_llvm, pointer_to, signed, 
 
 @twin_of(lambda base, offset: view(base, offset, 1)[0])
 def load_scalar(typingctx, base, offset):
-    """One float at base + offset."""
+    """Load one float at base + offset."""
 
     def generate(context, builder, signature, args):
         return builder.load(pointer_to(builder, *args, F32), align=4, typ=F32)
@@ -40,7 +40,7 @@ def store_scalar(typingctx, base, offset, value):
 
 @twin_of(lambda base, position: int(view(base, position, 1, ctypes.c_int64)[0]))
 def load_index(typingctx, base, position):
-    """One int64 at base + position."""
+    """Load one int64 at base + position."""
 
     def generate(context, builder, signature, args):
         return builder.load(pointer_to(builder, *args, I64), align=8, typ=I64)
@@ -66,7 +66,7 @@ def store_index(typingctx, base, position, value):
 
 @twin_of(lambda base, position: view(base, position, 1, ctypes.c_double)[0])
 def load_double(typingctx, base, position):
-    """One float64 at base + position."""
+    """Load one float64 at base + position."""
 
     def generate(context, builder, signature, args):
         return builder.load(pointer_to(builder, *args, F64), align=8, typ=F64)
@@ -92,7 +92,7 @@ def store_double(typingctx, base, position, value):
 
 @twin_of(lambda base, position: int(view(base, position, 1, ctypes.c_int32)[0]))
 def load_int32(typingctx, base, position):
-    """One int32 at base + position, as int64."""
+    """Load one int32 at base + position, as int64."""
 
     def generate(context, builder, signature, args):
         loaded = builder.load(pointer_to(builder, *args, I32), align=4, typ=I32)
@@ -120,7 +120,7 @@ def store_int32(typingctx, base, position, value):
 
 @twin_of(lambda array: array.ctypes.data)
 def address(typingctx, array):
-    """The address of the first number of an array, as int64."""
+    """Return the address of the first number of an array, as int64."""
 
     def generate(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -157,7 +157,7 @@ def address_in(record):
 
 
 def address_of(array):
-    """The address of the first number of an array, in Python: several times as fast as NumPy's."""
+    """Return the address of an array's first number to Python, several times faster than NumPy."""
     return address_in(id(array)) if JIT else array.ctypes.data
 
 
@@ -193,7 +193,7 @@ def _load_record_twin(base, kind):
 
 @twin_of(_load_record_twin)
 def load_record(typingctx, base, kind):
-    """The record of a ``kind``, a NamedTuple of int64, that lies at an address."""
+    """Load the record of a ``kind``, a NamedTuple of int64, at an address."""
     names = kind.instance_class._fields
 
     def generate(context, builder, signature, args):
@@ -233,7 +233,7 @@ def _option_twin(options, name):
 
 @twin_of(_option_twin)
 def option(typingctx, options, name):
-    """A field of the record of ``layout.OPTIONS_DTYPE`` at an address, by its literal name."""
+    """Load a field, by its literal name, of the ``layout.OPTIONS_DTYPE`` record at an address."""
     dtype, offset = OPTIONS_DTYPE.fields[name.literal_value]
     element, result = (F64, types.float64) if dtype.kind == "f" else (I64, types.int64)
 

@@ -22,8 +22,8 @@ A step is divided by units (a row of a panel) layer by layer, unless
 * little follows the first layer: then that is divided by rows of the batch, from the first
   activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
 * and the first layer is one panel: then the inputs are divided into parts, each owned by one
-  thread, which sums over them apart; everything else is so small that each thread does it all,
-  on a copy of its own (`Plan.parts`).
+  thread, which sums over its parts separately; everything else is so small that each thread does
+  all of it on its own copy (`Plan.parts`).
 """
 
 from functools import lru_cache
@@ -205,7 +205,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
 
 
 def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[str, int]]], int]:
-    """The layers of each copy, and the floats that the packed parameters take."""
+    """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
     offset = 0
     for copy in range(copies):
@@ -225,7 +225,7 @@ def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[s
 
 
 def _described(number: int, row: list[int]) -> dict[str, int]:
-    """A :class:`Layer` as far as it follows from its row of the layer table."""
+    """Return the fields of a :class:`Layer` that follow from its row of the layer table."""
     layer = dict.fromkeys(Layer._fields, 0)
     for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
         layer[name] = row[getattr(layout, name.upper())]
@@ -255,7 +255,7 @@ def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int
 
 @inner
 def layer_at(net, number):
-    """The address of a layer."""
+    """Return the address of a layer."""
     return net + 8 * LAYER_FIELDS * number
 
 

@@ -1,8 +1,8 @@
-"""The products of a layer and what follows each: what a thread does between two meetings.
+"""The products of a layer and what follows each: a thread's work between two meetings.
 
-Everything is named by addresses and offsets, never by arrays: an array handed from function to
-function counts its references, and threads that count the same one wait for each other. What
-goes together is a record (a NamedTuple of int64), in registers or, for C functions, at an address
+Data are named by addresses and offsets, never by arrays: passing an array between functions
+updates its reference count, and threads that update the same count wait for each other. Related
+values form a record (a NamedTuple of int64), in registers or, for C functions, at an address
 (``at``: that of a :class:`.plan.Layer`).
 """
 
@@ -62,7 +62,7 @@ class Place(NamedTuple):
 
 
 class Masks(NamedTuple):
-    """What dropout draws from, beside the layer and the unit."""
+    """What dropout's random numbers depend on, besides the layer and the unit."""
 
     seed: int
     epoch: int
@@ -78,7 +78,7 @@ class Inputs(NamedTuple):
 
 @inner
 def inputs_of(place, number):
-    """The inputs of a layer: those of the network, or the outputs of the layer before."""
+    """Return the inputs of a layer: those of the network, or the outputs of the layer before."""
     if number == 0:
         return Inputs(place.inputs, place.ld)
     before = load_record(layer_at(place.net, number - 1), Layer)
@@ -87,7 +87,7 @@ def inputs_of(place, number):
 
 @inner
 def clear_gradient(layer, base):
-    """Zero dz: what no unit writes must add nothing to the padding of the weights."""
+    """Zero dz, so that its padding, which no unit writes, adds nothing to that of the weights."""
     for i in range(0, layer.panels * layer.capacity * layer.width, VL):
         store(base, layer.dz + i, splat(0.0))
 
@@ -142,7 +142,7 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
 
 @inner
 def listed_sums(functions, place, part, panel, top, rows, out):
-    """The first layer's sums of a block of rows and a panel over a part's listed columns."""
+    """Sum a part's listed columns in the first layer, for a block of rows and a panel."""
     layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
     a = place.base + 4 * (place.inputs + top * place.ld)
     weights = place.base + 4 * (layer.weights + panel * layer.fan_in * layer.width)
@@ -155,7 +155,7 @@ def listed_sums(functions, place, part, panel, top, rows, out):
 
 @inner
 def forward_listed(functions, place, team, batch):
-    """The first layer's share, around the zeros of its inputs: blocks of rows, panel by panel."""
+    """Do a share of the first layer, skipping listed zeros: blocks of rows, panel by panel."""
     base, layer, blocks = place.base, load_record(place.net, Layer), -(-batch // BLOCK)
     first, stop = share(layer.panels * blocks, team.thread, team.threads)
     for unit in range(first, stop):
@@ -168,7 +168,7 @@ def forward_listed(functions, place, team, batch):
 
 @inner
 def partial_sums(functions, place, part, batch, partial):
-    """The products of one part of the inputs with their weights, summed: (batch, width).
+    """Sum the products of one part of the inputs with their weights: (batch, width).
 
     A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
     reads no weights but those that it updates, which stay in its own cache.
@@ -181,7 +181,7 @@ def partial_sums(functions, place, part, batch, partial):
 
 @inner
 def add_parts(functions, place, partial, batch):
-    """The outputs of the first layer from the partial sums (parts, capacity, width)."""
+    """Compute the first layer's outputs from the partial sums (parts, capacity, width)."""
     base, layer = place.base, load_record(place.net, Layer)
     width, parts = layer.width, load_record(place.source, Source).parts
     for top in range(0, batch, BLOCK):
@@ -202,7 +202,7 @@ def add_parts(functions, place, partial, batch):
 
 @inner
 def write_panel_runs(runs, layer):
-    """For multiply_tile: a sum over the outputs of a layer, a run for each of its panels."""
+    """Write runs for multiply_tile: a sum over a layer's outputs, one run per panel."""
     store_index(runs, 0, layer.panels)
     for panel in range(layer.panels):
         column = panel * layer.width
@@ -213,7 +213,7 @@ def write_panel_runs(runs, layer):
 
 @inner
 def input_gradient(functions, place, number, low, high, first, stop):
-    """dz of the layer before, rows [low, high) and units [first, stop): (w dz^T) derived.
+    """Compute dz of the layer before from w dz^T, rows [low, high) and units [first, stop).
 
     The tile holds input units of this layer by samples: the weights are the broadcast operand,
     read straight from their panels, a run for each; dzt is the vector operand. ``low`` begins a
@@ -239,7 +239,7 @@ def input_gradient(functions, place, number, low, high, first, stop):
 
 @inner
 def input_gradient_tile(functions, place, layer, top, rows, start, high, columns):
-    """One tile of it: units [top, top + rows), ``columns`` samples from ``start``."""
+    """Compute one tile of it: units [top, top + rows), ``columns`` samples from ``start``."""
     base, batch_width = place.base, layer.batch_width
     within = start % batch_width
     weights = base + 4 * (layer.weights + top * layer.width)
@@ -310,7 +310,7 @@ def derive_row(base, layer, masks, undo, b, unit, units, at):
 
 @inner
 def update_layer(functions, place, team, number, batch):
-    """This thread's share of a layer's weight gradient (x^T dz), each tile updated at once."""
+    """Compute this thread's share of a weight gradient (x^T dz), applying each tile at once."""
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, width, fan_in = place.base, layer.width, layer.fan_in
     single_run(place.runs, batch)
@@ -337,7 +337,7 @@ def update_layer(functions, place, team, number, batch):
 
 @inner
 def update_listed(functions, place, panel, block):
-    """The same for one block of columns of the network's inputs, summed over its listed rows."""
+    """Do the same for one block of columns of the network's inputs, over its listed rows."""
     layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
     base, width, top = place.base, layer.width, block * BLOCK
     rows, terms = min(BLOCK, layer.fan_in - top), row_list(lists, block)
@@ -361,7 +361,7 @@ def update_listed(functions, place, panel, block):
 
 @inner
 def update_listed_share(functions, place, team):
-    """This thread's share of (panel, block of columns)."""
+    """Update this thread's share of (panel, block of columns)."""
     layer = load_record(place.net, Layer)
     blocks = -(-layer.fan_in // BLOCK)
     first, stop = share(layer.panels * blocks, team.thread, team.threads)
@@ -371,7 +371,7 @@ def update_listed_share(functions, place, team):
 
 @inner
 def update_parts(functions, place, upcoming):
-    """The blocks of columns of this thread's parts of the inputs.
+    """Update the blocks of columns of this thread's parts of the inputs.
 
     With each block, an equal share of those parts of the upcoming rows is prefetched.
     """
@@ -393,7 +393,7 @@ def update_parts(functions, place, upcoming):
 
 @inner
 def update_biases(functions, place, team, number, batch):
-    """This thread's panels of a bias: the gradient is the sum of dz over the batch."""
+    """Update this thread's panels of a bias, whose gradient is the sum of dz over the batch."""
     base, layer = place.base, load_record(layer_at(place.net, number), Layer)
     width = layer.width
     first, stop = share(layer.panels, team.thread, team.threads)

@@ -93,14 +93,14 @@ class Team(NamedTuple):
 
 @inner
 def make_team(gate, thread, threads, meetings):
-    """A thread that has entered a run, before its first meeting."""
+    """Return the Team of a thread that has entered a run, before its first meeting."""
     store_index(meetings, 0, 0)
     return Team(gate, thread, threads, meetings)
 
 
 @inner
 def alone(team):
-    """The same thread for work that it does not share."""
+    """Return the same thread as a team of one, for work that it does not share."""
     return Team(team.gate, np.int64(0), np.int64(1), team.meetings)
 
 
@@ -124,8 +124,8 @@ def lead(desk, job, arguments, threads):
     """Do a job of tasks, together with the threads that come to the desk in the meantime.
 
     ``job`` is the address of a C function (arguments, thread, threads). It is posted before the
-    desk opens, and stands until all that came in have left. Where another caller leads, this
-    thread does it alone.
+    desk opens, and remains until all threads that joined have left. If another caller is leading,
+    this thread does the job alone.
     """
     if threads == 1:
         call(job, (arguments, 0, 1))
@@ -149,7 +149,7 @@ def lead(desk, job, arguments, threads):
 
 @entry
 def attend(desk, thread):
-    """Be a thread at the desk: see ``threads.run_tasks``. Thread 0, the caller, never is."""
+    """Attend the desk: see ``threads.run_tasks``. Thread 0, the caller, returns at once."""
     if thread == 0:
         return
     present = PRESENT + thread * DESK_LINE
@@ -173,7 +173,7 @@ def attend(desk, thread):
 
 @inner
 def share(n, thread, threads):
-    """The part [first, stop) of n units of work that a thread takes."""
+    """Return the part [first, stop) of n units of work that a thread takes."""
     return n * thread // threads, n * (thread + 1) // threads
 
 

@@ -1,6 +1,6 @@
 """The matrix products: panels, and a tile of accumulators that lives in registers.
 
-Why a tile. A product of (M, K) by (K, N) makes 2 M N K flops out of M K + K N numbers, but a loop
+Why a tile: a product of (M, K) by (K, N) makes 2 M N K flops out of M K + K N numbers, but a loop
 that multiplies one number by one vector loads as much as it computes. A tile of R rows and V
 vectors keeps R * V sums in registers; for each k it loads R single numbers (broadcast by the
 load itself) and V vectors, and does R * V multiply-adds with them. AVX-512 has 32 registers:
@@ -8,7 +8,7 @@ load itself) and V vectors, and does R * V multiply-adds with them. AVX-512 has 
 6 x 2 accumulators, 12 FMAs for 8 loads. Either way the FMA units, not the loads, are the limit,
 and there are more independent sums than the 8 that hide an FMA's latency.
 
-Why panels. B is read V vectors at a time, all k in turn. Stored as *panels* (K, width), that is
+Why panels: B is read V vectors at a time, all k in turn. Stored as *panels* (K, width), that is
 one stream of consecutive cache lines; stored as rows of a wide matrix, each k would touch
 another page, and with a power of two as the width the same few sets of the L1 cache.
 
@@ -46,14 +46,14 @@ _ONE, _TWO = (0,), (0, 0)
 
 @register_jitable
 def panel_width(n: int) -> int:
-    """Columns of the panels of a matrix with n columns: two vectors, or one that pads less."""
+    """Return the panel width for n columns: two vectors, or one where that pads less."""
     wide = -(-n // NR) * NR
     narrow = -(-n // VL) * VL
     return VL if 10 * wide > 11 * narrow else NR
 
 
 def leading_dimension(n: int) -> int:
-    """At least n floats, an odd number of vectors: rows that do not share a set of the L1."""
+    """Round n floats up to an odd number of vectors, so that rows do not share a set of the L1."""
     vectors = -(-n // VL)
     return (vectors + 1 - vectors % 2) * VL
 
@@ -70,7 +70,7 @@ def _tile_type(rows, vectors):
 
 @twin_of(lambda rows, columns: np.zeros((rows, len(columns) * VL), np.float32))
 def zero_tile(typingctx, rows, columns):
-    """A tile of ``rows`` (a literal) x ``len(columns)`` vectors of zeros."""
+    """Return a tile of ``rows`` (a literal) x ``len(columns)`` vectors of zeros."""
     tile = _tile_type(rows.literal_value, len(columns))
 
     def generate(context, builder, signature, args):
@@ -81,7 +81,7 @@ def zero_tile(typingctx, rows, columns):
 
 @twin_of(lambda tile: tile.shape[1])
 def row_length(typingctx, tile):
-    """The number of floats in a row of a tile."""
+    """Return the number of floats in a row of a tile."""
 
     def generate(context, builder, signature, args):
         return I64(signature.args[0].dtype.count * VL)
@@ -97,9 +97,9 @@ def _add_outer_twin(tile, a, offset, stride, b, b_offset):
 
 @twin_of(_add_outer_twin)
 def add_outer(typingctx, tile, a, offset, stride, b, b_offset):
-    """tile + the outer product of a column of a and a row of b.
+    """Return tile + the outer product of a column of a and a row of b.
 
-    Row r takes the float at ``a + offset + r * stride``, broadcast; the vectors of the row stand
+    Row r takes the float at ``a + offset + r * stride``, broadcast; the vectors of the row are
     at ``b + b_offset``. One broadcast and ``vectors`` FMAs per row of the tile.
     """
 
@@ -154,7 +154,7 @@ def store_tile(typingctx, tile, out, offset, stride):
 
 @inner
 def tile_body(tile, a, a_row, a_step, b, b_step, runs, out, out_row, done):
-    """The micro-kernel: one chain of multiply-adds for every sum of the tile, run after run.
+    """Run the micro-kernel: one chain of multiply-adds for every sum of the tile, run by run.
 
     The tile is written to ``out`` after the rows that are ``done``.
     """
@@ -196,7 +196,7 @@ _even_tile = _high_tile if MR == 14 else _low_tile
 
 @inner
 def sized_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
-    """The number of rows must be known to the compiler: even heights, and one row for the rest."""
+    """Compute a tile as an even and an odd part, whose heights the compiler must know."""
     even = rows - rows % 2
     _even_tile(even, columns, a, ar, at, b, bt, runs, out, out_row)
     if rows % 2:
@@ -206,17 +206,17 @@ def sized_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
 
 @c_function(10)
 def multiply_tile(rows, width, a, a_row, a_step, b, b_step, runs, out, out_row):
-    """One tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
+    """Compute one tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
     Parameters
     ----------
     rows, width
         At most MR; VL or NR.
     a, a_row, a_step
-        A[r, i] stands at the address ``a`` + r * a_row + i * a_step floats. Row-major: a_row is
+        A[r, i] is at the address ``a`` + r * a_row + i * a_step floats. Row-major: a_row is
         the leading dimension, a_step is 1; transposed: the other way round.
     b, b_step
-        Row i of B, one panel row, stands at the address ``b`` + i * b_step floats.
+        Row i of B, one panel row, is at the address ``b`` + i * b_step floats.
     runs
         The address of int64: the number of runs that the sum is cut into, and for each run of
         consecutive i what it adds to the offsets in A and in B, and how many i it has. So A can
@@ -246,7 +246,7 @@ def _listed_body(tile, a, a_row, a_step, b, b_step, terms, out, done):
 
 @inner
 def _listed_tiles(rows, columns, a, ar, at, b, bt, terms, out):
-    """Tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
+    """Use tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
     r = 0
     while rows - r >= BLOCK and MR >= BLOCK:
         _listed_body(zero_tile(8, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
@@ -261,10 +261,10 @@ def _listed_tiles(rows, columns, a, ar, at, b, bt, terms, out):
 
 @c_function(9)
 def multiply_listed(rows, width, a, a_row, a_step, b, b_step, terms, out):
-    """The same over listed terms: i is each int32 at the address ``terms``, up to a negative one.
+    """Do the same over listed terms: each int32 i at address ``terms``, up to a negative one.
 
-    The rows of ``out`` are ``width`` floats apart. Where A is zero in all rows of a tile, its
-    terms add nothing and are left out. The lower the tile, the more terms are: eight rows are
+    The rows of ``out`` are ``width`` floats apart. Terms for which A is zero in all rows of a tile
+    add nothing and are left out. The lower the tile, the more terms can be; eight rows still give
     enough independent sums for the FMA units.
     """
     if width == NR:
@@ -284,7 +284,7 @@ def single_run(runs, n):
 
 @inner
 def tile_height(n):
-    """Rows of the tiles that n rows are cut into: an even number, as equal as can be."""
+    """Return the height of the tiles that n rows are divided into: even, and as equal as can be."""
     tiles = -(-n // MR)
     return 2 * -(-n // (2 * tiles)) if tiles > 0 else 2
 

@@ -1,18 +1,18 @@
 """The training program: what a thread of a team does over many steps.
 
 Every thread runs :func:`train` from the first step to the last. Between two meetings each thread
-writes what is its own and reads what was finished before: work is cut into units (a row of a
-panel) in panel-major order, and every thread takes an equal, contiguous share. A layer with as
-many panels as threads is so divided by columns, each thread keeping its weights and moments in
-its own cache; a narrow one is divided by rows. One step, a ``|`` for each meeting::
+writes only its own data and reads only what was finished before. Work is divided into units (a
+row of a panel) in panel-major order, and every thread takes an equal, contiguous share. A layer
+with as many panels as threads is thus divided by columns, and each thread keeps its weights and
+moments in its own cache; a narrow one is divided by rows. One step, with ``|`` for a meeting::
 
     forward 1 | ... | forward n | loss | input gradient n | ... | input gradient 2 |
     weight gradients and updates of all layers, gather of the next batch |
 
-The middle is one piece where little follows the first layer, and there is but one meeting where
-the first layer is narrow: see :mod:`.plan`. The optimizer runs on a tile of the gradient while
-that is in the L1 cache: no gradient is ever written to memory. Each thread gathers the batch for
-itself: reading it from memory is faster than reading it from another core's cache.
+If little follows the first layer, the middle has no meetings, and if the first layer is narrow
+there is only one meeting: see :mod:`.plan`. The optimizer runs on a tile of the gradient while it
+is in the L1 cache, so gradients are never written to memory. Each thread gathers the batch for
+itself, since reading memory is faster than reading another core's cache.
 """
 
 from functools import cache
@@ -91,7 +91,7 @@ def upcoming_of(run, step):
 
 @inner
 def row_share(rows, thread, threads):
-    """A thread's rows of a batch: vectors of rows stay together."""
+    """Return a thread's rows of a batch, in whole vectors of rows."""
     first, stop = share(-(-rows // VL), thread, threads)
     return first * VL, min(stop * VL, rows)
 
@@ -139,7 +139,7 @@ def place_of(run, plan, thread, threads):
 
 @inner
 def first_layer(functions, place, team, batch, step):
-    """The first layer where its inputs are listed: its parts, or a share of its units."""
+    """Run the first layer, if its inputs are listed: by parts, or by a share of its units."""
     source = load_record(place.source, Source)
     if source.parts == 1:
         forward_listed(functions, place, team, batch.rows)
@@ -157,7 +157,7 @@ def first_layer(functions, place, team, batch, step):
 
 @inner
 def forward_layers(functions, place, team, batch, number):
-    """The layers from one on.
+    """Run the layers from ``number`` on.
 
     The first is divided by units, the others too or, if the place says so, by rows of the batch.
     The threads meet after what was divided by units.
@@ -175,7 +175,7 @@ def forward_layers(functions, place, team, batch, number):
 
 @inner
 def backward_layers(functions, place, team, batch):
-    """dz of every hidden layer, from the last to the first.
+    """Compute dz of every hidden layer, from the last to the first.
 
     Divided by units, the threads meet before each; or by rows, as :func:`forward_layers`.
     """
@@ -192,7 +192,7 @@ def backward_layers(functions, place, team, batch):
 
 @inner
 def forward_and_back(run, functions, place, team, batch, step):
-    """All gradients by the outputs, and the losses; whether to go on to the update."""
+    """Compute the losses and all dz; return whether to go on to the update."""
     masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
     store_record(place.masks, masks)
     if place.lists:
@@ -214,7 +214,7 @@ def forward_and_back(run, functions, place, team, batch, step):
 
 @inner
 def update_step(run, functions, place, team, batch, upcoming, step):
-    """The weight gradients and updates: this thread's share, or its parts and its own copy."""
+    """Do the weight gradients and updates of this thread's share, or its parts and own copy."""
     rate = load_double(run.learning_rates, step)
     count = run.first_step + step + 1
     write_update(run.options, run.gradient_only, rate, count, place.update)

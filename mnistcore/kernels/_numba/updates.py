@@ -1,7 +1,7 @@
-"""The optimizers' rules: what a gradient does to parameters, a vector at a time.
+"""The optimizers' rules: how a gradient changes parameters, a vector at a time.
 
-The numbers of one optimizer step lie in memory as an *update*, UPDATE float32: what
-:func:`write_update` makes of the options. Its rule is an int64, in the place of the first two.
+The constants of one optimizer step are in memory as an *update*, UPDATE float32, which
+:func:`write_update` writes from the options. Its rule is an int64 in place of the first two.
 """
 
 import math
@@ -48,7 +48,7 @@ UPDATE = 16  # floats to keep free for one
 
 @inner
 def rule_of(options, gradient_only):
-    """The rule for the options at an address."""
+    """Return the rule for the options at an address."""
     if gradient_only:
         return GRADIENT
     if option(options, "optimizer") != layout.SGD:
@@ -82,13 +82,13 @@ def write_update(options, gradient_only, learning_rate, step, update):
 
 @inner
 def _with_decay(weights, decay, gradient):
-    """gradient + decay * weights; an infinite weight times no decay is nothing, not NaN."""
+    """Return gradient + decay * weights; an infinite weight times a decay of 0 is 0, not NaN."""
     return fma(select_less(splat(0.0), decay, weights, splat(0.0)), decay, gradient)
 
 
 @inner
 def _descend(update, decayed, base, w, slot_size, g, n):
-    """SGD: without momentum, with it, or with Nesterov's look-ahead."""
+    """Apply SGD: without momentum, with it, or with Nesterov's look-ahead."""
     rule = load_index(update, RULE)
     momentum = splat(load_scalar(update, MOMENTUM_FACTOR))
     step = splat(-load_scalar(update, LEARNING_RATE))
@@ -126,7 +126,7 @@ def _adam(update, decayed, base, w, slot_size, g, n):
 def update_vectors(update, decayed, base, w, slot_size, g, n):
     """Apply the rule of an update to n parameters (whole vectors) at base + w.
 
-    Their gradients stand at base + g, the rows of the optimizer's state at base + w + slot_size
+    Their gradients are at base + g, the rows of the optimizer's state at base + w + slot_size
     and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
     not 0.
     """
@@ -145,7 +145,7 @@ BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, th
 
 @entry
 def update_flat(apply, options, learning_rate, step, gradient, params, m, v, block):
-    """One optimizer step on flat arrays, in vectors that pass through ``block``.
+    """Take one optimizer step on flat arrays, in vectors that pass through ``block``.
 
     ``block`` is scratch for BLOCK_VECTORS vectors followed by an update; ``apply`` is the
     pointer of :func:`update_vectors`, ``options`` an array of one record.

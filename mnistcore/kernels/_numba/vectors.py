@@ -59,7 +59,7 @@ def multiply_add(builder, a, b, c):
 
 
 def first_lanes(builder, n):
-    """The mask of the first n lanes; none or all where n is out of range."""
+    """Return the mask of the first n lanes; none or all if n is out of range."""
     n = builder.select(builder.icmp_signed("<", n, I64(VL)), n, I64(VL))
     limit = broadcast(builder, builder.trunc(n, I32), INTS)
     return builder.icmp_signed("<", ir.Constant(INTS, list(range(VL))), limit)
@@ -67,7 +67,7 @@ def first_lanes(builder, n):
 
 @twin_of(lambda base, offset: view(base, offset, VL).copy())
 def load(typingctx, base, offset):
-    """VL floats at base + offset."""
+    """Load VL floats at base + offset."""
 
     def generate(context, builder, signature, args):
         return builder.load(vector_pointer(builder, *args, VECTOR), align=4, typ=VECTOR)
@@ -100,7 +100,7 @@ def _load_first_twin(base, offset, n):
 
 @twin_of(_load_first_twin)
 def load_first(typingctx, base, offset, n):
-    """The first n floats at base + offset, at most VL, and zeros; the others are not touched."""
+    """Load n floats at base + offset, at most VL, then zeros; memory after them is not touched."""
 
     def generate(context, builder, signature, args):
         base, offset, n = args
@@ -132,7 +132,7 @@ def store_first(typingctx, base, offset, vector, n):
 
 
 def _widened(builder, loaded, element):
-    """A vector of what an input array holds, as floats."""
+    """Return a vector of input numbers as floats."""
     if element == F32:
         return loaded
     return builder.sitofp(builder.zext(loaded, INTS), VECTOR)
@@ -160,7 +160,7 @@ def _load_input_first_twin(base, position, n, kind):
 
 @twin_of(_load_input_first_twin)
 def load_input_first(typingctx, base, position, n, kind):
-    """The first n numbers, at most VL, and zeros; the others are not touched."""
+    """Load n numbers, at most VL, then zeros; memory after them is not touched."""
     element = element_of(kind)
 
     def generate(context, builder, signature, args):
@@ -172,7 +172,7 @@ def load_input_first(typingctx, base, position, n, kind):
 
 @twin_of(lambda value: np.full(VL, value, np.float32))
 def splat(typingctx, value):
-    """A vector with the same number in every lane."""
+    """Return a vector with the same number in every lane."""
 
     def generate(context, builder, signature, args):
         return broadcast(builder, args[0], VECTOR)
@@ -186,7 +186,7 @@ def _fma_twin(a, b, c):
 
 @twin_of(_fma_twin)
 def fma(typingctx, a, b, c):
-    """a * b + c, rounded once where the machine has the instruction."""
+    """Return a * b + c, rounded once if the machine has the instruction."""
 
     def generate(context, builder, signature, args):
         return multiply_add(builder, *args)
@@ -196,7 +196,7 @@ def fma(typingctx, a, b, c):
 
 @twin_of(lambda x: np.sqrt(x))
 def sqrt(typingctx, x):
-    """The square root of each lane."""
+    """Return the square root of each lane."""
 
     def generate(context, builder, signature, args):
         return call_llvm(builder, f"llvm.sqrt.v{VL}f32", VECTOR, args[0])
@@ -206,7 +206,7 @@ def sqrt(typingctx, x):
 
 @twin_of(lambda x, limit, below, other: np.where(x < limit, below, other))
 def select_less(typingctx, x, limit, below, other):
-    """Lane by lane ``below`` where x < limit, else ``other`` (also where x is NaN)."""
+    """Select lane by lane: ``below`` where x < limit, else ``other`` (also where x is NaN)."""
 
     def generate(context, builder, signature, args):
         x, limit, below, other = args
@@ -217,7 +217,7 @@ def select_less(typingctx, x, limit, below, other):
 
 @twin_of(lambda x, n, fill: np.where(np.arange(VL) < n, x, fill))
 def keep_lanes(typingctx, x, n, fill):
-    """The first n lanes of x, and ``fill`` in the others."""
+    """Return the first n lanes of x, with ``fill`` in the others."""
 
     def generate(context, builder, signature, args):
         x, n, fill = args
@@ -228,7 +228,7 @@ def keep_lanes(typingctx, x, n, fill):
 
 @twin_of(lambda lane, x, other: np.where(np.arange(VL) == lane, x, other))
 def where_lane(typingctx, lane, x, other):
-    """One lane of x, and ``other`` in all the others."""
+    """Return one lane of x, with the lanes of ``other`` in the rest."""
 
     def generate(context, builder, signature, args):
         lane, x, other = args
@@ -245,7 +245,7 @@ def _raise_twin(x, n):
 
 @twin_of(_raise_twin)
 def raise_exponent(typingctx, x, n):
-    """x * 2**k, where k stands in the low bits of the mantissa of n."""
+    """Return x * 2**k, where k is in the low bits of the mantissa of n."""
 
     def generate(context, builder, signature, args):
         x, n = (builder.bitcast(argument, INTS) for argument in args)
@@ -257,7 +257,7 @@ def raise_exponent(typingctx, x, n):
 
 @twin_of(lambda x: x.max())
 def largest(typingctx, x):
-    """The largest lane; lanes that are NaN may be passed over."""
+    """Return the largest lane; lanes that are NaN may be ignored."""
 
     def generate(context, builder, signature, args):
         return call_llvm(builder, f"llvm.vector.reduce.fmax.v{VL}f32", F32, args[0])
@@ -273,7 +273,7 @@ def _sum_twin(x):
 
 @twin_of(_sum_twin)
 def total(typingctx, x):
-    """The sum of the lanes, added by halves."""
+    """Return the sum of the lanes, added by halves."""
 
     def generate(context, builder, signature, args):
         (x,) = args
