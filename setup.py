@@ -1,12 +1,12 @@
-"""Build the Cython kernels and the ladder: a source each, a module per instruction set.
+"""Build the Cython kernels and the ladder, each from one source for every instruction set.
 
 The rest of the packaging is in ``pyproject.toml``. Four environment variables are read:
 
-MNISTCORE_REQUIRE_CYTHON=1   a kernel that does not build is an error (for CI); otherwise the
-                             package installs without it and ``get_backend("cython")`` says why
-MNISTCORE_CYTHON_DEBUG=1     a build that checks itself: indexes of memoryviews, guards behind every
-                             place in memory, and what C leaves undefined; slow, for tests
-MNISTCORE_CYTHON_ISA=NAME    build for one instruction set (avx512, avx2), and the baseline, alone
+MNISTCORE_REQUIRE_CYTHON=1   fail if a kernel does not build (for CI); otherwise the package
+                             installs without it and ``get_backend("cython")`` says why
+MNISTCORE_CYTHON_DEBUG=1     check memoryview indexes, guards after every place in memory, and
+                             undefined behaviour of C; slow, for tests
+MNISTCORE_CYTHON_ISA=NAME    build only for one instruction set (avx512, avx2) and the baseline
 MNISTCORE_CYTHON_ANNOTATE=1  write Cython's annotated HTML beside the sources
 """
 
@@ -18,8 +18,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# Never -march=native: what is built here may run elsewhere. Never -ffast-math: a NaN must stay
-# one. Products and sums become FMA only where the source says so, for the same bits everywhere.
+# Never -march=native: the build may run on another machine. Never -ffast-math: NaN must stay NaN.
+# Products and sums become FMA only where the source says so, for the same bits everywhere.
 FAST = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 INSTRUCTION_SETS = {
     "avx512": [
@@ -31,27 +31,27 @@ INSTRUCTION_SETS = {
 }
 
 
-# The debug build: asserts in force, and their place in the source.
+# The debug build enables asserts and reports their place in the source.
 DEBUG = [
     *("-O1", "-g", "-UNDEBUG", "-fno-strict-aliasing", "-fstack-protector-all"),
-    "-Wno-maybe-uninitialized",  # what is stored over is looked at: see memory.pxi
+    "-Wno-maybe-uninitialized",  # stores read what they overwrite: see memory.pxi
     *("-fsanitize=bounds,object-size,shift,signed-integer-overflow", "-fno-sanitize-recover=all"),
 ]
 
-# The ladder shows what the compiler makes of plain loops, and may make FMAs of them.
+# The ladder shows what the compiler makes of plain loops, so it may contract them to FMAs.
 LADDER = [*FAST, "-ffp-contract=fast"]
 
-# The modules' names up to that of the instruction set.
+# The names of the modules, without the instruction set at the end.
 SOURCES = {"mnistcore/kernels/_cython/": FAST, "mnistcore/ladder/_steps_": LADDER}
 
 
 def requested(variable: str) -> bool:
-    """Whether an environment variable switches something on."""
+    """Return whether an environment variable is set to something other than 0."""
     return os.environ.get(variable, "") not in ("", "0")
 
 
 def extensions() -> list[Extension]:
-    """The modules for this kind of machine."""
+    """Return the extension modules for this kind of machine."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     debug = requested("MNISTCORE_CYTHON_DEBUG")
     wanted = os.environ.get("MNISTCORE_CYTHON_ISA")
@@ -72,12 +72,12 @@ def extensions() -> list[Extension]:
 
 
 class BuildKernels(build_ext):
-    """Compile the modules side by side and say plainly what is missing afterwards."""
+    """Compile the modules in parallel, and warn of those that were not built."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
-        # Flags are not among what a build compares to find out what is stale.
+        # A build does not compare flags to find out what is stale.
         self.force = self.force or requested("MNISTCORE_CYTHON_DEBUG")
 
     def run(self) -> None:
@@ -96,7 +96,7 @@ class BuildKernels(build_ext):
 
 
 def kernels() -> list[Extension]:
-    """The modules, translated to C, each allowed to fail unless all are required."""
+    """Return the modules, translated to C; each may fail to build unless all are required."""
     debug = requested("MNISTCORE_CYTHON_DEBUG")
     modules = cythonize(
         extensions(),

@@ -1,4 +1,4 @@
-"""What the pages say is true: the example, the tables, the links, the imports, the functions."""
+"""Check what the pages say: the example, the tables, the links, the imports, the functions."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ PAGES = [
 
 
 def text_of(page):
-    """The text of a page; of a notebook, that of its cells."""
+    """Return the text of a page, or of the cells of a notebook."""
     text = (ROOT / page).read_text(encoding="utf-8")
     if page.suffix == ".ipynb":
         text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
@@ -70,14 +70,14 @@ def test_imports_find_what_they_name(page):
 
 
 def test_the_pages_have_links_and_imports():
-    """The two tests above have something to look at."""
+    """There are links and imports for the two tests above to check."""
     texts = [text_of(page) for page in PAGES]
     assert sum("](" in text for text in texts) > 5
     assert sum("from mnistcore" in text for text in texts) > 8
 
 
 def defined(file, name):
-    """Whether a function, class or method stands in a source file; ``Class.method`` for one."""
+    """Return whether a source file has a function, class or ``Class.method``."""
     source = file.read_text(encoding="utf-8")
     if file.suffix != ".py":
         return re.search(rf"^\s*(?:cdef|cpdef|def) .*\b{name.split('.')[-1]}\(", source, re.M)
@@ -91,7 +91,7 @@ def defined(file, name):
 
 
 def test_the_way_of_a_step_exists():
-    """Each stop of the page about the architecture is a file and a function in it."""
+    """Each stop on the architecture page names a file and functions in it."""
     text = text_of(Path("docs/architecture.md"))
     stops = re.findall(r"^\| \d+ \| \[`[^`]+`\]\(\.\./([^)]+)\) \| (.+?) \|", text, re.M)
     assert len(stops) >= 8

@@ -1,7 +1,7 @@
-"""Who may import whom: one table for every file of the package, compiled modules included.
+"""The imports that each file of the package may make, compiled modules included.
 
-Imports inside functions and under TYPE_CHECKING count, and so do ``import_module`` with a name
-that is written out, and the ``include`` and ``cimport`` of Cython's files.
+Imports inside functions and under TYPE_CHECKING count, and so do ``import_module`` with a
+literal name and the ``include`` and ``cimport`` statements of Cython files.
 """
 
 import ast
@@ -18,8 +18,8 @@ import mnistcore
 
 PACKAGE = Path(mnistcore.__file__).parent
 
-# From top to bottom: a row may import what it names, and nothing that stands above it. A folder
-# or a file that has a row of its own follows that row instead of its parent's.
+# A row may import only what it names, which must be in rows below it. A folder or file with its
+# own row follows that row instead of its parent's.
 ALLOWED: dict[str, set[str]] = {
     # The commands
     "__main__": {"terminal", "system"},
@@ -71,7 +71,7 @@ ALLOWED: dict[str, set[str]] = {
 
 
 def sources() -> dict[str, str]:
-    """The text of every file that is compiled or interpreted, by its path in the package."""
+    """Return the text of every compiled or interpreted file, by its path in the package."""
     return {
         path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
         for pattern in ("*.py", "*.pyx", "*.pxi", "*.pxd")
@@ -80,7 +80,7 @@ def sources() -> dict[str, str]:
 
 
 def row_of(path: str) -> str:
-    """The row of the table that a file follows: the longest that its path begins with."""
+    """Return the row of the table for a file: the longest that its path begins with."""
     parts = posixpath.splitext(path)[0].split("/")
     names = ["/".join(parts[:n]) for n in range(len(parts), 0, -1)]
     found = next((name for name in names if name in ALLOWED), None)
@@ -89,7 +89,7 @@ def row_of(path: str) -> str:
 
 
 def imports_of(path: str, text: str) -> set[str]:
-    """The package's own modules that a file imports: dotted, from the package's root."""
+    """Return the package's modules that a file imports, as dotted names from the root."""
     if path.endswith(".py"):
         return _imports_of_python(path, ast.parse(text))
     folder = posixpath.dirname(path)
@@ -126,7 +126,7 @@ def _imports_of_python(path: str, tree: ast.AST) -> set[str]:
 
 
 def _absolute(path: str, level: int, module: str) -> str | None:
-    """A module from the package's root; None where it is another package's."""
+    """Return a module's name from the package's root, or None if it is in another package."""
     if not level:
         first, _, rest = module.partition(".")
         return rest if first == "mnistcore" else None
@@ -135,7 +135,7 @@ def _absolute(path: str, level: int, module: str) -> str | None:
 
 
 def _spelled(name: ast.expr) -> str:
-    """A name that is written out; a star for the rest of one that ends in a variable."""
+    """Return a literal name, with a star for what follows the literal start of an f-string."""
     ending = ""
     if isinstance(name, ast.JoinedStr):
         name, ending = name.values[0], "*"
@@ -144,7 +144,7 @@ def _spelled(name: ast.expr) -> str:
 
 
 def files_of(module: str, files: dict[str, str]) -> set[str]:
-    """What an import reaches: the module, or the one that defines the name; all for a star."""
+    """Return the files that an import reaches: of a module, of a name in one, or of a star."""
     path = module.replace(".", "/")
     if path.endswith("*"):
         return {file for file in files if file.startswith(path[:-1])}
@@ -156,7 +156,7 @@ def files_of(module: str, files: dict[str, str]) -> set[str]:
 
 
 def edges_of(files: dict[str, str]) -> dict[str, set[str]]:
-    """Which files each file imports."""
+    """Return the files that each file imports."""
     edges = {}
     for path, text in files.items():
         reached = {module: files_of(module, files) for module in imports_of(path, text)}
@@ -167,7 +167,7 @@ def edges_of(files: dict[str, str]) -> dict[str, set[str]]:
 
 
 def forbidden(files: dict[str, str]) -> list[str]:
-    """The imports that the table does not allow."""
+    """Return a message for each import that the table does not allow."""
     return [
         f"{path} ({row_of(path)}) imports {target} ({row_of(target)})"
         for path, targets in sorted(edges_of(files).items())
@@ -177,7 +177,7 @@ def forbidden(files: dict[str, str]) -> list[str]:
 
 
 def circle(files: dict[str, str]) -> list[str]:
-    """Files that import each other in a circle; empty where there is none."""
+    """Return files that import each other in a circle, or an empty list if there are none."""
     try:
         graphlib.TopologicalSorter(edges_of(files)).prepare()
     except graphlib.CycleError as error:
@@ -201,7 +201,7 @@ def test_the_table_points_downwards():
 
 
 def test_the_table_has_no_row_too_many():
-    """Each row, and each import that it allows, is used by some file."""
+    """Some file uses each row and each import that the row allows."""
     used: dict[str, set[str]] = {row: set() for row in ALLOWED}
     present = set()
     for path, targets in edges_of(sources()).items():

@@ -1,10 +1,10 @@
-"""The Cython backend: the checks in Python, then a kernel compiled at installation.
+"""The Cython backend: arguments are checked in Python, then passed to a precompiled kernel.
 
-Importing this module picks the build for the best instruction set that this machine can run;
+Importing this module picks the build for the best instruction set that this machine can run.
 :data:`INSTRUCTION_SET` names it, and ``MNISTCORE_CYTHON_ISA`` (avx512, avx2 or baseline) forces
-one. The contract is in the package's docstring. Arrays are float32, but for images (uint8 or
-float32), labels (int32) and sample ids (int64); a wrong shape, constant or overlap is a
-ValueError, a wrong dtype or memory order a TypeError, and nothing is written then.
+one. The contract is in the package's docstring. Arrays are float32, except for images (uint8 or
+float32), labels (int32) and sample ids (int64). A wrong shape, constant or overlap raises
+ValueError, a wrong dtype or memory order TypeError, and in both cases nothing is written.
 """
 
 import importlib
@@ -37,7 +37,7 @@ VARIABLE = "MNISTCORE_CYTHON_ISA"
 
 
 def _build(name: str) -> ModuleType:
-    """Import one build, or say why it cannot be and what to do."""
+    """Import one build, or raise an ImportError with the reason and the remedy."""
     try:
         return importlib.import_module(f"._cython.{name}", __package__)
     except ImportError as error:
@@ -52,7 +52,7 @@ def _build(name: str) -> ModuleType:
 
 
 def _pick() -> tuple[str, ModuleType]:
-    """The name and the module of the build to use."""
+    """Return the name and the module of the build to use."""
     supported = _build("baseline").instruction_sets()
     forced = os.environ.get(VARIABLE)
     if forced:
@@ -75,7 +75,7 @@ INSTRUCTION_SET, _core = _pick()
 
 
 def compiled() -> bool:
-    """Whether training would start without compiling anything: always."""
+    """Return whether training would start without compiling anything: always True."""
     return True
 
 
@@ -85,21 +85,21 @@ def compiled() -> bool:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b; a (M, K), b (K, N), out (M, N)."""
+    """Compute out = a b for a (M, K), b (K, N), out (M, N)."""
     if not _core.multiply_small(a, b, out, False, False, alone_below()):
         checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
         _matmul(a, b, out, False, False)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a^T b; a (K, M), b (K, N), out (M, N)."""
+    """Compute out = a^T b for a (K, M), b (K, N), out (M, N)."""
     if not _core.multiply_small(a, b, out, True, False, alone_below()):
         checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
         _matmul(a, b, out, True, False)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out = a b^T; a (M, K), b (N, K), out (M, N)."""
+    """Compute out = a b^T for a (M, K), b (N, K), out (M, N)."""
     if not _core.multiply_small(a, b, out, False, True, alone_below()):
         checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
         _matmul(a, b, out, False, True)
@@ -117,55 +117,55 @@ def _matmul(
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """out[n, o] = z[n, o] + b[o]; z and out (B, O), b (O,)."""
+    """Compute out[n, o] = z[n, o] + b[o] for z and out (B, O), b (O,)."""
     checks.check_add_bias(FLOATS, z, b, out)
     _core.add_bias(z, b, out)
 
 
 def sum_rows(dz: np.ndarray, out: np.ndarray) -> None:
-    """out[o] = sum over n of dz[n, o]; dz (B, O), out (O,)."""
+    """Compute out[o] = sum over n of dz[n, o] for dz (B, O), out (O,)."""
     checks.check_sum_rows(FLOATS, dz, out)
     _core.sum_rows(dz, out)
 
 
 def tanh_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = tanh z; both (B, O)."""
+    """Compute a = tanh z; both (B, O)."""
     check_forward("tanh_forward", FLOATS, z, a)
     _core.activation_forward(layout.TANH, z, a)
 
 
 def tanh_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
+    """Compute dz = da (1 - a^2) from the output a = tanh z; all (B, O)."""
     check_backward("tanh_backward", FLOATS, da, a, dz)
     _core.activation_backward(layout.TANH, da, a, dz)
 
 
 def relu_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = max(z, 0), NaN staying NaN; both (B, O)."""
+    """Compute a = max(z, 0), where NaN stays NaN; both (B, O)."""
     check_forward("relu_forward", FLOATS, z, a)
     _core.activation_forward(layout.RELU, z, a)
 
 
 def relu_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da where the output a = relu z is positive, else 0; all (B, O)."""
+    """Set dz to da where the output a = relu z is positive, else to 0; all (B, O)."""
     check_backward("relu_backward", FLOATS, da, a, dz)
     _core.activation_backward(layout.RELU, da, a, dz)
 
 
 def logistic_forward(z: np.ndarray, a: np.ndarray) -> None:
-    """a = 1 / (1 + exp(-z)); both (B, O)."""
+    """Compute a = 1 / (1 + exp(-z)); both (B, O)."""
     check_forward("logistic_forward", FLOATS, z, a)
     _core.activation_forward(layout.LOGISTIC, z, a)
 
 
 def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
-    """dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
+    """Compute dz = da a (1 - a) from the output a = logistic z; all (B, O)."""
     check_backward("logistic_backward", FLOATS, da, a, dz)
     _core.activation_backward(layout.LOGISTIC, da, a, dz)
 
 
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
-    """probs = exp(logits) / sum, row by row, the row's maximum subtracted; both (B, C)."""
+    """Compute the softmax of each row, its maximum subtracted first; both (B, C)."""
     checks.check_softmax(FLOATS, logits, probs)
     _core.softmax(logits, probs)
 
@@ -173,11 +173,11 @@ def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
 def softmax_cross_entropy(
     logits: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray, dlogits: np.ndarray
 ) -> float:
-    """The weighted mean of -log softmax(logits)[label], and its gradient in dlogits.
+    """Return the weighted mean of -log softmax(logits)[label]; write its gradient to dlogits.
 
-    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0. The gradient is
-    ``weight / sum of weights * (probs - onehot)``; with weights that sum to 0 it and the loss
-    are 0.
+    logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or of length 0 for weights
+    of 1. The gradient is ``weight / sum of weights * (probs - onehot)``. Loss and gradient are 0
+    where the weights sum to 0.
     """
     checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     return _core.softmax_cross_entropy(logits, labels, sample_weight, dlogits)
@@ -192,10 +192,10 @@ def dropout(
     layer: int,
     out: np.ndarray,
 ) -> None:
-    """Inverted dropout: out = a / (1 - rate), or 0 for the units that drop.
+    """Apply inverted dropout: out = a / (1 - rate), or 0 for the units that are dropped.
 
     a and out (B, O), samples (B,) int64 ids. The mask is a hash of (seed, epoch, sample, layer,
-    unit), :func:`.layout.random_bits`; the backward pass is the same call on the gradient.
+    unit), :func:`.layout.random_bits`. The backward pass is the same call on the gradient.
     """
     checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
@@ -211,7 +211,7 @@ def sgd_update(
     params: np.ndarray,
     velocity: np.ndarray,
 ) -> None:
-    """One step of (momentum) gradient descent on flat arrays (P,), in place.
+    """Take one step of gradient descent, with or without momentum, on flat arrays (P,) in place.
 
     The formulas are those of the reference, ``numpy_kernels.sgd_update``.
     """
@@ -232,7 +232,7 @@ def adam_update(
     m: np.ndarray,
     v: np.ndarray,
 ) -> None:
-    """One step of Adam on flat arrays (P,), in place; ``step`` counts from 1.
+    """Take one step of Adam on flat arrays (P,) in place; ``step`` counts from 1.
 
     The formulas are those of the reference, ``numpy_kernels.adam_update``.
     """
@@ -248,12 +248,12 @@ def adam_update(
 
 
 def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
-    """How many float32 a program needs; the layout is told in ``_cython``.
+    """Return the number of float32 that a program's workspace needs.
 
-    ``loss_and_gradient`` keeps the gradient in a row of state of its own, so one is always
-    counted. ``forward`` works in blocks: what serves any batch size serves it for any number of
-    rows, faster where a whole block for each thread fits in. With less than this
-    number, which counts all the threads allowed now, a program runs on fewer threads.
+    One row of state is always counted, because ``loss_and_gradient`` keeps the gradient there.
+    ``forward`` works in blocks: a workspace for any batch size serves it for any number of rows,
+    and it is faster if a whole block fits in for each thread. The number counts all the threads
+    allowed now; with a smaller workspace a program runs on fewer threads.
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     rows = min(batch_size, _core.block_rows() * get_num_threads())
@@ -271,7 +271,7 @@ def forward(
     workspace: np.ndarray,
     logits: np.ndarray,
 ) -> None:
-    """The logits (N, C) of the inputs x (N, I), an input value entering as x * scale + shift."""
+    """Compute the logits (N, C) of the inputs x (N, I), each scaled to x * scale + shift."""
     checks.check_forward_program(FLOATS, x, params, layers, workspace, logits)
     packed = _core.weights_size(layers)
     checks.check_workspace("forward", workspace, packed + _core.buffers_size(layers, 1))
@@ -279,7 +279,7 @@ def forward(
         return
     threads, skip_zeros = 1, False
     few = len(x) <= _core.tile_rows()
-    if not few:  # else looking for zeros costs more than they save
+    if not few:  # for fewer rows, looking for zeros costs more than it saves
         threads = team_size(len(x) * _weights(layers), WAKING)
         while threads > 1 and packed + _core.buffers_size(layers, threads) > workspace.size:
             threads -= 1
@@ -290,10 +290,10 @@ def forward(
 
 
 class Predictor:
-    """``forward`` with parameters that stay: copied, checked and packed once.
+    """``forward`` with fixed parameters, which are checked, copied and packed only once.
 
-    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes of
-    ``params`` do not reach it. Several threads may call one predictor.
+    ``predictor(x, logits)`` writes the logits (N, C) of the inputs x (N, I). Later changes to
+    ``params`` have no effect on it. Several threads may call the same predictor.
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
@@ -308,7 +308,7 @@ class Predictor:
         self._program = self._prediction(1, self._few)
 
     def _prediction(self, threads: int, rows: int) -> Any:
-        """A program for so many threads, with buffers for blocks of ``rows`` in all."""
+        """Return a program for ``threads`` threads, whose blocks have ``rows`` rows in total."""
         buffers = np.empty(_core.buffers_size(self._layers, rows), np.float32)
         return _core.Prediction(self._weights, threads, *self._scaling, buffers)
 
@@ -336,10 +336,10 @@ def loss_and_gradient(
     workspace: np.ndarray,
     gradient: np.ndarray,
 ) -> float:
-    """The mean loss of one batch x (B, I), and its gradient (P,) by all the parameters.
+    """Return the mean loss of one batch x (B, I); write its gradient (P,) by all parameters.
 
-    targets (B,), sample_weight (B,) or length 0; ``options`` is one record, of which the batch
-    size does not count. Both are NaN where the loss is not finite.
+    targets (B,), sample_weight (B,) or of length 0; ``options`` is one record, whose batch size
+    is ignored. Loss and gradient are NaN if the loss is not finite.
     """
     checks.check_loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
@@ -383,11 +383,10 @@ def train_steps(
     workspace: np.ndarray,
     metrics: np.ndarray,
 ) -> int:
-    """Train on the mini-batches of ``order`` (n,), and return the steps done.
+    """Train on the mini-batches of ``order`` (n,), and return the number of steps done.
 
-    x (N, I), targets (N,), sample_weight (N,) or length 0; params (P,), state (slots, P) and
-    metrics (3,) change in place. It returns before the update that a loss that is not finite
-    would make.
+    x (N, I), targets (N,), sample_weight (N,) or of length 0; params (P,), state (slots, P) and
+    metrics (3,) change in place. If a loss is not finite, it returns before that step's update.
     """
     checks.check_train_steps(
         x, targets, sample_weight, order, learning_rates, layers, options, first_step,
@@ -411,7 +410,7 @@ def train_steps(
 
 
 def _skip_zeros(options: np.ndarray, params: np.ndarray, layers: np.ndarray) -> bool:
-    """Whether the first layer's products leave out zeros: it is wanted, and changes nothing."""
+    """Return whether to skip zero inputs: only if the options say so and no result changes."""
     record = options[0]
     return bool(record["skip_zeros"]) and layout.zeros_add_nothing(
         float(record["scale"]), float(record["shift"]), params, layers
@@ -421,10 +420,10 @@ def _skip_zeros(options: np.ndarray, params: np.ndarray, layers: np.ndarray) -> 
 def _step_team(
     name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
 ) -> int:
-    """How many threads share a training step: as many as it deserves and fit in."""
+    """Return how many threads share a training step: as many as pay off and fit in memory."""
     checks.check_workspace(name, workspace, _core.training_size(layers, batch_size, slots, 1))
     meetings, most = _core.division(layers, batch_size)
-    # Three products a weight and sample.
+    # Three multiply-adds for each weight and sample.
     threads = min(most, team_size(3 * _weights(layers) * batch_size, meetings))
     while _core.training_size(layers, batch_size, slots, threads) > workspace.size:
         threads -= 1

@@ -1,9 +1,9 @@
 # The ladder in Cython: from a triple loop to a tile of vectors, on one thread and on many.
 #
 # setup.py compiles this file once for each instruction set, as it does with the kernels. The
-# steps up to packing are taken from the baseline build, which is what a package gets that is
-# compiled without flags: vectors of 4 floats on x86, and no FMA there. ``cython_steps`` is the
-# public face; what the loops have in common with those in Numba is explained in ``numba_steps``.
+# steps up to packing are taken from the baseline build, which uses no instruction-set flags:
+# vectors of 4 floats on x86, without FMA. ``cython_steps`` is the public module; what the loops
+# have in common with those in Numba is explained in ``numba_steps``.
 
 import numpy as np
 
@@ -15,11 +15,11 @@ include "../kernels/_cython/team.pxi"
 
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """The definition, written down: an element of ``out`` is a row of a times a column of b.
+    """Apply the definition: each element of ``out`` is a row of a times a column of b.
 
-    Without the types of its arguments and variables this would be Python, some hundred times
-    slower yet. With them it is C, and bound as in Numba: each addition waits for the one
-    before it, and b is read down a column, 4 bytes of every cache line of 64.
+    Without the types of its arguments and variables this would be Python, another hundred times
+    slower. With them it is C, with the same limits as in Numba: each addition waits for the one
+    before it, and b is read down a column, which uses 4 bytes of every 64-byte cache line.
     """
     cdef int64_t i, j, k
     cdef float total
@@ -33,11 +33,11 @@ def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
 
 
 def loop_order(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """The same sums with the loops over k and j exchanged: a row of ``out`` grows term by term.
+    """Exchange the loops over k and j, so that a row of ``out`` grows term by term.
 
-    Along a row nothing waits for anything, and the C compiler makes vector instructions of the
-    inner loop, for the instruction set that it may assume. For each vector it loads two and
-    stores one: the loads and the store are the bound.
+    The elements of a row do not depend on each other, so the C compiler turns the inner loop
+    into vector instructions of the instruction set that it may assume. For each multiply-add it
+    loads two vectors and stores one: these loads and stores are the limit.
     """
     cdef int64_t i, j, k
     cdef float factor
@@ -59,15 +59,15 @@ cdef int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
 
 
 cdef int64_t block_terms(int64_t n_columns) noexcept nogil:
-    """How many rows of b make a block, a multiple of 4."""
+    """Return how many rows of b make a block, a multiple of 4."""
     return max(<int64_t> 4, BLOCK // n_columns // 4 * 4)
 
 
 def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Loop order, on a block of rows of b that stay in the L2 cache while all rows of a use them.
+    """Use loop order on one block of rows of b at a time, which stays in the L2 cache.
 
-    b comes from beyond the cache once instead of M times. It gains where b is larger than the
-    caches, and next to nothing where loads and stores are the bound.
+    b is read from beyond the cache once instead of M times. This gains speed if b is larger than
+    the caches, and next to nothing where loads and stores are the limit.
     """
     cdef int64_t i, j, k, block, terms = block_terms(out.shape[1])
     cdef float factor
@@ -83,7 +83,7 @@ def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
 
 cdef extern from *:
     """
-    /* What it points to, nothing else points to: stores through it change no other number. */
+    /* A pointer without aliases: stores through it change no value that is read elsewhere. */
     typedef float *__restrict__ row;
     """
     ctypedef float *row
@@ -93,11 +93,11 @@ cdef inline void add_tile(
     const float *a, int64_t a_row, const float *b, int64_t b_row,
     row t0, row t1, row t2, row t3, int64_t n_columns,
 ) noexcept nogil:
-    """Four rows of totals t += a tile of a, 4 x 4, times four rows of b.
+    """Add a 4 x 4 tile of a times four rows of b to four rows of totals t.
 
-    The sixteen numbers of a are in registers while j runs: sixteen multiply-adds for eight loads
-    and four stores. Without the promise of ``row`` GCC makes no vectors of this, and it is slower
-    than the step before: a store to one row might change what is loaded of the next.
+    The sixteen numbers of a stay in registers while j runs: sixteen multiply-adds for eight loads
+    and four stores. Without the promise made by ``row``, a store to one row might change what is
+    loaded from the next, so GCC would not vectorise this and it would be slower than blocking.
     """
     cdef float b0, b1, b2, b3
     cdef float f[4][4]
@@ -115,11 +115,11 @@ cdef inline void add_tile(
 
 
 def register_tile(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Blocking, with a tile of four rows and four columns of a in registers.
+    """Add a tile of four rows and four columns of a, kept in registers, to blocking.
 
-    A vector of b that is loaded serves four rows, a vector of ``out`` takes four terms before it
-    goes back: 8 loads and 4 stores for 16 multiply-adds instead of 32 and 16. Rows and terms
-    left over behind the last tile are done as in the step above.
+    Each vector loaded from b serves four rows, and each vector of ``out`` takes four terms before
+    it is stored: 8 loads and 4 stores for 16 multiply-adds instead of 32 and 16. Rows and terms
+    after the last whole tile are computed as in the step above.
     """
     cdef int64_t i, j, k, block, n_rows = a.shape[0], n_terms = a.shape[1], N = out.shape[1]
     cdef int64_t whole_rows = n_rows // 4 * 4, whole_terms = n_terms // 4 * 4
@@ -146,7 +146,7 @@ cdef enum:
 cdef void pack_panel(
     const float[:, ::1] b, int64_t j, int64_t width, float[:, ::1] panel
 ) noexcept nogil:
-    """Copy ``width`` columns of b from column j on, zeros behind the last column and row."""
+    """Copy ``width`` columns of b, starting at j, with zeros after the last column and row."""
     cdef int64_t k, c, columns = min(width, b.shape[1] - j)
     panel[:, :] = 0
     for k in range(b.shape[0]):
@@ -155,7 +155,7 @@ cdef void pack_panel(
 
 
 cdef void pack_rows(const float[:, ::1] a, int64_t i, float[:, ::1] rows) noexcept nogil:
-    """Copy rows of a from row i on, zeros behind the last row and the last term."""
+    """Copy rows of a, starting at row i, with zeros after the last row and the last term."""
     cdef int64_t r, k
     rows[:, :] = 0
     for r in range(min(rows.shape[0], a.shape[0] - i)):
@@ -166,7 +166,7 @@ cdef void pack_rows(const float[:, ::1] a, int64_t i, float[:, ::1] rows) noexce
 cdef void unpack(
     const float[:, ::1] tile, int64_t i, int64_t j, float[:, ::1] out
 ) noexcept nogil:
-    """Copy a tile to ``out`` at row i and column j, as far as there are rows and columns."""
+    """Copy the part of a tile that fits to ``out`` at row i and column j."""
     cdef int64_t r, c, columns = min(tile.shape[1], out.shape[1] - j)
     for r in range(min(tile.shape[0], out.shape[0] - i)):
         for c in range(columns):
@@ -174,11 +174,11 @@ cdef void unpack(
 
 
 def packing(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Register tile, on operands that are copied to where they are wanted.
+    """Run the register tile on operands that are first copied into a better layout.
 
-    Columns of b make a panel, (K, 128) without gaps, and the totals of four rows lie in 2 KiB of
-    their own in the L1 cache: no power of two makes them compete. Zeros fill the last panel and
-    tile, so that the inner loop knows no edges. K N numbers are copied for 2 M K N operations.
+    Columns of b make a panel, (K, 128) without gaps, and the totals of four rows stay in 2 KiB of
+    the L1 cache: no power of two makes them compete. Zeros pad the last panel and tile, so that
+    the inner loop has no edge cases. K N numbers are copied for 2 M K N operations.
     """
     cdef int64_t i, j, k, p, n_terms = 4 * divide_up(a.shape[1], 4)
     cdef float[:, ::1] rows = np.empty((4 * divide_up(a.shape[0], 4), n_terms), np.float32)
@@ -217,7 +217,7 @@ cdef extern from *:
     #define store(p, x) (*(vec_in_memory *)(p) = (x))
     #define broadcast(x) ((x) - (vec){0})
     """
-    ctypedef float vec  # VL floats; Cython believes that it is one, which is all it must know
+    ctypedef float vec  # VL floats; Cython can safely treat it as one
     enum:
         VL
         ROWS
@@ -232,9 +232,9 @@ cdef enum:
 cdef inline void multiply_tile(
     const float *a, int64_t a_row, const float *panel, int64_t n_terms, float *out, int64_t out_row
 ) noexcept nogil:
-    """A tile of ``out``, ROWS x COLUMNS: rows of a, a_row apart, times the panel.
+    """Compute a tile of ``out``, ROWS x COLUMNS: rows of a, a_row apart, times the panel.
 
-    The compiler writes out the loops over r, whose length it knows, and keeps ``total`` in
+    The compiler unrolls the loops over r, whose length it knows, and keeps ``total`` in
     registers: 16 of the 32 that AVX-512 has, or 8 of 16.
     """
     cdef vec total[ROWS][2]
@@ -257,7 +257,7 @@ cdef inline void multiply_tile(
 def multiply_panels(
     const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t gate, bint leads
 ):
-    """A thread's panels of b, and with them those columns of ``out``: one in as many as threads."""
+    """Compute the columns of ``out`` for a thread's panels: every n-th of b for n threads."""
     cdef int64_t i, j, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
     cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
     cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
@@ -272,7 +272,7 @@ def multiply_panels(
                 i = t * ROWS
                 if i + ROWS <= n_rows and j + COLUMNS <= n_columns:
                     multiply_tile(&a[i, 0], n_terms, &panel[0, 0], n_terms, &out[i, j], n_columns)
-                else:  # an edge: a tile of its own, of which so much is copied as there is room
+                else:  # an edge: compute a whole tile, and copy the part that fits
                     pack_rows(a, i, rows)
                     multiply_tile(
                         &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
@@ -283,10 +283,10 @@ def multiply_panels(
 
 
 def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """A tile of ``out`` in registers, in the vector type that GCC and Clang add to C.
+    """Keep a tile of ``out`` in registers, using the vector type that GCC and Clang add to C.
 
-    The tile takes its whole sum over k without touching memory: for each k it loads two vectors
+    The totals stay in registers for the whole sum over k. For each k the tile loads two vectors
     of b and ROWS numbers of a for 2 ROWS multiply-adds, and stores nothing. The FMA units are
-    the bound; packing and edges are what is missing to the peak.
+    the limit; packing and edges account for the distance from the peak.
     """
     multiply_panels(a, b, out, 0, True)

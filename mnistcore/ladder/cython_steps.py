@@ -1,7 +1,7 @@
 """The ladder in Cython: the steps of ``numba_steps``, compiled when the package is installed.
 
-The loops are in ``_cython_steps.pxi``. The first steps come from the build without flags, the
-last ones from the build for the instruction set that the kernels of this backend run on.
+The loops are in ``_cython_steps.pxi``. The first steps come from the baseline build, the last
+ones from the build for the instruction set that the kernels of this backend use.
 """
 
 import importlib
@@ -49,20 +49,20 @@ vectors = checked(_fast.vectors)
 
 
 def _instruction_set(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """``packing`` again, from the build for the vector instructions of this machine.
+    """Run ``packing`` from the build for the vector instructions of this machine.
 
-    Not a letter of the source differs: the compiler was given flags such as ``-mavx512f`` and
-    makes vectors of 16 floats instead of 4, and one FMA of a multiplication and an addition.
+    The source is identical. Given flags such as ``-mavx512f``, the compiler makes vectors of 16
+    floats instead of 4, and turns a multiplication and an addition into one FMA.
     """
     _fast.packing(a, b, out)
 
 
 def _threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """The panels of ``vectors`` dealt out to Python threads, each inside compiled code.
+    """Deal out the panels of ``vectors`` to Python threads that run compiled code.
 
-    Code that has released the interpreter's lock computes beside other threads. A panel belongs
-    to one thread, so that nobody waits for anybody between start and end, and the bits do not
-    depend on their number.
+    Code that has released the interpreter's lock runs in parallel with other threads. Each panel
+    belongs to one thread, so that no thread waits for another between start and end, and the bits
+    do not depend on the number of threads.
     """
     count = team_size(out.size * a.shape[1], WAKING)
     run_team(count, lambda gate, leads: _fast.multiply_panels(a, b, out, gate, leads))

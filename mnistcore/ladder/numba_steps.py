@@ -1,9 +1,9 @@
 """The ladder in Numba: from a triple loop to the kernel that training runs on.
 
-Every step is a function ``step(a, b, out)`` that computes ``out = a @ b`` and differs from the
-one above it by one idea. The figures in the docstrings count instructions for one vector of
-``VL`` floats; a core of today starts two loads, one or two multiply-adds (FMA) and one store
-of a vector in a cycle, and a number that an FMA makes is ready 4 cycles later.
+Every step is a function ``step(a, b, out)`` that computes ``out = a @ b`` and adds one idea to
+the step above it. The figures in the docstrings count instructions for one vector of ``VL``
+floats. In each cycle, a modern core starts two loads, one or two multiply-adds (FMA) and one
+store of a vector, and the result of an FMA is ready after 4 cycles.
 """
 
 import numpy as np
@@ -32,9 +32,9 @@ __all__ = [
 
 
 def compiled(function):
-    """Compile without the interpreter's lock and keep the result on disk, beside the kernels.
+    """Compile to run without the interpreter's lock; cache the result on disk with the kernels.
 
-    "contract" lets LLVM make one FMA of a multiplication and an addition, and nothing else.
+    "contract" only lets LLVM turn a multiplication and an addition into one FMA.
     """
     with cache_here():
         return njit(nogil=True, cache=True, fastmath={"contract"})(function)
@@ -43,13 +43,13 @@ def compiled(function):
 @checked
 @compiled
 def naive(a, b, out):
-    """The definition, written down: an element of ``out`` is a row of a times a column of b.
+    """Apply the definition: each element of ``out`` is a row of a times a column of b.
 
-    Two things bound it. The sum is one chain: an FMA waits 4 cycles for the one before it, and
-    an order of summation is part of the result, so the compiler may not split the chain over the
-    lanes of a vector. And b is read down a column: every element lies in another cache line, of
-    which it uses 4 bytes of 64, and where N is a power of two the lines of a column fall
-    into the same few sets of the cache and evict each other.
+    Two things limit its speed. The sum is one chain: each FMA waits 4 cycles for the one before
+    it, and as the order of summation affects the result, the compiler may not split the chain
+    over the lanes of a vector. Second, b is read down a column: every element is in a different
+    cache line, of which only 4 bytes of 64 are used. Where N is a power of two, the lines of a
+    column map to the same few cache sets and evict each other.
     """
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -62,12 +62,12 @@ def naive(a, b, out):
 @checked
 @compiled
 def loop_order(a, b, out):
-    """The same sums with the loops over k and j exchanged: a row of ``out`` grows term by term.
+    """Exchange the loops over k and j, so that a row of ``out`` grows term by term.
 
     The inner loop now runs along rows of b and ``out``. Its elements do not depend on each
-    other, so the compiler takes VL of them at a time, and every cache line is used whole.
-    Expect tens of times the speed. For each FMA it loads two vectors and stores one: the store,
-    one a cycle, and the way to the cache that holds b set the pace, and the FMA units idle.
+    other, so the compiler takes VL of them at a time, and every cache line is used in full.
+    Expect tens of times the speed. For each FMA it loads two vectors and stores one. The store,
+    one per cycle, and the path to the cache that holds b are the limit; the FMA units idle.
     """
     for i in range(out.shape[0]):
         out[i] = 0
@@ -82,19 +82,19 @@ BLOCK = 1 << 16  # floats of a block of b: 256 KiB, which half of an L2 cache ho
 
 @compiled
 def _block_terms(n_columns):
-    """How many rows of b make a block, a multiple of 4."""
+    """Return how many rows of b make a block, a multiple of 4."""
     return max(4, BLOCK // n_columns // 4 * 4)
 
 
 @checked
 @compiled
 def blocking(a, b, out):
-    """Loop order, on a block of rows of b that stay in the L2 cache while all rows of a use them.
+    """Use loop order on one block of rows of b at a time, which stays in the L2 cache.
 
-    The step above reads all of b for each row of a: M times K N floats from wherever b lies.
-    Here b comes from there once. That pays where b is larger than the caches, or where several
-    cores share what lies beyond them. Where the loads and stores of the inner loop are the
-    bound, as with a b of a few MiB, it gains nothing: first find out what bounds a loop.
+    The step above reads all of b for each row of a: M times K N floats from wherever b is
+    stored. This step reads b from there once. That pays if b is larger than the caches, or if
+    several cores share the memory beyond them. Where the loads and stores of the inner loop are
+    the limit, as with a b of a few MiB, it gains nothing: first find out what limits a loop.
     """
     terms = _block_terms(out.shape[1])
     out[:] = 0
@@ -108,13 +108,13 @@ def blocking(a, b, out):
 
 @compiled
 def _four(a, i, k):
-    """Four numbers of a row of a: broadcast once, they stay in registers."""
+    """Return four numbers of a row of a, which are broadcast once and stay in registers."""
     return a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
 
 
 @compiled
 def _add_four(total, factors, terms):
-    """total + the sum of four products, one FMA each."""
+    """Return total + the sum of four products, one FMA each."""
     total += factors[0] * terms[0]
     total += factors[1] * terms[1]
     total += factors[2] * terms[2]
@@ -123,7 +123,7 @@ def _add_four(total, factors, terms):
 
 @compiled
 def _add_tile(a, i, k, b, out):
-    """Rows i to i + 4 of ``out`` += the tile of a at (i, k), 4 x 4, times rows k to k + 4 of b."""
+    """Add the 4 x 4 tile of a at (i, k) times rows k to k + 4 of b to rows i to i + 4 of out."""
     f0, f1, f2, f3 = _four(a, i, k), _four(a, i + 1, k), _four(a, i + 2, k), _four(a, i + 3, k)
     for j in range(out.shape[1]):
         terms = b[k, j], b[k + 1, j], b[k + 2, j], b[k + 3, j]
@@ -136,13 +136,13 @@ def _add_tile(a, i, k, b, out):
 @checked
 @compiled
 def register_tile(a, b, out):
-    """Blocking, with a tile of four rows and four columns of a in registers.
+    """Add a tile of four rows and four columns of a, kept in registers, to blocking.
 
-    A vector of b that is loaded serves four rows, a vector of ``out`` takes four terms before it
-    goes back: 8 loads and 4 stores for 16 FMAs instead of 32 and 16. The FMA units could be
-    nearly busy; what holds them up is where the vectors lie. Four rows of b and four of
+    Each vector loaded from b serves four rows, and each vector of ``out`` takes four terms
+    before it is stored: 8 loads and 4 stores for 16 FMAs instead of 32 and 16. The FMA units
+    could be almost fully busy, but the memory layout holds them up. Four rows of b and four of
     ``out`` are N floats apart, and where N is a power of two they compete for the same sets of
-    the L1 cache. Rows and terms left over behind the last tile are done as in the step above.
+    the L1 cache. Rows and terms after the last whole tile are computed as in the step above.
     """
     n_rows, n_terms = a.shape
     whole_rows, whole_terms = n_rows - n_rows % 4, n_terms - n_terms % 4
@@ -163,7 +163,7 @@ PANEL_COLUMNS = 128  # of a packed panel: 512 bytes of each row of b
 
 @compiled
 def _pack_panel(b, j, width, panel):
-    """Copy columns j to j + width of b to a panel, with zeros behind the last column and row."""
+    """Copy columns j to j + width of b to a panel, with zeros after the last column and row."""
     panel[:] = 0
     for k in range(b.shape[0]):
         row, packed = b[k, j : j + width], panel[k]
@@ -173,7 +173,7 @@ def _pack_panel(b, j, width, panel):
 
 @compiled
 def _pack_rows(a, i, rows):
-    """Copy rows of a from row i on, with zeros behind the last row and the last term."""
+    """Copy rows of a, starting at row i, with zeros after the last row and the last term."""
     rows[:] = 0
     for r in range(min(len(rows), len(a) - i)):
         for k in range(a.shape[1]):
@@ -182,7 +182,7 @@ def _pack_rows(a, i, rows):
 
 @compiled
 def _unpack(tile, out, i, j):
-    """Copy a tile to ``out`` at row i and column j, as far as there are rows and columns."""
+    """Copy the part of a tile that fits to ``out`` at row i and column j."""
     for r in range(min(len(tile), len(out) - i)):
         row = out[i + r, j : j + tile.shape[1]]
         for c in range(len(row)):
@@ -191,7 +191,7 @@ def _unpack(tile, out, i, j):
 
 @compiled
 def _multiply_rows(rows, i, panel, totals):
-    """totals (4, PANEL_COLUMNS) = rows i to i + 4 times the panel."""
+    """Set totals (4, PANEL_COLUMNS) to rows i to i + 4 times the panel."""
     totals[:] = 0
     for k in range(0, len(panel), 4):
         f0, f1 = _four(rows, i, k), _four(rows, i + 1, k)
@@ -207,14 +207,14 @@ def _multiply_rows(rows, i, panel, totals):
 @checked
 @compiled
 def packing(a, b, out):
-    """Register tile, on operands that are copied to where they are wanted.
+    """Run the register tile on operands that are first copied into a better layout.
 
     Columns of b are packed into a panel, (K, 128) without gaps: a stream of consecutive cache
-    lines that no power of two disturbs. The four rows of totals lie in 2 KiB of their own in the
-    L1 cache until the whole sum over k is done. Zeros fill the last panel and tile, so that the
-    inner loop knows no edges. Packing copies K N numbers once, for 2 M K N operations: at M =
-    128 it costs a few percent. What the loop still loads and stores beside its FMAs, the L1
-    cache delivers in the same time.
+    lines that no power of two disturbs. The four rows of totals stay in 2 KiB of the L1 cache
+    until the whole sum over k is done. Zeros pad the last panel and tile, so that the inner loop
+    has no edge cases. Packing copies K N numbers once, for 2 M K N operations: at M = 128 it
+    costs a few percent. The L1 cache delivers the remaining loads and stores of the loop in the
+    time that its FMAs take.
     """
     n_terms = -(-a.shape[1] // 4) * 4
     rows = np.empty((-(-len(a) // 4) * 4, n_terms), np.float32)
@@ -228,7 +228,7 @@ def packing(a, b, out):
             _unpack(totals, out, i, j)
 
 
-# Accumulators of the tile: 8 x 2 of 32 registers, or 4 x 2 of 16 where that is all there are.
+# The tile's accumulators take 8 x 2 of 32 registers, or 4 x 2 where there are only 16.
 MR = 8 if VL == 16 else 4
 NR = 2 * VL
 
@@ -238,12 +238,12 @@ _VECTOR = ir.VectorType(_FLOAT, VL)
 
 @intrinsic
 def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, out_row):
-    """A tile of ``out``, MR x NR, as LLVM instructions.
+    """Compute a tile of ``out``, MR x NR, in LLVM instructions.
 
-    Row r of the tile of a begins at element a_start + r a_row of the array a, that of ``out`` at
-    out_start + r out_row; the panel is (n_terms, NR). What is below runs once, while
-    the caller is compiled: loops over rows and vectors write out their instructions one by one,
-    and only the loop over k is a loop in the machine code.
+    Row r of the tile of a begins at element a_start + r a_row of the array a, and row r of the
+    tile of ``out`` at out_start + r out_row; the panel is (n_terms, NR). The code below runs
+    once, while the caller is compiled. Its loops over rows and vectors emit instructions one by
+    one; only the loop over k becomes a loop in the machine code.
     """
 
     def generate(context, builder, signature, args):
@@ -253,7 +253,7 @@ def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, 
         _, a_start, a_row, _, n_terms, _, out_start, out_row = args
 
         def vectors(array, start):
-            """Pointers to the two vectors that begin at an element of an array."""
+            """Return pointers to the two vectors that begin at an element of an array."""
             return [_vector_pointer(builder, array, start, v * VL) for v in range(2)]
 
         zero = ir.Constant(_VECTOR, None)
@@ -281,7 +281,7 @@ def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, 
 
 
 def _vector_pointer(builder, array, start, offset):
-    """Where the vector lies that begins at element start + offset of an array."""
+    """Return a pointer to the vector that begins at element start + offset of an array."""
     place = builder.gep(array, [builder.add(start, start.type(offset))])
     return builder.bitcast(place, _VECTOR.as_pointer())
 
@@ -291,14 +291,14 @@ def _row_start(builder, start, stride, r):
 
 
 def _broadcast(builder, number):
-    """A vector whose lanes are all one number; AVX-512 does it while it loads."""
+    """Return a vector with a number in every lane, which AVX-512 makes while it loads."""
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), VL), None)
     return builder.shuffle_vector(first, first, lanes)
 
 
 def _fma(builder, a, b, c):
-    """a b + c; one instruction where the machine has it."""
+    """Return a b + c, in one instruction if the machine has it."""
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
     name = f"llvm.fmuladd.v{VL}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
@@ -306,7 +306,7 @@ def _fma(builder, a, b, c):
 
 @compiled
 def _multiply_panels(a, b, out, gate, leads):
-    """A thread's panels of b, and with them those columns of ``out``: one in as many as threads."""
+    """Compute the columns of ``out`` for a thread's panels: every n-th of b for n threads."""
     n_rows, n_terms = a.shape
     n_columns = out.shape[1]
     panel = np.empty((n_terms, NR), np.float32)
@@ -320,7 +320,7 @@ def _multiply_panels(a, b, out, gate, leads):
             if i + MR <= n_rows and j + NR <= n_columns:
                 start = i * n_columns + j
                 multiply_tile(a, i * n_terms, n_terms, panel, n_terms, out, start, n_columns)
-            else:  # an edge: a tile of its own, of which so much is copied as there is room for
+            else:  # an edge: compute a whole tile, and copy the part that fits
                 _pack_rows(a, i, rows)
                 multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, NR)
                 _unpack(tile, out, i, j)
@@ -329,25 +329,25 @@ def _multiply_panels(a, b, out, gate, leads):
 
 @checked
 def vectors(a, b, out):
-    """A tile of ``out`` in registers, which no loop of ours makes the compiler keep there.
+    """Keep a tile of ``out`` in registers, which no plain loop gets the compiler to do.
 
-    The tile takes its whole sum over k without touching memory: for each k it loads two vectors
+    The totals stay in registers for the whole sum over k. For each k the tile loads two vectors
     of b and eight numbers of a for 16 FMAs, and stores nothing. Each total is one chain of FMAs,
-    but there are 16 of them (8 where there are 16 registers), and 8 suffice to keep two FMA
-    units busy for the 4 cycles that each waits for the one before. The FMA units are the bound,
-    as they should be: what is missing to the peak is the packing and the edges.
+    but there are 16 of them (8 where there are 16 registers), and 8 are enough to keep two FMA
+    units busy for the 4 cycles that each FMA waits for the one before. The FMA units are the
+    limit, as they should be; packing and edges account for the distance from the peak.
     """
     _multiply_panels(a, b, out, ALONE, True)
 
 
 @checked
 def threads(a, b, out):
-    """The panels dealt out to Python threads, each inside compiled code.
+    """Deal out the panels to Python threads that run compiled code.
 
-    ``nogil`` code computes beside other threads. A panel belongs to one thread, so that nobody
-    waits for anybody between start and end, and the bits do not depend on their number. Expect
-    the speed of one core times their number, less some 100 us to wake them, and less where
-    panels do not divide evenly: 10 columns are one panel, and one thread does it all.
+    ``nogil`` code runs in parallel with other threads. Each panel belongs to one thread, so no
+    thread waits for another between start and end, and the bits do not depend on their number.
+    Expect the speed of one core times that number, less about 100 us to wake the threads, and
+    less where panels do not divide evenly: 10 columns are one panel, which one thread computes.
     """
     count = team_size(out.size * a.shape[1], WAKING)
     run_team(count, lambda gate, leads: _multiply_panels(a, b, out, gate, leads))

@@ -1,7 +1,7 @@
-"""The peak of this machine, measured: the most multiply-adds that its cores do in a second.
+"""Measure the peak of this machine: the most floating-point operations per second.
 
-The loop is compiled by Numba with the vector type of its backend, and runs on plain Python
-threads, which compute side by side because compiled code lets go of the interpreter's lock.
+Numba compiles the loop, with the vector type of its backend. It runs on plain Python threads,
+which compute in parallel because compiled code releases the interpreter's lock.
 """
 
 import threading
@@ -16,12 +16,12 @@ import numpy as np
 __all__ = ["best_seconds", "peak_gflops"]
 
 CHAINS = 12  # independent sums: an FMA takes 4 cycles and two may start in each, so 8 would do
-ITERATIONS = 2_000_000  # of a run: some 7 ms
+ITERATIONS = 2_000_000  # in a run, which takes about 7 ms
 RUNS = 15
 
 
 def peak_gflops(threads: int, iterations: int = ITERATIONS, runs: int = RUNS) -> float:
-    """The most float32 operations that so many threads do, in 1e9 a second: FMAs on registers."""
+    """Return the peak of FMAs in registers on ``threads`` threads, in float32 GFLOP/s."""
     loop = _loop()
     results = np.linspace(0, 1, threads * CHAINS * loop.lanes, dtype=np.float32)
     results = results.reshape(threads, -1)
@@ -30,7 +30,7 @@ def peak_gflops(threads: int, iterations: int = ITERATIONS, runs: int = RUNS) ->
 
 
 def best_seconds(threads: int, work: Callable[[int], None], runs: int = RUNS) -> float:
-    """The shortest of several runs of ``work(thread)``, once all threads stand ready."""
+    """Return the shortest of ``runs`` parallel runs of ``work(thread)``, in seconds."""
     return min(_run_seconds(threads, work) for _ in range(runs))
 
 
@@ -46,14 +46,14 @@ def _run_seconds(threads: int, work: Callable[[int], None]) -> float:
     with ThreadPoolExecutor(threads) as pool:
         try:
             began, ended = zip(*pool.map(run, range(threads)), strict=True)
-        finally:  # interrupted: nobody waits for threads that were never started
+        finally:  # after an interrupt, no thread waits for others that were never started
             ready.abort()
     return max(ended) - min(began)
 
 
 @cache
 def _loop() -> SimpleNamespace:
-    """The compiled loop; numba is loaded and it is compiled on the first call."""
+    """Return the compiled loop; the first call imports Numba and compiles it."""
     from numba import njit
 
     from ..kernels._numba.machine import VL
@@ -62,9 +62,9 @@ def _loop() -> SimpleNamespace:
 
     @njit(nogil=True)
     def fma_chains(iterations: int, out: np.ndarray) -> None:
-        # Factor and term keep each sum near 1: nothing overflows, nothing becomes denormal.
+        # Factor and term keep each sum near 1, so that none overflows or becomes denormal.
         factor, term = splat(np.float32(0.5)), splat(np.float32(0.5))
-        # All start differently, or the compiler might compute equal chains once.
+        # All chains start differently, or the compiler might compute equal ones only once.
         s0, s1, s2, s3 = splat(out[0]), splat(out[1]), splat(out[2]), splat(out[3])
         s4, s5, s6, s7 = splat(out[4]), splat(out[5]), splat(out[6]), splat(out[7])
         s8, s9, s10, s11 = splat(out[8]), splat(out[9]), splat(out[10]), splat(out[11])

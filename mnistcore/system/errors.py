@@ -1,10 +1,10 @@
-"""The words of error messages."""
+"""The wording of error messages."""
 
 from collections.abc import Iterable
 
 
 def error_words(error: BaseException) -> str:
-    """Return the message of an error, with the name of the file that it concerns."""
+    """Return the message of an error, with the name of the file concerned if there is one."""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}".removesuffix(": ")
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
@@ -13,12 +13,12 @@ def error_words(error: BaseException) -> str:
 
 
 def by(sizes: Iterable[int]) -> str:
-    """Return sizes as in "28 x 28"."""
+    """Return sizes joined as in "28 x 28"."""
     return " x ".join(map(str, sizes))
 
 
 def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:
-    """Return a hint for a name that is not known: the one nearest to it, or all of this kind."""
+    """Return a hint for an unknown name: the closest of the known names, or all of them."""
     import difflib
 
     known = list(known)

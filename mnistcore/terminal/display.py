@@ -12,7 +12,7 @@ _Display = TypeVar("_Display")
 
 
 class Screen:
-    """A display as a context manager that leaves the terminal in order."""
+    """A display as a context manager that restores the terminal on exit."""
 
     shows_progress = False
 
@@ -28,7 +28,7 @@ class Screen:
         self.restore()
 
     def restore(self) -> None:
-        """Stop whatever is redrawn in place."""
+        """Stop any display that is redrawn in place."""
 
 
 def choose(
@@ -36,7 +36,7 @@ def choose(
     live: Callable[["Console"], _Display],
     plain: Callable[["Console"], _Display],
 ) -> _Display:
-    """Return ``quiet`` if given; otherwise a live display on a terminal, a plain one elsewhere."""
+    """Return ``quiet`` if given, else a live display on a terminal or a plain one elsewhere."""
     if quiet is not None:
         return quiet
     from rich.console import Console
@@ -46,7 +46,7 @@ def choose(
 
 
 def print_json(content: Any) -> None:
-    """Print strict JSON.
+    """Print ``content`` as strict JSON.
 
     Raises
     ------

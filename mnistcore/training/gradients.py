@@ -1,12 +1,12 @@
 """Check every gradient against numerical differences.
 
-The derivative of a function f along a random direction u is <gradient, u>, with the gradient of
-the kernels. It is compared with (f(x + h u) - f(x - h u)) / 2h, which takes two evaluations for
-any number of parameters. These differences are computed by the NumPy reference in float64, where
-they are accurate to ten digits, also for comparison with float32 kernels.
+The derivative of a function f along a random direction u is <gradient, u>, with the gradient
+from the kernels. It is compared with (f(x + h u) - f(x - h u)) / 2h, which takes two evaluations
+for any number of parameters. The NumPy reference computes these differences in float64, where
+they are accurate to ten digits, even for the comparison with float32 kernels.
 
-The relative error divides by ``|gradient| |u| / sqrt(n)``, the typical size of the derivative
-along a random direction of n components. The largest error over several directions counts.
+The relative error is the difference divided by ``|gradient| |u| / sqrt(n)``, the typical size of
+the derivative along a random direction of n components. The largest of several directions counts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,15 +22,15 @@ from ..models.network import Network
 from .optimizers import make_options
 
 # h. The truncation error is about h^2 and the rounding error about 1e-16 / h, both well below the
-# tolerance. A small h also makes it unlikely to step over a kink of ReLU.
+# tolerance. With a small h, a step across the kink of ReLU is also unlikely.
 STEP = 1e-6
 
 
 DIRECTIONS = 5
 
 
-# The error in float64 is that of the difference; in float32 it is rounding, 6e-8 per operation in
-# sums of some dozens of terms through a few layers.
+# In float64 the error is that of the difference; in float32 it is rounding, 6e-8 per operation in
+# sums of a few dozen terms through a few layers.
 TOLERANCES = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 2e-6}
 
 
@@ -47,7 +47,7 @@ class Check:
     Attributes
     ----------
     name
-        The function that was differentiated.
+        The name of the function and of the variable that it was differentiated by.
     backend
         The backend and dtype, such as "numpy float64".
     error
@@ -69,7 +69,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Case:
-    """A function of a float64 array, and a way to compute its gradient at ``x`` by a backend."""
+    """A function of a float64 array, and how a backend computes its gradient at ``x``."""
 
     name: str
     x: np.ndarray
@@ -83,10 +83,10 @@ def run(backends: Sequence[str] | None = None, seed: int = 0) -> list[Check]:
     Parameters
     ----------
     backends
-        The names of the backends; by default all that are available. "numpy" is checked in both
+        The names of the backends, by default all that are available. "numpy" is checked in both
         float64 and float32.
     seed
-        The seed of the networks, inputs and directions; not negative.
+        The seed of the networks, inputs and directions, which must not be negative.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def _error(gradient: np.ndarray, direction: np.ndarray, difference: float) -> fl
 
 
 def _draw(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Draw normal float64 numbers that are exact in float32, so that all backends get the same."""
+    """Draw normal float64 numbers that are exact in float32, the same for every backend."""
     return rng.standard_normal(shape).astype(np.float32).astype(np.float64)
 
 
@@ -151,7 +151,7 @@ def _kernel_cases(rng: np.random.Generator) -> Iterable[Case]:
     bias = _draw(rng, _FAN_OUT)
     yield Case("add_bias by b", bias, lambda b: _dot(c, reference.add_bias, z, b), bias_gradient)
     for name in ("tanh", "relu", "logistic"):
-        # ReLU has no derivative at 0: keep away from it.
+        # Keep away from 0, where ReLU has no derivative.
         yield _activation_case(name, z + 0.01 * np.sign(z) if name == "relu" else z, c)
     yield _softmax_case(rng, 3 * z)
     yield _dropout_case(z, c)

@@ -1,9 +1,9 @@
 """The training loop on plain arrays: no files, no data sets, no terminal.
 
-A :class:`Trainer` is a run in memory: parameters, optimizer state and the step it has reached.
-It hands slices of an epoch to the kernels' ``train_steps``, short enough for a progress bar to
-move and for Ctrl-C to be answered. :func:`fit` repeats epochs, validates after each and keeps
-the best weights.
+A :class:`Trainer` is a run in memory: parameters, optimizer state and the current step. It
+passes slices of an epoch to the kernels' ``train_steps``, short enough for a progress bar to
+move and for a quick reaction to Ctrl-C. :func:`fit` repeats epochs, validates after each and
+keeps the best weights.
 """
 
 import math
@@ -21,8 +21,8 @@ from ..models.network import Network
 from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
-SLICE_SECONDS = 0.25  # of training between two looks at the clock, the keyboard and the screen
-GROWTH = 4  # how many times as long as the last a slice may be; the first is a single step
+SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
+GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
 # How a fit ended.
 Ending = Literal["finished", "stopped early", "interrupted", "diverged"]
@@ -32,18 +32,18 @@ RateSchedule = Callable[[int, int], np.ndarray]
 
 
 class Trainer:
-    """One network in training on some of the rows of x.
+    """The training of one network on some of the rows of x.
 
     Parameters
     ----------
     kernels
-        A backend.
+        The module of a backend.
     network
-        The network.
+        The network to train.
     params
-        (P,) float32, the initial parameters; they change in place.
+        (P,) float32, the initial parameters, which change in place.
     x
-        (N, I) uint8 or float32, C-contiguous; it is neither copied nor written.
+        (N, I) uint8 or float32, C-contiguous, neither copied nor written.
     targets
         (N,) int32 class ids.
     indices
@@ -53,7 +53,7 @@ class Trainer:
     rates
         The learning-rate schedule.
     check
-        Called between two slices; an exception that it raises ends the epoch there.
+        Called before each slice; an exception that it raises ends the epoch there.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Trainer:
     samples
         The number of samples trained on.
     seconds
-        The time spent in training, without validation, display and files.
+        The time spent in training, excluding validation, display and files.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Trainer:
         self._x, self._targets, self._indices = x, targets, indices
         self._no_weights = np.empty(0, params.dtype)
         self._layers = network.layers()
-        # A batch larger than the samples is no other run, only a larger workspace.
+        # A batch size above the number of samples would only need a larger workspace.
         self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
         self._options["batch_size"] = self._batch_size
@@ -104,12 +104,12 @@ class Trainer:
     def train_epoch(
         self, epoch: int, on_slice: Callable[[Progress], None]
     ) -> tuple[Progress, float, float]:
-        """One pass over the samples; epochs count from 1.
+        """Train for one pass over the samples; ``epoch`` counts from 1.
 
         Returns
         -------
         progress, learning_rate, seconds
-            The epoch as a whole, the rate of its last step, its time in training.
+            The progress of the whole epoch, the rate of its last step, and its training time.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Trainer:
         return progress, float(rates[-1]), seconds
 
     def _train_slice(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> float:
-        """Train on a slice; the seconds that it took."""
+        """Train on a slice and return the seconds that it took."""
         began = time.perf_counter()
         done = self._train_steps(samples, rates, metrics)
         seconds = time.perf_counter() - began
@@ -177,15 +177,15 @@ class Fit:
     Attributes
     ----------
     params
-        (P,) the weights that are kept: see :func:`fit`.
+        (P,) float32, the weights that are kept: see :func:`fit`.
     ending
-        How it ended.
+        How the fit ended.
     history
-        A record of each whole epoch.
+        A record of each completed epoch.
     best_epoch
-        The epoch with the best validation; 0 where there was none.
+        The epoch with the best validation, or 0 without validation.
     message
-        What went wrong, where the run diverged.
+        What went wrong, if the run diverged.
     """
 
     params: np.ndarray
@@ -204,26 +204,26 @@ def fit(
 ) -> Fit:
     """Train for some epochs, validating after each.
 
-    The weights kept are the last ones; those of the epoch with the best validation where
-    ``patience`` was given; and where the run was interrupted or its loss was not finite, the best
-    so far: the best validated ones, or without any the latest ones that are finite. The best
-    validation is the one with the highest accuracy, the lower loss deciding a tie.
+    The weights kept are normally the last ones, or with ``patience`` those of the epoch with the
+    best validation. If the run is interrupted or its loss is not finite, they are those with the
+    best validation so far or, without validation, the latest ones, which fall back to the initial
+    ones if not finite. The best validation has the highest accuracy; lower loss breaks ties.
 
-    Ctrl-C (KeyboardInterrupt) and a loss that is not finite end the fit, and its ``ending`` says
-    so; nothing is raised.
+    Ctrl-C (KeyboardInterrupt) and a loss that is not finite end the fit without an exception;
+    ``ending`` of the result says so.
 
     Parameters
     ----------
     trainer
-        What to train.
+        The training to run.
     epochs
-        The most epochs.
+        The maximum number of epochs.
     validate
         Evaluates the parameters of ``trainer`` on the validation samples.
     patience
         Stop after this many epochs without a better validation.
     listener
-        Is called after every slice and epoch.
+        Called after every slice and epoch.
     """
     listener = listener or Listener()
     initial = trainer.params.copy()
@@ -251,7 +251,7 @@ def fit(
 
 
 class _Best:
-    """The weights with the best validation so far, and their epoch; 0 while there is none."""
+    """The weights with the best validation so far, and their epoch, which is 0 before the first."""
 
     def __init__(self) -> None:
         self.epoch = 0

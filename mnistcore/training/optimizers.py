@@ -1,7 +1,7 @@
 """The optimizers by name: their options as one record, their state as one array.
 
-The rules themselves are kernels (``sgd_update``, ``adam_update``); this module has their names,
-their defaults and the size of what they keep between steps.
+The update rules are kernels (``sgd_update``, ``adam_update``). This module has their names, their
+defaults and the size of the state that they keep between steps.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ..kernels.checks import check_options
 from ..kernels.layout import OPTIMIZERS, OPTIONS_DTYPE, Options, state_slots
 
-# The learning rate that each rule is usually started with (PyTorch's and Keras's defaults).
+# The usual initial learning rates (for Adam and AdamW, the defaults of PyTorch and Keras).
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001}
 
 
@@ -30,12 +30,12 @@ def make_options(
     probs_clip: float = 0.0,
     skip_zeros: bool = True,
 ) -> np.ndarray:
-    """The (1,) record of options that ``train_steps`` takes.
+    """Return the (1,) record of options that ``train_steps`` takes.
 
-    An input value enters the network as ``value * scale + shift``; ``seed`` and ``epoch`` are
-    the key of the dropout masks; losses are reported for probabilities clipped to
-    [probs_clip, 1 - probs_clip]. Without ``skip_zeros`` the compiled backends multiply by inputs
-    that are zero, too: the same numbers in more time, for benchmarks of their products.
+    An input value enters the network as ``value * scale + shift``. ``seed`` and ``epoch`` are
+    the key of the dropout masks. Losses are reported for probabilities clipped to
+    [probs_clip, 1 - probs_clip]. Without ``skip_zeros`` the compiled backends also multiply by
+    inputs that are zero: the same results in more time, for benchmarks of their products.
 
     Raises
     ------
@@ -64,13 +64,13 @@ def make_options(
     )
     options = np.array([record], OPTIONS_DTYPE)
     check_options("make_options", options)
-    if optimizer != "sgd":  # the other rules have no momentum, nor does their state depend on it
+    if optimizer != "sgd":  # the other rules have no momentum, and their state ignores it
         options["momentum"], options["nesterov"] = 0.0, 0
     return options
 
 
 def make_state(options: np.ndarray, params: np.ndarray) -> np.ndarray:
-    """Zeros (slots, P) for the rows that the optimizer of ``options`` keeps beside ``params``."""
+    """Return zeros (slots, P), of the dtype of params (P,), for the state of the optimizer."""
     record = options[0]
     slots = state_slots(int(record["optimizer"]), float(record["momentum"]))
     return np.zeros((slots, params.size), params.dtype)

@@ -9,7 +9,7 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an epoch has come; loss and accuracy are means over its samples so far."""
+    """The progress of an epoch; loss and accuracy are means over its samples so far."""
 
     epoch: int
     samples_done: int
@@ -23,8 +23,8 @@ class Progress:
 class EpochRecord:
     """The results of an epoch: a line of ``metrics.jsonl``.
 
-    Training loss and accuracy are running means over the epoch, each batch before its update;
-    ``learning_rate`` is that of the epoch's last step, ``seconds`` the time of training alone.
+    Training loss and accuracy are means over the epoch, with each batch measured before its
+    update; ``learning_rate`` is that of the last step, ``seconds`` the time of training alone.
     """
 
     epoch: int
@@ -37,16 +37,16 @@ class EpochRecord:
 
 
 class Listener:
-    """Is called as a run proceeds. This one does nothing; a display overrides its methods."""
+    """The callbacks of a run. These do nothing; a display overrides them."""
 
     def preparing(self, backend: str, compiling: bool) -> None:
-        """The kernels are about to be loaded or, which takes much longer, to be compiled."""
+        """Handle the start of loading the kernels, or of compiling them, which takes longer."""
 
     def prepared(self) -> None:
-        """The kernels are ready; training begins."""
+        """Handle the start of training, once the kernels are ready."""
 
     def slice_done(self, progress: Progress) -> None:
-        """A slice of an epoch is done. An exception that this raises ends the run."""
+        """Handle the end of a slice. An exception raised here ends the run."""
 
     def epoch_done(self, record: EpochRecord) -> None:
-        """An epoch is done, its validation too. An exception that this raises ends the run."""
+        """Handle the end of an epoch and its validation. An exception raised here ends the run."""

@@ -1,6 +1,6 @@
-"""The Numba and the Cython engine are twins: the same files, and the same functions in each.
+"""Check that the Numba and Cython engines are twins: the same files with the same functions.
 
-What exists in one of them only is listed here, with the reason.
+Whatever exists in only one of them is listed here, with the reason.
 """
 
 import ast
@@ -12,7 +12,7 @@ import mnistcore
 PACKAGE = Path(mnistcore.__file__).parent
 KERNELS = PACKAGE / "kernels"
 
-# Files of one engine only.
+# Files that only one engine has.
 FILES = {
     "numba": {
         "cache": "Numba compiles at run time, into a folder named after a hash of all sources",
@@ -25,7 +25,7 @@ FILES = {
     },
 }
 
-# Functions, records and classes of one engine only, in files that both have.
+# Functions, records and classes that only one engine has, in files that both have.
 NUMBA = [
     ("machine", "get_float_mode set_float_mode pause yield_core", "instructions; C has builtins"),
     ("machine", "machine_lanes chosen_lanes", "Numba compiles for the machine that it runs on"),
@@ -126,19 +126,19 @@ CYTHON = [
     ("training", "rows_step layers_step", "Numba: forward_layers, backward_layers with a flag"),
     ("prediction", "Weights weights_size buffers_size tile_rows", "memory that C owns"),
 ]
-# The same function in another file, as what it needs is defined there.
+# Functions that are in different files, because what they need is defined there.
 MOVED = {"inputs_of"}
 
 
 def numba_names(path):
-    """The functions and classes of a module, without the Python twins of instructions."""
+    """Return the functions and classes of a module, without the Python twins of instructions."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     names = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     return {name.strip("_") for name in names if not name.endswith("twin")}
 
 
 def cython_names(path):
-    """The functions, structs and classes of an included file."""
+    """Return the functions, structs and classes of an included file."""
     text = re.sub(r"#.*", "", path.read_text(encoding="utf-8"))
     names = re.findall(r"^(?:cdef|cpdef|def)\s[^=\n:]*?(\w+)\(", text, re.M)
     return {
@@ -148,7 +148,7 @@ def cython_names(path):
 
 
 def engines():
-    """The names of each file of the Numba and of the Cython engine, by the file's name."""
+    """Return the names in each file of the Numba and of the Cython engine, by file name."""
     numba = {p.stem: numba_names(p) for p in (KERNELS / "_numba").glob("*.py")}
     cython = {p.stem: cython_names(p) for p in (KERNELS / "_cython").glob("*.pxi")}
     del numba["__init__"]
@@ -182,7 +182,7 @@ def test_every_file_shares_names_with_its_twin():
 
 
 def parameters(path):
-    """The number of parameters of every function of an engine's file, by its name."""
+    """Return the number of parameters of every function in an engine's file, by name."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".pxi":
         found = re.findall(r"^ *(?:cdef|cpdef|def)\s[^=\n:]*?(\w+)\(([^)]*)\)", text, re.M)

@@ -1,4 +1,4 @@
-# Sets as bits: which bytes are not zero, lists of set bits, a square of bits transposed.
+# Sets as bits: testing bytes for zero, listing set bits, transposing a square of bits.
 
 cdef extern from *:
     """
@@ -22,7 +22,7 @@ cdef extern from *:
     #endif
     """
     uint64_t nonzero_bits(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
-    # The number of the lowest set bit, x not 0; and how many are set.
+    # The index of the lowest set bit (x must not be 0), and the number of set bits.
     int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
     int count_bits "__builtin_popcount"(uint32_t x) noexcept nogil
     void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # for VL 16
@@ -34,9 +34,9 @@ cdef enum:
 cdef inline int64_t append_bits(
     int32_t *items, int64_t n, uint64_t bits, int64_t first
 ) noexcept nogil:
-    """Append first + the number of each set bit to n items; how many there are then."""
+    """Append first + i to the n items for each set bit i; return the new number of items."""
     while bits:
-        if VL == 16:  # sixteen at once, and what is stored behind the last is overwritten
+        if VL == 16:  # sixteen at once; lanes stored after the last item are overwritten later
             store_set_bits(items + n, bits & 0xFFFF, first)
             n += count_bits(bits & 0xFFFF)
             bits >>= 16
@@ -49,14 +49,14 @@ cdef inline int64_t append_bits(
 
 
 cdef inline uint8_t nonzero_bytes(uint64_t bits) noexcept nogil:
-    """A bit for each byte of a word that is not zero."""
+    """Return a bit for each byte of a word, set where the byte is not zero."""
     cdef uint64_t low = 0x7F7F7F7F7F7F7F7F
     bits = (((bits & low) + low) | bits) & ~low  # the high bit of each such byte ...
     return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
 
 
 cdef inline void transpose_bits(uint64_t *x) noexcept nogil:
-    """Transpose 64 x 64 bits in place: swap quadrants, then theirs (Warren 2012, section 7-3)."""
+    """Transpose 64 x 64 bits in place by swapping ever smaller quadrants (Warren 2012, 7-3)."""
     cdef uint64_t swapped, mask = 0xFFFFFFFF
     cdef int64_t half = 32, pair, i
     while half:

@@ -1,11 +1,11 @@
-# Blocks of VL x VL floats, transposed in registers, and the copying of matrices to panels.
+# Blocks of VL x VL floats, transposed in registers, and copies of matrices to panels.
 
 cdef enum:
     ROUNDS = 2 + VL // 8  # log2(VL)
 
 
 cdef inline void load_block(const float *p, int64_t stride, vec *block) noexcept nogil:
-    """VL rows of VL floats, ``stride`` floats apart."""
+    """Load VL rows of VL floats, ``stride`` floats apart."""
     cdef int i
     for i in range(VL):
         block[i] = load(p + i * stride)
@@ -26,7 +26,7 @@ cdef void transpose(vec *block) noexcept nogil:
 cdef void pack_rows(
     const float *b, int64_t ldb, int64_t rows, int64_t columns, int64_t width, float *panel
 ) noexcept nogil:
-    """Copy rows x columns of b to a panel (rows, width), zeros behind the columns."""
+    """Copy rows x columns of b to a panel (rows, width), with zeros after the last column."""
     cdef int64_t k, v, c
     for k in range(rows):
         for v in range(width // VL):
@@ -43,7 +43,7 @@ cdef void pack_rows(
 cdef void pack_transposed(
     const float *b, int64_t ldb, int64_t rows, int64_t columns, int64_t width, float *panel
 ) noexcept nogil:
-    """Copy the transpose of b, whose ``columns`` rows hold ``rows`` floats, to a panel."""
+    """Copy the transpose of b (columns, rows) to a panel, with zeros after the last column."""
     cdef vec block[VL]
     cdef int64_t c, k, i, n, at, blocks = divide_up(rows, VL)
     cdef const float *row
@@ -56,7 +56,7 @@ cdef void pack_transposed(
             if c + i >= columns:
                 block[i] = splat(0)
             elif n == VL or (columns - c - i - 1) * ldb + rows - k >= VL:
-                block[i] = load(row)  # all of it lies within b: lanes behind a row are not stored
+                block[i] = load(row)  # all within b; lanes past the end of the row are not stored
             else:
                 block[i] = load_first(row, n)
         transpose(block)
@@ -67,7 +67,7 @@ cdef void pack_transposed(
 cdef void unpack_transposed(
     const float *panel, int64_t rows, int64_t columns, float *b, int64_t ldb
 ) noexcept nogil:
-    """The inverse of pack_transposed for a panel of width VL: at most VL rows of b."""
+    """Undo pack_transposed for a panel of width VL, which holds at most VL rows of b."""
     cdef vec block[VL]
     cdef int64_t k, n
     cdef int i

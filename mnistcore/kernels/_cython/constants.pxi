@@ -1,7 +1,7 @@
-# The constants of ``layout`` and ``threads`` that C must know when it compiles. Each build gives
-# them to Python as well (``cpdef``), where a test compares every one with its model.
+# The constants of ``layout`` and ``threads`` that C must know at compile time. Each build also
+# exports them to Python (``cpdef``), where a test compares every one with the original.
 
-cpdef enum:  # of ``layout``
+cpdef enum:  # from ``layout``
     # The columns of the layer table.
     FAN_IN = 1
     FAN_OUT = 2
@@ -10,7 +10,7 @@ cpdef enum:  # of ``layout``
     BIAS_OFFSET = 5
     DECAY = 6
     DROPOUT = 7
-    # The codes of its ACTIVATION column.
+    # The codes in its ACTIVATION column.
     IDENTITY = 0
     LOGISTIC = 1
     TANH = 2
@@ -23,14 +23,14 @@ cpdef enum:  # of ``layout``
     LOSS_SUM = 0
     WEIGHT_SUM = 1
     HIT_SUM = 2
-    # A factor of the random numbers.
+    # A factor in the hash that makes random numbers.
     GOLDEN = 0x9E3779B9
 
-cpdef enum:  # of ``threads``
+cpdef enum:  # from ``threads``
     MAX_THREADS = 64
     PATIENCE = 2000
     ALONE = 0
-    # A gate.
+    # The entries of a gate.
     ARRIVALS = 0
     JOINED = 16
     LEFT = 32
@@ -38,7 +38,7 @@ cpdef enum:  # of ``threads``
     CALLED = 49
     SHUT = 50
     TEAM = 51
-    # A desk.
+    # The entries of a desk.
     NUMBER = 0
     FUNCTION = 1
     ARGUMENTS = 2

@@ -1,7 +1,7 @@
-# Dropout: random numbers by a hash of counters, masks, and the kernel.
+# Dropout: random numbers from a hash of counters, masks, and the kernel.
 
 cdef inline uint32_t mix(uint32_t x) noexcept nogil:
-    """``layout.mix32`` for one number."""
+    """Return ``layout.mix32`` of one number."""
     x = (x ^ (x >> 16)) * <uint32_t> 0x7FEB352D
     x = (x ^ (x >> 15)) * <uint32_t> 0x846CA68B
     return x ^ (x >> 16)
@@ -10,18 +10,18 @@ cdef inline uint32_t mix(uint32_t x) noexcept nogil:
 cdef inline uint32_t row_key(
     int64_t seed, int64_t epoch, int64_t sample, int64_t layer
 ) noexcept nogil:
-    """``layout.random_bits``: what is common to the units of a sample."""
+    """Return the part of ``layout.random_bits`` that all units of a sample share."""
     cdef uint32_t key = mix(mix(<uint32_t> seed) + <uint32_t> epoch)
     return mix(mix(key + <uint32_t> sample) + <uint32_t> layer)
 
 
 cdef inline double dropout_rate(uint32_t threshold) noexcept nogil:
-    """The rate that a DROPOUT column stands for."""
+    """Return the dropout rate of an entry in the DROPOUT column."""
     return threshold / 4294967296.0
 
 
 cdef inline ivec keep_mask(uint32_t key, int64_t unit, uint32_t threshold) noexcept nogil:
-    """All ones where the units unit, unit + 1, ... of the sample stay."""
+    """Return a mask of all ones where the units unit, unit + 1, ... of the sample are kept."""
     cdef uint32_t units[VL]
     cdef uvec x
     cdef int i
@@ -39,7 +39,7 @@ def dropout(
     const float[:, ::1] a, const int64_t[::1] samples, uint32_t threshold, int64_t seed,
     int64_t epoch, int64_t layer, float[:, ::1] out,
 ):
-    """out = a / (1 - rate) where a unit stays, else 0: a and out (B, O), samples (B,) ids.
+    """Set out to a / (1 - rate) for kept units, else 0: a and out (B, O), samples (B,) ids.
 
     ``threshold`` is the rate in units of 2**-32.
     """

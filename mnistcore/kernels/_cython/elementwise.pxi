@@ -1,11 +1,11 @@
-# exp and its kin on vectors, activations, and the element-wise kernels of the public tier.
+# exp and related functions on vectors, the activations, and the public element-wise kernels.
 
 cdef inline vec exp(vec x) noexcept nogil:
-    """e**x to about 1 ulp; 0 below -87.4, inf above 88.4, NaN for NaN.
+    """Return e**x to about 1 ulp: 0 below -87.4, inf above 88.4, NaN for NaN.
 
-    ``x = n log 2 + r`` with log 2 in two parts (Cody and Waite 1980, chapter 6), a polynomial
-    for e**r (the coefficients of Cephes' expf) and n added to the exponent. Adding 1.5 * 2**23
-    rounds to an integer and leaves it in the low bits.
+    Split ``x = n log 2 + r`` with log 2 in two parts (Cody and Waite 1980, chapter 6), evaluate
+    a polynomial for e**r (the coefficients of Cephes' expf) and add n to the exponent. Adding
+    1.5 * 2**23 rounds to an integer and leaves it in the low bits.
     """
     cdef vec rounder = splat(12582912.0)
     cdef vec clamped = minimum(splat(89.0), maximum(splat(-88.0), x))
@@ -23,7 +23,7 @@ cdef inline vec exp(vec x) noexcept nogil:
 
 
 cdef inline vec tanh(vec x) noexcept nogil:
-    """tanh x to about 2 ulp, small x included: a polynomial below 0.625, else by exp (Cephes)."""
+    """Return tanh x to about 2 ulp, by a polynomial for abs(x) < 0.625, else by exp (Cephes)."""
     cdef ivec sign = as_bits(x) & as_bits(splat(-0.0))
     cdef vec size = from_bits(as_bits(x) ^ sign)
     cdef vec large = splat(1.0) - splat(2.0) / (exp(size + size) + splat(1.0))
@@ -39,12 +39,12 @@ cdef inline vec tanh(vec x) noexcept nogil:
 
 
 cdef inline vec logistic(vec x) noexcept nogil:
-    """1 / (1 + e**-x)."""
+    """Return 1 / (1 + e**-x)."""
     return splat(1.0) / (splat(1.0) + exp(splat(0.0) - x))
 
 
 cdef inline vec activate(const int64_t activation, vec z) noexcept nogil:
-    """The activation of a code of ``layout``, a constant where this is inlined."""
+    """Apply an activation, given by its ``layout`` code: a constant wherever this is inlined."""
     if activation == RELU:
         return maximum(splat(0), z)
     if activation == TANH:
@@ -55,7 +55,7 @@ cdef inline vec activate(const int64_t activation, vec z) noexcept nogil:
 
 
 cdef inline vec derive(const int64_t activation, vec da, vec a) noexcept nogil:
-    """dz from da and the activation's output a."""
+    """Return dz, given da and the activation's output a."""
     if activation == RELU:
         return select(less(splat(0), a), da, splat(0))
     if activation == TANH:
@@ -90,7 +90,7 @@ cdef inline void derive_loop(
 
 
 def activation_forward(int64_t activation, const float[:, ::1] z, float[:, ::1] a):
-    """a = activation(z), of the same shape; a code of ``layout`` other than IDENTITY."""
+    """Compute a = activation(z), both (B, O), for a ``layout`` code other than IDENTITY."""
     cdef int64_t n = z.shape[0] * z.shape[1]
     cdef uint32_t mode
     with nogil:
@@ -107,7 +107,7 @@ def activation_forward(int64_t activation, const float[:, ::1] z, float[:, ::1] 
 def activation_backward(
     int64_t activation, const float[:, ::1] da, const float[:, ::1] a, float[:, ::1] dz
 ):
-    """dz from da and the activation's output a, all of the same shape."""
+    """Compute dz from da and the activation's output a, all (B, O)."""
     cdef int64_t n = a.shape[0] * a.shape[1]
     cdef uint32_t mode
     with nogil:
@@ -122,7 +122,7 @@ def activation_backward(
 
 
 def add_bias(const float[:, ::1] z, const float[::1] b, float[:, ::1] out):
-    """out = z + b, row by row: z and out (B, O), b (O,)."""
+    """Add the bias b (O,) to each row of z (B, O), giving out (B, O)."""
     cdef int64_t row, i, n = z.shape[1]
     cdef uint32_t mode
     with nogil:
@@ -134,7 +134,7 @@ def add_bias(const float[:, ::1] z, const float[::1] b, float[:, ::1] out):
 
 
 def sum_rows(const float[:, ::1] dz, float[::1] out):
-    """The sums (O,) of the columns of dz (B, O), row after row: a column's sum has one order."""
+    """Sum the columns of dz (B, O) to out (O,), always in the order of the rows."""
     cdef int64_t row, i, n = dz.shape[1]
     cdef uint32_t mode
     with nogil:

@@ -1,39 +1,39 @@
 # The input layer: values as floats, and where they are not zero.
 #
-# Four of five of MNIST's pixels are zero. Where a pixel is zero in all rows of a tile it adds
-# nothing to the tile's sums: the first layer's products go around it, to the same numbers.
+# Four in five of MNIST's pixels are zero. A pixel that is zero in all rows of a tile adds nothing
+# to the tile's sums, so the products of the first layer skip it without changing the result.
 
 cdef enum:
     WORD_BLOCKS = WORD // BLOCK  # blocks of columns in a word
-    ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
+    ROWS_AHEAD = 2  # rows to prefetch ahead: those of a shuffled batch lie anywhere in memory
 
 cdef struct Source:
-    # The rows that a program reads: one of bytes and floats is NULL.
+    # The rows that a program reads. Either ``bytes`` or ``floats`` is NULL.
     const uint8_t *bytes
     const float *floats
     int64_t rows
     int64_t columns
     float scale
     float shift
-    bint skip_zeros  # list what is not zero, else everything
-    int64_t words  # of columns, the last maybe not full
+    bint skip_zeros  # list only what is not zero, else everything
+    int64_t words  # words of columns; the last may be partly filled
     int64_t parts  # word w belongs to part w % parts; each part has its own lists
     int64_t part_words  # the most words that a part has
 
 cdef struct Lists:
     # What is not zero in the rows of a batch. A block is BLOCK rows or BLOCK columns.
-    int32_t *columns  # (parts, row blocks, capacity): with a value in any row of the block,
-    int32_t *n_columns  # (parts, row blocks): and how many they are
-    int32_t *rows  # (column blocks, row_capacity): with a value in any column of the block,
-    int32_t *n_rows  # (column blocks,): and how many they are
+    int32_t *columns  # (parts, row blocks, capacity): columns not zero in some row of the block
+    int32_t *n_columns  # (parts, row blocks): the number of these columns
+    int32_t *rows  # (column blocks, row_capacity): rows not zero in some column of the block
+    int32_t *n_rows  # (column blocks,): the number of these rows
     uint8_t *marks  # (parts, rows, words): bits for the blocks of columns that are not all zero
-    uint64_t *any_row  # (words,): scratch, the bits of a block of rows
-    int64_t row_blocks  # the most
+    uint64_t *any_row  # (words,): scratch for the bits of a block of rows
+    int64_t row_blocks  # the most that a batch has
     int64_t row_capacity
 
 
 cdef int set_rows(Source *source, x) except -1:
-    """The rows of x, a matrix of uint8 or float32 that the caller keeps."""
+    """Set the rows to those of x, a uint8 or float32 matrix (N, I) that the caller keeps alive."""
     cdef const uint8_t[:, ::1] x_bytes
     cdef const float[:, ::1] x_floats
     source.bytes, source.floats = NULL, NULL
@@ -47,7 +47,7 @@ cdef int set_rows(Source *source, x) except -1:
 
 
 cdef inline void skip_rows(Source *source, int64_t n) noexcept nogil:
-    """Let the source begin n rows on."""
+    """Advance the start of the source by n rows."""
     source.rows -= n
     if source.bytes != NULL:
         source.bytes += n * source.columns
@@ -56,14 +56,14 @@ cdef inline void skip_rows(Source *source, int64_t n) noexcept nogil:
 
 
 cdef inline int64_t row_id(const int64_t *samples, int64_t row) noexcept nogil:
-    """The row of the source; ``samples`` NULL means the rows in order."""
+    """Return the row of the source; ``samples`` is NULL for the rows in order."""
     return row if samples == NULL else samples[row]
 
 
 cdef inline int64_t row_start(
     const Source *source, const int64_t *samples, int64_t row
 ) noexcept nogil:
-    """Where the values of a row of the batch begin in the source."""
+    """Return where the values of a row of the batch begin in the source."""
     cdef int64_t identity = row_id(samples, row)
     require(identity >= 0)
     require(identity < source.rows)
@@ -71,7 +71,7 @@ cdef inline int64_t row_start(
 
 
 cdef inline void set_columns(Source *source, int64_t columns, int64_t parts) noexcept nogil:
-    """The columns of a source, in ``parts`` parts."""
+    """Set the number of columns of a source, which are divided into ``parts`` parts."""
     source.columns, source.words = columns, divide_up(columns, WORD)
     source.parts, source.part_words = parts, divide_up(source.words, parts)
 
@@ -79,12 +79,12 @@ cdef inline void set_columns(Source *source, int64_t columns, int64_t parts) noe
 cdef inline uint8_t *part_marks(
     const Source *source, const Lists *lists, int64_t part, int64_t row
 ) noexcept nogil:
-    """The marks of a row in a part, a byte a word."""
+    """Return the marks of a row in a part, one byte for each word."""
     return lists.marks + (part * lists.row_blocks * BLOCK + row) * source.part_words
 
 
 cdef inline int64_t list_index(const Lists *lists, int64_t part, int64_t row) noexcept nogil:
-    """Which list is that of a row's block and a part."""
+    """Return the index of the list for a row's block in a part."""
     require(row < lists.row_blocks * BLOCK)
     return part * lists.row_blocks + row // BLOCK
 
@@ -92,12 +92,12 @@ cdef inline int64_t list_index(const Lists *lists, int64_t part, int64_t row) no
 cdef inline const int32_t *column_list(
     const Source *source, const Lists *lists, int64_t index
 ) noexcept nogil:
-    """A list by its index."""
+    """Return the list of columns with a given index."""
     return lists.columns + index * source.part_words * WORD
 
 
 cdef inline void fetch_word(const Source *source, int64_t at) noexcept nogil:
-    """Ask the memory for a word of columns that is needed soon."""
+    """Prefetch a word of columns that is needed soon."""
     cdef int64_t line
     if source.bytes != NULL:
         __builtin_prefetch(source.bytes + at, 0, 2)
@@ -109,7 +109,7 @@ cdef inline void fetch_word(const Source *source, int64_t at) noexcept nogil:
 cdef inline void scale_values(
     const Source *source, int64_t at, int64_t n, float *out
 ) noexcept nogil:
-    """n values as the network sees them."""
+    """Write n values to ``out``, scaled as the network sees them."""
     cdef float scale = source.scale, shift = source.shift
     cdef const uint8_t *bytes = source.bytes + at
     cdef const float *floats = source.floats + at
@@ -123,7 +123,7 @@ cdef inline void scale_values(
 
 
 cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n) noexcept nogil:
-    """A bit for each of n <= 64 values that is not zero, or for each that there is."""
+    """Return a bit for each of n <= 64 values: set if not zero, or always without skip_zeros."""
     cdef uint8_t marks[WORD]
     cdef int64_t i
     if not source.skip_zeros:
@@ -140,7 +140,7 @@ cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n)
 
 
 cdef struct Parts:
-    # Some of the parts of the inputs: from the first up to another.
+    # A range of the parts of the inputs.
     int64_t first
     int64_t stop
 
@@ -149,7 +149,7 @@ cdef void gather(
     const Source *source, const int64_t *samples, int64_t first, int64_t last,
     const Parts *parts, const Lists *lists, float *out, int64_t ld,
 ) noexcept nogil:
-    """Some parts of the rows first to last of a batch, scaled, to ``out``: row 0 of the batch.
+    """Copy some parts of rows first to last of a batch, scaled; ``out`` is the batch's row 0.
 
     ``first`` begins a block. What is not zero is listed in ``lists``, unless that is NULL.
     """
@@ -161,7 +161,7 @@ cdef void gather(
         ahead = row_start(source, samples, min(row + ROWS_AHEAD, last - 1))
         for group in range(source.part_words):
             w = group * source.parts + parts.first
-            end = min(group * source.parts + parts.stop, words)  # words side by side
+            end = min(group * source.parts + parts.stop, words)  # these words are adjacent
             if w < end:
                 scale_values(
                     source, at + w * WORD, min(source.columns, end * WORD) - w * WORD,
@@ -182,18 +182,18 @@ cdef void gather(
 
 
 cdef struct Upcoming:
-    # The rows of the batch after the one in hand, to be asked for in equal portions.
+    # The rows of the next batch, to be prefetched in equal portions.
     const int64_t *samples
     int64_t rows
-    int64_t row  # the next
+    int64_t row  # the next to prefetch
     int64_t portions
-    int64_t due  # what of a row the portions so far add up to, in units of 1 / portions
+    int64_t due  # the fraction of a row that is due, in units of 1 / portions
 
 
 cdef inline void fetch_row(
     const Source *source, const Parts *parts, Upcoming *upcoming
 ) noexcept nogil:
-    """Ask the memory for one more portion of the rows, while other work gives it the time."""
+    """Prefetch one more portion of the rows, so that memory works while the core computes."""
     cdef int64_t at, group, part
     upcoming.due += upcoming.rows
     while upcoming.due >= upcoming.portions:
@@ -210,7 +210,7 @@ cdef inline void fetch_row(
 cdef void list_columns(
     const Source *source, const Lists *lists, int64_t part, int64_t row
 ) noexcept nogil:
-    """The list of a row's block and a part, from a bit for each column."""
+    """Make the list for a row's block in a part, from one bit for each column."""
     cdef int64_t index = list_index(lists, part, row)
     cdef int32_t *items = <int32_t *> column_list(source, lists, index)
     cdef int64_t w = part, n = 0
@@ -224,7 +224,7 @@ cdef void list_columns(
 cdef void list_rows(
     const Source *source, const Lists *lists, int64_t part, int64_t rows
 ) noexcept nogil:
-    """For each block of columns of a part the rows in which it is not all zero."""
+    """List, for each block of columns of a part, the rows in which it is not all zero."""
     cdef uint64_t square[WORD]
     cdef int64_t words = source.part_words, blocks = divide_up(source.columns, BLOCK)
     cdef int64_t w, group, first, r, j, block
@@ -249,7 +249,7 @@ cdef void list_rows(
 
 
 cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noexcept nogil:
-    """The first of n bytes as a word."""
+    """Copy n bytes, at most 8, to a word."""
     if n >= 8:
         memcpy(bits, marks, 8)
     else:
@@ -257,7 +257,7 @@ cdef inline void copy_marks(const uint8_t *marks, int64_t n, uint64_t *bits) noe
 
 
 cdef Lists make_lists(const Source *source, int64_t rows) except *:
-    """Lists for a batch of ``rows`` rows."""
+    """Allocate the lists for a batch of ``rows`` rows."""
     cdef Lists lists
     cdef int64_t n, blocks = divide_up(source.columns, BLOCK)
     memset(&lists, 0, sizeof(Lists))

@@ -1,9 +1,9 @@
-# Softmax and its loss, on VL rows at once: lanes are rows, so nothing is summed across lanes.
+# Softmax and its loss, VL rows at a time: each lane is a row, so nothing is summed across lanes.
 
 cdef inline void exponentials(
     float *columns, int64_t width, int64_t classes, vec *largest, vec *best
 ) noexcept nogil:
-    """columns[c] = exp(columns[c] - largest); the largest and the first that is so."""
+    """Set columns[c] to exp(columns[c] - largest); give the maximum and its first class."""
     cdef int64_t c
     cdef ivec larger
     cdef vec z, top = load(columns), first = splat(0)
@@ -19,7 +19,7 @@ cdef inline void exponentials(
 
 
 cdef inline vec sum_columns(const float *columns, int64_t width, int64_t classes) noexcept nogil:
-    """The sum over the classes."""
+    """Return the sum over the classes."""
     cdef int64_t c
     cdef vec total = splat(0)
     for c in range(classes):
@@ -30,7 +30,7 @@ cdef inline vec sum_columns(const float *columns, int64_t width, int64_t classes
 cdef inline void scale_columns(
     float *columns, int64_t width, int64_t classes, vec factor
 ) noexcept nogil:
-    """columns[c] *= factor."""
+    """Multiply each column by ``factor``."""
     cdef int64_t c
     for c in range(classes):
         store(columns + c * width, load(columns + c * width) * factor)
@@ -40,13 +40,13 @@ cdef void loss_block(
     const float *logits, int64_t ld, int64_t rows, int64_t classes, const int32_t *labels,
     const float *fractions, float *columns, int64_t width, double *losses, int32_t *hits,
 ) noexcept nogil:
-    """The losses and hits of at most VL rows, whose gradients are left in ``columns``.
+    """Compute the losses and hits of at most VL rows, and leave their gradients in ``columns``.
 
-    ``columns`` (classes, width) holds the rows' logits transposed; ``fractions`` is each row's
-    of the sum of all weights. A log-sum-exp with the true maximum: finite where the label's
-    probability underflows.
+    ``columns`` (classes, width) holds the transposed logits of the rows; ``fractions`` has the
+    weight of each row, divided by the sum of all weights. The loss is a log-sum-exp with the true
+    maximum subtracted, so it is finite even where the label's probability underflows.
     """
-    cdef float own[VL]  # the exponentials of the labels' own logits
+    cdef float own[VL]  # the exponentials of the labels' logits
     cdef float top[VL]
     cdef float first[VL]
     cdef float sums[VL]
@@ -71,12 +71,12 @@ cdef void loss_block(
     for r in range(rows):
         losses[r] = log(<double> sums[r]) - <double> (logits[r * ld + labels[r]] - top[r])
         hits[r] = first[r] == labels[r]
-        # probs - 1, without the cancellation that loses its digits as probs nears 1.
+        # probs - 1, without the cancellation that would lose digits as probs nears 1.
         columns[labels[r] * width + r] = -others[r] * factors[r]
 
 
 def softmax(const float[:, ::1] logits, float[:, ::1] probs):
-    """probs = exp(logits) / sum, row by row: both (B, C)."""
+    """Compute the softmax of each row of logits; both (B, C)."""
     cdef int64_t n = logits.shape[1], r, rows
     cdef float *columns = <float *> allocate(n * VL * sizeof(float))
     cdef vec largest, best
@@ -97,9 +97,9 @@ def softmax_cross_entropy(
     const float[:, ::1] logits, const int32_t[::1] labels, const float[::1] sample_weight,
     float[:, ::1] dlogits,
 ):
-    """The mean loss, a float, and its gradient: logits and dlogits (B, C), labels (B,).
+    """Return the mean loss; write its gradient: logits and dlogits (B, C), labels (B,).
 
-    sample_weight (B,), or length 0 for weights of 1.
+    sample_weight (B,), or of length 0 for weights of 1.
     """
     cdef int64_t n = logits.shape[1], r, i, rows
     cdef bint weighted = sample_weight.shape[0] != 0
@@ -136,14 +136,14 @@ def softmax_cross_entropy(
 # ---------------------------------------------------------------------------------------------
 
 cdef inline double weight_of(const Run *run, const Batch *batch, int64_t row) noexcept nogil:
-    """The weight of a row's sample."""
+    """Return the weight of a row's sample."""
     if run.sample_weight == NULL:
         return 1
     return run.sample_weight[row_id(batch.samples, row)]
 
 
 cdef double weight_sum(const Run *run, const Batch *batch) noexcept nogil:
-    """The sum over the batch."""
+    """Return the sum of the weights in the batch."""
     cdef double total = 0
     cdef int64_t row
     if run.sample_weight == NULL:
@@ -154,7 +154,7 @@ cdef double weight_sum(const Run *run, const Batch *batch) noexcept nogil:
 
 
 cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noexcept nogil:
-    """The losses of some rows, and dz of the last layer in both layouts."""
+    """Compute the losses of rows ``row`` to ``last``, and dz of the last layer in both layouts."""
     cdef Layer *layer = &batch.layers[run.n_layers - 1]
     cdef double total = weight_sum(run, batch)
     cdef double inverse = 1 / total if total else 0
@@ -180,7 +180,7 @@ cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noe
 cdef inline void transpose_logits(
     const Layer *layer, int64_t row, int64_t rows, float *dzt
 ) noexcept nogil:
-    """Write VL rows of logits to ``dzt`` (classes, batch_width), lanes being rows."""
+    """Transpose VL rows of logits to ``dzt`` (classes, batch_width), where lanes are rows."""
     cdef vec block[VL]
     cdef int64_t at, unit, i
     for at in range(divide_up(layer.fan_out, VL)):
@@ -195,7 +195,7 @@ cdef inline void transpose_logits(
 cdef inline void transpose_gradient(
     const Layer *layer, int64_t row, int64_t rows, const float *dzt
 ) noexcept nogil:
-    """Write VL rows of dz from ``dzt`` (classes, batch_width)."""
+    """Transpose VL rows of dz from ``dzt`` (classes, batch_width)."""
     cdef vec block[VL]
     cdef int64_t at, unit, i
     for at in range(divide_up(layer.fan_out, VL)):
@@ -211,20 +211,20 @@ cdef inline void transpose_gradient(
 
 
 cdef inline double clipped(double value, double low, double high) noexcept nogil:
-    """The value within bounds; NaN stays NaN."""
+    """Return the value clipped to [low, high]; NaN stays NaN."""
     return high if value > high else low if value < low else value
 
 
 cdef bint count_losses(Run *run, const Team *team, const Batch *batch) noexcept nogil:
-    """Whether to go on, alike in every thread: the loss is finite. The first adds up metrics."""
+    """Return whether to go on, alike in every thread: not after a loss that is not finite."""
     cdef double loss = 0, hits = 0, clip = run.options.probs_clip
-    cdef double low = -log1p(-clip), high = -log(clip)  # 0 and infinity where nothing is clipped
+    cdef double low = -log1p(-clip), high = -log(clip)  # 0 and infinity if nothing is clipped
     cdef int64_t row
     for row in range(batch.rows):
         loss += weight_of(run, batch, row) * clipped(batch.losses[row], low, high)
     if not isfinite(loss) and not run.gradient_only:
         return False
-    if team.thread == 0:
+    if team.thread == 0:  # adds up the metrics for all
         for row in range(batch.rows):
             if batch.hits[row]:
                 hits += weight_of(run, batch, row)

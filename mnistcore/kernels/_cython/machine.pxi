@@ -1,4 +1,4 @@
-# What the processor does beside arithmetic: float mode, waiting, atomic numbers, instruction sets.
+# What the processor does besides arithmetic: float mode, waiting, atomics, instruction sets.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -31,32 +31,32 @@ cdef extern from *:
     uint32_t get_float_mode() noexcept nogil
     void set_float_mode(uint32_t mode) noexcept nogil
     void pause "pause_core"() noexcept nogil
-    bint has_avx2() noexcept nogil  # of the CPU and the operating system, when it runs
+    bint has_avx2() noexcept nogil  # at run time, by the CPU and the operating system
     bint has_avx512() noexcept nogil
     int64_t __atomic_fetch_add(int64_t *, int64_t, int) noexcept nogil
     int64_t __atomic_load_n(const int64_t *, int) noexcept nogil
     void __atomic_store_n(int64_t *, int64_t, int) noexcept nogil
     int __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE, __ATOMIC_RELEASE
 
-# ``assert`` of C, empty except in the debug build.
+# C's ``assert``, which is empty except in the debug build.
 cdef extern from "<assert.h>":
     void require "assert"(bint condition) noexcept nogil
 
 
 cdef inline int64_t atomic_load(const int64_t *number) noexcept nogil:
-    """A number that another thread writes, and all that this thread wrote before it."""
+    """Load a number that another thread stores, and with it all that it stored earlier."""
     return __atomic_load_n(number, __ATOMIC_ACQUIRE)
 
 
 cdef inline int64_t atomic_add(int64_t *number, int64_t n) noexcept nogil:
-    """Add n to a number that several threads write; what it was before."""
+    """Add n to a number that several threads change; return its previous value."""
     return __atomic_fetch_add(number, n, __ATOMIC_ACQ_REL)
 
 
 cdef inline uint32_t flush_denormals() noexcept nogil:
-    """Treat denormal numbers as zero in this thread; the mode to restore when done.
+    """Treat denormal numbers as zero in this thread; return the mode to restore afterwards.
 
-    Moments of dead units decay into denormals, which cost a hundred cycles each.
+    The moments of dead units decay into denormals, which cost a hundred cycles each.
     """
     cdef uint32_t before = get_float_mode()
     set_float_mode(before | FLUSH_TO_ZERO)
@@ -64,7 +64,7 @@ cdef inline uint32_t flush_denormals() noexcept nogil:
 
 
 def instruction_sets():
-    """The names of the builds that this machine can run, best first: a list of str."""
+    """Return the names of the builds that this machine can run, best first, as a list of str."""
     names = []
     if has_avx512():
         names.append("avx512")

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 cdef enum:
     GROUP = 1 << 17  # floats of B that are packed together: half of a small L2 cache
-    SET_STRIDE = 1024  # floats: rows that lie a multiple of it apart share a set of the L1 cache
+    SET_STRIDE = 1024  # floats: rows a multiple of this apart share a set of the L1 cache
 
 
 cdef struct Multiplication:
@@ -29,20 +29,20 @@ cdef struct Multiplication:
     bint swapped  # computed as out^T = op(b)^T op(a)^T
     int64_t width  # of a panel
     int64_t panels
-    int64_t group  # panels of a task
-    int64_t blocks  # of rows: a task takes one
+    int64_t group  # panels in a task
+    int64_t blocks  # of rows, one of which is in a task
     const int32_t *identity  # 0, 1, 2 ... K - 1
-    float *scratch  # for each thread a tile of a and a group of panels
-    int64_t scratch_size
-    int64_t tile_size  # of a tile of a, in the scratch
-    int64_t next_task[16]  # on a cache line of its own; the first counts
+    float *scratch  # for each thread, a tile of a and a group of panels
+    int64_t scratch_size  # for one thread
+    int64_t tile_size  # of the tile of a in the scratch
+    int64_t next_task[16]  # the first is the counter; the rest fill its cache line
 
 
 def multiply(
     const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out,
     bint a_transposed, bint b_transposed, int64_t desk, int64_t threads,
 ):
-    """``out = op(a) op(b)``, with ``threads`` threads: this one, and those at the desk."""
+    """Compute out = op(a) op(b) on ``threads`` threads: this one and those at the desk."""
     cdef Multiplication job
     job.a, job.b, job.out = address(a), address(b), out_address(out)
     job.M, job.N, job.K = out.shape[0], out.shape[1], a.shape[0 if a_transposed else 1]
@@ -51,10 +51,10 @@ def multiply(
 
 
 def multiply_small(a, b, out, bint a_transposed, bint b_transposed, int64_t limit):
-    """Do it at once if all is well and it takes less than ``limit`` multiply-adds.
+    """Multiply at once if the arguments are valid and take fewer than ``limit`` multiply-adds.
 
-    False, and nothing done, where a check may have something to say, or a team something to do.
-    The smallest products take less time than checks in Python.
+    Return False, with nothing done, where a check might fail or a team would be of use. The
+    smallest products take less time than the checks in Python.
     """
     cdef Py_buffer views[3]
     cdef bint done = False
@@ -70,7 +70,7 @@ def multiply_small(a, b, out, bint a_transposed, bint b_transposed, int64_t limi
 
 
 cdef bint view_matrix(object array, bint writable, Py_buffer *view):
-    """Look into a C-contiguous matrix of float32; False if it is something else."""
+    """Get a view of a C-contiguous float32 matrix; return False for anything else."""
     cdef int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS
     if type(array) is not ndarray:
         return False
@@ -90,7 +90,7 @@ cdef bint view_matrix(object array, bint writable, Py_buffer *view):
 cdef bint multiply_views(
     Py_buffer *views, bint a_transposed, bint b_transposed, int64_t limit
 ) except -1:
-    """The product, if the shapes fit and ``out`` overlaps nothing."""
+    """Compute the product if the shapes fit and ``out`` overlaps neither operand."""
     cdef Multiplication job
     cdef Py_ssize_t *a = views[0].shape
     cdef Py_ssize_t *b = views[1].shape
@@ -118,7 +118,7 @@ cdef inline bint overlap(Py_buffer *x, Py_buffer *y) noexcept:
 
 
 cdef int carry_out(Multiplication *job, int64_t desk, int64_t threads) except -1:
-    """Cut it up, and lead the threads through its tasks."""
+    """Divide the product into tasks, and lead the threads that compute them."""
     cdef int64_t k, thread, floats
     cdef int32_t *identity
     job.swapped = False
@@ -144,10 +144,10 @@ cdef int carry_out(Multiplication *job, int64_t desk, int64_t threads) except -1
 
 
 cdef void swap(Multiplication *job) noexcept nogil:
-    """out^T = b^T a in place of out = a^T b, for a ``b`` of few columns.
+    """Compute out^T = b^T a instead of out = a^T b, for a ``b`` with few columns.
 
-    They would fill a part of the lanes of a vector. As rows of a tile they waste none, and the
-    rows of ``a`` are read where they lie: one tile takes all of b, so each serves once.
+    The few columns would fill only some lanes of a vector. As rows of a tile they waste none, and
+    ``a`` is read in place: one tile covers all of b, so each row of a is used only once.
     """
     job.a, job.b = job.b, job.a
     job.M, job.N = job.N, job.M
@@ -155,10 +155,10 @@ cdef void swap(Multiplication *job) noexcept nogil:
 
 
 cdef void divide(Multiplication *job, int64_t threads) noexcept nogil:
-    """Cut a product into tasks: (group of panels, block of rows), two or more for each thread.
+    """Cut a product into tasks (group of panels, block of rows), two or more for each thread.
 
-    Each block packs all of B, and each group reads all of A again. So numbers of blocks are
-    tried one after another, and the one that costs least is kept.
+    Each block packs all of B, and each group reads all of A again. Every number of blocks is
+    therefore tried in turn, and the cheapest is kept.
     """
     cdef int64_t blocks, groups, spent, least = -1
     cdef int64_t most = 1 if threads == 1 else min(4 * threads, divide_up(job.M, MR))
@@ -182,11 +182,11 @@ cdef void divide(Multiplication *job, int64_t threads) noexcept nogil:
 cdef int64_t cost(
     const Multiplication *job, int64_t blocks, int64_t groups, int64_t threads
 ) noexcept nogil:
-    """What all threads spend, as multiply-adds for each term of the sum.
+    """Return the cost over all threads, in multiply-adds for each term of the sum.
 
-    Packing a column of B takes as long as 6 of them, and bringing a row of A near, much of it
-    by lines of which the tile uses a part, 20 where A is transposed. At the end each thread but
-    the last waits for some part of a task.
+    Packing a column of B takes as long as 6 multiply-adds. Loading a row of A takes as long as 20
+    where A is transposed, as the tile uses only part of many cache lines. At the end each thread
+    but the last waits for some part of a task.
     """
     cdef int64_t row = 20 if job.a_transposed else 7 if job.pack_a else 2
     cdef int64_t total = job.M * job.N + 6 * blocks * job.N + row * groups * job.M
@@ -194,7 +194,7 @@ cdef int64_t cost(
 
 
 cdef void take_tasks(void *arguments, int64_t thread, int64_t threads) noexcept nogil:
-    """Take one task after another from the shared counter until there are none."""
+    """Take tasks from the shared counter until none are left."""
     cdef Multiplication *job = <Multiplication *> arguments
     cdef int64_t task, tasks = divide_up(job.panels, job.group) * job.blocks
     cdef uint32_t mode = flush_denormals()
@@ -212,10 +212,10 @@ cdef void take_tasks(void *arguments, int64_t thread, int64_t threads) noexcept 
 cdef void do_task(
     const Multiplication *job, int64_t first, int64_t block, float *scratch
 ) noexcept nogil:
-    """The columns of a group of panels, from the first on, in one block of rows.
+    """Compute the columns of a group of panels, starting at ``first``, in one block of rows.
 
-    It packs the panels of B, then goes down the rows tile by tile, so that a tile of A serves
-    all panels and ``out`` is written row by row.
+    Pack the panels of B, then go down the rows tile by tile, so that a tile of A serves all
+    panels and ``out`` is written row by row.
     """
     cdef int64_t last = min(first + job.group, job.panels)
     cdef int64_t begin = block * job.M // job.blocks
@@ -239,7 +239,7 @@ cdef inline void row_of_tiles(
     const Multiplication *job, int64_t first, int64_t last, int64_t low, int64_t n,
     const float *packed, Product *product,
 ) noexcept nogil:
-    """n rows from ``low`` on of the panels first to last, which lie at ``packed``."""
+    """Compute n rows, starting at ``low``, of the panels first to last, stored at ``packed``."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t p, column, columns
     set_guard(scratch + TILE)
@@ -249,7 +249,7 @@ cdef inline void row_of_tiles(
         product.b, product.b_step = packed + (p - first) * job.K * job.width, job.width
         if read_in_place(job, p):
             product.b, product.b_step = job.b + column, job.N
-        if columns == job.width and not job.swapped:  # straight to its place
+        if columns == job.width and not job.swapped:  # directly into out
             product.out, product.out_row = job.out + low * job.N + column, job.N
             multiply_tile(n, job.width, product)
         else:
@@ -260,12 +260,12 @@ cdef inline void row_of_tiles(
 
 
 cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept nogil:
-    """Whether a panel is used once, and whole, so that packing it gains nothing."""
+    """Return whether a panel is full and used only once, so that packing it gains nothing."""
     return job.swapped and (p + 1) * job.width <= job.N
 
 
 cdef void pack_panel(const Multiplication *job, int64_t p, float *panel) noexcept nogil:
-    """Panel p of op(b)."""
+    """Pack panel p of op(b)."""
     cdef int64_t column = p * job.width
     cdef int64_t columns = min(job.N - column, job.width)
     if job.b_transposed:
@@ -277,7 +277,7 @@ cdef void pack_panel(const Multiplication *job, int64_t p, float *panel) noexcep
 cdef void set_a(
     const Multiplication *job, int64_t low, int64_t n, float *a_tile, Product *product
 ) noexcept nogil:
-    """n rows of op(a): where they lie, or packed where that is a bad place."""
+    """Point the product at n rows of op(a): in place, or packed if their stride is bad."""
     cdef int64_t r, ld = leading_dimension(job.K)
     cdef const float *a = job.a
     if not job.pack_a:
@@ -294,7 +294,7 @@ cdef void copy_tile(
     const Multiplication *job, const float *tile, int64_t low, int64_t n, int64_t column,
     int64_t columns,
 ) noexcept nogil:
-    """n rows and some columns of a tile from the scratch to their place in ``out``."""
+    """Copy n rows and some columns of a tile from the scratch to their place in ``out``."""
     cdef float *out
     cdef int64_t row, i
     if job.swapped:

@@ -1,9 +1,9 @@
-# Raw memory: addresses of arrays, blocks of our own, and places in a workspace.
+# Raw memory: addresses of arrays, allocated blocks, and places in a workspace.
 #
-# The debug build (CHECKED) puts a guard behind each block, place and scratch: words that no kernel
-# makes. A vector that is loaded or stored across one is noticed at once (see ``load``), anything
-# else that was written there when the guard is removed. None must stay behind: memory that is used
-# again would look guarded where it is not.
+# The debug build (CHECKED) puts a guard after each block, place and scratch buffer: words that no
+# kernel produces. Loading or storing a vector across a guard is noticed at once (see ``load``), and
+# any other write to it when the guard is removed. Every guard must be removed, because memory that
+# is reused would otherwise look guarded where it is not.
 
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free
@@ -30,7 +30,7 @@ cdef inline int64_t divide_up(int64_t n, int64_t by) noexcept nogil:
 
 
 cdef inline void set_guard(float *guard) noexcept nogil:
-    """Write the guard that ``remove_guard`` will look for."""
+    """Write the guard that ``remove_guard`` checks."""
     cdef int64_t i
     if CHECKED:
         for i in range(GUARD_WORDS):
@@ -38,8 +38,8 @@ cdef inline void set_guard(float *guard) noexcept nogil:
 
 
 cdef inline void remove_guard(float *guard) noexcept nogil:
-    """Abort where something was written over a guard."""
-    cdef volatile int32_t *words = <volatile int32_t *> guard  # a store that must not be left out
+    """Remove a guard; abort if it was overwritten."""
+    cdef volatile int32_t *words = <volatile int32_t *> guard  # stores must not be optimised away
     cdef int64_t i
     if CHECKED:
         for i in range(GUARD_WORDS):
@@ -48,12 +48,12 @@ cdef inline void remove_guard(float *guard) noexcept nogil:
 
 
 cdef void *allocate(size_t n) except NULL:
-    """n bytes on cache lines of their own, and one line more; for ``release``."""
+    """Allocate n bytes in whole cache lines, plus one spare line; free with ``release``."""
     cdef void *block
     cdef size_t size = (n + LINE - 1) // LINE * LINE + LINE
     if posix_memalign(&block, LINE, size + CHECKED * (LINE + GUARD_WORDS * sizeof(float))):
         raise MemoryError()
-    if CHECKED:  # a line with the size before the block, a guard behind it
+    if CHECKED:  # a line with the size before the block, a guard after it
         (<size_t *> block)[0] = size
         block = <char *> block + LINE
         set_guard(<float *> (<char *> block + size))
@@ -61,7 +61,7 @@ cdef void *allocate(size_t n) except NULL:
 
 
 cdef void release(void *block) noexcept:
-    """Free what ``allocate`` gave; NULL is nothing."""
+    """Free what ``allocate`` returned, or do nothing for NULL."""
     if CHECKED and block != NULL:
         block = <char *> block - LINE
         remove_guard(<float *> (<char *> block + LINE + (<size_t *> block)[0]))
@@ -77,30 +77,30 @@ cdef inline float *out_address(float[:, ::1] array) noexcept nogil:
 
 
 cdef struct Space:
-    # A workspace from which places are taken, one after another.
+    # A workspace from which places are taken in order.
     float *base  # NULL: only count
     int64_t used  # floats
-    int guards  # what to do about them
+    int guards  # LEAVE_GUARDS, SET_GUARDS or REMOVE_GUARDS
 
 
 cdef Space space_in(float[::1] workspace) noexcept nogil:
-    """All of a workspace from the first cache line that begins in it on, at most 16 floats."""
+    """Return the space from the first cache line boundary in a workspace on (skips < 16 floats)."""
     cdef Space space = no_space()
     space.base = <float *> ((<size_t> &workspace[0] + LINE - 1) // LINE * LINE)
     return space
 
 
 cdef Space no_space() noexcept nogil:
-    """A space without memory, to count what is taken."""
+    """Return a space without memory, which only counts what is taken."""
     cdef Space space
     space.base, space.used, space.guards = NULL, 0, LEAVE_GUARDS
     return space
 
 
 cdef inline float *take(Space *space, int64_t n) noexcept nogil:
-    """A place of n floats, whole cache lines; full of NaN where its guard is set.
+    """Take a place of n floats, in whole cache lines; setting its guard fills it with NaN.
 
-    What takes the same places again, with the same sizes, finds them where they were.
+    Taking the same sizes in the same order again gives the same places.
     """
     cdef float *place = space.base + space.used
     space.used += divide_up(n, LINE_FLOATS) * LINE_FLOATS + GUARD_WORDS

@@ -1,11 +1,11 @@
-# Where everything lies in the workspace, and how a step is divided: by shapes alone. Then the
-# packing of parameters.
+# Where everything lies in the workspace and how a step is divided, both of which depend on shapes
+# alone; and the packing of parameters.
 
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
     MOST_PARTS = 4
-    MOST_LISTED = 4096  # rows of a batch: beyond, the lists would outgrow the caches
-    SLOTS = 3  # the most of a layer: the parameters, and what an optimizer keeps of each
+    MOST_LISTED = 4096  # rows of a batch: with more, the lists would outgrow the caches
+    SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
 
 cdef struct Layer:
     int64_t fan_in
@@ -17,10 +17,10 @@ cdef struct Layer:
     int64_t dropout
     int64_t width  # of the panels that fan_out is cut into
     int64_t panels
-    int64_t batch_size  # rows that there are places for
+    int64_t batch_size  # rows that there is room for
     int64_t batch_width  # of the panels that a batch is cut into
-    const float *in_place  # weights (fan_in, fan_out) to read where they lie, or NULL
-    const float *end  # of the parameters there
+    const float *in_place  # unpacked weights (fan_in, fan_out) to read, or NULL
+    const float *end  # of the parameters that in_place points into
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
     float *a  # (batch_size, lda) outputs after activation and dropout
@@ -30,9 +30,9 @@ cdef struct Layer:
 
 cdef struct Plan:
     # How a training step is divided among the threads of a team.
-    bint rows_alone  # what follows the first layer is divided by rows of the batch, not by units
-    int64_t parts  # of the inputs, owned and summed apart, where the first layer is one panel
-    bint shared_inputs  # gathered together, because copies for each thread would be too large
+    bint rows_alone  # layers after the first are divided by rows of the batch, not by units
+    int64_t parts  # of the inputs, each owned and summed separately if the first layer is a panel
+    bint shared_inputs  # gathered jointly, because a copy for each thread would be too large
 
 cdef struct Options:
     # One record of ``layout.OPTIONS_DTYPE``.
@@ -52,14 +52,14 @@ cdef struct Options:
     int64_t skip_zeros
 
 cdef struct Batch:
-    # A thread's view of the mini-batch in hand. Its inputs are gathered by each thread for
-    # itself: to read them again from memory is faster than from another core's cache.
+    # A thread's view of the current mini-batch. Each thread gathers the inputs for itself, as
+    # reading them again from memory is faster than from another core's cache.
     int64_t rows
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
     Lists lists  # where the inputs are not zero
-    Layer *layers  # the run's, or this thread's own
-    double *losses  # (batch_size,) of each row
+    Layer *layers  # those of the run, or a copy for this thread
+    double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)
 
 cdef struct Run:
@@ -69,19 +69,19 @@ cdef struct Run:
     int64_t n_layers
     int64_t slots
     Plan plan
-    float *partial  # (2, parts, batch_size, width) sums of the first layer, where it has parts
+    float *partial  # (2, parts, batch_size, width) sums of the first layer, if it has parts
     int64_t ld_inputs
     Batch *batches  # (threads,)
     int64_t threads
     Source source
     const int32_t *targets
-    const float *sample_weight  # or NULL: all are 1
-    const int64_t *order  # or NULL: the rows in order
+    const float *sample_weight  # NULL: all are 1
+    const int64_t *order  # NULL: the rows in order
     int64_t n_order
     const double *learning_rates
     int64_t n_steps
     int64_t first_step
-    bint gradient_only  # write the gradient to the first row of state, change nothing else
+    bint gradient_only  # write the gradient to the first row of state and change nothing else
     float *params
     float *state  # (slots - 1, n_params)
     int64_t n_params
@@ -92,7 +92,7 @@ cdef struct Run:
 
 
 cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
-    """How a step of a network is divided."""
+    """Plan how a training step is divided among threads."""
     cdef Plan plan
     cdef int64_t depth, weights = 0
     for depth in range(1, n_layers):
@@ -111,7 +111,7 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
 cdef void read_layer(
     const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, Layer *layer
 ) noexcept:
-    """A layer of a table (layers, columns), without any place."""
+    """Read a layer from a table (layers, columns), without assigning memory to it."""
     memset(layer, 0, sizeof(Layer))
     layer.fan_in, layer.fan_out = table[depth, FAN_IN], table[depth, FAN_OUT]
     layer.activation, layer.decay = table[depth, ACTIVATION], table[depth, DECAY]
@@ -127,7 +127,7 @@ cdef void read_layer(
 cdef Run make_run(
     const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads
 ) except *:
-    """What follows from the shapes alone; its layers and batches are allocated."""
+    """Make what follows from the shapes alone; allocate its layers and batches."""
     cdef Run run
     cdef int64_t depth
     memset(&run, 0, sizeof(Run))
@@ -149,19 +149,19 @@ cdef Run make_run(
 # ---------------------------------------------------------------------------------------------
 
 cdef inline int64_t gradient_size(const Layer *layer) noexcept nogil:
-    """The floats of dz."""
+    """Return the number of floats of dz."""
     return layer.batch_size * layer.panels * layer.width
 
 
 cdef inline int64_t transposed_size(const Layer *layer) noexcept nogil:
-    """The floats of dz^T."""
+    """Return the number of floats of dz^T."""
     return (
         divide_up(layer.batch_size, layer.batch_width) * layer.fan_out * layer.batch_width
     )
 
 
 cdef inline float *dz_of(const Layer *layer, int64_t unit, int64_t row) noexcept nogil:
-    """Where dz of a unit and a row of the batch is."""
+    """Return the address of dz for a unit and a row of the batch."""
     require(unit < layer.panels * layer.width)
     require(row < layer.batch_size)
     return (
@@ -171,7 +171,7 @@ cdef inline float *dz_of(const Layer *layer, int64_t unit, int64_t row) noexcept
 
 
 cdef inline float *dzt_of(const Layer *layer, int64_t unit, int64_t row) noexcept nogil:
-    """Where dz^T of a unit and a row of the batch is."""
+    """Return the address of dz^T for a unit and a row of the batch."""
     cdef int64_t width = layer.batch_width
     require(unit < layer.fan_out)
     require(row < layer.batch_size)
@@ -186,7 +186,7 @@ cdef void place_weights(Layer *layer, int64_t slots, Space *space) noexcept nogi
 
 
 cdef void place_bias(Layer *layer, int64_t slots, Space *space) noexcept nogil:
-    """The same of the bias."""
+    """Take places for the packed bias and its rows of state."""
     cdef int64_t slot
     for slot in range(slots):
         layer.bias[slot] = take(space, layer.panels * layer.width)
@@ -202,8 +202,8 @@ cdef void place_outputs(Layer *layer, Space *space) noexcept nogil:
 cdef void place_run(Run *run, Space *space) noexcept nogil:
     """Take all the places of a training program.
 
-    Per layer, the packed parameters and rows of state, the outputs, dz and dz^T: once, or once
-    for each thread but for the weights of the first layer. Then the gathered inputs.
+    Each layer has its packed parameters and rows of state, its outputs, dz and dz^T: once, or
+    once for each thread except for the weights of the first layer. The gathered inputs follow.
     """
     cdef int64_t depth, thread, batch = run.options.batch_size
     cdef int64_t copies = run.threads if run.plan.parts > 1 else 1
@@ -230,7 +230,7 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
 def training_size(
     const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads
 ):
-    """The floats of workspace that a training program needs, alignment included.
+    """Return the floats of workspace that a training program needs, including alignment.
 
     ``slots`` is the number of rows of state.
     """
@@ -243,7 +243,7 @@ def training_size(
 
 
 def division(const int64_t[:, ::1] table, int64_t batch_size):
-    """How often the threads of a team meet in a step, and the most that can share it."""
+    """Return how often the threads of a team meet in a step, and how many can share it."""
     cdef Run run = make_run(table, batch_size, 1, 1)
     cdef Plan plan = run.plan
     release(run.layers)
@@ -260,7 +260,7 @@ def division(const int64_t[:, ::1] table, int64_t batch_size):
 cdef void pack_weights(
     const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:
-    """Copy a share of the weights in a flat vector to panels: parameters, slot 0, or state."""
+    """Copy a share of the weights from a flat vector to panels; slot 0 is the parameters."""
     cdef int64_t column
     cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
     while next_tile(&tiles):
@@ -275,7 +275,7 @@ cdef void pack_weights(
 cdef void pack_bias(
     const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:
-    """The same of the bias."""
+    """Copy a share of the bias from a flat vector to panels, as pack_weights does."""
     cdef int64_t column
     cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
     while next_tile(&tiles):
@@ -289,7 +289,7 @@ cdef void pack_bias(
 cdef void unpack_weights(
     const Team *team, const Layer *layer, int64_t slot, float *flat
 ) noexcept nogil:
-    """The inverse of pack_weights."""
+    """Copy a share of the weights from panels to a flat vector: the inverse of pack_weights."""
     cdef int64_t k, column, columns
     cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
     while next_tile(&tiles):
@@ -306,7 +306,7 @@ cdef void unpack_weights(
 cdef void unpack_bias(
     const Team *team, const Layer *layer, int64_t slot, float *flat
 ) noexcept nogil:
-    """The inverse of pack_bias."""
+    """Copy a share of the bias from panels to a flat vector: the inverse of pack_bias."""
     cdef int64_t column
     cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
     while next_tile(&tiles):

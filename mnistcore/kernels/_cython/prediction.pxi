@@ -1,21 +1,21 @@
-# ``forward``: the logits of many rows, block of rows after block of rows.
+# ``forward``: the logits of many rows, one block of rows after another.
 
 cdef enum:
     BLOCK_TILES = 8  # register tiles in the rows that go through all layers together
 
 
 def tile_rows():
-    """The rows of a register tile: so few read the weights once, where they lie."""
+    """Return the rows of a register tile; up to this many rows read the weights in place."""
     return MR
 
 
 def block_rows():
-    """The rows that go through all layers together where the workspace has room for them."""
+    """Return the rows that go through all layers together if the workspace has room for them."""
     return BLOCK_TILES * MR
 
 
 def weights_size(const int64_t[:, ::1] table):
-    """The floats of workspace that the packed parameters of a layer table take."""
+    """Return the floats of workspace for the packed parameters of a layer table."""
     cdef Space space = no_space()
     cdef Layer layer
     cdef int64_t depth
@@ -27,7 +27,7 @@ def weights_size(const int64_t[:, ::1] table):
 
 
 def buffers_size(const int64_t[:, ::1] table, int64_t rows):
-    """The floats of workspace for blocks of ``rows`` in all."""
+    """Return the floats of workspace for blocks with ``rows`` rows in total."""
     cdef Layer layer
     cdef int64_t depth, ld = 0
     for depth in range(table.shape[0]):
@@ -37,10 +37,10 @@ def buffers_size(const int64_t[:, ::1] table, int64_t rows):
 
 
 cdef class Weights:
-    """The parameters of a network for predictions: where they lie, or packed.
+    """The parameters of a network for predictions, either packed or read in place.
 
-    Packing pays where many rows use the weights, or many calls. A tile's rows or fewer read them
-    in place.
+    Packing pays if many rows or many calls use the weights. A tile's worth of rows or fewer read
+    them in place.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ cdef class Weights:
     workspace
         ``weights_size`` floats to pack them into.
     in_place
-        Read the weights where they lie, and pack no more than the biases.
+        Read the weights where they lie, and pack only the biases.
     """
 
     cdef Layer *layers
     cdef int64_t n_layers
-    cdef int64_t ld  # the leading dimension that serves the inputs and outputs of every layer
+    cdef int64_t ld  # a leading dimension that suits the inputs and outputs of every layer
     cdef Space space
     cdef const float *params
     cdef object arrays  # what the pointers above point into
@@ -96,14 +96,14 @@ cdef class Weights:
             place_bias(&self.layers[depth], 1, &self.space)
 
     def pack(self):
-        """Pack them on the thread that calls."""
+        """Pack the parameters on the calling thread."""
         cdef Team team = alone()
         self.guard(&team, SET_GUARDS)
         self.pack_share(&team)
         self.guard(&team, REMOVE_GUARDS)
 
     cdef void guard(self, Team *team, int guards) noexcept nogil:
-        """Of the debug build: take all places again, to set or remove their guards."""
+        """Take all places again in the debug build, to set or remove their guards."""
         if CHECKED and team.thread == 0:
             self.space.guards = guards
             self.place()
@@ -111,7 +111,7 @@ cdef class Weights:
             meet(team)
 
     cdef void pack_share(self, const Team *team) noexcept nogil:
-        """Pack a thread's share."""
+        """Pack a thread's share of the parameters."""
         cdef int64_t depth
         for depth in range(self.n_layers):
             if self.layers[depth].in_place == NULL:
@@ -120,38 +120,38 @@ cdef class Weights:
 
 
 cdef struct Call:
-    # What one call computes, and with what.
+    # The work and the buffers of one call.
     const Layer *layers
     int64_t n_layers
     const int32_t *identity  # 0, 1, 2 ...
     Source source
-    Lists *lists  # of a block of rows, for each thread; NULL: nothing is listed
+    Lists *lists  # one for each thread, of a block of rows; NULL: nothing is listed
     float *buffers  # two for each thread, (block, ld) each
-    int64_t block
+    int64_t block  # rows in a block
     int64_t ld
     float *logits
     int64_t rows
-    int64_t *next_block  # that the threads share
+    int64_t *next_block  # a counter that the threads share
 
 
 cdef class Prediction:
-    """The program of ``forward``: its threads take blocks of rows.
+    """The program behind ``forward``, whose threads take blocks of rows.
 
     Parameters
     ----------
     weights
-        The parameters. Whoever calls ``lead`` or ``predict`` packs them before.
+        The parameters. The caller of ``lead`` or ``predict`` must have packed them.
     threads
-        The most that will take part.
+        The largest number of threads that will take part.
     scale, shift
         An input value enters as value * scale + shift.
     skip_zeros
-        Whether the products of the first layer leave out inputs that are zero.
+        Whether the products of the first layer skip inputs that are zero.
     workspace
-        ``buffers_size`` floats: the more, the larger the blocks.
+        ``buffers_size`` floats; a larger workspace allows larger blocks.
     """
 
-    cdef Call call  # but for what comes with a call
+    cdef Call call  # all but the arguments of a call
     cdef Weights weights
     cdef int64_t threads, next_block
     cdef object workspace  # what the pointers above point into
@@ -186,7 +186,7 @@ cdef class Prediction:
         release(<void *> self.call.identity)
 
     cdef int allocate_lists(self) except -1:
-        """The list of everything; and, of what is not zero in a block of rows, for each thread."""
+        """Allocate the list of all terms and, for each thread, the lists of a block's non-zeros."""
         cdef Call *call = &self.call
         cdef int64_t i, thread, largest = 1
         cdef int32_t *identity
@@ -204,14 +204,14 @@ cdef class Prediction:
         return 0
 
     cdef Call call_for(self, x, float[:, ::1] logits) except *:
-        """A call; whoever makes it keeps both arrays."""
+        """Return a call; the caller must keep both arrays alive."""
         cdef Call call = self.call
         set_rows(&call.source, x)
         call.logits, call.rows = out_address(logits), logits.shape[0]
         return call
 
     def run(self, x, float[:, ::1] logits, int64_t gate, bint leads):
-        """Take part in a team that packs, meets and predicts, once: see ``threads.run_team``.
+        """Take part in a team that packs, meets and predicts once: see ``threads.run_team``.
 
         x (N, I) uint8 or float32, logits (N, C).
         """
@@ -230,7 +230,7 @@ cdef class Prediction:
                 self.weights.guard(&team, REMOVE_GUARDS)
 
     def lead(self, x, float[:, ::1] logits, int64_t desk, int64_t threads):
-        """Predict, together with the threads at the desk: see ``threads.run_tasks``."""
+        """Predict together with the threads at the desk: see ``threads.run_tasks``."""
         cdef Call call = self.call_for(x, logits)
         cdef int64_t next_block = 0
         call.next_block = &next_block
@@ -238,10 +238,10 @@ cdef class Prediction:
             lead(desk, take_blocks, &call, threads)
 
     def predict(self, x, float[:, ::1] logits):
-        """Compute a few rows on the thread that calls.
+        """Compute a few rows on the calling thread.
 
-        It keeps the interpreter's lock, so that calls of several threads do not meet in the
-        buffers: it is over before another thread would have been woken.
+        It keeps the interpreter's lock, so that calls from several threads cannot share the
+        buffers. The call is over before another thread would have been woken.
         """
         cdef Call call = self.call_for(x, logits)
         cdef int64_t next_block = 0
@@ -250,7 +250,7 @@ cdef class Prediction:
 
 
 cdef void take_blocks(void *arguments, int64_t thread, int64_t threads) noexcept nogil:
-    """Take one block of rows after another until there are none."""
+    """Take blocks of rows from the shared counter until none are left."""
     cdef const Call *call = <const Call *> arguments
     cdef int64_t first
     cdef uint32_t mode = flush_denormals()
@@ -263,7 +263,7 @@ cdef void take_blocks(void *arguments, int64_t thread, int64_t threads) noexcept
 
 
 cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcept nogil:
-    """A block of rows, from the first on, through all layers: from one buffer to the other."""
+    """Send a block of rows, starting at ``first``, through all layers via two buffers."""
     cdef int64_t depth, row, rows = min(call.block, call.rows - first)
     cdef int64_t classes = call.layers[call.n_layers - 1].fan_out
     cdef float *buffers = call.buffers + 2 * thread * call.block * call.ld

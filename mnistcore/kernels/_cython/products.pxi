@@ -1,19 +1,19 @@
-# The three products of a layer and what follows each: what a thread does between two meetings.
+# The three products of a layer and what follows each: the work of a thread between two barriers.
 
 cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
     const float *a
     int64_t ld
-    const int32_t *identity  # 0, 1, 2 ...: the list of everything
+    const int32_t *identity  # 0, 1, 2 ...: the list of all terms
     const Source *source
-    const Lists *lists  # or NULL: multiply everything
+    const Lists *lists  # NULL: multiply everything
 
 cdef struct Masks:
     # The dropout of one layer in one step.
     int64_t seed
     int64_t epoch
     int64_t layer
-    const int64_t *samples  # ids by row, or NULL: the row numbers
+    const int64_t *samples  # the id for each row; NULL: the row numbers
     uint32_t threshold  # 0: no dropout
     float keep  # 1 - rate
     float factor  # 1 / (1 - rate)
@@ -23,9 +23,9 @@ cdef inline void finish_rows(
     const int64_t activation, const Layer *layer, const Tiles *tiles, const Masks *masks,
     const float *sums, int64_t ld_sums, float *out, int64_t ld,
 ) noexcept nogil:
-    """out = activation(sums + bias) for a tile, dropped where masks say so.
+    """Compute out = activation(sums + bias) for a tile, and apply the dropout of ``masks``.
 
-    A dropped unit is written as -0.0 and a kept one never is, so that the backward pass can
+    Dropped units are written as -0.0 and kept ones never are, so that the backward pass can
     tell them apart without drawing the mask again.
     """
     cdef int64_t row, v, unit
@@ -53,7 +53,7 @@ cdef void finish_tile(
     const Layer *layer, const Tiles *tiles, const Masks *masks, const float *sums,
     int64_t ld_sums, float *out, int64_t ld,
 ) noexcept nogil:
-    """The same: the activation is looked up once a tile."""
+    """Call finish_rows, specialised for the layer's activation."""
     if layer.activation == RELU:
         finish_rows(RELU, layer, tiles, masks, sums, ld_sums, out, ld)
     elif layer.activation == TANH:
@@ -68,7 +68,7 @@ cdef inline void forward_tile(
     const Layer *layer, const Inputs *inputs, const Tiles *tiles, const Masks *masks,
     const int32_t *terms, int64_t n_terms, float *out, int64_t ld,
 ) noexcept nogil:
-    """The outputs of the tile in hand, summed over ``terms``: columns of the inputs."""
+    """Compute the outputs of the current tile, summed over ``terms``, columns of the inputs."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef Product product
     product.a, product.a_row, product.a_step = inputs.a + tiles.low * inputs.ld, inputs.ld, 1
@@ -87,7 +87,7 @@ cdef void forward_layer(
     const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """The outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
+    """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
     cdef int64_t index
     while next_tile(tiles):
         if inputs.lists == NULL:
@@ -104,7 +104,7 @@ cdef void forward_rows(
     const Layer *layer, const Inputs *inputs, int64_t first, int64_t last, int64_t rows,
     const Masks *masks,
 ) noexcept nogil:
-    """The outputs of the rows first to last of a batch of ``rows``, in every panel."""
+    """Compute the outputs of rows first to last of a batch of ``rows``, in every panel."""
     cdef int64_t panel
     cdef Tiles tiles
     for panel in range(layer.panels):
@@ -115,10 +115,10 @@ cdef void forward_rows(
 cdef void partial_sums(
     const Layer *layer, const Inputs *inputs, int64_t part, int64_t rows, float *out
 ) noexcept nogil:
-    """The products of one part of the inputs with their weights, summed, to ``out`` (rows, width).
+    """Multiply one part of the inputs by its weights, giving partial sums ``out`` (rows, width).
 
-    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
-    reads no weights but those that it updates, which stay in its own cache.
+    A layer of one panel cannot be divided by units. With its inputs divided into parts, a thread
+    reads only the weights that it updates, which stay in its own cache.
     """
     cdef int64_t index
     cdef Product product
@@ -138,7 +138,7 @@ cdef void add_parts(
     const Layer *layer, const float *partial, int64_t parts, int64_t first, int64_t last,
     const Masks *masks,
 ) noexcept nogil:
-    """The outputs of the rows first to last from ``partial`` (parts, batch_size, width)."""
+    """Compute the outputs of rows first to last from ``partial`` (parts, batch_size, width)."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t i, part, n
     cdef const float *sums
@@ -159,9 +159,9 @@ cdef void forward_in_place(
     const Layer *layer, const Inputs *inputs, int64_t rows, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """The same for few rows and weights as the user laid them out.
+    """Compute the outputs of a few rows from weights in the public layout, not packed.
 
-    Weights are read in order, once; the sums, in the cache, are the same chains of FMAs.
+    The weights are read once, in order. The sums stay in the cache and are the same FMA chains.
     """
     cdef int64_t k, row, v, vectors = layer.fan_out // VL, rest = layer.fan_out % VL
     cdef const float *weights
@@ -190,10 +190,10 @@ cdef inline void derive_block(
     const int64_t activation, const Layer *layer, const Masks *masks, int64_t unit, int64_t units,
     int64_t row, int64_t rows, const float *da, float *dzt,
 ) noexcept nogil:
-    """dz from VL units by VL rows of da^T, to both layouts.
+    """Compute dz in both layouts from VL units by VL rows of da^T.
 
-    Two transpositions in registers: lanes are rows where da comes from and dz^T goes, but units
-    where the outputs are and dz goes. The rows of da^T and dz^T are batch_width floats apart.
+    This takes two transpositions in registers: lanes are rows in da^T and dz^T, but units in
+    the outputs and dz. The rows of da^T and dz^T are batch_width floats apart.
     """
     cdef vec x[VL]
     cdef vec a
@@ -208,7 +208,7 @@ cdef inline void derive_block(
             continue
         a = load(layer.a + (row + i) * layer.lda + unit)
         if masks.threshold:
-            # A dropped unit is at -0.0; the others get back their plain output.
+            # Dropped units hold -0.0; the factor is taken out of the other outputs.
             dropped = less_bits(
                 as_unsigned(as_bits(a) ^ as_bits(splat(-0.0))), splat_bits(1)
             )
@@ -226,7 +226,7 @@ cdef inline void derive_blocks(
     const int64_t activation, const Layer *layer, const Masks *masks, int64_t unit, int64_t units,
     int64_t row, int64_t rows, const float *da,
 ) noexcept nogil:
-    """derive_block over ``units`` units and ``rows`` rows, from ``unit`` and ``row`` on."""
+    """Call derive_block on ``units`` units and ``rows`` rows, starting at ``unit`` and ``row``."""
     cdef int64_t u, r, width = layer.batch_width
     cdef float *dzt = dzt_of(layer, unit, row)
     for u in range(divide_up(units, VL)):
@@ -241,7 +241,7 @@ cdef void derive_tile(
     const Layer *layer, const Masks *masks, int64_t unit, int64_t units, int64_t row,
     int64_t rows, const float *da,
 ) noexcept nogil:
-    """dz of a tile from da^T, ``units`` by at most a batch panel of ``rows``."""
+    """Compute dz of a tile from da^T: ``units`` units by ``rows`` rows, at most a batch panel."""
     require(rows <= layer.batch_width)
     if layer.activation == RELU:
         derive_blocks(RELU, layer, masks, unit, units, row, rows, da)
@@ -257,10 +257,10 @@ cdef void input_gradient(
     const Layer *layer, const Layer *before, const Masks *masks, const int32_t *identity,
     int64_t unit, int64_t end, int64_t first, int64_t last,
 ) noexcept nogil:
-    """dz of the layer before, of the units ``unit`` to ``end`` and the rows first to last.
+    """Compute dz of the layer before, for units ``unit`` to ``end`` and rows first to last.
 
-    The product is da^T = w dz^T, so that both operands lie as they are. ``unit`` and ``first``
-    are whole vectors.
+    The product is da^T = w dz^T, which takes both operands as they are stored. ``unit`` and
+    ``first`` are multiples of VL.
     """
     cdef float scratch[NR * NR + GUARD_WORDS]
     cdef Product product
@@ -272,7 +272,7 @@ cdef void input_gradient(
     product.terms, product.b_step = identity, batch_width
     product.out_row = batch_width
     while unit < end:
-        # A tile ends where a panel of the layer before does: it writes whole rows of dz.
+        # A tile ends at the end of a panel of the layer before, so it writes whole rows of dz.
         n = min(end, (unit // before.width + 1) * before.width) - unit
         row = first
         while row < last:
@@ -299,7 +299,7 @@ cdef inline void update_rows(
     const int64_t rule, const Update *update, const Layer *layer, int64_t at, int64_t n,
     const float *gradient,
 ) noexcept nogil:
-    """Update n packed weights from ``at`` on; ``gradient`` NULL is a gradient of zeros."""
+    """Update n packed weights, starting at ``at``; ``gradient`` NULL means zeros."""
     cdef int64_t v
     for v in range(n // VL):
         update_vec(
@@ -312,7 +312,7 @@ cdef inline void update_rows(
 cdef void update_weights(
     const Update *update, const Layer *layer, int64_t at, int64_t n, const float *gradient
 ) noexcept nogil:
-    """The same: the rule is looked up once a tile."""
+    """Call update_rows, specialised for the rule."""
     if update.rule == PLAIN:
         update_rows(PLAIN, update, layer, at, n, gradient)
     elif update.rule == MOMENTUM:
@@ -328,7 +328,7 @@ cdef void update_weights(
 cdef inline void fetch_weights(
     const Update *update, const Layer *layer, int64_t at, int64_t n
 ) noexcept nogil:
-    """Ask for the weights and state that an update will read when its product is done."""
+    """Prefetch the weights and state that an update will read once its product is done."""
     cdef int64_t line, slot
     cdef int64_t slots = 1 if update.rule == PLAIN else 3 if update.rule == MOMENTS else 2
     for slot in range(slots):
@@ -340,13 +340,13 @@ cdef inline void update_tile(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
     int64_t n, const int32_t *terms, int64_t n_terms,
 ) noexcept nogil:
-    """The gradient of n rows of a panel, summed over ``terms``, and the step it makes."""
+    """Compute the gradient of n rows of a panel, summed over ``terms``, and apply it."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t at = (panel * layer.fan_in + first) * layer.width
     cdef Product product
     require(first + n <= layer.fan_in)
     if n_terms == 0:
-        # No input, no gradient: nothing to do for descent without memory or decay.
+        # No input means no gradient, and without momentum or decay nothing changes.
         if update.rule != PLAIN or update.decay != 0:
             update_weights(update, layer, at, n * layer.width, NULL)
         return
@@ -367,7 +367,7 @@ cdef inline void update_listed(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
     int64_t n,
 ) noexcept nogil:
-    """The same, summed over the rows that are listed for the block of columns."""
+    """Call update_tile, summing over the rows that are listed for the block of columns."""
     cdef int64_t block = first // BLOCK
     update_tile(
         layer, inputs, update, panel, first, n,
@@ -379,7 +379,7 @@ cdef void update_layer(
     const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
     int64_t rows,
 ) noexcept nogil:
-    """The weight gradient for a share of (panel, row of weights), and the step it makes."""
+    """Compute the weight gradient for a share of (panel, row of weights), and apply it."""
     cdef Tiles tiles = tiles_of(
         team, layer.panels, layer.fan_in, 1 if inputs.lists == NULL else BLOCK
     )
@@ -399,9 +399,9 @@ cdef void update_parts(
     const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
     Upcoming *upcoming,
 ) noexcept nogil:
-    """The weight gradient of some parts of the inputs to a layer of one panel, and the step.
+    """Compute and apply the weight gradient for some parts of the inputs to a one-panel layer.
 
-    Meanwhile the memory brings the same parts of the upcoming rows.
+    Meanwhile, prefetch the same parts of the upcoming rows.
     """
     cdef const Source *source = inputs.source
     cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
@@ -417,7 +417,7 @@ cdef void update_parts(
 cdef inline void update_block(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t block
 ) noexcept nogil:
-    """One block of columns: a tile, or two of half its height."""
+    """Update the weights of one block of columns, as one tile or as two of half the height."""
     cdef int64_t low = block * BLOCK, end = min(layer.fan_in, (block + 1) * BLOCK), n
     while low < end:
         n = (end - low) // divide_up(end - low, MR)
@@ -428,7 +428,7 @@ cdef inline void update_block(
 cdef void update_biases(
     const Layer *layer, const Update *update, const Team *team, int64_t rows
 ) noexcept nogil:
-    """The bias gradients of this thread's panels, summed row after row, and the step."""
+    """Compute the bias gradients of this thread's panels, summed row by row, and apply them."""
     cdef Update plain = update[0]
     cdef float gradient[NR]
     cdef int64_t p, v, row, at

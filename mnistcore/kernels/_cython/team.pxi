@@ -1,11 +1,11 @@
-# How the threads of a team come together, meet, part, and share out work: see ``threads``.
+# How the threads of a team start together, meet, part and share out work: see ``threads``.
 
 cdef struct Team:
     # A thread and its team.
     int64_t thread
     int64_t threads
-    int64_t *gate  # of the run; NULL for a thread alone
-    int64_t expected  # arrivals at its next meeting
+    int64_t *gate  # of the run; NULL for a lone thread
+    int64_t expected  # arrivals that complete the next meeting
 
 cdef int64_t CLOSED = 1LL << CLOSED_BIT
 
@@ -13,19 +13,19 @@ ctypedef void (*Job)(void *arguments, int64_t thread, int64_t threads) noexcept 
 
 
 cdef inline Team alone() noexcept nogil:
-    """A team of one."""
+    """Return a team of one."""
     cdef Team team
     team.thread, team.threads, team.gate, team.expected = 0, 1, NULL, 0
     return team
 
 
 cdef inline int64_t share(int64_t n, int64_t thread, int64_t threads) noexcept nogil:
-    """Where a thread's share of n units of work begins; the next thread's begins at its end."""
+    """Return where a thread's share of n units begins, which is where the previous one ends."""
     return thread * n // threads
 
 
 cdef inline void wait_a_little(int *spins) noexcept nogil:
-    """Between two looks at what another thread will write."""
+    """Pause between two looks at what another thread will write."""
     spins[0] += 1
     if spins[0] < PATIENCE:
         pause()
@@ -34,10 +34,10 @@ cdef inline void wait_a_little(int *spins) noexcept nogil:
 
 
 cdef Team enter(int64_t address, bint leads) noexcept nogil:
-    """Come in to a run of a team: this thread's number and the size of the team.
+    """Enter a run of a team, and return this thread's number and the size of the team.
 
-    See ``threads.run_team``. The leader, thread 0, waits for all that were called. A thread that
-    finds the run shut has number -1, and goes without doing anything.
+    See ``threads.run_team``. The leader, thread 0, waits for all threads that were called. A
+    thread that finds the run shut gets number -1 and must return without doing anything.
     """
     cdef int64_t *gate = <int64_t *> <size_t> address
     cdef int64_t *at_work
@@ -69,7 +69,7 @@ cdef Team enter(int64_t address, bint leads) noexcept nogil:
 
 
 cdef void leave(const Team *team) noexcept nogil:
-    """End this thread's part in a run; the leader waits until all others have ended theirs."""
+    """Leave a run; the leader waits until all other threads have left."""
     cdef int spins = 0
     if team.threads == 1:
         return
@@ -82,7 +82,7 @@ cdef void leave(const Team *team) noexcept nogil:
 
 
 cdef inline void meet(Team *team) noexcept nogil:
-    """Wait until every thread of the team has come here."""
+    """Wait until every thread of the team has arrived."""
     cdef int spins = 0
     if team.threads == 1:
         return
@@ -93,10 +93,10 @@ cdef inline void meet(Team *team) noexcept nogil:
 
 
 cdef inline void lead(int64_t address, Job job, void *arguments, int64_t threads) noexcept nogil:
-    """Do a job of tasks, together with the threads that come to the desk meanwhile.
+    """Do a job of tasks, together with the threads that come to the desk in the meantime.
 
-    The job is posted before the desk opens, and stands until all that came in have left. Where
-    another caller leads, this thread does it alone.
+    The job is posted before the desk opens and stays there until every thread that came in has
+    left. If another caller is leading, this thread does the job alone.
     """
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int spins = 0
@@ -119,7 +119,7 @@ cdef inline void lead(int64_t address, Job job, void *arguments, int64_t threads
 
 
 def attend(int64_t address, int64_t thread):
-    """Serve at a desk: see ``threads.run_tasks``. Thread 0, the caller, never does."""
+    """Serve at a desk: see ``threads.run_tasks``. Thread 0, the caller, returns at once."""
     cdef int64_t *desk = <int64_t *> <size_t> address
     cdef int64_t *present = desk + PRESENT + thread * DESK_LINE
     cdef int64_t number, last = -1
@@ -132,7 +132,7 @@ def attend(int64_t address, int64_t thread):
             number = atomic_load(desk + NUMBER)
             if number != last:
                 last, spins = number, 0
-                # A new number says that a job was posted; it may be over by now.
+                # A new number means that a job was posted, but it may be over by now.
                 if atomic_add(desk + INSIDE, 1) >= 0:
                     if thread < desk[COUNT]:
                         (<Job> <size_t> desk[FUNCTION])(

@@ -1,4 +1,4 @@
-# The register tile: the micro-kernel that makes every product, and the tiles of a share of work.
+# The register tile: the micro-kernel behind every product, and the division of work into tiles.
 
 cdef enum:
     BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
@@ -6,30 +6,30 @@ cdef enum:
 
 cdef struct Product:
     # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = terms[0], terms[1] ...
-    const float *a  # a(r, i) at a + r*a_row + i*a_step,
+    const float *a  # a(r, i) is at a + r*a_row + i*a_step
     int64_t a_row
     int64_t a_step
-    int64_t segment  # a_segment further on after every ``segment`` terms of the sum
+    int64_t segment  # after every ``segment`` terms of the sum, a moves on by a_segment
     int64_t a_segment
     int64_t K  # terms of the sum
     const int32_t *terms
-    const float *b  # b(i, c) at b + i*b_step + c
+    const float *b  # b(i, c) is at b + i*b_step + c
     int64_t b_step
-    float *out  # out[r, c] at out + r*out_row + c
+    float *out  # out[r, c] is at out + r*out_row + c
     int64_t out_row
 
 
 cdef inline void tile_body(
     const int rows, const int vectors, const Product *product
 ) noexcept nogil:
-    """The tile of exactly ``rows`` x ``vectors`` vectors.
+    """Compute a tile of exactly ``rows`` x ``vectors`` vectors.
 
-    ``rows`` and ``vectors`` are constants where this is inlined, so that the compiler unrolls
-    their loops and keeps ``total`` in registers. On AVX-512 a whole tile holds 28 of the 32 in
-    accumulators, 2 in the row of B and 1 in the broadcast element of A; an iteration of k loads
-    2 vectors and 14 scalars for 28 FMAs, so the FMA units and not the loads set the pace. (AVX2
-    and SSE2 have 16 registers: 12 + 2 + 1.) Each element is one chain of FMAs over k in order,
-    whatever tile it falls into.
+    ``rows`` and ``vectors`` are constants wherever this is inlined, so the compiler unrolls
+    their loops and keeps ``total`` in registers. On AVX-512 a whole tile takes 28 of the 32
+    registers for accumulators, 2 for the row of B and 1 for the broadcast element of A. An
+    iteration over k loads 2 vectors and 14 scalars for 28 FMAs, so it is bound by the FMA units,
+    not the loads. (AVX2 and SSE2 have 16 registers: 12 + 2 + 1.) Each element is one chain of
+    FMAs over k in order, whichever tile it is in.
     """
     cdef vec total[MR][2]
     cdef vec left, right, element
@@ -66,7 +66,7 @@ cdef inline void tile_body(
 cdef inline void sized_tile(
     const int vectors, int rows, const Product *product
 ) noexcept nogil:
-    """Pick the specialisation for the number of rows; those above MR compile to nothing."""
+    """Call the specialisation for the number of rows; cases above MR compile to nothing."""
     if rows == 1:
         tile_body(1, vectors, product)
     elif rows == 2:
@@ -98,7 +98,7 @@ cdef inline void sized_tile(
 
 
 cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
-    """A tile of the product: rows in [1, MR], width VL or NR."""
+    """Compute a tile of the product, with rows in [1, MR] and width VL or NR."""
     require(rows >= 1)
     require(rows <= MR)
     require(product.out_row >= width)
@@ -109,14 +109,14 @@ cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noe
 
 
 cdef int64_t panel_width(int64_t n) noexcept nogil:
-    """The width of the panels that n columns are cut into: NR, or VL where NR pads too much."""
+    """Return the width of the panels for n columns: NR, or VL where NR needs much padding."""
     if divide_up(n, NR) * NR * 10 > divide_up(n, VL) * VL * 11:
         return VL
     return NR
 
 
 cdef inline int64_t leading_dimension(int64_t n) noexcept nogil:
-    """At least n floats, an odd number of vectors: rows that do not share a set of the cache."""
+    """Return a stride of n or more floats: odd in vectors, so that rows share no cache set."""
     return (divide_up(n, VL) | 1) * VL
 
 
@@ -124,10 +124,10 @@ cdef struct Tiles:
     # A share of all (panel, row) pairs, handed out in tiles of at most MR rows.
     int64_t rows  # in each panel
     int64_t grain  # BLOCK where tiles must not cross a multiple of it, else 1
-    int64_t unit  # the first grain of the run of rows in hand, counted panel by panel
+    int64_t unit  # the next grain to hand out, counted panel by panel
     int64_t stop
-    int64_t end  # of that run of rows
-    int64_t panel  # the tile in hand: rows low to high of the panel
+    int64_t end  # of the current run of rows in one panel
+    int64_t panel  # the current tile is rows low to high of this panel
     int64_t low
     int64_t high
 
@@ -135,7 +135,7 @@ cdef struct Tiles:
 cdef inline Tiles tiles_of(
     const Team *team, int64_t panels, int64_t rows, int64_t grain
 ) noexcept nogil:
-    """Equal shares in panel-major order; as many panels as threads: each owns its columns."""
+    """Return a thread's equal share in panel-major order: whole panels where they divide evenly."""
     cdef int64_t units = panels * divide_up(rows, grain)
     return tiles_between(
         rows, grain, share(units, team.thread, team.threads),
@@ -153,7 +153,7 @@ cdef inline Tiles tiles_between(
 
 
 cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
-    """Go on to the next tile; False where there is none."""
+    """Advance to the next tile; return False if there is none."""
     cdef int64_t units, n
     if tiles.high == tiles.end:
         if tiles.unit >= tiles.stop:
@@ -168,7 +168,7 @@ cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
     n = tiles.end - tiles.low
     if tiles.grain == BLOCK:
         n = min(n, BLOCK - tiles.low % BLOCK)
-    if n > MR:  # equal tiles: none is much lower than the others
+    if n > MR:  # cut into tiles of about equal height
         n = n // divide_up(n, MR)
     tiles.high = tiles.low + n
     require(n > 0)

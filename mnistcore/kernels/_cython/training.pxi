@@ -1,7 +1,7 @@
 # ``train_steps`` and ``loss_and_gradient``: many steps in one compiled call.
 
 cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
-    """The rows of a step's batch; behind the last there are none."""
+    """Return the rows of a step's batch; there are none after the last step."""
     cdef Upcoming upcoming
     cdef int64_t start = min(step * run.options.batch_size, run.n_order)
     upcoming.rows = min(run.options.batch_size, run.n_order - start)
@@ -13,7 +13,7 @@ cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
 
 
 cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
-    """The parts of the inputs that a thread owns; where there is but one, all share it."""
+    """Return the parts of the inputs that a thread owns; all threads share a single part."""
     cdef Parts parts
     parts.first, parts.stop = 0, 1
     if run.plan.parts > 1:
@@ -25,7 +25,7 @@ cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
 cdef void next_batch(
     Run *run, const Team *team, Batch *batch, int64_t step
 ) noexcept nogil:
-    """The inputs of a step that this thread will read, and where they are not zero."""
+    """Gather the inputs of a step that this thread will read, and list where they are not zero."""
     cdef Parts parts = parts_of(run, team)
     cdef Upcoming upcoming = upcoming_of(run, step)
     cdef int64_t part, first = 0, last = upcoming.rows
@@ -43,7 +43,7 @@ cdef void next_batch(
 
 
 cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
-    """What a layer multiplies in this step."""
+    """Return what a layer multiplies in this step."""
     cdef Inputs inputs
     inputs.identity, inputs.source = run.identity, &run.source
     inputs.lists = NULL
@@ -57,7 +57,7 @@ cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcep
 
 
 cdef Masks masks_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
-    """The dropout of a layer's outputs in this step."""
+    """Return the dropout of a layer's outputs in this step."""
     cdef Masks masks
     cdef double rate = dropout_rate(<uint32_t> run.layers[depth].dropout)
     masks.seed, masks.epoch, masks.layer = run.options.seed, run.options.epoch, depth
@@ -68,7 +68,7 @@ cdef Masks masks_of(const Run *run, int64_t depth, const Batch *batch) noexcept 
 
 
 cdef Update update_of(const Run *run, int64_t step, bint decay) noexcept nogil:
-    """The constants of a step for layers with or without weight decay."""
+    """Return the constants of a step for layers with or without weight decay."""
     cdef const Options *options = &run.options
     cdef double weight_decay = options.weight_decay if decay else 0
     cdef Update update
@@ -89,7 +89,7 @@ cdef Update update_of(const Run *run, int64_t step, bint decay) noexcept nogil:
 cdef inline void row_share(
     const Team *team, int64_t rows, int64_t *first, int64_t *last
 ) noexcept nogil:
-    """A thread's rows of the batch where vectors of rows, and their blocks, stay together."""
+    """Give a thread's rows of the batch, without splitting a vector or a block of rows."""
     cdef int64_t grain = max(<int64_t> VL, <int64_t> BLOCK), grains = divide_up(rows, grain)
     first[0] = share(grains, team.thread, team.threads) * grain
     last[0] = min(rows, share(grains, team.thread + 1, team.threads) * grain)
@@ -98,7 +98,7 @@ cdef inline void row_share(
 cdef void first_layer(
     Run *run, Team *team, const Batch *batch, int64_t step
 ) noexcept nogil:
-    """The first layer, by units; or its sums over each part of the inputs."""
+    """Compute the first layer by units, or its sums over each part of the inputs."""
     cdef Layer *layer = &batch.layers[0]
     cdef Inputs inputs = inputs_of(run, 0, batch)
     cdef Masks masks = masks_of(run, 0, batch)
@@ -116,7 +116,7 @@ cdef void first_layer(
 
 
 cdef inline float *partial_of(const Run *run, int64_t step, int64_t part) noexcept nogil:
-    """Two steps take turns: one thread may write the next while another reads this one."""
+    """Return where a part's sums go; steps alternate, so one is read while the next is written."""
     return run.partial + (step % 2 * run.plan.parts + part) * (
         run.options.batch_size * run.layers[0].width
     )
@@ -125,10 +125,10 @@ cdef inline float *partial_of(const Run *run, int64_t step, int64_t part) noexce
 cdef void rows_step(
     Run *run, const Batch *batch, int64_t step, int64_t first, int64_t last
 ) noexcept nogil:
-    """All that follows the first layer, forward and back, for some rows of the batch.
+    """Do all that follows the first layer, forward and back, for some rows of the batch.
 
-    No row needs another: where the weights are few, and reading all of them costs little, the
-    threads need not meet between the layers.
+    Rows are independent, so the threads need not meet between the layers. This pays where there
+    are few weights and reading all of them costs little.
     """
     cdef Layer *layers = batch.layers
     cdef Inputs inputs
@@ -153,7 +153,7 @@ cdef void rows_step(
 
 
 cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
-    """The same, layer by layer: each thread computes its units of a layer for all rows."""
+    """Do what rows_step does, layer by layer: each thread computes its units for all rows."""
     cdef Layer *layer
     cdef Inputs inputs
     cdef Masks masks
@@ -182,16 +182,16 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
 
 
 cdef Team owners_of(const Run *run, const Team *team) noexcept nogil:
-    """Who divides the layers after the first: the team, or each thread has its own copy."""
+    """Return the team that divides the layers after the first: a team of one if copied."""
     return alone() if run.plan.parts > 1 else team[0]
 
 
 cdef void update_step(
     Run *run, const Team *team, int64_t step, const Batch *batch
 ) noexcept nogil:
-    """The weight gradients of all layers and the updates that they make.
+    """Compute and apply the gradients of all layers.
 
-    Where the first layer has parts, each thread updates its own, and its own copy of the rest.
+    If the first layer has parts, each thread updates its parts and its own copy of the rest.
     """
     cdef Update updates[2]
     cdef Update *update
@@ -218,12 +218,12 @@ cdef void update_step(
 
 
 cdef inline float *flat_of(const Run *run, int64_t slot) noexcept nogil:
-    """A flat vector: the parameters, slot 0, or a row of state."""
+    """Return a flat vector: the parameters for slot 0, else a row of state."""
     return run.params if slot == 0 else run.state + (slot - 1) * run.n_params
 
 
 cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
-    """Pack the parameters and the state; padding starts as zeros."""
+    """Pack the parameters and the state, and clear the padding."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
     cdef int64_t depth, slot
@@ -238,7 +238,7 @@ cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
 
 
 cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
-    """Unpack what changed. Of copies, the first thread's are as good as any."""
+    """Unpack what changed. If each thread has copies, all are equal and thread 0's are used."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
     cdef bint mine = team.thread == 0 or run.plan.parts == 1
@@ -255,7 +255,7 @@ cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
 
 
 cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
-    """What one thread does: all steps, meeting the others between the phases of each."""
+    """Run all steps on one thread, which meets the others between the phases of a step."""
     cdef int64_t step, first = 0, last
     pack(run, team, batch)
     next_batch(run, team, batch, 0)
@@ -277,7 +277,7 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
         if run.plan.shared_inputs:
             meet(team)
         next_batch(run, team, batch, step + 1)
-        if run.plan.parts == 1:  # else a thread goes on with what it has updated itself
+        if run.plan.parts == 1:  # with more, a thread reads only what it has updated itself
             meet(team)
         if team.thread == 0:
             run.steps_done = step + 1
@@ -286,7 +286,7 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
 
 
 cdef class Training:
-    """One call of a training program: built by one thread, then run by the threads of a team.
+    """One call of a training program, built by one thread and run by the threads of a team.
 
     Parameters
     ----------
@@ -295,24 +295,24 @@ cdef class Training:
     options
         One record of ``layout.OPTIONS_DTYPE``.
     threads
-        The most that will run it.
+        The largest number of threads that will run it.
     skip_zeros
-        Whether the products of the first layer leave out inputs that are zero.
+        Whether the products of the first layer skip inputs that are zero.
     samples
-        x (N, I) uint8 or float32, targets (N,) int32, sample_weight (N,) float32 or length 0.
+        x (N, I) uint8 or float32, targets (N,) int32, sample_weight (N,) float32 or of length 0.
     steps
-        order (n,) int64, learning_rates (steps,) float64 and the number of the first step; or
-        None, for the gradient of one batch, all of x, written to the row of state. The
-        parameters are only read then.
+        order (n,) int64, learning_rates (steps,) float64 and the number of the first step. None
+        computes the gradient of one batch, all of x, and writes it to the row of state; the
+        parameters are then only read.
     outputs
-        params (P,) and state (slots, P), changed in place; workspace, of ``training_size``
-        floats; metrics (3,) float64, added to.
+        params (P,) and state (slots, P), float32, changed in place; workspace, ``training_size``
+        floats; metrics (3,) float64, which are added to.
     """
 
     cdef Run state
     cdef Space space
     cdef object arrays  # what the pointers above point into
-    # Nothing is allocated in a thread of the team: one that failed would be waited for.
+    # Threads of the team allocate nothing: the others would wait for ever for one that failed.
     cdef double *losses  # (copies, batch_size)
     cdef int32_t *hits  # (copies, batch_size)
 
@@ -347,7 +347,7 @@ cdef class Training:
         release(self.hits)
 
     cdef int read_samples(self, tuple samples, bint skip_zeros) except -1:
-        """What to train on."""
+        """Read what to train on."""
         cdef Run *run = &self.state
         cdef const int32_t[::1] targets = samples[1]
         cdef const float[::1] sample_weight = samples[2]
@@ -356,7 +356,7 @@ cdef class Training:
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
         run.source.skip_zeros = skip_zeros
         run.listed = run.plan.parts > 1 or (skip_zeros and not run.plan.shared_inputs)
-        if run.listed:  # in lists of each thread's own
+        if run.listed:  # each thread has its own lists
             for thread in range(run.threads):
                 run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)
         run.targets = &targets[0]
@@ -364,7 +364,7 @@ cdef class Training:
         return 0
 
     cdef int read_steps(self, tuple steps) except -1:
-        """The order, the rates and the number of steps."""
+        """Read the order, the rates and the number of steps."""
         cdef Run *run = &self.state
         cdef const int64_t[::1] order
         cdef const double[::1] learning_rates
@@ -377,7 +377,7 @@ cdef class Training:
         return 0
 
     cdef int read_outputs(self, tuple outputs) except -1:
-        """What changes, and the workspace."""
+        """Read the arrays that change, and take places in the workspace."""
         cdef Run *run = &self.state
         cdef const float[::1] params = outputs[0]
         cdef float[:, ::1] state = outputs[1]
@@ -391,7 +391,7 @@ cdef class Training:
         return 0
 
     cdef int allocate_losses(self) except -1:
-        """The losses and hits of each row, for each copy; and the list of everything."""
+        """Allocate the losses and hits of each row, for each copy, and the list of all terms."""
         cdef Run *run = &self.state
         cdef int64_t depth, i, thread, batch = run.options.batch_size, largest = batch
         for depth in range(run.n_layers):
@@ -409,7 +409,7 @@ cdef class Training:
 
     @property
     def steps_done(self):
-        """How many steps were made: fewer than wanted where a loss was not finite."""
+        """The number of steps done, which is smaller than requested if a loss was not finite."""
         return self.state.steps_done
 
     def run(self, int64_t gate, bint leads):
@@ -428,7 +428,7 @@ cdef class Training:
                 self.guard(&team, REMOVE_GUARDS)
 
     cdef void guard(self, Team *team, int guards) noexcept nogil:
-        """Of the debug build: take all places again, to set or remove their guards."""
+        """Take all places again in the debug build, to set or remove their guards."""
         if CHECKED and team.thread == 0:
             self.space.used, self.space.guards = 0, guards
             place_run(&self.state, &self.space)

@@ -1,7 +1,7 @@
-# The optimizers: what they make of a gradient.
+# The optimizers: how a gradient changes the parameters.
 
 cdef enum:
-    # What is made of a gradient.
+    # What is done with a gradient.
     PLAIN = 0  # descent without momentum
     MOMENTUM = 1
     NESTEROV = 2
@@ -13,8 +13,8 @@ cdef struct Update:
     int64_t rule
     float learning_rate
     float momentum
-    float decay  # weight_decay where it adds to the gradient, else 0
-    float shrink  # 1 - learning_rate * weight_decay where it acts on the weights, else 1
+    float decay  # weight_decay if it is added to the gradient, else 0
+    float shrink  # 1 - learning_rate * weight_decay if it acts on the weights, else 1
     float beta1
     float beta1_rest  # 1 - beta1
     float beta2
@@ -59,16 +59,16 @@ cdef Update adam_constants(
 cdef inline void update_vec(
     const int64_t rule, const Update *update, vec gradient, float *w, float *first, float *second
 ) noexcept nogil:
-    """One vector of parameters at w, its rows of state at first and second; in place.
+    """Update in place a vector of parameters at w, with rows of state at first and second.
 
-    ``rule`` is a constant where this is inlined. The formulas are the reference's, term by term.
+    ``rule`` is a constant wherever this is inlined. The formulas match the reference term by term.
     """
     cdef vec m, v, root
     cdef vec weight = load(w)
     if rule == GRADIENT:
         store(first, gradient)
         return
-    if update.decay != 0:  # an infinite weight times no decay would be no number
+    if update.decay != 0:  # an infinite weight times a decay of 0 would be NaN
         gradient = fma(splat(update.decay), weight, gradient)
     if rule == PLAIN:
         store(w, weight - splat(update.learning_rate) * gradient)
@@ -93,7 +93,7 @@ cdef inline void update_loop(
     const int64_t rule, const Update *update, const float *gradient, int64_t n, float *w,
     float *first, float *second,
 ) noexcept nogil:
-    """Update n parameters; the last few by way of a copy, in the same arithmetic."""
+    """Update n parameters; the last few go through a copy, with the same arithmetic."""
     cdef float rows[3][VL]
     cdef int64_t i, v, rest = n % VL
     for v in range(n // VL):
@@ -131,7 +131,7 @@ def sgd_update(
     const float[::1] gradient, double learning_rate, double momentum, bint nesterov,
     double weight_decay, float[::1] params, float[::1] velocity,
 ):
-    """One step of descent in place: gradient, params and velocity (P,)."""
+    """Take one step of gradient descent in place: gradient, params and velocity (P,)."""
     cdef Update update = sgd_constants(learning_rate, momentum, nesterov, weight_decay)
     cdef int64_t n = params.shape[0]
     cdef uint32_t mode
@@ -149,9 +149,9 @@ def adam_update(
     double weight_decay, bint decoupled, int64_t step, float[::1] params, float[::1] m,
     float[::1] v,
 ):
-    """One step of Adam in place, the ``step``-th, from 1 on: gradient, params, m and v (P,).
+    """Take one step of Adam in place: gradient, params, m and v (P,).
 
-    ``betas`` are beta1 and beta2.
+    ``betas`` is (beta1, beta2); ``step`` counts from 1.
     """
     cdef Update update = adam_constants(
         learning_rate, betas[0], betas[1], eps, weight_decay, decoupled, step

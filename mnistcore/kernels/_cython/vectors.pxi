@@ -1,4 +1,4 @@
-# The vector type, in C: Cython has no word for it and believes that a vector is a float.
+# The vector type, in C: Cython has no such type and treats a vector as a float.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -55,7 +55,7 @@ cdef extern from *:
     enum:
         VL  # floats in a vector
         MR  # rows of the register tile
-        GUARD  # a float that is no number and that no kernel makes: see memory.pxi
+        GUARD  # the bits of a NaN that no kernel produces: see memory.pxi
     vec load(const float *p) noexcept nogil
     void store(float *p, vec x) noexcept nogil
     vec splat(float x) noexcept nogil
@@ -77,7 +77,7 @@ cdef enum:
 
 
 cdef inline void copy_first(float *to, const float *source, int64_t n) noexcept nogil:
-    """Copy n < NR floats in pieces whose sizes the compiler knows."""
+    """Copy n < NR floats in pieces of sizes that the compiler knows."""
     if VL >= 16 and n & 16:
         memcpy(to, source, 64)
         to += 16
@@ -99,7 +99,7 @@ cdef inline void copy_first(float *to, const float *source, int64_t n) noexcept 
 
 
 cdef inline vec load_first(const float *p, int64_t n) noexcept nogil:
-    """The first n <= VL floats at p and zeros; touches nothing behind them."""
+    """Load the first n <= VL floats at p, then zeros; read nothing past the n floats."""
     cdef float lanes[VL]
     if n == VL:
         return load(p)
@@ -109,7 +109,7 @@ cdef inline vec load_first(const float *p, int64_t n) noexcept nogil:
 
 
 cdef inline vec load_last(const float *p, int64_t n, const float *end) noexcept nogil:
-    """n < VL floats at p, and whatever lies behind them but before ``end``."""
+    """Load n < VL floats at p; the other lanes hold zeros or what follows before ``end``."""
     return load(p) if p + VL <= end else load_first(p, n)
 
 
@@ -124,10 +124,10 @@ cdef inline void store_first(float *p, vec x, int64_t n) noexcept nogil:
 
 
 cdef inline vec maximum(vec a, vec b) noexcept nogil:
-    """The larger, lane by lane; b where either is NaN."""
+    """Return the larger, lane by lane; b where either is NaN."""
     return select(less(b, a), a, b)
 
 
 cdef inline vec minimum(vec a, vec b) noexcept nogil:
-    """The smaller, lane by lane; b where either is NaN."""
+    """Return the smaller, lane by lane; b where either is NaN."""
     return select(less(a, b), a, b)
