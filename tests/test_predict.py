@@ -206,6 +206,17 @@ def other_model(sizes, names, value=0.0):
     return Model(network, params, (sizes[0],), 1.0, 0.0, names)
 
 
+@pytest.mark.parametrize("flags", [[], ["--many"], ["--json"], ["--show"]], ids=str)
+def test_a_network_whose_outputs_are_not_finite_gives_no_answer(flags, place, capsys):
+    model = other_model((784, 10, 10), DIGITS, 3e38)  # finite weights
+    checkpoint.save(Path("huge.safetensors"), model)
+    assert main(["predict", "huge.safetensors", "1.png", "2.png", *flags]) == BAD_INPUT
+    captured = capsys.readouterr()
+    assert "2.png: the outputs of the network are not finite" in captured.err
+    assert "NaN" not in captured.out
+    assert "Traceback" not in captured.err
+
+
 @pytest.mark.parametrize(
     ("model", "match"),
     [

@@ -43,9 +43,9 @@ class Reading:
     reason
         Why there are no digits; empty if there are some.
     error
-        Whether the picture could not even be opened.
+        Whether the picture could not be opened, or the network's outputs are not finite.
     picture
-        The opened picture; None after an error.
+        The opened picture; None if it could not be opened.
     found
         How many digits there are; without ``many``, several are counted but not read.
     left_out
@@ -128,10 +128,21 @@ def predict_pictures(
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
 
     def classify(images: np.ndarray) -> np.ndarray:
-        return for_bytes.predict_proba(kernels, images)
+        with np.errstate(over="ignore", invalid="ignore"):
+            probabilities = for_bytes.predict_proba(kernels, images)
+        if not np.isfinite(probabilities).all():
+            raise _NotFiniteError(
+                "the outputs of the network are not finite; its training diverged or its weights"
+                " are damaged"
+            )
+        return probabilities
 
     opened = _opened(pictures, model.pixel_max or 255.0)
     return (_read(name, opens, classify, many) for name, opens in opened)
+
+
+class _NotFiniteError(ArithmeticError):
+    """The network gives no answer to a picture."""
 
 
 def _check(model: Model) -> None:
@@ -229,6 +240,8 @@ def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
             digits, left_out = read_digits(picture, classify)
         else:
             digits, left_out = [read_digit(picture, classify)], 0
+    except _NotFiniteError as error:
+        return Reading(name, (), str(error), error=True, picture=picture)
     except NoDigitError as error:
         found = error.found if isinstance(error, SeveralDigitsError) else 0
         return Reading(name, (), str(error), picture=picture, found=found)
