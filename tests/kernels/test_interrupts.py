@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 from interruptions import Alarm, interrupted_everywhere
+from numba.core.compiler_lock import global_compiler_lock
 
 from mnistcore import get_num_threads, set_num_threads
 from mnistcore.kernels import threads as teams
@@ -25,7 +26,10 @@ pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on
 MOMENTS = int(os.environ.get("MNISTCORE_INTERRUPTS", "150"))
 NONE = np.zeros(0, np.float32)
 # What must not be cut off, and what calls it.
-CODE = ("teams.py", "_kernels.py", "threads.py", "threading.py", "contextlib.py", "interrupt.py")
+CODE = (
+    *("_kernels.py", "threads.py", "threading.py", "contextlib.py", "interrupt.py"),
+    *("functions.py", "compiler_lock.py", "training.py", "prediction.py"),
+)
 
 
 @pytest.fixture(params=[2, 3])
@@ -173,6 +177,7 @@ def _check_what_comes_after(job, expected, cap):
     assert [array.tobytes() for array in written] == abandoned
     assert teams._team._desk[teams.AT_WORK] == 0
     assert get_num_threads() == cap
+    assert not global_compiler_lock.is_locked()
 
 
 @pytest.mark.parametrize("kind", JOBS)

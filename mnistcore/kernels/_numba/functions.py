@@ -81,9 +81,11 @@ class _CFunction(CFunc):
 
     @property
     def address(self):
-        with global_compiler_lock:
-            if self._wrapper_address is None:
-                self.compile()
+        # No lock once it is compiled: an interrupt while one is being taken would leave it taken.
+        if self._wrapper_address is None:
+            with global_compiler_lock:
+                if self._wrapper_address is None:
+                    self.compile()
         return self._wrapper_address
 
 
