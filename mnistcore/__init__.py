@@ -6,9 +6,9 @@ a backend on request.
 
 from .kernels.backends import BackendUnavailableError, available_backends, get_backend
 from .kernels.threads import get_num_threads, set_num_threads
-from .system import machine
+from .system import version
 
-__version__ = machine.VERSION
+__version__ = version.VERSION
 
 __all__ = [
     "BackendUnavailableError",

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from .system.errors import did_you_mean
-from .system.machine import VERSION
+from .system.version import VERSION
 from .terminal.command_line import BAD_INPUT, DONE
 
 # Each command is a module of this package with a main(argv); --help shows the description.

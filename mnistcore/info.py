@@ -10,7 +10,8 @@ from typing import Any
 
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.threads import available_cores, get_num_threads
-from .system.machine import VERSION, cpu_model, folder_size, installed_version, instruction_sets
+from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
+from .system.version import VERSION
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from .terminal.display import print_json
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..models.model import Model
 from ..system.errors import by
-from ..system.machine import VERSION
+from ..system.version import VERSION
 from .dense import Dense, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..models.model import Model
 from ..system.extras import require
-from ..system.machine import VERSION
+from ..system.version import VERSION
 from .dense import dense_layers, full_ink, spelled_ink
 
 OPSET = 13

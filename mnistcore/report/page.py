@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..system.machine import VERSION
+from ..system.version import VERSION
 from .style import STYLE
 
 if TYPE_CHECKING:

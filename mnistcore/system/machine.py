@@ -1,4 +1,4 @@
-"""The version of mnistcore, and facts about this machine and what is installed on it."""
+"""Facts about this machine and what is installed on it."""
 
 import platform
 import re
@@ -6,7 +6,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-VERSION = "0.1.0"  # of mnistcore
+from .version import VERSION
 
 # Instruction sets that matter to numerical code, by their names in Linux.
 _INSTRUCTION_SETS = {
