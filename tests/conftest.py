@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from small_digits import write_small_digits
 
 from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
@@ -72,3 +73,14 @@ def mnist_dir():
     if not folder or not any(Path(folder).glob("train-images*")):
         pytest.skip("set MNISTCORE_DATA_DIR to the folder with MNIST's four IDX files")
     return Path(folder)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder with the small data set in ../data and a cache of its own."""
+    monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("MNISTCORE_DATA_DIR", raising=False)
+    write_small_digits(tmp_path / "data")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"

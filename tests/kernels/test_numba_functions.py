@@ -1,7 +1,5 @@
 """The kinds of compiled function of the Numba backend."""
 
-import ast
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,26 +13,12 @@ from mnistcore.kernels._numba.team import share  # noqa: E402
 
 needs_jit = pytest.mark.skipif(not functions.JIT, reason="nothing is compiled")
 
-MOST_PARAMETERS = 10
-MOST_LINES = 500
-SOURCES = sorted(Path(functions.__file__).parent.glob("*.py"))
-
 
 class Pair(NamedTuple):
     """A record for the tests."""
 
     first: int
     second: int
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_functions_take_a_few_parameters_and_modules_are_short(source):
-    text = source.read_text()
-    assert text.count("\n") <= MOST_LINES
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            names = {argument.arg for argument in (*node.args.posonlyargs, *node.args.args)}
-            assert len(names - {"self", "typingctx"}) <= MOST_PARAMETERS, node.name
 
 
 @needs_jit

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_digits import write_small_digits
 
 from mnistcore import __version__
 from mnistcore.__main__ import COMMANDS, main
@@ -24,17 +23,6 @@ from mnistcore.terminal.command_line import CommandError, run_command, user_erro
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """An empty working folder with the small data set in ../data and a cache of its own."""
-    monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("MNISTCORE_DATA_DIR", raising=False)
-    write_small_digits(tmp_path / "data")
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    return tmp_path / "work"
 
 
 def python(*arguments, **settings):
