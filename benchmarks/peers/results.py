@@ -12,7 +12,6 @@ in seconds. A row of ``products`` is a shape and a number of threads, with a sum
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from mnistcore import __version__
 from mnistcore.kernels.threads import available_cores
+from mnistcore.system.files import replacing
 from mnistcore.system.machine import cpu_model, instruction_sets
 
 FORMAT = 2
@@ -139,15 +139,8 @@ def write_results(path: Path, results: Results) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def replace_rows(results: Results, section: str, rows: Iterable[Row]) -> None:
