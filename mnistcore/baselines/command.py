@@ -136,7 +136,7 @@ def table(scores: Sequence[Score]) -> "Table":
     for score in sorted(scores, key=lambda score: score.test_accuracy):
         lines.add_row(
             f"[bold]{score.name}[/]" if score.ours else score.name,
-            f"{percent(score.test_accuracy)}",
+            percent(score.test_accuracy),
             f"{score.train_seconds:.2f} s",
             f"{score.predict_seconds:.2f} s",
             score.about,

@@ -93,10 +93,9 @@ def run(
     loss, not_measured = _measured(model, data, data_dir) if int8 else (None, "")
     if model.float_pixels and to in ("onnx", "c"):
         model = model.taking_bytes()  # these formats take bytes
-    content = _content(model, to, int8, float_input, loss)
+    content, usage = _encoded(model, to, str(path), int8, float_input, loss)
     with replacing(path) as target:
         target.write(content)
-    usage = _usage(model, to, str(path), float_input)
     return Exported(path, len(content), model, usage, loss, not_measured)
 
 
@@ -129,21 +128,15 @@ def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int
         return None, " ".join(str(error).split())
 
 
-def _content(model: Model, to: str, int8: bool, float_input: bool, loss: Int8Loss | None) -> bytes:
+def _encoded(
+    model: Model, to: str, name: str, int8: bool, float_input: bool, loss: Int8Loss | None
+) -> tuple[bytes, str]:
+    """Return the content of the file, and lines of code that run it under this name."""
     if to == "onnx":
-        return to_onnx.encode(model, float_input)
+        return to_onnx.encode(model, float_input), to_onnx.usage(model, name, float_input)
     if to == "torch":
-        return to_torch.encode(model)
+        return to_torch.encode(model), to_torch.usage(model, name)
     if to == "numpy":
-        return to_numpy.encode(model)
-    return to_c.encode(model, int8, remark=f"It is {loss}." if loss else "")
-
-
-def _usage(model: Model, to: str, name: str, float_input: bool) -> str:
-    if to == "onnx":
-        return to_onnx.usage(model, name, float_input)
-    if to == "torch":
-        return to_torch.usage(model, name)
-    if to == "numpy":
-        return to_numpy.usage(model, name)
-    return to_c.usage(model, name)
+        return to_numpy.encode(model), to_numpy.usage(model, name)
+    remark = f"It is {loss}." if loss else ""
+    return to_c.encode(model, int8, remark=remark), to_c.usage(model, name)

@@ -10,6 +10,9 @@ from ..data.preprocess import flatten, scale_images
 from .metrics import accuracy, confusion_matrix, cross_entropy
 from .network import Network
 
+NOT_FINITE = (
+    "the outputs of the network are not finite; its training diverged or its weights are damaged"
+)
 PART = 1000  # samples per part: enough for efficient kernels, few enough for the cache
 
 

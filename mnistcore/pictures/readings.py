@@ -14,6 +14,7 @@ import numpy as np
 
 from ..kernels.backends import get_backend, unavailable_reason
 from ..models import checkpoint
+from ..models.inference import NOT_FINITE
 from ..models.model import Model
 from ..system.errors import error_words
 from .files import SUFFIXES, Picture, PictureError, open_picture, picture_of
@@ -131,18 +132,11 @@ def predict_pictures(
         with np.errstate(over="ignore", invalid="ignore"):
             probabilities = for_bytes.predict_proba(kernels, images)
         if not np.isfinite(probabilities).all():
-            raise _NotFiniteError(
-                "the outputs of the network are not finite; its training diverged or its weights"
-                " are damaged"
-            )
+            raise FloatingPointError(NOT_FINITE)
         return probabilities
 
     opened = _opened(pictures, model.pixel_max or 255.0)
     return (_read(name, opens, classify, many) for name, opens in opened)
-
-
-class _NotFiniteError(ArithmeticError):
-    """The network gives no answer to a picture."""
 
 
 def _check(model: Model) -> None:
@@ -240,7 +234,7 @@ def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
             digits, left_out = read_digits(picture, classify)
         else:
             digits, left_out = [read_digit(picture, classify)], 0
-    except _NotFiniteError as error:
+    except FloatingPointError as error:
         return Reading(name, (), str(error), error=True, picture=picture)
     except NoDigitError as error:
         found = error.found if isinstance(error, SeveralDigitsError) else 0

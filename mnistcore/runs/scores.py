@@ -12,6 +12,7 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import BACKENDS, get_backend
 from ..kernels.threads import limited_threads
+from ..models.inference import NOT_FINITE
 from ..models.metrics import (
     Calibration,
     accuracy,
@@ -335,10 +336,7 @@ def _outputs(
     """Return logits and probabilities (N, C); raise ValueError if they are not finite."""
     logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():
-        raise ValueError(
-            f"{run.path}: the outputs of the network are not finite; its training diverged or"
-            " its weights are damaged"
-        )
+        raise ValueError(f"{run.path}: {NOT_FINITE}")
     probabilities = np.empty_like(logits)
     kernels.softmax(logits, probabilities)
     return logits, probabilities
