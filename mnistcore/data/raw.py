@@ -1,0 +1,39 @@
+"""A data set as a file or a folder holds it, before its labels become class ids.
+
+Each format is a module with two functions: ``recognises(path)`` looks at what lies at a path,
+quickly and without raising, and ``read(path)`` returns a :class:`RawData` or raises a
+:class:`DataError` that names the file, the place in it and what to do.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Data cannot be used; the message names the file, the place in it and what to do."""
+
+
+class Part(NamedTuple):
+    """Images (N, H, W) of uint8 or float32, and labels (N,): any integers, or class names (str)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class RawData(NamedTuple):
+    """What a format read.
+
+    `test` is None if the source has training images only. `path` is what to name to read the data
+    again, `source` says in words where it came from. `class_names` maps integer labels to names
+    that the source publishes; labels without one are named by their number.
+    """
+
+    path: Path
+    source: str
+    train: Part
+    test: Part | None = None
+    class_names: Mapping[int, str] = {}
+    notices: tuple[str, ...] = ()
