@@ -10,9 +10,8 @@ import numpy as np
 
 from ..kernels.layout import ACTIVATIONS
 from ..models import checkpoint
-from ..models.model import Model
+from ..models.model import Model, image_shape
 from ..models.network import Network
-from ..system.errors import by
 from .array_files import read_arrays
 from .dense import Described, parse_description
 from .dense_stack import stack
@@ -25,7 +24,7 @@ SYNONYMS = {"sigmoid": "logistic", "linear": "identity"}  # names in PyTorch and
 _DESCRIBING = ("activations", "input_shape", "scale", "shift", "class_names", "config")
 
 
-_SINCE = ("pixel_max", "float_pixels", "data")  # absent from older files
+_SINCE = ("pixel_max", "float_pixels", "data", "link", "classes")  # absent from some files
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +113,7 @@ def run(
     model = Model(
         network,
         np.concatenate([part.ravel() for pair in pairs for part in pair]),
-        _input_shape(network.layer_sizes[0], input_shape or described.input_shape),
+        image_shape(network.layer_sizes[0], input_shape or described.input_shape),
         *_scaling(scale, shift, normalize, described),
         _class_names(network.layer_sizes[-1], class_names or described.class_names),
         described.config,
@@ -178,17 +177,6 @@ def _scaling(
     if not (math.isfinite(scale) and math.isfinite(shift) and scale):
         raise ValueError(f"scale and shift must be finite, and scale not 0; got {scale} {shift}")
     return scale, shift
-
-
-def _input_shape(n_inputs: int, shape: Sequence[int] | None) -> tuple[int, ...]:
-    if shape is None:
-        side = math.isqrt(n_inputs)
-        return (side, side) if side * side == n_inputs else (n_inputs,)
-    if min(shape, default=0) < 1 or math.prod(shape) != n_inputs:
-        raise ValueError(
-            f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
-        )
-    return tuple(shape)
 
 
 def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import ACTIVATIONS
+from ..models.fitted import FittedNetwork
 from ..models.model import Model, TrainedOn, parse_trained_on
 
 
@@ -30,8 +31,11 @@ class Dense:
     activation: str
 
 
-def dense_layers(model: Model) -> list[Dense]:
-    """Return the layers of a model, first to last.
+Source = Model | FittedNetwork  # what can be written for other programs
+
+
+def dense_layers(model: Source) -> list[Dense]:
+    """Return the layers of a network, first to last.
 
     Raises
     ------
@@ -40,12 +44,17 @@ def dense_layers(model: Model) -> list[Dense]:
     """
     if not np.isfinite(model.params).all():
         raise ValueError("the model has weights that are not finite; its training diverged")
-    if max(abs(model.scale), abs(model.shift)) > float(np.finfo(np.float32).max):
-        raise ValueError(f"scale {model.scale} and shift {model.shift} are too large for float32")
+    if isinstance(model, Model):
+        _check_scaling(model)
     pairs = model.network.views(model.params)
     hidden = len(pairs) - 1
     names = [model.network.activation] * hidden + ["identity"]
     return [Dense(w, b, name) for (w, b), name in zip(pairs, names, strict=True)]
+
+
+def _check_scaling(model: Model) -> None:
+    if max(abs(model.scale), abs(model.shift)) > float(np.finfo(np.float32).max):
+        raise ValueError(f"scale {model.scale} and shift {model.shift} are too large for float32")
 
 
 def plus(spelled: str) -> str:
@@ -53,8 +62,16 @@ def plus(spelled: str) -> str:
     return f" - {spelled[1:]}" if spelled.startswith("-") else f" + {spelled}"
 
 
-def description(model: Model) -> dict[str, Any]:
-    """Return what a file must hold besides weights to restore the model, ready for JSON."""
+def description(model: Source) -> dict[str, Any]:
+    """Return what a file must hold besides weights to restore the model, ready for JSON.
+
+    The features of an estimator are described as pixels that are not scaled.
+    """
+    if isinstance(model, FittedNetwork):
+        kind = {"link": model.link, "classes": model.classes.tolist()}
+        names = model.class_names
+        model = Model(model.network, model.params, model.input_shape, 1.0, 0.0, names)
+        return description(model) | kind
     return {
         "activations": [layer.activation for layer in dense_layers(model)],
         "input_shape": list(model.input_shape),
@@ -110,11 +127,11 @@ def parse_description(text: str) -> Described:
     Raises
     ------
     ValueError
-        If it is malformed or names unsupported activations.
+        If it is malformed, names unsupported activations, or is not that of a classifier.
     """
     try:
         values = json.loads(text)
-        return Described(
+        described = Described(
             _hidden_activation(values["activations"]),
             tuple(int(length) for length in values["input_shape"]),
             float(values["scale"]),
@@ -127,6 +144,9 @@ def parse_description(text: str) -> Described:
         )
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"has a description that cannot be read ({error!r})") from error
+    if values.get("link", "softmax") != "softmax":
+        raise ValueError("is of an estimator of values or of several labels, not of a classifier")
+    return described
 
 
 def _hidden_activation(names: Sequence[str]) -> str | None:

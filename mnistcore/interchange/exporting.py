@@ -1,13 +1,18 @@
 """Write a model in the format of another program."""
 
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data import load_data
 from ..models import checkpoint
+from ..models.fitted import FittedNetwork
 from ..models.model import Model, own_data
-from ..system.files import replacing
+from ..system.files import check_target, replacing
 from . import to_c, to_numpy, to_onnx, to_torch
+from .dense import Source
 from .int8_loss import Int8Loss, measure
 from .output import output_path
 
@@ -29,6 +34,8 @@ class Exported:
         The model in it.
     usage
         Lines of code that run it.
+    header
+        The header of a C file; None for other formats.
     int8_loss
         The accuracy that 8-bit weights cost; None if there are none or it was not measured.
     not_measured
@@ -37,14 +44,15 @@ class Exported:
 
     path: Path
     size: int
-    model: Model
+    model: Source
     usage: str
+    header: Path | None = None
     int8_loss: Int8Loss | None = None
     not_measured: str = ""
 
 
 def run(
-    source: str | Path,
+    source: Any,
     to: str,
     output: str | Path | None = None,
     *,
@@ -58,11 +66,14 @@ def run(
     Parameters
     ----------
     source
-        A run folder or a model file.
+        A run folder, a model file, a :class:`.Model`, or a fitted :class:`.MLPClassifier` or
+        :class:`.MLPRegressor`, which is written with the features of its X as inputs; for images,
+        give ``classifier.to_model(...)``.
     to
         "onnx", "torch", "numpy" or "c"; see the modules of :mod:`.interchange`.
     output
-        The file to write; by default beside the model, and named after it.
+        The file to write; by default beside the model, and named after it. A C file gets a header
+        beside it, with the suffix ``.h``.
     int8
         For C only: quantise the weights to 8 bits.
     float_input
@@ -75,28 +86,66 @@ def run(
     ------
     FileNotFoundError
         If the model does not exist.
+    TypeError
+        If the source is none of these.
     ValueError
-        If the model file is damaged or has another format, if options contradict each other, or
-        if the format cannot hold the model.
+        If the model file is damaged or has another format, if options contradict each other, if
+        the format cannot hold the model, or if the estimator is not fitted.
     MissingExtraError
         If the format needs a library that is not installed.
     OSError
         If a file cannot be read or written.
     """
     _check_options(to, int8, float_input, data, data_dir)
-    file = Path(source)
-    model = checkpoint.load(file)
-    if file.is_dir():
-        file /= checkpoint.MODEL_FILE
+    model, file = _loaded(source)
+    if isinstance(model, FittedNetwork):
+        _check_options_of_estimators(int8, float_input)
+    if file is None and output is None:
+        raise ValueError("give output, the file to write: this model comes from no file")
     ending = "-int8.c" if int8 else FORMATS[to]
-    path = output_path(output, file.with_name(file.stem + ending), file)
-    loss, not_measured = _measured(model, data, data_dir) if int8 else (None, "")
-    if model.float_pixels and to in ("onnx", "c"):
-        model = model.taking_bytes()  # these formats take bytes
-    content, usage = _encoded(model, to, str(path), int8, float_input, loss)
-    with replacing(path) as target:
-        target.write(content)
-    return Exported(path, len(content), model, usage, loss, not_measured)
+    beside = file or Path("model")
+    path = output_path(output, beside.with_name(beside.stem + ending), file)
+    loss, not_measured = None, ""
+    if isinstance(model, Model):
+        if int8:
+            loss, not_measured = _measured(model, data, data_dir)
+        if model.float_pixels and to in ("onnx", "c"):
+            model = model.taking_bytes()  # these formats take bytes
+    header = _header(path) if to == "c" else None
+    content, usage = _encoded(model, to, path, int8, float_input, loss)
+    with ExitStack() as stack:  # both files are written before either takes its place
+        if header:
+            text = to_c.encode_header(model, to_c.prefix_of(path.stem))
+            stack.enter_context(replacing(header)).write(text)
+        stack.enter_context(replacing(path)).write(content)
+    return Exported(path, len(content), model, usage, header, loss, not_measured)
+
+
+def _loaded(source: Any) -> tuple[Source, Path | None]:
+    """Return what to write, and the file that it comes from."""
+    if isinstance(source, str | os.PathLike):
+        file = Path(source)
+        return checkpoint.load(file), file / checkpoint.MODEL_FILE if file.is_dir() else file
+    if isinstance(source, Model):
+        return source, None
+    if hasattr(source, "fitted_network"):  # an estimator; this package does not import them
+        return source.fitted_network(), None
+    raise TypeError(
+        "export takes a run, a model, or an MLPClassifier or MLPRegressor of mnistcore.sklearn, not"
+        f" {type(source).__name__}; for a pipeline see mnistcore.sklearn.onnx"
+    )
+
+
+def _header(path: Path) -> Path:
+    """Return the file for the header of a C file, which may replace only one of our own."""
+    header = path.with_suffix(".h")
+    check_target(header)
+    if header.exists() and to_c.MARK not in header.read_bytes():
+        raise ValueError(
+            f"{header}: is no header of an exported model, and would be replaced; give output"
+            " another name"
+        )
+    return header
 
 
 def _check_options(
@@ -110,6 +159,16 @@ def _check_options(
         raise ValueError(f"float-input is for format onnx, not {to}")
     if (data or data_dir) and not int8:
         raise ValueError("data and data-dir are for int8, to measure what it costs")
+
+
+def _check_options_of_estimators(int8: bool, float_input: bool) -> None:
+    if int8:
+        raise ValueError(
+            "int8 takes bytes, the features of an estimator are floats; for images, export"
+            " classifier.to_model(...)"
+        )
+    if float_input:
+        raise ValueError("float-input is for images; an estimator's features are floats anyway")
 
 
 def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int8Loss | None, str]:
@@ -129,14 +188,15 @@ def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int
 
 
 def _encoded(
-    model: Model, to: str, name: str, int8: bool, float_input: bool, loss: Int8Loss | None
+    model: Source, to: str, path: Path, int8: bool, float_input: bool, loss: Int8Loss | None
 ) -> tuple[bytes, str]:
     """Return the content of the file, and lines of code that run it under this name."""
+    name = str(path)
     if to == "onnx":
         return to_onnx.encode(model, float_input), to_onnx.usage(model, name, float_input)
     if to == "torch":
         return to_torch.encode(model), to_torch.usage(model, name)
     if to == "numpy":
         return to_numpy.encode(model), to_numpy.usage(model, name)
-    remark = f"It is {loss}." if loss else ""
-    return to_c.encode(model, int8, remark=remark), to_c.usage(model, name)
+    prefix, remark = to_c.prefix_of(path.stem), f"It is {loss}." if loss else ""
+    return to_c.encode(model, int8, prefix, remark), to_c.usage(model, name, prefix)

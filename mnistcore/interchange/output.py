@@ -5,7 +5,7 @@ from pathlib import Path
 from ..system.files import check_target
 
 
-def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
+def output_path(output: str | Path | None, default: Path, source: Path | None) -> Path:
     """Return the file to write, after checking that it can be written and is not the source.
 
     Parameters
@@ -15,7 +15,7 @@ def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
     default
         The default file; only its suffix is allowed.
     source
-        The file that is read.
+        The file that is read; None if there is none.
 
     Raises
     ------
@@ -27,6 +27,6 @@ def output_path(output: str | Path | None, default: Path, source: Path) -> Path:
     check_target(path)
     if path.suffix.lower() != default.suffix:
         raise ValueError(f"{path}: the name of this output must end in {default.suffix}")
-    if path.exists() and path.samefile(source):
+    if source and path.exists() and path.samefile(source):
         raise ValueError(f"{path}: is the file that is read; give output another name")
     return path

@@ -10,6 +10,7 @@
 ``pixel_max``       the raw pixel value of full ink; absent if unknown
 ``float_pixels``    whether pixels were floats
 ``data``            what it was trained on, as JSON; absent if unknown
+``link, classes``   of an estimator: what its outputs are, and their labels
 ==================  ============================================================
 
 Five lines run a ReLU network on ``images`` (N, 28, 28), uint8::
@@ -26,8 +27,8 @@ import json
 
 import numpy as np
 
-from ..models.model import Model
-from .dense import dense_layers, description
+from ..models.fitted import FittedNetwork
+from .dense import Source, dense_layers, description
 
 _FORMULAS = {
     "relu": "np.maximum({}, 0)",
@@ -37,7 +38,16 @@ _FORMULAS = {
 }
 
 
-def encode(model: Model) -> bytes:
+_LABELS = "labels = ({}).argmax(axis=1)"
+_RESULTS = {  # of an estimator, by its link function
+    "softmax": 'labels = m["classes"][({}).argmax(axis=1)]',
+    "logistic": "labels = ({} > 0).astype(int)",
+    "identity": "values = {}",
+    "exp": "values = np.exp({})",
+}
+
+
+def encode(model: Source) -> bytes:
     """Return the content of the ``.npz`` file; nothing in it is pickled.
 
     Raises
@@ -58,17 +68,15 @@ def encode(model: Model) -> bytes:
     return buffer.getvalue()
 
 
-def usage(model: Model, name: str) -> str:
+def usage(model: Source, name: str) -> str:
     """Return Python code that predicts with NumPy alone."""
     hidden = len(model.network.layer_sizes) - 2
-    lines = [
-        "import numpy as np",
-        "",
-        f"m = np.load({json.dumps(name)})",
-        'a = images.reshape(len(images), -1) * m["scale"] + m["shift"]',
-    ]
+    estimated = isinstance(model, FittedNetwork)
+    rows = "X" if estimated else 'images.reshape(len(images), -1) * m["scale"] + m["shift"]'
+    lines = ["import numpy as np", "", f"m = np.load({json.dumps(name)})", f"a = {rows}"]
     if hidden:
         formula = _FORMULAS[model.network.activation].format('a @ m[f"w{i}"] + m[f"b{i}"]')
         lines += [f"for i in range({hidden}):", f"    a = {formula}"]
-    lines.append(f'labels = (a @ m["w{hidden}"] + m["b{hidden}"]).argmax(axis=1)')
+    result = _RESULTS[model.link] if isinstance(model, FittedNetwork) else _LABELS
+    lines.append(result.format(f'a @ m["w{hidden}"] + m["b{hidden}"]'))
     return "\n".join(lines)

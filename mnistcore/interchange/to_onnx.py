@@ -4,18 +4,24 @@ The graph is ``images -> scale and shift -> Gemm -> activation -> ... -> logits 
 ArgMax``. Its input is ``images`` (batch, \\*input_shape): raw uint8 pixels, or float32 pixels in
 [0, 1]. Its outputs are ``label`` (batch,) int64, ``probabilities`` and ``logits`` (batch, C)
 float32. Opset 13 (2020) has all these operators, so old runtimes can read the graph too.
+
+The graph of an estimator takes ``X`` (batch, I) float32. Its outputs are ``label`` (batch,) of the
+type of the classes, or (batch, L) int64 with several labels, ``probabilities`` and ``logits``; or
+``values`` (batch, O) of a regressor.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..models.fitted import FittedNetwork
 from ..models.model import Model
 from ..system.extras import require
 from ..system.version import VERSION
-from .dense import dense_layers, full_ink, spelled_ink
+from .dense import Source, dense_layers, full_ink, spelled_ink
 
 OPSET = 13
 IR_VERSION = 7  # the version of the file format at the time of opset 13
@@ -24,15 +30,18 @@ _MAX_PARAMS = (2**31 - 2**20) // 4  # a protocol buffer holds at most 2 GiB
 _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
-def encode(model: Model, float_input: bool = False) -> bytes:
+_VALUES = {"identity": "Identity", "exp": "Exp"}  # by the link function of a regressor
+
+
+def encode(model: Source, float_input: bool = False) -> bytes:
     """Return the content of the ONNX file, checked by ``onnx.checker``.
 
     Parameters
     ----------
     model
-        The model.
+        The model, or the network of an estimator.
     float_input
-        The graph takes float32 pixels in [0, 1] instead of raw uint8 pixels.
+        The graph of a model takes float32 pixels in [0, 1] instead of raw uint8 pixels.
 
     Raises
     ------
@@ -45,11 +54,12 @@ def encode(model: Model, float_input: bool = False) -> bytes:
     if model.network.n_params > _MAX_PARAMS:
         raise ValueError(f"an ONNX file holds 2 GiB, not {model.network.n_params:,} parameters")
     helper = onnx.helper
-    graph = _Graph(onnx)
-    _add_input(graph, model, float_input)
-    _add_layers(graph, model)
+    if isinstance(model, FittedNetwork):
+        graph = _estimator(onnx, model)
+    else:
+        graph = _classifier_of_images(onnx, model, float_input)
     proto = helper.make_model(
-        graph.proto(model, float_input),
+        graph,
         producer_name="mnistcore",
         producer_version=VERSION,
         ir_version=IR_VERSION,
@@ -61,95 +71,169 @@ def encode(model: Model, float_input: bool = False) -> bytes:
     return content
 
 
-def usage(model: Model, name: str, float_input: bool = False) -> str:
+def usage(model: Source, name: str, float_input: bool = False) -> str:
     """Return Python code that predicts with onnxruntime."""
-    images = f"images.astype(np.float32) / {spelled_ink(model)}" if float_input else "images"
-    shape = ", ".join(map(str, model.input_shape))
-    about = f"images: (N, {shape}), uint8, 0 to {spelled_ink(model)}"
+    if isinstance(model, FittedNetwork):
+        given = '{"X": X.astype(np.float32)}  # X: ' + f"(N, {model.input_shape[0]})"
+        results = "label, probabilities, logits" if model.classifies else "(values,)"
+    else:
+        pixels = f"images.astype(np.float32) / {spelled_ink(model)}" if float_input else "images"
+        shape = ", ".join(map(str, model.input_shape))
+        about = f"images: (N, {shape}), uint8, 0 to {spelled_ink(model)}"
+        given = f'{{"images": {pixels}}}  # {about}'
+        results = "label, probabilities, logits"
     return (
-        ("import numpy as np\n" if float_input else "") + "import onnxruntime\n"
+        ("import numpy as np\n" if "np." in given else "") + "import onnxruntime\n"
         "\n"
         f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
-        f'inputs = {{"images": {images}}}  # {about}\n'
-        "label, probabilities, logits = session.run(None, inputs)"
+        f"inputs = {given}\n"
+        f"{results} = session.run(None, inputs)"
     )
 
 
-class _Graph:
-    """A graph under construction: a chain of nodes, each fed by the last one and by constants."""
+@dataclass(frozen=True)
+class Node:
+    """A node of a graph: its operator, the names of what it takes and makes, its attributes."""
 
-    def __init__(self, onnx: Any) -> None:
-        self._onnx = onnx
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
-        self._last = "images"
+    operator: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: dict[str, Any]
 
-    def then(
-        self,
-        operator: str,
-        output: str,
-        constants: Sequence[tuple[str, np.ndarray]] = (),
-        **attributes: Any,
-    ) -> None:
+
+class Graph:
+    """A graph under construction: a chain of nodes, each fed by the last one and by constants.
+
+    Attributes
+    ----------
+    nodes
+        In the order of their computation.
+    constants
+        Arrays by name.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self._last = source
+
+    def then(self, operator: str, output: str, *constants: str, **attributes: Any) -> None:
         """Append a node that takes the output of the last one, then the constants."""
-        self.beside(operator, output, constants, **attributes)
+        self.beside(operator, output, *constants, **attributes)
         self._last = output
 
-    def beside(
-        self,
-        operator: str,
-        output: str,
-        constants: Sequence[tuple[str, np.ndarray]] = (),
-        **attributes: Any,
-    ) -> None:
+    def beside(self, operator: str, output: str, *constants: str, **attributes: Any) -> None:
         """Add such a node without making it the last one of the chain."""
-        for name, array in constants:
-            self._constants.append(self._onnx.numpy_helper.from_array(array, name))
-        inputs = [self._last, *(name for name, _ in constants)]
-        node = self._onnx.helper.make_node(operator, inputs, [output], name=output, **attributes)
-        self._nodes.append(node)
+        self.nodes.append(Node(operator, (self._last, *constants), output, attributes))
 
-    def proto(self, model: Model, float_input: bool) -> Any:
+    def constant(self, name: str, array: np.ndarray) -> str:
+        """Add a constant; return its name."""
+        self.constants[name] = array
+        return name
+
+    def proto(self, onnx: Any, inputs: Sequence[Any], outputs: Sequence[Any], about: str) -> Any:
         """Return the finished graph."""
-        helper, kinds = self._onnx.helper, self._onnx.TensorProto
-        raw = f"uint8, raw pixels from 0 to {spelled_ink(model)}"
-        pixels = "float32, pixels in [0, 1]" if float_input else raw
-        classes = model.network.layer_sizes[-1]
-        images = helper.make_tensor_value_info(
-            "images",
-            kinds.FLOAT if float_input else kinds.UINT8,
-            ["batch", *model.input_shape],
-            pixels,
-        )
-        outputs = [
-            helper.make_tensor_value_info("label", kinds.INT64, ["batch"]),
-            helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["batch", classes]),
-            helper.make_tensor_value_info("logits", kinds.FLOAT, ["batch", classes]),
-        ]
-        about = f"A multi-layer perceptron. images: {pixels}; label: the index of the class."
-        return helper.make_graph(
-            self._nodes, "mnistcore", [images], outputs, self._constants, doc_string=about
+        make, convert = onnx.helper.make_node, onnx.numpy_helper.from_array
+        return onnx.helper.make_graph(
+            [
+                make(node.operator, node.inputs, [node.output], name=node.output, **node.attributes)
+                for node in self.nodes
+            ],
+            "mnistcore",
+            inputs,
+            outputs,
+            [convert(array, name) for name, array in self.constants.items()],
+            doc_string=about,
         )
 
 
-def _add_input(graph: _Graph, model: Model, float_input: bool) -> None:
-    """Add the nodes from images to the first layer's input: ``pixel * scale + shift``."""
+def _classifier_of_images(onnx: Any, model: Model, float_input: bool) -> Any:
+    """Return the graph of a model."""
+    kinds, info = onnx.TensorProto, onnx.helper.make_tensor_value_info
+    raw = f"uint8, raw pixels from 0 to {spelled_ink(model)}"
+    pixels = "float32, pixels in [0, 1]" if float_input else raw
+    kind = kinds.FLOAT if float_input else kinds.UINT8
+    images = info("images", kind, ["batch", *model.input_shape], pixels)
+    graph = Graph("images")
     graph.then("Flatten", "pixels", axis=1)
     if not float_input:
-        graph.then("Cast", "floats", to=1)  # 1 is float32
+        graph.then("Cast", "floats", to=kinds.FLOAT)
     scale = np.float32(model.scale * full_ink(model) if float_input else model.scale)
     if scale != 1:
-        graph.then("Mul", "scaled", [("scale", np.asarray(scale))])
+        graph.then("Mul", "scaled", graph.constant("scale", np.asarray(scale)))
     if model.shift:
-        graph.then("Add", "shifted", [("shift", np.asarray(model.shift, np.float32))])
+        shift = np.asarray(model.shift, np.float32)
+        graph.then("Add", "shifted", graph.constant("shift", shift))
+    _add_layers(graph, model)
+    graph.beside("Softmax", "probabilities", axis=1)
+    graph.beside("ArgMax", "label", axis=1, keepdims=0)
+    about = f"A multi-layer perceptron. images: {pixels}; label: the index of the class."
+    outputs = _outputs(onnx, model, kinds.INT64, ["batch"])
+    return graph.proto(onnx, [images], outputs, about)
 
 
-def _add_layers(graph: _Graph, model: Model) -> None:
+def _estimator(onnx: Any, fitted: FittedNetwork) -> Any:
+    """Return the graph of the network of an estimator."""
+    kinds, info = onnx.TensorProto, onnx.helper.make_tensor_value_info
+    rows = info("X", kinds.FLOAT, ["batch", *fitted.input_shape])
+    graph = Graph("X")
+    classes = fitted.classes
+    if classes.dtype.kind == "U":
+        classes = classes.astype(object)  # as which onnx takes strings
+    add_layers_and_predictions(graph, fitted, classes)
+    width = fitted.network.layer_sizes[-1]
+    if not fitted.classifies:
+        outputs = [info("values", kinds.FLOAT, ["batch", width])]
+    elif fitted.link == "softmax":
+        kind = onnx.helper.np_dtype_to_tensor_dtype(classes.dtype)
+        outputs = _outputs(onnx, fitted, kind, ["batch"])
+    else:
+        outputs = _outputs(onnx, fitted, kinds.INT64, ["batch", width])
+    return graph.proto(onnx, [rows], outputs, "A multi-layer perceptron on rows of features.")
+
+
+def _outputs(onnx: Any, model: Source, kind: int, shape: Sequence[Any]) -> list[Any]:
+    """Return the outputs of a classifier, whose labels have this type and shape."""
+    info, float32 = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    classes = ["batch", model.network.layer_sizes[-1]]
+    return [
+        info("label", kind, shape),
+        info("probabilities", float32, classes),
+        info("logits", float32, classes),
+    ]
+
+
+def add_layers_and_predictions(
+    graph: Graph, fitted: FittedNetwork, classes: np.ndarray, double: bool = False
+) -> None:
+    """Add the nodes of an estimator, from float32 rows to ``label`` and ``probabilities``.
+
+    A regressor gets ``values`` instead. With ``double``, what follows the logits is computed in
+    float64, as the estimators do for float64 rows. ``classes`` are the labels to give out.
+    """
+    _add_layers(graph, fitted)
+    if double:
+        graph.then("Cast", "double_logits", to=11)  # 11 is float64
+    if not fitted.classifies:
+        graph.then(_VALUES[fitted.link], "values")
+    elif fitted.link == "softmax":
+        graph.beside("Softmax", "probabilities", axis=1)
+        graph.then("ArgMax", "index", axis=1, keepdims=0)
+        labels = graph.constant("classes", classes)
+        graph.nodes.append(Node("Gather", (labels, "index"), "label", {}))
+    else:
+        graph.then("Sigmoid", "probabilities")
+        half = np.asarray(0.5, np.float64 if double else np.float32)
+        graph.then("Greater", "above", graph.constant("half", half))
+        graph.then("Cast", "label", to=7)  # 7 is int64
+
+
+def _add_layers(graph: Graph, model: Source) -> None:
+    """Add the nodes from the input of the first layer to the logits."""
     layers = dense_layers(model)
     for index, layer in enumerate(layers):
         output = "logits" if index == len(layers) - 1 else f"z{index}"
-        graph.then("Gemm", output, [(f"w{index}", layer.weights), (f"b{index}", layer.bias)])
+        weights = graph.constant(f"w{index}", layer.weights)
+        graph.then("Gemm", output, weights, graph.constant(f"b{index}", layer.bias))
         if layer.activation in _OPERATORS:
             graph.then(_OPERATORS[layer.activation], f"a{index}")
-    graph.beside("Softmax", "probabilities", axis=1)
-    graph.beside("ArgMax", "label", axis=1, keepdims=0)

@@ -1,7 +1,8 @@
 """A trained network, ready to use, and what it was trained on."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -152,6 +153,24 @@ class Model:
     def predict(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
         """Return the most probable class ids (N,) int64 of raw images, as in :meth:`logits`."""
         return self.logits(kernels, images).argmax(axis=1)
+
+
+def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return the shape of an image of so many pixels: the given one, or a square if possible.
+
+    Raises
+    ------
+    ValueError
+        If the given shape has another number of pixels.
+    """
+    if shape is None:
+        side = math.isqrt(n_inputs)
+        return (side, side) if side * side == n_inputs else (n_inputs,)
+    if min(shape, default=0) < 1 or math.prod(shape) != n_inputs:
+        raise ValueError(
+            f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
+        )
+    return tuple(shape)
 
 
 def scaled_alike(model: Model, dataset: Dataset) -> Model:

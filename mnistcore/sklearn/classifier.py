@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..models.model import Model
 from .estimator import BaseMLP, flat_column, float_type
 from .links import LOGISTIC, SOFTMAX, Link
 from .objectives import Samples
@@ -270,6 +271,38 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return the logarithm of :meth:`predict_proba`; -inf where that is 0."""
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def to_model(
+        self,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        pixel_max: float | None = None,
+    ) -> Model:
+        """Return a model of images, for ``export``, or to save for the other commands. ::
+
+            model = classifier.to_model(1 / 255)  # fitted to pixels / 255
+            mnistcore.models.checkpoint.save("digits.safetensors", model)
+
+        Parameters
+        ----------
+        scale, shift
+            The values that X had for a raw pixel: ``pixel * scale + shift``.
+        input_shape
+            Of an image; by default a square if the number of features allows it.
+        pixel_max
+            The raw pixel value of full ink; None if unknown, which counts as 255.
+
+        Raises
+        ------
+        NotFittedError
+            If the classifier is not fitted. A subclass of ValueError.
+        ValueError
+            If it is a multilabel classifier or was fitted to a single class, or if the shape does
+            not fit the number of features.
+        """
+        return self.fitted_network().to_model(scale, shift, input_shape, pixel_max)
 
     # ---- hooks of BaseMLP -------------------------------------------------------------------
 

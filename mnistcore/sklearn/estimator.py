@@ -12,10 +12,11 @@ from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..kernels.backends import get_backend
 from ..kernels.layout import OPTIONS_DTYPE
+from ..models.fitted import FittedNetwork
 from ..models.inference import logits_of
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
@@ -403,11 +404,32 @@ class BaseMLP(LearningCurves):
         x = as_engine_input(X)
         if issparse(x):
             return self._sparse_logits(x)
-        sizes = (x.shape[1], *(len(b) for b in self.intercepts_[:-1]), self._n_logits)
-        network = Network(sizes, self.activation)
-        params = self._pack(network)
+        network, params = self._packed()
         with computing_on(self.n_threads, self.backend):
             return logits_of(get_backend(self.backend), network, params, x).astype(np.float64)
+
+    def _packed(self) -> tuple[Network, np.ndarray]:
+        """Return the network, with a pinned output if there is one, and its parameters (P,)."""
+        hidden = (len(bias) for bias in self.intercepts_[:-1])
+        network = Network((len(self.coefs_[0]), *hidden, self._n_logits), self.activation)
+        return network, self._pack(network)
+
+    def fitted_network(self) -> FittedNetwork:
+        """Return the network for :func:`mnistcore.export.run`, which calls this.
+
+        A binary classifier gives two logits, the first of them 0, whose softmax is its logistic
+        function.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted. A subclass of ValueError.
+        ValueError
+            If a classifier was fitted to a single class.
+        """
+        check_is_fitted(self)
+        classes = np.asarray(getattr(self, "classes_", ()))
+        return FittedNetwork(*self._packed(), self._link.name, classes)
 
     def _sparse_logits(self, x: Any) -> np.ndarray:
         pairs = [

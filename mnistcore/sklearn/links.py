@@ -17,6 +17,8 @@ class Link:
 
     Attributes
     ----------
+    name
+        The name of ``mean``: "softmax", "logistic", "identity" or "exp".
     mean
         Maps logits (N, O) to the predicted means (N, O).
     losses
@@ -26,6 +28,7 @@ class Link:
         Maps means and targets to whether each row is correct, (N,) bool; None for regression.
     """
 
+    name: str
     mean: Callable[[np.ndarray], np.ndarray]
     losses: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     hits: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
@@ -70,9 +73,12 @@ def _half_poisson_deviance(means: np.ndarray, y: np.ndarray, eps: float) -> np.n
 
 
 # Targets are class ids (N,) for SOFTMAX, and (N, O) for the others.
-SOFTMAX = Link(softmax, _cross_entropy, lambda probs, ids: probs.argmax(axis=1) == ids)
+SOFTMAX = Link("softmax", softmax, _cross_entropy, lambda probs, ids: probs.argmax(axis=1) == ids)
 LOGISTIC = Link(
-    logistic, _binary_cross_entropy, lambda probs, y: ((probs > 0.5) == (y > 0)).all(axis=1)
+    "logistic",
+    logistic,
+    _binary_cross_entropy,
+    lambda probs, y: ((probs > 0.5) == (y > 0)).all(axis=1),
 )
-IDENTITY = Link(lambda z: z, _half_squared_error)
-EXP = Link(np.exp, _half_poisson_deviance)
+IDENTITY = Link("identity", lambda z: z, _half_squared_error)
+EXP = Link("exp", np.exp, _half_poisson_deviance)

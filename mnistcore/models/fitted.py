@@ -1,0 +1,86 @@
+"""The network of a fitted estimator, which reads rows of features rather than images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .model import Model, image_shape
+from .network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A network fitted to rows of features, and what its outputs mean.
+
+    Attributes
+    ----------
+    network
+        Layer sizes, activation, dropout.
+    params
+        (P,) float32.
+    link
+        The function from the logits to the predicted means: "softmax" for classes, "logistic" for
+        labels of which several may hold at once, "identity" or "exp" for the values of a
+        regressor.
+    classes
+        The label of each output, (C,) integers, floats, booleans or strings; (0,) for values.
+
+    Raises
+    ------
+    ValueError
+        If the number of classes is not that of the outputs.
+    """
+
+    network: Network
+    params: np.ndarray
+    link: str
+    classes: np.ndarray
+
+    def __post_init__(self) -> None:
+        outputs = self.network.layer_sizes[-1] if self.classifies else 0
+        if len(self.classes) != outputs:
+            # A classifier fitted to a single class has the two outputs of a binary one.
+            raise ValueError(
+                f"the network has {outputs} outputs, and the number of its classes is"
+                f" {len(self.classes)}"
+            )
+        if self.classes.dtype.hasobject:
+            object.__setattr__(self, "classes", self.classes.astype(str))
+
+    @property
+    def classifies(self) -> bool:
+        """Whether outputs are classes or labels, and not values."""
+        return self.link in ("softmax", "logistic")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The number of features."""
+        return self.network.layer_sizes[:1]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class or label."""
+        return tuple(map(str, self.classes.tolist()))
+
+    def to_model(
+        self,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        input_shape: tuple[int, ...] | None = None,
+        pixel_max: float | None = None,
+    ) -> Model:
+        """Return a model of images; see :meth:`.MLPClassifier.to_model`.
+
+        Raises
+        ------
+        ValueError
+            If the outputs are not classes, or the shape does not fit the number of features.
+        """
+        if self.link != "softmax":
+            raise ValueError(
+                "a model tells classes of images; this network has several labels or values"
+            )
+        shape = image_shape(self.network.layer_sizes[0], input_shape)
+        return Model(
+            self.network, self.params, shape, scale, shift, self.class_names, pixel_max=pixel_max
+        )
