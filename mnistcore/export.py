@@ -47,7 +47,7 @@ def _parser() -> Parser:
         choices=tuple(FORMATS),
         help=f"onnx: a graph from pixels to label (ONNX opset {to_onnx.OPSET});"
         " torch: a state_dict for torch.nn.Sequential, as safetensors;"
-        " numpy: arrays in an .npz file; c: one self-contained C99 file",
+        " numpy: arrays in an .npz file; c: one self-contained C99 file, and its header",
     )
     parser.add_argument(
         "--output",
@@ -81,6 +81,7 @@ def _summary(exported: Exported) -> dict[str, Any]:
     return {
         "path": str(exported.path),
         "bytes": exported.size,
+        "header": str(exported.header) if exported.header else None,
         "layer_sizes": list(exported.model.network.layer_sizes),
         "activation": exported.model.network.activation,
         "int8_loss": dataclasses.asdict(loss) if loss else None,
@@ -99,6 +100,8 @@ def _show(exported: Exported, to: str, int8: bool) -> None:
         "network": f"{'-'.join(map(str, network.layer_sizes))}, {network.n_params:,} parameters",
         "file": f"{exported.path}, {exported.size:,} bytes",
     }
+    if exported.header:
+        facts["header"] = str(exported.header)
     if to == "c":
         tables, buffers = to_c.memory(exported.model, int8)
         facts["memory"] = f"{tables:,} bytes of tables, {buffers:,} bytes of buffers"

@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "terminal": {"runs", "training", "pictures", "models", "data", "kernels", "system"},
     "runs": {"training", "models", "data", "kernels", "system"},
     "figures": {"training", "models", "data"},
-    "sklearn": {"training", "models", "kernels", "system"},
+    "sklearn": {"interchange", "training", "models", "kernels", "system"},
     "interchange": {"models", "data", "kernels", "system"},
     "training": {"models", "data", "kernels", "kernels/numpy_kernels", "system"},
     "pictures": {"models", "kernels", "kernels/numpy_kernels", "system"},
