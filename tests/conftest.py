@@ -11,6 +11,8 @@ from small_digits import write_small_digits
 
 from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
+PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr")
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -23,7 +25,8 @@ def pytest_addoption(parser):
         "--require-consumers",
         default="",
         metavar="NAMES",
-        help="fail, rather than skip, where one of onnxruntime, torch and cc is missing",
+        help="fail, rather than skip, where one of these libraries or programs (comma-separated) is"
+        " missing: onnxruntime, skl2onnx, torch, cc, g++, avr-gcc, arm-none-eabi-gcc, simavr",
     )
 
 
@@ -50,11 +53,13 @@ def load_backend(name, config):
 
 @pytest.fixture(scope="session")
 def consumer(request):
-    """A function that imports a library, or finds the C compiler, or skips, or fails in CI."""
+    """A function that imports a library, or finds a program, or skips, or fails in CI."""
 
     def find(name):
         if name == "cc":
             found = shutil.which("gcc") or shutil.which("cc")
+        elif name in PROGRAMS:
+            found = shutil.which(name)
         else:
             with contextlib.suppress(ImportError):
                 return importlib.import_module(name)

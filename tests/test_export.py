@@ -51,14 +51,15 @@ def test_a_run_folder_is_exported_beside_its_model(place, capsys, consumer, to):
     assert re.search(r"^network  36-8-4, 332 parameters", out, re.MULTILINE)
     assert f"{written.stat().st_size:,} bytes" in out
     assert sorted(path.name for path in Path("run").iterdir()) == sorted(
-        ["model.safetensors", DEFAULT_NAMES[to]]
+        ["model.safetensors", DEFAULT_NAMES[to], *(["model.h"] if to == "c" else [])]
     )
 
 
 def test_a_model_file_is_exported_to_the_file_that_is_named(place, capsys):
     assert main(["export", "run/model.safetensors", "--to", "c", "--output", "a b.c"]) == 0
     assert "cc -std=c99 -O2 -DMNISTCORE_MAIN 'a b.c' -o digits -lm" in capsys.readouterr().out
-    assert Path("a b.c").exists()
+    assert "int a_b_predict(const uint8_t image[36]);" in Path("a b.h").read_text()
+    assert "int a_b_predict(const uint8_t image[INPUTS])" in Path("a b.c").read_text()
 
 
 def test_json_says_what_was_written(place, capsys):
@@ -67,7 +68,7 @@ def test_json_says_what_was_written(place, capsys):
     assert summary["path"] == "run/model.npz"
     assert summary["bytes"] == Path("run/model.npz").stat().st_size
     assert summary["layer_sizes"] == [36, 8, 4]
-    assert summary["int8_loss"] is None
+    assert summary["header"] is summary["int8_loss"] is None
 
 
 def test_the_cost_of_8_bits_is_measured_on_the_data_of_the_run(place, capsys):
@@ -159,6 +160,7 @@ BAD_LINES = [
     (["run", "--to", "c", "--output", "x.onnx"], r"x.onnx: .* must end in \.c"),
     (["run", "--to", "c", "--output", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--to", "c", "--output", "no/x.c"], "no/x.c: cannot be written, because there is no"),
+    (["run", "--to", "c", "--output", "mine.c"], "mine.h: is no header of an exported model"),
     (
         ["run", "--to", "torch", "--output", "run/../run/model.safetensors"],
         "is the file that is read; give output another name",
@@ -173,6 +175,7 @@ def test_bad_input_gets_one_clear_line(place, capsys, arguments, message):
     Path("text.safetensors").write_text("a poem")
     Path("short.safetensors").write_bytes(content[:-100])
     Path("zero.safetensors").write_bytes(b"")
+    Path("mine.h").write_text("int mine;")
     Path("model.pkl").write_bytes(b"\x80\x04\x95")
     save_file({"conv.weight": np.zeros((3, 3), np.float32)}, "other.safetensors")
     broken = make_model((36, 8, 4), "tanh", (6, 6))
@@ -192,6 +195,13 @@ def test_a_write_protected_folder_is_told(place, capsys, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)  # the superuser may write anywhere
     assert main(["export", "run", "--to", "c"]) == 2
     assert "because run is write-protected" in capsys.readouterr().err
+
+
+def test_an_exported_header_is_replaced(place):
+    export.run("run", "c")
+    before = Path("run/model.h").read_bytes()
+    assert export.run("run", "c").header == Path("run/model.h")
+    assert Path("run/model.h").read_bytes() == before
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(place, monkeypatch):

@@ -74,12 +74,20 @@ class FittedNetwork:
         Raises
         ------
         ValueError
-            If the outputs are not classes, or the shape does not fit the number of features.
+            If the outputs are not classes, the shape does not fit the number of features, or a
+            number is out of range.
         """
         if self.link != "softmax":
             raise ValueError(
-                "a model tells classes of images; this network has several labels or values"
+                "a model gives one class for each image; this network predicts several labels or"
+                " values"
             )
+        if not (np.isfinite([scale, shift]).all() and scale):
+            raise ValueError(
+                f"scale and shift must be finite, and scale not 0; got {scale} {shift}"
+            )
+        if pixel_max is not None and not 0 < pixel_max < np.inf:
+            raise ValueError(f"pixel_max must be above 0 and finite, got {pixel_max}")
         shape = image_shape(self.network.layer_sizes[0], input_shape)
         return Model(
             self.network, self.params, shape, scale, shift, self.class_names, pixel_max=pixel_max

@@ -299,8 +299,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         NotFittedError
             If the classifier is not fitted. A subclass of ValueError.
         ValueError
-            If it is a multilabel classifier or was fitted to a single class, or if the shape does
-            not fit the number of features.
+            If it is a multilabel classifier or was fitted to a single class, or if an argument is
+            not valid.
         """
         return self.fitted_network().to_model(scale, shift, input_shape, pixel_max)
 

@@ -95,16 +95,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _labels(classes: np.ndarray) -> np.ndarray:
-    """Return class labels as skl2onnx declares them: int64, or strings in UTF-8.
-
-    Raises
-    ------
-    ValueError
-        If they are floats but not whole.
-    """
+    """Return class labels as skl2onnx declares them: int64, or strings in UTF-8."""
     if classes.dtype.kind in "UO":
         return np.array([name.encode() for name in classes])
-    labels = classes.astype(np.int64)
-    if (labels != classes).any():
-        raise ValueError("skl2onnx takes class labels that are whole numbers or strings")
-    return labels
+    return classes.astype(np.int64)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_models import MODELS
 
-from mnistcore.interchange import to_c
+from mnistcore.interchange import c_tables, to_c
 from mnistcore.interchange.int8 import int8_logits, quantize
 from mnistcore.kernels import numpy_kernels
 
@@ -19,6 +19,7 @@ FASTEST = ["-O3", "-march=native"]  # vector code of the compiler's own making
 TRAPS = ["-fsanitize=undefined,float-cast-overflow", "-fsanitize-undefined-trap-on-error"]
 
 TANH = MODELS["tanh"]
+NAMES = ("a", 'é"\\', "$c{}", "??/%d" + "x" * 150)
 IMAGES = np.random.default_rng(2).integers(0, 256, (1, 6, 6), np.uint8)
 
 
@@ -84,25 +85,70 @@ def test_weights_of_every_size_are_c_literals(compiled, int8):
 
 def test_literals_mean_exactly_the_weights(model):
     values = model.params
-    literals = list(to_c._literals(values))
+    literals = list(c_tables.literals(values))
     assert all("." in text or "e" in text for text in literals)
     read = np.array([float(text.removesuffix("f")) for text in literals], np.float32)
     assert read.tobytes() == values.tobytes()
 
 
-def test_predict_can_be_linked_into_another_program(consumer, tmp_path):
-    (tmp_path / "model.c").write_bytes(to_c.encode(TANH))
+@pytest.mark.parametrize(
+    ("compiler", "flags", "suffix"),
+    [
+        ("cc", ["-std=c99", "-Wstrict-prototypes", "-Wmissing-prototypes"], ".c"),
+        ("cc", ["-std=c11", "-Wstrict-prototypes", "-Wmissing-prototypes"], ".c"),
+        ("g++", ["-std=c++11"], ".cpp"),
+        ("g++", ["-std=c++17"], ".cpp"),
+    ],
+)
+@pytest.mark.parametrize("int8", [False, True])
+def test_two_models_link_into_one_program_in_c_and_in_cpp(
+    consumer, tmp_path, int8, compiler, flags, suffix
+):
+    """Also the models themselves are compiled in each language, and C++ links those of C."""
+    models = {"first": TANH, "second": dataclasses.replace(TANH, class_names=NAMES)}
+    for prefix, model in models.items():
+        (tmp_path / f"{prefix}.h").write_bytes(to_c.encode_header(model, prefix))
+        (tmp_path / f"{prefix}.c").write_bytes(to_c.encode(model, int8, prefix))
+        (tmp_path / f"{prefix}.cpp").write_bytes(to_c.encode(model, int8, prefix))
     pixels = ", ".join(map(str, IMAGES[0].ravel()))
-    (tmp_path / "main.c").write_text(
-        "#include <stdint.h>\n#include <stdio.h>\n"
-        "int predict(const uint8_t image[36]);\n"
-        f"static const uint8_t image[] = {{{pixels}}};\n"
-        'int main(void) { printf("%d", predict(image)); return 0; }\n'
+    (tmp_path / f"main{suffix}").write_text(
+        "#include <stdio.h>\n"
+        + 2 * '#include "second.h"\n#include "first.h"\n'  # guarded
+        + f"static const uint8_t image[FIRST_INPUTS] = {{{pixels}}};\n"
+        "int main(void)\n{\n"
+        "    char name[SECOND_NAME_SIZE];\n"
+        "    second_class_name(second_predict(image), name);\n"
+        '    printf("%d %s", first_predict(image), name);\n'
+        "    return 0;\n}\n"
     )
-    command = [consumer("cc"), *STRICT, "main.c", "model.c", "-o", "main", "-lm"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    warnings = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wdouble-promotion"]
+    command = [consumer(compiler), *flags, *warnings, "-Wshadow", "-Wmissing-declarations", "-c"]
+    sources = [f"{name}{suffix}" for name in ("main", "first", "second")]
+    subprocess.run([*command, *sources], cwd=tmp_path, check=True)
+    if suffix == ".cpp":  # take the C of one of them
+        c99 = [consumer("cc"), "-std=c99", "-c", "first.c"]
+        subprocess.run(c99, cwd=tmp_path, check=True)
+    link = [consumer(compiler), "main.o", "first.o", "second.o", "-o", "main", "-lm"]
+    subprocess.run(link, cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "main"], capture_output=True, check=True)
-    assert int(done.stdout) == TANH.predict(numpy_kernels, IMAGES)[0]
+    label = TANH.predict(numpy_kernels, IMAGES)[0]
+    assert done.stdout.decode() == f"{label} {NAMES[label]}"
+
+
+@pytest.mark.parametrize(
+    ("stem", "prefix"),
+    [
+        ("model", "model"),
+        ("model-int8", "model_int8"),
+        ("a b.c", "a_b_c"),
+        ("7seg", "model_7seg"),
+        ("__x_", "x"),
+        ("\N{SNOWMAN}", "model"),
+        ("été", "t"),
+    ],
+)
+def test_the_prefix_of_the_names_comes_from_the_file(stem, prefix):
+    assert to_c.prefix_of(stem) == prefix
 
 
 def test_half_an_image_is_told(compiled, tmp_path):
@@ -114,10 +160,15 @@ def test_half_an_image_is_told(compiled, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["*/ int x;", "/*", "a\nb", "\\", "\N{SNOWMAN}", "x " * 90, "??/"])
-def test_class_names_stay_in_their_comment(compiled, name):
-    content = to_c.encode(dataclasses.replace(TANH, class_names=(name,) * 4))
+def test_class_names_stay_in_their_comment_and_their_table(compiled, name):
+    content = to_c.encode(dataclasses.replace(TANH, class_names=(name,) * 4), prefix="x")
     assert compiled(content)(IMAGES)[0].shape == (1,)
     assert max(map(len, content.decode("ascii").splitlines())) <= 100
+
+
+def test_a_class_name_longer_than_a_string_of_c_is_refused():
+    with pytest.raises(ValueError, match="a name of 5,000 bytes; C takes 4,094"):
+        to_c.encode(dataclasses.replace(TANH, class_names=("x" * 5000, "b", "c", "d")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the sections of an ELF file")
