@@ -140,7 +140,7 @@ def _header(path: Path) -> Path:
     """Return the file for the header of a C file, which may replace only one of our own."""
     header = path.with_suffix(".h")
     check_target(header)
-    if header.exists() and to_c.MARK not in header.read_bytes():
+    if header.exists() and not to_c.is_header(header):
         raise ValueError(
             f"{header}: is no header of an exported model, and would be replaced; give output"
             " another name"

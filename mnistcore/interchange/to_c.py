@@ -19,6 +19,7 @@ import shlex
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from string import Template
 
 from ..models.model import Model
@@ -29,7 +30,7 @@ from .c_tables import LINE, layer_tables, literal, name_size, names_table
 from .dense import Source, dense_layers, plus, spelled_ink
 from .int8 import Int8Dense, output_zero, quantize
 
-MARK = b"written by mnistcore"  # in every file, so that no other file is taken for one of ours
+_MARK = "written by mnistcore"  # on the first line of a header, so that no other is replaced
 
 _AVR_TABLE, _AVR_TABLES = 32767, 65000  # bytes: its largest object, and the reach of pgm_read_byte
 
@@ -116,6 +117,12 @@ def encode_header(model: Source, prefix: str = "model") -> bytes:
             "",
         ]
     ).encode()
+
+
+def is_header(path: Path) -> bool:
+    """Return whether a file is a header that an export wrote."""
+    with path.open("rb") as file:
+        return _MARK.encode() in file.readline(10_000)
 
 
 def prefix_of(stem: str) -> str:
@@ -223,7 +230,7 @@ def _declarations(model: Source, prefix: str) -> str:
 
 
 def _mark() -> str:
-    return f"{MARK.decode()} {VERSION}"
+    return f"{_MARK} {VERSION}"
 
 
 def _head(model: Source, int8: bool, prefix: str, remark: str) -> str:

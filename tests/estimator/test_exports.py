@@ -8,9 +8,11 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small_digits import small_digits
 
 from mnistcore import export, get_backend
 from mnistcore.convert import run as convert
+from mnistcore.evaluate import run as evaluate
 from mnistcore.models import checkpoint
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
 
@@ -214,6 +216,18 @@ def test_a_classifier_of_pictures_becomes_a_model_for_every_command(place):
     np.testing.assert_array_equal(checkpoint.load("digits.safetensors").params, model.params)
     assert export.run("digits.safetensors", "c", int8=True).path.name == "digits-int8.c"
     assert "uint8_t image[64]" in export.run(model, "c", "m.c").header.read_text()
+
+
+def test_a_saved_classifier_is_evaluated_and_quantised_like_any_model(place):
+    dataset = small_digits(place / "data")
+    pixels = dataset.train_images.reshape(-1, 36) / 255
+    estimator = MLPClassifier((8,), max_iter=20, random_state=0).fit(pixels, dataset.train_labels)
+    checkpoint.save("digits.safetensors", estimator.to_model(1 / 255))
+    expected = estimator.score(dataset.test_images.reshape(-1, 36) / 255, dataset.test_labels)
+    assert evaluate("digits.safetensors", dataset=dataset).accuracy == expected
+    exported = export.run("digits.safetensors", "c", int8=True, data=str(place / "data"))
+    assert exported.int8_loss.float_accuracy == expected
+    assert exported.int8_loss.same_labels >= 117
 
 
 @pytest.mark.parametrize("to", export.FORMATS)
