@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data import load_data
 from ..models import checkpoint
 from ..models.fitted import FittedNetwork
-from ..models.model import Model, own_data
+from ..models.model import Model
 from ..system.files import check_target, replacing
+from ..training.data_options import RunDataOptions
 from . import to_c, to_numpy, to_onnx, to_torch
 from .dense import Source
 from .int8_loss import Int8Loss, measure
@@ -58,8 +58,7 @@ def run(
     *,
     int8: bool = False,
     float_input: bool = False,
-    data: str | None = None,
-    data_dir: str | None = None,
+    measured_on: RunDataOptions | None = None,
 ) -> Exported:
     """Write a model in the format of another program.
 
@@ -78,9 +77,9 @@ def run(
         For C only: quantise the weights to 8 bits.
     float_input
         For ONNX only: the graph takes float32 pixels in [0, 1] instead of raw uint8 pixels.
-    data, data_dir
-        The data set, as in ``TrainConfig``, on whose test images to measure the accuracy that
-        ``int8`` costs; by default the training data, if found. Nothing is downloaded.
+    measured_on
+        The data set on whose test images to measure the accuracy that ``int8`` costs; by default
+        the training data, if found. Nothing is downloaded.
 
     Raises
     ------
@@ -96,7 +95,8 @@ def run(
     OSError
         If a file cannot be read or written.
     """
-    _check_options(to, int8, float_input, data, data_dir)
+    measured_on = measured_on or RunDataOptions()
+    _check_options(to, int8, float_input, measured_on)
     model, file = _loaded(source)
     if isinstance(model, FittedNetwork):
         _check_options_of_estimators(int8, float_input)
@@ -108,7 +108,7 @@ def run(
     loss, not_measured = None, ""
     if isinstance(model, Model):
         if int8:
-            loss, not_measured = _measured(model, data, data_dir)
+            loss, not_measured = _measured(model, measured_on)
         if model.float_pixels and to in ("onnx", "c"):
             model = model.taking_bytes()  # these formats take bytes
     header = _header(path) if to == "c" else None
@@ -148,17 +148,15 @@ def _header(path: Path) -> Path:
     return header
 
 
-def _check_options(
-    to: str, int8: bool, float_input: bool, data: str | None, data_dir: str | None
-) -> None:
+def _check_options(to: str, int8: bool, float_input: bool, measured_on: RunDataOptions) -> None:
     if to not in FORMATS:
         raise ValueError(f"unknown format {to!r}; choose from {', '.join(FORMATS)}")
     if int8 and to != "c":
         raise ValueError(f"int8 is for format c, not {to}")
     if float_input and to != "onnx":
         raise ValueError(f"float-input is for format onnx, not {to}")
-    if (data or data_dir) and not int8:
-        raise ValueError("data and data-dir are for int8, to measure what it costs")
+    if measured_on != RunDataOptions() and not int8:
+        raise ValueError("options of data are for int8, to measure what it costs")
 
 
 def _check_options_of_estimators(int8: bool, float_input: bool) -> None:
@@ -171,16 +169,14 @@ def _check_options_of_estimators(int8: bool, float_input: bool) -> None:
         raise ValueError("float-input is for images; an estimator's features are floats anyway")
 
 
-def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int8Loss | None, str]:
+def _measured(model: Model, options: RunDataOptions) -> tuple[Int8Loss | None, str]:
     """Return the accuracy that 8-bit weights cost, or why it could not be measured.
 
     Data named by the user must exist; the training data may be missing.
     """
-    named = data is not None or data_dir is not None
+    named = options != RunDataOptions()
     try:
-        if named:
-            return measure(model, load_data(data or "auto", data_dir, mirrors=())), ""
-        return measure(model, own_data(model, mirrors=())), ""
+        return measure(model, options.load_or_own(model, mirrors=())), ""
     except (ValueError, TypeError, OSError) as error:
         if named:
             raise

@@ -1,5 +1,6 @@
 """`load_data`: what is loaded for each way of asking, and what is said where it cannot be."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,10 +12,18 @@ import numpy as np
 import pytest
 from small_digits import write_small_digits
 
-import mnistcore.data as data_package
-from mnistcore.data import DataNotFoundError, Dataset, IdxError, load_data
+from mnistcore.data import (
+    DataError,
+    DataNotFoundError,
+    Dataset,
+    IdxError,
+    load_data,
+    loading,
+    write_idx,
+)
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.mnist import MnistFinder
+from mnistcore.data.named_sets import file_names
 from mnistcore.data.preprocess import pixel_statistics
 
 NAMED_FOLDER = os.environ.get("MNISTCORE_DATA_DIR")
@@ -32,6 +41,8 @@ def synthetic(arrays, monkeypatch):
         folders.append(cache_dir)
         return arrays
 
+    import mnistcore.data.orientation  # noqa: F401, it draws digits of the real kind
+
     stand_in = types.SimpleNamespace(load_synthetic=load_synthetic, cached_sha256=lambda cache: ())
     monkeypatch.setitem(sys.modules, "mnistcore.data.synthetic", stand_in)
     return folders
@@ -40,7 +51,7 @@ def synthetic(arrays, monkeypatch):
 @pytest.fixture
 def published(release, monkeypatch):
     """Let the small data set stand in for MNIST."""
-    monkeypatch.setattr(data_package, "MnistFinder", lambda cache: MnistFinder(cache, release))
+    monkeypatch.setattr(loading, "MnistFinder", lambda cache: MnistFinder(cache, release))
 
 
 def assert_is(dataset: Dataset, arrays) -> None:
@@ -70,7 +81,7 @@ def test_other_data_does_not_borrow_a_known_name(name, make_folder, tmp_path):
 
 def test_folders_of_the_same_name_are_told_apart(make_folder):
     names = [load_data(make_folder(f"{place}/raw")).name for place in ("Fashion", "Kuzushiji")]
-    assert names == ["Fashion/raw", "Kuzushiji/raw"]
+    assert names == ["Fashion", "Kuzushiji"]
 
 
 def test_mnist_in_a_named_folder(make_folder, arrays, published, monkeypatch):
@@ -128,10 +139,10 @@ def test_bad_named_folder_is_an_error_and_never_skipped(
 
 def test_mnist_by_name_refuses_other_data(make_folder, monkeypatch):
     folder = make_folder("shapes")
-    with pytest.raises(IdxError, match=f"{FILE_NAMES[0]}: is not MNIST's.*give data {folder}"):
+    with pytest.raises(DataError, match=f"{FILE_NAMES[0]}: is not MNIST's.*give data {folder}"):
         load_data("mnist", folder)
     monkeypatch.setenv("MNISTCORE_DATA_DIR", str(folder))
-    with pytest.raises(IdxError, match="is not MNIST's"):
+    with pytest.raises(DataError, match="is not MNIST's"):
         load_data("mnist")
 
 
@@ -198,11 +209,11 @@ def test_second_run_without_a_network_does_not_wait(mirrors, monkeypatch):
 @pytest.mark.parametrize(
     ("data", "data_dir", "error", "words"),
     [
-        ("minst", None, DataNotFoundError, "minst: no such folder.*or give data auto, mnist"),
+        ("minst", None, DataNotFoundError, "minst: no such file or folder.*give data auto"),
         ("synthetic", ".", ValueError, "data_dir is for data auto or mnist"),
         (".", ".", ValueError, "leave it out"),
         (None, None, TypeError, "data is None"),
-        ("", None, DataNotFoundError, "none of the four"),
+        ("", None, DataNotFoundError, "holds no known format of data, but nothing"),
         ("x" * 5000, None, DataNotFoundError, "cannot be read .File name too long"),
     ],
 )
@@ -229,10 +240,58 @@ def test_real_mnist():
     mean, std = pixel_statistics(dataset.train_images)
     assert (round(mean, 4), round(std, 4)) == (0.1307, 0.3081)  # as PyTorch users know them
     np.testing.assert_array_equal(dataset.train_labels[:10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
+    assert dataset.checksum == "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b"
+    assert dataclasses.replace(dataset).checksum == dataset.checksum
     started = time.perf_counter()
     again = load_data("mnist", REAL_MNIST)
     assert time.perf_counter() - started < 0.1
     assert not again.train_images.flags.owndata
+
+
+def test_transpose_and_names_of_digits_that_are_known(make_folder, published, synthetic):
+    folder = make_folder("anything")
+    for data, data_dir in (
+        ("mnist", folder),
+        ("auto", folder),
+        (folder, None),
+        ("synthetic", None),
+    ):
+        with pytest.raises(ValueError, match="is upright; leave transpose out"):
+            load_data(data, data_dir, transpose=True)
+    names = ("zero", "one", "two", "three", *"456789")
+    assert load_data("mnist", folder, class_names=names).class_names == names
+
+
+def test_transpose_turns_what_a_path_of_a_sum_gives(tmp_path, arrays, synthetic):
+    square = arrays._replace(
+        train_images=arrays.train_images[:, :5], test_images=arrays.test_images[:, :5]
+    )
+    (tmp_path / "set").mkdir()
+    for name, array in zip(FILE_NAMES, square, strict=True):
+        write_idx(tmp_path / "set" / name, array)
+    alone = load_data(tmp_path / "set", transpose=True)
+    turned = square.train_images.transpose(0, 2, 1)
+    np.testing.assert_array_equal(alone.train_images, turned)
+    (tmp_path / "other").mkdir()
+    for name, array in zip(FILE_NAMES, square, strict=True):
+        write_idx(tmp_path / "other" / name, array)
+    both = load_data(f"{tmp_path / 'set'}+{tmp_path / 'other'}", transpose=True)
+    np.testing.assert_array_equal(both.train_images, np.concatenate([turned, turned]))
+
+
+def test_other_data_in_the_folder_of_mnist_is_to_be_named_as_data(tmp_path, monkeypatch):
+    rows = np.zeros((2, 8), np.int32)
+    for name, array in zip(
+        file_names("qmnist"), (np.ones((2, 9, 9), np.uint8), rows) * 2, strict=True
+    ):
+        write_idx(tmp_path / name, array)
+    words = f"{tmp_path}: holds no MNIST but other data; give data {tmp_path} to use that"
+    with pytest.raises(DataNotFoundError, match=f"^{words}"):
+        load_data("auto", tmp_path)
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataNotFoundError, match=rf"^\$MNISTCORE_DATA_DIR: {words}"):
+        load_data()
+    assert load_data(tmp_path).class_names == ("0",)
 
 
 # Sets that are joined
@@ -286,5 +345,5 @@ def test_what_is_wrong_with_a_part_is_said_of_the_part(make_folder, tmp_path):
 
 def test_sets_that_do_not_fit_together(make_folder, tmp_path):
     small = write_small_digits(tmp_path / "small")
-    with pytest.raises(ValueError, match=r"^small has images of 6 x 6 pixels and 4 classes, "):
+    with pytest.raises(ValueError, match=r"^small has images of 6 x 6 pixels, shapes of 6 x 5"):
         load_data(f"{make_folder('shapes')}+{small}")

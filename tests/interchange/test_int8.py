@@ -107,7 +107,7 @@ def test_data_of_another_kind_is_refused(tmp_path):
     from small_digits import small_digits
 
     dataset = small_digits(tmp_path / "data")
-    with pytest.raises(ValueError, match="has 4 classes, the model 3"):
+    with pytest.raises(ValueError, match="of which 3 is not among 0, 1, 2"):
         measure(make_model((36, 3), shape=(6, 6)), dataset)
     with pytest.raises(ValueError, match="takes images of 5 x 7 pixels, got 6 x 6"):
         measure(make_model((35, 4), shape=(5, 7)), dataset)
