@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mnistcore.data.idx import IdxError, read_idx
+from mnistcore.data.raw import DataNotFoundError, Part, RawData
 from mnistcore.system.errors import by
 
 FILE_NAMES = (
@@ -15,11 +16,7 @@ FILE_NAMES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-_INSIDE = ("", "MNIST/raw")  # torchvision keeps them in MNIST/raw below the given folder
-
-
-class DataNotFoundError(FileNotFoundError, ValueError):
-    """Data was not found in the places searched."""
+_INSIDE = ("", "MNIST/raw", "raw")  # torchvision keeps them in NAME/raw below its root
 
 
 class Arrays(NamedTuple):
@@ -32,6 +29,28 @@ class Arrays(NamedTuple):
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+
+
+def recognises(path: Path) -> bool:
+    """Whether a folder holds files of the format, some of which may be missing."""
+    return holds_files(path)
+
+
+def read(path: Path) -> RawData:
+    """Read a data set of the format; raises as :func:`find_files` and :func:`read_files`."""
+    files = find_files(path)
+    arrays = read_files(files)
+    train = Part(arrays.train_images, arrays.train_labels)
+    test = Part(arrays.test_images, arrays.test_labels)
+    return RawData(files[0].parent, str(files[0].parent), train, test)
+
+
+def holds_files(folder: Path) -> bool:
+    """Whether a folder holds one of the four files, in a place where they are looked for."""
+    try:
+        return any(_find_each(folder / inside) for inside in _INSIDE)
+    except OSError:
+        return False
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -90,12 +109,6 @@ def read_files(files: Sequence[Path]) -> Arrays:
         raise IdxError(
             f"{files[2]}: images are {by(test_size)} pixels, those in {files[0].name} are "
             f"{by(train_size)}; training and test images must have the same size"
-        )
-    unseen = np.setdiff1d(arrays.test_labels, arrays.train_labels)
-    if unseen.size:
-        raise IdxError(
-            f"{files[3]}: label {unseen[0]} is none of the classes in {files[1].name} (the "
-            f"largest is {arrays.train_labels.max()}); check that the files belong together"
         )
     return arrays
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mnistcore.data.raw import DataError
 from mnistcore.system.errors import by
 from mnistcore.system.files import replacing
 
@@ -36,7 +37,7 @@ _DTYPES: dict[int, np.dtype] = {
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 
-class IdxError(ValueError):
+class IdxError(DataError):
     """An IDX file is malformed, or a set of IDX files does not match."""
 
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from mnistcore.data.cache import VerifiedCache, file_stamps
 from mnistcore.data.download import DownloadError, download
-from mnistcore.data.folder import FILE_NAMES, Arrays, DataNotFoundError, find_files, read_files
+from mnistcore.data.folder import FILE_NAMES, Arrays, find_files, read_files
 from mnistcore.data.idx import idx_sha256, read_idx
+from mnistcore.data.raw import DataNotFoundError
 
 _LONG_SECONDS = 1.0  # a download that fails sooner is simply tried again every time
 

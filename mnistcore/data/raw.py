@@ -2,7 +2,8 @@
 
 Each format is a module with two functions: ``recognises(path)`` looks at what lies at a path,
 quickly and without raising, and ``read(path)`` returns a :class:`RawData` or raises a
-:class:`DataError` that names the file, the place in it and what to do.
+:class:`DataError` that names the file, the place in it and what to do. A new one has a row in
+:data:`mnistcore.data.formats.FORMATS`.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ import numpy as np
 
 class DataError(ValueError):
     """Data cannot be used; the message names the file, the place in it and what to do."""
+
+
+class DataNotFoundError(DataError, FileNotFoundError):
+    """Data was not found in the places searched."""
 
 
 class Part(NamedTuple):
@@ -28,7 +33,8 @@ class RawData(NamedTuple):
 
     `test` is None if the source has training images only. `path` is what to name to read the data
     again, `source` says in words where it came from. `class_names` maps integer labels to names
-    that the source publishes; labels without one are named by their number.
+    that the source publishes; labels without one are named by their number. `upright` says that
+    the format knows how the images lie and has turned them, so that nobody turns them twice.
     """
 
     path: Path
@@ -37,3 +43,4 @@ class RawData(NamedTuple):
     test: Part | None = None
     class_names: Mapping[int, str] = {}
     notices: tuple[str, ...] = ()
+    upright: bool = False

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mnistcore.data import mnist as mnist_module
-from mnistcore.data.folder import FILE_NAMES, DataNotFoundError
+from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.idx import IdxError, write_idx
 from mnistcore.data.mnist import MNIST, MnistFinder
+from mnistcore.data.raw import DataNotFoundError
 
 pytestmark = pytest.mark.usefixtures("clean_place")
 

@@ -1,0 +1,164 @@
+"""From what a format read to a data set: labels become the ids of the classes that are there.
+
+Class ids count from 0 in the order of the labels: integers by value; text alphabetically, or by
+value if all of it is integers. So data with the labels 3 and 8 has two classes, not nine.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mnistcore.data.dataset import Dataset, checksum_of, few, with_known
+from mnistcore.data.idx import idx_sha256
+from mnistcore.data.preprocess import train_validation_split
+from mnistcore.data.published import HASHED_SHAPE, PUBLISHED
+from mnistcore.data.raw import DataError, Part, RawData
+
+RESERVED = ("auto", "mnist", "synthetic")  # what `load_data` does not read as paths
+_SAY_NOTHING = ("raw", "gzip")  # names of folders inside that of a data set
+_HELD_OUT = 1 / 7  # of the images, as of MNIST's 70,000
+_HELD_OUT_SEED = 0
+
+
+def dataset_of(
+    raw: RawData,
+    *,
+    transpose: bool = False,
+    class_names: Sequence[str] = (),
+    sha256: Sequence[str] = (),
+) -> Dataset:
+    """Make a data set of what a format read.
+
+    Classes are named by `class_names`, else as the data publishes them, else by their labels. If
+    there is no test part, a seventh of the images of each class becomes the test set, the same in
+    every run, and a notice says so.
+
+    Parameters
+    ----------
+    raw : RawData
+    transpose : bool
+        Swap rows and columns of each image.
+    class_names : sequence of str
+        A name per class, in the order of the labels; or one for each integer from 0 to the
+        largest label at least.
+    sha256 : sequence of str
+        The hashes of the four arrays as IDX files, if they are known.
+
+    Raises
+    ------
+    DataError
+        A test image has a label that no training image has; the names do not fit the classes;
+        images of known orientation are to be transposed; or a single image is to be split.
+    TypeError, ValueError
+        As :class:`Dataset`.
+    """
+    name = _name(raw.path)
+    notices = list(raw.notices)
+    classes = _classes(raw)
+    names = _names(raw, classes, class_names, sha256)
+    train, test = raw.train, raw.test
+    if test is None:
+        train, test = _held_out(train, name)
+        notices.append(
+            f"{name} has no test images of its own: {len(test.labels):,} of its"
+            f" {len(raw.train.labels):,} images were held out for the test, the same in every run."
+        )
+    if transpose and raw.upright:
+        raise DataError(
+            f"{raw.path}: is turned upright already, as its format is known; leave transpose out"
+        )
+    if transpose:
+        train, test = (
+            part._replace(images=part.images.transpose(0, 2, 1)) for part in (train, test)
+        )
+    dataset = Dataset(
+        name,
+        train.images,
+        _ids(train.labels, classes),
+        test.images,
+        _ids(test.labels, classes),
+        names,
+        raw.source,
+        "\n".join(notices) or None,
+        os.path.abspath(raw.path),
+    )
+    counted = np.array_equal(classes, np.arange(len(classes)))
+    if sha256 and counted and not transpose:
+        with_known(dataset, checksum=checksum_of(sha256))
+    return dataset
+
+
+def _name(path: Path) -> str:
+    """Return the name of a path, with its parent's where it is one that `load_data` reserves."""
+    parts = Path(os.path.abspath(path)).parts
+    while len(parts) > 2 and parts[-1] in _SAY_NOTHING:
+        parts = parts[:-1]
+    return str(Path(*parts[-2:])) if parts[-1] in RESERVED else parts[-1]
+
+
+def _classes(raw: RawData) -> np.ndarray:
+    """Return the labels that there are, (C,) in order; the test images must not have others."""
+    classes = np.unique(raw.train.labels)
+    if raw.test is not None:
+        unseen = np.setdiff1d(raw.test.labels, classes)
+        if unseen.size:
+            raise DataError(
+                f"{raw.path}: {'label' if unseen.size == 1 else 'labels'}"
+                f" {few(list(map(str, unseen)))} of the test images are none of the training"
+                f" images' ({few(list(map(str, classes)))}); check that both belong together"
+            )
+    if classes.dtype.kind == "U" and all(_is_integer(label) for label in classes):
+        return classes[np.argsort([int(label) for label in classes], kind="stable")]
+    return classes
+
+
+def _is_integer(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _ids(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Return the place (N,) of each label among the classes."""
+    order = np.argsort(classes, kind="stable")
+    return order[np.searchsorted(classes, labels, sorter=order)]
+
+
+def _names(
+    raw: RawData, classes: np.ndarray, chosen: Sequence[str], sha256: Sequence[str]
+) -> tuple[str, ...]:
+    labels = classes.tolist()
+    if chosen:
+        return _chosen_names(raw, labels, chosen)
+    published = raw.class_names
+    if not published and raw.train.images.shape == HASHED_SHAPE:
+        published = PUBLISHED.get(sha256[0] if sha256 else idx_sha256(raw.train.images), {})
+    return tuple(published.get(label, str(label)) for label in labels)
+
+
+def _chosen_names(raw: RawData, labels: list[object], chosen: Sequence[str]) -> tuple[str, ...]:
+    if len(chosen) == len(labels):
+        return tuple(chosen)
+    counted = all(isinstance(label, int) and 0 <= label < len(chosen) for label in labels)
+    if counted:
+        return tuple(chosen[label] for label in labels if isinstance(label, int))
+    raise DataError(
+        f"{raw.path}: has {len(labels)} classes, labelled {few(list(map(str, labels)))}, but"
+        f" class_names gives {len(chosen)} names; give one for each, in this order"
+    )
+
+
+def _held_out(part: Part, name: str) -> tuple[Part, Part]:
+    """Split images into a training and a test part with the same mix of classes."""
+    if len(part.labels) < 2:
+        raise DataError(f"{name} has a single image, of which none can be held out for the test")
+    _, codes = np.unique(part.labels, return_inverse=True)
+    train, test = train_validation_split(codes, _HELD_OUT, _HELD_OUT_SEED)
+    return (
+        Part(part.images[train], part.labels[train]),
+        Part(part.images[test], part.labels[test]),
+    )

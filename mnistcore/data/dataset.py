@@ -1,0 +1,283 @@
+"""The record of a data set, and the joining of several."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from mnistcore.data.idx import idx_sha256
+from mnistcore.data.preprocess import (
+    as_labels,
+    as_pixels,
+    fold_split,
+    pixel_range,
+    same_scale,
+    train_validation_split,
+)
+from mnistcore.system.errors import by
+
+DIGITS = tuple("0123456789")
+_LYING = (
+    "The {parts} images of {name} look like digits that are {way}: a simple classifier reads them"
+    " far better once they are turned upright. A network trained on them as they are misreads"
+    " upright digits; {advice}."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images and labels for training and testing. All arrays are read-only and C-contiguous.
+
+    Images may be integers, booleans or floats. Integers that fit into a byte become uint8, all
+    else float32. Either way a network is fed pixels divided by `pixel_max`, the range of the
+    training images.
+
+    Attributes
+    ----------
+    name : str
+        ``mnist``, ``synthetic`` or the name of the folder or file that other data came from, with
+        its parent's where that says too little. Joined sets have their names joined with ``+``.
+    train_images, test_images : ndarray of uint8 or float32, shape (N, H, W)
+        Raw pixels; may be memory-mapped.
+    train_labels, test_labels : ndarray of int32, shape (N,)
+        Class ids, below ``len(class_names)``.
+    class_names : tuple of str
+        All different.
+    source : str
+        Where the data came from, in words.
+    notice : str or None
+        A message for the user, for example that the built-in digits replace MNIST.
+    folder : str or None
+        The absolute path of the folder or file that data other than MNIST came from.
+    n_first : int or None
+        For joined sets, the number of training images in the first one. The images after them
+        are used for training only, never for validation. None means all.
+
+    Raises
+    ------
+    TypeError
+        An array has an unsupported dtype.
+    ValueError
+        Shapes do not match, a label is not a class, two classes have the same name, or a pixel
+        is not finite.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    source: str
+    notice: str | None = None
+    folder: str | None = None
+    n_first: int | None = None
+
+    def __post_init__(self) -> None:
+        twice = [name for name in self.class_names if self.class_names.count(name) > 1]
+        if twice:
+            raise ValueError(f"{self.name} has two classes of the name {twice[0]!r}")
+        for part in ("train", "test"):
+            images = as_pixels(getattr(self, f"{part}_images"), f"{part}_images")
+            labels = as_labels(getattr(self, f"{part}_labels"), f"{part}_labels")
+            if len(images) != len(labels):
+                raise ValueError(
+                    f"{self.name} has {len(images)} {part} images and {len(labels)} labels"
+                )
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+                raise ValueError(
+                    f"{part}_labels span {labels.min()}..{labels.max()}; they must lie in"
+                    f" 0..{len(self.class_names) - 1}, one for each class name"
+                )
+            object.__setattr__(self, f"{part}_images", _read_only(images))
+            object.__setattr__(self, f"{part}_labels", _read_only(labels))
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise ValueError(
+                f"{self.name} has training images of shape {self.train_images.shape[1:]} and test"
+                f" images of {self.test_images.shape[1:]}; they must be the same"
+            )
+
+    @cached_property
+    def pixel_max(self) -> float:
+        """The pixel value that a network is fed as 1: the range of the training images."""
+        return pixel_range(self.train_images)
+
+    @cached_property
+    def checksum(self) -> str:
+        """Hexadecimal SHA-256 of the data, independent of where and how they are stored.
+
+        It covers the values and shapes of all four arrays, as IDX files would hold them.
+        """
+        labels = (self.train_labels, self.test_labels)
+        small = np.uint8 if len(self.class_names) <= 256 else np.int32
+        train, test = (idx_sha256(ids.astype(small)) for ids in labels)
+        return checksum_of(
+            [idx_sha256(self.train_images), train, idx_sha256(self.test_images), test]
+        )
+
+    @cached_property
+    def looks(self) -> tuple[str | None, str | None]:
+        """How the training and test images lie; see `mnistcore.data.orientation.look_of`."""
+        from mnistcore.data.orientation import look_of
+
+        if not set(self.class_names) <= set(DIGITS):
+            return None, None
+        digit_of = np.array(self.class_names, np.int32)
+        train = look_of(self.train_images, digit_of[self.train_labels])
+        return train, look_of(self.test_images, digit_of[self.test_labels])
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """Warnings for the user about the data, a sentence or two each."""
+        found = []
+        test_max = pixel_range(self.test_images)
+        if len(self.test_images) and not same_scale(test_max, self.pixel_max):
+            found.append(
+                f"The test images of {self.name} reach {test_max:g}, its training images"
+                f" {self.pixel_max:g}: they seem to be on another scale."
+            )
+        turned = {
+            part: look
+            for part, look in zip(("training", "test"), self.looks, strict=True)
+            if look not in (None, "upright", "no digits")
+        }
+        for look in dict.fromkeys(turned.values()):
+            parts = " and ".join(part for part in turned if turned[part] == look)
+            advice = "--transpose turns them" if look == "transposed" else "turn them first"
+            found.append(_LYING.format(parts=parts, name=self.name, way=look, advice=advice))
+        return tuple(found)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Everything to show to the user: the notice, then the remarks."""
+        return ((self.notice,) if self.notice else ()) + self.remarks
+
+    def noted(self, notice: str) -> "Dataset":
+        """Return the same data with another notice added."""
+        noted = copy.copy(self)  # unlike replace(), keeps the cached properties
+        object.__setattr__(noted, "notice", "\n".join(filter(None, (self.notice, notice))))
+        return noted
+
+    def aligned(self, class_names: Sequence[str]) -> "Dataset":
+        """Return the same data with its labels counted in `class_names`, by name.
+
+        The checksum stays that of the data itself.
+
+        Raises
+        ------
+        ValueError
+            A class of the data is not among `class_names`.
+        """
+        if tuple(class_names) == self.class_names:
+            return self
+        missing = [name for name in self.class_names if name not in class_names]
+        if missing:
+            raise ValueError(
+                f"{self.name} has the classes {few(self.class_names)}, of which"
+                f" {few(missing)} {'is' if len(missing) == 1 else 'are'} not among"
+                f" {few(class_names)}"
+            )
+        ids = np.array([class_names.index(name) for name in self.class_names], np.int32)
+        aligned = replace(
+            self,
+            train_labels=ids[self.train_labels],
+            test_labels=ids[self.test_labels],
+            class_names=tuple(class_names),
+        )
+        return with_known(aligned, checksum=self.checksum, looks=self.looks, remarks=self.remarks)
+
+    def split(self, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Split the training images: sorted int64 indices for training and for validation.
+
+        Validation images come from the first set, by :func:`.preprocess.train_validation_split`.
+        """
+        train, validation = train_validation_split(
+            self.train_labels[: self.n_first], fraction, seed
+        )
+        return self._with_others(train), validation
+
+    def folds(self, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return a pair as in `split` for each fold of :func:`.preprocess.fold_split`."""
+        pairs = fold_split(self.train_labels[: self.n_first], folds, seed)
+        return [(self._with_others(train), validation) for train, validation in pairs]
+
+    def _with_others(self, indices: np.ndarray) -> np.ndarray:
+        n_all = len(self.train_labels)
+        return np.append(indices, np.arange(n_all if self.n_first is None else self.n_first, n_all))
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names of a list in words, and how many there are if not all are named."""
+    if len(names) <= 12:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} ... {names[-1]} ({len(names)})"
+
+
+def checksum_of(sums: Sequence[str]) -> str:
+    """Return a data set's checksum from those of its files, in the order of `FILE_NAMES`."""
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """Join data sets: train on the images of all, validate and test on those of the first.
+
+    The others may lack classes of the first; the classes are matched by name.
+
+    Raises
+    ------
+    ValueError
+        The sizes, the scales or the classes do not fit.
+    """
+    first = datasets[0]
+    datasets = [first, *(_fitting(other, first) for other in datasets[1:])]
+    together = replace(
+        first,
+        name="+".join(dataset.name for dataset in datasets),
+        train_images=np.concatenate([d.train_images for d in datasets]),
+        train_labels=np.concatenate([d.train_labels for d in datasets]),
+        source=", and for training ".join(dataset.source for dataset in datasets),
+        folder=None,
+        n_first=len(first.train_labels),
+    )
+    return with_known(
+        together,
+        checksum=checksum_of([dataset.checksum for dataset in datasets]),
+        looks=first.looks,
+        remarks=tuple(dict.fromkeys(r for dataset in datasets for r in dataset.remarks)),
+    )
+
+
+def _fitting(other: Dataset, first: Dataset) -> Dataset:
+    """Return a set with its labels counted in the classes of the first; check that both fit."""
+    theirs, ours = other.train_images.shape[1:], first.train_images.shape[1:]
+    if theirs != ours:
+        raise ValueError(
+            f"{other.name} has images of {by(theirs)} pixels, {first.name} of {by(ours)};"
+            " only sets of one size can be joined"
+        )
+    if not same_scale(other.pixel_max, first.pixel_max):
+        raise ValueError(
+            f"{other.name} has pixels up to {other.pixel_max:g}, {first.name} up to"
+            f" {first.pixel_max:g}; only sets of the same scale can be joined"
+        )
+    try:
+        return other.aligned(first.class_names)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}, the classes of {first.name}; only then can they be joined"
+        ) from error
+
+
+def with_known(dataset: Dataset, **worked_out: object) -> Dataset:
+    """Fill in cached properties whose values are already known."""
+    vars(dataset).update(worked_out)
+    return dataset
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
