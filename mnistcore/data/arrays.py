@@ -1,17 +1,16 @@
 """Images and labels as people hold them in Python, each kind by a stated rule."""
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mnistcore.data.preprocess import as_pixels
 from mnistcore.data.raw import Part, RawData
 from mnistcore.system.errors import by
 
 _COLOURS = (3, 4)
-_CHUNK = 2**20
 
 
 def images_of(x: Any, name: str = "x") -> np.ndarray:
@@ -57,7 +56,7 @@ def images_of(x: Any, name: str = "x") -> np.ndarray:
         raise ValueError(f"{name} has shape {shape}; it must be (N, H, W) or (N, H * W)")
     if not array.size:
         raise ValueError(f"{name} has shape {shape}; it holds no pixels")
-    return _as_pixels(array, name)
+    return as_pixels(array, name)
 
 
 def labels_of(y: Any, name: str = "y") -> np.ndarray:
@@ -123,17 +122,15 @@ def from_arrays(
     y_test: Any = None,
     *,
     name: str = "arrays",
-    class_names: Sequence[str] | Mapping[int, str] | None = None,
 ) -> RawData:
     """Return what arrays hold as a format would; :meth:`.Dataset.from_arrays` documents it.
 
     Raises
     ------
     TypeError
-        If images or labels are of a wrong kind, or `class_names` is a single str.
+        If images or labels are of a wrong kind.
     ValueError
-        If a shape, a value or a number of names is wrong, or one of `x_test` and `y_test` is
-        missing.
+        If a shape or a value is wrong, or one of `x_test` and `y_test` is missing.
     """
     if (x_test is None) != (y_test is None):
         missing = "x_test" if x_test is None else "y_test"
@@ -145,30 +142,7 @@ def from_arrays(
             f"x_test has images of {by(test.images.shape[1:])} pixels, x of"
             f" {by(train.images.shape[1:])}; they must be the same"
         )
-    return RawData(Path(name), "arrays", train, test, _named(class_names, train.labels))
-
-
-def _named(
-    class_names: Sequence[str] | Mapping[int, str] | None, labels: np.ndarray
-) -> dict[int, str]:
-    """Return names by label; a sequence names the labels in rising order, or from 0."""
-    if class_names is None:
-        return {}
-    if isinstance(class_names, str):
-        raise TypeError(f"class_names is {class_names!r}; it must be a list of names")
-    if labels.dtype.kind not in "iu":
-        raise ValueError("class_names are for labels that are numbers; y holds names already")
-    if isinstance(class_names, Mapping):
-        return {int(label): str(text) for label, text in class_names.items()}
-    present = np.unique(labels)
-    if present[0] >= 0 and present[-1] < len(class_names):
-        return dict(enumerate(map(str, class_names)))
-    if len(present) != len(class_names):
-        raise ValueError(
-            f"class_names has {len(class_names)} names for {len(present)} labels"
-            f" ({present[0]}..{present[-1]}); give one for each"
-        )
-    return dict(zip(map(int, present), map(str, class_names), strict=True))
+    return RawData(Path(name), "arrays", train, test)
 
 
 def _array(values: Any, name: str) -> np.ndarray:
@@ -211,18 +185,3 @@ def _names(array: np.ndarray, name: str) -> np.ndarray:
     raise TypeError(
         f"{name}[{row}] is {array[row]!r}; labels are whole numbers or names, all of one kind"
     )
-
-
-def _as_pixels(array: np.ndarray, name: str) -> np.ndarray:
-    whole = array.dtype.kind in "bui"
-    if whole and array.min() >= 0 and array.max() <= 255:
-        return np.ascontiguousarray(array, np.uint8)
-    with np.errstate(over="ignore"):  # the check below reports it
-        images = np.ascontiguousarray(array, np.float32)
-    pixels = images.reshape(-1)
-    for start in range(0, pixels.size, _CHUNK):
-        strange = ~np.isfinite(pixels[start : start + _CHUNK])
-        if strange.any():
-            image = (start + int(strange.argmax())) // images[0].size
-            raise ValueError(f"{name}[{image}] has a pixel that is not a finite number")
-    return images
