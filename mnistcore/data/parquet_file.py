@@ -126,8 +126,7 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
     for file in files:
         row = 0
         try:
-            if file.stat().st_size > MAX_BYTES:
-                raise DataError(f"{file}: is larger than the {MAX_BYTES:,} bytes that are read")
+            _check(file)
             reader = read_parquet(str(file), batch_size=_BATCH)
             image, label = (_column(file, reader.schema.names, k) for k in (_IMAGES, _LABELS))
             names |= _class_names(reader.schema.metadata_str, label)
@@ -141,11 +140,29 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
             raise
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error}); check the file") from error
-        except Exception as error:  # the reader has classes of its own
+        except (
+            BaseException
+        ) as error:  # the reader has classes of its own, one of them no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
             reason = " ".join(str(error).split())[:200]
             raise DataError(
                 f"{file}: is a damaged Parquet file ({reason}); download it again"
             ) from error
+
+
+def _check(file: Path) -> None:
+    """Check the size of a file and the marks at its ends; without them the reader panics."""
+    size = file.stat().st_size
+    if size > MAX_BYTES:
+        raise DataError(f"{file}: is larger than the {MAX_BYTES:,} bytes that are read")
+    with file.open("rb") as stream:
+        start = stream.read(4)
+        stream.seek(max(size - 8, 0))
+        end = stream.read(8)
+    footer = int.from_bytes(end[:4], "little")
+    if size < 12 or not start == end[4:] == b"PAR1" or footer + 12 > size:
+        raise DataError(f"{file}: is no Parquet file, or a part of one; download it again")
 
 
 def _column(file: Path, columns: Sequence[str], known: Sequence[str]) -> str:
