@@ -3,14 +3,17 @@
 from pathlib import Path
 from types import ModuleType
 
-from mnistcore.data import folder
+from mnistcore.data import folder, named_sets
+from mnistcore.data.magic import beginning_of, described
 from mnistcore.data.raw import DataNotFoundError, RawData
 
 # Each format with what it looks for, in a few words.
 FORMATS: tuple[tuple[ModuleType, str], ...] = (
-    (folder, "the four IDX files of MNIST and its likes, raw or .gz"),
+    (folder, "the four IDX files of MNIST and its likes"),
+    (named_sets, "those of EMNIST or QMNIST"),
 )
 _MOST_LISTED = 6
+_MOST_EXAMINED = 100  # entries of a folder
 
 
 def read_data(path: Path) -> RawData:
@@ -37,23 +40,57 @@ def is_data(path: Path) -> bool:
         there = path.exists()
     except OSError:  # a name that is too long
         return False
-    return there or any(module.recognises(path) for module, _ in FORMATS)
+    return there or _is_recognised(path)
+
+
+def _is_recognised(path: Path) -> bool:
+    return any(module.recognises(path) for module, _ in FORMATS)
 
 
 def _unrecognised(path: Path) -> str:
     try:
-        if not path.exists():
-            return f"{path}: no such file or folder; check the name"
-        if not path.is_dir():
-            return f"{path}: is no known format of data; {_known()}"
-        names = sorted(
-            f"{entry.name}/" if entry.is_dir() else entry.name for entry in path.iterdir()
-        )
-    except OSError as error:
+        if path.is_dir():
+            return _of_folder(path)
+        if path.exists():
+            return _of_file(path)
+    except OSError as error:  # permissions, a name that is too long
         return f"{path}: cannot be read ({error.strerror or error}); check it"
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return f"{path}: no such file or folder; check the name"
+
+
+def _of_file(path: Path) -> str:
+    if not path.is_file():
+        return f"{path}: is neither a file nor a folder; name one"
+    head = beginning_of(path)
+    if found := described(head):
+        words, advice = found
+        return f"{path}: is {words}; {advice}"
+    if head.startswith(b"\0\0"):
+        return f"{path}: is one of the IDX files of a data set; name its folder, {path.parent}"
+    return f"{path}: is no known format of data; {_known()}"
+
+
+def _of_folder(path: Path) -> str:
+    entries = sorted(path.iterdir())
+    examined = entries[:_MOST_EXAMINED]
+    below = [str(entry) for entry in examined if entry.is_dir() and _is_recognised(entry)]
+    if below:
+        return f"{path}: holds folders of data; name one, such as {', '.join(below[:_MOST_LISTED])}"
+    for entry in examined:
+        if entry.is_file() and (found := described(_beginning(entry))):
+            words, advice = found
+            return f"{path}: holds no known format of data; {entry.name} is {words}: {advice}"
+    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in examined]
+    more = f" and {len(entries) - _MOST_LISTED} more" if len(entries) > _MOST_LISTED else ""
     there = ", ".join(names[:_MOST_LISTED]) + more if names else "nothing"
     return f"{path}: holds no known format of data, but {there}; {_known()}"
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        return beginning_of(path)
+    except OSError:
+        return b""
 
 
 def _known() -> str:

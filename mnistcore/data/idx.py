@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mnistcore.data.magic import described
 from mnistcore.data.raw import DataError
 from mnistcore.system.errors import by
 from mnistcore.system.files import replacing
@@ -25,6 +26,7 @@ from mnistcore.system.files import replacing
 MAX_BYTES = 2**30  # twice EMNIST ByClass, the largest set of the family; a header may be wrong
 _MAX_DIMENSIONS = 32  # the limit of NumPy before 2.0
 _CHUNK = 2**20
+_HEAD = 512  # bytes that tell what else a file may be
 _GZIP_MAGIC = b"\x1f\x8b"
 _DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype("u1"),
@@ -180,10 +182,7 @@ def _read_header(
     if not magic:
         raise IdxError(f"{path}: is empty; download it again")
     if magic[:2] != b"\0\0"[: len(magic)]:
-        raise IdxError(
-            f"{path}: not an IDX file: begins with bytes {magic.hex(' ')}, "
-            "where IDX has 00 00; check what was downloaded"
-        )
+        raise IdxError(_other_kind(path, magic, magic + stream.read(_HEAD)))
     if len(magic) < 4:
         raise IdxError(f"{path}: truncated: ends inside the header; download it again")
     code, n_dimensions = magic[2:]
@@ -238,6 +237,19 @@ def _encode(array: np.ndarray) -> tuple[bytes, memoryview]:
     header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     elements = np.ascontiguousarray(array, _DTYPES[code])
     return header, elements.reshape(-1).view(np.uint8).data
+
+
+def _other_kind(path: Path, magic: bytes, head: bytes) -> str:
+    """Return the message for a file that is no IDX file."""
+    if head.startswith(_GZIP_MAGIC):
+        return f"{path}: not an IDX file: is gzip inside gzip; decompress it once, with gzip -d"
+    if found := described(head):
+        words, advice = found
+        return f"{path}: not an IDX file: is {words}; {advice}"
+    return (
+        f"{path}: not an IDX file: begins with bytes {magic.hex(' ')}, where IDX has 00 00; check"
+        " what was downloaded"
+    )
 
 
 def _described(dtype: np.dtype, shape: tuple[int, ...]) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mnistcore.data import folder
 from mnistcore.data.cache import cache_folder
 from mnistcore.data.classes import RESERVED, dataset_of
 from mnistcore.data.dataset import DIGITS, Dataset, checksum_of, join, with_known
-from mnistcore.data.folder import holds_files
 from mnistcore.data.formats import is_data, read_data
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
-from mnistcore.data.raw import DataError, DataNotFoundError, Part, RawData
+from mnistcore.data.raw import DataError, DataNotFoundError
 
 
 def load_data(
@@ -151,7 +151,7 @@ def _named_folder(finder: MnistFinder, data_dir: str | Path | None) -> Found | N
 
 def _from_path(finder: MnistFinder, path: Path, options: _Options) -> Dataset:
     try:
-        if holds_files(path):  # which may be MNIST's
+        if folder.recognises(path):  # which may be MNIST's
             return _dataset(finder.in_folder(path), options)
         raw = read_data(path)
     except DataNotFoundError as error:
@@ -163,10 +163,7 @@ def _dataset(found: Found, options: _Options) -> Dataset:
     """Make a data set of four IDX files."""
     if found.differs is None:
         return _known(MNIST.name, found, options)
-    arrays = found.arrays
-    train = Part(arrays.train_images, arrays.train_labels)
-    test = Part(arrays.test_images, arrays.test_labels)
-    raw = RawData(found.differs.parent, found.source, train, test)
+    raw = folder.raw_data(found.arrays, found.differs.parent, found.source)
     return dataset_of(
         raw,
         transpose=options.transpose,

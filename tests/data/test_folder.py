@@ -1,12 +1,13 @@
 """Folders of four IDX files: which are found, and which do not fit together."""
 
+import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnistcore.data.folder import FILE_NAMES, find_files, read_files
+from mnistcore.data.folder import FILE_NAMES, find_files, read, read_files
 from mnistcore.data.idx import IdxError, write_idx
 from mnistcore.data.raw import DataNotFoundError
 
@@ -23,13 +24,30 @@ def test_files_are_found_by_each_of_their_names(end, stem, make_folder, arrays):
     rename(folder, lambda name: stem(name) + end)
     files = find_files(folder)
     assert [file.name for file in files] == [stem(name) + end for name in FILE_NAMES]
-    for read, written in zip(read_files(files), arrays, strict=True):
-        np.testing.assert_array_equal(read, written)
+    for found, written in zip(read_files(files), arrays, strict=True):
+        np.testing.assert_array_equal(found, written)
 
 
 def test_files_are_found_where_torchvision_keeps_them(make_folder, tmp_path):
     folder = make_folder("data/MNIST/raw")
     assert find_files(tmp_path / "data") == find_files(folder)
+    fashion = make_folder("data/FashionMNIST/raw")
+    assert find_files(tmp_path / "data/FashionMNIST") == find_files(fashion)
+
+
+def test_kmnist_is_known_by_its_compressed_file_or_its_folder(make_folder, arrays, monkeypatch):
+    from mnistcore.data import published
+
+    monkeypatch.setattr(published, "HASHED_SHAPE", arrays.train_images.shape)
+    assert read(make_folder("set")).class_names == {}
+    for name in ("KMNIST/raw", "data/kuzushiji-mnist"):
+        names = read(make_folder(name)).class_names
+        assert [names[n] for n in (0, 1, 9)] == ["o", "ki", "wo"]
+    folder = make_folder("other", ".gz")
+    assert read(folder).class_names == {}
+    content = (folder / f"{FILE_NAMES[0]}.gz").read_bytes()
+    monkeypatch.setattr(published, "_KMNIST_GZ_MD5", hashlib.md5(content).hexdigest())
+    assert read(folder).class_names[2] == "su"
 
 
 def test_raw_file_is_taken_before_a_compressed_one(make_folder):
@@ -45,6 +63,20 @@ def test_file_is_taken_before_a_folder_of_another_of_its_names(make_folder):
     rename(folder, lambda name: name.replace("-idx", ".idx"))
     (folder / FILE_NAMES[0]).mkdir()
     assert find_files(folder)[0].is_file()
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_a_file_inside_a_folder_of_its_name_is_read(end, make_folder):
+    """As 7-Zip and Kaggle unpack."""
+    folder = make_folder("set", end)
+    for name in FILE_NAMES[:2]:
+        path = folder / f"{name}{end}"
+        path.rename(folder / "moved")
+        path.mkdir()
+        (folder / "moved").rename(path / f"{name.replace('-idx', '.idx')}{end}")
+    files = find_files(folder)
+    assert files[0].parent.name == f"{FILE_NAMES[0]}{end}"
+    assert len(read_files(files).train_images) == 3000
 
 
 def test_folder_in_place_of_a_file_is_named(make_folder):
@@ -119,8 +151,8 @@ def test_damaged_file_is_named(make_folder):
 def test_class_without_training_samples_in_between_is_allowed(make_folder, arrays):
     """Some data sets count their classes from 1."""
     one_up = {name: getattr(arrays, name) + np.uint8(1) for name in ("train_labels", "test_labels")}
-    read = read_files(find_files(make_folder("set", **one_up)))
-    assert set(read.test_labels) == {1, 2, 3, 4}
+    found = read_files(find_files(make_folder("set", **one_up)))
+    assert set(found.test_labels) == {1, 2, 3, 4}
 
 
 def test_not_found_is_also_a_value_error():
