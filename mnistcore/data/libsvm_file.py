@@ -5,6 +5,7 @@ support vector machines", and the page "LIBSVM Data: Classification (Multi-class
 """
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.data.text import first_line, is_training, partner_of, stem_of, text_lines
+from mnistcore.data.text import files_in, first_line, is_training, partner_of, stem_of, text_lines
 
 _LINE = re.compile(r"\s*[-+]?[\d.]+(\s+\d+:\S+){5,}\s*")
 _LARGEST = 2**24  # pixels of a picture
@@ -21,7 +22,7 @@ _USPS = {label: str(label - 1) for label in range(1, 11)}  # label 1 is the digi
 
 def recognises(path: Path) -> bool:
     """Whether `path` is such a file, or a folder that holds one."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return bool(_files(path))
     return _is_sparse(path)
 
@@ -65,10 +66,7 @@ def read(path: Path) -> RawData:
 
 
 def _files(folder: Path) -> list[Path]:
-    try:
-        return [f for f in sorted(folder.iterdir()) if f.is_file() and _is_sparse(f)]
-    except OSError:
-        return []
+    return [file for file in files_in(folder) if _is_sparse(file)]
 
 
 def _is_sparse(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
+from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
 
 # Images and labels of a part, as published or as people name them; lower case.
@@ -25,9 +27,9 @@ _SINGLE = re.compile(r"(.*train-)(imgs|labels)\.npz")  # kmnist-train-imgs.npz
 
 def recognises(path: Path) -> bool:
     """Whether `path` is an ``.npz`` file, or a folder that holds some."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return bool(_files(path))
-    return path.suffix.lower() == ".npz" and path.is_file()
+    return path.suffix.lower() == ".npz" and os.path.isfile(path)
 
 
 def read(path: Path) -> RawData:
@@ -98,7 +100,10 @@ def _read_singles(path: Path, file: Path, start: str) -> RawData:
             raise DataError(f"{missing[0]}: no such file; put it beside {file.name}")
         images, labels = (_Arrays(f).only() for f in files)
         parts.append(_part(files[0], images, labels, ("its images", f"{files[1].name}")))
-    names = _class_map(file.with_name(f"{start.split('-')[0]}_classmap.csv"))
+    name = start.split("-")[0]
+    names = _class_map(file.with_name(f"{name}_classmap.csv"))
+    if not names and name == "kmnist":
+        names = dict(enumerate(KUZUSHIJI))
     test = parts[1] if len(parts) > 1 else None
     return RawData(path, f"{file.parent} ({start}...)", parts[0], test, names)
 

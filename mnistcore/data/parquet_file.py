@@ -6,6 +6,7 @@ names stand in the schema's metadata, and the files are ``train-00000-of-00001.p
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +27,9 @@ _BATCH = 256  # rows that are unpacked at a time
 
 def recognises(path: Path) -> bool:
     """Whether `path` is a Parquet file, or a folder that holds some."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return bool(_parts(path))
-    return path.suffix.lower() in (".parquet", ".pq") and path.is_file()
+    return path.suffix.lower() in (".parquet", ".pq") and os.path.isfile(path)
 
 
 def read(path: Path) -> RawData:

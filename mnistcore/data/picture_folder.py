@@ -25,7 +25,7 @@ _LOOKED_AT = 1000  # files of a folder that decide what it is
 
 def recognises(path: Path) -> bool:
     """Whether a folder, or what lies in its parts, has folders with pictures."""
-    return path.is_dir() and bool(_parts(path))
+    return os.path.isdir(path) and bool(_parts(path))
 
 
 def read(path: Path) -> RawData:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from mnistcore.data.raw import DataError
 COMPRESSED = (".gz", ".bz2", ".xz")
 _LONGEST = 2**24  # characters of a line: 2,048 x 2,048 pixels of three digits
 _SNIFFED = 2**16  # bytes that decide what a file is
+_EXAMINED = 200  # entries of a folder that decide what it is
 _TRAIN = re.compile(r"train(?:ing)?|tra(?=\.|$)", re.IGNORECASE)
 _PARTNERS = {"train": ("test", "testing"), "training": ("testing", "test"), "tra": ("tes",)}
 
@@ -50,7 +52,7 @@ def text_lines(path: Path) -> Iterator[str]:
 def first_line(path: Path) -> str | None:
     """Return the first line that is not blank of a text file; None if it is none."""
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return None
         with _opened(path) as file:
             encoding = _encoding(file)
@@ -60,6 +62,15 @@ def first_line(path: Path) -> str | None:
     if "\0" in start:
         return None
     return next((line for line in start.splitlines() if line.strip()), None)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the first files of a folder that are not hidden; none if it cannot be read."""
+    try:
+        entries = sorted(folder.iterdir())[:_EXAMINED]
+        return [path for path in entries if not path.name.startswith(".") and path.is_file()]
+    except OSError:
+        return []
 
 
 def stem_of(name: str) -> str:
