@@ -90,12 +90,14 @@ def _rows(file: Path) -> _Rows:
             continue
         pairs = rest.replace(":", " ").split()
         try:
-            row = np.array(pairs, np.float32)
-            ids, pixels = row[::2].astype(np.int32), row[1::2]
+            row = np.array(pairs, np.float64)
+            if not (np.isfinite(row).all() and row[::2].max(initial=1) <= _LARGEST):
+                raise ValueError
+            ids, pixels = row[::2].astype(np.int32), row[1::2].astype(np.float32)
             labels.append(int(float(label)))
             whole = float(label).is_integer() and (ids == row[::2]).all()
             rising = len(pairs) % 2 == 0 and (np.diff(ids, prepend=0) > 0).all()
-            if not (whole and rising and np.isfinite(row).all() and ids.max(initial=1) <= _LARGEST):
+            if not (whole and rising):
                 raise ValueError
         except (ValueError, OverflowError):
             raise DataError(

@@ -51,8 +51,8 @@ def read(path: Path) -> RawData:
     if validation := files.pop("validation", []):
         files["train"] += validation
         notices.append(
-            f"The {len(validation):,} pictures of {parts['validation']} are among the training"
-            " images; a run takes its own validation images from them."
+            f"The pictures of {parts['validation']} ({len(validation):,}) are among the training"
+            " images; a run takes its own validation images from these."
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata; sizes are checked
