@@ -30,7 +30,7 @@ def _main(argv: Sequence[str]) -> int:
         if arguments.test_index is not None and config.split != "test":
             raise CommandError("--test-index counts the test images; leave --split out")
         source = load_run(arguments.run)
-        dataset = load_run_data(source, config.data, config.data_dir)
+        dataset = load_run_data(source, config)
         for notice in dataset.notices:
             print(notice, file=sys.stderr)
         with busy("evaluating (the first run with numba compiles its kernels)"):

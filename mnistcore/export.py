@@ -10,6 +10,8 @@ from .interchange import to_c, to_onnx
 from .interchange.exporting import FORMATS, Exported, run
 from .terminal.command_line import DONE, Parser, run_command, user_errors
 from .terminal.display import print_json
+from .terminal.flags import add_flags, flags_given
+from .training.data_options import RunDataOptions
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
@@ -28,8 +30,7 @@ def _main(argv: Sequence[str]) -> int:
             arguments.output,
             int8=arguments.int8,
             float_input=arguments.float_input,
-            data=arguments.data,
-            data_dir=arguments.data_dir,
+            measured_on=RunDataOptions(**flags_given(arguments, RunDataOptions)),
         )
     if arguments.json:
         print_json(_summary(exported))
@@ -64,13 +65,8 @@ def _parser() -> Parser:
         action="store_true",
         help="onnx: take float32 pixels in [0, 1] instead of raw uint8 pixels",
     )
-    parser.add_argument(
-        "--data",
-        metavar="DATA",
-        help="int8: measure on the test images of mnist, synthetic or a folder of four IDX files"
-        " (default: the data of the training, if it is at hand)",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="int8: folder to take MNIST from")
+    measured_on = parser.add_argument_group("int8: the data on whose test images it is measured")
+    add_flags(measured_on, RunDataOptions)
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     return parser
 

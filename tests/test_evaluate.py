@@ -153,7 +153,11 @@ def test_a_model_that_knows_more_classes_has_undefined_shares(tmp_path, make_run
     [
         ((8, 2), (4, 2), r"takes images of 4 x 2 pixels; odd has 2 x 4"),
         ((9, 2), (3, 3), r"takes images of 3 x 3 pixels; odd has 2 x 4"),
-        ((8, 1), (2, 4), r"knows 1 classes; odd has 2"),
+        (
+            (8, 1),
+            (2, 4),
+            r"odd has the classes 0, 1, of which 1 is not among 0, the classes of the model",
+        ),
     ],
 )
 def test_data_that_do_not_fit_are_refused(tmp_path, make_run, sizes, shape, message):
@@ -175,8 +179,9 @@ def test_outputs_that_are_not_finite_are_refused(tmp_path, make_run, scale):
 
 
 def test_names_with_markup_are_shown_as_they_are(tmp_path, make_run):
-    dataset = write_data(tmp_path / "data", (2, 2), 2)
-    made = make_run((4, 2), (2, 2), class_names=("[red]a[/red]", "[/]"))
+    names = ("[red]a[/red]", "[/]")
+    dataset = write_data(tmp_path / "data", (2, 2), 2).renamed(names)
+    made = make_run((4, 2), (2, 2), class_names=names)
     scores = run(made, NUMPY, dataset=dataset)
     text = text_of(show_scores, made, dataset, scores, 5)
     assert "[red]a[/red]" in text
@@ -287,8 +292,8 @@ BAD_LINES = [
     (["empty"], "empty/model.safetensors: no such file"),
     (["text.safetensors"], "text.safetensors: is not a safetensors file"),
     (["run/config.json"], "config.json: is not a safetensors file"),
-    (["run", "--data", "nowhere"], "nowhere: no such folder"),
-    (["run", "--data", "empty"], "holds none of the four IDX files"),
+    (["run", "--data", "nowhere"], "nowhere: no such file or folder"),
+    (["run", "--data", "empty"], "holds no known format of data"),
     (["run", "--data", "synthetic", "--data-dir", "x"], "data_dir is for data auto or mnist"),
     (["run", "--split", "dev"], "--split must be one of test, validation, train, got 'dev'"),
     (["run", "--backend", "cuda"], "--backend must be one of"),

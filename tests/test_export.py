@@ -20,6 +20,7 @@ from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
+from mnistcore.training.data_options import RunDataOptions
 
 DEFAULT_NAMES = {
     "onnx": "model.onnx",
@@ -97,7 +98,8 @@ def test_without_data_the_cost_of_8_bits_is_not_known(place, capsys):
     model.config["data"] = "gone"
     checkpoint.save("run/model.safetensors", model)
     assert main(["export", "run", "--to", "c", "--int8"]) == 0
-    assert re.search("accuracy +not measured: .*gone: no such folder", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search("accuracy +not measured: .*gone: no such file or folder", shown)
     assert Path("run/model-int8.c").exists()
 
 
@@ -116,7 +118,8 @@ def test_other_data_than_those_of_the_training_are_named(place):
     data = TrainedOn("some", "0" * 64)
     model = dataclasses.replace(make_model((36, 8, 4), "tanh", (6, 6)), data=data)
     checkpoint.save("run/model.safetensors", model)
-    loss = export.run("run", "c", int8=True, data=str(place / "digits")).int8_loss
+    options = RunDataOptions(data=str(place / "digits"))
+    loss = export.run("run", "c", int8=True, measured_on=options).int8_loss
     assert loss.data == "digits, which it was not trained on"
 
 
@@ -154,8 +157,8 @@ BAD_LINES = [
     (["nan.safetensors", "--to", "c"], "has weights that are not finite"),
     (["run", "--to", "onnx", "--int8"], "int8 is for format c, not onnx"),
     (["run", "--to", "c", "--float-input"], "float-input is for format onnx, not c"),
-    (["run", "--to", "c", "--data", "mnist"], "data and data-dir are for int8"),
-    (["run", "--to", "c", "--int8", "--data", "gone"], "gone: no such folder"),
+    (["run", "--to", "c", "--data", "mnist"], "options of data are for int8"),
+    (["run", "--to", "c", "--int8", "--data", "gone"], "gone: no such file or folder"),
     (["run", "--to", "c", "--output", "x.onnx"], r"x.onnx: .* must end in \.c"),
     (["run", "--to", "c", "--output", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--to", "c", "--output", "no/x.c"], "no/x.c: cannot be written, because there is no"),

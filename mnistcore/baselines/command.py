@@ -6,13 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data import Dataset, load_data
+from ..data import Dataset
 from ..kernels.threads import available_cores
 from ..models.metrics import percent
 from ..system.files import replacing, write_json
 from ..system.machine import cpu_model, installed_version
 from ..terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from ..terminal.display import print_json
+from ..terminal.flags import add_flags, flags_given
+from ..training.data_options import DataOptions
 from .comparison import BASELINES, Score, run
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
-        dataset = load_data(arguments.data, progress=not arguments.json)
+        options = DataOptions(**flags_given(arguments, DataOptions))
+        dataset = options.load(progress=not arguments.json)
     for notice in dataset.notices:
         print(notice, file=sys.stderr)
     show = (lambda score: None) if arguments.json else _announce
@@ -71,7 +74,7 @@ def _parser() -> Parser:
         "Train other classifiers and a perceptron on the same digits; compare test accuracy,"
         " training time and prediction time.",
     )
-    parser.add_argument("--data", default="auto", help="as in mnistcore train (default: auto)")
+    add_flags(parser, DataOptions)
     parser.add_argument(
         "--models",
         nargs="+",

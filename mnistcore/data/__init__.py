@@ -1,7 +1,7 @@
 """Data sets of labelled images: MNIST, those that people bring, and digits drawn by a program."""
 
 from mnistcore.data.cache import cache_folder
-from mnistcore.data.classes import RESERVED
+from mnistcore.data.classes import RESERVED, read_class_names
 from mnistcore.data.dataset import Dataset
 from mnistcore.data.idx import IdxError, read_idx, write_idx
 from mnistcore.data.loading import absolute, load_data
@@ -16,6 +16,7 @@ __all__ = [
     "absolute",
     "cache_folder",
     "load_data",
+    "read_class_names",
     "read_idx",
     "write_idx",
 ]

@@ -18,6 +18,7 @@ from mnistcore.data.raw import DataError, Part, RawData
 
 RESERVED = ("auto", "mnist", "synthetic")  # what `load_data` does not read as paths
 _SAY_NOTHING = ("raw", "gzip")  # names of folders inside that of a data set
+_MAX_NAMES_BYTES = 2**20
 _HELD_OUT = 1 / 7  # of the images, as of MNIST's 70,000
 _HELD_OUT_SEED = 0
 
@@ -88,6 +89,37 @@ def dataset_of(
     if sha256 and counted and not transpose:
         with_known(dataset, checksum=checksum_of(sha256))
     return dataset
+
+
+def read_class_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes; if a single one is the name of a file, those in its lines.
+
+    Empty lines are left out.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is too large, is not text in UTF-8, or has no names.
+    """
+    if len(given) != 1:
+        return tuple(given)
+    path = Path(given[0]).expanduser()
+    try:
+        if not path.is_file():
+            return tuple(given)
+        with path.open("rb") as file:
+            content = file.read(_MAX_NAMES_BYTES + 1)
+        if len(content) > _MAX_NAMES_BYTES:
+            raise DataError(f"{path}: is larger than {_MAX_NAMES_BYTES} bytes; check the file")
+        lines = content.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check it") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not text in UTF-8; write one name in each line") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise DataError(f"{path}: has no names; write one in each line")
+    return names
 
 
 def _name(path: Path) -> str:

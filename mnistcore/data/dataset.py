@@ -189,6 +189,11 @@ class Dataset:
         )
         return with_known(aligned, checksum=self.checksum, looks=self.looks, remarks=self.remarks)
 
+    def renamed(self, class_names: Sequence[str]) -> "Dataset":
+        """Return the same data with other names for its classes, in the same order."""
+        renamed = replace(self, class_names=tuple(class_names))
+        return with_known(renamed, checksum=self.checksum, looks=self.looks, remarks=self.remarks)
+
     def split(self, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Split the training images: sorted int64 indices for training and for validation.
 

@@ -82,7 +82,7 @@ def _of_file(path: Path) -> str:
         return f"{path}: is {words}; {advice}"
     if head.startswith(b"\0\0"):
         return f"{path}: is one of the IDX files of a data set; name its folder, {path.parent}"
-    return f"{path}: is no known format of data; {_known()}"
+    return f"{path}: is no known format of data; looked for {known_formats()}"
 
 
 def _of_folder(path: Path) -> str:
@@ -98,7 +98,7 @@ def _of_folder(path: Path) -> str:
     names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in examined]
     more = f" and {len(entries) - _MOST_LISTED} more" if len(entries) > _MOST_LISTED else ""
     there = ", ".join(names[:_MOST_LISTED]) + more if names else "nothing"
-    return f"{path}: holds no known format of data, but {there}; {_known()}"
+    return f"{path}: holds no known format of data, but {there}; looked for {known_formats()}"
 
 
 def _beginning(path: Path) -> bytes:
@@ -108,5 +108,6 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def _known() -> str:
-    return "looked for " + "; ".join(words for _, words in FORMATS)
+def known_formats() -> str:
+    """Return in words what :func:`read_data` reads."""
+    return "; ".join(words for _, words in FORMATS)

@@ -155,6 +155,8 @@ def _from_path(finder: MnistFinder, path: Path, options: _Options) -> Dataset:
             return _dataset(finder.in_folder(path), options)
         raw = read_data(path)
     except DataNotFoundError as error:
+        if is_data(path):
+            raise
         raise DataNotFoundError(f"{error}, or give data auto, mnist or synthetic") from error
     return dataset_of(raw, transpose=options.transpose, class_names=options.class_names)
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..data import load_data
 from ..models import checkpoint
-from ..models.model import Model, own_data
+from ..models.model import Model
 from ..system.files import replacing
+from ..training.data_options import RunDataOptions
 from . import to_c, to_numpy, to_onnx, to_torch
 from .int8_loss import Int8Loss, measure
 from .output import output_path
@@ -50,8 +50,7 @@ def run(
     *,
     int8: bool = False,
     float_input: bool = False,
-    data: str | None = None,
-    data_dir: str | None = None,
+    measured_on: RunDataOptions | None = None,
 ) -> Exported:
     """Write a model in the format of another program.
 
@@ -67,9 +66,9 @@ def run(
         For C only: quantise the weights to 8 bits.
     float_input
         For ONNX only: the graph takes float32 pixels in [0, 1] instead of raw uint8 pixels.
-    data, data_dir
-        The data set, as in ``TrainConfig``, on whose test images to measure the accuracy that
-        ``int8`` costs; by default the training data, if found. Nothing is downloaded.
+    measured_on
+        The data set on whose test images to measure the accuracy that ``int8`` costs; by default
+        the training data, if found. Nothing is downloaded.
 
     Raises
     ------
@@ -83,14 +82,15 @@ def run(
     OSError
         If a file cannot be read or written.
     """
-    _check_options(to, int8, float_input, data, data_dir)
+    measured_on = measured_on or RunDataOptions()
+    _check_options(to, int8, float_input, measured_on)
     file = Path(source)
     model = checkpoint.load(file)
     if file.is_dir():
         file /= checkpoint.MODEL_FILE
     ending = "-int8.c" if int8 else FORMATS[to]
     path = output_path(output, file.with_name(file.stem + ending), file)
-    loss, not_measured = _measured(model, data, data_dir) if int8 else (None, "")
+    loss, not_measured = _measured(model, measured_on) if int8 else (None, "")
     if model.float_pixels and to in ("onnx", "c"):
         model = model.taking_bytes()  # these formats take bytes
     content, usage = _encoded(model, to, str(path), int8, float_input, loss)
@@ -99,29 +99,25 @@ def run(
     return Exported(path, len(content), model, usage, loss, not_measured)
 
 
-def _check_options(
-    to: str, int8: bool, float_input: bool, data: str | None, data_dir: str | None
-) -> None:
+def _check_options(to: str, int8: bool, float_input: bool, measured_on: RunDataOptions) -> None:
     if to not in FORMATS:
         raise ValueError(f"unknown format {to!r}; choose from {', '.join(FORMATS)}")
     if int8 and to != "c":
         raise ValueError(f"int8 is for format c, not {to}")
     if float_input and to != "onnx":
         raise ValueError(f"float-input is for format onnx, not {to}")
-    if (data or data_dir) and not int8:
-        raise ValueError("data and data-dir are for int8, to measure what it costs")
+    if measured_on != RunDataOptions() and not int8:
+        raise ValueError("options of data are for int8, to measure what it costs")
 
 
-def _measured(model: Model, data: str | None, data_dir: str | None) -> tuple[Int8Loss | None, str]:
+def _measured(model: Model, options: RunDataOptions) -> tuple[Int8Loss | None, str]:
     """Return the accuracy that 8-bit weights cost, or why it could not be measured.
 
     Data named by the user must exist; the training data may be missing.
     """
-    named = data is not None or data_dir is not None
+    named = options != RunDataOptions()
     try:
-        if named:
-            return measure(model, load_data(data or "auto", data_dir, mirrors=())), ""
-        return measure(model, own_data(model, mirrors=())), ""
+        return measure(model, options.load_or_own(model, mirrors=())), ""
     except (ValueError, TypeError, OSError) as error:
         if named:
             raise

@@ -7,7 +7,7 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import get_backend
 from ..models.metrics import accuracy, percent
-from ..models.model import Model, scaled_alike
+from ..models.model import Model, fitted, scaled_alike
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -52,14 +52,10 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     Raises
     ------
     ValueError
-        If the images or the number of classes do not fit the model, or a layer is too large.
+        If the images or the classes do not fit the model, or a layer is too large.
     """
+    dataset = fitted(model, dataset)
     images, labels = dataset.test_images, dataset.test_labels
-    n_classes = model.network.layer_sizes[-1]
-    if len(dataset.class_names) != n_classes:
-        raise ValueError(
-            f"{dataset.name} has {len(dataset.class_names)} classes, the model {n_classes}"
-        )
     model = scaled_alike(model, dataset)
     exact = model.predict(get_backend(), images)
     layers = quantize(model)

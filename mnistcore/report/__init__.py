@@ -103,10 +103,7 @@ def run(
         _check_folder(Path(config.figures))
     kernels = get_backend(config.backend)
     runs = [load_run(path) for path in paths]
-    datasets = [
-        compared(run, dataset) if dataset else load_run_data(run, config.data, config.data_dir)
-        for run in runs
-    ]
+    datasets = [compared(run, dataset) if dataset else load_run_data(run, config) for run in runs]
     with limited_threads(config.threads):
         if len(runs) == 1:
             page = single.page(kernels, runs[0], datasets[0])

@@ -1,41 +1,40 @@
 """The data of a run: the data set that it was trained on, and how its images were split."""
 
-import math
-
 import numpy as np
 
-from ..data import Dataset, load_data
+from ..data import Dataset
 from ..data.preprocess import same_scale
-from ..models.model import Model, own_data
-from ..system.errors import by
+from ..models.model import Model, fitted
+from ..training.data_options import RunDataOptions
 from .folder import Run
 
 SPLITS = ("test", "validation", "train")
 
 
-def load_run_data(run: Run, data: str | None = None, data_dir: str | None = None) -> Dataset:
-    """Load the data set that a run was trained on, or the one given by ``data`` or ``data_dir``.
+def load_run_data(run: Run, options: RunDataOptions | None = None) -> Dataset:
+    """Load the data set that a run was trained on, or the one that the options name.
 
     Parameters
     ----------
     run
         The run. If it does not record its data, "auto" is loaded.
-    data, data_dir
-        As in :func:`.data.load_data`; either one overrides what the run records.
+    options
+        Each option that is given overrides what the run records. Data that they name is read
+        without the run's transposition and names of classes.
 
     Returns
     -------
     Dataset
-        With a notice if the run was trained on other data; see :func:`compared`.
+        With its labels counted in the classes of the run, and a notice if the run was trained on
+        other data; see :func:`compared`.
 
     Raises
     ------
     ValueError
-        If the data cannot be found or used.
+        If the data cannot be found or used, or does not fit the run.
     """
-    if data is not None or data_dir is not None:
-        return compared(run, load_data(data or "auto", data_dir))
-    return compared(run, own_data(run.model, run.summary.get("data")))
+    options = options or RunDataOptions()
+    return compared(run, options.load_or_own(run.model, run.summary.get("data")))
 
 
 def trained_on(run: Run, dataset: Dataset) -> bool | None:
@@ -45,7 +44,14 @@ def trained_on(run: Run, dataset: Dataset) -> bool | None:
 
 
 def compared(run: Run, dataset: Dataset) -> Dataset:
-    """Return the data set, with a notice if the run was trained on other data."""
+    """Return the data set, in the classes of the run, noted if the run was trained on other data.
+
+    Raises
+    ------
+    ValueError
+        If the size of the images or the classes do not fit; see :func:`.model.fitted`.
+    """
+    dataset = fitted(run.model, dataset)
     known, name = run.model.data, run.summary.get("data")
     if known is None:
         if not isinstance(name, str) or name == dataset.name:
@@ -62,9 +68,6 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
             f"The content of {now} has changed since the network was trained; these are figures"
             " on its current content."
         )
-    theirs, ours = run.model.class_names, dataset.class_names
-    if ours != theirs[: len(ours)]:
-        notice += f" Its classes were {_few(theirs)}, here they are {_few(ours)}."
     of_run, of_data = run.model.pixel_max, dataset.pixel_max
     if of_run is not None and not same_scale(of_run, of_data):
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
@@ -73,30 +76,6 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
 
 def _other(then: str, now: str) -> str:
     return f"The network was trained on other data ({then}); these are figures on {now}."
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def check_fit(model: Model, dataset: Dataset) -> None:
-    """Check that a model fits the image size and the classes of a data set.
-
-    Raises
-    ------
-    ValueError
-        If it does not.
-    """
-    shape = dataset.train_images.shape[1:]
-    flat = (math.prod(shape),)  # models trained on flat vectors have no rows and columns
-    if model.input_shape not in (shape, flat):
-        raise ValueError(
-            f"the model takes images of {by(model.input_shape)} pixels;"
-            f" {dataset.name} has {by(shape)}"
-        )
-    known, labels = len(model.class_names), len(dataset.class_names)
-    if labels > known:
-        raise ValueError(f"the model knows {known} classes; {dataset.name} has {labels}")
 
 
 def split_indices(model: Model, dataset: Dataset, split: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Dataset, load_data
+from ..data import Dataset
 from ..data.preprocess import flatten, input_scaling
 from ..kernels.backends import get_backend
 from ..kernels.threads import get_num_threads, limited_threads
@@ -144,7 +144,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     check_output(config.output)
     kernels = get_backend(config.backend)
     if dataset is None:
-        dataset = load_data(config.data, config.data_dir, progress)
+        dataset = config.load(progress)
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
         if not len(labels):
             raise ValueError(f"{dataset.name} has no {part} images")

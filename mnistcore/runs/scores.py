@@ -23,27 +23,17 @@ from ..models.metrics import (
     top_k_accuracy,
     wilson_interval,
 )
-from ..models.model import Model, scaled_alike
-from ..training.options import Range, option, options_of
-from .data import SPLITS, check_fit, load_run_data, split_indices
+from ..models.model import Model, fitted, scaled_alike
+from ..training.data_options import RunDataOptions
+from ..training.options import Range, option
+from .data import SPLITS, load_run_data, split_indices
 from .folder import Run, load_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceConfig:
+class SourceConfig(RunDataOptions):
     """Options shared by several commands: the data to evaluate on, the backend and its threads."""
 
-    data: str | None = option(
-        None,
-        str,
-        "mnist, synthetic or a folder of four IDX files",
-        optional=True,
-        metavar="DATA",
-        shown_default="what the run was trained on",
-    )
-    data_dir: str | None = option(
-        None, str, "folder to take MNIST from", optional=True, metavar="DIR"
-    )
     backend: str = option(
         "auto", str, "kernels; auto is the fastest one here", choices=("auto", *BACKENDS)
     )
@@ -54,10 +44,6 @@ class SourceConfig:
         limits=Range(0, 4096),
         metavar="N",
     )
-
-    def __post_init__(self) -> None:
-        for name, opt in options_of(type(self)).items():
-            object.__setattr__(self, name, opt.checked(getattr(self, name), name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +245,7 @@ def _loaded(
     kernels = get_backend(config.backend)
     loaded = source if isinstance(source, Run) else load_run(source)
     if dataset is None:
-        dataset = load_run_data(loaded, config.data, config.data_dir)
+        dataset = load_run_data(loaded, config)
         for notice in dataset.notices:
             warnings.warn(notice, stacklevel=3)
     return kernels, loaded, dataset
@@ -275,7 +261,7 @@ def score(
     ValueError
         If model and data do not fit, the split is unknown or empty, or outputs are not finite.
     """
-    check_fit(run.model, dataset)
+    dataset = fitted(run.model, dataset)
     model = scaled_alike(run.model, dataset)
     indices = split_indices(model, dataset, split)
     images, labels = images_of(dataset, split)
@@ -318,7 +304,7 @@ def run_sample(
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
-    check_fit(loaded.model, dataset)
+    dataset = fitted(loaded.model, dataset)
     n = len(dataset.test_labels)
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")

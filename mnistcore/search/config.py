@@ -217,7 +217,7 @@ class Plan:
         """
         same = ("sampler", "pruner", "folds", "grid_points")
         space = {name: _plain(entry) for name, entry in self.entries.items()}
-        here = ("data", "data_dir")
+        here = ("data", "data_dir", "transpose", "class_names")
         train = {name: _plain(self.train[name]) for name in sorted(self.train) if name not in here}
         return {
             **{name: getattr(self.config, name) for name in same},

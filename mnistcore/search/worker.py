@@ -14,7 +14,6 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from ..data import load_data
 from ..kernels.threads import set_num_threads
 from .config import Plan
 from .objective import Objective, SurplusError
@@ -95,7 +94,7 @@ def _main() -> int:
 
     plan = Plan.from_json(task["plan"])
     config, base = plan.config, plan.train_config({})
-    objective = Objective(plan, load_data(base.data, base.data_dir), check)
+    objective = Objective(plan, base.load(), check)
     try:
         storage = open_storage(storage_url(config.storage, config.folder), config.grace)
         work(open_study(plan, storage), plan, objective, stop, task["deadline"])

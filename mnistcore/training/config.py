@@ -15,8 +15,9 @@ from ..data import absolute
 from ..kernels.backends import BACKENDS
 from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
 from ..models.network import INITIALIZATIONS
+from .data_options import DataOptions
 from .optimizers import LEARNING_RATES
-from .options import Range, option, options_of, read_options
+from .options import Range, option, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
 from .schedules import SCHEDULES
 
@@ -35,7 +36,7 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class TrainConfig(DataOptions):
     """The options of a training run, checked and complete.
 
     Options that are left out or None take the recipe's value, so that
@@ -59,17 +60,6 @@ class TrainConfig:
         str,
         "kernels to train with; auto is the fastest one here",
         choices=("auto", *BACKENDS),
-    )
-    data: str = option(
-        "auto",
-        str,
-        "auto, mnist, synthetic or a folder of four IDX files; auto is MNIST, or the built-in"
-        " digits if MNIST is unavailable; names joined by + train on several sets, and validate"
-        " and test on the first",
-        metavar="DATA",
-    )
-    data_dir: str | None = option(
-        None, str, "folder to take MNIST from", optional=True, metavar="DIR"
     )
     hidden: tuple[int, ...] = _from_recipe(
         "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
@@ -164,8 +154,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name, opt in options_of(TrainConfig).items():
-            self._set(name, opt.checked(getattr(self, name), name))
+        super().__post_init__()
         self._complete_from_recipe()
         self._check_together()
 
@@ -196,11 +185,11 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the options by name, for JSON, so that the run can be repeated from any folder.
 
-        ``output`` is left out, and data folders are absolute paths.
+        ``output`` is left out, paths of data are absolute, and classes are named one by one.
         """
         values = dataclasses.asdict(self)
         del values["output"]
-        values["data"] = absolute(self.data)
+        values["data"] = absolute(self.data or "auto")
         if self.data_dir is not None:
             values["data_dir"] = os.path.abspath(os.path.expanduser(self.data_dir))
         return values

@@ -250,7 +250,7 @@ BAD_LINES = [
     (["empty"], "empty/model.safetensors: no such file"),
     (["text.safetensors"], "text.safetensors: is not a safetensors file"),
     (["broken"], "metrics.jsonl: line 1 is not the record of an epoch"),
-    (["one", "--data", "nowhere"], "nowhere: no such folder"),
+    (["one", "--data", "nowhere"], "nowhere: no such file or folder"),
     (["one", "--output", "empty"], "empty: cannot be written, because it is a folder"),
     (["one", "--output", "no/such.html"], "because there is no folder no"),
     (["one", "--figures", "text.safetensors"], "text.safetensors is not a folder"),

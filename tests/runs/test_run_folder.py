@@ -16,6 +16,7 @@ from mnistcore.models.model import TrainedOn, own_data
 from mnistcore.runs.data import load_run_data, split_indices, trained_on
 from mnistcore.runs.folder import load_run
 from mnistcore.train import TrainConfig, run
+from mnistcore.training.data_options import RunDataOptions
 
 QUICK = {"backend": "numpy", "hidden": 8, "epochs": 3, "batch_size": 32}
 
@@ -94,9 +95,11 @@ def test_data_that_have_gone_are_told_with_the_way_out(trained, folder, tmp_path
     run(TrainConfig(**QUICK, data=str(data), output=str(tmp_path / "moved")))
     moved = data.rename(tmp_path / "elsewhere")
     loaded = load_run(tmp_path / "moved")
-    with pytest.raises(ValueError, match=r"trained on new/raw, .*no such folder.* name its folder"):
+    with pytest.raises(
+        ValueError, match=r"trained on new, .*no such file or folder.* name its folder"
+    ):
         load_run_data(loaded)
-    assert load_run_data(loaded, str(moved)).notices == ()
+    assert load_run_data(loaded, RunDataOptions(data=str(moved))).notices == ()
 
 
 def test_data_are_known_by_what_they_hold(trained, tmp_path):
@@ -106,10 +109,10 @@ def test_data_are_known_by_what_they_hold(trained, tmp_path):
     for name in FILE_NAMES:  # in another container
         write_idx(data / f"{name}.gz", read_idx(data / name))
         (data / name).unlink()
-    assert load_run_data(loaded, str(data)).notices == ()
+    assert load_run_data(loaded, RunDataOptions(data=str(data))).notices == ()
     other = with_other_labels(data, tmp_path / "more/data")
     for run_again in (loaded, load_run(trained.folder.path / "model.safetensors")):
-        (notice,) = load_run_data(run_again, str(other)).notices
+        (notice,) = load_run_data(run_again, RunDataOptions(data=str(other))).notices
         assert notice == (
             f"The network was trained on other data ({loaded.model.data.folder}); these are"
             f" figures on {other}."
@@ -136,7 +139,7 @@ def test_a_run_is_found_its_data_from_another_folder(folder, tmp_path, monkeypat
     run(TrainConfig(**QUICK, data="raw", output="run"))
     monkeypatch.chdir(tmp_path)
     dataset = load_run_data(load_run("place/run"))
-    assert (dataset.name, dataset.notices) == ("place/raw", ())
+    assert (dataset.name, dataset.notices) == ("place", ())
     config = json.loads(Path("place/run/config.json").read_text())
     assert config["data"] == str(tmp_path / "place/raw")
     again = run(TrainConfig(**{**config, "output": "again"}))
@@ -158,7 +161,7 @@ def test_a_run_that_fell_back_on_the_built_in_digits_stays_with_them(folder, mon
     asked = []
     monkeypatch.setattr(
         "mnistcore.models.model.load_data",
-        lambda *arguments: asked.append(arguments) or load_data(trained_data(folder)),
+        lambda *arguments, **settings: asked.append(arguments) or load_data(trained_data(folder)),
     )
     model, config = load_run(folder).model, {"data": "auto", "data_dir": None}
     own_data(dataclasses.replace(model, config=config, data=None), "synthetic")

@@ -66,8 +66,8 @@ BAD_LINES = [
     (["--config", "none.toml"], "none.toml: No such file or directory"),
     (["--config", "bad.toml"], "bad.toml: unknown option 'epoch'; did you mean 'epochs'"),
     (["--config", "."], "must end in .toml or .json"),
-    (["--data", "nowhere"], "nowhere: no such folder"),
-    (["--data", "../work"], "holds none of the four IDX files"),
+    (["--data", "nowhere"], "nowhere: no such file or folder"),
+    (["--data", "../work"], "holds no known format of data"),
     (["--data-dir", "../data"], "data_dir is for data auto or mnist"),
     (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
     (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
@@ -155,7 +155,7 @@ def test_digits_on_their_side_are_told_from_training_to_pictures(place, capsys):
     for name, array in zip(FILE_NAMES, arrays, strict=True):
         turned = array.transpose(0, 2, 1) if array.ndim == 3 else array
         write_idx(Path("raw", name), np.ascontiguousarray(turned, np.uint8))
-    words = "training and test images of work/raw look like digits that are transposed"
+    words = "training and test images of work look like digits that are transposed"
     assert main(["train", *QUICK, "--data", "raw", "--quiet", "--output", "run"]) == 0
     assert words in capsys.readouterr().err
     assert words in json.loads(Path("run/summary.json").read_text())["notices"][0]
@@ -163,7 +163,7 @@ def test_digits_on_their_side_are_told_from_training_to_pictures(place, capsys):
     assert words in capsys.readouterr().err
     Image.fromarray(images[0]).save("digit.png")
     assert main(["predict", "run", "digit.png", "--backend", "numpy"]) == 0
-    assert "trained on work/raw, whose images look like digits that are transposed" in (
+    assert "trained on work, whose images look like digits that are transposed" in (
         capsys.readouterr().err
     )
 
@@ -173,10 +173,10 @@ def test_what_must_be_known_of_the_data_goes_to_stderr(place, capsys, monkeypatc
     import dataclasses
 
     from mnistcore.data import load_data
-    from mnistcore.runs import job
+    from mnistcore.training import data_options
 
     dataset = dataclasses.replace(load_data("../data"), notice="These are not MNIST.")
-    monkeypatch.setattr(job, "load_data", lambda *arguments: dataset)
+    monkeypatch.setattr(data_options, "load_data", lambda *arguments, **settings: dataset)
     assert train(flag) == command_line.DONE
     out, err = capsys.readouterr()
     if flag == "--json":

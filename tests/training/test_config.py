@@ -10,10 +10,12 @@ from mnistcore.training.config import TrainConfig, build_config
 from mnistcore.training.recipes import RECIPES
 
 FLAGS = [
-    "--recipe",
-    "--backend",
     "--data",
     "--data-dir",
+    "--transpose",
+    "--class-names",
+    "--recipe",
+    "--backend",
     "--hidden",
     "--activation",
     "--init",
@@ -183,7 +185,7 @@ def test_a_saved_config_gives_the_same_run(tmp_path):
     ("name", "content", "message"),
     [
         ("a.toml", "epoch = 3", "a.toml: unknown option 'epoch'; did you mean 'epochs'"),
-        ("a.toml", "xyz = 3", "a.toml: unknown option 'xyz'; options are recipe, backend"),
+        ("a.toml", "xyz = 3", "a.toml: unknown option 'xyz'; options are data, data_dir"),
         ("a.toml", "epochs = 3.5", "a.toml: epochs must be a whole number, got 3.5"),
         ("a.toml", "epochs = '3'", "a.toml: epochs must be a whole number, got '3'"),
         ("a.toml", "dropout = 2", r"a.toml: dropout must be in \[0, 1\), got 2.0"),
