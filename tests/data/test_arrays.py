@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mnistcore.data import Dataset
 from mnistcore.data.arrays import from_arrays, images_of, labels_of
 
 RNG = np.random.default_rng(0)
@@ -172,3 +173,20 @@ def test_the_parts_must_fit():
     ):
         with pytest.raises(ValueError, match=words):
             from_arrays(*arguments)
+
+
+def test_a_data_set_of_arrays():
+    dataset = Dataset.from_arrays(X / 256, [5, 5, 2, 2, 9, 9], X[:2], [2, 9], name="mine")
+    assert dataset.name == "mine"
+    assert dataset.class_names == ("2", "5", "9")
+    assert dataset.train_labels.tolist() == [1, 1, 0, 0, 2, 2]
+    assert dataset.test_labels.tolist() == [0, 2]
+    assert dataset.pixel_max == np.float32(X.max() / 256)
+    assert (dataset.folder, dataset.notice) == (None, None)
+    named = Dataset.from_arrays(X, Y, class_names=["a", "b", "c"])
+    assert named.class_names == ("a", "b", "c")
+    assert "held out" in named.notice
+    with pytest.raises(ValueError, match="class_names gives 2 names"):
+        Dataset.from_arrays(X, Y, class_names=["a", "b"])
+    with pytest.raises(ValueError, match="label 4 of the test images"):
+        Dataset.from_arrays(X, Y, X[:1], [4])

@@ -318,7 +318,7 @@ def usps_h5(folder):
 
 Kind = Callable[[Path], tuple[Path, Expected]]
 KINDS: dict[str, Kind] = {
-    "Kaggle's train.csv and test.csv": kaggle,
+    "train.csv and test.csv of Kaggle": kaggle,
     "mnist_train.csv without a header": headerless,
     "mnist_train.csv.gz": gzipped,
     "mnist_train.csv with 1x1, 1x2": mnist_in_csv,
