@@ -36,6 +36,7 @@ class Prepared(NamedTuple):
     source: str
     notice: str | None
     folder: str
+    held_out: str | None
 
 
 def prepare(
@@ -54,12 +55,14 @@ def prepare(
     classes = _classes(raw)
     names = _names(raw, classes, class_names, sha256)
     train, test = raw.train, raw.test
+    held_out = None
     if test is None:
         train, test = _held_out(train, name)
-        notices.append(
+        held_out = (
             f"{name} has no test images of its own: {len(test.labels):,} of its"
             f" {len(raw.train.labels):,} images were held out for the test, the same in every run."
         )
+        notices.append(held_out)
     if transpose and raw.upright:
         raise DataError(
             f"{raw.path}: is turned upright already, as its format is known; leave transpose out"
@@ -78,6 +81,7 @@ def prepare(
         raw.source,
         "\n".join(notices) or None,
         os.path.abspath(raw.path),
+        held_out,
     )
 
 

@@ -56,6 +56,8 @@ class Dataset:
         A message for the user, for example that the built-in digits replace MNIST.
     folder : str or None
         The absolute path of the folder or file that data other than MNIST came from.
+    held_out : str or None
+        If the source has no test images, the sentence in `notice` that says how many were held out.
     n_first : int or None
         For joined sets, the number of training images in the first one. The images after them
         are used for training only, never for validation. None means all.
@@ -78,6 +80,7 @@ class Dataset:
     source: str
     notice: str | None = None
     folder: str | None = None
+    held_out: str | None = None
     n_first: int | None = None
 
     def __post_init__(self) -> None:
@@ -243,6 +246,22 @@ class Dataset:
             class_names=tuple(class_names),
         )
         return with_known(aligned, checksum=self.checksum, looks=self.looks, remarks=self.remarks)
+
+    def all_for_test(self) -> "Dataset":
+        """Return the same data with the images that were not held out among the test images too.
+
+        Data with test images of its own stays as it is. The checksum is that of the result.
+        """
+        if self.held_out is None or self.n_first is not None:
+            return self
+        notice = (self.notice or "").replace(self.held_out, "").strip("\n")
+        return replace(
+            self,
+            test_images=np.concatenate([self.test_images, self.train_images]),
+            test_labels=np.concatenate([self.test_labels, self.train_labels]),
+            notice=notice.replace("\n\n", "\n") or None,
+            held_out=None,
+        )
 
     def renamed(self, class_names: Sequence[str]) -> "Dataset":
         """Return the same data with other names for its classes, in the same order."""

@@ -404,6 +404,26 @@ def test_train_learns_from_a_path(kind, tmp_path, capsys):
     assert path.name in capsys.readouterr().out
 
 
+def test_other_data_without_a_test_set_is_evaluated_as_a_whole(tmp_path, capsys):
+    for name, rows in (
+        ("one", slice(0, 100)),
+        ("two", slice(100, 200)),
+        ("three", slice(200, 270)),
+    ):
+        (tmp_path / f"{name}.csv").write_text(table(X[rows], Y[rows]))
+    both_sets = f"{tmp_path / 'one.csv'}+{tmp_path / 'two.csv'}"
+    run = str(tmp_path / "run")
+    arguments = ["--epochs", "1", "--backend", "numpy", "--hidden", "8", "--quiet"]
+    assert main(["train", "--data", both_sets, *arguments, "--output", run]) == 0
+    for name, n_images in (("one", 14), ("two", 14), ("three", 70)):  # parts of two were seen
+        data = str(tmp_path / f"{name}.csv")
+        capsys.readouterr()
+        assert main(["evaluate", run, "--data", data, "--backend", "numpy"]) == 0
+        out, err = capsys.readouterr()
+        assert f"{name}.csv: {n_images} test images" in out
+        assert ("held out" in err) == (name != "three")
+
+
 def test_the_page_names_every_kind():
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     files = [re.split(" of | with| and | in ", name)[0] for name in KINDS]
