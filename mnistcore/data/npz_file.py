@@ -16,13 +16,14 @@ from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.system.errors import by
 
 # Images and labels of a part, as published or as people name them; lower case.
 _IMAGES = ("x", "images", "imgs", "data", "image", "features")
 _LABELS = ("y", "labels", "label", "target", "targets")
 _PARTS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"),
           "test": ("test", "testing")}  # fmt: skip
-_SINGLE = re.compile(r"(.*train-)(imgs|labels)\.npz")  # kmnist-train-imgs.npz
+_SINGLE = re.compile(r"(.*)-(train|test)-(imgs|labels)\.npz")  # kmnist-train-imgs.npz
 
 
 def recognises(path: Path) -> bool:
@@ -60,6 +61,11 @@ def read(path: Path) -> RawData:
         parts = {"train": alone}
     train, notices = parts["train"], []
     if validation := parts.get("validation"):
+        if validation.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"{file}: has validation images of {by(validation.images.shape[1:])} pixels,"
+                f" training images of {by(train.images.shape[1:])}; they must be the same"
+            )
         train = Part(*(np.concatenate(pair) for pair in zip(train, validation, strict=True)))
         notices.append(
             f"The {len(validation.labels):,} validation images of {file.name} are among the"
@@ -76,44 +82,39 @@ def _files(folder: Path) -> list[Path]:
 
 def _chosen(folder: Path) -> Path:
     files = _files(folder)
-    singles = [f for f in files if _SINGLE.fullmatch(f.name)]
-    whole = [f for f in files if not re.search("-(imgs|labels)", f.name)]
-    sets = {f.name.split("-")[0]: f for f in singles} | {f.name: f for f in whole}
+    sets = {(s[1] if (s := _SINGLE.fullmatch(f.name)) else f.name): f for f in files}
     if len(sets) != 1:
         names = ", ".join(f.name for f in files[:5])
-        raise DataError(
-            f"{folder}: holds {'several data sets' if sets else 'no training set'} ({names}); name"
-            " one of its .npz files"
-        )
+        raise DataError(f"{folder}: holds several data sets ({names}); name one of its .npz files")
     return next(iter(sets.values()))
 
 
-def _read_singles(path: Path, file: Path, start: str) -> RawData:
-    """Read ``X-train-imgs.npz`` and the files beside it, each with the array ``arr_0``."""
-    parts = []
-    for stem in (start, start[: -len("train-")] + "test-"):
-        files = [file.with_name(f"{stem}{kind}.npz") for kind in ("imgs", "labels")]
-        missing = [f for f in files if not f.is_file()]
-        if missing and stem != start and len(missing) == 2:
-            break
-        if missing:
-            raise DataError(f"{missing[0]}: no such file; put it beside {file.name}")
-        images, labels = (_Arrays(f).only() for f in files)
-        parts.append(_part(files[0], images, labels, ("its images", f"{files[1].name}")))
-    name = start.split("-")[0]
+def _read_singles(path: Path, file: Path, name: str) -> RawData:
+    """Read ``NAME-train-imgs.npz`` and the three files beside it, each with one array."""
+    train = _read_single(file, f"{name}-train")
+    test = None
+    if any(file.with_name(f"{name}-test-{kind}.npz").is_file() for kind in ("imgs", "labels")):
+        test = _read_single(file, f"{name}-test")
     names = _class_map(file.with_name(f"{name}_classmap.csv"))
     if not names and name == "kmnist":
         names = dict(enumerate(KUZUSHIJI))
-    test = parts[1] if len(parts) > 1 else None
-    return RawData(path, f"{file.parent} ({start}...)", parts[0], test, names)
+    return RawData(path, f"{file.parent} ({name})", train, test, names)
+
+
+def _read_single(file: Path, stem: str) -> Part:
+    images, labels = (file.with_name(f"{stem}-{kind}.npz") for kind in ("imgs", "labels"))
+    for member in (images, labels):
+        if not member.is_file():
+            raise DataError(f"{member}: no such file; put it beside {file.name}")
+    return _part(images, _Arrays(images).only(), _Arrays(labels).only(), ("it", labels.name))
 
 
 def _class_map(file: Path) -> dict[int, str]:
     """Read ``index,codepoint,char``; return nothing if the file is not there or another."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as rows:
-            return {int(row["index"]): row["char"] for row in csv.DictReader(rows)}
-    except (OSError, ValueError, KeyError, TypeError):
+            return {int(row["index"]): str(row["char"]) for row in csv.DictReader(rows)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return {}
 
 

@@ -97,7 +97,7 @@ def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata; sizes are checked
         for place, content, label in _rows(files, names):
-            if label is None or isinstance(label, float) or content is None:
+            if content is None or not isinstance(label, int | str):
                 what = "picture" if content is None else "label"
                 raise DataError(f"{place} has no {what} that can be read; remove the row")
             with opened(io.BytesIO(content), place) as picture:

@@ -63,6 +63,10 @@ FAULTS = {
         zipped(x=npy((2**40,)), y=npy((6,), bytes(6))),
         "x is of another size than its header",
     ),
+    "validation": (
+        npz(train_images=X, train_labels=Y, val_images=X[:, :3], val_labels=Y),
+        "has validation images of 3 x 4 pixels, training images of 4 x 4",
+    ),
     "truncated": (npz(x=X, y=Y)[:-40], "is a damaged .npz file"),
     "no zip": (b"hello", "is a damaged .npz file"),
     "empty": (b"", "is a damaged .npz file"),
@@ -96,7 +100,7 @@ def test_a_folder_of_npz_files(tmp_path):
         npz_file.read(tmp_path)
     with pytest.raises(DataError, match=r"k49-train-labels\.npz: no such file; put it beside"):
         npz_file.read(tmp_path / "k49-train-imgs.npz")
-    raw = npz_file.read(tmp_path / "kmnist-train-labels.npz")  # either of the two names the set
+    raw = npz_file.read(tmp_path / "kmnist-train-labels.npz")  # each file names the set
     np.testing.assert_array_equal(raw.train.labels, Y)
     assert raw.class_names[2] == "su"
     (tmp_path / "kmnist-test-imgs.npz").write_bytes(npz(arr_0=X))
