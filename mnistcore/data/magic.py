@@ -21,6 +21,8 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x80", "a pickle, which could run any program", "save its arrays with numpy.savez"),
     (b"@relation", "an ARFF table", "save it as CSV"),
     (b"@RELATION", "an ARFF table", "save it as CSV"),
+    (b"\x89PNG", "a picture", "name a folder that has a folder of pictures for each class"),
+    (b"\xff\xd8\xff", "a picture", "name a folder that has a folder of pictures for each class"),
     (b"<", "a web page, not data", "download the file itself"),
 )
 

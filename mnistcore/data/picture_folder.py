@@ -24,8 +24,11 @@ _LOOKED_AT = 1000  # files of a folder that decide what it is
 
 
 def recognises(path: Path) -> bool:
-    """Whether a folder, or what lies in its parts, has folders with pictures."""
-    return os.path.isdir(path) and bool(_parts(path))
+    """Whether a folder has pictures, or folders with pictures, or parts that have some."""
+    try:
+        return os.path.isdir(path) and (bool(_parts(path)) or _has_pictures(path))
+    except OSError:
+        return False
 
 
 def read(path: Path) -> RawData:
@@ -42,6 +45,11 @@ def read(path: Path) -> RawData:
         cannot be read.
     """
     parts = _parts(path)
+    if not parts:
+        raise DataError(
+            f"{path}: holds pictures, but not in a folder for each class; name a folder that has"
+            " such folders"
+        )
     notices: list[str] = []
     try:
         files = {part: list(_files(folder)) for part, folder in parts.items()}

@@ -185,8 +185,8 @@ def _layout_of(
         raise DataError(_not_square(path, len(pixels), labelled=True))
     if len(pixels) < _LEAST_SIDE**2:
         raise DataError(
-            f"{path}: has {len(pixels)} columns beside the labels; a table of pictures has one for"
-            f" each pixel, at least {_LEAST_SIDE} x {_LEAST_SIDE}. This one holds something else"
+            f"{path}: its rows have {n_columns} cells, too few for pictures, which have a cell for"
+            f" each pixel, at least {_LEAST_SIDE} x {_LEAST_SIDE}; this table holds something else"
         )
     return _Layout(delimiter, names, n_columns, pixels, label, row_id, one_hot)
 

@@ -130,8 +130,13 @@ def test_pictures_that_cannot_be_used_are_named(folder, monkeypatch):
 def test_folders_that_hold_no_classes(tmp_path):
     for path in (tmp_path, tmp_path / "missing", tmp_path / ("x" * 3000)):
         assert not picture_folder.recognises(path)
-    Image.new("L", (5, 6)).save(tmp_path / "0.png")
-    assert not picture_folder.recognises(tmp_path)
+
+
+def test_pictures_without_folders_of_classes(folder):
+    fault_in(folder / "a", "holds pictures, but not in a folder for each class; name a folder that")
+    fault_in(
+        folder / "a" / "0.png", "is a picture; name a folder that has a folder of pictures for"
+    )
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ FAULTS = {
     ),
     "colour": (text([["label", *"abc" * 25], *([r[0], *r[1:] * 3] for r in ROWS)]), "convert the"),
     "no square": (text([row[:-4] for row in ROWS]), "has 22 columns, where 4 x 4 pixels have 16"),
-    "too small": (text([row[:17] for row in ROWS]), "has 16 columns beside the labels"),
+    "too small": (text([row[:17] for row in ROWS]), "its rows have 17 cells, too few for pictures"),
     "two ones": (
         text([[*row[1:], *("110" if i == 7 else "100")] for i, row in enumerate(ROWS)]),
         "line 8 has no single 1 in its last 3 columns",
