@@ -10,6 +10,7 @@ from typing import Any
 
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.threads import available_cores, get_num_threads
+from .system.cache import cache_folder, is_private, temporary_cache_folder
 from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
 from .system.version import VERSION
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
@@ -88,7 +89,7 @@ def _blas() -> str:
 
 def _data_folders() -> dict[str, str]:
     """Return the folders that are searched for MNIST, in order, and what they contain."""
-    from .data import DataNotFoundError, cache_folder
+    from .data import DataNotFoundError
     from .data.folder import find_files
 
     named = os.environ.get("MNISTCORE_DATA_DIR")
@@ -111,19 +112,18 @@ def _data_folders() -> dict[str, str]:
 
 def _cache_parts() -> dict[str, Path]:
     """Return the parts of the cache folder; Numba's may be elsewhere, in NUMBA_CACHE_DIR."""
-    from .data import cache_folder
-
     root = cache_folder()
     parts = {name: root / name for name in _CACHED}
     numba_root = os.environ.get("NUMBA_CACHE_DIR")
     if numba_root:
         parts["numba"] = Path(numba_root) / "numba"
+    stand_in = temporary_cache_folder()  # where the cache could not be written
+    if stand_in.is_dir() and is_private(stand_in):
+        parts["numba (temporary)"] = stand_in
     return parts
 
 
 def _cache() -> dict[str, Any]:
-    from .data import cache_folder
-
     sizes = {name: folder_size(path) for name, path in _cache_parts().items()}
     return {"folder": str(cache_folder()), "bytes": sizes}
 

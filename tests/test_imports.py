@@ -70,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"system"},
     "__init__": {"kernels", "system"},
     "kernels/numba_kernels": {"kernels/_numba", "kernels"},
-    "kernels/_numba": {"kernels"},
+    "kernels/_numba": {"kernels", "system"},
     "kernels/cython_kernels": {"kernels/_cython", "kernels"},
     "kernels/_cython": set(),
     "kernels/numpy_kernels": {"kernels"},

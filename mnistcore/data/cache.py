@@ -7,7 +7,6 @@ so several processes may fill the cache at the same time.
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,16 +19,6 @@ from mnistcore.system.files import write_json
 _RECENT_SECONDS = 600.0
 
 Stamps = list[list[int]]
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: $MNISTCORE_CACHE_DIR, else the platform's cache directory."""
-    chosen = os.environ.get("MNISTCORE_CACHE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs  # the same call as pooch.os_cache, without the slow import of pooch
-
-    return Path(platformdirs.user_cache_dir("mnistcore"))
 
 
 class VerifiedCache:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -84,9 +85,9 @@ class Dataset:
     n_first: int | None = None
 
     def __post_init__(self) -> None:
-        twice = [name for name in self.class_names if self.class_names.count(name) > 1]
-        if twice:
-            raise ValueError(f"{self.name} has two classes of the name {twice[0]!r}")
+        name, count = Counter(self.class_names).most_common(1)[0] if self.class_names else ("", 0)
+        if count > 1:
+            raise ValueError(f"{self.name} has two classes of the name {name!r}")
         for part in ("train", "test"):
             images = as_pixels(getattr(self, f"{part}_images"), f"{part}_images")
             labels = as_labels(getattr(self, f"{part}_labels"), f"{part}_labels")
@@ -231,14 +232,15 @@ class Dataset:
         """
         if tuple(class_names) == self.class_names:
             return self
-        missing = [name for name in self.class_names if name not in class_names]
+        place = {name: index for index, name in enumerate(class_names)}
+        missing = [name for name in self.class_names if name not in place]
         if missing:
             raise ValueError(
                 f"{self.name} has the classes {few(self.class_names)}, of which"
                 f" {few(missing)} {'is' if len(missing) == 1 else 'are'} not among"
                 f" {few(class_names)}"
             )
-        ids = np.array([class_names.index(name) for name in self.class_names], np.int32)
+        ids = np.array([place[name] for name in self.class_names], np.int32)
         aligned = replace(
             self,
             train_labels=ids[self.train_labels],

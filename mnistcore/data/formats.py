@@ -55,10 +55,11 @@ def is_data(path: Path) -> bool:
         there = path.exists()
     except OSError:  # a name that is too long
         return False
-    return there or _is_recognised(path)
+    return there or is_recognised(path)
 
 
-def _is_recognised(path: Path) -> bool:
+def is_recognised(path: Path) -> bool:
+    """Whether a format recognises what lies at a path."""
     return any(module.recognises(path) for module, _ in FORMATS)
 
 
@@ -88,7 +89,7 @@ def _of_file(path: Path) -> str:
 def _of_folder(path: Path) -> str:
     entries = sorted(path.iterdir())
     examined = entries[:_MOST_EXAMINED]
-    below = [str(entry) for entry in examined if entry.is_dir() and _is_recognised(entry)]
+    below = [str(entry) for entry in examined if entry.is_dir() and is_recognised(entry)]
     if below:
         return f"{path}: holds folders of data; name one, such as {', '.join(below[:_MOST_LISTED])}"
     for entry in examined:

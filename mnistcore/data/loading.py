@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnistcore.data import folder
-from mnistcore.data.cache import cache_folder
 from mnistcore.data.classes import RESERVED
 from mnistcore.data.dataset import DIGITS, Dataset, checksum_of, dataset_of, join, with_known
-from mnistcore.data.formats import is_data, read_data
+from mnistcore.data.formats import is_data, is_recognised, read_data
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
 from mnistcore.data.raw import DataError, DataNotFoundError
+from mnistcore.system.cache import cache_folder
 
 
 def load_data(
@@ -138,15 +138,19 @@ def _only_mnist(found: Found) -> Found:
 
 def _named_folder(finder: MnistFinder, data_dir: str | Path | None) -> Found | None:
     """Read the folder that the argument or the environment names; None if neither does."""
-    if data_dir is not None:
-        return finder.in_folder(Path(data_dir).expanduser())
-    from_environment = os.environ.get("MNISTCORE_DATA_DIR")
-    if not from_environment:
+    named = data_dir if data_dir is not None else os.environ.get("MNISTCORE_DATA_DIR")
+    if data_dir is None and not named:
         return None
+    path = Path(named or "").expanduser()
     try:
-        return finder.in_folder(Path(from_environment).expanduser())
+        return finder.in_folder(path)
     except DataNotFoundError as error:
-        raise DataNotFoundError(f"$MNISTCORE_DATA_DIR: {error}") from error
+        words = str(error)
+        if is_recognised(path) and not folder.recognises(path):
+            words = f"{path}: holds no MNIST but other data; give data {path} to use that"
+        if data_dir is None:
+            words = f"$MNISTCORE_DATA_DIR: {words}"
+        raise DataNotFoundError(words) from error
 
 
 def _from_path(finder: MnistFinder, path: Path, options: _Options) -> Dataset:

@@ -6,11 +6,10 @@ import sys
 import time
 
 import numpy as np
-import pooch
 import pytest
 
 from mnistcore.data import cache as cache_module
-from mnistcore.data.cache import VerifiedCache, cache_folder, file_stamps
+from mnistcore.data.cache import VerifiedCache, file_stamps
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.idx import write_idx
 
@@ -31,16 +30,6 @@ def hashed(monkeypatch):
 
     monkeypatch.setattr(cache_module, "idx_sha256", counting)
     return seen
-
-
-def test_cache_folder_is_the_one_that_the_environment_names(monkeypatch, tmp_path):
-    monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.setenv("MNISTCORE_CACHE_DIR", "~/here")
-    assert cache_folder().name == "here"
-    assert cache_folder().is_absolute()
-    monkeypatch.setenv("MNISTCORE_CACHE_DIR", "")
-    assert cache_folder() == pooch.os_cache("mnistcore")
 
 
 def test_stored_data_comes_back_mapped(cache, arrays):

@@ -1,5 +1,6 @@
 """`load_data`: what is loaded for each way of asking, and what is said where it cannot be."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,9 +12,18 @@ import numpy as np
 import pytest
 from small_digits import write_small_digits
 
-from mnistcore.data import DataError, DataNotFoundError, Dataset, IdxError, load_data, loading
+from mnistcore.data import (
+    DataError,
+    DataNotFoundError,
+    Dataset,
+    IdxError,
+    load_data,
+    loading,
+    write_idx,
+)
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.mnist import MnistFinder
+from mnistcore.data.named_sets import file_names
 from mnistcore.data.preprocess import pixel_statistics
 
 NAMED_FOLDER = os.environ.get("MNISTCORE_DATA_DIR")
@@ -230,10 +240,58 @@ def test_real_mnist():
     mean, std = pixel_statistics(dataset.train_images)
     assert (round(mean, 4), round(std, 4)) == (0.1307, 0.3081)  # as PyTorch users know them
     np.testing.assert_array_equal(dataset.train_labels[:10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4])
+    assert dataset.checksum == "ca679089cd9dd461d7b26e36e51216fc71f9271f8082e09656a7c1d29a50483b"
+    assert dataclasses.replace(dataset).checksum == dataset.checksum
     started = time.perf_counter()
     again = load_data("mnist", REAL_MNIST)
     assert time.perf_counter() - started < 0.1
     assert not again.train_images.flags.owndata
+
+
+def test_transpose_and_names_of_digits_that_are_known(make_folder, published, synthetic):
+    folder = make_folder("anything")
+    for data, data_dir in (
+        ("mnist", folder),
+        ("auto", folder),
+        (folder, None),
+        ("synthetic", None),
+    ):
+        with pytest.raises(ValueError, match="is upright; leave transpose out"):
+            load_data(data, data_dir, transpose=True)
+    names = ("zero", "one", "two", "three", *"456789")
+    assert load_data("mnist", folder, class_names=names).class_names == names
+
+
+def test_transpose_turns_what_a_path_of_a_sum_gives(tmp_path, arrays, synthetic):
+    square = arrays._replace(
+        train_images=arrays.train_images[:, :5], test_images=arrays.test_images[:, :5]
+    )
+    (tmp_path / "set").mkdir()
+    for name, array in zip(FILE_NAMES, square, strict=True):
+        write_idx(tmp_path / "set" / name, array)
+    alone = load_data(tmp_path / "set", transpose=True)
+    turned = square.train_images.transpose(0, 2, 1)
+    np.testing.assert_array_equal(alone.train_images, turned)
+    (tmp_path / "other").mkdir()
+    for name, array in zip(FILE_NAMES, square, strict=True):
+        write_idx(tmp_path / "other" / name, array)
+    both = load_data(f"{tmp_path / 'set'}+{tmp_path / 'other'}", transpose=True)
+    np.testing.assert_array_equal(both.train_images, np.concatenate([turned, turned]))
+
+
+def test_other_data_in_the_folder_of_mnist_is_to_be_named_as_data(tmp_path, monkeypatch):
+    rows = np.zeros((2, 8), np.int32)
+    for name, array in zip(
+        file_names("qmnist"), (np.ones((2, 9, 9), np.uint8), rows) * 2, strict=True
+    ):
+        write_idx(tmp_path / name, array)
+    words = f"{tmp_path}: holds no MNIST but other data; give data {tmp_path} to use that"
+    with pytest.raises(DataNotFoundError, match=f"^{words}"):
+        load_data("auto", tmp_path)
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataNotFoundError, match=rf"^\$MNISTCORE_DATA_DIR: {words}"):
+        load_data()
+    assert load_data(tmp_path).class_names == ("0",)
 
 
 # Sets that are joined

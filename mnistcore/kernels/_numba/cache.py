@@ -5,8 +5,10 @@ functions it calls, nor a changed tuning variable. So this module names the fold
 all of them, and each function is declared while Numba's cache setting points to that folder.
 """
 
+import atexit
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
+
+from ...system.cache import cache_folder, is_private, temporary_cache_folder, writable
 
 TUNING_VARIABLES = ("MNISTCORE_NUMBA_LANES",)
 
@@ -27,19 +31,26 @@ def _cache_folder() -> str:
         digest.update(source.read_bytes())
     for variable in TUNING_VARIABLES:
         digest.update(os.environ.get(variable, "").encode() + b"\0")
-    root = os.environ.get("NUMBA_CACHE_DIR")
-    if not root:
-        import pooch
+    root = os.environ.get("NUMBA_CACHE_DIR") or cache_folder()
+    name = digest.hexdigest()[:16]
+    if folder := writable(Path(root) / "numba" / name):
+        return folder
+    stand_in = temporary_cache_folder()  # a read-only home: the user's processes share this one
+    if is_private(stand_in) and (folder := writable(stand_in / name)):
+        return folder
+    return _folder_of_this_process()
 
-        root = os.environ.get("MNISTCORE_CACHE_DIR") or str(pooch.os_cache("mnistcore"))
-    folder = Path(root) / "numba" / digest.hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return str(folder)
-    except OSError:
-        pass  # a read-only home: compile afresh in a folder of this process
-    return tempfile.mkdtemp(prefix="mnistcore-numba-")
+
+def _folder_of_this_process() -> str:
+    """Make a folder that is removed when this process ends, though not when a fork of it does."""
+    folder, owner = tempfile.mkdtemp(prefix="mnistcore-numba-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 CACHE_FOLDER = _cache_folder()
