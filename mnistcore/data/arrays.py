@@ -36,7 +36,7 @@ def images_of(x: Any, name: str = "x") -> np.ndarray:
     array = _array(_without_pictures(x, name), name)
     if array.dtype.kind not in "buif":
         what = "Python objects" if array.dtype == object else str(array.dtype)
-        raise TypeError(f"{name} holds {what}; images are booleans, integers or floats")
+        raise TypeError(f"{name} holds {what}; convert them to numbers or booleans with astype")
     shape = array.shape
     if array.ndim == 4 and 1 in (shape[1], shape[3]):
         array = array[:, 0] if shape[1] == 1 else array[..., 0]

@@ -5,6 +5,7 @@ separated by commas, semicolons, tabs or spaces. A file is read twice: the first
 layout and its number of rows, so that the size of the result is known before it is allocated.
 """
 
+import csv
 import math
 import re
 import warnings
@@ -26,6 +27,7 @@ _LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measu
 _FEWEST_CELLS = 17
 _CHUNK = 2000  # rows parsed at a time
 _CONSTANT = 0.9  # a pixel in the corner has one value in at least this share of the rows
+_INSIDE_QUOTES = "\x1f"  # stands for a delimiter that separates no cells
 _MANGLED = re.compile(r"(.+)\.(\d+)")
 
 
@@ -59,10 +61,12 @@ class _Layout:
 
     def cell(self, line: str, column: int) -> str:
         if column == 0:
-            return line.split(self.delimiter, 1)[0].strip()
-        if column == self.n_columns - 1:
-            return line.rsplit(self.delimiter, 1)[-1].strip()
-        return line.split(self.delimiter)[column].strip()
+            cell = line.split(self.delimiter, 1)[0]
+        elif column == self.n_columns - 1:
+            cell = line.rsplit(self.delimiter, 1)[-1]
+        else:
+            cell = line.split(self.delimiter)[column]
+        return cell.strip().replace(_INSIDE_QUOTES, self.delimiter or "")
 
     def name(self, column: int) -> str:
         """Return the place of a column in words."""
@@ -233,7 +237,7 @@ def _is_mangled(names: Sequence[str]) -> bool:
     if len(present) < len(names):
         return False
     parts = [found for name in names if (found := _MANGLED.fullmatch(name))]
-    return len(parts) > len(names) / 2 and all(
+    return bool(parts) and all(
         (base if number == "1" else f"{base}.{int(number) - 1}") in present
         for base, number in (part.groups() for part in parts)
     )
@@ -354,9 +358,27 @@ def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, str]]:
 
 def _numbered(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, without quotes, and their numbers from 1."""
+    delimiter = None
+    first = True
     for number, line in enumerate(text_lines(path), 1):
-        if line and not line.isspace():
-            yield number, line.replace('"', "") if '"' in line else line
+        if not line or line.isspace():
+            continue
+        if first:
+            delimiter, first = _delimiter(line), False
+        try:
+            yield number, _unquoted(line, delimiter) if '"' in line else line
+        except csv.Error as error:
+            raise DataError(
+                f"{path}: line {number} has quotes that do not match ({error}); check that line"
+            ) from error
+
+
+def _unquoted(line: str, delimiter: str | None) -> str:
+    """Return a line without quotes; a stand-in takes the place of delimiters between them."""
+    if delimiter is None:
+        return line.replace('"', "")
+    cells = next(csv.reader([line], delimiter=delimiter))
+    return delimiter.join(cell.replace(delimiter, _INSIDE_QUOTES) for cell in cells)
 
 
 def _delimiter(line: str) -> str | None:

@@ -90,6 +90,8 @@ def test_rows_in_several_chunks(table_of, monkeypatch):
 def test_names_as_labels_and_rows_without_labels(table_of):
     table = table_of(text([["cat" if row[0] == "0" else "dog", *row[1:]] for row in ROWS]))
     assert list(table.labels) == ["cat" if y == 0 else "dog" for y in LABELS]
+    rows = [[{"0": '"shirt, top"', "1": '"x ""y"""'}.get(row[0], "z"), *row[1:]] for row in ROWS]
+    assert list(table_of(text(rows)).labels[:3]) == ["shirt, top", 'x "y"', "z"]
     table = table_of(text([row[1:] for row in HEADED]))
     assert table.labels is None
     table = table_of(
@@ -133,6 +135,7 @@ FAULTS = {
         text([[*row[1:], *("110" if i == 7 else "100")] for i, row in enumerate(ROWS)]),
         "line 8 has no single 1 in its last 3 columns",
     ),
+    "quotes": (changed(4, 0, '"'), "line 5 has [12] columns, the header has 26"),
     "only a header": (text(HEADED[:1]), "holds no rows"),
     "empty": (b"", "holds no rows"),
     "binary": (PLAIN + b"\0\0\0", "line 13 holds bytes that are no text"),
