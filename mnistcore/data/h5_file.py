@@ -6,6 +6,7 @@ from typing import Any
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.system.extras import require
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _IMAGES, _LABELS = ("data", "x", "images"), ("target", "y", "labels")
@@ -17,22 +18,18 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path) -> RawData:
-    """Read the two groups; h5py must be installed.
+    """Read the two groups.
 
     Raises
     ------
     DataError
-        If h5py is missing, or the file is damaged, too large or laid out in another way.
+        If the file is damaged, too large or laid out in another way.
+    MissingExtraError
+        If h5py is not installed.
     """
     file = _chosen(path)
     assert file is not None
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(
-            f"{file}: is an HDF5 file, which h5py reads; pip install h5py, or save its arrays with"
-            " numpy.savez('data.npz', x_train=..., y_train=..., x_test=..., y_test=...)"
-        ) from error
+    h5py = require("h5py", "hdf5")
     try:
         with h5py.File(file, "r") as content:
             names = list(content)

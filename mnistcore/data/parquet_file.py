@@ -42,7 +42,7 @@ def read(path: Path) -> RawData:
     Raises
     ------
     DataError
-        If a file is damaged, too large, or has no such columns; or if no reader is installed.
+        If a file is damaged, too large, or has no such columns.
     MissingExtraError
         If the reader is not installed.
     """

@@ -70,7 +70,8 @@ class _Layout:
 
     def name(self, column: int) -> str:
         """Return the place of a column in words."""
-        return f"column {column + 1}" + (f" ({self.names[column]})" if self.names else "")
+        name = self.names[column][:20] if self.names else ""
+        return f"column {column + 1}" + (f" ({name})" if name and name.isprintable() else "")
 
 
 def looks_like_table(path: Path) -> bool:
