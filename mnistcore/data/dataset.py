@@ -235,9 +235,11 @@ class Dataset:
         place = {name: index for index, name in enumerate(class_names)}
         missing = [name for name in self.class_names if name not in place]
         if missing:
+            which = f"of which {few(missing)} {'is' if len(missing) == 1 else 'are'} not"
+            if len(missing) == len(self.class_names) > 1:
+                which = "none of them"
             raise ValueError(
-                f"{self.name} has the classes {few(self.class_names)}, of which"
-                f" {few(missing)} {'is' if len(missing) == 1 else 'are'} not among"
+                f"{self.name} has the classes {few(self.class_names)}, {which} among"
                 f" {few(class_names)}"
             )
         ids = np.array([place[name] for name in self.class_names], np.int32)

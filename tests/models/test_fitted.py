@@ -49,6 +49,13 @@ def test_other_classes_are_refused_in_a_line():
         assert "\n" not in str(caught.value)
 
 
+def test_the_classes_that_are_missing_are_named():
+    with pytest.raises(ValueError, match=r"^place has the classes 0, 1, of which 1 is not among 0"):
+        fitted(model("0x"), dataset([0, 1]))
+    with pytest.raises(ValueError, match=r"^place has the classes 0, 1, none of them among x, y"):
+        fitted(model("xy"), dataset([0, 1]))
+
+
 def test_a_network_of_an_older_version_keeps_its_numbers_on_its_own_data():
     data = dataset(range(10), "zyxwvutsrq")  # names that the older version did not know
     own = model(data=TrainedOn("place", data.checksum))

@@ -184,7 +184,7 @@ BAD_LINES = [
     (["--space", "none.toml"], "none.toml: No such file or directory"),
     (["--space", "bad.toml"], r"bad.toml: unknown option 'trails' in \[search\]; did you mean"),
     (["--space", "."], "Is a directory"),
-    (["--data", "nowhere"], "nowhere: no such folder"),
+    (["--data", "nowhere"], "nowhere: no such file or folder"),
     (["--backend", "cuda"], "--backend must be one of"),
     (["--storage", "nonsense"], "storage must be a URL such as postgresql://"),
     (["--storage", "sqlite:////nowhere/x.db"], "/nowhere/x.db: cannot be used"),

@@ -41,5 +41,5 @@ def test_the_last_words_of_a_worker_are_told(place, tmp_path):
     os.rename("../data", "../gone")  # the worker will not find its data
     with pool:
         os.waitid(os.P_PID, pool.pids[0], os.WEXITED | os.WNOWAIT)
-        with pytest.raises(WorkersFailedError, match=r"a worker failed: .*no such folder"):
+        with pytest.raises(WorkersFailedError, match=r"a worker failed: .*no such file or folder"):
             pool.watch(0)
