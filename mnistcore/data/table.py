@@ -156,7 +156,8 @@ def _scan(path: Path) -> tuple[_Layout, int]:
             )
         first = first or _cells(line, delimiter)
         n_rows += 1
-        ends[0][line.split(delimiter, 1)[0]] += 1
+        skipped = int(bool(names) and names[0].lower() in _ID_NAMES)
+        ends[0][line.split(delimiter, skipped + 1)[skipped]] += 1
         ends[1][line.rsplit(delimiter, 1)[-1]] += 1
     if not n_rows:
         raise DataError(f"{path}: holds no rows; check the file")

@@ -62,6 +62,9 @@ SAME_TABLES = {
     "one-hot": text([[*row[1:], *("01"[int(row[0]) == k] for k in range(3))] for row in ROWS]),
     "numbered columns": text([list(map(str, range(26))), *ROWS]),
     "label and numbered columns": text([["label", *map(str, range(25))], *ROWS]),
+    "index and numbered columns": text(
+        [["", *map(str, range(26))], *([str(i), *row] for i, row in enumerate(ROWS))]
+    ),
     "columns that pandas renamed": text([["7", "0", *(f"0.{i}" for i in range(1, 25))], *ROWS]),
     "index column": text([["", *HEADED[0]], *([str(9 + i), *r] for i, r in enumerate(ROWS))]),
 }
