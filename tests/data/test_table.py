@@ -104,6 +104,18 @@ def test_names_as_labels_and_rows_without_labels(table_of):
     assert (table.id_name, table.ids[:2]) == ("id", ["n0", "n1"])
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("index", [False, True])
+def test_labels_beside_pictures_that_fill_their_corners(last, index, table_of):
+    pixels = RNG.integers(0, 256, (12, 25)).astype(str).tolist()
+    rows = [
+        [*row, str(y)] if last else [str(y), *row] for y, row in zip(LABELS, pixels, strict=True)
+    ]
+    if index:
+        rows = [["", *map(str, range(26))], *([str(i), *row] for i, row in enumerate(rows))]
+    np.testing.assert_array_equal(table_of(text(rows)).labels, LABELS)
+
+
 def test_pixels_from_minus_one_to_one_are_moved(table_of):
     rows = [[row[0], *(f"{float(p) / 127.5 - 1:.5f}" for p in row[1:])] for row in ROWS]
     table = table_of(text(rows))
