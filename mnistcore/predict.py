@@ -1,16 +1,19 @@
 """Read the digits in pictures: ``mnistcore predict RUN IMAGE ...``."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 
 from .kernels.backends import BACKENDS
 from .models import checkpoint
+from .models.model import Model
 from .pictures.files import FORMATS
 from .pictures.readings import STDIN, Reading, doubt, predict_pictures
 from .runs.folder import check_output
-from .system.files import replacing
+from .runs.table import only_table, predict_table
+from .system.files import check_target, replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
 
@@ -31,6 +34,10 @@ def _main(argv: Sequence[str]) -> int:
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
         model = checkpoint.load(arguments.run)
+        if table := only_table(arguments.images):
+            return _predict_table(model, table, arguments)
+        if arguments.output:
+            raise ValueError("--output is for a table of pictures, such as test.csv")
         readings = predict_pictures(model, arguments.images, arguments.many, arguments.backend)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +56,26 @@ def _main(argv: Sequence[str]) -> int:
     return status
 
 
+def _predict_table(model: Model, table: Path, arguments: Namespace) -> int:
+    """Write Kaggle's ImageId,Label for a table to a file, or to stdout."""
+    others = ("many", "show", "json", "pictures")
+    if other := next((name for name in others if getattr(arguments, name)), None):
+        raise ValueError(f"{table}: is a table, for which --{other} does nothing; leave it out")
+    output = Path(arguments.output) if arguments.output else None
+    if output is not None:
+        check_target(output)
+    found = predict_table(model, table, arguments.backend)
+    for notice in found.notices:
+        print(notice, file=sys.stderr)
+    if output is None:
+        sys.stdout.write(found.to_csv())
+        return DONE
+    with replacing(output) as file:
+        file.write(found.to_csv().encode())
+    print(f"{len(found.rows):,} predictions are in {output}")
+    return DONE
+
+
 def _parser() -> Parser:
     parser = Parser("predict", "Read the digits in pictures: photographs, scans, drawings.")
     parser.add_argument("run", metavar="RUN", help="a run folder or its .safetensors file")
@@ -57,7 +84,7 @@ def _parser() -> Parser:
         metavar="IMAGE",
         nargs="+",
         help="files, folders, patterns such as 'scans/*.png', or - for standard input;"
-        f" {', '.join(FORMATS)}",
+        f" {', '.join(FORMATS)}; or a CSV file with a picture in each row",
     )
     parser.add_argument(
         "--many",
@@ -76,6 +103,11 @@ def _parser() -> Parser:
         "--pictures",
         metavar="FOLDER",
         help="write what --show draws as PNG files into a new or an empty folder",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the predictions for a table into this file instead of printing them",
     )
     parser.add_argument(
         "--backend",

@@ -7,14 +7,15 @@ value if all of it is integers. So data with the labels 3 and 8 has two classes,
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from mnistcore.data.dataset import Dataset, checksum_of, few, with_known
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import train_validation_split
 from mnistcore.data.published import HASHED_SHAPE, PUBLISHED
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.system.errors import few
 
 RESERVED = ("auto", "mnist", "synthetic")  # what `load_data` does not read as paths
 _SAY_NOTHING = ("raw", "gzip")  # names of folders inside that of a data set
@@ -23,49 +24,45 @@ _HELD_OUT = 1 / 7  # of the images, as of MNIST's 70,000
 _HELD_OUT_SEED = 0
 
 
-def dataset_of(
+class Prepared(NamedTuple):
+    """What a data set is made of, in the order of :class:`.Dataset`'s first fields."""
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    source: str
+    notice: str | None
+    folder: str
+    held_out: str | None
+
+
+def prepare(
     raw: RawData,
     *,
     transpose: bool = False,
     class_names: Sequence[str] = (),
     sha256: Sequence[str] = (),
-) -> Dataset:
-    """Make a data set of what a format read.
+) -> Prepared:
+    """Turn labels into class ids, name the classes and hold out a test set where there is none.
 
-    Classes are named by `class_names`, else as the data publishes them, else by their labels. If
-    there is no test part, a seventh of the images of each class becomes the test set, the same in
-    every run, and a notice says so.
-
-    Parameters
-    ----------
-    raw : RawData
-    transpose : bool
-        Swap rows and columns of each image.
-    class_names : sequence of str
-        A name per class, in the order of the labels; or one for each integer from 0 to the
-        largest label at least.
-    sha256 : sequence of str
-        The hashes of the four arrays as IDX files, if they are known.
-
-    Raises
-    ------
-    DataError
-        A test image has a label that no training image has; the names do not fit the classes;
-        images of known orientation are to be transposed; or a single image is to be split.
-    TypeError, ValueError
-        As :class:`Dataset`.
+    Parameters and errors as :func:`.dataset_of`.
     """
     name = _name(raw.path)
     notices = list(raw.notices)
     classes = _classes(raw)
     names = _names(raw, classes, class_names, sha256)
     train, test = raw.train, raw.test
+    held_out = None
     if test is None:
         train, test = _held_out(train, name)
-        notices.append(
+        held_out = (
             f"{name} has no test images of its own: {len(test.labels):,} of its"
             f" {len(raw.train.labels):,} images were held out for the test, the same in every run."
         )
+        notices.append(held_out)
     if transpose and raw.upright:
         raise DataError(
             f"{raw.path}: is turned upright already, as its format is known; leave transpose out"
@@ -74,7 +71,7 @@ def dataset_of(
         train, test = (
             part._replace(images=part.images.transpose(0, 2, 1)) for part in (train, test)
         )
-    dataset = Dataset(
+    return Prepared(
         name,
         train.images,
         _ids(train.labels, classes),
@@ -84,11 +81,8 @@ def dataset_of(
         raw.source,
         "\n".join(notices) or None,
         os.path.abspath(raw.path),
+        held_out,
     )
-    counted = np.array_equal(classes, np.arange(len(classes)))
-    if sha256 and counted and not transpose:
-        with_known(dataset, checksum=checksum_of(sha256))
-    return dataset
 
 
 def read_class_names(given: Sequence[str]) -> tuple[str, ...]:

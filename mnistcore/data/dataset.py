@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from mnistcore.data.arrays import from_arrays
+from mnistcore.data.classes import prepare
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import (
     as_labels,
@@ -18,7 +21,8 @@ from mnistcore.data.preprocess import (
     same_scale,
     train_validation_split,
 )
-from mnistcore.system.errors import by
+from mnistcore.data.raw import RawData
+from mnistcore.system.errors import by, few
 
 DIGITS = tuple("0123456789")
 _LYING = (
@@ -53,6 +57,8 @@ class Dataset:
         A message for the user, for example that the built-in digits replace MNIST.
     folder : str or None
         The absolute path of the folder or file that data other than MNIST came from.
+    held_out : str or None
+        If the source has no test images, the sentence in `notice` that says how many were held out.
     n_first : int or None
         For joined sets, the number of training images in the first one. The images after them
         are used for training only, never for validation. None means all.
@@ -75,6 +81,7 @@ class Dataset:
     source: str
     notice: str | None = None
     folder: str | None = None
+    held_out: str | None = None
     n_first: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +107,57 @@ class Dataset:
                 f"{self.name} has training images of shape {self.train_images.shape[1:]} and test"
                 f" images of {self.test_images.shape[1:]}; they must be the same"
             )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Any,
+        y: Any,
+        x_test: Any = None,
+        y_test: Any = None,
+        *,
+        name: str = "arrays",
+        class_names: Sequence[str] = (),
+    ) -> "Dataset":
+        """Make a data set of arrays, or of what is like them.
+
+        Without test images, a seventh of the images of each class becomes the test set, the same
+        each time.
+
+        Parameters
+        ----------
+        x, x_test : array_like
+            Images of shape (N, H, W); (N, H, W, 1) or (N, 1, H, W); or (N, H * W) if that is a
+            square. Booleans, integers or floats, as arrays, tensors on the CPU, pandas frames,
+            SciPy sparse matrices, nested lists or lists of PIL images, which become grey. Values
+            stay what they are, so floats in [0, 1] and bytes are both right: the range of the
+            training images, `pixel_max`, becomes 1. Transposed images stay transposed.
+        y, y_test : array_like
+            Labels of shape (N,) or (N, 1): whole numbers of any type, or names as str. Of one-hot
+            rows (N, C) with a single 1 the columns' numbers are taken. Class ids count from 0 in
+            the order of the labels that there are.
+        name : str
+            For display.
+        class_names : sequence of str
+            A name per class in the order of the labels, or one for each integer from 0 on.
+
+        Raises
+        ------
+        TypeError
+            Images are no real numbers, or labels neither numbers nor names.
+        ValueError
+            Shapes or lengths do not fit, a pixel is not finite, a label is not whole or missing,
+            a test image has a label that no training image has, or there are too few names.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> digits = load_digits()
+        >>> Dataset.from_arrays(digits.data, digits.target, name="digits").train_images.shape
+        (1540, 8, 8)
+        """
+        raw = from_arrays(x, y, x_test, y_test, name=name)
+        return replace(dataset_of(raw, class_names=class_names), name=name, folder=None)
 
     @cached_property
     def pixel_max(self) -> float:
@@ -193,6 +251,22 @@ class Dataset:
         )
         return with_known(aligned, checksum=self.checksum, looks=self.looks, remarks=self.remarks)
 
+    def all_for_test(self) -> "Dataset":
+        """Return the same data with the images that were not held out among the test images too.
+
+        Data with test images of its own stays as it is. The checksum is that of the result.
+        """
+        if self.held_out is None or self.n_first is not None:
+            return self
+        notice = (self.notice or "").replace(self.held_out, "").strip("\n")
+        return replace(
+            self,
+            test_images=np.concatenate([self.test_images, self.train_images]),
+            test_labels=np.concatenate([self.test_labels, self.train_labels]),
+            notice=notice.replace("\n\n", "\n") or None,
+            held_out=None,
+        )
+
     def renamed(self, class_names: Sequence[str]) -> "Dataset":
         """Return the same data with other names for its classes, in the same order."""
         renamed = replace(self, class_names=tuple(class_names))
@@ -218,11 +292,43 @@ class Dataset:
         return np.append(indices, np.arange(n_all if self.n_first is None else self.n_first, n_all))
 
 
-def few(names: Sequence[str]) -> str:
-    """Return the first names of a list in words, and how many there are if not all are named."""
-    if len(names) <= 12:
-        return ", ".join(names)
-    return f"{', '.join(names[:3])} ... {names[-1]} ({len(names)})"
+def dataset_of(
+    raw: RawData,
+    *,
+    transpose: bool = False,
+    class_names: Sequence[str] = (),
+    sha256: Sequence[str] = (),
+) -> Dataset:
+    """Make a data set of what a format read.
+
+    Classes are named by `class_names`, else as the data publishes them, else by their labels. If
+    there is no test part, a seventh of the images of each class becomes the test set, the same in
+    every run, and a notice says so.
+
+    Parameters
+    ----------
+    raw : RawData
+    transpose : bool
+        Swap rows and columns of each image.
+    class_names : sequence of str
+        A name per class, in the order of the labels; or one for each integer from 0 to the
+        largest label at least.
+    sha256 : sequence of str
+        The hashes of the four arrays as IDX files, if they are known.
+
+    Raises
+    ------
+    DataError
+        A test image has a label that no training image has; the names do not fit the classes;
+        images of known orientation are to be transposed; or a single image is to be split.
+    TypeError, ValueError
+        As :class:`Dataset`.
+    """
+    dataset = Dataset(*prepare(raw, transpose=transpose, class_names=class_names, sha256=sha256))
+    labels = (raw.train.labels, dataset.train_labels)
+    if sha256 and np.array_equal(*labels) and not transpose:  # labels are class ids as they are
+        with_known(dataset, checksum=checksum_of(sha256))
+    return dataset
 
 
 def checksum_of(sums: Sequence[str]) -> str:

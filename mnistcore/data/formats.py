@@ -3,7 +3,16 @@
 from pathlib import Path
 from types import ModuleType
 
-from mnistcore.data import folder, named_sets
+from mnistcore.data import (
+    csv_file,
+    folder,
+    h5_file,
+    libsvm_file,
+    named_sets,
+    npz_file,
+    parquet_file,
+    picture_folder,
+)
 from mnistcore.data.magic import beginning_of, described
 from mnistcore.data.raw import DataNotFoundError, RawData
 
@@ -11,6 +20,12 @@ from mnistcore.data.raw import DataNotFoundError, RawData
 FORMATS: tuple[tuple[ModuleType, str], ...] = (
     (folder, "the four IDX files of MNIST and its likes"),
     (named_sets, "those of EMNIST or QMNIST"),
+    (npz_file, ".npz"),
+    (parquet_file, "Parquet"),
+    (h5_file, "HDF5 of USPS"),
+    (libsvm_file, "LIBSVM's text"),
+    (csv_file, "CSV and other tables in text"),
+    (picture_folder, "a folder of pictures for each class"),
 )
 _MOST_LISTED = 6
 _MOST_EXAMINED = 100  # entries of a folder

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mnistcore.data import folder
-from mnistcore.data.classes import RESERVED, dataset_of
-from mnistcore.data.dataset import DIGITS, Dataset, checksum_of, join, with_known
+from mnistcore.data.classes import RESERVED
+from mnistcore.data.dataset import DIGITS, Dataset, checksum_of, dataset_of, join, with_known
 from mnistcore.data.formats import is_data, is_recognised, read_data
 from mnistcore.data.mnist import MNIST, Found, MnistFinder
 from mnistcore.data.raw import DataError, DataNotFoundError

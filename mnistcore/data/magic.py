@@ -11,8 +11,18 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"BZh", "compressed by bzip2", "decompress it"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "decompress it"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "run git lfs pull"),
-    (b"\x89HDF\r\n", "an HDF5 file", "export its arrays with numpy.savez"),
-    (b"MATLAB", "a MATLAB file", "export its arrays with numpy.savez"),
+    (
+        b"MATLAB",
+        "a MATLAB file",
+        "export its arrays with numpy.savez after scipy.io.loadmat, or download the set as IDX,"
+        " which EMNIST calls the binary format",
+    ),
+    (b"\x93NUMPY", "a single array", "save images and labels as numpy.savez(..., x=..., y=...)"),
+    (b"\x80", "a pickle, which could run any program", "save its arrays with numpy.savez"),
+    (b"@relation", "an ARFF table", "save it as CSV"),
+    (b"@RELATION", "an ARFF table", "save it as CSV"),
+    (b"\x89PNG", "a picture", "name a folder that has a folder of pictures for each class"),
+    (b"\xff\xd8\xff", "a picture", "name a folder that has a folder of pictures for each class"),
     (b"<", "a web page, not data", "download the file itself"),
 )
 

@@ -60,7 +60,7 @@ def read(path: Path) -> RawData:
     if emnist:
         train, test = _turned(train, files[0]), _turned(test, files[2])
     turned = ", turned upright" if emnist else ""
-    names = _mapping(folder / f"{name}-mapping.txt") or _published(name)
+    names = characters(folder, name)
     return RawData(folder / name, f"{folder} ({name}{turned})", train, test, names, upright=True)
 
 
@@ -119,8 +119,15 @@ def _turned(part: Part, file: Path) -> Part:
     return part._replace(images=images)
 
 
-def _published(name: str) -> Mapping[int, str]:
-    return dict(enumerate(_CHARACTERS[name], 1 if name == "emnist-letters" else 0))
+def characters(folder: Path, name: str) -> Mapping[int, str]:
+    """Return the characters of a set's labels, from its mapping file if it is in the folder.
+
+    Empty if there is no set of this name.
+    """
+    if name not in _CHARACTERS:
+        return {}
+    published = dict(enumerate(_CHARACTERS[name], 1 if name == "emnist-letters" else 0))
+    return _mapping(folder / f"{name}-mapping.txt") or published
 
 
 def _mapping(path: Path) -> Mapping[int, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HASHED_SHAPE = (60_000, 28, 28)  # of the training images of all sets here
 
-_FASHION = (
+FASHION = (
     "T-shirt/top",
     "Trouser",
     "Pullover",
@@ -23,10 +23,10 @@ _FASHION = (
     "Bag",
     "Ankle boot",
 )
-_KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 # By the SHA-256 of the training images as a raw IDX file.
 PUBLISHED: Mapping[str, Mapping[int, str]] = {
-    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888": dict(enumerate(_FASHION)),
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888": dict(enumerate(FASHION)),
 }
 _KMNIST_GZ_MD5 = "bdb82020997e1d708af4cf47b453dcf7"
 _KMNIST_FOLDERS = ("kmnist", "kuzushiji-mnist")
@@ -42,7 +42,7 @@ def names_beside(folder: Path, shape: tuple[int, ...]) -> Mapping[int, str]:
         return {}
     named = {part.lower() for part in folder.resolve().parts[-2:]} & set(_KMNIST_FOLDERS)
     if named or _md5(folder / "train-images-idx3-ubyte.gz") == _KMNIST_GZ_MD5:
-        return dict(enumerate(_KUZUSHIJI))
+        return dict(enumerate(KUZUSHIJI))
     return {}
 
 

@@ -46,6 +46,8 @@ def trained_on(run: Run, dataset: Dataset) -> bool | None:
 def compared(run: Run, dataset: Dataset) -> Dataset:
     """Return the data set, in the classes of the run, noted if the run was trained on other data.
 
+    Other data without test images of its own is used for the test as a whole.
+
     Raises
     ------
     ValueError
@@ -68,6 +70,8 @@ def compared(run: Run, dataset: Dataset) -> Dataset:
             f"The content of {now} has changed since the network was trained; these are figures"
             " on its current content."
         )
+    if dataset.name not in known.name.split("+"):
+        dataset = dataset.all_for_test()  # the run saw none of its images
     of_run, of_data = run.model.pixel_max, dataset.pixel_max
     if of_run is not None and not same_scale(of_run, of_data):
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."

@@ -1,6 +1,6 @@
 """The wording of error messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def error_words(error: BaseException) -> str:
@@ -15,6 +15,13 @@ def error_words(error: BaseException) -> str:
 def by(sizes: Iterable[int]) -> str:
     """Return sizes joined as in "28 x 28"."""
     return " x ".join(map(str, sizes))
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names of a list in words, and how many there are if not all are named."""
+    if len(names) <= 12:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} ... {names[-1]} ({len(names)})"
 
 
 def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:

@@ -7,8 +7,7 @@ import pytest
 
 from mnistcore.data import DataError, Dataset, load_data
 from mnistcore.data import classes as classes_module
-from mnistcore.data.classes import dataset_of
-from mnistcore.data.dataset import join
+from mnistcore.data.dataset import dataset_of, join
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.raw import Part, RawData
 from mnistcore.data.synthetic import make_digits

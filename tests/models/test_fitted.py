@@ -8,7 +8,7 @@ import pytest
 from small_models import make_model
 
 from mnistcore.data import Dataset
-from mnistcore.data.classes import dataset_of
+from mnistcore.data.dataset import dataset_of
 from mnistcore.data.raw import Part, RawData
 from mnistcore.models.model import TrainedOn, fitted
 from mnistcore.runs.folder import Run

@@ -1,0 +1,129 @@
+"""Pictures in LIBSVM's sparse text format, in which USPS is published: ``label index:value ...``.
+
+Indices count from 1, and what is not there is 0 (C.-C. Chang, C.-J. Lin, "LIBSVM: a library for
+support vector machines", and the page "LIBSVM Data: Classification (Multi-class)").
+"""
+
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from mnistcore.data.idx import MAX_BYTES
+from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.data.text import files_in, first_line, is_training, partner_of, stem_of, text_lines
+
+_LINE = re.compile(r"\s*[-+]?[\d.]+(\s+\d+:\S+){5,}\s*")
+_LARGEST = 2**24  # pixels of a picture
+_USPS = {label: str(label - 1) for label in range(1, 11)}  # label 1 is the digit 0, 10 is 9
+
+
+def recognises(path: Path) -> bool:
+    """Whether `path` is such a file, or a folder that holds one."""
+    if os.path.isdir(path):
+        return bool(_files(path))
+    return _is_sparse(path)
+
+
+def read(path: Path) -> RawData:
+    """Read a file, and the test set beside it, named with an added ``.t``.
+
+    The pictures are square: pixels at the end that are 0 in all of them are left out of such a
+    file, so their number is rounded up to the next square. Pixels from -1 to 1 are moved to 0 to
+    1. USPS has the labels 1 to 10 for the digits 0 to 9.
+
+    Raises
+    ------
+    DataError
+        If a line is malformed or the pictures are too large, or a folder holds several files.
+    """
+    file = path
+    if path.is_dir():
+        files = [f for f in _files(path) if not stem_of(f.name).endswith(".t")] or _files(path)
+        files = [f for f in files if is_training(f.name)] or files
+        if len({stem_of(f.name) for f in files}) > 1:
+            names = ", ".join(f.name for f in files[:5])
+            raise DataError(f"{path}: holds several data sets ({names}); name one of these files")
+        file = files[0]
+    beside = partner_of(file)
+    parts = [_rows(f) for f in (file, beside) if f is not None]
+    width = max(int(indices.max(initial=0)) for _, _, indices, _ in parts)
+    side = math.isqrt(max(width, 1) - 1) + 1
+    images = [_filled(file, part, side) for part in parts]
+    notices = []
+    if min(x.min() for x in images) == -1 and max(x.max() for x in images) <= 1:
+        images = [(x + 1) / 2 for x in images]
+        notices.append(f"The pixels of {file.name}, from -1 to 1, were moved to 0 to 1.")
+    elif all((x >= 0).all() and (x <= 255).all() and (x % 1 == 0).all() for x in images):
+        images = [x.astype(np.uint8) for x in images]
+    made = [Part(x, part[0]) for x, part in zip(images, parts, strict=True)]
+    source = f"{file} and {beside.name}" if beside else str(file)
+    is_usps = stem_of(file.name) == "usps" and set(np.unique(made[0].labels)) <= set(_USPS)
+    test = made[1] if beside else None
+    return RawData(path, source, made[0], test, _USPS if is_usps else {}, tuple(notices))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in files_in(folder) if _is_sparse(file)]
+
+
+def _is_sparse(path: Path) -> bool:
+    line = first_line(path)
+    return line is not None and _LINE.fullmatch(line) is not None
+
+
+_Rows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _rows(file: Path) -> _Rows:
+    """Return labels (N,), the number of values of each row (N,), indices and values of all."""
+    labels: list[int] = []
+    lengths: list[int] = []
+    indices: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    n_bytes = 0
+    for number, line in enumerate(text_lines(file), 1):
+        label, _, rest = line.strip().partition(" ")
+        if not label:
+            continue
+        pairs = rest.replace(":", " ").split()
+        try:
+            row = np.array(pairs, np.float64)
+            if not (np.isfinite(row).all() and row[::2].max(initial=1) <= _LARGEST):
+                raise ValueError
+            ids, pixels = row[::2].astype(np.int32), row[1::2].astype(np.float32)
+            labels.append(int(float(label)))
+            whole = float(label).is_integer() and (ids == row[::2]).all()
+            rising = len(pairs) % 2 == 0 and (np.diff(ids, prepend=0) > 0).all()
+            if not (whole and rising):
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise DataError(
+                f"{file}: line {number} is not a label and pairs index:value in rising order;"
+                " check that line"
+            ) from None
+        lengths.append(len(ids))
+        indices.append(ids)
+        values.append(pixels)
+        n_bytes += 8 * len(ids)
+        if n_bytes > 2 * MAX_BYTES:
+            raise DataError(f"{file}: holds more values than the {MAX_BYTES // 4:,} that are read")
+    if not labels:
+        raise DataError(f"{file}: holds no rows; check the file")
+    all_indices, all_values = np.concatenate(indices), np.concatenate(values)
+    return np.array(labels, np.int64), np.array(lengths), all_indices, all_values
+
+
+def _filled(file: Path, part: _Rows, side: int) -> np.ndarray:
+    """Return images (N, side, side) of float32."""
+    labels, lengths, indices, values = part
+    if len(labels) * side * side * 4 > MAX_BYTES:
+        raise DataError(
+            f"{file}: declares {len(labels)} pictures of {side} x {side} pixels, more than the"
+            f" {MAX_BYTES:,} bytes that are accepted; check the indices"
+        )
+    images = np.zeros((len(labels), side * side), np.float32)
+    images[np.repeat(np.arange(len(labels)), lengths), indices - 1] = values
+    return images.reshape(-1, side, side)

@@ -1,0 +1,66 @@
+"""Small pictures of labelled data: their sizes and their grey pixels."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from mnistcore.data.raw import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_MOST_PIXELS = 2**22  # of one picture; a network reads all of it
+
+
+@contextmanager
+def opened(source: str | BinaryIO, name: str) -> Iterator["Image.Image"]:
+    """Open a picture; errors of its decoder become one line with the file's name."""
+    from PIL import Image
+
+    try:
+        with Image.open(source, formats=_FORMATS) as picture:
+            yield picture
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # decoders of damaged files raise almost anything
+        reason = " ".join(str(error).split()).removesuffix(f" {name!r}") or type(error).__name__
+        raise DataError(
+            f"{name}: cannot be read as a picture ({reason}); replace or remove it"
+        ) from error
+
+
+def size_of(name: str, picture: "Image.Image") -> tuple[int, int]:
+    """Return width and height as the file's header says, before anything is decoded."""
+    width, height = picture.size
+    if width * height > _MOST_PIXELS:
+        raise DataError(
+            f"{name}: has {width:,} x {height:,} pixels; a network reads every pixel, so make the"
+            " pictures small, 28 x 28 for instance"
+        )
+    return (height, width) if _is_turned(picture) else (width, height)
+
+
+def _is_turned(picture: "Image.Image") -> bool:
+    """Whether a camera says that the picture lies on its side."""
+    return "exif" in picture.info and picture.getexif().get(0x0112, 1) >= 5
+
+
+def grey(name: str, picture: "Image.Image") -> np.ndarray:
+    """Return the picture as (H, W) of uint8."""
+    if picture.mode == "L" and "exif" not in picture.info and "transparency" not in picture.info:
+        return np.asarray(picture)
+    from PIL import Image, ImageOps
+
+    if picture.mode in ("I", "F"):
+        raise DataError(f"{name}: has {picture.mode} pixels of 32 bits; save it with 8 bits, grey")
+    if picture.mode.startswith("I;16"):
+        return np.asarray(np.asarray(picture) >> 8, np.uint8)
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.has_transparency_data:
+        ink = picture.convert("RGBA")
+        paper = Image.new("RGBA", ink.size, "white")
+        picture = Image.alpha_composite(paper, ink)
+    return np.asarray(picture.convert("L"))

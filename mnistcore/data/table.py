@@ -1,0 +1,404 @@
+"""Tables of pictures in text, a row per picture: which columns hold what, and their numbers.
+
+A table may have a header, labels in any column or one-hot, and a column of row numbers. Cells are
+separated by commas, semicolons, tabs or spaces. A file is read twice: the first time for its
+layout and its number of rows, so that the size of the result is known before it is allocated.
+"""
+
+import csv
+import math
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mnistcore.data.idx import MAX_BYTES
+from mnistcore.data.raw import DataError
+from mnistcore.data.text import first_line, text_lines
+
+LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "letter")
+_ID_NAMES = ("", "id", "imageid", "index", "unnamed: 0")
+_LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measures of a letter
+_FEWEST_CELLS = 17
+_CHUNK = 2000  # rows parsed at a time
+_CONSTANT = 0.9  # a pixel in the corner has one value in at least this share of the rows
+_INSIDE_QUOTES = "\x1f"  # stands for a delimiter that separates no cells
+_MANGLED = re.compile(r"(.+)\.(\d+)")
+
+
+class Table(NamedTuple):
+    """Pixels (N, H * W) of uint8 or float32, labels (N,) of int64 or str, and the rows' names."""
+
+    pixels: np.ndarray
+    labels: np.ndarray | None
+    ids: list[str] | None
+    id_name: str
+    notices: tuple[str, ...]
+
+    @property
+    def images(self) -> np.ndarray:
+        """The pixels as (N, H, W)."""
+        side = math.isqrt(self.pixels.shape[1])
+        return self.pixels.reshape(-1, side, side)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns hold pixels, the label and the row's name; None for what there is not."""
+
+    delimiter: str | None
+    names: tuple[str, ...]  # of the header; empty if there is none
+    n_columns: int
+    pixels: Sequence[int]
+    label: int | None = None
+    row_id: int | None = None
+    n_classes: int = 0  # of one-hot labels, in the last columns
+
+    def cell(self, line: str, column: int) -> str:
+        if column == 0:
+            cell = line.split(self.delimiter, 1)[0]
+        elif column == self.n_columns - 1:
+            cell = line.rsplit(self.delimiter, 1)[-1]
+        else:
+            cell = line.split(self.delimiter)[column]
+        return cell.strip().replace(_INSIDE_QUOTES, self.delimiter or "")
+
+    def name(self, column: int) -> str:
+        """Return the place of a column in words."""
+        name = self.names[column][:20] if self.names else ""
+        return f"column {column + 1}" + (f" ({name})" if name and name.isprintable() else "")
+
+
+def looks_like_table(path: Path) -> bool:
+    """Whether the first line of a file reads like one of a table of pictures."""
+    line = first_line(path)
+    if line is None:
+        return False
+    cells = _cells(line, _delimiter(line))
+    strange = sum(not _is_number(cell) for cell in cells)
+    return len(cells) >= _FEWEST_CELLS and (strange <= 1 or _is_header(cells))
+
+
+def read_table(path: Path) -> Table:
+    """Read a table of square pictures.
+
+    Labels are in the column named ``label``, ``class``, ``target`` or the like; without a name,
+    in the first column, or in the last if the first nearly always has the same value, as the
+    corner of a picture has, or holds more different values; or one-hot in the last columns.
+    If the number of columns is a square, there are no labels. Whole pixels from 0 to 255 become
+    bytes, others float32; pixels from -1 to 1 are moved to 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If the file is no such table, a cell is no number, or the table is too large.
+    """
+    layout, n_rows = _scan(path)
+    n_bytes = n_rows * len(layout.pixels)
+    if n_bytes > MAX_BYTES:
+        raise DataError(f"{path}: holds {n_bytes:,} pixels; at most {MAX_BYTES:,} are read")
+    pixels = np.empty((n_rows, len(layout.pixels)), np.uint8)
+    labels: list[str] = []
+    hot = np.empty((n_rows, layout.n_classes), np.uint8)
+    ids: list[str] = []
+    row = 0
+    for numbers, lines in _chunks(path, layout):
+        values = _parsed(path, layout, layout.pixels, numbers, lines)
+        if values.dtype != pixels.dtype and pixels.dtype == np.uint8:
+            if 4 * n_bytes > MAX_BYTES:
+                raise DataError(f"{path}: holds {n_bytes:,} pixels that are no bytes, too many")
+            pixels = pixels.astype(np.float32)
+        pixels[row : row + len(lines)] = values
+        if layout.label is not None:
+            labels += [layout.cell(line, layout.label) for line in lines]
+        if layout.n_classes:
+            columns = range(layout.n_columns - layout.n_classes, layout.n_columns)
+            hot[row : row + len(lines)] = _one_hot(path, layout, columns, numbers, lines)
+        if layout.row_id is not None:
+            ids += [layout.cell(line, layout.row_id) for line in lines]
+        row += len(lines)
+    pixels, notices = _usual_pixels(pixels[:row], path)
+    found = None
+    if layout.label is not None:
+        found = _as_labels(labels, path, layout)
+    elif layout.n_classes:
+        found = hot[:row].argmax(axis=1)
+    name = layout.names[layout.row_id] if layout.row_id is not None else ""
+    return Table(pixels, found, ids or None, name, notices)
+
+
+def _scan(path: Path) -> tuple[_Layout, int]:
+    """Return the layout and the number of rows; check that all rows have as many columns."""
+    delimiter: str | None = None
+    names: tuple[str, ...] = ()
+    n_columns = n_rows = 0
+    first: list[str] = []
+    ends: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for number, line in _numbered(path):
+        if not n_columns:
+            delimiter = _delimiter(line)
+            cells = _cells(line, delimiter)
+            n_columns = len(cells)
+            if _is_header(cells):
+                names = tuple(cells)
+                continue
+        n_cells = line.count(delimiter) + 1 if delimiter else len(line.split())
+        if n_cells != n_columns:
+            what = "header" if names else "first row"
+            raise DataError(
+                f"{path}: line {number} has {n_cells} columns, the {what} has {n_columns}; check"
+                " that line"
+            )
+        first = first or _cells(line, delimiter)
+        n_rows += 1
+        skipped = int(bool(names) and names[0].lower() in _ID_NAMES)
+        ends[0][line.split(delimiter, skipped + 1)[skipped]] += 1
+        ends[1][line.rsplit(delimiter, 1)[-1]] += 1
+    if not n_rows:
+        raise DataError(f"{path}: holds no rows; check the file")
+    return _layout_of(path, delimiter, names, first, ends), n_rows
+
+
+def _layout_of(
+    path: Path,
+    delimiter: str | None,
+    names: tuple[str, ...],
+    first: list[str],
+    ends: tuple[Counter[str], Counter[str]],
+) -> _Layout:
+    """Decide which columns hold what, by the header, the first row and the outer columns."""
+    lower = [name.strip().lower() for name in names]
+    n_columns = len(first)
+    label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
+    row_id = next((i for i, name in enumerate(lower) if name in _ID_NAMES and i != label), None)
+    rest = [i for i in range(n_columns) if i not in (label, row_id)]
+    if label is not None or _is_square(len(rest)):
+        pixels, one_hot = rest, 0
+    elif _is_square(len(rest) - 1):
+        label, one_hot = (rest[-1] if _label_is_last(*ends) else rest[0]), 0
+        pixels = [i for i in rest if i != label]
+    else:
+        one_hot = len(rest) - math.isqrt(len(rest)) ** 2
+        pixels = rest[: len(rest) - one_hot]
+        if sorted(first[-one_hot:]) != ["0"] * (one_hot - 1) + ["1"]:
+            raise DataError(_not_square(path, len(rest), labelled=False))
+    if not _is_square(len(pixels)):
+        raise DataError(_not_square(path, len(pixels), labelled=True))
+    if len(pixels) < _LEAST_SIDE**2:
+        raise DataError(
+            f"{path}: its rows have {n_columns} cells, too few for pictures, which have a cell for"
+            f" each pixel, at least {_LEAST_SIDE} x {_LEAST_SIDE}; this table holds something else"
+        )
+    return _Layout(delimiter, names, n_columns, pixels, label, row_id, one_hot)
+
+
+def _not_square(path: Path, n: int, labelled: bool) -> str:
+    side = math.isqrt(n)
+    beside = " beside the label" if labelled else ""
+    if n % 3 == 0 and _is_square(n // 3):
+        side = math.isqrt(n // 3)
+        why = f"three for each pixel of {side} x {side}; convert the pictures to grey"
+    else:
+        why = f"where {side} x {side} pixels have {side**2}; check the columns"
+        if not labelled:
+            why += ", and name that of the labels label"
+    return f"{path}: has {n} columns{beside}, {why}"
+
+
+def _label_is_last(first: Counter[str], last: Counter[str]) -> bool:
+    """Whether the last column, not the first, holds the labels, by how often each value occurs."""
+
+    def constant(counts: Counter[str]) -> bool:
+        return max(counts.values()) > _CONSTANT * counts.total()
+
+    if constant(first) or constant(last):
+        return constant(first) and not constant(last)
+    return len(last) < len(first)
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a row holds names: of more than half of the columns, or numbers in sequence."""
+    strange = [cell for cell in cells if not _is_number(cell)]
+    if len(strange) > len(cells) / 2:
+        return True
+    numbers = [cell for cell in cells if _is_number(cell)]
+    return len(numbers) >= _FEWEST_CELLS - 2 and (
+        any(numbers == [str(i) for i in range(start, start + len(numbers))] for start in (0, 1))
+        or _is_mangled(numbers)
+    )
+
+
+def _is_mangled(names: Sequence[str]) -> bool:
+    """Whether pandas made these names of a first row of data: 0, 0.1, 0.2, ... for equal ones."""
+    present = set(names)
+    if len(present) < len(names):
+        return False
+    parts = [found for name in names if (found := _MANGLED.fullmatch(name))]
+    return bool(parts) and all(
+        (base if number == "1" else f"{base}.{int(number) - 1}") in present
+        for base, number in (part.groups() for part in parts)
+    )
+
+
+def _parsed(
+    path: Path,
+    layout: _Layout,
+    columns: Sequence[int],
+    numbers: Sequence[int],
+    lines: Sequence[str],
+) -> np.ndarray:
+    """Return columns of some rows as uint8 if they fit, else as float32."""
+    for dtype in (np.uint8, np.float32):
+        try:
+            with warnings.catch_warnings():  # NumPy 1 reads 2.5 as 2, with a DeprecationWarning
+                warnings.simplefilter("error")
+                values: np.ndarray = np.loadtxt(
+                    lines,
+                    dtype,
+                    comments=None,
+                    delimiter=layout.delimiter,
+                    usecols=columns,
+                    ndmin=2,
+                )
+        except (ValueError, Warning):
+            continue
+        if dtype == np.uint8 or np.isfinite(values).all():
+            return values
+    for number, line in zip(numbers, lines, strict=True):
+        cells = _cells(line, layout.delimiter)
+        for column in columns:
+            if not _is_number(cells[column]):
+                what = repr(cells[column][:20]) if cells[column] else "nothing"
+                raise DataError(
+                    f"{path}: line {number}, {layout.name(column)} holds {what} where the number"
+                    " of a pixel belongs; mend or remove that line"
+                )
+    raise DataError(f"{path}: lines {numbers[0]} to {numbers[-1]} cannot be read; check them")
+
+
+def _one_hot(
+    path: Path,
+    layout: _Layout,
+    columns: Sequence[int],
+    numbers: Sequence[int],
+    lines: Sequence[str],
+) -> np.ndarray:
+    hot = _parsed(path, layout, columns, numbers, lines)
+    bad = (hot.max(axis=1) != 1) | (hot.sum(axis=1) != 1)
+    if bad.any():
+        raise DataError(
+            f"{path}: line {numbers[int(bad.argmax())]} has no single 1 in its last"
+            f" {len(columns)} columns, which hold the class of the other rows; check that line"
+        )
+    return hot
+
+
+def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
+    """Return labels as int64 if all are whole numbers, else as names."""
+    values: dict[str, int] = {}
+    for text in dict.fromkeys(texts):
+        if not text:
+            number = next(
+                n for n, line in _rows(path, layout) if not layout.cell(line, layout.label or 0)
+            )
+            raise DataError(f"{path}: line {number} has no label; mend or remove that line")
+        if not _is_number(text):
+            return np.array(texts)
+        value = float(text)
+        if not value.is_integer() or abs(value) > 2**31:
+            raise DataError(
+                f"{path}: {layout.name(layout.label or 0)} holds the label {text}; labels are"
+                " whole numbers or names"
+            )
+        values[text] = int(value)
+    return np.array([values[text] for text in texts], np.int64)
+
+
+def _usual_pixels(pixels: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Make bytes of whole numbers in 0..255; move -1..1 to 0..1."""
+    if pixels.dtype == np.uint8:
+        return pixels, ()
+    low, high = float(pixels.min()), float(pixels.max())
+    if low == -1 and high <= 1:
+        return (pixels + 1) / 2, (
+            f"The pixels of {path.name}, from -1 to 1, were moved to 0 to 1.",
+        )
+    if (
+        low >= 0
+        and high <= 255
+        and all((pixels[i : i + _CHUNK] % 1 == 0).all() for i in range(0, len(pixels), _CHUNK))
+    ):
+        return pixels.astype(np.uint8), ()
+    return pixels, ()
+
+
+def _chunks(path: Path, layout: _Layout) -> Iterator[tuple[list[int], list[str]]]:
+    """Yield the numbers of some lines and the lines."""
+    numbers: list[int] = []
+    lines: list[str] = []
+    for number, line in _rows(path, layout):
+        numbers.append(number)
+        lines.append(line)
+        if len(lines) == _CHUNK:
+            yield numbers, lines
+            numbers, lines = [], []
+    if lines:
+        yield numbers, lines
+
+
+def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, str]]:
+    lines = _numbered(path)
+    if layout.names:
+        next(lines)
+    return lines
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, without quotes, and their numbers from 1."""
+    delimiter = None
+    first = True
+    for number, line in enumerate(text_lines(path), 1):
+        if not line or line.isspace():
+            continue
+        if first:
+            delimiter, first = _delimiter(line), False
+        try:
+            yield number, _unquoted(line, delimiter) if '"' in line else line
+        except csv.Error as error:
+            raise DataError(
+                f"{path}: line {number} has quotes that do not match ({error}); check that line"
+            ) from error
+
+
+def _unquoted(line: str, delimiter: str | None) -> str:
+    """Return a line without quotes; a stand-in takes the place of delimiters between them."""
+    if delimiter is None:
+        return line.replace('"', "")
+    cells = next(csv.reader([line], delimiter=delimiter))
+    return delimiter.join(cell.replace(delimiter, _INSIDE_QUOTES) for cell in cells)
+
+
+def _delimiter(line: str) -> str | None:
+    """Return what separates the cells of a line; None stands for spaces."""
+    found = next((sign for sign in "\t;," if sign in line), None)
+    return None if found == "\t" and len(line.split("\t")) < _FEWEST_CELLS else found
+
+
+def _cells(line: str, delimiter: str | None) -> list[str]:
+    return [cell.strip() for cell in line.replace('"', "").split(delimiter)]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell)) and "_" not in cell
+    except ValueError:
+        return False
+
+
+def _is_square(n: int) -> bool:
+    return n > 0 and math.isqrt(n) ** 2 == n

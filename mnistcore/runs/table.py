@@ -1,0 +1,104 @@
+"""The predictions of a network for a table of pictures, as Kaggle takes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.csv_file import recognises
+from ..data.preprocess import pixel_range, same_scale
+from ..data.table import read_table
+from ..kernels.backends import get_backend, unavailable_reason
+from ..models.inference import NOT_FINITE
+from ..models.model import Model
+from ..system.errors import by
+
+
+class TablePredictions(NamedTuple):
+    """The name of each row (N,) and of the class predicted for it; `notices` are for the user."""
+
+    header: tuple[str, str]
+    rows: list[str]
+    classes: list[str]
+    notices: tuple[str, ...]
+
+    def to_csv(self) -> str:
+        """Return a header and a line per row."""
+        pairs = zip(self.rows, self.classes, strict=True)
+        return "".join(f"{','.join(map(_quoted, pair))}\n" for pair in (self.header, *pairs))
+
+
+def only_table(paths: Sequence[str]) -> Path | None:
+    """Return the table among the files to predict; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is another file beside a table.
+    """
+    tables = [Path(path) for path in paths if not Path(path).is_dir() and recognises(Path(path))]
+    if tables and len(paths) > 1:
+        raise ValueError(f"{tables[0]}: is a table, which is predicted alone; give it by itself")
+    return tables[0] if tables else None
+
+
+def predict_table(model: Model, path: str | Path, backend: str = "auto") -> TablePredictions:
+    """Predict the class of each row of a CSV file or another table of pictures.
+
+    Rows are named as a column ``id`` or ``ImageId`` does, else counted from 1. Labels in the table
+    are ignored. Pixels are on the scale of the table: bytes, or floats up to 1.
+
+    Parameters
+    ----------
+    model : Model
+    path : str or Path
+        A table as :func:`.read_table` takes it.
+    backend : str
+        ``auto`` is cython if available, otherwise numpy; neither has to compile.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read.
+    ValueError
+        If its pictures differ in size from the model's, or the outputs are not finite.
+    BackendUnavailableError
+        If the backend cannot be loaded.
+    """
+    path = Path(path)
+    table = read_table(path)
+    images, notices = table.images, list(table.notices)
+    if images[0].size != model.network.layer_sizes[0]:
+        raise ValueError(
+            f"{path}: holds pictures of {by(images.shape[1:])} pixels, the network takes"
+            f" {by(model.input_shape)}"
+        )
+    if table.labels is not None:
+        notices.append(f"The labels in {path} are not used; mnistcore evaluate scores them.")
+    if backend == "auto":
+        backend = "numpy" if unavailable_reason("cython") else "cython"
+    ids = _classes(model, get_backend(backend), images)
+    classes = [model.class_names[i] for i in ids]
+    if table.ids is not None:
+        return TablePredictions((table.id_name, "label"), table.ids, classes, tuple(notices))
+    rows = [str(number) for number in range(1, len(ids) + 1)]
+    return TablePredictions(("ImageId", "Label"), rows, classes, tuple(notices))
+
+
+def _classes(model: Model, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
+    top = pixel_range(images)
+    if model.pixel_max is not None and not same_scale(model.pixel_max, top):
+        model = model.taking(top)
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = model.logits(kernels, np.ascontiguousarray(images))
+    if not np.isfinite(logits).all():
+        raise ValueError(NOT_FINITE)
+    return np.asarray(logits.argmax(axis=1))
+
+
+def _quoted(cell: str) -> str:
+    if any(sign in cell for sign in ',"\n'):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
