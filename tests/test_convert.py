@@ -14,7 +14,7 @@ from small_models import MODELS, make_model
 from mnistcore import export
 from mnistcore.__main__ import main
 from mnistcore.convert import run
-from mnistcore.interchange import array_files
+from mnistcore.interchange import weight_file
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
@@ -447,14 +447,14 @@ def test_a_bomb_is_told_by_its_size_before_it_is_unpacked(place, capsys, monkeyp
     zeros = np.zeros(2**24, np.uint8)
     Path("bomb.npz").write_bytes(zip_of({"a.npy": npy(zeros), "b.npy": npy(zeros)}))
     assert Path("bomb.npz").stat().st_size < 2**16
-    monkeypatch.setattr(array_files, "MAX_BYTES", 2**25)
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 2**25)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # whoever unpacks fails otherwise
     refused(capsys, ["bomb.npz"], "holds 33,554,688 bytes of arrays; at most 33,554,432 are read")
 
 
 def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monkeypatch):
     save(sequential(model), ".safetensors")
-    monkeypatch.setattr(array_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 1000)
     refused(capsys, ["weights.safetensors"], r"bytes of arrays; at most 1,000 are read")
 
 

@@ -1,0 +1,37 @@
+"""Read ``.keras`` files: a zip of ``config.json`` and ``model.weights.h5``."""
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+from . import from_hdf5
+from .weight_file import WeightFile, check_bytes
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+
+
+def read(path: Path) -> WeightFile:
+    """Read a model that Keras saved; no code in it is run.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or too large.
+    MissingExtraError
+        If h5py is not installed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_bytes(sum(member.file_size for member in archive.infolist()))
+            content = archive.read(_WEIGHTS)
+            config = json.loads(archive.read(_CONFIG))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split()).strip("\"'")
+        raise ValueError(f"is a damaged or unknown .keras file ({reason})") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"has a {_CONFIG} that cannot be read") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"has a {_CONFIG} that cannot be read")
+    return from_hdf5.read(io.BytesIO(content), config)
