@@ -26,11 +26,13 @@ def read(path: Path) -> WeightFile:
         with zipfile.ZipFile(path) as archive:
             check_bytes(sum(member.file_size for member in archive.infolist()))
             content = archive.read(_WEIGHTS)
-            config = json.loads(archive.read(_CONFIG))
+            text = archive.read(_CONFIG)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()).strip("\"'")
         raise ValueError(f"is a damaged or unknown .keras file ({reason})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"has a {_CONFIG} that cannot be read") from error
     if not isinstance(config, dict):
         raise ValueError(f"has a {_CONFIG} that cannot be read")
