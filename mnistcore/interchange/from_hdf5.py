@@ -124,7 +124,7 @@ def _named(
             raise ValueError(f"lacks the layer {layer!r}, which its layer_names have")
         for name in _texts(objects[layer].attrs, "weight_names") or ():
             if f"{layer}/{name}" not in arrays:
-                raise ValueError(f"lacks {layer}/{name}, which its weight_names have")
+                raise ValueError(f"lacks {f'{layer}/{name}'!r}, which its weight_names have")
             *_, inner, role = [layer, *name.split("/")]
             place = variables.setdefault(f"{layer}/{inner}", {})
             place[role.removesuffix(":0")] = arrays[f"{layer}/{name}"]

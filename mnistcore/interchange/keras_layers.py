@@ -127,6 +127,12 @@ def _name(layer: Mapping[str, Any]) -> str:
     return name
 
 
+def _shown(value: Any) -> str:
+    """Return a text from the file so that it can be shown in a line."""
+    text = str(value)[:99]
+    return text if text.isprintable() else repr(text)
+
+
 def _snake(kind: str) -> str:
     """Return how Keras numbers the layers of a class: BatchNormalization is batch_normalization."""
     kind = re.sub(r"\W+", "", kind)
@@ -135,7 +141,7 @@ def _snake(kind: str) -> str:
 
 
 def _checked_kind(layer: Mapping[str, Any], name: str) -> str:
-    kind = str(layer["class_name"])
+    kind = _shown(layer["class_name"])
     module = str(layer.get("module") or "keras").split(".")[0]
     own = module not in ("keras", "tf_keras", "tensorflow") or ">" in str(
         layer.get("registered_name")
@@ -264,8 +270,8 @@ def _activation(value: Any) -> list[Step]:
         if kind in ("ReLU", "Softmax") and isinstance(config, Mapping):
             return _READERS[kind](_Layer(kind, kind, config, {}), None)
         value = config if isinstance(config, str) else kind
-        return [Activation(f"{value}, a function of its own" if value else "unknown")]
-    return [] if value is None else [Activation(str(value)[:99])]
+        return [Activation(f"{_shown(value)}, a function of its own")]
+    return [] if value is None else [Activation(_shown(value))]
 
 
 def _activation_layer(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:

@@ -414,7 +414,7 @@ def endless_json(config, variables):
 
 def odd_json(config, variables):
     odd = json.loads(json.dumps(config))
-    odd["config"]["layers"][2] = {"class_name": ["Dense"], "config": 7}
+    odd["config"]["layers"][2] = {"class_name": "Dense", "config": 7}
     files.write_keras("m.keras", config, variables, **{"config.json": json.dumps(odd)})
 
 
@@ -495,7 +495,7 @@ def missing_array(config, variables):
         (cycle, "more than 12 deep"),
         (claims_much, "holds 4,398,0.* bytes of arrays; at most"),
         (cut, "is a damaged HDF5 file"),
-        (missing_array, "lacks dense/sequential/dense/kernel, which its weight_names have"),
+        (missing_array, "lacks 'dense/sequential/dense/kernel', which its weight_names have"),
     ],
 )
 def test_damaged_and_hostile_files_are_refused(place, capsys, spoil, message):
