@@ -91,21 +91,26 @@ def _state_dict(loaded: Any, torch: Any) -> tuple[Mapping[Any, Any], list[str]]:
     for _ in range(_DEEPEST):
         if not isinstance(loaded, Mapping):
             raise ValueError(f"holds no state_dict but a {type(loaded).__name__}; use {SAVE}")
-        if any(isinstance(item, torch.Tensor) for item in loaded.values()):
-            break
-        key = _chosen(loaded, torch)
+        key = next((key for key in _KEYS if isinstance(loaded.get(key), Mapping)), None)
+        if key is None:
+            if _holds_weights(loaded, torch):
+                break
+            key = _only_network(loaded, torch)
         left_out += [str(other) for other in loaded if other != key]
         loaded = loaded[key]
     return loaded, left_out
 
 
-def _chosen(loaded: Mapping[Any, Any], torch: Any) -> Any:
-    inner = [key for key, item in loaded.items() if isinstance(item, Mapping)]
-    telling = [key for key in _KEYS if key in inner]
-    if telling:
-        return telling[0]
+def _holds_weights(mapping: Mapping[Any, Any], torch: Any) -> bool:
+    return any(isinstance(item, torch.Tensor) and item.ndim for item in mapping.values())
+
+
+def _only_network(loaded: Mapping[Any, Any], torch: Any) -> Any:
+    """Return the key of the only mapping of weights in a dictionary."""
     networks = [
-        key for key in inner if any(isinstance(item, torch.Tensor) for item in loaded[key].values())
+        key
+        for key, item in loaded.items()
+        if isinstance(item, Mapping) and _holds_weights(item, torch)
     ]
     if len(networks) != 1:
         found = ", ".join(map(str, networks)) or "none"
