@@ -113,6 +113,7 @@ def _only_network(loaded: Mapping[Any, Any], torch: Any) -> Any:
         if isinstance(item, Mapping) and _holds_weights(item, torch)
     ]
     if len(networks) != 1:
+        check_names(map(str, networks))
         found = ", ".join(map(str, networks)) or "none"
         raise ValueError(f"must hold the weights of one network; found {found}; use {SAVE}")
     return networks[0]
