@@ -8,31 +8,29 @@ variables of each layer: ``layers/dense_1/vars/0``. Source: ``legacy_h5_format.p
 ``saving_lib.py`` of Keras 3.
 """
 
+import io
 import json
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from ..system.extras import require
-from .weight_file import (
-    KERAS_MODELS,
-    KerasModel,
-    WeightFile,
-    check_bytes,
-    check_names,
-    from_bfloat16,
-)
+from . import weight_file
+from .weight_file import KERAS_MODELS, KerasModel, WeightFile, check_names, from_bfloat16
 
-_OPTIMIZERS = ("optimizer", "optimizer_weights")
-_DEEPEST, _MOST = 12, 10_000  # groups in groups; objects in a file
+_READER = Path(__file__).with_name("hdf5_content.py")
+_PATIENCE, _SLOWEST = 30.0, 2e7  # seconds to start; bytes a second on a slow disk
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
+Attributes = Mapping[str, Mapping[str, list[str]]]
 Variables = dict[str, dict[str, np.ndarray]]
 
 
-def read(source: Path | BinaryIO, config: Mapping[str, Any] | None = None) -> WeightFile:
+def read(source: Path | bytes, config: Mapping[str, Any] | None = None) -> WeightFile:
     """Read an HDF5 file of Keras, or any other of arrays named like weights.
 
     Parameters
@@ -40,7 +38,7 @@ def read(source: Path | BinaryIO, config: Mapping[str, Any] | None = None) -> We
     source
         The file, or its content.
     config
-        The model's configuration, if it is known from elsewhere; it has the older files' form.
+        The model's configuration, if it is known from elsewhere.
 
     Raises
     ------
@@ -49,80 +47,48 @@ def read(source: Path | BinaryIO, config: Mapping[str, Any] | None = None) -> We
     MissingExtraError
         If h5py is not installed.
     """
-    h5py = require("h5py", "hdf5")
-    if isinstance(source, Path):
-        check_bytes(source.stat().st_size)
-    try:
-        with h5py.File(source, "r") as file:
-            return _read(h5py, file, config)
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"is a damaged HDF5 file ({reason})") from error
-
-
-def _read(h5py: Any, file: Any, config: Mapping[str, Any] | None) -> WeightFile:
-    left_out = tuple(name for name in _OPTIMIZERS if name in file)
-    training = _json(file.attrs.get("training_config"))
-    whole = isinstance(file.get("model_weights", getlink=True), h5py.HardLink)
-    root = file["model_weights"] if whole else file
-    layers = _texts(root.attrs, "layer_names")
-    objects = dict(_objects(h5py, root, "", 0))
-    check_names(objects)
-    datasets = {path: item for path, item in objects.items() if isinstance(item, h5py.Dataset)}
-    check_bytes(sum(dataset.nbytes for dataset in datasets.values()))
-    arrays = {name: _array(name, dataset) for name, dataset in datasets.items()}
-    others = tuple(name for name, array in arrays.items() if array is None)
-    readable = {name: array for name, array in arrays.items() if array is not None}
-    by_name = layers is not None
-    variables = _numbered(readable) if layers is None else _named(objects, layers, readable)
-    if config is None and "model_config" in file.attrs:
-        config = _json(file.attrs["model_config"])
-    left_out = (*left_out, *others)
-    if config and config.get("class_name") in KERAS_MODELS:
-        keras = KerasModel(config, variables, by_name, training)
+    require("h5py", "hdf5")
+    with np.load(io.BytesIO(_content(source)), allow_pickle=False) as content:
+        index = json.loads(content["arr_0"].tobytes())
+        names = enumerate(index["names"], 1)
+        arrays = {name: content[f"arr_{number}"] for number, name in names}
+    check_names([*arrays, *index["others"], *index["attributes"]])
+    arrays |= {name: from_bfloat16(arrays[name]) for name in index["bfloat16"]}
+    attributes, left_out = index["attributes"], (*index["left_out"], *index["others"])
+    layers = _list(attributes[""], "layer_names")
+    variables = _numbered(arrays) if layers is None else _named(attributes, layers, arrays)
+    config = config or _json(attributes[""].get("model_config"))
+    if config.get("class_name") in KERAS_MODELS:
+        training = _json(attributes[""].get("training_config"))
+        keras = KerasModel(config, variables, layers is not None, training)
         return WeightFile({}, left_out=left_out, keras=keras)
-    return WeightFile(_flat(variables, by_name), left_out=left_out)
+    return WeightFile(_flat(variables, layers is not None), left_out=left_out)
 
 
-def _objects(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Walk through groups and datasets of this file, without those of optimizers."""
-    if depth > _DEEPEST or len(group) > _MOST:
-        raise ValueError(f"has groups of more than {_MOST:,} arrays, or more than {_DEEPEST} deep")
-    for name in group:
-        path = prefix + name.replace("\\", "/")  # Keras 2.13 on Windows
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"has a link at {path[:99]!r}; links are not followed")
-        if path in _OPTIMIZERS:
-            continue
-        item = group[name]
-        yield path, item
-        if isinstance(item, h5py.Group):
-            yield from _objects(h5py, item, f"{path}/", depth + 1)
-        elif item.is_virtual or item.external:
-            raise ValueError(f"has {path[:99]!r}, whose numbers lie in another file")
+def _content(source: Path | bytes) -> bytes:
+    """Return what :mod:`.hdf5_content` copies from a file, in a process of its own."""
+    name, given = ("-", source) if isinstance(source, bytes) else (str(source.resolve()), b"")
+    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    patience = _PATIENCE + size / _SLOWEST
+    command = [sys.executable, "-P", str(_READER), name, str(weight_file.MAX_BYTES)]
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, timeout=patience)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError("is a damaged HDF5 file (it takes too long to read)") from error
+    if done.returncode:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        refused = done.returncode == 2 and reason
+        raise ValueError(reason[-1] if refused else "is a damaged HDF5 file (reading it crashes)")
+    return done.stdout
 
 
-def _array(name: str, dataset: Any) -> np.ndarray | None:
-    """Read an array; None if it is not made of numbers."""
-    if dataset.dtype.itemsize == 2 and dataset.attrs.get("dtype") == "bfloat16":
-        bits: np.ndarray = dataset[()]
-        return from_bfloat16(bits.view("<u2"))
-    if dataset.shape is None or dataset.dtype.kind not in "biuf":
-        return None
-    if dataset.dtype.kind == "f" and dataset.dtype.itemsize not in (2, 4, 8):
-        raise ValueError(f"has {name} of {dataset.dtype}, which is not converted")
-    return np.asarray(dataset[()])
-
-
-def _named(
-    objects: Mapping[str, Any], layers: list[str], arrays: dict[str, np.ndarray]
-) -> Variables:
+def _named(attributes: Attributes, layers: list[str], arrays: dict[str, np.ndarray]) -> Variables:
     """Group the arrays of the older layout by "layer/layer of a layer", and by role."""
     variables: Variables = {}
     for layer in layers:
-        if layer not in objects:
+        if layer not in attributes:
             raise ValueError(f"lacks the layer {layer!r}, which its layer_names have")
-        for name in _texts(objects[layer].attrs, "weight_names") or ():
+        for name in _list(attributes[layer], "weight_names") or ():
             if f"{layer}/{name}" not in arrays:
                 raise ValueError(f"lacks {f'{layer}/{name}'!r}, which its weight_names have")
             *_, inner, role = [layer, *name.split("/")]
@@ -174,26 +140,22 @@ def _roles(layer: str, numbered: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     )
 
 
-def _texts(attributes: Any, name: str) -> list[str] | None:
-    """Read a list of texts, which Keras cuts into numbered attributes if it is long."""
+def _list(attributes: Mapping[str, list[str]], name: str) -> list[str] | None:
+    """Return a list of texts, which Keras cuts into numbered attributes if it is long."""
     if name in attributes:
-        return [_text(item) for item in np.ravel(attributes[name])]
-    parts: list[Any] = []
+        return attributes[name]
+    parts: list[list[str]] = []
     while f"{name}{len(parts)}" in attributes:
         parts.append(attributes[f"{name}{len(parts)}"])
-    return [_text(item) for part in parts for item in np.ravel(part)] if parts else None
+    return [item for part in parts for item in part] if parts else None
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _json(value: Any) -> Mapping[str, Any]:
+def _json(texts: list[str] | None) -> Mapping[str, Any]:
     """Parse an attribute of JSON; missing is empty."""
-    if value is None:
+    if not texts:
         return {}
     try:
-        parsed = json.loads(_text(value))
+        parsed = json.loads(texts[0])
     except (ValueError, RecursionError) as error:
         raise ValueError("has a configuration that cannot be read") from error
     return parsed if isinstance(parsed, Mapping) else {}

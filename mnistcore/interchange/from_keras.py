@@ -1,13 +1,12 @@
 """Read ``.keras`` files: a zip of ``config.json`` and ``model.weights.h5``."""
 
-import io
 import json
 import zipfile
 import zlib
 from pathlib import Path
 
 from . import from_hdf5
-from .weight_file import WeightFile, check_bytes
+from .weight_file import WeightFile, check_bytes, one_line
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 
@@ -28,7 +27,7 @@ def read(path: Path) -> WeightFile:
             content = archive.read(_WEIGHTS)
             text = archive.read(_CONFIG)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split()).strip("\"'")
+        reason = one_line(error)
         raise ValueError(f"is a damaged or unknown .keras file ({reason})") from error
     try:
         config = json.loads(text)
@@ -36,4 +35,4 @@ def read(path: Path) -> WeightFile:
         raise ValueError(f"has a {_CONFIG} that cannot be read") from error
     if not isinstance(config, dict):
         raise ValueError(f"has a {_CONFIG} that cannot be read")
-    return from_hdf5.read(io.BytesIO(content), config)
+    return from_hdf5.read(content, config)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .weight_file import WeightFile, check_bytes, check_names
+from .weight_file import WeightFile, check_bytes, check_names, one_line
 
 _READERS: Mapping[tuple[int, int], Any] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -34,7 +34,7 @@ def read(path: Path) -> WeightFile:
             left_out = tuple(f"{name} (Python objects)" for name in objects)
             return WeightFile({name: arrays[name] for name in names}, {}, True, left_out)
     except (zipfile.BadZipFile, EOFError, OSError, zlib_error, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ValueError(f"is a damaged .npz file ({reason})") from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .weight_file import WeightFile, check_bytes, check_names, from_bfloat16
+from .weight_file import WeightFile, check_bytes, check_names, from_bfloat16, one_line
 
 
 def read(path: Path) -> WeightFile:
@@ -34,7 +34,7 @@ def read(path: Path) -> WeightFile:
                     arrays[name] = file.get_tensor(name)
             return WeightFile(arrays, file.metadata() or {})
     except SafetensorError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ValueError(
             "has none of the formats that are read: .safetensors, .npz, .h5, .keras, .pt; or it is"
             f" damaged ({reason})"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..system.extras import MissingExtraError
-from .weight_file import WeightFile, check_bytes, check_names
+from .weight_file import WeightFile, check_bytes, check_names, one_line
 
 # Keys under which training scripts and Lightning keep the state_dict, the most telling first.
 _KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
@@ -65,7 +65,7 @@ def _load(torch: Any, path: Path) -> Any:
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if named is None:
-            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            reason = one_line(error)
             raise ValueError(f"is a damaged file of PyTorch ({reason})") from error
         raise ValueError(_refusal(named[1])) from error
 

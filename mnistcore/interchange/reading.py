@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from . import from_hdf5, from_keras, from_npz, from_safetensors, from_torch
-from .weight_file import WeightFile, check_names
+from .weight_file import WeightFile, check_names, one_line
 
 _HDF5, _ZIP, _PICKLE, _NPY = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80", b"\x93NUMPY"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before version 1.6
@@ -74,7 +74,7 @@ def _read_zip(path: Path) -> WeightFile:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"is damaged ({error})") from error
+        raise ValueError(f"is damaged ({one_line(error)})") from error
     if "model.weights.h5" in names or "config.json" in names:
         return from_keras.read(path)
     if any(name.endswith("/data.pkl") for name in names):

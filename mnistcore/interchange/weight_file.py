@@ -84,3 +84,9 @@ def check_names(names: Iterable[str]) -> None:
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:
     """Return the float32 numbers whose upper halves are these 16-bit integers (bfloat16)."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def one_line(error: Exception) -> str:
+    """Return what a library says of a damaged file, short enough for a line."""
+    text = " ".join(str(error).split()).strip("\"'") or type(error).__name__
+    return (text if text.isprintable() else repr(text))[:100]

@@ -1,5 +1,6 @@
 """Whole models and weights of Keras: every layout, every layer, and what is refused."""
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 
 from mnistcore.__main__ import main
 from mnistcore.convert import run
-from mnistcore.interchange import weight_file
+from mnistcore.interchange import from_hdf5, hdf5_content, weight_file
 from mnistcore.kernels import numpy_kernels
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -138,6 +139,18 @@ def write(kind, config, variables):
     return path
 
 
+@pytest.fixture
+def within_this_process(monkeypatch):
+    """Spare the process that reads HDF5, for tests of hundreds of files."""
+
+    def content(source):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        return hdf5_content.copy(opened, weight_file.MAX_BYTES)
+
+    monkeypatch.setattr(from_hdf5, "_content", content)
+
+
+@pytest.mark.usefixtures("within_this_process")
 @pytest.mark.parametrize("make", [files.sequential, files.functional])
 @pytest.mark.parametrize("kind", ["whole h5", "whole h5 of Keras 2", "keras", "keras 2.13"])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -502,6 +515,22 @@ def test_damaged_and_hostile_files_are_refused(place, capsys, spoil, message):
     config = files.sequential([flatten(), files.dense("dense", 16, "relu"), softmax()])
     spoil(config, files.variables_of(config))
     refused(capsys, "m.keras", message)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "is a damaged HDF5 file .reading it crashes"),
+        ("import time; time.sleep(99)", "is a damaged HDF5 file .it takes too long to read"),
+    ],
+)
+def test_a_file_on_which_the_library_crashes_or_hangs(place, capsys, monkeypatch, code, message):
+    config = files.sequential(NETWORKS["plain"][0])
+    path = write("whole h5", config, files.variables_of(config))
+    Path("reader.py").write_text(code)
+    monkeypatch.setattr(from_hdf5, "_READER", Path("reader.py").resolve())
+    monkeypatch.setattr(from_hdf5, "_PATIENCE", 2.0 if "sleep" in code else 60.0)
+    refused(capsys, path, message)
 
 
 def test_a_bomb_in_the_zip_is_told_by_its_size(place, capsys, monkeypatch):
