@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .weight_file import WeightFile, check_bytes, check_names, one_line
+from .weight_file import ZIP_ERRORS, WeightFile, check_names, one_line
 
 _READERS: Mapping[tuple[int, int], Any] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -19,13 +19,13 @@ _READERS: Mapping[tuple[int, int], Any] = {
 def read(path: Path) -> WeightFile:
     """Read the arrays of an ``.npz`` file; Python objects in it are left out.
 
+    The size of all members is checked by now.
+
     Raises
     ------
     ValueError
-        If it is damaged or too large when unpacked.
+        If it is damaged.
     """
-    from zlib import error as zlib_error
-
     try:
         with zipfile.ZipFile(path) as archive:
             objects = _check_members(archive)
@@ -33,16 +33,15 @@ def read(path: Path) -> WeightFile:
             names = [name for name in arrays.files if name not in objects]
             left_out = tuple(f"{name} (Python objects)" for name in objects)
             return WeightFile({name: arrays[name] for name in names}, {}, True, left_out)
-    except (zipfile.BadZipFile, EOFError, OSError, zlib_error, RuntimeError, KeyError) as error:
+    except ZIP_ERRORS as error:
         reason = one_line(error)
         raise ValueError(f"is a damaged .npz file ({reason})") from error
 
 
 def _check_members(archive: zipfile.ZipFile) -> list[str]:
-    """Check names and sizes of all arrays; return the names of those of Python objects."""
+    """Check names and headers of all arrays; return the names of those of Python objects."""
     members = archive.infolist()
     check_names(member.filename for member in members)
-    check_bytes(sum(member.file_size for member in members))
     return [
         member.filename.removesuffix(".npy")
         for member in members

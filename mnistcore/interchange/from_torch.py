@@ -2,7 +2,6 @@
 
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,6 @@ def read(path: Path) -> WeightFile:
         If PyTorch is not installed.
     """
     check_bytes(path.stat().st_size)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            check_bytes(sum(member.file_size for member in archive.infolist()))
     try:
         import torch
     except ImportError as error:

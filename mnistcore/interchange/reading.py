@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from . import from_hdf5, from_keras, from_npz, from_safetensors, from_torch
-from .weight_file import WeightFile, check_names, one_line
+from .weight_file import ZIP_ERRORS, WeightFile, check_bytes, check_names, one_line
 
 _HDF5, _ZIP, _PICKLE, _NPY = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80", b"\x93NUMPY"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before version 1.6
@@ -70,10 +70,12 @@ def _read(path: Path) -> WeightFile:
 
 
 def _read_zip(path: Path) -> WeightFile:
+    """Read what a zip file holds, whose size when unpacked is checked here for all formats."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+            check_bytes(sum(member.file_size for member in archive.infolist()))
+    except ZIP_ERRORS as error:
         raise ValueError(f"is damaged ({one_line(error)})") from error
     if "model.weights.h5" in names or "config.json" in names:
         return from_keras.read(path)

@@ -4,6 +4,9 @@ The files are not trusted: sizes are checked before anything is unpacked or allo
 before they are shown.
 """
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +15,11 @@ import numpy as np
 
 MAX_BYTES = 2**30  # of all arrays of a file together: 268 million float32 parameters
 
+# What zipfile raises on damaged files.
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, KeyError,
+    UnicodeDecodeError,
+)  # fmt: skip
 KERAS_MODELS = ("Sequential", "Functional", "Model")  # whose layers the configuration lists
 
 _LONGEST_NAME = 200
