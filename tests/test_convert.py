@@ -121,7 +121,7 @@ def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling
 
 
 @pytest.mark.parametrize("to", ["torch", "numpy"])
-@pytest.mark.parametrize("name", [name for name, m in MODELS.items() if name != "one-class"])
+@pytest.mark.parametrize("name", MODELS)
 def test_what_was_exported_comes_back_as_it_was(place, name, to):
     data = TrainedOn("F/raw", "0" * 64, "/sets/F/raw", ("Odd.",), "upright")
     exported = dataclasses.replace(MODELS[name], data=data, float_pixels=name == "sixteen")

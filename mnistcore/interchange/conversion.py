@@ -71,7 +71,6 @@ class _Read:
     described: Described
     left_out: tuple[str, ...]
     remarks: list[str]
-    by_keras: bool = False
     loss: str = ""
 
 
@@ -204,7 +203,7 @@ def _described_by_keras(keras: KerasNetwork, file: WeightFile, options: _Options
     if options.batch_norm is not None or options.bn_eps is not None:
         raise ValueError("describes its batch normalisation; leave out batch-norm and bn-eps")
     described = Described(input_shape=keras.input_shape)
-    return _Read(keras.steps, "keras", described, file.left_out, [], True, keras.loss)
+    return _Read(keras.steps, "keras", described, file.left_out, [], keras.loss)
 
 
 def _fill(
