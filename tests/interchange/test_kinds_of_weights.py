@@ -17,6 +17,8 @@ from mnistcore.__main__ import main
 from mnistcore.models import checkpoint
 
 PAGE = Path(__file__).parents[2] / "docs/weights.md"
+if not PAGE.exists():
+    pytest.skip("docs/weights.md is in the source folder only", allow_module_level=True)
 MODEL = make_model((36, 8, 4), "relu", (6, 6))
 ROWS = re.findall(r"^\| (.+?) \| `mnistcore (.+?)` \| (.+?) \|$", PAGE.read_text("utf-8"), re.M)
 
