@@ -1,15 +1,15 @@
 """Convert weights that another library trained to a model: ``mnistcore convert``.
 
-Reads multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy, as safetensors or
-``.npz``. Options supply what such a file does not say (the activation, how pixels were scaled).
-Files written by ``mnistcore export`` need none.
+Reads multi-layer perceptrons of PyTorch, Keras, scikit-learn and NumPy: safetensors, ``.npz``,
+``.h5``, ``.keras``, ``.pt``. Options supply what such a file does not say (the activation, how
+pixels were scaled). Whole models of Keras and files written by ``mnistcore export`` need none.
 """
 
 import shlex
 import sys
 from collections.abc import Sequence
 
-from .interchange.conversion import SYNONYMS, Conversion, run
+from .interchange.conversion import PLACES, SYNONYMS, Conversion, run
 from .interchange.dense import plus
 from .interchange.dense_stack import LAYOUTS
 from .kernels.layout import ACTIVATIONS
@@ -33,6 +33,8 @@ def _main(argv: Sequence[str]) -> int:
             activation=arguments.activation,
             layout=arguments.layout,
             layers=arguments.layers,
+            batch_norm=arguments.batch_norm,
+            bn_eps=arguments.bn_eps,
             scale=arguments.scale,
             shift=arguments.shift,
             normalize=None if normalize is None else (normalize[0], normalize[1]),
@@ -49,11 +51,14 @@ def _parser() -> Parser:
         "Make a model from the weights of a multi-layer perceptron trained with PyTorch, Keras,"
         " scikit-learn or NumPy.",
     )
-    parser.add_argument("file", metavar="FILE", help="the weights, .safetensors or .npz")
+    parser.add_argument(
+        "file", metavar="FILE", help="the weights: .safetensors, .npz, .h5, .keras, .pt or .pth"
+    )
     parser.add_argument(
         "--activation",
         choices=(*ACTIVATIONS, *SYNONYMS),
-        help="of the hidden layers; needed unless mnistcore export wrote the file",
+        help="of the hidden layers; needed unless the file says, as whole models of Keras and files"
+        " of mnistcore export do",
     )
     parser.add_argument(
         "--layout",
@@ -70,6 +75,19 @@ def _parser() -> Parser:
         help="the layers' names, first to last (default: the order that fits)",
     )
     parser.add_argument(
+        "--batch-norm",
+        choices=PLACES,
+        help="batch normalisation acts before or after the activation, if the file does not say"
+        " (default: before)",
+    )
+    parser.add_argument(
+        "--bn-eps",
+        type=float,
+        metavar="E",
+        help="what it adds to variances, if the file does not say (default: 1e-5 for weights named"
+        " as in PyTorch, 0.001 as in Keras)",
+    )
+    parser.add_argument(
         "--normalize",
         type=float,
         nargs=2,
@@ -80,7 +98,8 @@ def _parser() -> Parser:
         "--scale",
         type=float,
         metavar="S",
-        help="the network is fed pixel * S + T for raw pixels from 0 to 255 (default: 1/255)",
+        help="the network is fed pixel * S + T for raw pixels from 0 to 255 (default: 1/255, or 1"
+        " if its own layers scale raw pixels)",
     )
     parser.add_argument("--shift", type=float, metavar="T", help="see --scale (default: 0)")
     parser.add_argument(
@@ -88,7 +107,7 @@ def _parser() -> Parser:
         type=int,
         nargs="+",
         metavar="N",
-        help="of one image (default: a square if possible)",
+        help="of one image (default: as the file says, or a square if possible)",
     )
     parser.add_argument(
         "--class-names", nargs="+", metavar="NAME", help="one per class (default: 0 1 2 ...)"
@@ -117,6 +136,11 @@ def _show(conversion: Conversion) -> None:
         "layers": f"{', '.join(conversion.layer_names)}; weights {order} as in {conversion.layout}",
         "input": f"images of {' x '.join(map(str, model.input_shape))} pixels,"
         f" each as pixel * {model.scale:.6g}{shift}",
+        **{
+            f"note {number}" if number > 1 else "note": remark
+            for number, remark in enumerate(conversion.remarks, 1)
+        },
+        **({"left out": ", ".join(conversion.left_out)} if conversion.left_out else {}),
         "model": str(conversion.path),
         "try it": f"python -m mnistcore.evaluate {shlex.quote(str(conversion.path))}",
     }

@@ -14,7 +14,7 @@ from small_models import MODELS, make_model
 from mnistcore import export
 from mnistcore.__main__ import main
 from mnistcore.convert import run
-from mnistcore.interchange import array_files
+from mnistcore.interchange import weight_file
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
@@ -121,7 +121,7 @@ def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling
 
 
 @pytest.mark.parametrize("to", ["torch", "numpy"])
-@pytest.mark.parametrize("name", [name for name, m in MODELS.items() if name != "one-class"])
+@pytest.mark.parametrize("name", MODELS)
 def test_what_was_exported_comes_back_as_it_was(place, name, to):
     data = TrainedOn("F/raw", "0" * 64, "/sets/F/raw", ("Odd.",), "upright")
     exported = dataclasses.replace(MODELS[name], data=data, float_pixels=name == "sixteen")
@@ -185,8 +185,13 @@ def test_layers_that_fit_in_several_orders_must_be_put_in_order(place):
         run(path, activation="relu")
     found = run(path, activation="relu", layers=order).model
     np.testing.assert_array_equal(found.params, model.params)
-    with pytest.raises(ValueError, match=r"has the layers in, left, out, right; got in, out"):
-        run(path, activation="relu", layers=("in", "out"))
+    with pytest.raises(ValueError, match=r"has the layers in, left, out, right; got in, up"):
+        run(path, activation="relu", layers=("in", "up"))
+    with pytest.raises(ValueError, match=r"got in, in, out"):
+        run(path, activation="relu", layers=("in", "in", "out"))
+    with pytest.raises(ValueError, match=r"do not follow one another: out .*, in .*; layers names"):
+        run(path, activation="relu", layers=("out", "in"))
+    assert run(path, activation="relu", layers=("in", "out")).left_out == ("left", "right")
 
 
 def test_a_number_in_the_name_tells_the_order(place):
@@ -289,8 +294,26 @@ def broken_chain(model):
     return {**sequential(model), "4.weight": np.zeros((4, 9), np.float32)}
 
 
-def one_output(model):
-    return {"0.weight": np.zeros((1, 9), np.float32), "0.bias": np.zeros(1, np.float32)}
+def one_more_layer(model):
+    return {**sequential(model), "Wout": np.zeros((4, 7), np.float32)}
+
+
+def scales_alone(model):
+    return {**sequential(model), "ln.gamma": np.ones(8, np.float32)}
+
+
+def two_of_one(model):
+    return {**sequential(model), "0.kernel": np.zeros((36, 8), np.float32)}
+
+
+def unknown_vectors(model):
+    vector = np.zeros(4, np.float32)
+    return {**get_weights(model), "arr_6": vector, "arr_7": vector}
+
+
+def no_such_units(model):
+    statistics = {"running_mean": np.zeros(7, np.float32), "running_var": np.ones(7, np.float32)}
+    return {**sequential(model), **{f"bn.{name}": array for name, array in statistics.items()}}
 
 
 def unprintable(model):
@@ -309,7 +332,7 @@ def nothing(model):
     ("arrays", "message"),
     [
         (convolutions, r"has 9 \(3, 3, 1, 8\); only dense layers"),
-        (batch_norm, "has 1.running_mean, whose name is not that of weights"),
+        (batch_norm, "has normalisation 1 without a running variance"),
         (layer_norm, r"has 1 \(8,\); only dense layers"),
         (integers, "of (int64|I64); weights"),
         (infinite, "has numbers in 2 that are not finite"),
@@ -317,7 +340,11 @@ def nothing(model):
         (wrong_bias, r"has 0 \(8, 36\) with a bias of shape \(7,\)"),
         (bias_alone, "has a bias but no weights in layer 7"),
         (broken_chain, r"do not follow one another: 0 \(8, 36\), 2 \(8, 8\), 4 \(4, 9\)"),
-        (one_output, "has a single output"),
+        (one_more_layer, r"has Wout \(4, 7\), which fits the last layer; .* layers 0 2 4"),
+        (scales_alone, "has normalisation ln without a running mean; only batch normalisation"),
+        (two_of_one, "has two arrays of weights in layer 0"),
+        (unknown_vectors, "has 3 vectors after arr_4, whose roles cannot be told"),
+        (no_such_units, r"has batch normalisation that fits no layer: bn \(7 units\)"),
         (unprintable, r"impossible name: 'a\\nb.weight"),
         (endless, "impossible name: 'xxx"),
         (nothing, "holds no"),
@@ -386,24 +413,28 @@ def claiming(shape):
     return buffer.getvalue() + bytes(8)
 
 
+def changed(content, place):
+    """The content with one byte changed."""
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
 FOREIGN_FILES = {
-    "none": ("none.npz", None, "none.npz: no such file; give a .safetensors or an .npz file"),
-    "empty": ("w.npz", b"", "is neither a safetensors nor an .npz file"),
-    "text": ("w.safetensors", b"a poem about weights", "is neither a safetensors nor an .npz"),
-    "header": ("w.safetensors", b"\xff" * 64, "is neither a safetensors nor an .npz"),
-    "pickle": ("w.bin", b"\x80\x04\x95.", "is a pickle, .* safetensors.torch.save_file"),
-    "named a pickle": ("w.pth", b"(dp0", "is a pickle, .* safetensors.torch.save_file"),
-    "torch": ("w.bin", zip_of({"archive/data.pkl": b""}), "is a pickle, .*save_file"),
-    "hdf5": ("w.bin", b"\x89HDF\r\n\x1a\n...", "HDF5 or Keras file; .*numpy.savez"),
-    "keras": ("w.zip", zip_of({"model.weights.h5": b""}), "HDF5 or Keras file; .*numpy.savez"),
-    "other zip": ("w.npz", zip_of({"x.txt": b"x"}), "is not an .npz file: it holds x.txt"),
-    "empty zip": ("w.npz", zip_of({}), "is not an .npz file: it holds nothing"),
-    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is a damaged .npz file"),
+    "none": ("none.npz", None, "none.npz: no such file; give a file of weights"),
+    "empty": ("w.npz", b"", "has none of the formats that are read"),
+    "text": ("w.safetensors", b"a poem about weights", "has none of the formats that are read"),
+    "header": ("w.safetensors", b"\xff" * 64, "has none of the formats that are read"),
+    "pickle": ("w.bin", b"\x80\x04\x95.", r"is a pickle, .* torch.save\(model.state_dict"),
+    "named a pickle": ("w.pth", b"(dp0", r"is a pickle, .* torch.save\(model.state_dict"),
+    "other zip": ("w.npz", zip_of({"x.txt": b"x"}), "holds no weights but x.txt"),
+    "odd zip": ("w.npz", zip_of({"x\n.txt": b"x"}), "impossible name"),
+    "empty zip": ("w.npz", zip_of({}), "holds no weights but nothing"),
+    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is damaged"),
+    "changed": ("w.npz", changed(zip_of({"a.npy": npy(np.arange(999.0))}), 300), "is a damaged"),
     "no array": ("w.npz", zip_of({"a.npy": b"hello"}), "magic string|is a damaged"),
     "objects": (
         "w.npz",
         zip_of({"a.npy": npy(np.array([{}]), allow_pickle=True)}),
-        "a.npy with Python objects",
+        r"holds no weights of dense layers but a \(Python objects\)",
     ),
     "promise": ("w.npz", zip_of({"a.npy": claiming((10**6, 10**6))}), "of another size than its"),
     "overflow": ("w.npz", zip_of({"a.npy": claiming((2**62, 4))}), "of another size than its"),
@@ -447,14 +478,14 @@ def test_a_bomb_is_told_by_its_size_before_it_is_unpacked(place, capsys, monkeyp
     zeros = np.zeros(2**24, np.uint8)
     Path("bomb.npz").write_bytes(zip_of({"a.npy": npy(zeros), "b.npy": npy(zeros)}))
     assert Path("bomb.npz").stat().st_size < 2**16
-    monkeypatch.setattr(array_files, "MAX_BYTES", 2**25)
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 2**25)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # whoever unpacks fails otherwise
     refused(capsys, ["bomb.npz"], "holds 33,554,688 bytes of arrays; at most 33,554,432 are read")
 
 
 def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monkeypatch):
     save(sequential(model), ".safetensors")
-    monkeypatch.setattr(array_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 1000)
     refused(capsys, ["weights.safetensors"], r"bytes of arrays; at most 1,000 are read")
 
 

@@ -104,16 +104,16 @@ class Described:
     ----------
     activation
         Of the hidden layers; None if unknown.
-    input_shape, class_names
+    input_shape, scale, shift, class_names
         As in :class:`.Model`; None if unknown.
-    scale, shift, config, pixel_max, float_pixels, data
+    config, pixel_max, float_pixels, data
         As in :class:`.Model`.
     """
 
     activation: str | None = None
     input_shape: tuple[int, ...] | None = None
-    scale: float = 1 / 255
-    shift: float = 0.0
+    scale: float | None = None
+    shift: float | None = None
     class_names: tuple[str, ...] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     pixel_max: float | None = None
