@@ -12,6 +12,7 @@ from ..kernels.layout import ACTIVATIONS
 from ..models import checkpoint
 from ..models.model import Model, image_shape
 from ..models.network import Network
+from ..system.errors import by
 from .batch_norm import PLACES, place
 from .dense import Described, parse_description
 from .dense_stack import Product, stack
