@@ -1,8 +1,10 @@
 """Marks, the inked regions of a picture: find them, classify their shapes, cut them out."""
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import numpy as np
 
-from .ink import LEAST_CONTRAST, Ink, grey_of, levelled, otsu, softened, without_specks
+from .ink import LEAST_CONTRAST, Ink, grey_of, ink_of, levelled, otsu, softened, without_specks
 from .regions import Regions, find_regions
 
 _UNSURE = -0.5  # above this vote dark ink is tried first, because most ink is dark
@@ -30,6 +32,27 @@ def polarities(grey: np.ndarray) -> dict[bool, float]:
     vote = float((rim > threshold).mean() + (grey > threshold).mean() - 1)
     against = {True: max(-vote, 0.0), False: max(vote, 0.0)}
     return against if vote > _UNSURE else dict(reversed(against.items()))
+
+
+def inks_of(
+    grey: np.ndarray, votes: Mapping[bool, float], side: int, shares: Iterable[float]
+) -> Iterator[tuple[float, Ink]]:
+    """Yield the ink of a picture (H, W) as dark and as light, with each window.
+
+    Parameters
+    ----------
+    votes
+        Of :func:`polarities`, whose order is followed.
+    side, shares
+        The windows are these shares of this number of pixels, and odd.
+
+    Yields
+    ------
+    share, ink
+    """
+    for dark in votes:
+        for share in shares:
+            yield share, ink_of(grey, dark, 2 * int(share * side / 2) + 1)
 
 
 def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
