@@ -318,15 +318,18 @@ def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarra
     order = line[np.argsort(regions.left[line], kind="stable")]
     groups: list[list[int]] = []
     reach: list[tuple[int, int]] = []
-    for i in order:
+    for place, i in enumerate(order):
         left, right = int(regions.left[i]), int(regions.right[i])
         small = regions.bottom[i] - regions.top[i] < 0.55 * height
+        following = order[place + 1 :][:1]
+        ahead = regions.left[following] - right  # the gap to the next region, if there is one
         if groups:
             first, last = reach[-1]
             shared = min(last, right) - left
             before = regions.bottom[groups[-1]].max() - regions.top[groups[-1]].min()
             narrower = max(min(right - left, last - first), 1)
             either = small or before < 0.55 * height
+            either &= not (small and (ahead < -shared).any())  # it is the next one's
             if shared > 0.5 * narrower or (either and shared > -0.12 * height):
                 groups[-1].append(int(i))
                 reach[-1] = first, max(last, right)

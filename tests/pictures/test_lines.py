@@ -3,6 +3,7 @@
 import nasty_pictures
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from mnistcore.pictures.files import open_picture, picture_of
 from mnistcore.pictures.lines import find_digits
@@ -182,3 +183,59 @@ def test_digits_that_lie_along_the_rim_are_kept(connected):
     parts = [np.pad(part, ((0, 60 - len(part)), (0, 0))) for part in parts]
     row = np.concatenate([np.pad(part, ((0, 0), (0, 15))) for part in parts], axis=1)[:, :-15]
     assert len(find_digits(picture_of(1 - 0.9 * row), sure_of_all)[0]) == 5
+
+
+def four_of_two_strokes(height=60, gap=4):
+    """The left hook of a 4, a gap, and its stem, which goes further down."""
+    image = Image.new("L", (50, height), 0)
+    draw = ImageDraw.Draw(image)
+    draw.line((8, 2, 3, 36, 30 - gap, 36), fill=255, width=5, joint="curve")
+    draw.line((34, 6, 32, height - 2), fill=255, width=5)
+    return np.asarray(image) / 255
+
+
+def all_or_none(answer):
+    return lambda inks: np.full(len(inks), answer)
+
+
+def test_the_strokes_of_an_open_four_are_joined_if_the_network_says_so(connected):
+    parts = [connected[0], four_of_two_strokes(), connected[1]]
+    pixels, _ = row_of(parts, 24)
+    picture = picture_of(pixels)
+    assert len(find_digits(picture, sure_of_all)[0]) == 4
+    assert len(find_digits(picture, sure_of_all, all_or_none(False))[0]) == 4
+    pieces, _ = find_digits(picture, sure_of_all, all_or_none(True))
+    assert len(pieces) == 3
+    assert pieces[1].ink.shape[1] > 25  # both strokes
+
+
+def test_digits_far_apart_are_not_joined_whatever_the_network_says(connected):
+    one = np.ones((60, 6))
+    for parts in ([one, one], [connected[0], connected[1]]):
+        pixels, _ = row_of(parts, 30)
+        assert len(find_digits(picture_of(pixels), sure_of_all, all_or_none(True))[0]) == 2
+
+
+def cut_off(connected, columns):
+    """A row of digits, the last of which is an upright line cut by the edge; (H, W)."""
+    parts = [*connected[:4], np.ones((60, 14))]
+    pixels, _ = row_of(parts, 24)
+    right = np.flatnonzero(pixels.min(axis=0) < 0.5).max() + 1
+    return pixels[:, : right - columns]
+
+
+def test_digits_at_the_edge_are_found_or_counted(connected):
+    whole, cut = (picture_of(cut_off(connected, columns)) for columns in (0, 11))
+    for picture in (whole, cut):
+        pieces, at_edge = find_digits(picture, sure_of_all)
+        assert len(pieces) + at_edge == 5
+        assert len(pieces) >= 4
+    assert find_digits(picture_of(row_of(connected[:4], 24)[0]), sure_of_all)[1] == 0
+
+
+def test_what_enters_from_the_edge_and_is_larger_is_not_counted(connected):
+    """The rim of a table, as light as strokes, along a whole side."""
+    pixels, _ = row_of(connected[:4], 24)
+    pixels[:, :9] = 0.1
+    pieces, at_edge = find_digits(picture_of(pixels), sure_of_all)
+    assert (len(pieces), at_edge) == (4, 0)
