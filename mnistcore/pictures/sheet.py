@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,14 +106,19 @@ def _paper(width: int, height: int) -> tuple["Image", "ImageDraw"]:
 def _write(
     draw: "ImageDraw", place: tuple[float, float], text: str, colour: tuple[int, int, int] = _TEXT
 ) -> None:
-    draw.text(place, text, fill=colour, font=_font())
+    draw.text(place, text, fill=colour, font=_font(text.isascii()))
 
 
 @cache
-def _font() -> "FreeTypeFont | ImageFont":
+def _font(ascii_only: bool) -> "FreeTypeFont | ImageFont":
+    """Return Pillow's own font, or for other letters DejaVu Sans, which comes with matplotlib."""
     from PIL import ImageFont
 
-    return ImageFont.load_default(_LETTER)
+    if ascii_only:
+        return ImageFont.load_default(_LETTER)
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _LETTER)
 
 
 def _boxed(picture: Picture, digits: Sequence[Digit], width: int, height: int) -> "Image":
@@ -139,7 +145,8 @@ def _bars(draw: "ImageDraw", digit: Digit, left: int, top: int) -> None:
     """Draw the probabilities of the ten likeliest classes as bars, over the height of the view."""
     pitch = _VIEW / _MOST_BARS
     shown = digit.likeliest(_MOST_BARS)
-    indent = 10 + max(draw.textlength(digit.names[i], font=_font()) for i in shown)
+    names = [digit.names[index] for index in shown]
+    indent = 10 + max(draw.textlength(name, font=_font(name.isascii())) for name in names)
     room = _VIEW - 80 - indent  # beside the class's name and the percentage
     for row, index in enumerate(shown):
         y, chance = top + row * pitch, float(digit.probabilities[index])
