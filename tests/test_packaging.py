@@ -64,7 +64,7 @@ def test_metadata_is_the_package(project):
     assert callable(script.load())
 
 
-def test_extra_all_is_the_five_for_users(project):
+def test_extra_all_is_those_for_users(project):
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
     named = re.fullmatch(r"mnistcore\[(.*)\]", everything).group(1).split(",")
