@@ -71,7 +71,58 @@ def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
     faint, clear = max(3.5 * ink.noise, 0.25 * top), max(5 * ink.noise, 0.45 * top)
     regions = find_regions(strength > faint)
     sure = np.bincount(regions.labels[strength > clear], minlength=len(regions)) > 0
-    return find_regions(regions.mask(sure))
+    return _freed(find_regions(regions.mask(sure)))
+
+
+def _freed(regions: Regions) -> Regions:
+    """Take away the lines of boxes that digits touch, which else are one region with them."""
+    boxed = np.flatnonzero(regions.long_side > 0.2 * max(regions.labels.shape))
+    if not len(boxed):
+        return regions
+    mask = regions.labels >= 0
+    frames = is_frame(regions)
+    changed = False
+    for i in boxed:
+        box = np.s_[regions.top[i] : regions.bottom[i], regions.left[i] : regions.right[i]]
+        own = regions.labels[box] == i
+        sides = (own, own[::-1], own.T, own[:, ::-1].T)
+        if not frames[i] and all(_has_line(side) for side in sides):
+            lines = np.zeros_like(own)
+            for side, line in zip(
+                sides, (lines, lines[::-1], lines.T, lines[:, ::-1].T), strict=True
+            ):
+                line |= _first_line(side)
+            rest = find_regions(own & ~lines)
+            if (rest.bottom - rest.top > 0.3 * len(own)).any():  # not a digit of seven segments
+                mask[box] &= ~lines
+                changed = True
+    return find_regions(mask) if changed else regions
+
+
+def _strip(own: np.ndarray) -> np.ndarray:
+    return own[: len(own) // 7 + 1]
+
+
+def _has_line(own: np.ndarray) -> bool:
+    """Return whether a line of little thickness runs along the upper side of a region (H, W)."""
+    strip = _strip(own)
+    return bool(strip.any(axis=0).mean() > 0.85 and _thickness(strip) < 0.1 * len(own))
+
+
+def _thickness(strip: np.ndarray) -> float:
+    """Return the median thickness of what comes first in the columns of a strip (H, W)."""
+    inked = strip[:, strip.any(axis=0)]
+    below = np.arange(len(strip))[:, None] >= inked.argmax(axis=0)
+    end = np.where((below & ~inked).any(axis=0), (below & ~inked).argmax(axis=0), len(strip))
+    return float(np.median(end - inked.argmax(axis=0)))
+
+
+def _first_line(own: np.ndarray) -> np.ndarray:
+    """Return the mask (H, W) of the line along the upper side of a region, which may be tilted."""
+    strip = _strip(own)
+    depth = np.arange(len(own))[:, None] - strip.argmax(axis=0)
+    line: np.ndarray = own & strip.any(axis=0) & (depth >= 0) & (depth <= _thickness(strip))
+    return line
 
 
 def is_rule(regions: Regions) -> np.ndarray:

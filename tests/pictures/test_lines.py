@@ -239,3 +239,36 @@ def test_what_enters_from_the_edge_and_is_larger_is_not_counted(connected):
     pixels[:, :9] = 0.1
     pieces, at_edge = find_digits(picture_of(pixels), sure_of_all)
     assert (len(pieces), at_edge) == (4, 0)
+
+
+def boxed(connected, tilt=0.0):
+    """Five digits in a drawn box, the second of which stands on its lower line; (H, W)."""
+    page = np.zeros((260, 760))
+    for index, glyph in enumerate(connected[:5]):
+        part = nasty_pictures._resized(glyph, 70 / len(glyph))
+        top, left = (118 if index == 1 else 90), 70 + 90 * index
+        page[top : top + len(part), left : left + part.shape[1]] = part[: 260 - top]
+    y, x = np.mgrid[:260, :760]
+    across, down = x - 280, y - 125 - tilt * (x - 280)
+    inside = (np.abs(across) < 240) & (np.abs(down) < 67)
+    line = inside & ((np.abs(across) > 237) | (np.abs(down) > 64))
+    return 1 - 0.9 * np.maximum(page, line)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.02])
+def test_a_digit_that_touches_its_box_does_not_take_the_others_with_it(connected, tilt):
+    pieces, _ = find_digits(picture_of(boxed(connected, tilt)), sure_of_all)
+    assert len(pieces) == 5
+    assert all(piece.box[2] - piece.box[0] < 90 for piece in pieces)
+
+
+def test_digits_of_seven_segments_are_no_boxes(connected):
+    eight = np.zeros((60, 36))
+    for rows in (np.s_[:5], np.s_[28:33], np.s_[55:]):
+        eight[rows] = 1
+    eight[:, :5] = eight[:, 31:] = 1
+    zero_ = eight.copy()
+    zero_[28:33, 5:31] = 0
+    for segments in (eight, zero_):
+        pieces, _ = find_digits(picture_of(1 - 0.9 * np.pad(segments, 30)), sure_of_all)
+        assert [round(p.box[3] - p.box[1]) for p in pieces] == [60]
