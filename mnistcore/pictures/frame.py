@@ -194,7 +194,8 @@ def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
     grow = _FINE * (wanted - now) / (2 * (1 - wanted / BOX))
     if grow > 0:
         larger = np.pad(distance > 0, int(grow) + 2)
-        return np.clip(grow - _distance_to(larger, grow + 1) + 0.5, 0, 1)
+        outside = grow - _distance_to(larger, grow + 1) + 0.5
+        return np.where(larger, np.float32(1), outside.clip(0, 1))
     # Keep the middle of each stroke: take away no more than its half width allows.
     spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
     return np.clip(distance - np.minimum(-grow, spare) + 0.5, 0, 1)
