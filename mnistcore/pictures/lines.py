@@ -27,7 +27,7 @@ _WINDOWS = (0.5, 0.2, 0.1)  # of the short side
 _DOUBT = 0.4  # reduction of the score for the least plausible polarity
 _CLEAR_VOTE = 0.8  # against the other polarity: the first good view is then accepted
 _MAX_MARKS = 2000
-_MOST_DIGITS = 400  # in a picture: about four seconds
+_MOST_DIGITS = 400  # in a picture: about ten seconds
 # Marks at the edge of the picture are counted if their length, in heights of a digit, is between.
 _AT_EDGE = (0.5, 1.6)
 # Two strokes side by side may be a 4: at most this far apart, and together at most this wide.
