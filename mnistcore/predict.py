@@ -43,7 +43,7 @@ def _main(argv: Sequence[str]) -> int:
             folder.mkdir(parents=True, exist_ok=True)
     if words := doubt(model):
         print(words, file=sys.stderr)
-    output = choose_output(arguments)
+    output = choose_output(arguments, model.class_names)
     status = DONE
     for reading in readings:
         if reading.error:

@@ -26,8 +26,9 @@ def pytest_addoption(parser):
         "--require-consumers",
         default="",
         metavar="NAMES",
-        help="fail, rather than skip, where one of these libraries or programs (comma-separated) is"
-        " missing: onnxruntime, skl2onnx, torch, keras, cc, g++, avr-gcc, arm-none-eabi-gcc, simavr",
+        help="fail, rather than skip, where one of these libraries or programs is missing"
+        " (comma-separated): onnxruntime, skl2onnx, torch, keras, cc, g++, avr-gcc, simavr,"
+        " arm-none-eabi-gcc",
     )
 
 

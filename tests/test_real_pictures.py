@@ -100,6 +100,48 @@ def test_lines_of_ten_digits(model, mnist):
     assert np.mean(right) >= max(0.8, np.mean(alone) - 0.04)
 
 
+def opened_fours(rng, mnist, n, fours):
+    """Glyphs of n test images, of which some are 4s whose two strokes do not touch; and labels."""
+    chosen = rng.choice(len(mnist.test_images), n)
+    of_four = rng.choice(np.flatnonzero(mnist.test_labels == 4), fours)
+    chosen[rng.choice(n, fours, replace=False)] = of_four
+    glyphs = [nasty_pictures.glyph_of(mnist.test_images[index]) for index in chosen]
+    for place in np.flatnonzero(mnist.test_labels[chosen] == 4):
+        cut = nasty_pictures.opened(glyphs[place])
+        glyphs[place] = glyphs[place] if cut is None else cut
+    return glyphs, "".join(map(str, mnist.test_labels[chosen]))
+
+
+@pytest.mark.parametrize("gap", [0.12, 0.35])
+def test_open_fours_in_phone_numbers(model, mnist, gap):
+    """Of lines of eight digits with two or more open 4s; closed ones: about 80 %."""
+    rng = np.random.default_rng(2)
+    lines = [opened_fours(rng, mnist, 8, 2) for _ in range(20)]
+    pictures = [nasty_pictures.number(rng, [glyphs], gap) for glyphs, _ in lines]
+    readings = predict_pictures(model, pictures, many=True)
+    read = [reading.text == text for reading, (_, text) in zip(readings, lines, strict=True)]
+    assert np.mean(read) >= 0.5  # without joining: 0 and 0.12
+
+
+def test_an_open_four_alone(model, mnist):
+    rng = np.random.default_rng(3)
+    glyphs = [opened_fours(rng, mnist, 1, 1)[0][0] for _ in range(40)]
+    readings = predict_pictures(model, [1 - 0.9 * np.pad(glyph, 60) for glyph in glyphs])
+    assert np.mean([reading.digit == 4 for reading in readings]) >= 0.8
+
+
+@pytest.mark.parametrize("pair", ["11", "17", "41", "14"])
+def test_neighbours_that_are_not_the_strokes_of_a_four(model, mnist, pair):
+    rng = np.random.default_rng(4)
+    pictures = []
+    for _ in range(10):
+        chosen = [rng.choice(np.flatnonzero(mnist.test_labels == int(digit))) for digit in pair]
+        glyphs = [nasty_pictures.glyph_of(mnist.test_images[index]) for index in chosen]
+        pictures.append(nasty_pictures.number(rng, [glyphs], 0.12))
+    readings = predict_pictures(model, pictures, many=True)
+    assert sum(len(reading.digits) == 2 for reading in readings) >= 9
+
+
 def test_the_built_in_digits_teach_the_flagged_one(mnist_dir, tmp_path):
     """MNIST alone: 82 to 86 % of these; see benchmarks/drawings.py, which draws them."""
     output = str(tmp_path / "run")

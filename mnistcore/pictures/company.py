@@ -17,11 +17,11 @@ _ABOVE = 0.35  # how far dots lie above or below the digit
 
 def company_of(
     strength: np.ndarray, regions: Regions, chosen: np.ndarray
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray | None, tuple[np.ndarray, ...]]:
     """Return the inks around a digit that must also look like digits if it really is one.
 
-    These are the digit together with dots in, above or below it, and the next mark on either
-    side. Empty if the digit is alone.
+    These are the digit together with dots in, above or below it, None if there are no dots, and
+    the next mark on either side.
 
     Parameters
     ----------
@@ -40,26 +40,29 @@ def company_of(
     around = regions.area[chosen]
     alike = _within(contrast / np.average(contrast[chosen], weights=around)) & ~chosen
     filled = is_blob(regions)
-    parts = []
+
+    def ink(part: np.ndarray) -> np.ndarray:
+        return lifted(strength, regions.mask(part), inked)[0]
 
     middle = (regions.top + regions.bottom) / 2, (regions.left + regions.right) / 2
     size = regions.long_side / length
     dots = alike & filled & (size > _DOTS[0]) & (size < _DOTS[1])
     dots &= (middle[0] > top - _ABOVE * length) & (middle[0] < bottom + _ABOVE * length)
     dots &= (middle[1] > left) & (middle[1] < right)
-    if dots.any():
-        parts.append(chosen | dots)
+    dotted = ink(chosen | dots) if dots.any() else None
 
     pen = np.average(regions.width[chosen], weights=around)
     common = np.minimum(regions.bottom, bottom) - np.maximum(regions.top, top)
     lower = np.minimum(regions.bottom - regions.top, bottom - top)
     near = alike & _within(size) & _within(regions.width / pen) & (common >= _ROW * lower)
     near &= (regions.contact == 0) & ~(filled | is_rule(regions) | is_frame(regions))
+    beside = []
     for gap in (left - regions.right, regions.left - right):
         able = near & (gap > -0.3 * length) & (gap < _APART * length)
         if able.any():
-            parts.append(np.arange(len(regions)) == np.where(able, gap, np.inf).argmin())
-    return tuple(lifted(strength, regions.mask(part), inked)[0] for part in parts)
+            nearest = int(np.where(able, gap, np.inf).argmin())
+            beside.append(ink(np.arange(len(regions)) == nearest))
+    return dotted, tuple(beside)
 
 
 def _within(ratio: np.ndarray) -> np.ndarray:

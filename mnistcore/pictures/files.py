@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from ..system.extras import MissingExtraError, require
+from .kinds import is_avif, is_heif, is_raw, what_it_is
+
 if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+)  # fmt: skip
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 LEAST_SIDE = 8  # pixels of the longer side
@@ -56,12 +61,14 @@ class Picture:
 def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
     """Read a picture from a path, the bytes of a file, or a binary file such as standard input.
 
-    Only the first frame or page is read.
+    Only the first frame or page is read. AVIF is read if Pillow can, HEIC and HEIF with the extra
+    ``heic``.
 
     Raises
     ------
     PictureError
-        If it is too large, damaged, or in none of `FORMATS`. A subclass of ValueError.
+        If it is too large, damaged, or in another format, which is named. A subclass of
+        ValueError.
     OSError
         If the file cannot be read.
     """
@@ -73,13 +80,12 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata; sizes are checked below
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=_formats(content)) as image:
                 return _picture(image)
     except PictureError:
         raise
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
-        raise PictureError(f"is not a picture, or damaged; {known} can be read") from None
+        raise PictureError(_not_readable(content)) from None
     except Image.DecompressionBombError:
         raise PictureError(f"has more than {MAX_PIXELS:,} pixels; make it smaller") from None
     except MemoryError:
@@ -87,6 +93,35 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
     except Exception as error:  # decoders of damaged files raise almost anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError(f"is a damaged picture ({reason})") from error
+
+
+def _formats(content: bytes) -> tuple[str, ...]:
+    """Return the formats that Pillow may try; raise PictureError if the file's lacks a library."""
+    if is_heif(content):
+        try:
+            require("pillow_heif", "heic").register_heif_opener()
+        except MissingExtraError:
+            raise PictureError(
+                'is a HEIC photograph; pip install "mnistcore[heic]" to read it, or export it as'
+                " JPEG"
+            ) from None
+        return ("HEIF",)
+    if is_avif(content):
+        from PIL import features
+
+        if not features.check("avif"):
+            raise PictureError("is an AVIF picture; Pillow 11.3 can read it, or export it as PNG")
+        return ("AVIF",)
+    if is_raw(content):
+        raise PictureError("is a camera's raw file; export it as JPEG or PNG")
+    return FORMATS
+
+
+def _not_readable(content: bytes) -> str:
+    known = what_it_is(content)
+    if known is not None:
+        return f"is not a picture but {known[0]}; {known[1]}"
+    return f"is not a picture, or damaged; {', '.join(FORMATS)} can be read"
 
 
 def picture_of(pixels: np.ndarray, white: float = 255.0) -> Picture:
@@ -203,8 +238,8 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     Transparent parts are filled with a suitable colour, see :func:`_filled`.
     """
     if image.mode in _WIDE_MODES:
-        values = np.nan_to_num(np.asarray(image).astype(np.float32))
-        return shrink(_in_unit(values)[:, :, None], reduction)
+        values = shrink(np.asarray(image)[:, :, None], reduction)
+        return _in_unit(np.nan_to_num(values.astype(np.float32, copy=False)))
     transparent = image.has_transparency_data
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
     image = image if image.mode == mode else image.convert(mode)

@@ -6,10 +6,11 @@ import numpy as np
 
 from .company import company_of
 from .files import Picture, picture_of, shrink
-from .ink import Ink, ink_of
+from .ink import Ink
 from .marks import (
     NoDigitError,
     find_marks,
+    inks_of,
     is_blob,
     is_frame,
     is_rule,
@@ -28,6 +29,7 @@ _WINDOWS = {0.45: 1.0, 0.22: 0.95, 0.1: 0.9}
 _DOUBT = 0.35  # reduction of the score for the least plausible polarity
 _GOOD = 0.85  # a score at which the search stops
 _LEAST = 0.5  # the lowest score of a digit
+_MOST_PIECES = 40  # of a broken digit, with the dirt around it
 _FILLED = "the shape is filled, not drawn"
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, the last two just outside
@@ -47,7 +49,7 @@ class Cutting:
         Confidence that this is the shape of a digit, from 0 to 1.
     alone
         Whether no other mark is of similar height and stroke width.
-    company
+    dotted, beside
         Inks that must be digits too if this is one: see :func:`.company.company_of`.
     """
 
@@ -55,7 +57,8 @@ class Cutting:
     box: Box
     score: float
     alone: bool
-    company: tuple[np.ndarray, ...] = ()
+    dotted: np.ndarray | None = None
+    beside: tuple[np.ndarray, ...] = ()
 
 
 def find_digit(picture: Picture) -> Cutting:
@@ -100,20 +103,19 @@ def _best(grey: np.ndarray) -> Cutting:
     found: list[Cutting] = []
     reasons: list[str] = []
     filled: list[Box] = []
-    for dark, against in polarities(grey).items():
-        for share, trust in _WINDOWS.items():
-            window = 2 * int(share * max(grey.shape) / 2) + 1
-            try:
-                cutting = cut_digit(ink_of(grey, dark, window), filled)
-            except NoDigitError as error:
-                reasons.append(str(error))
-                continue
-            if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that shape
-                continue
-            score = cutting.score * trust * (1 - _DOUBT * against)
-            found.append(replace(cutting, score=score))
-            if score > _GOOD:
-                return found[-1]
+    votes = polarities(grey)
+    for share, ink in inks_of(grey, votes, max(grey.shape), _WINDOWS):
+        try:
+            cutting = cut_digit(ink, filled)
+        except NoDigitError as error:
+            reasons.append(str(error))
+            continue
+        if any(_overlap(cutting.box, box) > 0.5 for box in filled):  # the rim of that shape
+            continue
+        score = cutting.score * _WINDOWS[share] * (1 - _DOUBT * votes[ink.dark])
+        found.append(replace(cutting, score=score))
+        if score > _GOOD:
+            return found[-1]
     if not found:
         raise NoDigitError(_FILLED if filled else reasons[0])
     best = max(found, key=lambda cutting: cutting.score)
@@ -227,7 +229,7 @@ def _objection(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> str:
     if area / width > 7.5 * long_side:
         return "the marks are too many or too tangled for a digit"
     pieces = chosen & (regions.area > 0.05 * area)
-    if pieces.sum() > 9:
+    if pieces.sum() > 9 or chosen.sum() > _MOST_PIECES:
         return "the marks are too many or too tangled for a digit"
     if right - left > 3 * (bottom - top):
         return "the shape is too wide for a digit"
@@ -254,7 +256,7 @@ def _cut(
     thin = 1 - 4 * max(width / max(bottom - top, right - left) - 0.18, 0)
     score = max(thin, 0.2) * dominance**0.5 * (1 - contact) * support(seen, regions, chosen)
     alone = not _alike(regions, chosen, weight).any()
-    return Cutting(ink, box, score, alone, company_of(strength, regions, chosen))
+    return Cutting(ink, box, score, alone, *company_of(strength, regions, chosen))
 
 
 def _alike(regions: Regions, chosen: np.ndarray, weight: np.ndarray) -> np.ndarray:

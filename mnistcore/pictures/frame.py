@@ -7,7 +7,7 @@ recognition", 1998, section III.A). Digits drawn with a marker or a mouse also n
 wide as those that the network was trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ USUAL_WIDTH = 3.0
 _THIN, _THICK = 2.3, 4.1
 _FINE = 5  # shapes are computed at this many pixels per pixel of the box
 _SPECK = 0.015  # of the ink: a smaller separate piece is dirt
+_SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))  # the centre of mass falls between pixels
 
 
 def normalised(
@@ -60,6 +61,26 @@ def normalised(
         soft = shapes[wanted]
         views.append(in_frame(_leaning(soft, slant) if slant else soft))
     return np.stack(views)
+
+
+def averaged(score: Callable[[np.ndarray], np.ndarray], views: np.ndarray) -> np.ndarray:
+    """Average a score over the views of each digit and their shifts by a pixel.
+
+    Parameters
+    ----------
+    score
+        Takes images (M, 28, 28); returns an array (M, ...).
+    views
+        (N, V, 28, 28) uint8, V views of each of N digits.
+
+    Returns
+    -------
+    ndarray, shape (N, ...)
+    """
+    shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
+    scores = score(shifted.reshape(-1, *views.shape[2:]))
+    means: np.ndarray = scores.reshape(len(views), -1, *scores.shape[1:]).mean(axis=1)
+    return means
 
 
 def stroke_width(ink: np.ndarray) -> float:
@@ -129,12 +150,11 @@ def _resized(grey: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Return the distance (H, W) of each pixel's centre to the edge of the ink, positive inside.
+    """Return the distance (H, W) of each inked pixel's centre to the edge of the ink.
 
-    Far outside, where no stroke is ever widened to, it is only an upper bound.
+    Outside it is -0.5 everywhere, that of the nearest pixels: no stroke is narrowed by them.
     """
-    inside, outside = _distance_to(~mask), _distance_to(mask, reach=_FINE * _THICK)
-    return (inside - outside).astype(np.float32)
+    return np.where(mask, _distance_to(~mask), -0.5).astype(np.float32)
 
 
 def _distance_to(mask: np.ndarray, reach: float = np.inf) -> np.ndarray:
@@ -153,9 +173,10 @@ def _distance_to(mask: np.ndarray, reach: float = np.inf) -> np.ndarray:
     for aside in range(1, width):
         if aside > reach or aside**2 >= squared.max():
             break
+        further = vertical + np.float32(aside**2)
         left, right = squared[:, :-aside], squared[:, aside:]
-        np.minimum(left, vertical[:, aside:] + aside**2, out=left)
-        np.minimum(right, vertical[:, :-aside] + aside**2, out=right)
+        np.minimum(left, further[:, aside:], out=left)
+        np.minimum(right, further[:, :-aside], out=right)
     return np.maximum(np.sqrt(squared) - 0.5, 0)
 
 
@@ -173,7 +194,8 @@ def _with_width(distance: np.ndarray, now: float, wanted: float) -> np.ndarray:
     grow = _FINE * (wanted - now) / (2 * (1 - wanted / BOX))
     if grow > 0:
         larger = np.pad(distance > 0, int(grow) + 2)
-        return np.clip(_distance(larger) + grow + 0.5, 0, 1)
+        outside = grow - _distance_to(larger, grow + 1) + 0.5
+        return np.where(larger, np.float32(1), outside.clip(0, 1))
     # Keep the middle of each stroke: take away no more than its half width allows.
     spare = np.maximum(_ridge(distance) - 0.35 * _FINE * wanted, 0)
     return np.clip(distance - np.minimum(-grow, spare) + 0.5, 0, 1)
@@ -183,12 +205,11 @@ def _ridge(distance: np.ndarray) -> np.ndarray:
     """Return half the stroke width at each pixel: the largest distance within its reach."""
     largest = distance
     for _ in range(int(np.ceil(distance.max()))):
-        padded = np.pad(largest, 1, mode="edge")
-        height, width = distance.shape
-        neighbours = [
-            padded[i : i + height, j : j + width] for i in range(3) for j in range(3) if (i + j) % 2
-        ]
-        largest = np.where(distance > 0, np.maximum.reduce([largest, *neighbours]), distance)
+        wider = largest.copy()
+        for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:])):
+            np.maximum(wider[here], largest[there], out=wider[here])
+            np.maximum(wider[:, here], largest[:, there], out=wider[:, here])
+        largest = np.where(distance > 0, wider, distance)
     return largest
 
 

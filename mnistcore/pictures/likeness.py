@@ -14,12 +14,12 @@ import numpy as np
 from ..kernels import numpy_kernels
 from ..models.checkpoint import load
 from ..models.model import Model
+from .frame import averaged
 
 WEIGHTS = Path(__file__).with_name("likeness.safetensors")
 _DIRECTIONS = 8
 _CELL = 4  # pixels
 _SURE = 15.0  # the log odds of one view are clipped here
-_SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def digit_margins(views: np.ndarray) -> np.ndarray:
@@ -42,11 +42,13 @@ def _model() -> Model:
 
 def likeness(model: Model, views: np.ndarray) -> np.ndarray:
     """Return the log odds (N,) of a digit, averaged over views (N, V, 28, 28) and shifts."""
-    shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
-    logits = model.logits(numpy_kernels, features(shifted.reshape(-1, *views.shape[2:])))
-    odds = np.logaddexp.reduce(logits[:, :-1], axis=1) - logits[:, -1]
-    means: np.ndarray = odds.clip(-_SURE, _SURE).reshape(len(views), -1).mean(axis=1)
-    return means
+
+    def odds(images: np.ndarray) -> np.ndarray:
+        logits = model.logits(numpy_kernels, features(images))
+        clipped: np.ndarray = np.logaddexp.reduce(logits[:, :-1], axis=1) - logits[:, -1]
+        return clipped.clip(-_SURE, _SURE)
+
+    return averaged(odds, views)
 
 
 def features(images: np.ndarray) -> np.ndarray:

@@ -1,14 +1,16 @@
 """Find several digits in one picture: the lines of digits, and the marks that form each digit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .files import Picture, shrink
-from .ink import Ink, ink_of
+from .ink import Ink
 from .marks import (
     NoDigitError,
     find_marks,
+    inks_of,
     is_blob,
     is_frame,
     is_rule,
@@ -25,6 +27,16 @@ _WINDOWS = (0.5, 0.2, 0.1)  # of the short side
 _DOUBT = 0.4  # reduction of the score for the least plausible polarity
 _CLEAR_VOTE = 0.8  # against the other polarity: the first good view is then accepted
 _MAX_MARKS = 2000
+_MOST_DIGITS = 400  # in a picture: about ten seconds
+# Marks at the edge of the picture are counted if their length, in heights of a digit, is between.
+_AT_EDGE = (0.5, 1.6)
+# Two strokes side by side may be a 4: at most this far apart, and together at most this wide.
+_GAP, _WIDTH = 0.25, 1.2
+# Writing on more than _PAGE marks is refused as a page of text if less than _CLEAR of a sample of
+# as many are clearly digits: 0.7 and more in lists of names and numbers, 0.25 and less in text.
+_PAGE, _CLEAR = 60, 0.45
+
+Test = Callable[[list[np.ndarray]], np.ndarray]  # takes N inks as in `Piece`; returns (N,) bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +58,13 @@ class Piece:
     line: int
 
 
-def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
+class TooManyMarksError(NoDigitError):
+    """There are more marks than digits could be read in reasonable time."""
+
+
+def find_digits(
+    picture: Picture, judge: Judge, is_four: Test | None = None, is_clear: Test | None = None
+) -> tuple[list[Piece], int]:
     """Cut out all digits of a picture, line by line, from left to right.
 
     Parameters
@@ -55,11 +73,22 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
     judge
         Takes N inks (H, W) as in :class:`Piece`; returns the highest class probability (N,) of
         each.
+    is_four
+        Which inks are a 4; if given, the two strokes of an open 4 are joined.
+    is_clear
+        Which inks are clearly digits; if given, pages of text are refused.
+
+    Returns
+    -------
+    pieces
+    at_edge
+        How many marks as long as a digit were left out because they lie along the edge of the
+        picture, as light, shade and tables do.
 
     Raises
     ------
     NoDigitError
-        If there is none.
+        If there are none, too many, or it is a page of text. A subclass of ValueError.
     """
     factor = -(-max(picture.pixels.shape[:2]) // WORK)
     ink, regions, keep = _best_view(prepared(shrink(picture.pixels, factor)))
@@ -68,18 +97,96 @@ def find_digits(picture: Picture, judge: Judge) -> list[Piece]:
     def lift(own: np.ndarray) -> Lifted:
         return lifted(ink.strength, own, inked)
 
+    def lift_group(group: np.ndarray) -> np.ndarray:
+        return lift(regions.mask(_chosen(regions, group)))[0]
+
+    lines = []
+    for line in _text_lines(regions, keep):
+        height = _height_of(regions, line)
+        lines.append((height, _groups(regions, line, height)))
+    groups = [group for _, in_line in lines for group in in_line]
+    if len(groups) > _PAGE and is_clear is not None:
+        _see_that_no_text(groups, lift_group, is_clear)
+    if len(groups) > _MOST_DIGITS:
+        raise TooManyMarksError(
+            f"there are {len(groups)} marks, and at most {_MOST_DIGITS} digits are read in a"
+            " picture; cut it into parts"
+        )
     scale = picture.scale * factor
     pieces = []
-    for number, line in enumerate(_text_lines(regions, keep)):
-        height = _height_of(regions, line)
-        for group in _groups(regions, line, height):
-            for own in split(regions, group, height, lift, judge):
+    for number, (height, in_line) in enumerate(lines):
+        for group, whole in _joined(regions, in_line, height, lift_group, is_four):
+            for own in [whole] if whole is not None else split(regions, group, height, lift, judge):
                 cut, (left, top, right, bottom) = lift(own)
                 box = (left * scale, top * scale, right * scale, bottom * scale)
                 pieces.append(Piece(cut, box, number))
     if not pieces:
         raise NoDigitError("there are only specks")
-    return pieces
+    return pieces, _left_at_edge(regions, keep)
+
+
+def _chosen(regions: Regions, group: np.ndarray) -> np.ndarray:
+    chosen = np.zeros(len(regions), bool)
+    chosen[group] = True
+    return chosen
+
+
+def _see_that_no_text(
+    groups: list[np.ndarray], lift: Callable[[np.ndarray], np.ndarray], is_clear: Test
+) -> None:
+    """Raise NoDigitError if a sample of the groups shows that they are not digits."""
+    sample = np.linspace(0, len(groups) - 1, _PAGE).astype(int)
+    clear = int(is_clear([lift(groups[i]) for i in sample]).sum())
+    if clear < _CLEAR * _PAGE:
+        raise TooManyMarksError(
+            f"it looks like a page of text: of {_PAGE} of its {len(groups)} marks only {clear} are"
+            " clearly digits; cut out the part with the digits"
+        )
+
+
+def _joined(
+    regions: Regions,
+    line: list[np.ndarray],
+    height: float,
+    lift: Callable[[np.ndarray], np.ndarray],
+    is_four: Test | None,
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Join neighbouring groups of a line that are the two strokes of a 4.
+
+    Returns
+    -------
+    list of (group, whole)
+        ``whole`` is the mask (H, W) of two groups that were joined; None for other groups.
+    """
+    near = []
+    if is_four is None:
+        return [(group, None) for group in line]
+    for i in range(len(line) - 1):
+        right, next_left = regions.right[line[i]].max(), regions.left[line[i + 1]].min()
+        width = max(right, regions.right[line[i + 1]].max()) - regions.left[line[i]].min()
+        if next_left - right < _GAP * height and width < _WIDTH * height:
+            near.append(i)
+    both = {i: np.concatenate(line[i : i + 2]) for i in near}
+    fours = is_four([lift(group) for group in both.values()]) if both else np.zeros(0, bool)
+    yes = {i for i, four in zip(both, fours, strict=True) if four}
+    joined: list[tuple[np.ndarray, np.ndarray | None]] = []
+    i = 0
+    while i < len(line):
+        if i in yes:
+            joined.append((both[i], regions.mask(_chosen(regions, both[i]))))
+            i += 1
+        else:
+            joined.append((line[i], None))
+        i += 1
+    return joined
+
+
+def _left_at_edge(regions: Regions, keep: np.ndarray) -> int:
+    """Return how many regions at the edge of the picture may be digits, but are not kept."""
+    height = _weighted_median((regions.bottom - regions.top)[keep], regions.area[keep])
+    length = regions.long_side / height
+    left_out = ~keep & (regions.contact > 0) & (length > _AT_EDGE[0]) & (length < _AT_EDGE[1])
+    return int((left_out & ~is_frame(regions)).sum())
 
 
 def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
@@ -92,23 +199,26 @@ def _best_view(grey: np.ndarray) -> tuple[Ink, Regions, np.ndarray]:
     best: tuple[float, Ink, Regions, np.ndarray] | None = None
     reasons = []
     votes = polarities(grey)
-    for dark, against in votes.items():
-        for share in _WINDOWS:
-            window = 2 * int(share * min(grey.shape) / 2) + 3
-            ink = ink_of(grey, dark, window)
-            try:
-                regions = find_marks(ink, ink.strength)
-                keep = _legible(regions)
-            except NoDigitError as error:
-                reasons.append(str(error))
-                continue
-            kept = regions.area[keep].sum() / regions.area.sum()
-            clear = support(ink, regions, keep) * (1 - _DOUBT * against)
-            if kept * clear > 0.85 and votes[not dark] > _CLEAR_VOTE:
-                return ink, regions, keep
-            score = clear * kept**0.1 * _stroke_like(regions, keep)
-            if best is None or score > best[0]:
-                best = score, ink, regions, keep
+    for _, ink in inks_of(grey, votes, min(grey.shape), _WINDOWS):
+        clear_vote = votes[not ink.dark] > _CLEAR_VOTE
+        try:
+            regions = find_marks(ink, ink.strength)
+            keep = _legible(regions)
+        except TooManyMarksError:
+            if votes[not ink.dark] > 0.5:
+                raise
+            reasons.append("there are too many marks for digits")
+            continue
+        except NoDigitError as error:
+            reasons.append(str(error))
+            continue
+        kept = regions.area[keep].sum() / regions.area.sum()
+        clear = support(ink, regions, keep) * (1 - _DOUBT * votes[ink.dark])
+        if kept * clear > 0.85 and clear_vote:
+            return ink, regions, keep
+        score = clear * kept**0.1 * _stroke_like(regions, keep)
+        if best is None or score > best[0]:
+            best = score, ink, regions, keep
     if best is None:
         raise NoDigitError(reasons[0])
     return best[1:]
@@ -128,7 +238,9 @@ def _stroke_like(regions: Regions, keep: np.ndarray) -> float:
 def _legible(regions: Regions) -> np.ndarray:
     """Return which regions may be digits or parts of them, (N,) bool."""
     if len(regions) > _MAX_MARKS:
-        raise NoDigitError("there are too many marks for digits")
+        raise TooManyMarksError(
+            f"there are {len(regions):,} marks, too many for digits: a page of text, or a texture"
+        )
     able = ~(is_frame(regions) | is_rule(regions) | (is_blob(regions) & (regions.contact > 0)))
     able &= ~_along_rim(regions, able)
     if not able.any():
@@ -206,15 +318,18 @@ def _groups(regions: Regions, line: np.ndarray, height: float) -> list[np.ndarra
     order = line[np.argsort(regions.left[line], kind="stable")]
     groups: list[list[int]] = []
     reach: list[tuple[int, int]] = []
-    for i in order:
+    for place, i in enumerate(order):
         left, right = int(regions.left[i]), int(regions.right[i])
         small = regions.bottom[i] - regions.top[i] < 0.55 * height
+        following = order[place + 1 :][:1]
+        ahead = regions.left[following] - right  # the gap to the next region, if there is one
         if groups:
             first, last = reach[-1]
             shared = min(last, right) - left
             before = regions.bottom[groups[-1]].max() - regions.top[groups[-1]].min()
             narrower = max(min(right - left, last - first), 1)
             either = small or before < 0.55 * height
+            either &= not (small and (ahead < -shared).any())  # it is the next one's
             if shared > 0.5 * narrower or (either and shared > -0.12 * height):
                 groups[-1].append(int(i))
                 reach[-1] = first, max(last, right)

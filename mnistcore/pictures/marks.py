@@ -1,8 +1,10 @@
 """Marks, the inked regions of a picture: find them, classify their shapes, cut them out."""
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import numpy as np
 
-from .ink import LEAST_CONTRAST, Ink, grey_of, levelled, otsu, softened, without_specks
+from .ink import LEAST_CONTRAST, Ink, grey_of, ink_of, levelled, otsu, softened, without_specks
 from .regions import Regions, find_regions
 
 _UNSURE = -0.5  # above this vote dark ink is tried first, because most ink is dark
@@ -32,6 +34,27 @@ def polarities(grey: np.ndarray) -> dict[bool, float]:
     return against if vote > _UNSURE else dict(reversed(against.items()))
 
 
+def inks_of(
+    grey: np.ndarray, votes: Mapping[bool, float], side: int, shares: Iterable[float]
+) -> Iterator[tuple[float, Ink]]:
+    """Yield the ink of a picture (H, W) as dark and as light, with each window.
+
+    Parameters
+    ----------
+    votes
+        Of :func:`polarities`, whose order is followed.
+    side, shares
+        The windows are these shares of this number of pixels, and odd.
+
+    Yields
+    ------
+    share, ink
+    """
+    for dark in votes:
+        for share in shares:
+            yield share, ink_of(grey, dark, 2 * int(share * side / 2) + 1)
+
+
 def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
     """Return the regions with ink; faint ones count only if connected to clear ones.
 
@@ -48,7 +71,58 @@ def find_marks(ink: Ink, strength: np.ndarray) -> Regions:
     faint, clear = max(3.5 * ink.noise, 0.25 * top), max(5 * ink.noise, 0.45 * top)
     regions = find_regions(strength > faint)
     sure = np.bincount(regions.labels[strength > clear], minlength=len(regions)) > 0
-    return find_regions(regions.mask(sure))
+    return _freed(find_regions(regions.mask(sure)))
+
+
+def _freed(regions: Regions) -> Regions:
+    """Take away the lines of boxes that digits touch, which else are one region with them."""
+    boxed = np.flatnonzero(regions.long_side > 0.2 * max(regions.labels.shape))
+    if not len(boxed):
+        return regions
+    mask = regions.labels >= 0
+    frames = is_frame(regions)
+    changed = False
+    for i in boxed:
+        box = np.s_[regions.top[i] : regions.bottom[i], regions.left[i] : regions.right[i]]
+        own = regions.labels[box] == i
+        sides = (own, own[::-1], own.T, own[:, ::-1].T)
+        if not frames[i] and all(_has_line(side) for side in sides):
+            lines = np.zeros_like(own)
+            for side, line in zip(
+                sides, (lines, lines[::-1], lines.T, lines[:, ::-1].T), strict=True
+            ):
+                line |= _first_line(side)
+            rest = find_regions(own & ~lines)
+            if (rest.bottom - rest.top > 0.3 * len(own)).any():  # not a digit of seven segments
+                mask[box] &= ~lines
+                changed = True
+    return find_regions(mask) if changed else regions
+
+
+def _strip(own: np.ndarray) -> np.ndarray:
+    return own[: len(own) // 7 + 1]
+
+
+def _has_line(own: np.ndarray) -> bool:
+    """Return whether a line of little thickness runs along the upper side of a region (H, W)."""
+    strip = _strip(own)
+    return bool(strip.any(axis=0).mean() > 0.85 and _thickness(strip) < 0.1 * len(own))
+
+
+def _thickness(strip: np.ndarray) -> float:
+    """Return the median thickness of what comes first in the columns of a strip (H, W)."""
+    inked = strip[:, strip.any(axis=0)]
+    below = np.arange(len(strip))[:, None] >= inked.argmax(axis=0)
+    end = np.where((below & ~inked).any(axis=0), (below & ~inked).argmax(axis=0), len(strip))
+    return float(np.median(end - inked.argmax(axis=0)))
+
+
+def _first_line(own: np.ndarray) -> np.ndarray:
+    """Return the mask (H, W) of the line along the upper side of a region, which may be tilted."""
+    strip = _strip(own)
+    depth = np.arange(len(own))[:, None] - strip.argmax(axis=0)
+    line: np.ndarray = own & strip.any(axis=0) & (depth >= 0) & (depth <= _thickness(strip))
+    return line
 
 
 def is_rule(regions: Regions) -> np.ndarray:

@@ -1,27 +1,23 @@
 """Read pictures with a network: each digit is brought into MNIST's frame, in several views."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .files import Picture
-from .finding import Box, find_digit
+from .finding import Box, Cutting, find_digit
 from .frame import SIZE, already_framed, normalised
 from .likeness import digit_margins
-from .lines import Piece, find_digits
+from .lines import Piece, TooManyMarksError, find_digits
 from .marks import NoDigitError
-from .splitting import Judge
-
-# Takes images (N, 28, 28) uint8, ink bright; returns the probabilities (N, 10).
-Classify = Callable[[np.ndarray], np.ndarray]
+from .reader import DIGITS, Reader
 
 # The mean over several views of a digit errs less than any one of them. The views are the digit as
 # it is, slanted either way, and with two other stroke widths in pixels of MNIST's box; each is
 # also shifted by a pixel in four directions, because the centre of mass falls between pixels.
 _WIDTHS = (None, None, None, 2.6, 3.4)
 _SLANTS = (0.0, -0.15, 0.15, 0.0, 0.0)
-_SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 _LEAST_SURE = 0.3  # below this probability the network is guessing
 _SURE = 0.8  # a fragment of a broken digit seldom looks this much like another digit
 
@@ -42,14 +38,16 @@ class SeveralDigitsError(NoDigitError):
 
 @dataclass(frozen=True, eq=False)
 class Digit:
-    """A digit that was read.
+    """A digit that was read, or another character.
 
     Attributes
     ----------
-    digit
-        The likeliest digit, 0 to 9.
+    index
+        The likeliest class, from 0.
+    names
+        (C,) the names of all classes.
     probabilities
-        (10,) float32, the mean over the views.
+        (C,) float32, the mean over the views.
     box
         Left, top, right, bottom in the picture file's pixels, the last two exclusive.
     line
@@ -58,17 +56,35 @@ class Digit:
         (28, 28) uint8, the first view that the network saw.
     """
 
-    digit: int
+    index: int
+    names: tuple[str, ...]
     probabilities: np.ndarray
     box: Box
     line: int
     seen: np.ndarray
 
+    @property
+    def name(self) -> str:
+        """The name of the likeliest class."""
+        return self.names[self.index]
 
-def read_digit(picture: Picture, classify: Classify) -> Digit:
-    """Read the one digit of a picture.
+    def likeliest(self, most: int) -> list[int]:
+        """Return all classes in their order, or the ``most`` likeliest of more, by probability."""
+        if len(self.names) <= most:
+            return list(range(len(self.names)))
+        return [int(index) for index in np.argsort(-self.probabilities, kind="stable")[:most]]
 
-    A picture that is already framed as in MNIST is shown to the network unchanged.
+    @property
+    def digit(self) -> int | None:
+        """The digit, 0 to 9; None if it is another character."""
+        return int(self.name) if self.name in DIGITS else None
+
+
+def read_digit(picture: Picture, reader: Reader) -> Digit:
+    """Read the one digit of a picture, or the one character if the network knows others.
+
+    A picture that is already framed as in MNIST is shown to the network unchanged. Ink that does
+    not resemble a digit is refused if the network knows digits alone.
 
     Raises
     ------
@@ -79,79 +95,109 @@ def read_digit(picture: Picture, classify: Classify) -> Digit:
     """
     framed = _framed(picture)
     if framed is not None:
-        if digit_margins(framed[None, None])[0] < 0:
+        if reader.of_digits and digit_margins(framed[None, None])[0] < 0:
             raise NoDigitError(_UNLIKE)
         width, height = picture.size
-        probabilities = classify(framed[None])[0]
-        return Digit(int(probabilities.argmax()), probabilities, (0, 0, width, height), 0, framed)
+        chances = reader.classify(framed[None])[0]
+        full = (0, 0, width, height)
+        return Digit(int(chances.argmax()), reader.names, chances, full, 0, framed)
     try:
         cutting = find_digit(picture)
     except NoDigitError:
-        _see_that_one(picture, classify)
+        _see_that_one(picture, reader)
         raise
+    ink, box = cutting.ink, cutting.box
     if not cutting.alone:
-        _see_that_one(picture, classify)
-    views = normalised(cutting.ink, _WIDTHS, _SLANTS)[None]
-    (digit,) = _read(views, [cutting.box], [0], classify)
-    if digit_margins(views)[0] < 0 or digit.probabilities[digit.digit] < _LEAST_SURE:
+        whole = _see_that_one(picture, reader)
+        if whole is not None and _covers(whole.box, box):  # the other stroke of an open 4
+            ink, box = whole.ink, whole.box
+            cutting = replace(cutting, dotted=None, beside=())
+    if not reader.of_digits and cutting.dotted is not None:
+        ink = cutting.dotted
+    views = normalised(ink, _WIDTHS, _SLANTS)[None]
+    (digit,) = _read(views, [box], [0], reader)
+    unlike = reader.of_digits and digit_margins(views)[0] < 0
+    if unlike or digit.probabilities[digit.index] < _LEAST_SURE:
         raise NoDigitError(_UNLIKE)
-    if cutting.company:
-        company = np.stack([normalised(ink) for ink in cutting.company])
-        if (digit_margins(company) < 0).any():
-            raise NoDigitError("the mark is part of a sign or of a word")
+    if reader.of_digits and _in_a_word(cutting):
+        raise NoDigitError("the mark is part of a sign or of a word")
     return digit
 
 
-def read_digits(picture: Picture, classify: Classify) -> tuple[list[Digit], int]:
-    """Read all digits of a picture, line by line, from left to right.
+def _covers(whole: Box, part: Box) -> bool:
+    """Return whether a box is at least as large as another on all sides, up to rounding."""
+    slack = 0.1 * (part[3] - part[1])
+    inside = np.array(part) * (1, 1, -1, -1) >= np.array(whole) * (1, 1, -1, -1) - slack
+    return bool(inside.all())
+
+
+def _in_a_word(cutting: Cutting) -> bool:
+    """Return whether the marks beside a digit, or the digit with its dots, are not digits."""
+    company = cutting.beside if cutting.dotted is None else (cutting.dotted, *cutting.beside)
+    if not company:
+        return False
+    return bool((digit_margins(np.stack([normalised(ink) for ink in company])) < 0).any())
+
+
+def read_digits(picture: Picture, reader: Reader) -> tuple[list[Digit], int, int]:
+    """Read all digits or characters of a picture, line by line, from left to right.
 
     Returns
     -------
     digits
     left_out
         How many marks as large as digits were left out: they do not resemble digits, or are
-        parts of words.
+        parts of words. 0 if the network knows other characters.
+    at_edge
+        How many more were left out because they lie along the edge of the picture.
 
     Raises
     ------
     NoDigitError
         If there is no digit. A subclass of ValueError.
     """
-    pieces, views, foreign = _marks(picture, _judge(classify))
+    pieces, views, foreign, at_edge = _marks(picture, reader)
     if foreign.all():
         raise NoDigitError(_UNLIKE)
     boxes, lines = [piece.box for piece in pieces], [piece.line for piece in pieces]
-    digits = _read(views, boxes, lines, classify)
-    return [d for d, out in zip(digits, foreign, strict=True) if not out], int(foreign.sum())
+    digits = _read(views, boxes, lines, reader)
+    kept = [d for d, out in zip(digits, foreign, strict=True) if not out]
+    return kept, int(foreign.sum()), at_edge
 
 
-def _judge(classify: Classify) -> Judge:
-    def judge(inks: Sequence[np.ndarray]) -> np.ndarray:
-        views = np.stack([normalised(ink) for ink in inks])
-        likeliest: np.ndarray = _chances(views, classify).max(axis=1)
-        return likeliest
+def _see_that_one(picture: Picture, reader: Reader) -> Piece | None:
+    """Raise SeveralDigitsError if there are several marks and most are clearly digits.
 
-    return judge
-
-
-def _see_that_one(picture: Picture, classify: Classify) -> None:
-    """Raise SeveralDigitsError if there are several marks and most are clearly digits."""
-    judge = _judge(classify)
+    Returns the only mark if there is one.
+    """
     try:
-        pieces, _, foreign = _marks(picture, judge)
+        pieces, _, foreign, _ = _marks(picture, reader)
+    except TooManyMarksError:
+        raise
     except NoDigitError:
-        return
-    inks = [piece.ink for piece, out in zip(pieces, foreign, strict=True) if not out]
-    if len(inks) > 1 and (judge(inks) > _SURE).sum() > max(1, len(inks) / 2):
-        raise SeveralDigitsError(len(inks))
+        return None
+    pieces = [piece for piece, out in zip(pieces, foreign, strict=True) if not out]
+    if len(pieces) == 1:
+        return pieces[0]
+    sure = reader.sure([piece.ink for piece in pieces]) if pieces else np.zeros(0)
+    if (sure > _SURE).sum() > max(1, len(pieces) / 2):
+        raise SeveralDigitsError(len(pieces))
+    return None
 
 
-def _marks(picture: Picture, judge: Judge) -> tuple[Sequence[Piece], np.ndarray, np.ndarray]:
-    """Return the marks in lines, their views (N, V, 28, 28), and which are not digits (N,)."""
-    pieces = find_digits(picture, judge)
+def _marks(picture: Picture, reader: Reader) -> tuple[Sequence[Piece], np.ndarray, np.ndarray, int]:
+    """Return the marks in lines, their views (N, V, 28, 28), and which are not digits (N,).
+
+    And how many were left out at the edge of the picture.
+    """
+    is_clear = reader.is_clear if reader.of_digits else None
+    pieces, at_edge = find_digits(picture, reader.sure, reader.is_four, is_clear)
     views = np.stack([normalised(piece.ink, _WIDTHS, _SLANTS) for piece in pieces])
-    boxes, lines = np.array([p.box for p in pieces]), np.array([p.line for p in pieces])
-    return pieces, views, _foreign(digit_margins(views), boxes, lines)
+    foreign = np.zeros(len(pieces), bool)
+    if reader.of_digits:
+        boxes, lines = np.array([p.box for p in pieces]), np.array([p.line for p in pieces])
+        foreign = _foreign(digit_margins(views), boxes, lines)
+    return pieces, views, foreign, at_edge
 
 
 def _foreign(margins: np.ndarray, boxes: np.ndarray, lines: np.ndarray) -> np.ndarray:
@@ -179,20 +225,12 @@ def _framed(picture: Picture) -> np.ndarray | None:
 
 
 def _read(
-    views: np.ndarray, boxes: Sequence[Box], lines: Sequence[int], classify: Classify
+    views: np.ndarray, boxes: Sequence[Box], lines: Sequence[int], reader: Reader
 ) -> list[Digit]:
     """Read digits from all their views (N, V, 28, 28)."""
     return [
-        Digit(int(mean.argmax()), mean, box, line, seen)
+        Digit(int(mean.argmax()), reader.names, mean, box, line, seen)
         for mean, box, line, seen in zip(
-            _chances(views, classify), boxes, lines, views[:, 0], strict=True
+            reader.chances(views), boxes, lines, views[:, 0], strict=True
         )
     ]
-
-
-def _chances(views: np.ndarray, classify: Classify) -> np.ndarray:
-    """Return probabilities (N, 10), averaged over views (N, V, 28, 28) and shifts of a pixel."""
-    shifted = np.stack([np.roll(views, shift, (2, 3)) for shift in _SHIFTS], axis=1)
-    probabilities = classify(shifted.reshape(-1, SIZE, SIZE))
-    means: np.ndarray = probabilities.reshape(len(views), -1, probabilities.shape[1]).mean(axis=1)
-    return means

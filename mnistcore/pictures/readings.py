@@ -3,7 +3,7 @@
 import glob
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -20,13 +20,11 @@ from ..system.errors import error_words
 from .files import SUFFIXES, Picture, PictureError, open_picture, picture_of
 from .frame import SIZE
 from .marks import NoDigitError
-from .reading import Classify, Digit, SeveralDigitsError, read_digit, read_digits
+from .reader import DIGITS, Reader, noun_of
+from .reading import Digit, SeveralDigitsError, read_digit, read_digits
 
 STDIN = "-"
-
-
-_DIGITS = tuple("0123456789")
-
+_LONGEST = 3  # letters of a class name: "Aa" is a character, "trousers" are not
 
 Source = str | Path | bytes | BinaryIO | np.ndarray
 
@@ -41,6 +39,7 @@ class Reading:
         The path as given, or a name such as ``<array>`` for other sources.
     digits
         Line by line, from left to right; empty if none was read. Without ``many`` at most one.
+        Of a network that knows other characters, these.
     reason
         Why there are no digits; empty if there are some.
     error
@@ -51,6 +50,10 @@ class Reading:
         How many digits there are; without ``many``, several are counted but not read.
     left_out
         With ``many``, how many marks were left out because they do not resemble digits.
+    at_edge
+        With ``many``, how many more were left out along the edge of the picture.
+    names
+        The names of the network's classes.
     """
 
     path: str
@@ -60,22 +63,38 @@ class Reading:
     picture: Picture | None = None
     found: int = 0
     left_out: int = 0
+    at_edge: int = 0
+    names: tuple[str, ...] = DIGITS
+
+    @property
+    def noun(self) -> str:
+        """What the network reads: "digit" or "character"."""
+        return noun_of(self.names)
 
     @property
     def digit(self) -> int | None:
-        """The first digit, or None."""
+        """The first digit; None if there is none or it is another character."""
         return self.digits[0].digit if self.digits else None
 
     @property
+    def character(self) -> str | None:
+        """The name of the first class that was read, or None."""
+        return self.digits[0].name if self.digits else None
+
+    @property
     def probabilities(self) -> np.ndarray | None:
-        """The probabilities (10,) of the first digit, or None."""
+        """The probabilities (C,) of the first digit, or None."""
         return self.digits[0].probabilities if self.digits else None
 
     @property
     def text(self) -> str:
-        """The digits as one string, with a line break between lines."""
+        """The digits as one string, with a line break between lines.
+
+        Class names of several letters are separated by spaces.
+        """
+        between = " " if max(map(len, self.names)) > 1 else ""
         lines = groupby(self.digits, key=lambda digit: digit.line)
-        return "\n".join("".join(str(digit.digit) for digit in line) for _, line in lines)
+        return "\n".join(between.join(digit.name for digit in line) for _, line in lines)
 
 
 def predict_pictures(
@@ -90,7 +109,8 @@ def predict_pictures(
     ----------
     run
         A run folder, a safetensors file of this package, or a loaded model. It must take images
-        of 28 x 28 pixels and have the ten digits as classes.
+        of 28 x 28 pixels, and its classes must be characters: names of at most three letters.
+        Only if all are digits, other ink is told from them and refused.
     pictures
         Each is a file, a folder (all pictures in it, by name), a pattern such as ``scans/*.png``,
         ``-`` for standard input, the bytes of a file, an open binary file, or an array (H, W) or
@@ -116,7 +136,7 @@ def predict_pictures(
     TypeError
         If ``pictures`` is a single picture instead of a list.
     ValueError
-        If the network does not read digits.
+        If the network does not read characters.
     BackendUnavailableError
         If the backend cannot be loaded.
     """
@@ -135,23 +155,24 @@ def predict_pictures(
             raise FloatingPointError(NOT_FINITE)
         return probabilities
 
+    reader = Reader(classify, model.class_names)
     opened = _opened(pictures, model.pixel_max or 255.0)
-    return (_read(name, opens, classify, many) for name, opens in opened)
+    return (_read(name, opens, reader, many) for name, opens in opened)
 
 
 def _check(model: Model) -> None:
-    """Raise ValueError if a model cannot read digits."""
+    """Raise ValueError if a model cannot read characters."""
     n_inputs = model.network.layer_sizes[0]
     if n_inputs != SIZE * SIZE:
         raise ValueError(
-            f"the network takes {n_inputs} inputs; digits are shown in {SIZE} x {SIZE} pixels,"
-            f" so give one of {SIZE * SIZE}"
+            f"the network takes {n_inputs} inputs; {noun_of(model.class_names)}s are shown"
+            f" in {SIZE} x {SIZE} pixels, so give one of {SIZE * SIZE}"
         )
-    if model.class_names != _DIGITS:
+    if not all(0 < len(name) <= _LONGEST and name.isprintable() for name in model.class_names):
         names = ", ".join(model.class_names[:4])
         raise ValueError(
-            f"the network's classes are not the digits 0 to 9 but {names}, ..."
-            f" ({len(model.class_names)} in all); predict needs a network trained on digits"
+            f"the network's classes are not digits or letters but {names!r}, ..."
+            f" ({len(model.class_names)} in all); predict needs a network trained on characters"
         )
     if not np.isfinite(model.params).all():
         raise ValueError("the network's weights are not all finite; train it again")
@@ -161,12 +182,14 @@ def doubt(model: Model) -> str:
     """Return a warning about the images that a model was trained on, or ""."""
     if model.data is None or model.data.look in (None, "upright"):
         return ""
+    if model.data.look == "no digits" and noun_of(model.class_names) != "digit":
+        return ""  # they should not
     looked = "do not look like handwritten digits"
     if model.data.look != "no digits":
         looked = f"look like digits that are {model.data.look}"
     return (
         f"The network was trained on {model.data.name}, whose images {looked}; it will probably"
-        " misread pictures of digits."
+        f" misread pictures of {noun_of(model.class_names)}s."
     )
 
 
@@ -224,22 +247,25 @@ def _open_file(path: str, reason: str) -> Picture:
     return open_picture(path)
 
 
-def _read(name: str, opens: Opening, classify: Classify, many: bool) -> Reading:
+def _read(name: str, opens: Opening, reader: Reader, many: bool) -> Reading:
+    nothing = Reading(name, (), names=reader.names)
     try:
         picture = opens()
     except (ValueError, TypeError, OSError, MemoryError) as error:
-        return Reading(name, (), error_words(error).removeprefix(f"{name}: "), error=True)
+        return replace(nothing, reason=error_words(error).removeprefix(f"{name}: "), error=True)
+    nothing = replace(nothing, picture=picture)
     try:
         if many:
-            digits, left_out = read_digits(picture, classify)
+            digits, left_out, at_edge = read_digits(picture, reader)
         else:
-            digits, left_out = [read_digit(picture, classify)], 0
+            digits, left_out, at_edge = [read_digit(picture, reader)], 0, 0
+        found = len(digits)
     except FloatingPointError as error:
-        return Reading(name, (), str(error), error=True, picture=picture)
+        return replace(nothing, reason=str(error), error=True)
     except NoDigitError as error:
         found = error.found if isinstance(error, SeveralDigitsError) else 0
-        return Reading(name, (), str(error), picture=picture, found=found)
-    return Reading(name, tuple(digits), picture=picture, found=len(digits), left_out=left_out)
+        return replace(nothing, reason=str(error).replace("digit", reader.noun), found=found)
+    return replace(nothing, digits=tuple(digits), found=found, left_out=left_out, at_edge=at_edge)
 
 
 def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
@@ -249,24 +275,31 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
     -------
     dict
         ``path``, ``digit`` and ``probabilities`` (both None if no digit was read) and ``found``,
-        the number of digits. With ``many``: ``path``, ``text``, ``left_out`` and ``digits``, a
-        list of dicts with ``digit``, ``probabilities``, ``box`` and ``line``. If no digit was
-        read, also ``reason``.
+        the number of digits. With ``many``: ``path``, ``text``, ``left_out``, ``at_edge`` and
+        ``digits``, a list of dicts with ``digit``, ``probabilities``, ``box`` and ``line``. If no
+        digit was read, also ``reason``. Of a network that knows other characters, ``character``
+        (a class name) and ``characters`` take the place of ``digit`` and ``digits``. Unless the
+        classes are the ten digits, ``class_names`` say what the probabilities belong to.
     """
     entry: dict[str, Any] = {"path": reading.path}
+    if reading.names != DIGITS:
+        entry["class_names"] = list(reading.names)
     if many:
         entry["text"] = reading.text
-        entry["digits"] = [
-            _entry(digit) | {"box": [round(side, 1) for side in digit.box], "line": digit.line}
+        entry[f"{reading.noun}s"] = [
+            _entry(reading.noun, digit)
+            | {"box": [round(side, 1) for side in digit.box], "line": digit.line}
             for digit in reading.digits
         ]
-        entry["left_out"] = reading.left_out
+        entry |= {"left_out": reading.left_out, "at_edge": reading.at_edge}
     else:
-        entry |= _entry(reading.digits[0] if reading.digits else None) | {"found": reading.found}
+        first = reading.digits[0] if reading.digits else None
+        entry |= _entry(reading.noun, first) | {"found": reading.found}
     return entry | ({} if reading.digits else {"reason": reading.reason})
 
 
-def _entry(digit: Digit | None) -> dict[str, Any]:
+def _entry(noun: str, digit: Digit | None) -> dict[str, Any]:
     if digit is None:
-        return {"digit": None, "probabilities": None}
-    return {"digit": digit.digit, "probabilities": [float(p) for p in digit.probabilities]}
+        return {noun: None, "probabilities": None}
+    value = digit.digit if noun == "digit" else digit.name
+    return {noun: value, "probabilities": [float(p) for p in digit.probabilities]}

@@ -1,6 +1,8 @@
 """Draw what was read: the original, what the network saw, and the probabilities."""
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +13,7 @@ from .reading import Digit
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 _GROUND, _TEXT, _FAINT = (255, 255, 255), (34, 34, 34), (150, 150, 150)
 _CHOSEN, _OTHER = (36, 96, 168), (190, 200, 212)  # bars of the digit that was read and the others
@@ -19,6 +22,7 @@ _MARGIN, _LETTER = 24, 18
 _VIEW = 280  # ten times the 28 pixels that the network sees
 _WIDE, _HIGH = 960, 1200  # limits for a picture of several digits
 _SMALL_VIEW, _PER_ROW = 84, 8
+_MOST_BARS = 10
 
 
 def draw_sheet(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
@@ -87,7 +91,7 @@ def _many(picture: Picture, digits: Sequence[Digit], title: str) -> "Image":
         row, column = divmod(index, _PER_ROW)
         place = _MARGIN + column * (_SMALL_VIEW + _MARGIN), views + row * pitch
         sheet.paste(_view(digit, _SMALL_VIEW), place)
-        sure = f"{digit.digit}  {100 * digit.probabilities[digit.digit]:.0f} %"
+        sure = f"{digit.name}  {100 * digit.probabilities[digit.index]:.0f} %"
         _write(draw, (place[0], place[1] + _SMALL_VIEW + 4), sure)
     return sheet
 
@@ -102,9 +106,19 @@ def _paper(width: int, height: int) -> tuple["Image", "ImageDraw"]:
 def _write(
     draw: "ImageDraw", place: tuple[float, float], text: str, colour: tuple[int, int, int] = _TEXT
 ) -> None:
+    draw.text(place, text, fill=colour, font=_font(text.isascii()))
+
+
+@cache
+def _font(ascii_only: bool) -> "FreeTypeFont | ImageFont":
+    """Return Pillow's own font, or for other letters DejaVu Sans, which comes with matplotlib."""
     from PIL import ImageFont
 
-    draw.text(place, text, fill=colour, font=ImageFont.load_default(_LETTER))
+    if ascii_only:
+        return ImageFont.load_default(_LETTER)
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _LETTER)
 
 
 def _boxed(picture: Picture, digits: Sequence[Digit], width: int, height: int) -> "Image":
@@ -128,15 +142,18 @@ def _view(digit: Digit, size: int) -> "Image":
 
 
 def _bars(draw: "ImageDraw", digit: Digit, left: int, top: int) -> None:
-    """Draw the ten probabilities as bars, over the height of the view."""
-    pitch = _VIEW / 10
-    room = _VIEW - 100  # beside the digit's name and the percentage
-    for value, chance in enumerate(digit.probabilities):
-        y = top + value * pitch
-        chosen = value == digit.digit
-        _write(draw, (left, y + 3), str(value), _TEXT if chosen else _FAINT)
-        length = max(1.0, room * float(chance))
-        bar = (left + 22, y + 5, left + 22 + length, y + pitch - 5)
+    """Draw the probabilities of the ten likeliest classes as bars, over the height of the view."""
+    pitch = _VIEW / _MOST_BARS
+    shown = digit.likeliest(_MOST_BARS)
+    names = [digit.names[index] for index in shown]
+    indent = 10 + max(draw.textlength(name, font=_font(name.isascii())) for name in names)
+    room = _VIEW - 80 - indent  # beside the class's name and the percentage
+    for row, index in enumerate(shown):
+        y, chance = top + row * pitch, float(digit.probabilities[index])
+        chosen = index == digit.index
+        _write(draw, (left, y + 3), digit.names[index], _TEXT if chosen else _FAINT)
+        length = max(1.0, room * chance)
+        bar = (left + indent, y + 5, left + indent + length, y + pitch - 5)
         draw.rectangle(bar, fill=_CHOSEN if chosen else _OTHER)
         if chance > 0.005:
-            _write(draw, (left + 30 + length, y + 3), f"{100 * chance:.0f} %")
+            _write(draw, (left + indent + 8 + length, y + 3), f"{100 * chance:.0f} %")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _VIEW = 28
 _SMALL_VIEW = 14  # for each of several digits
 _BAR = 12  # characters for probability 1
+_MOST_BARS = 10
 _BOX = (205, 92, 0)
 
 
@@ -79,12 +80,17 @@ def _beside(parts: Sequence["Text"]) -> "RenderableType":
 
 
 def _bars(digit: Digit) -> "Text":
+    """Draw the probabilities of the ten likeliest classes."""
+    from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
     text = Text()
-    for value, chance in enumerate(digit.probabilities):
-        style = "bold" if value == digit.digit else "dim"
-        text.append(f"{value} ", style=style)
+    shown = digit.likeliest(_MOST_BARS)
+    width = max(cell_len(digit.names[index]) for index in shown)
+    for index in shown:
+        name, chance = digit.names[index], digit.probabilities[index]
+        style = "bold" if index == digit.index else "dim"
+        text.append(set_cell_size(name, width) + " ", style=style)
         text.append("█" * round(_BAR * float(chance)), style="blue" if style == "bold" else "")
         text.append(f" {100 * chance:.0f} %\n" if chance > 0.005 else "\n", style=style)
     text.rstrip()
@@ -95,5 +101,5 @@ def _small(digit: Digit, colour: bool) -> "Text":
     half = _VIEW // _SMALL_VIEW
     pixels = digit.seen.reshape(_SMALL_VIEW, half, _SMALL_VIEW, half).mean(axis=(1, 3))
     text = _drawn(_grey(pixels.astype(np.uint8)), colour)
-    text.append(f"\n{digit.digit}  {100 * digit.probabilities[digit.digit]:.0f} %", style="bold")
+    text.append(f"\n{digit.name}  {100 * digit.probabilities[digit.index]:.0f} %", style="bold")
     return text

@@ -2,11 +2,13 @@
 
 import csv
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..models.metrics import percent
+from ..pictures.reader import noun_of
 from ..pictures.readings import Reading, as_dict
 from .display import print_json
 
@@ -65,18 +67,22 @@ class _Json:
 class _Csv:
     """One CSV row per digit; a picture without digits gets one row with empty columns."""
 
-    def __init__(self, many: bool) -> None:
+    def __init__(self, many: bool, names: Sequence[str]) -> None:
         self._many = many
         self._table = csv.writer(sys.stdout, lineterminator="\n")
         place = ("line", "left", "top", "right", "bottom") if many else ()
-        self._columns = ("path", *place, "digit", *(f"p{digit}" for digit in range(10)))
+        chances = []
+        for index, name in enumerate(names):
+            before = names[:index].count(name)
+            chances.append(f"p{name} ({before + 1})" if before else f"p{name}")
+        self._columns = ("path", *place, noun_of(names), *chances)
         self._table.writerow(self._columns)
 
     def add(self, reading: Reading) -> None:
         for digit in reading.digits:
             place = (digit.line, *(f"{side:.0f}" for side in digit.box)) if self._many else ()
             chances = (f"{p:.6f}" for p in digit.probabilities)
-            self._table.writerow((reading.path, *place, digit.digit, *chances))
+            self._table.writerow((reading.path, *place, digit.name, *chances))
         if not reading.digits:
             self._table.writerow((reading.path, *[""] * (len(self._columns) - 1)))
 
@@ -84,30 +90,37 @@ class _Csv:
         pass
 
 
-def choose_output(arguments: "Namespace") -> _Lines | _Drawings | _Json | _Csv:
-    """Return the output format that the flags select."""
+def choose_output(
+    arguments: "Namespace", names: Sequence[str]
+) -> _Lines | _Drawings | _Json | _Csv:
+    """Return the output format that the flags select, for a network with these class names."""
     if arguments.json:
         return _Json(arguments.many)
     if arguments.csv:
-        return _Csv(arguments.many)
+        return _Csv(arguments.many, names)
     return _Drawings() if arguments.show else _Lines()
 
 
 def summary(reading: Reading) -> str:
     """Summarise a reading in one line: the digits and their probability, or why none was read."""
+    noun = reading.noun
     if reading.found > 1 and not reading.digits:
-        return f"{reading.found} digits found, none read: --many reads several"
+        return f"{reading.found} {noun}s found, none read: --many reads several"
     if not reading.digits:
-        return f"no digit found: {reading.reason}"
+        return f"no {noun} found: {reading.reason}"
     doubtful = min(reading.digits, key=lambda digit: float(digit.probabilities.max()))
-    second, first = np.argsort(doubtful.probabilities)[-2:]
+    *_, second, first = (0, *np.argsort(doubtful.probabilities))
     words = percent(doubtful.probabilities[first], 1)
-    if doubtful.probabilities[second] > _NOTABLE:
-        words += f", or a {second}: {percent(doubtful.probabilities[second], 1)}"
+    if second != first and doubtful.probabilities[second] > _NOTABLE:
+        rival = f"a {second}" if noun == "digit" else doubtful.names[second]
+        words += f", or {rival}: {percent(doubtful.probabilities[second], 1)}"
     if len(reading.digits) > 1:
-        place = f"digit {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
+        place = f"{noun} {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
         words = f"least sure is {place}: {words}"
     if reading.left_out:
         marks = "1 mark that resembles" if reading.left_out == 1 else None
-        words += f"; left out {marks or f'{reading.left_out} marks that resemble'} no digit"
+        words += f"; left out {marks or f'{reading.left_out} marks that resemble'} no {noun}"
+    if reading.at_edge:
+        marks = "1 mark" if reading.at_edge == 1 else f"{reading.at_edge} marks"
+        words += f"; left out {marks} along the edge of the picture"
     return f"{' / '.join(reading.text.splitlines())}  ({words})"

@@ -2,12 +2,16 @@
 
 import contextlib
 import io
+import struct
+import subprocess
+import sys
+import zipfile
 import zlib
 
 import nasty_pictures
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from mnistcore.pictures import files
 from mnistcore.pictures.files import PictureError, open_picture, picture_of, shrink
@@ -39,7 +43,7 @@ def test_every_format(grey, kind):
 
 @pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "PCX", "EPS"])
 def test_other_formats_are_not_decoded(grey, kind):
-    with pytest.raises(PictureError, match=r"is not a picture, or damaged; PNG, JPEG, .* TIFF can"):
+    with pytest.raises(PictureError, match=r"is not a picture(, or damaged; PNG, .* can| but )"):
         open_picture(file_of(Image.fromarray(grey).convert("RGB"), kind))
 
 
@@ -243,3 +247,106 @@ def test_every_kind_of_nasty_picture_opens():
         assert np.isfinite(pixels).all(), name
         assert np.ptp(pixels) > 0.05, name
         assert 0 <= pixels.min() <= pixels.max() <= 1, name
+
+
+ADVICE = {
+    "a PDF; save the page as PNG": b"%PDF-1.7\n1 0 obj",
+    "PostScript; save the page": b"%!PS-Adobe-3.0",
+    "an SVG drawing; export it as PNG": b'<?xml version="1.0"?>\n<!-- a --><svg width="9"></svg>',
+    "a web page; save the picture": b"<!DOCTYPE html><html><img src='4.png'>",
+    "an Office document; save the page": "word/document.xml",
+    "an archive; unpack it": "4.png",
+    "a video; save a frame": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom",
+    "a camera's raw file; export it as JPEG": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",
+    "a video; save a frame as PNG": b"\x1aE\xdf\xa3\x9fB\x86\x81",
+    "a Photoshop file; export it": b"8BPS\0\1",
+    "a JPEG XL picture; export it": b"\xff\x0a\x00",
+    "a NumPy array; load it": b"\x93NUMPY\1\0",
+    "compressed with gzip; unpack it": b"\x1f\x8b\x08\0",
+    "a file of IDX images; give it to": b"\0\0\x08\x03\0\0'\x10",
+}
+
+
+@pytest.mark.parametrize("words", ADVICE)
+def test_other_files_are_named_by_their_content(words):
+    content = ADVICE[words]
+    if isinstance(content, str):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(content, "4")
+        content = file.getvalue()
+    with pytest.raises(PictureError, match=f"^is not a picture but {words}"):
+        open_picture(content)
+
+
+def tiff(*tags):
+    """The head of a TIFF whose first directory has these tags, and a camera's maker."""
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, 0) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0NIKON CORPORATION\0"
+
+
+@pytest.mark.parametrize("tags", [(256, 50706), (271, 330)], ids=["DNG", "NEF"])
+def test_raw_files_of_cameras_are_named(tags):
+    """Pillow would open the thumbnail that comes first in them."""
+    with pytest.raises(PictureError, match="is a camera's raw file; export it as JPEG or PNG"):
+        open_picture(tiff(*tags))
+
+
+@pytest.fixture
+def heic(grey):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    return file_of(Image.fromarray(np.kron(grey, np.ones((4, 4), np.uint8))), "HEIF")
+
+
+def test_heic_is_read_with_its_extra(grey, heic):
+    picture = open_picture(heic)
+    assert picture.size == (240, 160)
+    wanted = np.kron(grey, np.ones((4, 4))) / 255
+    np.testing.assert_allclose(picture.pixels.mean(axis=2), wanted, atol=0.15)
+
+
+def test_damaged_heic_is_told(heic):
+    rng = np.random.default_rng(0)
+    with pytest.raises(PictureError, match="damaged"):
+        open_picture(heic[: len(heic) // 2])
+    for _ in range(20):
+        broken = bytearray(heic)
+        for place in rng.integers(0, len(broken), 4):
+            broken[place] = rng.integers(256)
+        with contextlib.suppress(PictureError):
+            open_picture(bytes(broken))
+
+
+def test_heic_without_its_extra_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    with pytest.raises(PictureError, match=r'HEIC photograph; pip install "mnistcore\[heic\]"'):
+        open_picture(head)
+
+
+def test_avif_is_read_or_says_what_reads_it(grey, monkeypatch):
+    if features.check("avif"):
+        picture = open_picture(file_of(Image.fromarray(grey), "AVIF"))
+        np.testing.assert_allclose(picture.pixels.mean(axis=2), grey / 255, atol=0.15)
+    monkeypatch.setattr(features, "check", lambda name: False)
+    with pytest.raises(PictureError, match=r"an AVIF picture; Pillow 11\.3 can read it"):
+        open_picture(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "RGBA", "1"])
+def test_thirty_five_megapixels_take_bounded_memory(mode, tmp_path):
+    """The size of a 600 dpi scan of A4: at most 10 bytes a pixel, and two seconds."""
+    path = tmp_path / "scan.png"
+    Image.new(mode, (4962, 7014)).save(path, compress_level=1)
+    code = (
+        "import resource, sys, time; from mnistcore.pictures.files import open_picture\n"
+        "from PIL import Image; peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before, began = peak(), time.process_time()\n"
+        "assert open_picture(sys.argv[1]).size == (4962, 7014)\n"
+        "print((peak() - before) * 1024 / (4962 * 7014), time.process_time() - began)"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    bytes_a_pixel, seconds = map(float, done.stdout.split())
+    assert bytes_a_pixel < 10
+    assert seconds < 4  # twice the aim, for busy machines

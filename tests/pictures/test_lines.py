@@ -3,6 +3,7 @@
 import nasty_pictures
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from mnistcore.pictures.files import open_picture, picture_of
 from mnistcore.pictures.lines import find_digits
@@ -42,7 +43,7 @@ def row_of(glyphs, gap, height=60):
 
 def test_digits_are_found_from_left_to_right(glyphs):
     pixels, middles = row_of(glyphs[:8], 20)
-    pieces = find_digits(picture_of(pixels), sure_of_all)
+    pieces, _ = find_digits(picture_of(pixels), sure_of_all)
     assert len(pieces) == 8
     np.testing.assert_allclose([(p.box[0] + p.box[2]) / 2 for p in pieces], middles, atol=4)
     assert {piece.line for piece in pieces} == {0}
@@ -51,7 +52,7 @@ def test_digits_are_found_from_left_to_right(glyphs):
 def test_lines_are_found_from_top_to_bottom(glyphs):
     rng = np.random.default_rng(0)
     lines = [glyphs[:6], glyphs[6:10], glyphs[10:17]]
-    pieces = find_digits(open_picture(nasty_pictures.number(rng, lines)), sure_of_all)
+    pieces, _ = find_digits(open_picture(nasty_pictures.number(rng, lines)), sure_of_all)
     assert [sum(piece.line == line for piece in pieces) for line in range(3)] == [6, 4, 7]
     for line in range(3):
         lefts = [piece.box[0] for piece in pieces if piece.line == line]
@@ -69,14 +70,14 @@ def zero(height=60, width=40, pen=7):
 @pytest.mark.parametrize("gap", [-2, -1, 0, 3])
 def test_digits_that_touch_are_cut_where_they_do(gap):
     pixels, middles = row_of([zero()] * 3, gap)
-    pieces = find_digits(picture_of(pixels), sure_of_narrow)
+    pieces, _ = find_digits(picture_of(pixels), sure_of_narrow)
     assert len(pieces) == 3
     np.testing.assert_allclose([(p.box[0] + p.box[2]) / 2 for p in pieces], middles, atol=4)
 
 
 def test_a_wide_digit_that_the_network_knows_is_not_cut():
     pixels, _ = row_of([zero(60, 58)], 0)
-    assert len(find_digits(picture_of(pixels), sure_of_all)) == 1
+    assert len(find_digits(picture_of(pixels), sure_of_all)[0]) == 1
 
 
 def test_dashes_dots_and_rules_are_no_digits(glyphs):
@@ -84,7 +85,7 @@ def test_dashes_dots_and_rules_are_no_digits(glyphs):
     pixels[90:95, 130:155] = 0.1  # a dash between two digits
     pixels[112:118, 250:256] = 0.1
     pixels[150:153] = 0.1  # underlined
-    assert len(find_digits(picture_of(pixels), sure_of_all)) == 5
+    assert len(find_digits(picture_of(pixels), sure_of_all)[0]) == 5
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -117,7 +118,7 @@ def found_as_written(connected, light, seed):
     chosen = [connected[i] for i in rng.choice(len(connected), 5, replace=False)]
     page, middles = nasty_pictures.row(rng, chosen, 60)
     try:
-        pieces = find_digits(open_picture(light(rng, page)), sure_of_all)
+        pieces, _ = find_digits(open_picture(light(rng, page)), sure_of_all)
     except NoDigitError:
         return False
     found = np.array([(piece.box[0] + piece.box[2]) / 2 for piece in pieces])
@@ -170,7 +171,7 @@ def test_a_lamp_at_the_bottom_of_a_grey_page(connected):
         page = np.zeros((600, 800))
         page[200 : 200 + row.shape[0], 20 : 20 + row.shape[1]] = row
         pixels = np.where(glare, 250, 150 - 110 * page) + rng.normal(0, 2, page.shape)
-        pieces = find_digits(picture_of(pixels.astype(np.uint8)), sure_of_all)
+        pieces, _ = find_digits(picture_of(pixels.astype(np.uint8)), sure_of_all)
         found = [(piece.box[0] + piece.box[2]) / 2 - 20 for piece in pieces]
         np.testing.assert_allclose(found, middles, atol=6)
 
@@ -181,4 +182,93 @@ def test_digits_that_lie_along_the_rim_are_kept(connected):
     parts = [one, *(nasty_pictures._resized(g, 60 / len(g))[:60] for g in connected[:3]), one]
     parts = [np.pad(part, ((0, 60 - len(part)), (0, 0))) for part in parts]
     row = np.concatenate([np.pad(part, ((0, 0), (0, 15))) for part in parts], axis=1)[:, :-15]
-    assert len(find_digits(picture_of(1 - 0.9 * row), sure_of_all)) == 5
+    assert len(find_digits(picture_of(1 - 0.9 * row), sure_of_all)[0]) == 5
+
+
+def four_of_two_strokes(height=60, gap=4):
+    """The left hook of a 4, a gap, and its stem, which goes further down."""
+    image = Image.new("L", (50, height), 0)
+    draw = ImageDraw.Draw(image)
+    draw.line((8, 2, 3, 36, 30 - gap, 36), fill=255, width=5, joint="curve")
+    draw.line((34, 6, 32, height - 2), fill=255, width=5)
+    return np.asarray(image) / 255
+
+
+def all_or_none(answer):
+    return lambda inks: np.full(len(inks), answer)
+
+
+def test_the_strokes_of_an_open_four_are_joined_if_the_network_says_so(connected):
+    parts = [connected[0], four_of_two_strokes(), connected[1]]
+    pixels, _ = row_of(parts, 24)
+    picture = picture_of(pixels)
+    assert len(find_digits(picture, sure_of_all)[0]) == 4
+    assert len(find_digits(picture, sure_of_all, all_or_none(False))[0]) == 4
+    pieces, _ = find_digits(picture, sure_of_all, all_or_none(True))
+    assert len(pieces) == 3
+    assert pieces[1].ink.shape[1] > 25  # both strokes
+
+
+def test_digits_far_apart_are_not_joined_whatever_the_network_says(connected):
+    one = np.ones((60, 6))
+    for parts in ([one, one], [connected[0], connected[1]]):
+        pixels, _ = row_of(parts, 30)
+        assert len(find_digits(picture_of(pixels), sure_of_all, all_or_none(True))[0]) == 2
+
+
+def cut_off(connected, columns):
+    """A row of digits, the last of which is an upright line cut by the edge; (H, W)."""
+    parts = [*connected[:4], np.ones((60, 14))]
+    pixels, _ = row_of(parts, 24)
+    right = np.flatnonzero(pixels.min(axis=0) < 0.5).max() + 1
+    return pixels[:, : right - columns]
+
+
+def test_digits_at_the_edge_are_found_or_counted(connected):
+    whole, cut = (picture_of(cut_off(connected, columns)) for columns in (0, 11))
+    for picture in (whole, cut):
+        pieces, at_edge = find_digits(picture, sure_of_all)
+        assert len(pieces) + at_edge == 5
+        assert len(pieces) >= 4
+    assert find_digits(picture_of(row_of(connected[:4], 24)[0]), sure_of_all)[1] == 0
+
+
+def test_what_enters_from_the_edge_and_is_larger_is_not_counted(connected):
+    """The rim of a table, as light as strokes, along a whole side."""
+    pixels, _ = row_of(connected[:4], 24)
+    pixels[:, :9] = 0.1
+    pieces, at_edge = find_digits(picture_of(pixels), sure_of_all)
+    assert (len(pieces), at_edge) == (4, 0)
+
+
+def boxed(connected, tilt=0.0):
+    """Five digits in a drawn box, the second of which stands on its lower line; (H, W)."""
+    page = np.zeros((260, 760))
+    for index, glyph in enumerate(connected[:5]):
+        part = nasty_pictures._resized(glyph, 70 / len(glyph))
+        top, left = (118 if index == 1 else 90), 70 + 90 * index
+        page[top : top + len(part), left : left + part.shape[1]] = part[: 260 - top]
+    y, x = np.mgrid[:260, :760]
+    across, down = x - 280, y - 125 - tilt * (x - 280)
+    inside = (np.abs(across) < 240) & (np.abs(down) < 67)
+    line = inside & ((np.abs(across) > 237) | (np.abs(down) > 64))
+    return 1 - 0.9 * np.maximum(page, line)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.02])
+def test_a_digit_that_touches_its_box_does_not_take_the_others_with_it(connected, tilt):
+    pieces, _ = find_digits(picture_of(boxed(connected, tilt)), sure_of_all)
+    assert len(pieces) == 5
+    assert all(piece.box[2] - piece.box[0] < 90 for piece in pieces)
+
+
+def test_digits_of_seven_segments_are_no_boxes(connected):
+    eight = np.zeros((60, 36))
+    for rows in (np.s_[:5], np.s_[28:33], np.s_[55:]):
+        eight[rows] = 1
+    eight[:, :5] = eight[:, 31:] = 1
+    zero_ = eight.copy()
+    zero_[28:33, 5:31] = 0
+    for segments in (eight, zero_):
+        pieces, _ = find_digits(picture_of(1 - 0.9 * np.pad(segments, 30)), sure_of_all)
+        assert [round(p.box[3] - p.box[1]) for p in pieces] == [60]
