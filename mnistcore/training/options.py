@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from ..system.errors import did_you_mean
+from ..system.errors import did_you_mean, suggestion
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -98,7 +98,9 @@ class Option:
         if value == "":
             raise ValueError(f"{name} must not be empty")
         if self.choices and value not in self.choices:
-            raise ValueError(f"{name} must be one of {', '.join(self.choices)}, got {value!r}")
+            hint = suggestion(value, self.choices)
+            words = f"must be one of {', '.join(self.choices)}, got {value!r}"
+            raise ValueError(f"{name} {words}" + (f"; {hint}" if hint else ""))
         if self.limits is not None and value not in self.limits:
             raise ValueError(f"{name} must be {self.limits}, got {value}")
         return value
