@@ -10,6 +10,7 @@ from .interchange import to_c, to_onnx
 from .interchange.exporting import FORMATS, Exported, run
 from .terminal.command_line import DONE, Parser, run_command, user_errors
 from .terminal.display import print_json
+from .terminal.runs import add_run, run_or_newest
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
 
@@ -23,7 +24,7 @@ def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
         exported = run(
-            arguments.run,
+            run_or_newest(arguments.run),
             arguments.to,
             arguments.output,
             int8=arguments.int8,
@@ -40,7 +41,7 @@ def _main(argv: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("export", "Write a model in a format that other programs run.")
-    parser.add_argument("run", metavar="RUN", help="a run folder or a model file, .safetensors")
+    add_run(parser)
     parser.add_argument(
         "--to",
         required=True,

@@ -1,4 +1,4 @@
-"""Read the digits in pictures: ``mnistcore predict RUN IMAGE ...``."""
+"""Read the digits in pictures: ``mnistcore predict [RUN] IMAGE ...``."""
 
 import sys
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from .runs.folder import check_output
 from .system.files import replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
+from .terminal.runs import run_or_newest, split_run
+from .terminal.streams import output_error
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]
 
@@ -30,8 +32,9 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
-        model = checkpoint.load(arguments.run)
-        readings = predict_pictures(model, arguments.images, arguments.many, arguments.backend)
+        named, pictures = split_run(arguments.words)
+        model = checkpoint.load(run_or_newest(named))
+        readings = predict_pictures(model, pictures, arguments.many, arguments.backend)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     if words := doubt(model):
@@ -39,6 +42,8 @@ def _main(argv: Sequence[str]) -> int:
     output = choose_output(arguments)
     status = DONE
     for reading in readings:
+        if output_error() is not None and folder is None:
+            break  # as `| head` does
         if reading.error:
             status = BAD_INPUT
             complain("predict", f"{reading.path}: {reading.reason}")
@@ -51,12 +56,13 @@ def _main(argv: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("predict", "Read the digits in pictures: photographs, scans, drawings.")
-    parser.add_argument("run", metavar="RUN", help="a run folder or its .safetensors file")
+    parser.usage = "%(prog)s [OPTION ...] [RUN] IMAGE ..."
     parser.add_argument(
-        "images",
-        metavar="IMAGE",
+        "words",
+        metavar="[RUN] IMAGE",
         nargs="+",
-        help="files, folders, patterns such as 'scans/*.png', or - for standard input;"
+        help="RUN: a run folder or its .safetensors file (default: the newest run in runs/)."
+        " IMAGE: files, folders, patterns such as 'scans/*.png', or - for standard input;"
         f" {', '.join(FORMATS)}",
     )
     parser.add_argument(

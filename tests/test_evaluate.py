@@ -282,7 +282,8 @@ def test_other_data_are_named_on_stderr(here, place, capsys):
 
 
 BAD_LINES = [
-    ([], "the following arguments are required: RUN"),
+    ([], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
+    (["--json", "run"], "--json run: is a run; name it before --json"),
     (["nowhere"], "nowhere: no such file; give a run folder"),
     (["empty"], "empty/model.safetensors: no such file"),
     (["text.safetensors"], "text.safetensors: is not a safetensors file"),

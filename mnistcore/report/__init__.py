@@ -18,6 +18,7 @@ from ..runs.scores import SourceConfig
 from ..system.files import check_target, replacing
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
+from ..terminal.runs import run_or_newest
 from ..training.options import option
 from .page import MARK, Page
 
@@ -182,14 +183,18 @@ def _main(argv: Sequence[str]) -> int:
         " well; of several runs, a page that compares them.",
     )
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", help="a run folder or a .safetensors file"
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="a run folder or a .safetensors file (default: the newest run in runs/)",
     )
     add_flags(parser, ReportConfig)
     arguments = parser.parse_args(argv)
     with user_errors():
         config = ReportConfig(**flags_given(arguments, ReportConfig))
+        runs = arguments.runs or [run_or_newest(None)]
     with user_errors(), busy("evaluating and drawing"):
-        report = run(arguments.runs, config)
+        report = run(runs, config)
     for notice in report.notices:
         print(notice, file=sys.stderr)
     print(report.path)

@@ -14,13 +14,14 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..models import checkpoint
 from ..models.model import Model
-from ..system.files import write_json
+from ..system.files import append_line, write_json
 from ..training.records import EpochRecord
 
 RUNS = "runs"  # the parent of run folders that the user does not name
@@ -41,9 +42,7 @@ class RunFolder:
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Append an epoch's line to ``metrics.jsonl``."""
-        line = json.dumps(dataclasses.asdict(record)) + "\n"
-        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(line)
+        append_line(self.path / METRICS_FILE, json.dumps(dataclasses.asdict(record)))
 
     def write_model(self, model: Model) -> None:
         """Write ``model.safetensors``."""
@@ -150,6 +149,35 @@ def load_run(path: str | Path) -> Run:
     if not path.is_dir():
         return Run(path, model, [], {})
     return Run(path, model, _read_metrics(path / METRICS_FILE), _read_summary(path / SUMMARY_FILE))
+
+
+def newest_run(parent: str | Path = RUNS) -> Path:
+    """Return the run folder in ``parent`` whose model was written last.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run with a model.
+    OSError
+        If the folder cannot be read.
+    """
+    written = []
+    for model in Path(parent).glob(f"*/{checkpoint.MODEL_FILE}"):
+        with suppress(FileNotFoundError):  # removed in the meantime
+            written.append((model.stat().st_mtime_ns, model.parent))
+    if not written:
+        raise FileNotFoundError(
+            f"there is no finished run in {parent}/; name a RUN, or make one: mnistcore train"
+        )
+    return max(written)[1]
+
+
+def is_run(path: str | Path) -> bool:
+    """Return whether a path is a run folder, finished or not, or a model file."""
+    path = Path(path)
+    if path.suffix == Path(checkpoint.MODEL_FILE).suffix:
+        return True
+    return any((path / name).is_file() for name in (checkpoint.MODEL_FILE, CONFIG_FILE))
 
 
 def _read_metrics(path: Path) -> list[EpochRecord]:

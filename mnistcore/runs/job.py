@@ -174,7 +174,12 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
         trainer = _trainer(job, interrupt.check)
         _load_kernels(job, trainer, listener)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
-        folder.write_config(job.config.to_dict())
+        try:
+            folder.write_config(job.config.to_dict())
+        except OSError:
+            if job.config.output is None:
+                folder.path.rmdir()
+            raise
         return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt.check))
 
 

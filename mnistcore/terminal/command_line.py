@@ -135,4 +135,3 @@ def run_command(
 def complain(command: str, message: str) -> None:
     """Print an error message to stderr, in one line."""
     print(f"{f'mnistcore {command}'.strip()}: error: {message}", file=sys.stderr)
-

@@ -36,17 +36,18 @@ def output_error() -> OSError | None:
 def lasting_output() -> Iterator[None]:
     """Make standard output and error accept everything while the block runs.
 
-    A closed one becomes the null device. Characters that cannot be encoded are escaped.
+    A closed one becomes the null device, as does a closed standard input. Characters that cannot be encoded are escaped.
     """
-    before = sys.stdout, sys.stderr
+    before = sys.stdin, sys.stdout, sys.stderr
     _occupy_descriptors()
-    sys.stdout, sys.stderr = map(_lasting, before)
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    sys.stdout, sys.stderr = map(_lasting, before[1:])
     try:
         yield
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        sys.stdout, sys.stderr = before
+        sys.stdin, sys.stdout, sys.stderr = before
 
 
 def _occupy_descriptors() -> None:

@@ -4,6 +4,7 @@ A display is both a listener of the run and a context manager around it. It comp
 all figures come from the run's records and its summary.
 """
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -38,6 +39,9 @@ class Display(Screen, Listener):
 
     def reported(self, path: Path) -> None:
         """Called when the HTML report is written to ``path``."""
+
+    def advise(self, run: Path, reported: bool) -> None:
+        """Called at the end of a run that has not diverged."""
 
 
 class QuietDisplay(Display):
@@ -87,6 +91,16 @@ class PlainDisplay(Display):
 
     def reported(self, path: Path) -> None:
         self._line(f"{'report':<15}{path}")
+
+    def advise(self, run: Path, reported: bool) -> None:
+        """Print commands to go on with."""
+        name = shlex.quote(str(run))
+        self._line("\nnext:")
+        self._line(f"  mnistcore evaluate {name}")
+        if not reported:
+            self._line(f"  mnistcore report {name}")
+        self._line(f"  mnistcore predict {name} photo.jpg")
+        self._line(f"  mnistcore export {name} --to onnx")
 
     @property
     def _width(self) -> int:
