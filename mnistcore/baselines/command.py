@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset, load_data
-from ..kernels.threads import available_cores
+from ..kernels.threads import default_threads
 from ..models.metrics import percent
 from ..system.files import replacing, write_json
 from ..system.machine import cpu_model, installed_version
@@ -101,7 +101,7 @@ def _summary(dataset: Dataset, scores: Sequence[Score], arguments: Any) -> dict[
         "train_images": arguments.train_images or len(dataset.train_labels),
         "test_images": len(dataset.test_labels),
         "seed": arguments.seed,
-        "threads": arguments.threads or available_cores(),
+        "threads": arguments.threads or default_threads(),
         "cpu": cpu_model(),
         "scikit_learn": installed_version("scikit-learn"),
         "scores": [asdict(score) for score in scores],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..data import Dataset
 from ..kernels.backends import get_backend
-from ..kernels.threads import limited_threads
+from ..kernels.blas import limited
 from ..runs.data import compared, load_run_data
 from ..runs.folder import load_run
 from ..runs.scores import SourceConfig
@@ -108,7 +108,7 @@ def run(
         compared(run, dataset) if dataset else load_run_data(run, config.data, config.data_dir)
         for run in runs
     ]
-    with limited_threads(config.threads):
+    with limited(kernels.NAME, config.threads):
         if len(runs) == 1:
             page = single.page(kernels, runs[0], datasets[0])
         else:

@@ -17,7 +17,7 @@ import numpy as np
 from ..data import Dataset, load_data
 from ..data.preprocess import flatten, input_scaling
 from ..kernels.backends import get_backend
-from ..kernels.threads import get_num_threads, limited_threads
+from ..kernels.blas import limited, threads_of
 from ..models.inference import Evaluation, evaluate
 from ..models.model import Model, TrainedOn
 from ..models.network import Network
@@ -170,7 +170,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
-    with limited_threads(job.config.threads):
+    with limited(job.backend, job.config.threads):
         trainer = _trainer(job, interrupt.check)
         _load_kernels(job, trainer, listener)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
@@ -336,10 +336,7 @@ def _evaluate(
 
 
 def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:
-    """Return the content of ``summary.json``; the test results are null if there was no test.
-
-    ``threads`` is null for the NumPy backend, whose BLAS manages its own threads.
-    """
+    """Return the content of ``summary.json``; the test results are null if there was no test."""
     return {
         "test_accuracy": test.accuracy if test else None,
         "test_loss": test.loss if test else None,
@@ -352,7 +349,7 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
         "outcome": outcome.ending,
         "interrupted": outcome.ending == "interrupted",
         "backend": job.backend,
-        "threads": None if job.backend == "numpy" else get_num_threads(),
+        "threads": threads_of(job.backend, job.config.threads),
         "data": job.dataset.name,
         "data_folder": job.dataset.folder,
         "data_checksum": job.dataset.checksum,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..kernels.threads import available_cores
+from ..kernels.threads import default_threads
 from ..system.errors import did_you_mean
 from ..training.config import TrainConfig
 from ..training.options import Range, option, options_of
@@ -207,7 +207,7 @@ class Plan:
     @property
     def n_workers(self) -> int:
         """The number of processes; by default one per core, as single threads waste least."""
-        cores = self.config.threads or available_cores()
+        cores = self.config.threads or default_threads()
         return self.config.workers or min(cores, self.n_trials)
 
     def settings(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight
 
 from ..kernels.backends import get_backend
+from ..kernels.blas import limited
 from ..kernels.layout import OPTIONS_DTYPE
 from ..models.inference import logits_of
 from ..models.network import Network
@@ -364,7 +366,7 @@ class BaseMLP(LearningCurves):
             stopped = self._end_epoch(network, params, sums, validation, None, show)
             return stopped
 
-        threads = computing_on(self.n_threads, "numpy")
+        threads = limited("numpy", self.n_threads) if self.n_threads else nullcontext()
         with threads, progress_bar(self.progress_bar, self.max_iter) as show:
             result = minimise(
                 self._layerwise(network, samples),

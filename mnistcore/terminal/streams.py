@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 
 class _Lasting(io.FileIO):
@@ -17,10 +17,10 @@ class _Lasting(io.FileIO):
 
     error: OSError | None = None
 
-    def write(self, data: "bytes | memoryview") -> int | None:  # type: ignore[override]
+    def write(self, data: Any) -> int:
         if self.error is None:
             try:
-                return super().write(data)
+                return super().write(data) or 0
             except OSError as error:
                 self.error = error
         return len(data)
@@ -36,7 +36,8 @@ def output_error() -> OSError | None:
 def lasting_output() -> Iterator[None]:
     """Make standard output and error accept everything while the block runs.
 
-    A closed one becomes the null device, as does a closed standard input. Characters that cannot be encoded are escaped.
+    A closed one becomes the null device, as does a closed standard input. Characters that cannot
+    be encoded are escaped.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     _occupy_descriptors()
@@ -60,7 +61,7 @@ def _occupy_descriptors() -> None:
 def _lasting(stream: TextIO | None) -> TextIO:
     """Return a stream that writes to the same descriptor; streams that are no files stay."""
     if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, as long as the process
+        return open(os.devnull, "w", encoding="utf-8")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     if not isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels.threads import get_num_threads
+from ..kernels.blas import threads_of
 from ..models.metrics import percent
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
@@ -253,9 +253,7 @@ def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
 
 
 def _threads(job: "Job") -> str:
-    if job.backend == "numpy":
-        return ""  # NumPy's BLAS manages its own threads
-    threads = job.config.threads or get_num_threads()
+    threads = threads_of(job.backend, job.config.threads)
     return f", up to {threads} threads" if threads > 1 else ", 1 thread"
 
 

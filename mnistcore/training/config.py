@@ -150,7 +150,7 @@ class TrainConfig:
     threads: int = option(
         0,
         int,
-        "maximum threads of the compiled kernels; 0 is one per core",
+        "maximum threads; 0 is OMP_NUM_THREADS or one per core, for numpy one",
         limits=Range(0, 4096),
         metavar="N",
     )

@@ -51,7 +51,7 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path, full):
 
 def test_an_error_of_another_file_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "copy"):
-        open(tmp_path / "missing")
+        (tmp_path / "missing").read_bytes()
     assert error_words(caught.value) == f"{tmp_path / 'missing'}: No such file or directory"
     assert not os.listdir(tmp_path)
 
