@@ -36,7 +36,7 @@ examples:
 
 # The help of train assumes a single value for these options.
 _ABOUT = {
-    "hidden": "units of each hidden layer, such as 512-256; instead of layers and units",
+    "hidden": "units of each hidden layer, such as 512-256, or none; instead of layers and units",
     "dropout": "share of hidden units dropped, in all layers",
 }
 

@@ -139,7 +139,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            env=_environment(threads),
+            env=_environment(plan.config.threads and threads),
             start_new_session=True,
         )
         task = {"plan": plan.to_json(), "threads": threads, "deadline": deadline}
@@ -180,9 +180,12 @@ class _Worker:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Return this process's environment with the package path and a BLAS thread limit added."""
+    """Return this process's environment with the package path and a BLAS thread limit added.
+
+    BLAS has one thread unless a number was asked for: see :mod:`.blas`.
+    """
     paths = [str(_PACKAGE_ROOT), *_split(os.environ.get("PYTHONPATH"))]
-    caps = dict.fromkeys(VARIABLES, str(threads))
+    caps = dict.fromkeys(VARIABLES, str(threads or 1))
     return {**os.environ, **caps, "PYTHONPATH": os.pathsep.join(paths)}
 
 

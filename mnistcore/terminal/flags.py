@@ -60,7 +60,7 @@ def _spelled(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return " ".join(map(_spelled, value))
+        return " ".join(map(_spelled, value)) or "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

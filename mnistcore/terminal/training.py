@@ -229,12 +229,11 @@ def last_line(result: "TrainResult") -> str:
 def _intentions(job: "Job") -> Mapping[str, str]:
     """The facts shown before training: network, optimizer, data and backend."""
     config, dataset = job.config, job.dataset
-    sizes = "-".join(map(str, job.network.layer_sizes))
     images = f"{len(job.train_indices):,} images"
     if len(job.validation_indices):
         images += f", {len(job.validation_indices):,} for validation"
     return {
-        "network": f"{sizes}, {config.activation}, {job.network.n_params:,} parameters",
+        "network": str(job.network),
         "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
         f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",

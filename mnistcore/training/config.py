@@ -72,7 +72,13 @@ class TrainConfig:
         None, str, "folder to take MNIST from", optional=True, metavar="DIR"
     )
     hidden: tuple[int, ...] = _from_recipe(
-        "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
+        "hidden",
+        int,
+        "units of each hidden layer; none for a network without",
+        many=True,
+        empty="none",
+        limits=_UNITS,
+        metavar="N",
     )
     activation: str = _from_recipe(
         "activation", str, "activation of the hidden layers", choices=tuple(ACTIVATIONS)
@@ -188,6 +194,8 @@ class TrainConfig:
         if self.patience is not None and not self.validation_fraction:
             raise ValueError("patience needs validation: a validation_fraction above 0")
         rates, layers = len(self.dropout), len(self.hidden)
+        if any(self.dropout) and not layers:
+            raise ValueError("dropout is for hidden layers, and hidden is none")
         if rates not in (1, layers):
             raise ValueError(
                 f"dropout takes one rate, or one for each hidden layer ({layers}), got {rates}"
