@@ -5,6 +5,8 @@
 ``metrics.jsonl``     a line of JSON per epoch, appended during the run
 ``model.safetensors`` the weights and their metadata: :mod:`.checkpoint`
 ``summary.json``      the results of the whole run
+``metrics.csv``       with ``log`` "csv": :mod:`.logs`
+``events.out.*``      with ``log`` "tensorboard"
 ====================  ====================================================================
 """
 

@@ -7,7 +7,7 @@ test set is evaluated once, at the end.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,6 +29,7 @@ from ..training.optimizers import make_options
 from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progress
 from ..training.schedules import learning_rates
 from .folder import RunFolder, check_output, create_run_folder
+from .logs import check_logs, open_logs
 
 _INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
@@ -118,6 +119,8 @@ def run(
         If the data cannot be found or used, or the output folder is not empty.
     BackendUnavailableError
         If the backend cannot be loaded.
+    MissingExtraError
+        If ``config.log`` needs a library that is not installed.
     OSError
         If the run folder cannot be written.
     NonFiniteLossError
@@ -142,6 +145,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     """
     began = time.perf_counter()
     check_output(config.output)
+    check_logs(config.log)
     kernels = get_backend(config.backend)
     if dataset is None:
         dataset = load_data(config.data, config.data_dir, progress)
@@ -258,10 +262,10 @@ def _train(
     check: Callable[[], None],
 ) -> TrainResult:
     config = job.config
-    recorder = _Recorder(folder, listener)
-    outcome = fit(
-        trainer, config.epochs, _validation(job, trainer, check), config.patience, recorder
-    )
+    validate = _validation(job, trainer, check)
+    with open_logs(config.log, folder.path, len(job.train_indices)) as logs:
+        recorder = _Recorder(folder, [*logs, listener])
+        outcome = fit(trainer, config.epochs, validate, config.patience, recorder)
     test = _final_test(job, outcome, check)
     model = Model(
         job.network,
@@ -302,18 +306,20 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
 
 
 class _Recorder(Listener):
-    """Appends each epoch to ``metrics.jsonl`` before passing it on to the listener."""
+    """Appends each epoch to ``metrics.jsonl`` before passing it on to the listeners."""
 
-    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+    def __init__(self, folder: RunFolder, listeners: Sequence[Listener]) -> None:
         self._folder = folder
-        self._listener = listener
+        self._listeners = listeners
 
     def slice_done(self, progress: Progress) -> None:
-        self._listener.slice_done(progress)
+        for listener in self._listeners:
+            listener.slice_done(progress)
 
     def epoch_done(self, record: EpochRecord) -> None:
         self._folder.append_metrics(record)
-        self._listener.epoch_done(record)
+        for listener in self._listeners:
+            listener.epoch_done(record)
 
 
 def _validation(

@@ -29,7 +29,7 @@ PRUNERS = ("none", "successive-halving", "hyperband", "median")
 DEFAULT_TRIALS = 20
 
 # Options of train that the search itself sets.
-OURS = ("output", "threads")
+OURS = ("output", "threads", "log")
 
 
 @dataclass(frozen=True, kw_only=True)

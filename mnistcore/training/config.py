@@ -18,6 +18,7 @@ from ..models.network import INITIALIZATIONS
 from .optimizers import LEARNING_RATES
 from .options import Range, option, options_of, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
+from .records import LOGS
 from .schedules import SCHEDULES
 
 _POSITIVE = Range(0, open_low=True)
@@ -159,6 +160,14 @@ class TrainConfig:
         "maximum threads; 0 is OMP_NUM_THREADS or one per core, for numpy one",
         limits=Range(0, 4096),
         metavar="N",
+    )
+    log: tuple[str, ...] = option(
+        (),
+        str,
+        "write the metrics into the run folder as metrics.csv and as TensorBoard's events too",
+        many=True,
+        empty="none",
+        choices=LOGS,
     )
     output: str | None = option(
         None,

@@ -34,6 +34,7 @@ FLAGS = [
     "--standardize",
     "--seed",
     "--threads",
+    "--log",
     "--output",
 ]
 
