@@ -302,6 +302,7 @@ BAD_LINES = [
     (["run", "--test-index", "1", "--split", "train"], "leave --split out"),
     (["run", "--json", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--json", "no/such.json"], "because there is no folder no"),
+    ([""], "an argument is empty"),
     (["run", "stray"], "unrecognized arguments: stray"),
 ]
 

@@ -107,7 +107,8 @@ def test_a_failure_is_marked_and_ends_with_status_1(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--backend", "cuda"], "unknown backend 'cuda'"),
+        (["--backend", "cuda"], "unknown backend 'cuda'; backends are cython, numba"),
+        (["--backend", "numbre"], "unknown backend 'numbre'; did you mean 'numba'?"),
         (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["--seed", "-1"], "seed must not be negative, got -1"),
     ],

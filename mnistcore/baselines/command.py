@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import Dataset, load_data
 from ..kernels.threads import default_threads
 from ..models.metrics import percent
-from ..system.files import replacing, write_json
+from ..system.files import check_folder, replacing, write_json
 from ..system.machine import cpu_model, installed_version
 from ..terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from ..terminal.display import print_json
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
+        if arguments.output is not None:
+            check_folder(arguments.output)
         dataset = load_data(arguments.data, progress=not arguments.json)
     for notice in dataset.notices:
         print(notice, file=sys.stderr)

@@ -3,7 +3,6 @@
 The page holds the numbers, the figures and the configuration, and needs no other file.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ..kernels.blas import limited
 from ..runs.data import compared, load_run_data
 from ..runs.folder import load_run
 from ..runs.scores import SourceConfig
-from ..system.files import check_target, replacing
+from ..system.files import check_folder, check_target, replacing
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
 from ..terminal.runs import run_or_newest
@@ -101,7 +100,7 @@ def run(
     target = _target(paths, config.output)
     _check_page(target)
     if config.figures is not None:
-        _check_folder(Path(config.figures))
+        check_folder(Path(config.figures))
     kernels = get_backend(config.backend)
     runs = [load_run(path) for path in paths]
     datasets = [
@@ -143,15 +142,6 @@ def _check_page(path: Path) -> None:
     check_target(path)
     if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
         raise ValueError(f"{path}: exists and is not a report; give output another name")
-
-
-def _check_folder(path: Path) -> None:
-    """Raise ValueError unless the folder for the figures exists or can be made."""
-    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
 
 
 def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:

@@ -13,7 +13,6 @@
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +22,7 @@ from typing import Any
 
 from ..models import checkpoint
 from ..models.model import Model
-from ..system.files import append_line, write_json
+from ..system.files import append_line, check_folder, write_json
 from ..training.records import EpochRecord
 
 RUNS = "runs"  # the parent of run folders that the user does not name
@@ -68,15 +67,7 @@ def check_output(output: str | None, option: str = "output") -> None:
     path = Path(RUNS if output is None else output)
     if output is not None and path.is_dir() and any(path.iterdir()):
         raise ValueError(f"{path}: is not empty; give {option} a new or an empty folder")
-    existing = next(folder for folder in _upwards(path) if folder.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
-
-
-def _upwards(path: Path) -> tuple[Path, ...]:
-    return (path.absolute(), *path.absolute().parents)
+    check_folder(path)
 
 
 def create_run_folder(output: str | None, label: str) -> RunFolder:

@@ -29,6 +29,22 @@ def check_target(path: Path) -> None:
         raise ValueError(f"{path}: cannot be written, because {path.parent} is write-protected")
 
 
+def check_folder(path: Path) -> None:
+    """Check that files can be written into this folder, or that it can be made.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    parents = (path.absolute(), *path.absolute().parents)
+    existing = next(parent for parent in parents if parent.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces ``path`` when the block ends without an error.

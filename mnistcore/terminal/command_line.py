@@ -62,8 +62,14 @@ class Parser(argparse.ArgumentParser):
         return self.parse_intermixed_args(args, namespace)
 
     def _check_flags(self, words: Sequence[str]) -> None:
-        """Look for unknown flags first, which argparse would name after what they leave out."""
+        """Look for unknown flags first, which argparse would name after what they leave out.
+
+        And for an empty word that is no flag's value: as a path it would be this folder.
+        """
         known = self._option_string_actions
+        for before, word in zip(["", *words], words, strict=False):
+            if not word and before not in known:
+                self.error("an argument is empty; is it a shell variable that is not set?")
         for word in words[: words.index("--")] if "--" in words else words:
             flag = word.partition("=")[0]
             if len(flag) < 3 or flag[0] != "-" or flag in known or " " in flag:

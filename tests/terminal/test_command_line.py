@@ -77,6 +77,8 @@ BAD_LINES = [
     (["--frob=3"], "there is no option --frob; see mnistcore train --help"),
     (["--optimizer", "Adm"], "must be one of sgd, adam, adamw, got 'Adm'; did you mean 'adam'\\?"),
     (["stray"], "unrecognized arguments: stray"),
+    ([""], "an argument is empty; is it a shell variable that is not set?"),
+    (["--output", ""], "--output must not be empty"),
 ]
 
 
