@@ -87,7 +87,11 @@ class SearchConfig:
         shown_default="one per core",
     )
     threads: int = option(
-        0, int, "cores to divide among workers; 0 is all", limits=Range(0, 4096), metavar="N"
+        0,
+        int,
+        "threads to divide among workers; 0 is OMP_NUM_THREADS or one per core",
+        limits=Range(0, 4096),
+        metavar="N",
     )
     folds: int | None = option(
         None,
