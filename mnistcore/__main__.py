@@ -1,12 +1,15 @@
+# PYTHON_ARGCOMPLETE_OK: shells may ask this file for completions
 """``mnistcore COMMAND`` and ``python -m mnistcore COMMAND``: dispatch to the command's module."""
 
+import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
 from .system.errors import did_you_mean
 from .system.version import VERSION
-from .terminal.command_line import BAD_INPUT, DONE
+from .terminal.command_line import COMPLETING, DONE, CommandError, run_command
 
 # Each command is a module of this package with a main(argv); --help shows the description.
 COMMANDS = {
@@ -26,20 +29,51 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command named by the first argument and return its exit status."""
+    if COMPLETING in os.environ:
+        return _complete()
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if arguments[:1] in (["help"], ["-h"], ["--help"]):  # help COMMAND is COMMAND --help
+        arguments = [*arguments[1:2], "--help"]
+    command, *rest = arguments or ["--help"]
+    if command in COMMANDS:
+        status: int = importlib.import_module(f".{command}", __package__).main(rest)
+        return status
+    return run_command("", lambda _: _without_command(command), rest)
+
+
+def _without_command(argument: str) -> int:
+    if argument == "--help":
         print(_help())
-        return DONE
-    command, *rest = arguments
-    if command == "--version":
+    elif argument == "--version":
         print(f"mnistcore {VERSION}")
-        return DONE
-    if command not in COMMANDS:
-        print(f"mnistcore: error: {_unknown(command)}", file=sys.stderr)
-        return BAD_INPUT
-    module = importlib.import_module(f".{command}", __package__)
-    status: int = module.main(rest)
-    return status
+    else:
+        raise CommandError(_unknown(argument))
+    return DONE
+
+
+def _complete() -> int:
+    """Answer a shell that completes a command line: with commands, or as one of them does.
+
+    The shell passes the line in the environment, with the number of its words that start the
+    program (1, or 3 for ``python -m mnistcore``).
+    """
+    import argcomplete
+
+    line, point = os.environ["COMP_LINE"], int(os.environ["COMP_POINT"])
+    program = int(os.environ[COMPLETING])
+    words = argcomplete.lexers.split_line(line, point)[3][program:]
+    if words and words[0] in COMMANDS:
+        os.environ[COMPLETING] = str(program + 1)
+        status: int = importlib.import_module(f".{words[0]}", __package__).main([])
+        return status
+    parser = argparse.ArgumentParser()
+    commands = (*COMMANDS, "help")
+    parser.add_argument("command", choices=COMMANDS if words == ["help"] else commands)
+    parser.add_argument("--version", action="store_true")
+    if words == ["help"]:
+        os.environ[COMPLETING] = str(program + 1)
+    argcomplete.autocomplete(parser)
+    return DONE
 
 
 def _help() -> str:
@@ -54,14 +88,17 @@ def _help() -> str:
             "commands:",
             *lines,
             "",
-            "`mnistcore COMMAND --help` lists the options of a command; `mnistcore --version`"
-            " prints the version.",
+            "`mnistcore help COMMAND` lists the options of a command; `mnistcore --version` prints"
+            " the version.",
         ]
     )
 
 
-def _unknown(command: str) -> str:
-    return f"there is no command {command!r}; {did_you_mean(command, COMMANDS, 'commands')}"
+def _unknown(argument: str) -> str:
+    if argument.startswith("-"):
+        return f"options follow the command: mnistcore COMMAND {argument}; see mnistcore --help"
+    known = (*COMMANDS, "help", "--version")
+    return f"there is no command {argument!r}; {did_you_mean(argument, known, 'commands')}"
 
 
 if __name__ == "__main__":

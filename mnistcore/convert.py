@@ -126,13 +126,10 @@ def _show(conversion: Conversion) -> None:
     from .terminal.tables import facts_table
 
     model = conversion.model
-    network = model.network
-    sizes = "-".join(map(str, network.layer_sizes))
-    activation = f", {network.activation}" if len(network.layer_sizes) > 2 else ""
     order = "(inputs, units)" if conversion.layout == "keras" else "(units, inputs)"
     shift = plus(f"{model.shift:g}") if model.shift else ""
     facts = {
-        "network": f"{sizes}{activation}, {network.n_params:,} parameters",
+        "network": str(model.network),
         "layers": f"{', '.join(conversion.layer_names)}; weights {order} as in {conversion.layout}",
         "input": f"images of {' x '.join(map(str, model.input_shape))} pixels,"
         f" each as pixel * {model.scale:.6g}{shift}",
@@ -142,7 +139,7 @@ def _show(conversion: Conversion) -> None:
         },
         **({"left out": ", ".join(conversion.left_out)} if conversion.left_out else {}),
         "model": str(conversion.path),
-        "try it": f"python -m mnistcore.evaluate {shlex.quote(str(conversion.path))}",
+        "try it": f"mnistcore evaluate {shlex.quote(str(conversion.path))}",
     }
     Console(soft_wrap=True).print(facts_table(facts))
 

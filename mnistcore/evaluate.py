@@ -6,12 +6,13 @@ from pathlib import Path
 
 from .data.preprocess import as_bytes
 from .runs.data import load_run_data, trained_on
-from .runs.folder import load_run
+from .runs.folder import is_run, load_run
 from .runs.scores import EvaluateConfig, Sample, Scores, run, run_sample
 from .system.files import check_target, write_json
 from .terminal.command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
+from .terminal.runs import add_run, run_or_newest
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample"]
 
@@ -26,10 +27,12 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         config = EvaluateConfig(**flags_given(arguments, EvaluateConfig))
         if arguments.json not in (None, "-"):
+            if arguments.run is None and is_run(arguments.json):
+                raise CommandError(f"--json {arguments.json}: is a run; name it before --json")
             check_target(Path(arguments.json))
         if arguments.test_index is not None and config.split != "test":
             raise CommandError("--test-index counts the test images; leave --split out")
-        source = load_run(arguments.run)
+        source = load_run(run_or_newest(arguments.run))
         dataset = load_run_data(source, config)
         for notice in dataset.notices:
             print(notice, file=sys.stderr)
@@ -71,7 +74,7 @@ def _parser() -> Parser:
         "Evaluate a trained network: accuracy with its 95 % interval, loss, precision, recall and"
         " F1 of each class, the confusion matrix, calibration, the most confident mistakes.",
     )
-    parser.add_argument("run", metavar="RUN", help="a run folder or a .safetensors file")
+    add_run(parser)
     add_flags(parser, EvaluateConfig)
     parser.add_argument(
         "--test-index",

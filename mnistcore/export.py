@@ -11,6 +11,7 @@ from .interchange.exporting import FORMATS, Exported, run
 from .terminal.command_line import DONE, Parser, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
+from .terminal.runs import add_run, run_or_newest
 from .training.data_options import RunDataOptions
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
@@ -25,7 +26,7 @@ def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
         exported = run(
-            arguments.run,
+            run_or_newest(arguments.run),
             arguments.to,
             arguments.output,
             int8=arguments.int8,
@@ -41,7 +42,7 @@ def _main(argv: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("export", "Write a model in a format that other programs run.")
-    parser.add_argument("run", metavar="RUN", help="a run folder or a model file, .safetensors")
+    add_run(parser)
     parser.add_argument(
         "--to",
         required=True,

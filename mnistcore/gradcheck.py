@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from .kernels.backends import BACKENDS, unavailable_reason
 from .terminal.command_line import BAD_RESULT, DONE, Parser, run_command, user_errors
+from .terminal.flags import offer
 from .training.gradients import TOLERANCES, Check, run
 
 __all__ = ["Check", "main", "run"]
@@ -21,12 +22,13 @@ def _main(argv: Sequence[str]) -> int:
         "Check the gradient of every kernel and of random networks against central differences"
         " along random directions, in every backend.",
     )
-    parser.add_argument(
+    backend = parser.add_argument(
         "--backend",
         metavar="{" + ",".join(BACKENDS) + "}",
         nargs="+",
         help="the backends to check (default: all that are available)",
     )
+    offer(backend, BACKENDS)
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     arguments = parser.parse_args(argv)
     with user_errors():

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
-from .kernels.threads import available_cores, get_num_threads
+from .kernels.threads import available_cores, get_num_threads, n_cores, omp_threads
 from .system.cache import cache_folder, is_private, temporary_cache_folder
 from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
+from .system.quota import cpu_quota
 from .system.version import VERSION
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from .terminal.display import print_json
@@ -29,9 +30,10 @@ def run() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``versions`` by library, ``cpu`` (model, cores, instruction sets, system), ``threads``,
-        ``default_backend``, ``backends`` (by name: what it runs on, or why it is unavailable),
-        ``data`` (the folders searched for MNIST) and ``cache`` (folder, and bytes of each part).
+        ``versions`` by library, ``cpu`` (model, cores, instruction sets, system), ``threads``
+        and ``threads_because``, ``default_backend``, ``backends`` (by name: what it runs on, or
+        why it is unavailable), ``data`` (the folders searched for MNIST) and ``cache`` (folder,
+        and bytes of each part).
     """
     return {
         "versions": _versions(),
@@ -42,6 +44,7 @@ def run() -> dict[str, Any]:
             "system": f"{platform.system()} {platform.machine()}",
         },
         "threads": get_num_threads(),
+        "threads_because": _threads_because(),
         "default_backend": next(n for n in BACKENDS if unavailable_reason(n) is None),
         "backends": {name: _backend(name) for name in BACKENDS},
         "data": _data_folders(),
@@ -68,6 +71,16 @@ def clear_cache() -> int:
 def _versions() -> dict[str, str | None]:
     libraries = {name: installed_version(name) for name in _LIBRARIES}
     return {"mnistcore": VERSION, "python": platform.python_version(), **libraries}
+
+
+def _threads_because() -> str:
+    """Return what the number of threads follows from."""
+    if omp_threads():
+        return "OMP_NUM_THREADS"
+    quota = cpu_quota()
+    if quota is not None and available_cores() < n_cores():
+        return f"a quota of {quota:g} of {n_cores()} cores"
+    return "one per core"
 
 
 def _backend(name: str) -> dict[str, Any]:
@@ -169,7 +182,7 @@ def _show(facts: Mapping[str, Any]) -> None:
         "versions": ", ".join(f"{k} {v or 'not installed'}" for k, v in facts["versions"].items()),
         "cpu": f"{cpu['model']} ({cpu['cores']} cores, {cpu['system']})",
         "instructions": sets,
-        "threads": str(facts["threads"]),
+        "threads": f"{facts['threads']}: {facts['threads_because']}",
     }
     for name, state in facts["backends"].items():
         default = ", the default" if name == facts["default_backend"] else ""

@@ -1,4 +1,4 @@
-"""Read the digits in pictures: ``mnistcore predict RUN IMAGE ...``."""
+"""Read the digits in pictures: ``mnistcore predict [RUN] IMAGE ...``."""
 
 import sys
 from argparse import Namespace
@@ -16,6 +16,8 @@ from .runs.table import only_table, predict_table
 from .system.files import check_target, replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
+from .terminal.runs import run_or_newest, split_run
+from .terminal.streams import output_error
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]
 
@@ -33,12 +35,13 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
-        model = checkpoint.load(arguments.run)
-        if table := only_table(arguments.images):
+        named, pictures = split_run(arguments.words)
+        model = checkpoint.load(run_or_newest(named))
+        if table := only_table(pictures):
             return _predict_table(model, table, arguments)
         if arguments.output:
             raise ValueError("--output is for a table of pictures, such as test.csv")
-        readings = predict_pictures(model, arguments.images, arguments.many, arguments.backend)
+        readings = predict_pictures(model, pictures, arguments.many, arguments.backend)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     if words := doubt(model):
@@ -46,6 +49,8 @@ def _main(argv: Sequence[str]) -> int:
     output = choose_output(arguments, model.class_names)
     status = DONE
     for reading in readings:
+        if output_error() is not None and folder is None:
+            break  # as `| head` does
         if reading.error:
             status = BAD_INPUT
             complain("predict", f"{reading.path}: {reading.reason}")
@@ -78,12 +83,13 @@ def _predict_table(model: Model, table: Path, arguments: Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser("predict", "Read the digits in pictures: photographs, scans, drawings.")
-    parser.add_argument("run", metavar="RUN", help="a run folder or its .safetensors file")
+    parser.usage = "%(prog)s [OPTION ...] [RUN] IMAGE ..."
     parser.add_argument(
-        "images",
-        metavar="IMAGE",
+        "words",
+        metavar="[RUN] IMAGE",
         nargs="+",
-        help="files, folders, patterns such as 'scans/*.png', or - for standard input;"
+        help="RUN: a run folder or its .safetensors file (default: the newest run in runs/)."
+        " IMAGE: files, folders, patterns such as 'scans/*.png', or - for standard input;"
         f" {', '.join(FORMATS)}; or a CSV file with a picture in each row",
     )
     parser.add_argument(

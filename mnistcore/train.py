@@ -35,11 +35,13 @@ def _main(argv: Sequence[str]) -> int:
     with display:
         result = execute(job, display)
     display.finished(result)
-    if arguments.report and result.summary["test_accuracy"] is not None:
+    reported = arguments.report and result.summary["test_accuracy"] is not None
+    if reported:
         display.reported(_report(job, result))
     if result.message:
         print(f"mnistcore train: error: {result.message}", file=sys.stderr)
         return BAD_RESULT
+    display.advise(result.folder.path, reported)
     return INTERRUPTED if result.summary["interrupted"] else DONE
 
 

@@ -14,6 +14,11 @@ from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
 PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr")
 
+# OMP_NUM_THREADS limits our threads too, and many tests are about several. BLAS, which has read the
+# variable by now, keeps to it, also in new processes.
+if "OMP_NUM_THREADS" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.pop("OMP_NUM_THREADS"))
+
 
 def pytest_addoption(parser):
     parser.addoption(

@@ -71,6 +71,8 @@ def test_json_is_all_that_is_printed(tmp_path, capsys):
     ("flags", "message"),
     [
         (["--models", "SVM"], "unknown baseline 'SVM'"),
+        (["--models", "random tree"], "'random tree'; did you mean 'random forest'?"),
+        (["--output", __file__], "test_baselines.py: cannot be written, because"),
         (["--threads", "0"], "threads must be at least 1"),
         (["--train-images", "601"], "from 1 to 600"),
         (["--train-images", "0"], "from 1 to 600"),

@@ -370,7 +370,7 @@ def refused(capsys, arguments, message):
     ("flags", "message"),
     [
         ([], "does not say the hidden layers' activation; give one of identity, logistic"),
-        (["--activation", "gelu"], "argument --activation: invalid choice: 'gelu'"),
+        (["--activation", "gelu"], "argument --activation: must be one of .*, got 'gelu'"),
         (["--activation", "relu", "--layout", "keras"], "do not follow one another"),
         (["--activation", "relu", "--scale", "0"], "scale not 0"),
         (["--activation", "relu", "--shift", "nan"], "scale and shift must be finite"),

@@ -287,7 +287,8 @@ def test_other_data_are_named_on_stderr(here, place, capsys):
 
 
 BAD_LINES = [
-    ([], "the following arguments are required: RUN"),
+    ([], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
+    (["--json", "run"], "--json run: is a run; name it before --json"),
     (["nowhere"], "nowhere: no such file; give a run folder"),
     (["empty"], "empty/model.safetensors: no such file"),
     (["text.safetensors"], "text.safetensors: is not a safetensors file"),
@@ -306,6 +307,7 @@ BAD_LINES = [
     (["run", "--test-index", "1", "--split", "train"], "leave --split out"),
     (["run", "--json", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--json", "no/such.json"], "because there is no folder no"),
+    ([""], "an argument is empty"),
     (["run", "stray"], "unrecognized arguments: stray"),
 ]
 

@@ -145,9 +145,10 @@ def test_help_is_quick_because_it_loads_nothing_heavy(command):
 
 
 BAD_LINES = [
-    ([], "the following arguments are required: RUN, --to"),
+    ([], "the following arguments are required: --to"),
+    (["--to", "c"], "there is no finished run in runs/; name a RUN, or make one: mnistcore"),
     (["run"], "the following arguments are required: --to"),
-    (["run", "--to", "tflite"], "argument --to: invalid choice: 'tflite'"),
+    (["run", "--to", "tflite"], "argument --to: must be one of onnx, .*, c, got 'tflite'"),
     (["none", "--to", "c"], "none: no such file; give a run folder or a .safetensors file"),
     (["empty", "--to", "c"], "empty/model.safetensors: no such file"),
     (["text.safetensors", "--to", "c"], "is not a safetensors file, or is damaged"),

@@ -24,7 +24,7 @@ def test_every_gradient_of_every_backend_is_right(kernels):
     name = kernels.NAME
     checks = gradcheck.run([name], seed=1)
     assert failed(checks) == set()
-    assert len({check.name for check in checks}) == 16
+    assert len({check.name for check in checks}) == 17
 
 
 def test_the_reference_is_checked_in_both_precisions():
@@ -84,7 +84,7 @@ def test_a_wrong_gradient_of_a_network_is_caught(monkeypatch, damage):
         return loss
 
     broken_backend(monkeypatch, loss_and_gradient=loss_and_gradient)
-    assert len(failed(gradcheck.run(["numpy"]))) == 8
+    assert len(failed(gradcheck.run(["numpy"]))) == 9
 
 
 def test_the_table_shows_every_gradient_and_fits_eighty_columns(capsys):
@@ -101,13 +101,14 @@ def test_a_failure_is_marked_and_ends_with_status_1(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"^tanh by z .*FAILED", out, re.MULTILINE)
     assert not re.search(r"^relu by z .*FAILED", out, re.MULTILINE)
-    assert re.search(r"^15 of 16 gradients are right$", out, re.MULTILINE)
+    assert re.search(r"^16 of 17 gradients are right$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--backend", "cuda"], "unknown backend 'cuda'"),
+        (["--backend", "cuda"], "unknown backend 'cuda'; backends are cython, numba"),
+        (["--backend", "numbre"], "unknown backend 'numbre'; did you mean 'numba'?"),
         (["--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["--seed", "-1"], "seed must not be negative, got -1"),
     ],

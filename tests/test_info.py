@@ -115,3 +115,26 @@ def test_versions_name_what_a_backend_computes_with():
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="reads Linux's /proc/cpuinfo")
 def test_the_cpu_has_a_name():
     assert cpu_model() != "unknown"
+
+
+@pytest.mark.parametrize(
+    ("variable", "quota", "expected"),
+    [
+        ("3", 0.5, (3, "OMP_NUM_THREADS")),
+        ("", 1.5, (2, "a quota of 1.5 of 8 cores")),
+        ("", 8.0, (8, "one per core")),
+        ("", None, (8, "one per core")),
+    ],
+)
+def test_the_number_of_threads_has_a_reason(monkeypatch, capsys, variable, quota, expected):
+    from mnistcore import info
+    from mnistcore.kernels import threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    monkeypatch.setattr(threads.cores, "allowed_cores", lambda: set(range(8)))
+    for module in (threads, info):
+        monkeypatch.setattr(module, "cpu_quota", lambda: quota)
+    facts = info.run()
+    assert (facts["threads"], facts["threads_because"]) == expected
+    assert info.main([]) == 0
+    assert f"{expected[0]}: {expected[1]}" in capsys.readouterr().out

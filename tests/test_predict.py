@@ -388,22 +388,27 @@ def test_a_bad_picture_gets_one_clear_line(place, capsys, name, flags):
 
 
 BAD_LINES = [
-    (["run"], "the following arguments are required: IMAGE"),
+    ([], r"the following arguments are required: [RUN] IMAGE"),
+    (["run"], "name a picture to read: mnistcore predict run IMAGE"),
+    (["0.png", "run"], "run: is a run; name one run, before the pictures"),
+    (["0.png"], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
     (["run", "none.png"], "none.png: No such file or directory"),
     (["run", "*.gif"], "*.gif: no file matches this pattern"),
     (["run", "nothing"], "nothing: there are no pictures in the folder"),
     (["run", "0.png", "--json", "--csv"], "not allowed with argument"),
-    (["run", "0.png", "--backend", "cuda"], "invalid choice: 'cuda'"),
+    (
+        ["run", "0.png", "--backend", "cuda"],
+        "argument --backend: must be one of auto, cython, numba, numpy, got 'cuda'",
+    ),
     (["run", "0.png", "--pictures", "."], ".: is not empty; give --pictures a new or an empty"),
-    (["none", "0.png"], "none: no such file; give a run folder or a .safetensors file"),
-    (["nothing", "0.png"], "no such file; give a run folder"),
+    (["none", "0.png"], "none: there is no such run or picture"),
+    (["runs/stopped", "0.png"], "runs/stopped/model.safetensors: no such file; give a run"),
     (["broken.safetensors", "0.png"], "broken.safetensors: is not a safetensors file, or is dam"),
     (["short.safetensors", "0.png"], "short.safetensors: is not a safetensors file, or is dam"),
     (["other.safetensors", "0.png"], "other.safetensors: was not written by mnistcore"),
     (["small.safetensors", "0.png"], "the network takes 36 inputs"),
-    (["x.npz", "0.png"], "x.npz: is not a safetensors file"),
-    (["x.pkl", "0.png"], "x.pkl: is not a safetensors file"),
-    (["0.png", "0.png"], "0.png: is not a safetensors file"),
+    (["run", "x.npz"], "x.npz: is not a picture, or damaged"),
+    (["run", "x.pkl"], "x.pkl: is not a picture, or damaged"),
 ]
 
 
@@ -412,6 +417,8 @@ def test_a_bad_command_line_gets_one_clear_line(place, capsys, line, message):
     from safetensors.numpy import save_file
 
     Path("nothing").mkdir()
+    Path("runs/stopped").mkdir(parents=True)
+    Path("runs/stopped/config.json").touch()
     Path("broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{broken}")
     whole = Path("run", checkpoint.MODEL_FILE).read_bytes()
     Path("short.safetensors").write_bytes(whole[: len(whole) // 2])

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset
-from ..kernels.threads import available_cores
+from ..kernels.threads import default_threads
 from ..models.metrics import percent
-from ..system.files import replacing, write_json
+from ..system.files import check_folder, replacing, write_json
 from ..system.machine import cpu_model, installed_version
 from ..terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from ..terminal.display import print_json
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
+        if arguments.output is not None:
+            check_folder(arguments.output)
         options = DataOptions(**flags_given(arguments, DataOptions))
         dataset = options.load(progress=not arguments.json)
     for notice in dataset.notices:
@@ -104,7 +106,7 @@ def _summary(dataset: Dataset, scores: Sequence[Score], arguments: Any) -> dict[
         "train_images": arguments.train_images or len(dataset.train_labels),
         "test_images": len(dataset.test_labels),
         "seed": arguments.seed,
-        "threads": arguments.threads or available_cores(),
+        "threads": arguments.threads or default_threads(),
         "cpu": cpu_model(),
         "scikit_learn": installed_version("scikit-learn"),
         "scores": [asdict(score) for score in scores],

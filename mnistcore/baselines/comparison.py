@@ -15,7 +15,8 @@ import numpy as np
 
 from ..data import Dataset
 from ..data.preprocess import flatten, train_validation_split
-from ..kernels.threads import available_cores
+from ..kernels.threads import default_threads
+from ..system.errors import did_you_mean
 
 # The warning of a perceptron whose training was ended by Ctrl-C.
 INTERRUPTION = "Training interrupted by user"
@@ -175,8 +176,9 @@ def run(
     """
     for name in names or ():
         if name not in BASELINES:
-            raise ValueError(f"unknown baseline {name!r}; choose from {', '.join(BASELINES)}")
-    threads = available_cores() if threads is None else threads
+            hint = did_you_mean(name, BASELINES, "baselines")
+            raise ValueError(f"unknown baseline {name!r}; {hint}")
+    threads = default_threads() if threads is None else threads
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     if seed < 0:

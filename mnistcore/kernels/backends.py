@@ -3,6 +3,8 @@
 import importlib
 from types import ModuleType
 
+from ..system.errors import did_you_mean
+
 # Fastest first: "auto" takes the first that is available.
 BACKENDS = ("cython", "numba", "numpy")
 
@@ -24,7 +26,8 @@ def get_backend(name: str = "auto") -> ModuleType:
     if name == "auto":
         name = next(name for name in BACKENDS if unavailable_reason(name) is None)
     if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; choose from {', '.join(BACKENDS)}, auto")
+        hint = did_you_mean(name, (*BACKENDS, "auto"), "backends")
+        raise ValueError(f"unknown backend {name!r}; {hint}")
     try:
         return importlib.import_module(f".{name}_kernels", __package__)
     except ImportError as error:

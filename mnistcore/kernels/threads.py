@@ -20,6 +20,7 @@ could leave in a wrong state.
 """
 
 import _thread
+import math
 import os
 import sys
 import threading
@@ -32,13 +33,14 @@ from typing import Any
 import numpy as np
 
 from ..system import cores
+from ..system.quota import cpu_quota
 
 Work = Callable[[int, bool], Any]  # work(gate, leads)
 Lead = Callable[[int, int], object]  # lead(desk, threads)
 Attend = Callable[[int, int], object]  # attend(desk, index)
 Order = Callable[[], object]
 
-_cap = 0  # 0: as many as there are cores
+_cap = 0  # 0: the default
 
 
 class _Caller(threading.local):
@@ -53,19 +55,42 @@ _caller = _Caller()
 
 
 def available_cores() -> int:
+    """Return how many cores this process may use: those it may run on, or its CPU quota."""
+    quota = cpu_quota()
+    return n_cores() if quota is None else min(n_cores(), max(1, math.ceil(quota)))
+
+
+def n_cores() -> int:
     """Return how many cores this process may run on."""
     return len(cores.allowed_cores()) or os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """Return the number of threads without any cap: ``OMP_NUM_THREADS``, or one per core."""
+    return omp_threads() or available_cores()
+
+
+def omp_threads() -> int | None:
+    """Return the number in ``OMP_NUM_THREADS``, its first one if it is a list; None without one."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return (int(first) or None) if first.isdecimal() else None
+
+
 def get_num_threads() -> int:
     """Return the most threads that a compiled kernel called by this thread will use."""
-    return min([_cap or available_cores(), *(n for block, n in _caller.limits if block.locked())])
+    limits = [n for block, n in _caller.limits if block.locked()]
+    if not limits:
+        return _cap or default_threads()
+    return min(_cap or n_cores(), *limits)
 
 
 def set_num_threads(n: int) -> None:
-    """Cap the threads of the compiled kernels at ``n``; 0 removes the cap.
+    """Cap the threads of the compiled kernels at ``n``; 0 restores the default.
 
-    Results are the same to the bit with any cap. Raises ValueError if ``n`` is negative.
+    The default is ``OMP_NUM_THREADS``, or else one thread per core that this process may use.
+    The compiled kernels' results are the same to the bit with any cap. The NumPy backend computes
+    on its BLAS, which has threads of its own: see :mod:`.blas`. Raises ValueError if ``n`` is
+    negative.
     """
     global _cap
     if n < 0:
@@ -76,7 +101,8 @@ def set_num_threads(n: int) -> None:
 def limited_threads(n: int) -> AbstractContextManager[Any]:
     """Return a context in which kernels called by this thread use at most ``n`` threads.
 
-    0 sets no limit. Raises ValueError if ``n`` is negative.
+    The limit takes the place of ``OMP_NUM_THREADS`` and of a CPU quota, but a kernel never has
+    more threads than there are cores. 0 sets no limit. Raises ValueError if ``n`` is negative.
     """
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")

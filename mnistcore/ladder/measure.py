@@ -1,7 +1,6 @@
 """Measure the steps of the ladder on this machine, next to its peak and NumPy's BLAS."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.backends import BackendUnavailableError
+from ..kernels.blas import named_threads
 from ..kernels.threads import available_cores, get_num_threads
 from ..system.machine import cpu_model, library_versions
 from .peak import peak_gflops
@@ -29,13 +29,6 @@ PROBE_ROWS = 8
 PEAK_ITERATIONS = 300_000  # of the peak's loop per round: a millisecond or two
 
 BLAS = "BLAS"
-# Variables that BLAS libraries read once, when they are loaded.
-_BLAS_VARIABLES = (
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "OMP_NUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -306,8 +299,5 @@ def _blas(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 def _blas_threads() -> int:
     """Return the number of threads of NumPy's BLAS: from its variables, or else all cores."""
-    for variable in _BLAS_VARIABLES:
-        value = os.environ.get(variable, "")
-        if value.isdecimal() and int(value):
-            return min(int(value), available_cores())
-    return available_cores()
+    cores = available_cores()
+    return min(named_threads() or cores, cores)

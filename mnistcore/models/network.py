@@ -49,6 +49,12 @@ class Network:
         object.__setattr__(self, "layer_sizes", sizes)
         self.layers()  # raises if a dropout rate is out of range or their number is wrong
 
+    def __str__(self) -> str:
+        """Describe the network, such as "784-128-64-10, relu, 109,386 parameters"."""
+        sizes = "-".join(map(str, self.layer_sizes))
+        activation = self.activation if len(self.layer_sizes) > 2 else "no hidden layer"
+        return f"{sizes}, {activation}, {self.n_params:,} parameters"
+
     @property
     def n_params(self) -> int:
         """The number of parameters P: weights and biases of every layer."""

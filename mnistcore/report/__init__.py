@@ -3,7 +3,6 @@
 The page holds the numbers, the figures and the configuration, and needs no other file.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 
 from ..data import Dataset
 from ..kernels.backends import get_backend
-from ..kernels.threads import limited_threads
+from ..kernels.blas import limited
 from ..runs.data import compared, load_run_data
 from ..runs.folder import load_run
 from ..runs.scores import SourceConfig
-from ..system.files import check_target, replacing
+from ..system.files import check_folder, check_target, replacing
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
+from ..terminal.runs import run_or_newest
 from ..training.options import option
 from .page import MARK, Page
 
@@ -100,11 +100,11 @@ def run(
     target = _target(paths, config.output)
     _check_page(target)
     if config.figures is not None:
-        _check_folder(Path(config.figures))
+        check_folder(Path(config.figures))
     kernels = get_backend(config.backend)
     runs = [load_run(path) for path in paths]
     datasets = [compared(run, dataset) if dataset else load_run_data(run, config) for run in runs]
-    with limited_threads(config.threads):
+    with limited(kernels.NAME, config.threads):
         if len(runs) == 1:
             page = single.page(kernels, runs[0], datasets[0])
         else:
@@ -141,15 +141,6 @@ def _check_page(path: Path) -> None:
         raise ValueError(f"{path}: exists and is not a report; give output another name")
 
 
-def _check_folder(path: Path) -> None:
-    """Raise ValueError unless the folder for the figures exists or can be made."""
-    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
-
-
 def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:
     if folder is None:
         return ()
@@ -179,14 +170,18 @@ def _main(argv: Sequence[str]) -> int:
         " well; of several runs, a page that compares them.",
     )
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", help="a run folder or a .safetensors file"
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="a run folder or a .safetensors file (default: the newest run in runs/)",
     )
     add_flags(parser, ReportConfig)
     arguments = parser.parse_args(argv)
     with user_errors():
         config = ReportConfig(**flags_given(arguments, ReportConfig))
+        runs = arguments.runs or [run_or_newest(None)]
     with user_errors(), busy("evaluating and drawing"):
-        report = run(arguments.runs, config)
+        report = run(runs, config)
     for notice in report.notices:
         print(notice, file=sys.stderr)
     print(report.path)

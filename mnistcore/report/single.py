@@ -43,12 +43,7 @@ def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
 
 def subtitle(run: Run, dataset: Dataset) -> str:
     """Describe a run in one line: its network and its data."""
-    network = run.model.network
-    sizes = "-".join(map(str, network.layer_sizes))
-    facts = (
-        f"{sizes}, {network.activation}, {network.n_params:,} parameters;"
-        f" {dataset.name}, {len(dataset.test_labels):,} test images."
-    )
+    facts = f"{run.model.network}; {dataset.name}, {len(dataset.test_labels):,} test images."
     unknown = () if run.model.data else ("The model does not say what it was trained on.",)
     return " ".join([facts, *dataset.notices, *unknown])
 

@@ -5,22 +5,24 @@
 ``metrics.jsonl``     a line of JSON per epoch, appended during the run
 ``model.safetensors`` the weights and their metadata: :mod:`.checkpoint`
 ``summary.json``      the results of the whole run
+``metrics.csv``       with ``log`` "csv": :mod:`.logs`
+``events.out.*``      with ``log`` "tensorboard"
 ====================  ====================================================================
 """
 
 import dataclasses
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..models import checkpoint
 from ..models.model import Model
-from ..system.files import write_json
+from ..system.files import append_line, check_folder, write_json
 from ..training.records import EpochRecord
 
 RUNS = "runs"  # the parent of run folders that the user does not name
@@ -41,9 +43,7 @@ class RunFolder:
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Append an epoch's line to ``metrics.jsonl``."""
-        line = json.dumps(dataclasses.asdict(record)) + "\n"
-        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(line)
+        append_line(self.path / METRICS_FILE, json.dumps(dataclasses.asdict(record)))
 
     def write_model(self, model: Model) -> None:
         """Write ``model.safetensors``."""
@@ -67,15 +67,7 @@ def check_output(output: str | None, option: str = "output") -> None:
     path = Path(RUNS if output is None else output)
     if output is not None and path.is_dir() and any(path.iterdir()):
         raise ValueError(f"{path}: is not empty; give {option} a new or an empty folder")
-    existing = next(folder for folder in _upwards(path) if folder.exists())
-    if not existing.is_dir():
-        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
-    if not os.access(existing, os.W_OK):
-        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
-
-
-def _upwards(path: Path) -> tuple[Path, ...]:
-    return (path.absolute(), *path.absolute().parents)
+    check_folder(path)
 
 
 def create_run_folder(output: str | None, label: str) -> RunFolder:
@@ -150,6 +142,35 @@ def load_run(path: str | Path) -> Run:
     if not path.is_dir():
         return Run(path, model, [], {})
     return Run(path, model, _read_metrics(path / METRICS_FILE), _read_summary(path / SUMMARY_FILE))
+
+
+def newest_run(parent: str | Path = RUNS) -> Path:
+    """Return the run folder in ``parent`` whose model was written last.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run with a model.
+    OSError
+        If the folder cannot be read.
+    """
+    written = []
+    for model in Path(parent).glob(f"*/{checkpoint.MODEL_FILE}"):
+        with suppress(FileNotFoundError):  # removed in the meantime
+            written.append((model.stat().st_mtime_ns, model.parent))
+    if not written:
+        raise FileNotFoundError(
+            f"there is no finished run in {parent}/; name a RUN, or make one: mnistcore train"
+        )
+    return max(written)[1]
+
+
+def is_run(path: str | Path) -> bool:
+    """Return whether a path is a run folder, finished or not, or a model file."""
+    path = Path(path)
+    if path.suffix == Path(checkpoint.MODEL_FILE).suffix:
+        return True
+    return any((path / name).is_file() for name in (checkpoint.MODEL_FILE, CONFIG_FILE))
 
 
 def _read_metrics(path: Path) -> list[EpochRecord]:

@@ -7,7 +7,7 @@ test set is evaluated once, at the end.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from ..data import Dataset
 from ..data.preprocess import flatten, input_scaling
 from ..kernels.backends import get_backend
-from ..kernels.threads import get_num_threads, limited_threads
+from ..kernels.blas import limited, threads_of
 from ..models.inference import Evaluation, evaluate
 from ..models.model import Model, TrainedOn
 from ..models.network import Network
@@ -29,6 +29,7 @@ from ..training.optimizers import make_options
 from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progress
 from ..training.schedules import learning_rates
 from .folder import RunFolder, check_output, create_run_folder
+from .logs import check_logs, open_logs
 
 _INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
@@ -118,6 +119,8 @@ def run(
         If the data cannot be found or used, or the output folder is not empty.
     BackendUnavailableError
         If the backend cannot be loaded.
+    MissingExtraError
+        If ``config.log`` needs a library that is not installed.
     OSError
         If the run folder cannot be written.
     NonFiniteLossError
@@ -142,6 +145,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     """
     began = time.perf_counter()
     check_output(config.output)
+    check_logs(config.log)
     kernels = get_backend(config.backend)
     if dataset is None:
         dataset = config.load(progress)
@@ -170,11 +174,16 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
-    with limited_threads(job.config.threads):
+    with limited(job.backend, job.config.threads):
         trainer = _trainer(job, interrupt.check)
         _load_kernels(job, trainer, listener)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
-        folder.write_config(job.config.to_dict())
+        try:
+            folder.write_config(job.config.to_dict())
+        except OSError:
+            if job.config.output is None:
+                folder.path.rmdir()
+            raise
         return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt.check))
 
 
@@ -253,10 +262,10 @@ def _train(
     check: Callable[[], None],
 ) -> TrainResult:
     config = job.config
-    recorder = _Recorder(folder, listener)
-    outcome = fit(
-        trainer, config.epochs, _validation(job, trainer, check), config.patience, recorder
-    )
+    validate = _validation(job, trainer, check)
+    with open_logs(config.log, folder.path, len(job.train_indices)) as logs:
+        recorder = _Recorder(folder, [*logs, listener])
+        outcome = fit(trainer, config.epochs, validate, config.patience, recorder)
     test = _final_test(job, outcome, check)
     model = Model(
         job.network,
@@ -297,18 +306,20 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
 
 
 class _Recorder(Listener):
-    """Appends each epoch to ``metrics.jsonl`` before passing it on to the listener."""
+    """Appends each epoch to ``metrics.jsonl`` before passing it on to the listeners."""
 
-    def __init__(self, folder: RunFolder, listener: Listener) -> None:
+    def __init__(self, folder: RunFolder, listeners: Sequence[Listener]) -> None:
         self._folder = folder
-        self._listener = listener
+        self._listeners = listeners
 
     def slice_done(self, progress: Progress) -> None:
-        self._listener.slice_done(progress)
+        for listener in self._listeners:
+            listener.slice_done(progress)
 
     def epoch_done(self, record: EpochRecord) -> None:
         self._folder.append_metrics(record)
-        self._listener.epoch_done(record)
+        for listener in self._listeners:
+            listener.epoch_done(record)
 
 
 def _validation(
@@ -331,10 +342,7 @@ def _evaluate(
 
 
 def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:
-    """Return the content of ``summary.json``; the test results are null if there was no test.
-
-    ``threads`` is null for the NumPy backend, whose BLAS manages its own threads.
-    """
+    """Return the content of ``summary.json``; the test results are null if there was no test."""
     return {
         "test_accuracy": test.accuracy if test else None,
         "test_loss": test.loss if test else None,
@@ -347,7 +355,7 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
         "outcome": outcome.ending,
         "interrupted": outcome.ending == "interrupted",
         "backend": job.backend,
-        "threads": None if job.backend == "numpy" else get_num_threads(),
+        "threads": threads_of(job.backend, job.config.threads),
         "data": job.dataset.name,
         "data_folder": job.dataset.folder,
         "data_checksum": job.dataset.checksum,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..kernels.backends import BACKENDS, get_backend
-from ..kernels.threads import limited_threads
+from ..kernels.blas import limited
 from ..models.inference import NOT_FINITE
 from ..models.metrics import (
     Calibration,
@@ -40,7 +40,7 @@ class SourceConfig(RunDataOptions):
     threads: int = option(
         0,
         int,
-        "maximum threads of the compiled kernels; 0 is one per core",
+        "maximum threads; 0 is OMP_NUM_THREADS or one per core, for numpy one",
         limits=Range(0, 4096),
         metavar="N",
     )
@@ -234,7 +234,7 @@ def run(
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
-    with limited_threads(config.threads):
+    with limited(kernels.NAME, config.threads):
         return score(kernels, loaded, dataset, config.split, config.bins)
 
 
@@ -309,7 +309,7 @@ def run_sample(
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
     image = dataset.test_images[index : index + 1]
-    with limited_threads(config.threads):
+    with limited(kernels.NAME, config.threads):
         model = scaled_alike(loaded.model, dataset)
         _, probabilities = _outputs(kernels, loaded, model, image)
     label = int(dataset.test_labels[index])

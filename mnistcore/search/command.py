@@ -15,7 +15,7 @@ from ..terminal.command_line import (
     run_command,
     user_errors,
 )
-from ..terminal.flags import add_flags, flag_of, flags_given
+from ..terminal.flags import add_flags, flag_of, flags_given, offer
 from ..training.config import TrainConfig
 from ..training.options import options_of
 from .config import OURS, Plan, SearchConfig, make_plan, read_file
@@ -36,7 +36,7 @@ examples:
 
 # The help of train assumes a single value for these options.
 _ABOUT = {
-    "hidden": "units of each hidden layer, such as 512-256; instead of layers and units",
+    "hidden": "units of each hidden layer, such as 512-256, or none; instead of layers and units",
     "dropout": "share of hidden units dropped, in all layers",
 }
 
@@ -135,9 +135,10 @@ def _parser() -> Parser:
     searched = parser.add_argument_group("searchable options (VALUE, VALUE VALUE ... or LOW:HIGH)")
     for name, opt in parameters().items():
         about = _ABOUT.get(name, opt.help) + (f": {', '.join(opt.choices)}" if opt.choices else "")
-        searched.add_argument(
+        action = searched.add_argument(
             flag_of(name), nargs="+", metavar="VALUE", help=about.replace("%", "%%")
         )
+        offer(action, opt.choices)
     fixed = parser.add_argument_group("options of train, the same in all trials")
     add_flags(fixed, TrainConfig, _fixed_names())
     return parser

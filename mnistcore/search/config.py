@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..kernels.threads import available_cores
+from ..kernels.threads import default_threads
 from ..system.errors import did_you_mean
 from ..training.config import TrainConfig
 from ..training.options import Range, option, options_of
@@ -29,7 +29,7 @@ PRUNERS = ("none", "successive-halving", "hyperband", "median")
 DEFAULT_TRIALS = 20
 
 # Options of train that the search itself sets.
-OURS = ("output", "threads")
+OURS = ("output", "threads", "log")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,11 @@ class SearchConfig:
         shown_default="one per core",
     )
     threads: int = option(
-        0, int, "cores to divide among workers; 0 is all", limits=Range(0, 4096), metavar="N"
+        0,
+        int,
+        "threads to divide among workers; 0 is OMP_NUM_THREADS or one per core",
+        limits=Range(0, 4096),
+        metavar="N",
     )
     folds: int | None = option(
         None,
@@ -207,7 +211,7 @@ class Plan:
     @property
     def n_workers(self) -> int:
         """The number of processes; by default one per core, as single threads waste least."""
-        cores = self.config.threads or available_cores()
+        cores = self.config.threads or default_threads()
         return self.config.workers or min(cores, self.n_trials)
 
     def settings(self) -> dict[str, Any]:
@@ -275,6 +279,9 @@ def _default_entries(config: SearchConfig, train: Mapping[str, Any]) -> dict[str
         default.pop("units", None)
     if "layers" in train:  # and units: together they fix hidden
         default.pop("hidden", None)
+    if train.get("hidden") == () or train.get("layers") == 0:
+        default.pop("dropout", None)
+        default.pop("activation", None)
     left = {name: entry for name, entry in default.items() if name not in train}
     if not left:
         raise ValueError(f"nothing is left to search: {', '.join(train)} are fixed")

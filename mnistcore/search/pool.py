@@ -15,13 +15,13 @@ from typing import IO
 import optuna
 from optuna.trial import TrialState
 
-from ..kernels.threads import available_cores
+from ..kernels.blas import VARIABLES
+from ..kernels.threads import default_threads
 from .config import Plan
 from .study import WORKER, give_up, host_name, in_state
 
 _ENDING_SECONDS = 10  # before a worker is killed; it looks every 0.25 s whether to end
 _DEATHS = 3  # per worker, without a finished trial in between: no coincidence
-_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +40,7 @@ def shares(cores: int, workers: int) -> list[int]:
 
 def shares_of(plan: Plan) -> list[int]:
     """Return the number of threads of each worker of a search."""
-    return shares(plan.config.threads or available_cores(), plan.n_workers)
+    return shares(plan.config.threads or default_threads(), plan.n_workers)
 
 
 class Pool:
@@ -139,7 +139,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            env=_environment(threads),
+            env=_environment(plan.config.threads and threads),
             start_new_session=True,
         )
         task = {"plan": plan.to_json(), "threads": threads, "deadline": deadline}
@@ -180,9 +180,12 @@ class _Worker:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Return this process's environment with the package path and a BLAS thread limit added."""
+    """Return this process's environment with the package path and a BLAS thread limit added.
+
+    BLAS has one thread unless a number was asked for: see :mod:`.blas`.
+    """
     paths = [str(_PACKAGE_ROOT), *_split(os.environ.get("PYTHONPATH"))]
-    caps = dict.fromkeys(_BLAS_THREADS, str(threads))
+    caps = dict.fromkeys(VARIABLES, str(threads or 1))
     return {**os.environ, **caps, "PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -22,7 +22,7 @@ Value = int | float | str | tuple[int, ...]
 Point = dict[str, Value]  # a value for each parameter that applies
 
 _OWN = {
-    "layers": Option(int, "number of hidden layers", limits=Range(1, 100), metavar="N"),
+    "layers": Option(int, "number of hidden layers", limits=Range(0, 100), metavar="N"),
     "units": Option(int, "units of each hidden layer", limits=Range(1, 10**6), metavar="N"),
 }
 _TRAINING = (
@@ -248,10 +248,13 @@ def _ends(dimension: Dimension) -> tuple[Value, ...]:
 
 
 def _applicable(point: Point) -> Point:
-    """Remove momentum if the optimizer has none."""
+    """Remove momentum if the optimizer has none, and the options of hidden layers without any."""
+    idle = set()
     if point.get("optimizer", "sgd") != "sgd":
-        return {name: value for name, value in point.items() if name != "momentum"}
-    return point
+        idle.add("momentum")
+    if point.get("layers", 1) == 0 or point.get("hidden", 1) == ():
+        idle |= {"units", "activation", "dropout"}
+    return {name: value for name, value in point.items() if name not in idle}
 
 
 def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
@@ -264,8 +267,8 @@ def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
 
 
 def label(value: Value) -> int | float | str:
-    """Return the stored and displayed form of a value; architectures become ``512-256``."""
-    return "-".join(map(str, value)) if isinstance(value, tuple) else value
+    """Return the stored and displayed form of a value; architectures: ``512-256``, ``none``."""
+    return ("-".join(map(str, value)) or "none") if isinstance(value, tuple) else value
 
 
 def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict[str, Value]]:
@@ -334,7 +337,7 @@ def _is_architecture(name: str, entry: Any) -> bool:
     """Return whether an entry is a single architecture rather than a list of values."""
     if name != "hidden" or not isinstance(entry, Sequence) or isinstance(entry, str):
         return False
-    return bool(entry) and not any(isinstance(one, Sequence) for one in entry)
+    return not any(isinstance(one, Sequence) for one in entry)
 
 
 def _choices(name: str, opt: Option, entry: Any) -> tuple[Value, ...]:
@@ -352,11 +355,9 @@ def _checked(name: str, opt: Option, value: Any) -> Value:
     if value is None:
         raise TypeError(f"{name} must have a value")
     if name == "hidden" and isinstance(value, str):
-        value = [_whole(part) for part in value.split("-")]
+        value = [_whole(part) for part in value.split("-")]  # or ["none"]
     checked: Any = opt.checked(value, name)
     if name == "hidden":
-        if not checked:
-            raise ValueError(f"{name} needs the units of at least one layer")
         return tuple(checked)
     return checked[0] if opt.many else checked  # one dropout rate for all layers
 

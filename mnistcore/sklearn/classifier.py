@@ -84,7 +84,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "cython", "numba", "numpy", or "auto", the first of these that is available.
     n_threads
         The maximum number of threads; None uses all cores of the process, or the value of
-        ``OMP_NUM_THREADS``, which joblib sets in its workers.
+        ``OMP_NUM_THREADS``, which joblib sets in its workers. With the backend "numpy", None is
+        one thread of BLAS, and a limit holds for the whole process while the estimator computes.
     callbacks
         One or more functions, called with the estimator and an :class:`Epoch` after each epoch;
         training stops if one returns True.

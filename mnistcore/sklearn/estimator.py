@@ -5,6 +5,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ..kernels.backends import get_backend
+from ..kernels.blas import limited
 from ..kernels.layout import OPTIONS_DTYPE
 from ..models.fitted import FittedNetwork
 from ..models.inference import logits_of
@@ -365,7 +367,7 @@ class BaseMLP(LearningCurves):
             stopped = self._end_epoch(network, params, sums, validation, None, show)
             return stopped
 
-        threads = computing_on(self.n_threads, "numpy")
+        threads = limited("numpy", self.n_threads) if self.n_threads else nullcontext()
         with threads, progress_bar(self.progress_bar, self.max_iter) as show:
             result = minimise(
                 self._layerwise(network, samples),

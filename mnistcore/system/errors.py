@@ -26,8 +26,14 @@ def few(names: Sequence[str]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str], kind: str) -> str:
     """Return a hint for an unknown name: the closest of the known names, or all of them."""
+    known = list(known)
+    return suggestion(name, known) or f"{kind} are {', '.join(known)}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known name closest to an unknown one; "" if none is close."""
     import difflib
 
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"{kind} are {', '.join(known)}"
+    lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]!r}?" if close else ""

@@ -1,12 +1,16 @@
 """Atomic replacement of files: a reader never sees a partly written file."""
 
+import errno
+import io
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_target(path: Path) -> None:
@@ -25,24 +29,67 @@ def check_target(path: Path) -> None:
         raise ValueError(f"{path}: cannot be written, because {path.parent} is write-protected")
 
 
+def check_folder(path: Path) -> None:
+    """Check that files can be written into this folder, or that it can be made.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    parents = (path.absolute(), *path.absolute().parents)
+    existing = next(parent for parent in parents if parent.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that replaces ``path`` when the block ends without an error."""
+    """Open a temporary file that replaces ``path`` when the block ends without an error.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, such as on a full disk; it names ``path``, and nothing is
+        left of the temporary file.
+    """
     beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    with beside.open("xb") as file:
+    with naming(path, beside), beside.open("xb", buffering=0) as raw:
+        file = io.BufferedWriter(raw)
         try:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(raw.fileno())
         except BaseException:
-            file.close()
+            raw.close()  # first: closing the buffer would write the rest
             beside.unlink(missing_ok=True)
             raise
     try:
-        os.replace(beside, path)
+        with naming(path, beside):
+            os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Give an OSError of the block that names no file, or the temporary one, the path's name.
+
+    The system names no file when a disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename is not None and str(error.filename) != str(temporary)
+        if error.errno is None or named:
+            raise
+        reason = f"cannot be written ({os.strerror(error.errno)})"
+        if error.errno in _FULL:
+            reason += "; free some space, or write elsewhere"
+        raise OSError(error.errno, reason, str(path)) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -58,3 +105,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a text file; where that fails, the file is as before.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names ``path``.
+    """
+    with naming(path), path.open("ab", buffering=0) as file:
+        before = file.tell()
+        content = memoryview(f"{line}\n".encode())
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except BaseException:
+            with suppress(OSError):
+                file.truncate(before)
+            raise

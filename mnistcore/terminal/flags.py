@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..training.options import Option, options_of
@@ -30,7 +30,14 @@ def add_flags(
             continue
         metavar = "{" + ",".join(opt.choices) + "}" if opt.choices else opt.metavar
         nargs = "+" if opt.many else None
-        parser.add_argument(flag_of(name), metavar=metavar, nargs=nargs, help=about)
+        flag = parser.add_argument(flag_of(name), metavar=metavar, nargs=nargs, help=about)
+        offer(flag, opt.choices)
+
+
+def offer(action: argparse.Action, words: Sequence[str]) -> None:
+    """Let a shell complete the value of a flag with one of these words, if there are any."""
+    if words:
+        action.completer = lambda **_: words  # type: ignore[attr-defined]  # argcomplete's
 
 
 def _selected(cls: type, names: Iterable[str] | None) -> dict[str, Option]:
@@ -60,7 +67,7 @@ def _spelled(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return " ".join(map(_spelled, value))
+        return " ".join(map(_spelled, value)) or "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -65,13 +65,12 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
 
 
 def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
-    network, low_high = run.model.network, [100 * bound for bound in scores.interval]
-    sizes = "-".join(map(str, network.layer_sizes))
+    low_high = [100 * bound for bound in scores.interval]
     wrong = int((~scores.hits).sum())
     mean = float(scores.confidences.mean())
     return {
         "run": str(run.path),
-        "network": f"{sizes}, {network.activation}, {network.n_params:,} parameters",
+        "network": str(run.model.network),
         "data": f"{dataset.name}: {len(scores.labels):,} {scores.split} images",
         "trained on": _trained_on(run, dataset),
         "accuracy": f"{percent(scores.accuracy)}, 95 % interval"

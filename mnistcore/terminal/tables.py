@@ -159,4 +159,4 @@ def rival_text(rival: int | None, counts: np.ndarray, class_names: Sequence[str]
 
 
 def _spelled(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)

@@ -4,6 +4,7 @@ A display is both a listener of the run and a context manager around it. It comp
 all figures come from the run's records and its summary.
 """
 
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels.threads import get_num_threads
+from ..kernels.blas import threads_of
 from ..models.metrics import percent
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
@@ -38,6 +39,9 @@ class Display(Screen, Listener):
 
     def reported(self, path: Path) -> None:
         """Called when the HTML report is written to ``path``."""
+
+    def advise(self, run: Path, reported: bool) -> None:
+        """Called at the end of a run that has not diverged."""
 
 
 class QuietDisplay(Display):
@@ -87,6 +91,16 @@ class PlainDisplay(Display):
 
     def reported(self, path: Path) -> None:
         self._line(f"{'report':<15}{path}")
+
+    def advise(self, run: Path, reported: bool) -> None:
+        """Print commands to go on with."""
+        name = shlex.quote(str(run))
+        self._line("\nnext:")
+        self._line(f"  mnistcore evaluate {name}")
+        if not reported:
+            self._line(f"  mnistcore report {name}")
+        self._line(f"  mnistcore predict {name} photo.jpg")
+        self._line(f"  mnistcore export {name} --to onnx")
 
     @property
     def _width(self) -> int:
@@ -215,12 +229,11 @@ def last_line(result: "TrainResult") -> str:
 def _intentions(job: "Job") -> Mapping[str, str]:
     """The facts shown before training: network, optimizer, data and backend."""
     config, dataset = job.config, job.dataset
-    sizes = "-".join(map(str, job.network.layer_sizes))
     images = f"{len(job.train_indices):,} images"
     if len(job.validation_indices):
         images += f", {len(job.validation_indices):,} for validation"
     return {
-        "network": f"{sizes}, {config.activation}, {job.network.n_params:,} parameters",
+        "network": str(job.network),
         "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
         f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
@@ -239,9 +252,7 @@ def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
 
 
 def _threads(job: "Job") -> str:
-    if job.backend == "numpy":
-        return ""  # NumPy's BLAS manages its own threads
-    threads = job.config.threads or get_num_threads()
+    threads = threads_of(job.backend, job.config.threads)
     return f", up to {threads} threads" if threads > 1 else ", 1 thread"
 
 

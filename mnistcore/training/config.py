@@ -19,6 +19,7 @@ from .data_options import DataOptions
 from .optimizers import LEARNING_RATES
 from .options import Range, option, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
+from .records import LOGS
 from .schedules import SCHEDULES
 
 _POSITIVE = Range(0, open_low=True)
@@ -62,7 +63,13 @@ class TrainConfig(DataOptions):
         choices=("auto", *BACKENDS),
     )
     hidden: tuple[int, ...] = _from_recipe(
-        "hidden", int, "units of each hidden layer", many=True, limits=_UNITS, metavar="N"
+        "hidden",
+        int,
+        "units of each hidden layer; none for a network without",
+        many=True,
+        empty="none",
+        limits=_UNITS,
+        metavar="N",
     )
     activation: str = _from_recipe(
         "activation", str, "activation of the hidden layers", choices=tuple(ACTIVATIONS)
@@ -140,9 +147,17 @@ class TrainConfig(DataOptions):
     threads: int = option(
         0,
         int,
-        "maximum threads of the compiled kernels; 0 is one per core",
+        "maximum threads; 0 is OMP_NUM_THREADS or one per core, for numpy one",
         limits=Range(0, 4096),
         metavar="N",
+    )
+    log: tuple[str, ...] = option(
+        (),
+        str,
+        "write the metrics into the run folder as metrics.csv and as TensorBoard's events too",
+        many=True,
+        empty="none",
+        choices=LOGS,
     )
     output: str | None = option(
         None,
@@ -177,6 +192,8 @@ class TrainConfig(DataOptions):
         if self.patience is not None and not self.validation_fraction:
             raise ValueError("patience needs validation: a validation_fraction above 0")
         rates, layers = len(self.dropout), len(self.hidden)
+        if any(self.dropout) and not layers:
+            raise ValueError("dropout is for hidden layers, and hidden is none")
         if rates not in (1, layers):
             raise ValueError(
                 f"dropout takes one rate, or one for each hidden layer ({layers}), got {rates}"

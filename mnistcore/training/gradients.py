@@ -225,11 +225,15 @@ def _dropout_case(a: np.ndarray, c: np.ndarray) -> Case:
 
 
 def _network_cases(rng: np.random.Generator) -> Iterable[Case]:
-    """Yield the loss of a random network as a function of its parameters, for each activation."""
+    """Yield the loss of random networks as a function of their parameters.
+
+    One for each activation, with dropout and without, and one without a hidden layer.
+    """
     for activation in ACTIVATIONS:
         for dropout in (0.0, 0.3):
             network = Network((_FAN_IN, 19, _FAN_OUT, 10), activation, dropout)
             yield _network_case(rng, network)
+    yield _network_case(rng, Network((_FAN_IN, 10), "identity"))
 
 
 def _network_case(rng: np.random.Generator, network: Network) -> Case:
@@ -252,8 +256,9 @@ def _network_case(rng: np.random.Generator, network: Network) -> Case:
         return loss, gradient
 
     dropout = ", dropout" if network.dropout else ""
+    hidden = len(network.layer_sizes) > 2
     return Case(
-        f"{network.activation} network{dropout}",
+        f"{network.activation} network{dropout}" if hidden else "no hidden layer",
         params,
         lambda at: loss_and_gradient(reference, at)[0],
         lambda kernels, dtype: loss_and_gradient(kernels, params.astype(dtype))[1],

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from ..system.errors import did_you_mean
+from ..system.errors import did_you_mean, suggestion
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -58,6 +58,8 @@ class Option:
         The allowed names; empty for any.
     many
         Whether the value is a tuple; a single value is converted to a tuple of one.
+    empty
+        A word for an empty tuple, if that is allowed.
     optional
         Whether None is allowed.
     metavar
@@ -71,6 +73,7 @@ class Option:
     limits: Range | None = None
     choices: tuple[str, ...] = ()
     many: bool = False
+    empty: str | None = None
     optional: bool = False
     metavar: str | None = None
     shown_default: str | None = None
@@ -91,6 +94,11 @@ class Option:
             return self._checked_one(value, name)
         if isinstance(value, str) or not isinstance(value, Iterable):
             value = (value,)
+        value = tuple(value)
+        if self.empty is not None and value == (self.empty,):
+            return ()
+        if not value and self.empty is None:
+            raise ValueError(f"{name} must not be empty")
         return tuple(self._checked_one(one, name) for one in value)
 
     def _checked_one(self, value: Any, name: str) -> Any:
@@ -98,7 +106,9 @@ class Option:
         if value == "":
             raise ValueError(f"{name} must not be empty")
         if self.choices and value not in self.choices:
-            raise ValueError(f"{name} must be one of {', '.join(self.choices)}, got {value!r}")
+            hint = suggestion(value, self.choices)
+            words = f"must be one of {', '.join(self.choices)}, got {value!r}"
+            raise ValueError(f"{name} {words}" + (f"; {hint}" if hint else ""))
         if self.limits is not None and value not in self.limits:
             raise ValueError(f"{name} must be {self.limits}, got {value}")
         return value

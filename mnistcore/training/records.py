@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# What metrics can be written as, beside metrics.jsonl.
+LOGS = ("csv", "tensorboard")
+
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the parameters are those before that step's update."""

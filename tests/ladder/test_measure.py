@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mnistcore import get_backend, get_num_threads, set_num_threads
 from mnistcore.kernels.backends import BackendUnavailableError
+from mnistcore.kernels.blas import VARIABLES
 from mnistcore.ladder import BACKENDS, Rung, Step, main, measure, run, steps
 from mnistcore.ladder.figures import table
 from mnistcore.ladder.peak import best_seconds, peak_gflops
@@ -163,7 +164,7 @@ def test_pictures_of_other_kinds(ladder_of, kind, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--backend", "cuda"], "invalid choice: 'cuda'"),
+        (["--backend", "cuda"], "must be one of .*, got 'cuda'"),
         (["--shape", "3", "4"], "expected 3 arguments"),
         (["--shape", "3", "4", "x"], "invalid int value: 'x'"),
         (["--shape", "0", "4", "5"], r"shape must be three numbers M K N in \[1, 65536\], got 0 4"),
@@ -211,10 +212,10 @@ def test_nothing_is_measured_uncompiled(monkeypatch):
 @pytest.mark.parametrize(
     ("variables", "threads"),
     [({}, 3), ({"OMP_NUM_THREADS": "2"}, 2), ({"OPENBLAS_NUM_THREADS": "1"}, 1),
-     ({"MKL_NUM_THREADS": "99"}, 3), ({"OMP_NUM_THREADS": "2,1"}, 3)],
+     ({"MKL_NUM_THREADS": "99"}, 3), ({"OMP_NUM_THREADS": "2,1"}, 2)],
 )  # fmt: skip
 def test_the_threads_of_blas_are_those_that_it_was_told(monkeypatch, variables, threads):
-    for name in measure._BLAS_VARIABLES:
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

@@ -243,7 +243,7 @@ def test_a_report_replaces_an_earlier_one_but_nothing_else(here, capsys):
 
 
 BAD_LINES = [
-    ([], "the following arguments are required: RUN"),
+    ([], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
     (["nowhere"], "nowhere: no such file; give a run folder"),
     (["one", "nowhere"], "nowhere: no such file"),
     (["one", "./one"], "one: is named twice"),
@@ -277,7 +277,9 @@ def test_a_bad_command_line_gets_one_clear_line(here, capsys, flags, message):
 def test_training_writes_a_report_at_the_end(place, here, capsys, monkeypatch):
     flags = ["--backend", "numpy", "--epochs", "1", "--data", str(place / "data"), "--report"]
     assert main(["train", *flags, "--output", "new"]) == 0
-    assert capsys.readouterr().out.endswith("report         new/report.html\n")
+    out = capsys.readouterr().out
+    assert "\nreport         new/report.html\n\nnext:\n" in out
+    assert "mnistcore report" not in out
     assert "Test accuracy" in Path("new/report.html").read_text()
     monkeypatch.setattr(single, "page", lambda *arguments: Page("title", "", []))
     assert main(["train", *flags, "--output", "json", "--json"]) == 0

@@ -192,7 +192,7 @@ BAD_LINES = [
     (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
     (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
     (["--quiet", "--json"], "argument --json: not allowed with argument --quiet"),
-    (["--pruned", "x"], "unrecognized arguments: --pruned x"),
+    (["--pruned", "x"], "there is no option --pruned; did you mean .--pruner.\\?"),
 ]
 
 

@@ -4,8 +4,9 @@ import signal
 import pytest
 from small_search import optuna, small_plan
 
+from mnistcore.kernels.blas import VARIABLES
 from mnistcore.search.execution import prepare
-from mnistcore.search.pool import Pool, WorkersFailedError, shares
+from mnistcore.search.pool import Pool, WorkersFailedError, _environment, shares
 
 assert optuna  # the study is its
 
@@ -43,3 +44,10 @@ def test_the_last_words_of_a_worker_are_told(place, tmp_path):
         os.waitid(os.P_PID, pool.pids[0], os.WEXITED | os.WNOWAIT)
         with pytest.raises(WorkersFailedError, match=r"a worker failed: .*no such file or folder"):
             pool.watch(0)
+
+
+def test_blas_has_one_thread_in_a_worker_unless_a_number_was_asked_for(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    for asked, count in ((0, "1"), (3, "3")):
+        environment = _environment(asked)
+        assert {environment[name] for name in VARIABLES} == {count}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ BAD_LINES = [
     (["--epochs"], "argument --epochs: expected one argument"),
     (["--epochs", "many"], "--epochs must be a whole number, got 'many'"),
     (["--epochs", "0"], r"--epochs must be in \[1, 1000000000\], got 0"),
-    (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+    (["--epoch", "3"], "there is no option --epoch; did you mean '--epochs'\\?"),
     (["--hidden", "10", "x"], "--hidden must be a whole number, got 'x'"),
     (["--hidden", "-5"], r"--hidden must be in \[1, 1000000\], got -5"),
     (["--learning-rate", "0"], "--learning-rate must be above 0 and finite, got 0.0"),
@@ -72,7 +73,12 @@ BAD_LINES = [
     (["--output", "full"], "full: is not empty; give output a new or an empty folder"),
     (["--output", "bad.toml"], "bad.toml: cannot be written, because .* is not a folder"),
     (["--quiet", "--json"], "argument --json: not allowed with argument --quiet"),
+    (["-epochs", "3"], "there is no option -epochs; did you mean '--epochs'\\?"),
+    (["--frob=3"], "there is no option --frob; see mnistcore train --help"),
+    (["--optimizer", "Adm"], "must be one of sgd, adam, adamw, got 'Adm'; did you mean 'adam'\\?"),
     (["stray"], "unrecognized arguments: stray"),
+    ([""], "an argument is empty; is it a shell variable that is not set?"),
+    (["--output", ""], "--output must not be empty"),
 ]
 
 
@@ -301,14 +307,101 @@ def test_the_module_is_a_command_of_its_own(place):
     assert err.startswith("mnistcore train: error: --epochs must be")
 
 
-def test_a_closed_pipe_is_no_error():
-    process = python("-m", "mnistcore", "train", "--list-recipes")
-    process.stdout.close()
-    process.wait()
-    assert process.stderr.read() == ""
+def shell(line, **settings):
+    """Run a line of shell on this package, with the command as $1, and return what came of it."""
+    words = ["bash", "-c", line, "bash", sys.executable, "-m", "mnistcore"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(words, capture_output=True, text=True, env=environment, **settings)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+TRAIN = f'"$@" train {" ".join(QUICK)} --data ../data --output run'
+FILES = {"config.json", "metrics.jsonl", "model.safetensors", "summary.json"}
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        (f"{TRAIN} | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+        (f"{TRAIN} --json | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+        (f"{TRAIN} >&-", 0, ""),
+        (f"{TRAIN} >&- 2>&- <&-", 0, ""),
+        (f"{TRAIN} 2>&1 | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+        (f"{TRAIN} >/dev/full", 2, "the output cannot be written (No space left on device)"),
+    ],
+)
+def test_a_run_outlasts_the_readers_of_its_output(place, line, status, message):
+    done = shell(line)
+    assert done.returncode == status
+    assert done.stderr == (message and f"mnistcore train: error: {message}\n")
+    assert {path.name for path in Path("run").iterdir()} == FILES
+    assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("command", ["evaluate run", "report run", "export run --to c", "info"])
+@pytest.mark.parametrize("ending", [">&-", ">&- 2>&-", "| true; exit ${PIPESTATUS[0]}"])
+def test_every_command_does_its_work_for_closed_streams(place, command, ending):
+    assert train("--output", "run") == 0
+    done = shell(f'"$@" {command} {ending}')
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    wanted = {"report run": "report.html", "export run --to c": "model.c"}.get(command)
+    assert wanted is None or Path("run", wanted).exists()
+
+
+def test_errors_never_go_to_stdout(place):
+    done = shell('"$@" evaluate missing 2>&-')
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_disk_that_takes_no_more_is_named_with_the_file(place):
+    done = shell(f"ulimit -f 1; {TRAIN} --hidden 100 --quiet")  # a file may have 1 KiB
+    assert done.returncode == 2
+    assert done.stderr == (
+        "mnistcore train: error: run/model.safetensors: cannot be written (File too large)\n"
+    )
+    assert {path.name for path in Path("run").iterdir()} == {"config.json", "metrics.jsonl"}
+
+
+def test_a_folder_is_not_left_without_a_file(place, monkeypatch, capsys):
+    def full(path, content):
+        raise OSError(28, "cannot be written", str(path))
+
+    monkeypatch.setattr("mnistcore.runs.folder.write_json", full)
+    assert train() == 2
+    assert re.search(r"error: runs/.*/config.json: cannot be written\n", capsys.readouterr().err)
+    assert list(Path("runs").iterdir()) == []
+
+
+def test_a_run_ends_with_commands_to_go_on_with(place, capsys):
+    assert train("--output", "it's mine") == 0
+    ending = capsys.readouterr().out.partition("\nnext:\n")[2].splitlines()
+    lines = [shlex.split(line) for line in ending]
+    assert [line[:2] for line in lines] == [
+        ["mnistcore", name] for name in ("evaluate", "report", "predict", "export")
+    ]
+    assert all(line[2] == "it's mine" for line in lines)
+    assert main(lines[0][1:]) == main(lines[1][1:]) == main([*lines[3][1:-1], "c"]) == 0
+
+
+def test_without_a_run_the_newest_is_taken_and_named(place, capsys):
+    for name in ("b", "a", "c"):
+        assert train("--output", f"runs/{name}", "--quiet") == 0
+    Path("runs/c/model.safetensors").unlink()  # as in a run that was killed
+    os.utime("runs/b/model.safetensors", (1, 1))
+    capsys.readouterr()
+    commands = (["evaluate", "--json"], ["report"], ["export", "--to", "c"])
+    for command in commands:
+        assert main(command) == 0
+        out, err = capsys.readouterr()
+        assert err == "the newest run: runs/a\n"
+        assert "newest run" not in out
+    assert {path.name for path in Path("runs/a").iterdir()} == {*FILES, "report.html", "model.c"}
+    assert train("--output", "runs/d", "--quiet", "--seed", "1") == 0
+    Image.new("L", (9, 9)).save("blank.png")
+    main(["predict", "blank.png"])
+    assert capsys.readouterr().err.startswith("the newest run: runs/d\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
 def test_the_commands_are_listed(capsys, arguments):
     assert main(arguments) == 0
     out = capsys.readouterr().out
@@ -321,14 +414,21 @@ def test_the_version_is_printed(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "hint"), [("trian", "did you mean 'train'?"), ("--quiet", "commands are train")]
+    ("command", "hint"),
+    [
+        ("trian", "there is no command 'trian'; did you mean 'train'?"),
+        ("frob", "there is no command 'frob'; commands are train"),
+        ("version", "did you mean '--version'?"),
+        ("--quiet", "options follow the command: mnistcore COMMAND --quiet"),
+    ],
 )
 def test_an_unknown_command_gets_a_hint(capsys, command, hint):
     assert main([command]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert f"there is no command '{command}'; " in err
     assert hint in err
+    assert main(["help", command]) == 2
+    assert hint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -337,10 +437,11 @@ def test_every_command_has_run_main_and_help(name, capsys):
 
     module = importlib.import_module(f"mnistcore.{name}")
     assert callable(module.run)
-    with pytest.raises(SystemExit) as caught:
-        module.main(["--help"])
-    assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: mnistcore {name}")
+    for ask in (lambda: module.main(["--help"]), lambda: main(["help", name])):
+        with pytest.raises(SystemExit) as caught:
+            ask()
+        assert caught.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: mnistcore {name}")
 
 
 def raising(error):

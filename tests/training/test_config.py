@@ -36,6 +36,7 @@ FLAGS = [
     "--standardize",
     "--seed",
     "--threads",
+    "--log",
     "--output",
 ]
 
@@ -95,7 +96,7 @@ def test_a_network_without_hidden_layers_is_allowed():
         ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"dropout": [0.1, 0.2, 0.3]}, r"one for each hidden layer \(2\), got 3"),
-        ({"hidden": (), "dropout": (0.1, 0.2)}, r"one for each hidden layer \(0\), got 2"),
+        ({"hidden": (), "dropout": (0.1, 0.2)}, "dropout is for hidden layers, and hidden is none"),
         ({"validation_fraction": 1}, r"validation_fraction must be in \[0, 1\)"),
         ({"seed": -1}, "seed must be in"),
         ({"threads": -1}, "threads must be in"),

@@ -1,0 +1,71 @@
+"""Files are replaced whole or not at all, and errors name them."""
+
+import errno
+import io
+import os
+
+import pytest
+
+from mnistcore.system.errors import error_words
+from mnistcore.system.files import append_line, check_target, replacing
+
+ADVICE = "cannot be written (No space left on device); free some space, or write elsewhere"
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk that takes five more bytes."""
+
+    def write(self, data):
+        if self.tell() >= 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(bytes(data)[:5])
+
+
+@pytest.fixture
+def full(monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering=-1: FullDisk(path, mode))
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_full_disk_leaves_the_old_file_and_names_it(tmp_path, full, size):
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space") as caught, replacing(path) as file:
+        file.write(b"x" * size)
+    assert error_words(caught.value) == f"{path}: {ADVICE}"
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == ["model"]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_line_is_appended_whole_or_not_at_all(tmp_path, full):
+    path = tmp_path / "lines"
+    append_line(path, "one")
+    with pytest.raises(OSError, match="No space") as caught:
+        append_line(path, "second")
+    assert error_words(caught.value) == f"{path}: {ADVICE}"
+    assert path.read_bytes() == b"one\n"
+
+
+def test_an_error_of_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "copy"):
+        (tmp_path / "missing").read_bytes()
+    assert error_words(caught.value) == f"{tmp_path / 'missing'}: No such file or directory"
+    assert not os.listdir(tmp_path)
+
+
+def test_a_temporary_file_is_not_named(tmp_path):
+    path = tmp_path / "file" / "name"
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as caught, replacing(path):
+        pass
+    assert error_words(caught.value) == f"{path}: cannot be written (Not a directory)"
+    target = tmp_path / "taken"
+    (target / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory") as caught, replacing(target):
+        pass
+    assert error_words(caught.value) == f"{target}: cannot be written (Is a directory)"
+    with pytest.raises(ValueError, match="is a folder"):
+        check_target(target)
