@@ -127,7 +127,7 @@ def _made(paths: Sequence[Path], config: ReportConfig) -> dict[str, str]:
     """Say when, where and by which command a page was made, and how to repeat a single run."""
     cores = available_cores()
     made = {
-        "Report of": time.strftime("%Y-%m-%d %H:%M %z"),
+        "Written": time.strftime("%Y-%m-%d %H:%M %z"),
         "Machine": f"{cpu_model()}, {cores} core{'s' if cores > 1 else ''}",
         "Command": shlex.join(["mnistcore", "report", *map(str, paths), *_flags(config)]),
     }

@@ -71,7 +71,8 @@ footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--edge)
   h2, caption { break-after: avoid; }
   figure, .tile, tr { break-inside: avoid; }
   figure { margin: .6rem 0 1.2rem; }
-  figure img { min-width: 0 !important; max-width: 100%; max-height: 215mm; object-fit: contain; object-position: left; }
+  figure img { min-width: 0 !important; max-width: 100%; max-height: 215mm; object-fit: contain;
+    object-position: left; }
   figure.narrow img { width: auto !important; max-height: 106mm; }
   table { font-size: 8.5pt; }
   th, td { padding-top: .2rem; padding-bottom: .2rem; }

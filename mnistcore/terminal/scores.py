@@ -8,7 +8,14 @@ from ..data import Dataset
 from ..models.metrics import percent
 from ..runs.folder import Run
 from .half_blocks import half_blocks
-from .tables import confusion_fits, confusion_table, facts_table, most_often_taken_for, rival_text
+from .tables import (
+    confusion_fits,
+    confusion_table,
+    facts_table,
+    left_out,
+    most_often_taken_for,
+    rival_text,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,15 +35,19 @@ def show_scores(
 ) -> None:
     """Print an evaluation: scores, per-class table, confusion matrix, most confident mistakes.
 
-    ``mistakes`` is the number to list. A matrix too wide for the console is left out.
+    ``mistakes`` is the number to list. A matrix too wide for the console is said to be left out.
     """
+    from rich.text import Text
+
     parts: list[RenderableType] = [
         facts_table(_facts(run, dataset, scores)),
         _class_table(scores),
     ]
-    if confusion_fits(scores.confusion, scores.class_names, console.width):
-        matrix = confusion_table(scores.confusion, scores.class_names, console.width, scores.split)
-        parts.append(matrix)
+    size = scores.confusion, scores.class_names, console.width
+    if confusion_fits(*size):
+        parts.append(confusion_table(*size, scores.split, console.color_system))
+    else:
+        parts.append(Text(left_out(*size)))
     worst = scores.confident_mistakes(mistakes)
     if len(worst):
         parts.append(_mistakes_table(scores, worst))
@@ -126,7 +137,7 @@ def _mistakes_table(scores: "Scores", rows: np.ndarray) -> "Table":
         box=None,
         padding=(0, 2, 0, 0),
     )
-    for name in ("image", "is", "taken for", "probability", "probability of the truth"):
+    for name in ("image", "is", "taken for", "probability", "of the truth"):
         table.add_column(name, justify="right")
     for row in rows:
         sample = scores.sample(row)
