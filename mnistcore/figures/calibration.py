@@ -33,8 +33,8 @@ def reliability_diagram(calibration: Calibration) -> Figure:
         linewidth=1.2,
         label="perfectly calibrated",
     )
-    reliability.set_xlim(0, 1)
-    reliability.set_ylim(0, 1.02)
+    reliability.set_xlim(-0.03, 1.02)  # apart from the corner, where two labels would meet
+    reliability.set_ylim(-0.03, 1.02)
     reliability.set_aspect("equal", adjustable="box")
     title = f"Expected calibration error {percent(calibration.expected_error)}"
     style.dress(reliability, title, "confidence", "accuracy", grid="both")

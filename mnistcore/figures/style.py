@@ -44,9 +44,17 @@ class Picture(Figure):
     """A Figure that a notebook displays, sharply, although it was made without pyplot."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
-        """Return a PNG with two pixels per pixel of an ordinary screen, and its shown size."""
+        """Return a PNG with two pixels per pixel of an ordinary screen, and its shown size.
+
+        Notebooks are kept in a repository, so it is small: an image of 256 colours.
+        """
+        from PIL import Image
+
         width, height = (round(_SHOWN_DPI * side) for side in self.get_size_inches())
-        return encode(self, "png", dpi=2 * _SHOWN_DPI), {"width": width, "height": height}
+        buffer = io.BytesIO()
+        with Image.open(io.BytesIO(encode(self, "png", dpi=2 * _SHOWN_DPI))) as image:
+            image.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue(), {"width": width, "height": height}
 
 
 def new_figure(height: float, width: float = WIDTH) -> Picture:

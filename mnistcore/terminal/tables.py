@@ -18,7 +18,7 @@ Colour = tuple[int, int, int]
 
 # Blue for right and orange for wrong, which colour-blind people can tell apart. The background
 # is always dark, because a program cannot know the terminal's own colours. A terminal of 16 colours
-# gets five of them by name, whose contrast every palette provides.
+# gets light ones by name under black ink, which can be read in every palette.
 _DARK: Colour = (30, 32, 36)
 _RIGHT: Colour = (36, 96, 168)
 _WRONG: Colour = (176, 72, 0)
@@ -147,14 +147,14 @@ def _heat(confusion: np.ndarray, named: bool) -> list[list[str]]:
 
 
 def _named_heat(confusion: np.ndarray) -> list[list[str]]:
-    """White on blue on the diagonal; off it, black on yellow for large shares and on white."""
+    """Black on cyan on the diagonal; off it, black on yellow for large shares and on white."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     errors = shares * (1 - np.eye(len(confusion)))
     many = max(errors.max() / 4, 1e-9)
     styles = [["black on yellow" if e >= many else "black on white" if e else "" for e in row]
               for row in errors]  # fmt: skip
     for i in range(len(confusion)):
-        styles[i][i] = "bold white on blue"
+        styles[i][i] = "black on cyan"
     return styles
 
 
