@@ -197,9 +197,8 @@ class _Scale:
                 if len(found) >= 3:
                     break
         if len(found) < 2:
-            steps = [1, 2, 5, 10]
-            located = MaxNLocator(_BINS, steps=steps, integer=self._whole).tick_values(low, high)
-            found = [float(tick) for tick in located if low <= tick <= high]
+            locator = MaxNLocator(_BINS, steps=[1, 2, 5, 10], integer=self._whole)
+            found = [float(t) for t in locator.tick_values(low, high) if low <= t <= high]
         return found if len(found) >= 2 else [low, high]
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ..runs.scores import Sample, Scores
 
 _LETTERS = str.maketrans("▄▀█", ".'#")  # for ASCII-only terminals
-_BAR = 24  # characters for probability 1
+_BAR, _SHORT_BAR = 24, 8  # characters for probability 1, and the least of them
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; wider ones are subsampled
-_BESIDE = 50  # columns for the bars with their names and numbers
+_BESIDE = 20  # columns between the image and the bars, and for the numbers and "true"
 
 
 def show_scores(
@@ -61,15 +61,17 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
     """Print one image (H, W) uint8, its label, and the probability of each class as a bar."""
     from rich.table import Table
 
-    widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
+    room = console.width - _BESIDE - max(map(len, sample.class_names))
+    widest = max(min(_WIDEST_IMAGE, room - _SHORT_BAR), 8)
     step = -(-image.shape[1] // widest)
+    bar = min(_BAR, max(_SHORT_BAR, room - -(-image.shape[1] // step)))
     letters = console.options.ascii_only
     colour = console.color_system is not None and not letters
     picture = half_blocks(image[::step, ::step], colour)
     if letters:
         picture.plain = picture.plain.translate(_LETTERS)
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(picture, _bars(sample, letters))
+    table.add_row(picture, _bars(sample, letters, bar))
     console.print(_verdict(sample))
     console.print()
     console.print(table)
@@ -164,14 +166,17 @@ def _verdict(sample: "Sample") -> "Text":
     return text
 
 
-def _bars(sample: "Sample", letters: bool) -> "Table":
-    """One line per class; the true class is marked, the predicted one is coloured."""
+def _bars(sample: "Sample", letters: bool, width: int) -> "Table":
+    """One line per class; the true class is marked, the predicted one is coloured.
+
+    The bar of probability 1 is ``width`` characters long.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(justify="right")
-    table.add_column(min_width=_BAR)
+    table.add_column(min_width=width)
     table.add_column(justify="right")
     table.add_column()
     for i, name in enumerate(sample.class_names):
@@ -181,15 +186,15 @@ def _bars(sample: "Sample", letters: bool) -> "Table":
         weight = "bold" if likeliest or true else ""
         table.add_row(
             Text(name, style=weight),
-            Text("#" * round(share * _BAR) if letters else _bar(share), style=colour),
+            Text("#" * round(share * width) if letters else _bar(share, width), style=colour),
             Text(percent(share), style=weight),
             Text("true" if true else "", style="blue"),
         )
     return table
 
 
-def _bar(share: float) -> str:
+def _bar(share: float, width: int) -> str:
     """Draw a share in [0, 1] as a bar with a resolution of an eighth of a character."""
-    eighths = round(share * _BAR * 8)
+    eighths = round(share * width * 8)
     rest = " ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""
     return "█" * (eighths // 8) + rest
