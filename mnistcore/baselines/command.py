@@ -134,9 +134,9 @@ def table(scores: Sequence[Score]) -> "Table":
     from rich.table import Table
 
     lines = Table(box=None, pad_edge=False)
-    lines.add_column("classifier")
-    for column in ("test accuracy", "training", "prediction"):
-        lines.add_column(column, justify="right")
+    lines.add_column("classifier", no_wrap=True)
+    for column in ("test\naccuracy", "training", "prediction"):
+        lines.add_column(column, justify="right", no_wrap=True)
     lines.add_column("what it is", style="dim")
     for score in sorted(scores, key=lambda score: score.test_accuracy):
         lines.add_row(

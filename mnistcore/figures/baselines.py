@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from .style import BLUE, FAINT_INK, GREY, SMALL, dress, new_figure
+from . import style
 
 __all__ = ["compare_baselines"]
 
@@ -27,24 +27,28 @@ def compare_baselines(
     seconds
         Training times.
     ours
-        Whether each runs on the kernels of this package; those bars are blue.
+        Whether each runs on the kernels of this package; those dots are blue.
     """
     order = sorted(range(len(names)), key=lambda i: errors[i])
-    figure = new_figure(0.9 + 0.36 * len(names))
+    figure = style.new_figure(0.9 + 0.36 * len(names))
     panels = (
         ("Test error", "%", [100 * errors[i] for i in order]),
         ("Training", "seconds", [seconds[i] for i in order]),
     )
     for axes, (title, unit, values) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
-        colours = [BLUE if ours[i] else GREY for i in order]
-        bars = axes.barh([names[i] for i in order], values, color=colours, height=0.7, log=True)
-        axes.bar_label(
-            bars, [_short(value) for value in values], padding=3, fontsize=SMALL, color=FAINT_INK
-        )
-        dress(axes, title, f"{unit}, on a logarithmic scale", grid="x")
+        for row, (i, value) in enumerate(zip(order, values, strict=True)):
+            axes.plot(value, row, "o", color=style.BLUE if ours[i] else style.GREY, markersize=8)
+            axes.annotate(
+                _short(value), (value, row), (8, 0), textcoords="offset points", va="center",
+                fontsize=style.SMALL, color=style.FAINT_INK,
+            )  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yticks(range(len(order)), [style.plain(names[i]) for i in order])
+        axes.set_ylim(-0.6, len(order) - 0.4)
+        style.dress(axes, title, f"{unit}, on a logarithmic scale", grid="both")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.minorticks_off()
-        axes.margins(x=0.12)
+        axes.margins(x=0.16)
     return figure
 
 

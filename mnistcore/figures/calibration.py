@@ -1,6 +1,5 @@
 """The reliability diagram: is a network right as often as its confidence says?"""
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ..models.metrics import Calibration, percent
@@ -34,8 +33,8 @@ def reliability_diagram(calibration: Calibration) -> Figure:
         linewidth=1.2,
         label="perfectly calibrated",
     )
-    reliability.set_xlim(0, 1)
-    reliability.set_ylim(0, 1.02)
+    reliability.set_xlim(-0.03, 1.02)  # apart from the corner, where two labels would meet
+    reliability.set_ylim(-0.03, 1.02)
     reliability.set_aspect("equal", adjustable="box")
     title = f"Expected calibration error {percent(calibration.expected_error)}"
     style.dress(reliability, title, "confidence", "accuracy", grid="both")
@@ -44,9 +43,9 @@ def reliability_diagram(calibration: Calibration) -> Figure:
         handles, labels, loc="outside lower left", ncols=3, frameon=False,
         fontsize=style.SMALL, labelcolor=style.INK,
     )  # fmt: skip
-    numbers.bar(middle, np.maximum(calibration.counts, 0.1), 0.94 * width, color=style.BLUE)
+    numbers.plot(middle[filled], calibration.counts[filled], "o", color=style.BLUE, markersize=6)
     numbers.set_yscale("log")
     numbers.set_ylim(0.7, max(10, 2 * calibration.counts.max(initial=1)))
     numbers.set_xlim(0, 1)
-    style.dress(numbers, "Predictions by confidence", "confidence", "number", grid="y")
+    style.dress(numbers, "Predictions by confidence", "confidence", "number", grid="both")
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from . import style
 
 _NUMBERED = 20  # classes up to which the cells hold numbers
+_SMALL = 12  # classes up to which a small figure is enough
 
 
 def confusion_matrix(
@@ -45,7 +46,7 @@ def confusion_matrix(
         np.divide(100.0 * confusion, totals, out=values, where=totals > 0)
     if mask_diagonal:
         np.fill_diagonal(values, np.nan)
-    figure = style.new_figure(6.4, 7.4)
+    figure = style.new_figure(6.4, 7.4) if n <= _SMALL else style.new_figure(8.2)
     axes = figure.add_subplot()
     largest = np.nanmax(values) if np.isfinite(values).any() else 0.0
     image = axes.imshow(
@@ -78,9 +79,9 @@ def _write_numbers(axes: style.Axes, values: np.ndarray, largest: float, shares:
 
 def _name_ticks(axes: style.Axes, class_names: Sequence[str]) -> None:
     n = len(class_names)
-    step = -(-n // 50)  # more than 50 names would be illegible
+    step = -(-n // 62)  # more names would be illegible
     names = [style.plain(name, 12) for name in class_names[::step]]
     turned = 90 if max(map(len, names)) > 3 else 0
-    size = style.SMALL if n <= 25 else 6
+    size = style.SMALL if n <= 30 else 7.5
     axes.set_xticks(range(0, n, step), names, rotation=turned, fontsize=size)
     axes.set_yticks(range(0, n, step), names, fontsize=size)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from ..data.preprocess import as_bytes, pixel_range, scale_images
 from . import style
 
-_MOST_ROWS = 40  # classes on a sample sheet
+_MOST_ROWS = 62  # classes on a sample sheet: all of EMNIST
+_BESIDE = 16  # classes up to which two panels stand side by side
 _UPRIGHT = 40  # letters that fit side by side below half a figure
 _CLOSE = 8  # pixels a side of the close-up with numbers
 _BINS = 32  # of the histogram of pixel values
@@ -26,8 +27,9 @@ def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[s
         One name per class.
     """
     n = len(class_names)
-    figure = style.new_figure(3.6)
-    numbers, shares = figure.subplots(1, 2)
+    beside = n <= _BESIDE
+    figure = style.new_figure(3.6 if beside else 6.0)
+    numbers, shares = figure.subplots(1, 2) if beside else figure.subplots(2, 1)
     filled = {name: labels for name, labels in splits.items() if len(labels)}
     width = 0.8 / max(len(filled), 1)
     for place, (name, labels) in enumerate(filled.items()):
@@ -52,9 +54,10 @@ def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[s
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
-    step = -(-len(class_names) // 30)
+    step = -(-len(class_names) // 62)
     names = [style.plain(name, 12) for name in class_names[::step]]
-    turned = 90 if sum(map(len, names)) > _UPRIGHT else 0
+    crowded = sum(map(len, names)) > _UPRIGHT and max(map(len, names)) > 1
+    turned = 90 if crowded else 0
     axes.set_xticks(range(0, len(class_names), step), names, rotation=turned)
 
 
@@ -75,7 +78,7 @@ def sample_sheet(
     labels
         (N,) class ids.
     class_names
-        One name per class; only the first 40 classes are shown.
+        One name per class; only the first 62 classes are shown.
     per_class
         The most images per row.
     seed
@@ -122,10 +125,11 @@ def pixel_statistics(images: np.ndarray, pixel_max: float = 255.0) -> Figure:
     style.bare(std_axes, "Standard deviation", frame=True)
     style.colour_bar(figure, drawn, std_axes)
     shares, full = 100 * counts / counts.sum(), pixel_max * (1 + 1 / 255)
-    width = full / _BINS
+    middles = (np.arange(_BINS) + 0.5) * full / _BINS
     bins = shares.reshape(_BINS, -1).sum(axis=1)
-    histogram.bar((np.arange(_BINS) + 0.5) * width, bins, 0.925 * width, color=style.BLUE)
-    histogram.set_yscale("log")
+    histogram.plot(middles[bins > 0], bins[bins > 0], "o", color=style.BLUE, markersize=4)
+    if style.spans_decades(bins[bins > 0]):
+        histogram.set_yscale("log")
     histogram.set_xlim(0, full)
     title = f"Values ({shares[0]:.0f} % are 0)"
     style.dress(histogram, title, "pixel value", "% of all pixels", grid="y")

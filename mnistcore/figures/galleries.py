@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 from ..models.metrics import percent
 from . import style
 
-_COLUMNS = 4
+_COLUMNS, _FEWER_COLUMNS = 4, 3  # of cards: the latter where names are long
+_SHORT_NAME, _LONG_NAME = 6, 12  # characters
 _IMAGE = 0.85  # inches, of the longer side
 _LINE = 0.235  # inches from one bar to the next
 _BARS = 3  # classes that a card lists
@@ -51,8 +52,10 @@ def predictions_gallery(
             f"{len(images)} images, {len(labels)} labels and {len(probabilities)} rows of"
             " probabilities do not fit"
         )
-    rows = max(1, -(-len(images) // _COLUMNS))
-    cell = style.WIDTH / _COLUMNS
+    short = max(map(len, class_names), default=0) <= _SHORT_NAME
+    columns = _COLUMNS if short else _FEWER_COLUMNS
+    rows = max(1, -(-len(images) // columns))
+    cell = style.WIDTH / columns
     card = _HEAD + max(_IMAGE, _BARS * _LINE) + _GAP
     height = rows * card
     figure = style.Picture(figsize=(style.WIDTH, height), facecolor="white")
@@ -61,9 +64,10 @@ def predictions_gallery(
     if not len(images):
         style.say(axes, "no images")
     for place, image in enumerate(images):
-        left, top = place % _COLUMNS * cell + 0.1, height - place // _COLUMNS * card - 0.05
+        left, top = place % columns * cell + 0.1, height - place // columns * card - 0.05
         index = None if indices is None else int(indices[place])
-        _draw_card(axes, left, top, image, int(labels[place]), index, class_names)
+        name = style.plain(class_names[int(labels[place])], _LONG_NAME)
+        _draw_card(axes, left, top, cell - 0.25, image, name, index)
         bars = left + _IMAGE + 0.1, top - _HEAD, cell - _IMAGE - 0.25
         _draw_bars(axes, *bars, probabilities[place], int(labels[place]), class_names)
     axes.set_xlim(0, style.WIDTH)
@@ -97,33 +101,31 @@ def _draw_card(
     axes: Axes,
     left: float,
     top: float,
+    width: float,
     image: np.ndarray,
-    label: int,
+    name: str,
     index: int | None,
-    class_names: Sequence[str],
 ) -> None:
-    """Draw the image below its true label."""
-    name = style.plain(class_names[label], 12)
+    """Draw the image below its true label, on a card ``width`` inches wide."""
     axes.text(
         left, top - _HEAD / 2, f"is {name}", va="center", fontsize=style.LABEL,
         fontweight="bold", color=style.INK,
     )  # fmt: skip
     if index is not None:
-        place = left + style.WIDTH / _COLUMNS - 0.25
         axes.text(
-            place, top - _HEAD / 2, f"no. {index:,}", va="center", ha="right",
+            left + width, top - _HEAD / 2, f"no. {index:,}", va="center", ha="right",
             fontsize=style.SMALL - 1, color=style.FAINT_INK,
         )  # fmt: skip
     pixels = style.as_image(np.asarray(image), image.shape)
     scale = _IMAGE / max(pixels.shape)
-    width, height = pixels.shape[1] * scale, pixels.shape[0] * scale
+    across, height = pixels.shape[1] * scale, pixels.shape[0] * scale
     bottom = top - _HEAD - height
     axes.imshow(
-        pixels, cmap=style.IMAGE_MAP, extent=(left, left + width, bottom, bottom + height),
+        pixels, cmap=style.IMAGE_MAP, extent=(left, left + across, bottom, bottom + height),
         aspect="auto", interpolation="nearest",
     )  # fmt: skip
     axes.add_patch(
-        Rectangle((left, bottom), width, height, fill=False, edgecolor=style.EDGE, linewidth=0.6)
+        Rectangle((left, bottom), across, height, fill=False, edgecolor=style.EDGE, linewidth=0.6)
     )
 
 
@@ -138,7 +140,8 @@ def _draw_bars(
 ) -> None:
     """Draw the likeliest classes: the true one blue, a wrong prediction orange, others grey."""
     order = np.argsort(-shares, kind="stable")[:_BARS]
-    longest = max(len(class_names[i][:6]) for i in order)
+    names = [style.plain(class_names[i], _LONG_NAME) for i in order]
+    longest = max(map(len, names))
     start = left + 0.1 + 0.085 * longest
     room = max(left + width - start - 0.6, 0.15)  # the rest is for the number
     for line, i in enumerate(order):
@@ -149,8 +152,8 @@ def _draw_bars(
         axes.add_patch(Rectangle((start, middle - 0.06), length, 0.12, color=colour, linewidth=0))
         weight = "bold" if line == 0 else "normal"
         settings: Any = {"va": "center", "fontsize": style.SMALL, "fontweight": weight}
-        name = style.plain(class_names[i], 6)
-        axes.text(start - 0.06, middle, name, ha="right", color=colour, **settings)
+        ink = style.FAINT_INK if colour == style.GREY else colour
+        axes.text(start - 0.06, middle, names[line], ha="right", color=ink, **settings)
         axes.text(
             start + length + 0.05, middle, _careful_percent(share), color=style.INK, **settings
         )

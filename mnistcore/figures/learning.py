@@ -34,7 +34,9 @@ def learning_curves(history: Sequence[EpochRecord]) -> Figure:
     losses = _pair([r.train_loss for r in history], [r.validation_loss for r in history])
     shares = _pair([r.train_accuracy for r in history], [r.validation_accuracy for r in history])
     _lines(loss, epochs, losses)
-    if style.spans_decades(losses):
+    validated = bool(np.isfinite(losses[1]).any())
+    if style.spans_decades(losses[1] if validated else losses):
+        # Not for a training loss near 0 alone: it would flatten the rise of overfitting.
         loss.set_yscale("log")
     style.dress(loss, "Loss", "epoch", "cross-entropy, nats", grid="y")
     _lines(accuracy, epochs, 100 * shares)

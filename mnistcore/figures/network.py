@@ -14,6 +14,7 @@ from .projection import principal_components
 _MOST_UNITS = 64  # of the first layer
 _MOST_COLUMNS = 128  # of a map of activations
 _MOST_POINTS = 2000  # of a projection: more would hide each other
+_LABELS_ACROSS, _NAMES_ACROSS = (18, 12), (9, 20)  # of a projection, side by side and above
 
 
 def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
@@ -29,7 +30,7 @@ def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
         chosen = np.sort(np.argsort(-np.linalg.norm(weights, axis=0), kind="stable")[:most])
     tiles = np.stack([style.as_image(weights[:, unit], model.input_shape) for unit in chosen])
     height, width = tiles.shape[1:]
-    columns = min(len(chosen), max(1, round(np.sqrt(1.9 * len(chosen) * height / width))))
+    columns = _whole_rows(len(chosen), width / height)
     sheet = style.mosaic(tiles, columns, gap=max(1, width // 14))
     reach = float(np.nanpercentile(np.abs(sheet), 99.8)) or 1.0
     tall = 0.85 * style.WIDTH * sheet.shape[0] / sheet.shape[1]
@@ -42,6 +43,21 @@ def first_layer_weights(model: Model, most: int = _MOST_UNITS) -> Figure:
     style.bare(axes, f"Weights into {len(chosen)}{of} units of the first layer")
     style.colour_bar(figure, drawn, axes)
     return figure
+
+
+def _whole_rows(count: int, shape: float) -> int:
+    """Return the number of columns of a grid, near 1.9 times as wide as high, with no hole in it.
+
+    ``shape`` is a tile's width by its height. If only a very long row would have no hole, the
+    last row is not full.
+    """
+
+    def cost(columns: int) -> float:
+        rows = -(-count // columns)
+        holes = rows * columns - count
+        return abs(np.log(columns * shape / rows / 1.9)) + (2 + holes / count if holes else 0)
+
+    return min(range(1, count + 1), key=cost)
 
 
 def hidden_activations(
@@ -62,7 +78,8 @@ def hidden_activations(
         figure = style.new_figure(1.0)
         style.say(figure.add_subplot(), "the network has no hidden layer")
         return figure
-    figure = style.new_figure(2.6 * len(activations) + 0.2)
+    tall = min(max(2.6, 0.14 * len(class_names) + 0.7), 9.5)
+    figure = style.new_figure(tall * len(activations) + 0.2)
     panels = figure.subplots(len(activations), 2, width_ratios=(2.2, 1), squeeze=False)
     for number, (layer, (by_class, values)) in enumerate(zip(activations, panels, strict=True), 1):
         _draw_class_means(figure, by_class, layer, labels, class_names)
@@ -93,8 +110,8 @@ def _draw_class_means(
         aspect="auto",
         interpolation="nearest",
     )
-    step = -(-len(class_names) // 16)
-    names = [style.plain(name, 8) for name in class_names[::step]]
+    step = -(-len(class_names) // 62)
+    names = [style.plain(name, 12) for name in class_names[::step]]
     axes.set_yticks(range(0, len(class_names), step), names)
     style.whole_numbers(axes.xaxis)
     style.colour_bar(figure, drawn, axes)
@@ -103,9 +120,13 @@ def _draw_class_means(
 def _draw_values(axes: Axes, layer: np.ndarray) -> None:
     counts, edges = np.histogram(layer, bins=40)
     shares = 100 * counts / max(layer.size, 1)
-    axes.stairs(shares, edges, fill=True, color=style.BLUE)
     if style.spans_decades(shares[shares > 0]):
+        seen = shares > 0
+        middles = (edges[:-1] + edges[1:]) / 2
+        axes.plot(middles[seen], shares[seen], "o", color=style.BLUE, markersize=4)
         axes.set_yscale("log")
+    else:
+        axes.stairs(shares, edges, fill=True, color=style.BLUE)
     zeros = float(np.mean(layer == 0))
     silent = int((layer == layer[:1]).all(axis=0).sum())
     if silent:
@@ -139,7 +160,8 @@ def hidden_projection(
     present = [row for row in range(len(class_names)) if (labels == row).any()]
     middles = np.array([np.median(points[labels == row], axis=0) for row in present])
     extent = np.ptp(points, axis=0) if len(points) else np.ones(2)
-    for row, place in zip(present, _apart(middles, extent / (18, 12)), strict=True):
+    room = extent / _LABELS_ACROSS if max(map(len, class_names)) <= 2 else extent / _NAMES_ACROSS
+    for row, place in zip(present, _apart(middles, room), strict=True):
         name, colour = class_names[row], style.COLOURS[row % len(style.COLOURS)]
         own = points[labels == row]
         single = len(name) == 1 and name.isascii() and name.isalnum()
@@ -149,7 +171,7 @@ def hidden_projection(
         )  # fmt: skip
         axes.annotate(
             style.plain(name, 14), place, ha="center", va="center",
-            fontsize=15, fontweight="bold", color=colour,
+            fontsize=_name_size(len(present), name), fontweight="bold", color=colour,
             bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour,
                   "alpha": 0.9},
         )  # fmt: skip
@@ -158,6 +180,11 @@ def hidden_projection(
         axes, f"{len(points):,} images", f"component 1, {along}", f"component 2, {across}", "both"
     )
     return figure
+
+
+def _name_size(count: int, name: str) -> float:
+    """Return the size in points of a class's name: large for a few digits, small for words."""
+    return 15 if count <= 12 and len(name) <= 2 else 10 if len(name) <= 2 else 8
 
 
 def _apart(places: np.ndarray, room: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ IMAGE_MAP = "binary"  # ink dark on white paper
 DIVERGING_MAP = "RdBu_r"
 SEQUENTIAL_MAP = "Blues"
 DPI = 150
+_SHOWN_DPI = 96  # in a notebook
 
 _SAVING = threading.Lock()  # savefig reads two global settings; see encode
 # A fork waits for the lock; otherwise the child would wait for it forever.
@@ -40,10 +41,20 @@ os.register_at_fork(
 
 
 class Picture(Figure):
-    """A Figure that a notebook displays although it was made without pyplot."""
+    """A Figure that a notebook displays, sharply, although it was made without pyplot."""
 
-    def _repr_png_(self) -> bytes:
-        return encode(self, "png", dpi=110)
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Return a PNG with two pixels per pixel of an ordinary screen, and its shown size.
+
+        Notebooks are kept in a repository, so it is small: an image of 256 colours.
+        """
+        from PIL import Image
+
+        width, height = (round(_SHOWN_DPI * side) for side in self.get_size_inches())
+        buffer = io.BytesIO()
+        with Image.open(io.BytesIO(encode(self, "png", dpi=2 * _SHOWN_DPI))) as image:
+            image.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue(), {"width": width, "height": height}
 
 
 def new_figure(height: float, width: float = WIDTH) -> Picture:

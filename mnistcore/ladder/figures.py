@@ -1,4 +1,4 @@
-"""Measurements of the ladder as a table, and as a bar chart with the peak as a line."""
+"""Measurements of the ladder as a table, and as a chart of dots with the peak as a line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +75,7 @@ def _of_peak(rung: Rung) -> str:
 
 
 def draw(ladder: Ladder, path: Path) -> None:
-    """Draw a ladder as a bar chart and write it to an svg, png or pdf file, by its suffix.
+    """Draw a ladder as a chart of dots and write it to an svg, png or pdf file, by its suffix.
 
     Raises
     ------
@@ -88,13 +88,13 @@ def draw(ladder: Ladder, path: Path) -> None:
     from matplotlib.figure import Figure
 
     backends = [name for name in _COLOURS if any(r.backend == name for r in ladder.rungs)]
-    bars = [_bars(ladder.rungs, name) for name in backends]
+    groups = [_with_blas(ladder.rungs, name) for name in backends]
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(9.2, 0.6 + 0.38 * sum(len(b) + 2 for b in bars)))
+        figure = Figure(figsize=(9.2, 0.6 + 0.38 * sum(len(g) + 2 for g in groups)))
         panels = figure.subplots(
-            len(bars), 1, sharex=True, squeeze=False, height_ratios=[len(b) for b in bars]
+            len(groups), 1, sharex=True, squeeze=False, height_ratios=[len(g) for g in groups]
         )[:, 0]
-        for axes, name, rungs in zip(panels, backends, bars, strict=True):
+        for axes, name, rungs in zip(panels, backends, groups, strict=True):
             _panel(axes, rungs, ladder)
             axes.set_title(_TITLES[name], pad=10)
         panels[-1].set_xlabel("GFLOP/s (each line ten times the one before)", color=_GREY)
@@ -110,21 +110,22 @@ def draw(ladder: Ladder, path: Path) -> None:
             figure.savefig(file, format=kind, dpi=150, metadata=metadata)
 
 
-def _bars(rungs: Sequence[Rung], backend: str) -> list[Rung]:
+def _with_blas(rungs: Sequence[Rung], backend: str) -> list[Rung]:
     """Return the steps of a backend, followed by BLAS."""
     return [rung for rung in rungs if rung.backend in (backend, "numpy")]
 
 
 def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
-    """Draw a bar per step, its figures in two columns on the right, and the peaks as lines."""
+    """Draw a dot per step, its figures in two columns on the right, and the peaks as lines."""
     lowest = min(rung.gflops for rung in ladder.rungs)
     axes.set_xscale("log")
     axes.set_xlim(min(0.1, lowest / 2), 1.3 * max(ladder.peaks.values()))
     axes.xaxis.set_major_formatter("{x:g}")
-    beside = axes.get_yaxis_transform()  # x in panel widths, y in bars
+    beside = axes.get_yaxis_transform()  # x in panel widths, y in steps
     for place, rung in enumerate(rungs):
         light, dark = _COLOURS.get(rung.backend, (_BLAS, _BLAS))
-        axes.barh(place, rung.gflops, height=0.72, color=dark if rung.threads > 1 else light)
+        colour = dark if rung.threads > 1 else light
+        axes.plot(rung.gflops, place, "o", color=colour, markersize=9, clip_on=False)
         figures = _digits(rung.gflops), _of_peak(rung)
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
@@ -138,7 +139,7 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
     axes.set_ylim(len(rungs) - 0.4, -0.6)
     axes.tick_params(which="both", length=0)
     axes.tick_params(axis="x", labelcolor=_GREY)
-    axes.grid(axis="x", color="#ebebeb", linewidth=0.8)
+    axes.grid(color="#ebebeb", linewidth=0.8)
     axes.set_axisbelow(True)
 
 

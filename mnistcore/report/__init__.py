@@ -3,20 +3,24 @@
 The page holds the numbers, the figures and the configuration, and needs no other file.
 """
 
+import shlex
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..data import Dataset
 from ..kernels.backends import get_backend
 from ..kernels.blas import limited
+from ..kernels.threads import available_cores
 from ..runs.data import compared, load_run_data
-from ..runs.folder import load_run
+from ..runs.folder import CONFIG_FILE, load_run
 from ..runs.scores import SourceConfig
 from ..system.files import check_folder, check_target, replacing
+from ..system.machine import cpu_model
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
-from ..terminal.flags import add_flags, flags_given
+from ..terminal.flags import add_flags, flag_of, flags_given
 from ..terminal.runs import run_or_newest
 from ..training.options import option
 from .page import MARK, Page
@@ -109,11 +113,39 @@ def run(
             page = single.page(kernels, runs[0], datasets[0])
         else:
             page = comparison.page(kernels, runs, datasets)
+        page.made = _made(paths, config)
         content = page.html().encode("utf-8", "replace")
     with replacing(target) as file:
         file.write(content)
     notices = tuple(dict.fromkeys(notice for data in datasets for notice in data.notices))
     return Report(target, notices, _write_figures(page, config.figures))
+
+
+def _made(paths: Sequence[Path], config: ReportConfig) -> dict[str, str]:
+    """Say when, where and by which command a page was made, and how to repeat a single run."""
+    cores = available_cores()
+    made = {
+        "Written": time.strftime("%Y-%m-%d %H:%M %z"),
+        "Machine": f"{cpu_model()}, {cores} core{'s' if cores > 1 else ''}",
+        "Command": shlex.join(["mnistcore", "report", *map(str, paths), *_flags(config)]),
+    }
+    if len(paths) == 1 and (paths[0] / CONFIG_FILE).is_file():
+        again = ["mnistcore", "train", "--config", str(paths[0] / CONFIG_FILE)]
+        made["The run again"] = shlex.join(again)
+    return made
+
+
+def _flags(config: ReportConfig) -> list[str]:
+    """Return the flags of the options that differ from their defaults."""
+    flags = []
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if value == field.default:
+            continue
+        flags.append(flag_of(field.name))
+        if value is not True:
+            flags += map(str, value if isinstance(value, tuple) else [value])
+    return flags
 
 
 def _check_sources(paths: Sequence[Path]) -> None:

@@ -5,7 +5,7 @@ fill them.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MARK = '<meta name="generator" content="mnistcore">'  # identifies a report written by us
 _FULL_WIDTH = 9.0  # inches of a figure that fills the whole width
+_LEAST_WIDTH = 42.0  # rem of such a figure; on a narrower screen it scrolls, to stay legible
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Table:
             lines.append(f"<tr{' class=best' if number in self.bold_rows else ''}>{cells}</tr>")
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         return (
-            f'<div class="scroll"><table>{caption}<thead><tr>{heads}</tr></thead>'
+            f'<div class="scroll" tabindex="0"><table>{caption}<thead><tr>{heads}</tr></thead>'
             f"<tbody>{''.join(lines)}</tbody></table></div>"
         )
 
@@ -92,10 +93,11 @@ class Drawing:
         share = min(100.0, 100 * self.figure.get_size_inches()[0] / _FULL_WIDTH)
         kind = "" if share == 100 else ' class="narrow"'
         caption, source = escape(self.caption), f"data:image/svg+xml;base64,{content}"
+        size = f"width:{share:.0f}%;min-width:{_LEAST_WIDTH * share / 100:.0f}rem"
         return (
             f'<figure id="{escape(self.name)}"{kind}>'
-            f'<img style="width:{share:.0f}%" alt="{caption}" src="{source}">'
-            f"<figcaption>{caption}</figcaption></figure>"
+            f'<div class="scroll" tabindex="0"><img style="{size}" alt="{caption}" src="{source}">'
+            f"</div><figcaption>{caption}</figcaption></figure>"
         )
 
 
@@ -124,11 +126,12 @@ class Section:
 
 @dataclass
 class Page:
-    """A title, a line below it, and sections."""
+    """A title, a line below it, sections, and how the page was made: when, where, by what."""
 
     title: str
     subtitle: str
     sections: list[Section]
+    made: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def drawings(self) -> list[Drawing]:
@@ -154,8 +157,17 @@ class Page:
             style=STYLE,
             contents="".join(entries),
             sections="\n".join(bodies),
+            made="".join(
+                f"<dt>{escape(name)}</dt><dd>{_commands(text)}</dd>"
+                for name, text in self.made.items()
+            ),
             version=escape(VERSION),
         )
+
+
+def _commands(text: str) -> str:
+    """Escape a text; a text that is a command is set as code."""
+    return f"<code>{escape(text)}</code>" if text.startswith("mnistcore ") else escape(text)
 
 
 _PAGE = """<!DOCTYPE html>
@@ -174,6 +186,7 @@ _PAGE = """<!DOCTYPE html>
 <header>
 <h1>{title}</h1>
 <p class="subtitle">{subtitle}</p>
+<dl class="made">{made}</dl>
 <nav aria-label="Contents"><ol>{contents}</ol></nav>
 </header>
 <main>

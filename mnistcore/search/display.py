@@ -2,6 +2,7 @@
 
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .config import Plan
 
 _SHOWN = 10  # trials in the final table
-_SHOWN_RUNNING = 12
+_INDENT = 7  # of what continues a line: below the column after the number
 
 
 class SearchDisplay(Screen, SearchListener):
@@ -74,10 +75,9 @@ class PlainDisplay(SearchDisplay):
         for record in standing.finished:
             if record.number not in self._told:
                 self._told.add(record.number)
-                self._tell(record, standing)
-
-    def _tell(self, record: TrialRecord, standing: Standing) -> None:
-        self._line(trial_line(record, self._wanted, len(self._told or ()), standing.winner))
+                told = [r for r in standing.finished if r.number in self._told]
+                best = Standing(told, [], 0).winner  # of the lines so far: several may end at once
+                self._line(trial_line(record, self._wanted, len(told), best))
 
     def training_winner(self, result: SearchResult) -> None:
         self._line(f"training the winner, trial {result.winner.number}, to test it")
@@ -119,8 +119,10 @@ class LiveDisplay(PlainDisplay):
         self._status.stop()
 
     def _line(self, text: str) -> None:
-        """Print a line, wrapped between words if the terminal is narrow."""
-        self._console.print(text, markup=False, highlight=False)
+        """Print a line, wrapped between words and indented if the terminal is narrow."""
+        width = max(self._console.width, 2 * _INDENT)
+        wrapped = textwrap.fill(text, width, subsequent_indent=" " * _INDENT, tabsize=1)
+        self._console.print(wrapped, soft_wrap=True, markup=False, highlight=False)
 
     def working(self, pids: Sequence[int]) -> None:
         self._began = time.monotonic()
@@ -131,7 +133,8 @@ class LiveDisplay(PlainDisplay):
         done = len(standing.finished)
         self._first = done if self._first is None else self._first
         left = self._left(done)
-        self._live.update(live_view(standing, self._wanted, left, self._console.width))
+        width, height = self._console.size
+        self._live.update(live_view(standing, self._wanted, left, width, height))
 
     def _left(self, done: int) -> float:
         """Estimate the remaining seconds from the pace so far; NaN before any trial is done."""
@@ -152,10 +155,14 @@ def choose_display(quiet: bool, as_json: bool) -> SearchDisplay:
     return choose(silent, LiveDisplay, PlainDisplay)
 
 
-def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) -> "RenderableType":
+def live_view(
+    standing: Standing, wanted: int, seconds_left: float, width: int, height: int = 50
+) -> "RenderableType":
     """Return a view of the running trials, the best so far, and a progress bar.
 
-    ``wanted`` is the number of trials of the whole search, ``width`` is in characters.
+    ``wanted`` is the number of trials of the whole search. The view is at most ``width``
+    characters wide, and shows as many running trials as leave room for the rest in ``height``
+    lines.
     """
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -172,30 +179,49 @@ def live_view(standing: Standing, wanted: int, seconds_left: float, width: int) 
         counts += f", about {_duration(seconds_left)} left"
     bar = Table.grid(padding=(0, 2), expand=True)
     bar.add_column(ratio=1)
-    bar.add_column(justify="right", no_wrap=True)
+    bar.add_column(justify="right", overflow="fold")
     bar.add_row(ProgressBar(total=max(wanted, 1), completed=min(done, wanted)), counts)
-    parts: list[RenderableType] = [Text("")]
-    if standing.running:
-        parts.append(trial_table(standing.running[:_SHOWN_RUNNING], "running", width))
+    below: list[RenderableType] = [bar]
     best = standing.winner
     if best is not None:
         line = Text("best so far ", style="bold")
         line.append(
             f"{percent(best.accuracy)}  trial {best.number}: {spelled(best.point)}", "not bold"
         )
-        parts += [Text(""), line]
-    return Group(*parts, bar)
+        below = [Text(""), line, bar]
+    room = height - 1 - _lines(Group(*below), width)  # 1: an empty line on top
+    return Group(Text(""), *_running(standing.running, width, room), *below)
 
 
-def best_table(standing: Standing, width: int) -> "Table":
+def _running(records: Sequence[TrialRecord], width: int, room: int) -> Sequence["RenderableType"]:
+    """Return a table of running trials in at most ``room`` lines, and how many do not fit."""
+    from rich.text import Text
+
+    for shown in range(len(records), 0, -1):
+        parts: list[RenderableType] = [trial_table(records[:shown], "running", width)]
+        if shown < len(records):
+            parts.append(Text(f"and {len(records) - shown} more", style="dim"))
+        if sum(_lines(part, width) for part in parts) <= room:
+            return parts
+    return [Text(f"{len(records)} running")] if records else []
+
+
+def _lines(what: "RenderableType", width: int) -> int:
+    from rich.console import Console
+
+    console = Console(width=width)
+    return len(console.render_lines(what, console.options))
+
+
+def best_table(standing: Standing, width: int) -> "RenderableType":
     """Return a table of the best trials, the winner first, at most ``width`` characters wide."""
     ranked = standing.ranked()
     title = "trials" if len(ranked) <= _SHOWN else f"the best {_SHOWN} of {len(ranked)} trials"
     return trial_table(ranked[:_SHOWN], title, width)
 
 
-def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Table":
-    """Return a table of trials with one column per parameter, or if too wide, one for all."""
+def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "RenderableType":
+    """Return a table of trials with a column per parameter; if too wide, values below each."""
     names = list(dict.fromkeys(name for record in records for name in record.point))
     table = _table(title)
     for name in names:
@@ -208,12 +234,24 @@ def trial_table(records: Sequence[TrialRecord], title: str, width: int) -> "Tabl
         _add(table, record, values)
     if _width(table) <= width:
         return table
-    table = _table(title)
-    table.add_column("values")
-    table.add_column("", no_wrap=True)
+    return _trial_lines(records, title)
+
+
+def _trial_lines(records: Sequence[TrialRecord], title: str) -> "RenderableType":
+    """Return a line per trial, with its values below, indented and wrapped between words."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    parts: list[RenderableType] = [
+        Text(title, style="bold"),
+        Text("trial  validation", style="bold"),
+    ]
     for record in records:
-        _add(table, record, [spelled(record.point)])
-    return table
+        head = f"{record.number:>5}  {percent(record.accuracy):>10}  {_course(record)}"
+        parts.append(Text(head, style="dim" if record.state == "pruned" else ""))
+        parts.append(Padding(Text(spelled(record.point), style="dim"), (0, 0, 0, _INDENT)))
+    return Group(*parts)
 
 
 def _table(title: str) -> "Table":
@@ -250,6 +288,9 @@ def importance_table(importances: Mapping[str, float]) -> "Table":
         title="what mattered (PED-ANOVA)", title_style="bold", title_justify="left", box=None,
         show_header=False, pad_edge=False,
     )  # fmt: skip
+    table.add_column()
+    table.add_column()
+    table.add_column(justify="right")
     for name, share in importances.items():
         bar = Bar(1, 0, share, width=40, color="blue")
         table.add_row(name.replace("_", " "), bar, f"{100 * share:.0f} %")
@@ -257,20 +298,22 @@ def importance_table(importances: Mapping[str, float]) -> "Table":
 
 
 def trial_line(record: TrialRecord, wanted: int, done: int, winner: TrialRecord | None) -> str:
-    """Summarise a finished trial in one line."""
+    """Summarise a finished trial in one line; ``winner`` is the best one so far."""
     mark = "  best so far" if winner is not None and winner.number == record.number else ""
+    digits = len(str(wanted))
     return (
-        f"{done:>{len(str(wanted))}}/{wanted}  trial {record.number}"
-        f"  {percent(record.accuracy)}  {_course(record)}  {spelled(record.point)}{mark}"
+        f"trial {record.number:>{digits}}  {percent(record.accuracy)}  {_course(record)}{mark}"
+        f"  {spelled(record.point)}  ({done} of {wanted} done)"
     )
 
 
 def last_line(result: SearchResult) -> str:
     """Summarise a search in one line."""
     test = f"test accuracy {percent(result.test.get('accuracy'))}, " if result.test else ""
+    winner, trials = result.winner, len(result.standing.finished)
     return (
-        f"{test}validation {percent(result.winner.accuracy)}, trial {result.winner.number} of"
-        f" {len(result.standing.finished)} in {_duration(result.seconds)}, {result.folder}"
+        f"{test}validation {percent(winner.accuracy)}, trial {winner.number}, the best of"
+        f" {trials}, in {_duration(result.seconds)}, {result.folder}"
     )
 
 

@@ -1,6 +1,7 @@
 """Figures of a search: its history, parameter importances, and trials as parallel coordinates."""
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +9,17 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..figures import style
 from ..system.files import replacing
 from .results import SearchResult, TrialRecord
 
-_TICKS = 5  # on a numeric axis
+_TICKS = 5  # values of a parameter that are all labelled
+_BINS = 7  # at most, between round numbers
+_APART = 0.055  # of an axis, from one label to the next
+_LONGEST = 14  # characters of a label, which must end before the next axis
+_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade, coarse to fine
 
 
 def write_figures(result: SearchResult, logarithmic: Collection[str]) -> None:
@@ -33,7 +39,10 @@ def write_figures(result: SearchResult, logarithmic: Collection[str]) -> None:
 
 
 def history(records: Sequence[TrialRecord]) -> Figure:
-    """Draw the validation accuracy of every trial by its number, and the best so far."""
+    """Draw the validation accuracy of every trial by its number, and the best so far.
+
+    Trials far below the others are triangles at the lower edge.
+    """
     figure = style.new_figure(4.2)
     axes = figure.add_subplot()
     if all(record.accuracy is None for record in records):
@@ -44,19 +53,39 @@ def history(records: Sequence[TrialRecord]) -> Figure:
     if complete:
         best = np.maximum.accumulate([_accuracy(r) for r in complete])
         numbers = [r.number for r in complete]
-        axes.step(numbers, best, where="post", color=style.VERMILLION, label="best so far")
-        axes.plot(numbers, [_accuracy(r) for r in complete], "o", color=style.BLUE,
-                  markersize=6, label="trained to the end")  # fmt: skip
+        last = max(r.number for r in records)
+        axes.step([*numbers, last], [*best, best[-1]], where="post", color=style.VERMILLION,
+                  label="best so far")  # fmt: skip
     low, high = _limits(complete or pruned)
-    if pruned:
-        clipped = [max(_accuracy(r), low) for r in pruned]
-        axes.plot([r.number for r in pruned], clipped, "o", color=style.GREY, fillstyle="none",
-                  markersize=6, label="ended early, its last report", clip_on=False)  # fmt: skip
-    axes.set_ylim(low, high)
+    filled, hollow = {"color": style.BLUE}, {"color": style.GREY, "fillstyle": "none"}
+    _dots(axes, complete, low, "trained to the end", filled)
+    _dots(axes, pruned, low, "ended early, its last report", hollow)
+    room = _EDGE * (high - low)  # for the markers at the edge
+    axes.set_ylim(low - room, high + room)
     style.whole_numbers(axes.xaxis)
     style.dress(axes, "History of the search", "trial", "validation accuracy (%)", grid="y")
-    style.legend(axes, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False,
+        fontsize=style.SMALL, labelcolor=style.INK,
+    )  # fmt: skip
     return figure
+
+
+_EDGE = 0.04  # of the height, between the outermost markers and the edges
+
+
+def _dots(
+    axes: Axes, records: Sequence[TrialRecord], low: float, label: str, look: Mapping[str, Any]
+) -> None:
+    """Draw a dot per trial, or a triangle at ``low`` for one that is lower still."""
+    for marker, below in (("o", False), ("v", True)):
+        shown = [r for r in records if (_accuracy(r) < low) == below]
+        if shown:
+            heights = [max(_accuracy(r), low) for r in shown]
+            name = f"{label}, below {low:.4g} %" if below else label
+            axes.plot([r.number for r in shown], heights, marker, markersize=6, label=name,
+                      linestyle="none", **look)  # fmt: skip
 
 
 def importances(shares: Mapping[str, float]) -> Figure:
@@ -104,8 +133,9 @@ def parallel_coordinates(
               linewidth=2.4 if best else 1.4)  # fmt: skip
     for place, scale in enumerate(scales):
         _axis(axes, place, scale.ticks())
-    ticks = np.linspace(low, high, _TICKS)
-    _axis(axes, len(names), [((t - low) / (high - low), f"{t:.2f}") for t in ticks])
+    ticks = MaxNLocator(_BINS, steps=[1, 2, 5, 10]).tick_values(low, high)
+    inside = [t for t in ticks if low <= t <= high]
+    _axis(axes, len(names), [((t - low) / (high - low), f"{t:.5g}") for t in inside])
     axes.set_xticks(range(len(names) + 1))
     axes.set_xticklabels([*(n.replace("_", "\n") for n in names), "validation\naccuracy (%)"])
     axes.set_xlim(-0.35, len(names) + 0.65)
@@ -140,14 +170,36 @@ class _Scale:
         return math.log(value) if self._log else value
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return positions and labels: of all values if they are few, else evenly spaced."""
-        if len(self._names) <= _TICKS or not self._numbers:
-            return [(self(value), _spelled(value)) for value in self._names]
-        spread = np.geomspace if self._log else np.linspace
-        values = spread(self._low, self._high, _TICKS)
-        if self._whole:
-            values = np.unique(np.round(values))
-        return [(self(value), _spelled(value)) for value in values]
+        """Return positions and labels: of all values if few and round, else of round numbers.
+
+        Words that would overlap are thinned out.
+        """
+        values = self._names
+        if self._numbers and (len(values) > _TICKS or not all(map(_is_round, values))):
+            values = self._round_numbers()
+        ticks: list[tuple[float, str]] = []
+        for value in values:
+            place = self(value)
+            if not ticks or place - ticks[-1][0] >= _APART:
+                ticks.append((place, _spelled(value)))
+        return ticks
+
+    def _round_numbers(self) -> list[float]:
+        """Return a few round numbers on the axis; its ends if there are hardly any."""
+        low, high = float(self._low), float(self._high)
+        if low == high:
+            return [low]
+        found: list[float] = []
+        if self._log:
+            decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            for steps in _STEPS:
+                found = [s * 10.0**d for d in decades for s in steps if low <= s * 10.0**d <= high]
+                if len(found) >= 3:
+                    break
+        if len(found) < 2:
+            locator = MaxNLocator(_BINS, steps=[1, 2, 5, 10], integer=self._whole)
+            found = [float(t) for t in locator.tick_values(low, high) if low <= t <= high]
+        return found if len(found) >= 2 else [low, high]
 
 
 def _natural(value: Any) -> tuple[Any, ...]:
@@ -158,10 +210,17 @@ def _natural(value: Any) -> tuple[Any, ...]:
     return (1, *map(int, parts)) if all(p.isdigit() for p in parts) else (2, value)
 
 
+def _is_round(value: float) -> bool:
+    """Whether three digits are enough to write a number, but for the error of binary fractions."""
+    return math.isclose(float(f"{value:.3g}"), value, rel_tol=1e-9)
+
+
 def _spelled(value: Any) -> str:
-    if isinstance(value, float) and abs(value) < 100:
-        return f"{value:.2g}"
-    return str(value) if isinstance(value, str) else f"{value:g}"
+    """Write a value as a label: 1e-5 and not 1e-05, 0.3 and not 0.30000000000000004."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        digits = 6 if float(value).is_integer() else 3
+        return re.sub(r"e([+-])0*(\d)", r"e\1\2", f"{value:.{digits}g}").replace("e+", "e")
+    return style.plain(str(value), _LONGEST)
 
 
 def _accuracy(record: TrialRecord) -> float:

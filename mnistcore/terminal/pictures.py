@@ -40,7 +40,7 @@ def draw(console: "Console", picture: Picture, digits: Sequence[Digit]) -> "Rend
     if not digits:
         return original
     view = _drawn(_grey(digits[0].seen), colour)
-    return _beside([original, view, _bars(digits[0])])
+    return _beside([original, view, _bars(digits[0])], console)
 
 
 def _drawn(pixels: np.ndarray, colour: bool) -> "Text":
@@ -69,14 +69,20 @@ def _original(
     return _drawn(pixels, colour)
 
 
-def _beside(parts: Sequence["Text"]) -> "RenderableType":
+def _beside(parts: Sequence["Text"], console: "Console") -> "RenderableType":
+    """Set parts side by side, as many as fit, and the rest below."""
+    from rich.console import Group
     from rich.table import Table
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in parts:
-        table.add_column(vertical="top", no_wrap=True)
-    table.add_row(*parts)
-    return table
+    for count in range(len(parts), 0, -1):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for _ in parts[:count]:
+            table.add_column(vertical="top", no_wrap=True)
+        table.add_row(*parts[:count])
+        if count == 1 or console.measure(table).maximum <= console.width - 1:
+            break
+    rest = parts[count:]
+    return Group(table, "", _beside(rest, console)) if rest else table
 
 
 def _bars(digit: Digit) -> "Text":

@@ -8,7 +8,14 @@ from ..data import Dataset
 from ..models.metrics import percent
 from ..runs.folder import Run
 from .half_blocks import half_blocks
-from .tables import confusion_fits, confusion_table, facts_table, most_often_taken_for, rival_text
+from .tables import (
+    confusion_fits,
+    confusion_table,
+    facts_table,
+    left_out,
+    most_often_taken_for,
+    rival_text,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,9 +25,9 @@ if TYPE_CHECKING:
     from ..runs.scores import Sample, Scores
 
 _LETTERS = str.maketrans("▄▀█", ".'#")  # for ASCII-only terminals
-_BAR = 24  # characters for probability 1
+_BAR, _SHORT_BAR = 24, 8  # characters for probability 1, and the least of them
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; wider ones are subsampled
-_BESIDE = 50  # columns for the bars with their names and numbers
+_BESIDE = 20  # columns between the image and the bars, and for the numbers and "true"
 
 
 def show_scores(
@@ -28,15 +35,19 @@ def show_scores(
 ) -> None:
     """Print an evaluation: scores, per-class table, confusion matrix, most confident mistakes.
 
-    ``mistakes`` is the number to list. A matrix too wide for the console is left out.
+    ``mistakes`` is the number to list. A matrix too wide for the console is said to be left out.
     """
+    from rich.text import Text
+
     parts: list[RenderableType] = [
         facts_table(_facts(run, dataset, scores)),
         _class_table(scores),
     ]
-    if confusion_fits(scores.confusion, scores.class_names, console.width):
-        matrix = confusion_table(scores.confusion, scores.class_names, console.width, scores.split)
-        parts.append(matrix)
+    size = scores.confusion, scores.class_names, console.width
+    if confusion_fits(*size):
+        parts.append(confusion_table(*size, scores.split, console.color_system))
+    else:
+        parts.append(Text(left_out(*size)))
     worst = scores.confident_mistakes(mistakes)
     if len(worst):
         parts.append(_mistakes_table(scores, worst))
@@ -50,15 +61,17 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
     """Print one image (H, W) uint8, its label, and the probability of each class as a bar."""
     from rich.table import Table
 
-    widest = max(min(_WIDEST_IMAGE, console.width - _BESIDE), 8)
+    room = console.width - _BESIDE - max(map(len, sample.class_names))
+    widest = max(min(_WIDEST_IMAGE, room - _SHORT_BAR), 8)
     step = -(-image.shape[1] // widest)
+    bar = min(_BAR, max(_SHORT_BAR, room - -(-image.shape[1] // step)))
     letters = console.options.ascii_only
     colour = console.color_system is not None and not letters
     picture = half_blocks(image[::step, ::step], colour)
     if letters:
         picture.plain = picture.plain.translate(_LETTERS)
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(picture, _bars(sample, letters))
+    table.add_row(picture, _bars(sample, letters, bar))
     console.print(_verdict(sample))
     console.print()
     console.print(table)
@@ -125,7 +138,7 @@ def _mistakes_table(scores: "Scores", rows: np.ndarray) -> "Table":
         box=None,
         padding=(0, 2, 0, 0),
     )
-    for name in ("image", "is", "taken for", "probability", "probability of the truth"):
+    for name in ("image", "is", "taken for", "probability", "of the truth"):
         table.add_column(name, justify="right")
     for row in rows:
         sample = scores.sample(row)
@@ -152,14 +165,17 @@ def _verdict(sample: "Sample") -> "Text":
     return text
 
 
-def _bars(sample: "Sample", letters: bool) -> "Table":
-    """One line per class; the true class is marked, the predicted one is coloured."""
+def _bars(sample: "Sample", letters: bool, width: int) -> "Table":
+    """One line per class; the true class is marked, the predicted one is coloured.
+
+    The bar of probability 1 is ``width`` characters long.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(justify="right")
-    table.add_column(min_width=_BAR)
+    table.add_column(min_width=width)
     table.add_column(justify="right")
     table.add_column()
     for i, name in enumerate(sample.class_names):
@@ -169,15 +185,15 @@ def _bars(sample: "Sample", letters: bool) -> "Table":
         weight = "bold" if likeliest or true else ""
         table.add_row(
             Text(name, style=weight),
-            Text("#" * round(share * _BAR) if letters else _bar(share), style=colour),
+            Text("#" * round(share * width) if letters else _bar(share, width), style=colour),
             Text(percent(share), style=weight),
             Text("true" if true else "", style="blue"),
         )
     return table
 
 
-def _bar(share: float) -> str:
+def _bar(share: float, width: int) -> str:
     """Draw a share in [0, 1] as a bar with a resolution of an eighth of a character."""
-    eighths = round(share * _BAR * 8)
+    eighths = round(share * width * 8)
     rest = " ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else ""
     return "█" * (eighths // 8) + rest

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 
 # Blue for right and orange for wrong, which colour-blind people can tell apart. The background
-# is always dark, because a program cannot know the terminal's own colours.
+# is always dark, because a program cannot know the terminal's own colours. A terminal of 16 colours
+# gets light ones by name under black ink, which can be read in every palette.
 _DARK: Colour = (30, 32, 36)
 _RIGHT: Colour = (36, 96, 168)
-_WRONG: Colour = (205, 92, 0)
+_WRONG: Colour = (176, 72, 0)
 
 
 def facts_table(facts: Mapping[str, str]) -> "Table":
@@ -60,49 +61,79 @@ def recipe_list(recipes: Mapping[str, Recipe]) -> "Group":
 
 
 def confusion_table(
-    confusion: np.ndarray, class_names: Sequence[str], width: int, split: str = "test"
+    confusion: np.ndarray,
+    class_names: Sequence[str],
+    width: int,
+    split: str = "test",
+    colours: str | None = "truecolor",
 ) -> "RenderableType":
     """Return the confusion matrix (C, C) int64 with cells coloured by their share of the row.
 
-    If it does not fit into ``width`` characters, return one line per class instead: its accuracy
-    and the class that it was most often mistaken for.
+    If it does not fit into ``width`` characters, return one line per class instead, its accuracy
+    and the class that it was most often mistaken for, and say what width the matrix needs.
+    ``colours`` is the console's ``color_system``.
     """
-    cell, label = _confusion_widths(confusion, class_names)
-    if not confusion_fits(confusion, class_names, width):
-        return _class_table(confusion, class_names, split)
+    from rich.console import Group
     from rich.text import Text
 
+    if not confusion_fits(confusion, class_names, width):
+        by_class = _class_table(confusion, class_names, split)
+        return Group(by_class, Text(), Text(left_out(confusion, class_names, width)))
+    cell, label, last = _confusion_widths(confusion, class_names, width)
     names = [name[: cell - 1] for name in class_names]
     heading = f"{split} set: true class by row, prediction by column\n"
     text = Text(heading, style="", no_wrap=True)
     text.append(" " * label + "".join(f"{name:>{cell - 1}} " for name in names), style="bold")
-    text.append(f"{'accuracy':>11}")
+    text.append(f"{'accuracy':>{last}}")
     shares = per_class_accuracy(confusion)
-    for name, counts, styles, share in zip(names, confusion, _heat(confusion), shares, strict=True):
+    heat = _heat(confusion, named=colours in ("standard", "windows"))
+    for name, counts, styles, share in zip(names, confusion, heat, shares, strict=True):
         text.append(f"\n{name:<{label}}", style="bold")
         for count, style in zip(counts, styles, strict=True):
             text.append(f"{count or '.':>{cell - 1}} ", style=style)
-        text.append(f"{percent(share):>11}")
+        text.append(f"{percent(share):>{last}}")
     return text
+
+
+def left_out(confusion: np.ndarray, class_names: Sequence[str], width: int) -> str:
+    """Say that a confusion matrix is left out, because it needs more than ``width`` characters."""
+    needed = _whole_width(len(confusion), *_confusion_widths(confusion, class_names, 0))
+    return (
+        f"The confusion matrix needs {needed} columns and is left out, as there are {width};"
+        " mnistcore report draws it."
+    )
 
 
 def confusion_fits(confusion: np.ndarray, class_names: Sequence[str], width: int) -> bool:
     """Return whether a confusion matrix (C, C) fits into ``width`` characters."""
-    cell, label = _confusion_widths(confusion, class_names)
-    return label + cell * len(confusion) + 11 <= width
+    widths = _confusion_widths(confusion, class_names, width)
+    return _whole_width(len(confusion), *widths) <= width
 
 
-def _confusion_widths(confusion: np.ndarray, class_names: Sequence[str]) -> tuple[int, int]:
-    """Return the widths of a cell and of a row's name, in characters."""
-    cell = max(6, len(str(confusion.max())) + 2)
-    return cell, max(len(name[: cell - 1]) for name in class_names) + 1
+def _whole_width(count: int, cell: int, label: int, last: int) -> int:
+    return label + cell * count + last
 
 
-def _heat(confusion: np.ndarray) -> list[list[str]]:
+def _confusion_widths(
+    confusion: np.ndarray, class_names: Sequence[str], width: int
+) -> tuple[int, int, int]:
+    """Return the widths of a cell, a row's name and the accuracy, airy if there is room."""
+    digits = len(str(confusion.max()))
+    for cell, last in ((max(6, digits + 2), 11), (max(5, digits + 1), 8)):
+        label = max(len(name[: cell - 1]) for name in class_names) + 1
+        if _whole_width(len(confusion), cell, label, last) <= width:
+            break
+    return cell, label, last
+
+
+def _heat(confusion: np.ndarray, named: bool) -> list[list[str]]:
     """Return the cell styles of a confusion matrix: blue on the diagonal, orange off it.
 
     Errors are rare, so their colour depends on the square root of their share of the row.
+    ``named`` chooses among the named colours of a terminal that has only 16.
     """
+    if named:
+        return _named_heat(confusion)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     errors = np.sqrt(shares * (1 - np.eye(len(confusion))))
     errors /= max(errors.max(), 1e-9)
@@ -115,10 +146,22 @@ def _heat(confusion: np.ndarray) -> list[list[str]]:
     ]
 
 
+def _named_heat(confusion: np.ndarray) -> list[list[str]]:
+    """Black on cyan on the diagonal; off it, black on yellow for large shares and on white."""
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    errors = shares * (1 - np.eye(len(confusion)))
+    many = max(errors.max() / 4, 1e-9)
+    styles = [["black on yellow" if e >= many else "black on white" if e else "" for e in row]
+              for row in errors]  # fmt: skip
+    for i in range(len(confusion)):
+        styles[i][i] = "black on cyan"
+    return styles
+
+
 def _style(colour: Colour, depth: float) -> str:
     """White on dark grey blended with ``colour`` by ``depth``; grey on grey if that is 0."""
     mixed = [round(a + (b - a) * depth) for a, b in zip(_DARK, colour, strict=True)]
-    ink = "#f4f4f4" if depth else "#707070"
+    ink = "#ffffff" if depth else "#a0a0a0"
     return f"{ink} on #{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
 
 

@@ -81,12 +81,14 @@ class PlainDisplay(Display):
             self._line(preparing_line(backend, compiling))
 
     def epoch_done(self, record: EpochRecord) -> None:
-        self._line(epoch_line(record, self._epochs, self._samples))
+        narrow = self._console.is_terminal and self._width < 80
+        self._line(epoch_line(record, self._epochs, self._samples, narrow))
 
     def finished(self, result: "TrainResult") -> None:
         matrix = result.summary["confusion_matrix"]
         if matrix is not None:
-            self._show(confusion_table(np.array(matrix), result.model.class_names, self._width))
+            names, colours = result.model.class_names, self._console.color_system
+            self._show(confusion_table(np.array(matrix), names, self._width, colours=colours))
         self._show(facts_table(_figures(result)))
 
     def reported(self, path: Path) -> None:
@@ -169,11 +171,9 @@ class LiveDisplay(PlainDisplay):
     def _running_figures(self, progress: Progress) -> str:
         share = (progress.epoch - 1 + progress.samples_done / progress.samples) / self._epochs
         left = (time.perf_counter() - self._began) * (1 - share) / share
-        parts = [
-            f"{progress.samples_per_second:,.0f}/s",
-            f"loss {progress.loss:.4f}",
-            f"train {percent(progress.accuracy)}",
-        ]
+        parts = [f"loss {progress.loss:.4f}", f"train {percent(progress.accuracy)}"]
+        if self._width >= 80:
+            parts.insert(0, f"{progress.samples_per_second:,.0f}/s")
         validated = self._last.validation_accuracy if self._last else None
         if validated is not None and self._width >= 100:
             parts.append(f"validation {percent(validated)}")
@@ -202,8 +202,11 @@ def preparing_line(backend: str, compiling: bool) -> str:
     )
 
 
-def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
-    """Summarise an epoch in a line of at most 80 columns; ``samples`` gives its speed."""
+def epoch_line(record: EpochRecord, epochs: int, samples: int, narrow: bool = False) -> str:
+    """Summarise an epoch in a line of at most 80 columns; ``samples`` gives its speed.
+
+    A ``narrow`` line has neither the seconds nor the speed, and at most 60 columns.
+    """
     parts = [
         _epoch(record.epoch, epochs),
         f"loss {record.train_loss:.4f}",
@@ -211,6 +214,8 @@ def epoch_line(record: EpochRecord, epochs: int, samples: int) -> str:
     ]
     if record.validation_accuracy is not None:
         parts.append(f"validation {percent(record.validation_accuracy)}")
+    if narrow:
+        return "  ".join(parts)
     speed = samples / max(record.seconds, 1e-9)
     return "  ".join([*parts, f"{record.seconds:.2f} s", f"{speed:,.0f}/s"])
 

@@ -1,6 +1,8 @@
 """Every figure: what it shows is what it was given, on data of many kinds, without pyplot."""
 
+import io
 import math
+import string
 import subprocess
 import sys
 import threading
@@ -8,6 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mnistcore import figures
 from mnistcore.figures import style
@@ -191,7 +194,7 @@ def test_pixel_statistics_are_those_of_numpy():
     mean, std, histogram = figure.axes[:3]
     np.testing.assert_allclose(mean.images[0].get_array(), images.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(std.images[0].get_array(), images.std(axis=0), rtol=1e-9)
-    assert sum(bar.get_height() for bar in histogram.patches) == pytest.approx(100)
+    assert sum(histogram.lines[0].get_ydata()) == pytest.approx(100)
 
 
 def test_preprocessing_shows_what_the_network_gets():
@@ -289,7 +292,11 @@ def test_equal_figures_make_equal_files():
 
 
 def test_a_notebook_shows_a_figure():
-    assert figures.learning_curves(history(2))._repr_png_().startswith(PNG)
+    figure = figures.learning_curves(history(2))
+    content, size = figure._repr_png_()
+    assert content.startswith(PNG)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (2 * size["width"], pytest.approx(2 * size["height"], abs=1))
 
 
 def test_figures_are_drawn_in_threads_and_leave_the_settings_alone():
@@ -328,6 +335,130 @@ def test_baselines_are_ordered_by_their_errors():
         )
     )
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a", "b", "c"]
-    widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
-    assert widths == [[2, 10, 50], [20, 1, 300]]
+    values = [[line.get_xdata()[0] for line in axes.lines] for axes in figure.axes]
+    assert values == [[2, 10, 50], [20, 1, 300]]
     assert {"2", "10", "50", "20", "1", "300"} <= set(texts(figure))
+
+
+# ---------------------------------------------------------------------------------------------
+# Whether they can be read
+# ---------------------------------------------------------------------------------------------
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
+           "Bag", "Ankle boot")  # fmt: skip
+CLASSES = {
+    "two": ("3", "8"),
+    "fashion": FASHION,
+    "letters": tuple(f"letter {c}" for c in string.ascii_uppercase),
+    "balanced": tuple(string.digits + string.ascii_uppercase + "abdefghnqrt"),  # EMNIST
+}
+
+
+def of_classes(class_names):
+    """Every figure that shows classes, by its name."""
+    n = len(class_names)
+    images, labels, probabilities = samples(8 * n, (4, 4), n)
+    confusion = np.zeros((n, n), int)
+    np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 700)
+    layer = RNG.normal(size=(len(labels), 20)) + 2 * RNG.normal(size=(n, 20))[labels]
+    hits = probabilities.argmax(axis=1) == labels
+    numbers = np.arange(len(labels)) + 10_000
+    return {
+        "confusion": figures.confusion_matrix(confusion, class_names),
+        "mistakes": figures.mistakes_gallery(
+            images, labels, probabilities, class_names, numbers, 12
+        ),
+        "classes": figures.class_distribution({"training": labels, "test": labels}, class_names),
+        "activations": figures.hidden_activations([np.maximum(layer, 0)], labels, class_names),
+        "projection": figures.hidden_projection(layer, labels, class_names),
+        "reliability": figures.reliability_diagram(calibration(probabilities.max(axis=1), hits)),
+        "pixels": figures.pixel_statistics(images),
+    }
+
+
+def boxes(figure):
+    """What is written in a figure and where, in inches."""
+    from unittest import mock
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    drawn = []  # a locator also makes ticks outside the axes, which are not drawn
+    draw = Text.draw
+
+    def recorded(text, renderer, *arguments, **settings):
+        drawn.append(text)
+        return draw(text, renderer, *arguments, **settings)
+
+    FigureCanvasAgg(figure).draw()  # finds the layout, once
+    figure.set_layout_engine("none")
+    with mock.patch.object(Text, "draw", recorded):
+        FigureCanvasAgg(figure).draw()
+    to_inches = figure.dpi_scale_trans.inverted()
+    return [
+        (text.get_text(), text.get_window_extent().transformed(to_inches))
+        for text in dict.fromkeys(drawn)
+        if text.get_text().strip()
+    ]
+
+
+def overlapping(written):
+    return [
+        (a, b)
+        for i, (a, one) in enumerate(written)
+        for b, other in written[:i]
+        if min(one.x1, other.x1) - max(one.x0, other.x0) > 0.02
+        and min(one.y1, other.y1) - max(one.y0, other.y0) > 0.02
+    ]
+
+
+@pytest.mark.parametrize("class_names", CLASSES.values(), ids=CLASSES)
+def test_texts_lie_inside_the_figure_and_apart_for_any_classes(class_names):
+    for name, figure in of_classes(class_names).items():
+        written = boxes(figure)
+        width, height = figure.get_size_inches()
+        outside = [
+            text
+            for text, box in written
+            if box.x0 < -0.02 or box.y0 < -0.02 or box.x1 > width + 0.02 or box.y1 > height + 0.02
+        ]
+        assert outside == [], name
+        assert overlapping(written) == [], name
+
+
+@pytest.mark.parametrize("class_names", CLASSES.values(), ids=CLASSES)
+def test_every_class_is_named(class_names):
+    drawn = of_classes(class_names)
+    for name in ("confusion", "classes", "activations", "projection"):
+        assert set(class_names) <= set(texts(drawn[name])), name
+
+
+def test_no_bar_stands_on_a_logarithmic_axis():
+    drawn = [
+        *of_classes(FASHION).values(),
+        figures.hidden_activations([RNG.exponential(size=(500, 9)) ** 3], np.zeros(500, int), "a"),
+        figures.compare_baselines(["a", "b"], [0.1, 0.5], [1, 20], [True, False]),
+        figures.learning_curves(history(9)),
+    ]
+    on_logarithmic = [
+        axes for f in drawn for axes in f.axes if "log" in (axes.get_xscale(), axes.get_yscale())
+    ]
+    assert len(on_logarithmic) >= 4
+    assert not [axes for axes in on_logarithmic if axes.patches or axes.containers]
+
+
+@pytest.mark.parametrize(
+    ("units", "columns"), [(10, 5), (32, 8), (64, 8), (50, 10), (2, 2), (7, 7)]
+)
+def test_weights_stand_in_whole_rows(units, columns):
+    sheet = figures.first_layer_weights(model((16, units, 2), (4, 4))).axes[0].images[0].get_array()
+    gap = 1
+    assert sheet.shape == (units // columns * (4 + gap) - gap, columns * (4 + gap) - gap)
+
+
+def test_the_rise_of_overfitting_is_not_flattened_by_the_training_loss():
+    losses = [0.5, 0.4, 0.45, 0.5]
+    records = [EpochRecord(e, 10.0**-e, 1, x, 0.9, 0.1, 1) for e, x in enumerate(losses, 1)]
+    loss = figures.learning_curves(records).axes[0]
+    low, high = loss.transData.transform([(1, 0.4), (1, 0.5)])[:, 1]
+    assert high - low > 0.08 * loss.bbox.height

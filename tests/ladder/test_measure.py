@@ -16,7 +16,7 @@ from mnistcore import get_backend, get_num_threads, set_num_threads
 from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.kernels.blas import VARIABLES
 from mnistcore.ladder import BACKENDS, Rung, Step, main, measure, run, steps
-from mnistcore.ladder.figures import table
+from mnistcore.ladder.figures import draw, table
 from mnistcore.ladder.peak import best_seconds, peak_gflops
 
 SMALL = {"shape": (9, 20, 33), "seconds": 0.05}
@@ -277,3 +277,19 @@ def test_the_peak_is_above_what_a_product_reaches():
     finally:
         set_num_threads(cap)
     assert 0.1 < 2e-9 * 192**3 / seconds / peak_gflops(1, 100_000, 20) < 1.1
+
+
+def test_the_chart_shows_a_dot_per_step_and_no_bar_on_its_logarithmic_axis(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (drawn.append(f), save(f, *a, **k)))
+    rungs = [Rung(b, "naive loops", 1.0, 0.2, 1, 0.005, None, 9, True) for b in BACKENDS]
+    ladder = measure.Ladder((9, 20, 33), rungs, {1: ONE_PEAK}, {})
+    draw(ladder, tmp_path / "chart.png")
+    (figure,) = drawn
+    for axes in figure.axes:
+        assert axes.get_xscale() == "log"
+        assert not axes.patches
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] == [0.2]

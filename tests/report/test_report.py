@@ -1,7 +1,9 @@
 import dataclasses
 import json
 import re
+import shlex
 import shutil
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from mnistcore.evaluate import run as evaluate
 from mnistcore.models.checkpoint import load, save
 from mnistcore.report import ReportConfig, run, single
 from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
+from mnistcore.report.style import STYLE
+from mnistcore.system.machine import cpu_model
 from mnistcore.terminal import command_line
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
@@ -184,7 +188,8 @@ def test_what_others_wrote_into_a_run_is_escaped_and_believed_in_no_number(here)
     assert "<i>" not in page
 
 
-def test_equal_runs_make_equal_pages(here):
+def test_equal_runs_make_equal_pages(here, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form: "today")
     first = run(["one", "two"], NUMPY).path.read_bytes()
     assert run(["one", "two"], NUMPY).path.read_bytes() == first
 
@@ -214,6 +219,57 @@ def test_every_part_escapes_what_it_holds():
     reader = Reader()
     reader.feed(html)
     assert reader.text.count(bad) == 13
+
+
+@pytest.mark.parametrize("runs", [["one"], ["one", "two"]])
+def test_a_page_says_when_where_and_how_it_was_made(here, runs):
+    config = ReportConfig(backend="numpy", output="the page.html")
+    text = " ".join(read(run(runs, config).path).text)
+    assert re.search(r"Written \d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4} ", text)
+    assert f"Machine {cpu_model()}, " in text
+    command = f"mnistcore report {' '.join(runs)} --backend numpy --output 'the page.html'"
+    assert f"Command {command}" in text
+    assert ("mnistcore train --config one/config.json" in text) == (len(runs) == 1)
+
+
+def test_the_command_on_a_page_makes_the_page_again(here):
+    before = run("one", NUMPY).path.read_text("utf-8")
+    (command,) = re.findall("<code>(mnistcore report .*?)</code>", before)
+    Path("one/report.html").unlink()
+    assert main(shlex.split(command)[1:]) == 0
+    assert command in Path("one/report.html").read_text("utf-8")
+
+
+def test_on_a_narrow_screen_figures_and_tables_scroll_and_stay_legible(here):
+    page = run(["one", "two"], NUMPY).path.read_text("utf-8")
+    images = re.findall(r'<div class="scroll" tabindex="0"><img style="width:(\d+)%;min-', page)
+    assert len(images) == page.count("<img ") == 3
+    least = [int(rem) for rem in re.findall(r"min-width:(\d+)rem", page)]
+    for share, rem in zip(map(int, images), least, strict=True):
+        inches = 9 * share / 100
+        assert 16 * rem / (72 * inches) * 9 > 9  # pixels of a label of 9 points
+    assert page.count("<table") == page.count('<div class="scroll" tabindex="0"><table')
+
+
+def luminance(colour):
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast_on_a_light_and_on_a_dark_page(dark):
+    blocks = re.findall(r":root \{([^}]*)\}", STYLE)
+    light, night = (dict(re.findall(r"--(\w+): (#\w+);", block)) for block in blocks)
+    colours = {**light, **(night if dark else {})}
+    assert (luminance(colours["page"]) < 0.05) == dark
+    for ink in ("ink", "faint", "link"):
+        for paper in ("page", "pale"):
+            low, high = sorted((luminance(colours[ink]), luminance(colours[paper])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5  # WCAG 2.2, 1.4.3
+    # Figures are drawn in dark ink, so their box is white on any page.
+    assert re.search(r"^figure \.scroll \{[^}]*background: #fff", STYLE, re.MULTILINE)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_a_search_leaves_its_results_behind(place, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert "\x1b" not in out
-    assert len(re.findall(r"^\d/5  trial \d  \d+\.\d\d %", out, re.MULTILINE)) == 5
+    assert len(re.findall(r"^trial \d  \d+\.\d\d % .*\(\d of 5 done\)$", out, re.MULTILINE)) == 5
     summary = json.loads(Path("out/summary.json").read_text())
     winner = f"winner-{summary['winner']}"
     assert {path.name for path in Path("out").iterdir()} == {*FILES, winner}

@@ -3,7 +3,14 @@ import io
 from rich.console import Console
 from small_search import optuna
 
-from mnistcore.search.display import best_table, live_view, spelled, trial_line
+from mnistcore.search.display import (
+    LiveDisplay,
+    PlainDisplay,
+    best_table,
+    live_view,
+    spelled,
+    trial_line,
+)
 from mnistcore.search.results import Standing, TrialRecord
 
 assert optuna  # the trials are its
@@ -32,14 +39,14 @@ def test_a_point_is_spelled_with_names_where_words_do_not_speak():
 
 def test_a_finished_trial_is_a_line():
     line = trial_line(record(7), 20, 3, record(7))
-    assert line.startswith(" 3/20  trial 7  98.00 %  12.3 s  adamw, layers 2,")
-    assert line.endswith("  best so far")
+    assert line.startswith("trial  7  98.00 %  12.3 s  best so far  adamw, layers 2,")
+    assert line.endswith("  (3 of 20 done)")
     assert "diverged" in trial_line(record(8, "pruned", None, 0), 20, 4, record(7))
 
 
 def test_tables_cut_nothing_at_any_width():
     standing = Standing([record(0), record(1, "pruned")], [record(2, "running")], 0)
-    for width in (60, 80, 100, 130):
+    for width in (40, 60, 80, 100, 130):
         for what in (best_table(standing, width), live_view(standing, 20, 75.0, width)):
             text = drawn(what, width)
             assert "…" not in text
@@ -53,3 +60,32 @@ def test_the_live_view_counts():
     assert "2/20 trials, 1 pruned, 1 lost, about 1 min 15 s left" in text
     assert "best so far 98.00 %  trial 0" in text
     assert "epoch 3" in text
+
+
+def test_the_live_view_fits_the_screen_with_its_bar():
+    standing = Standing([record(0)], [record(i, "running") for i in range(1, 30)], 0)
+    for width, height in ((60, 24), (80, 24), (120, 30), (80, 8)):
+        lines = drawn(live_view(standing, 40, 75.0, width, height), width).splitlines()
+        assert len(lines) <= height
+        assert "1/40 trials" in lines[-1] + lines[-2]
+        assert any("more" in line or "29 running" in line for line in lines)
+
+
+def test_best_so_far_is_better_than_every_line_above():
+    console = Console(width=200, file=io.StringIO())
+    display = PlainDisplay(console)
+    display._wanted = 4
+    display.looked(Standing([], [], 0))
+    accuracies = (0.97, 0.96, 0.98, 0.975)  # all four end between two looks
+    display.looked(Standing([record(i, accuracy=a) for i, a in enumerate(accuracies)], [], 0))
+    lines = console.file.getvalue().splitlines()
+    assert ["best so far" in line for line in lines] == [True, False, True, False]
+
+
+def test_lines_on_a_terminal_are_wrapped_and_indented():
+    console = Console(width=60, file=io.StringIO())
+    LiveDisplay(console)._line(trial_line(record(7), 20, 3, None))
+    first, *others = console.file.getvalue().splitlines()
+    assert first.startswith("trial  7")
+    assert others
+    assert all(line.startswith(" " * 7) and len(line) <= 60 for line in others)

@@ -1,4 +1,7 @@
+from itertools import pairwise
+
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from small_search import optuna
 
@@ -33,8 +36,47 @@ def test_history_shows_every_trial_and_the_best_so_far():
     axes = history(RECORDS).axes[0]
     lines = {line.get_label(): line for line in axes.lines}
     assert list(lines["trained to the end"].get_xydata()[:, 1]) == [91.0, 95.0]
-    assert list(lines["best so far"].get_ydata()) == [91.0, 95.0]
-    assert list(lines["ended early, its last report"].get_xdata()) == [2]
+    assert list(lines["best so far"].get_ydata()) == [91.0, 95.0, 95.0]
+    assert list(lines["best so far"].get_xdata()) == [0, 1, 3]
+    assert list(lines["ended early, its last report, below 90.68 %"].get_xdata()) == [2]
+
+
+def test_history_clips_no_marker_at_an_edge():
+    accuracies = (0.97, 0.971, 0.972, 0.973, 0.974, 0.1, 0.9)
+    records = [record(i, a) for i, a in enumerate(accuracies)]
+    figure = history([*records, record(7, 0.2, "pruned", None)])
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    markers = [line for line in axes.lines if line.get_label() != "best so far"]
+    assert sum(len(line.get_xdata()) for line in markers) == 8
+    radius = 3 * figure.dpi / 72
+    for line in markers:
+        for x, y in axes.transData.transform(line.get_xydata()):
+            assert axes.bbox.x0 + radius <= x <= axes.bbox.x1 - radius
+            assert axes.bbox.y0 + radius <= y <= axes.bbox.y1 - radius
+
+
+def ticks_of(values, log=False):
+    records = [record(i, 0.9 + i / 1000, x=value) for i, value in enumerate(values)]
+    axes = parallel_coordinates(records, {"x"} if log else ()).axes[0]
+    shown = [(t.get_position()[1], t.get_text()) for t in axes.texts if t.get_position()[0] < 1]
+    assert all(b[0] - a[0] > 0.05 for a, b in pairwise(shown))
+    return [text for _, text in shown]
+
+
+def test_ticks_of_parallel_coordinates_are_short_numbers_apart_from_each_other():
+    assert ticks_of([0.1, 0.1 + 0.2, 0.2]) == ["0.1", "0.2", "0.3"]
+    assert ticks_of([0.0023 + i / 37 for i in range(8)]) == ["0.05", "0.1", "0.15"]
+    assert ticks_of([1.1e-6, 8.1e-4, 1e-5, 1e-4, 3e-5, 2e-5], log=True) == [
+        "3e-6", "1e-5", "3e-5", "0.0001", "0.0003",
+    ]  # fmt: skip
+    assert ticks_of([144, 507, 200, 301, 333, 402], log=True) == ["150", "200", "300", "500"]
+    assert ticks_of([1, 2, 3]) == ["1", "2", "3"]
+    assert ticks_of([0.12345, 0.12346]) != ["0.123", "0.123"]
+    assert ticks_of([64, 128, 256], log=True) == ["64", "128", "256"]
+    assert ticks_of([0.5]) == ["0.5"]
+    assert ticks_of(["relu", "tanh"]) == ["relu", "tanh"]
+    assert len(ticks_of([f"{i}-{i}" for i in range(1, 60)])) < 20
 
 
 def test_a_trial_that_learnt_nothing_does_not_squash_the_others():

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from rich.color import ColorSystem
 from rich.console import Console
+from rich.terminal_theme import DEFAULT_TERMINAL_THEME, MONOKAI
 
 from mnistcore.terminal.tables import confusion_table, facts_table, notice_panel, recipe_list
 from mnistcore.training.recipes import RECIPES
@@ -60,6 +62,42 @@ def test_errors_are_coloured_by_their_share_and_apart_from_hits(confusion):
     assert many[2] < many[0]
 
 
+def test_the_matrix_of_mnist_fits_sixty_columns_too(confusion):
+    lines = text_of(confusion_table(confusion, list("0123456789"), 60), 60).splitlines()
+    assert len(lines) == 12
+    assert max(map(len, lines)) == 60
+    assert lines[4].split() == ["2", ".", ".", "1000", *"....", "40", ".", ".", "96.15", "%"]
+
+
+@pytest.mark.parametrize("system", ["truecolor", "256", "standard", None])
+@pytest.mark.parametrize("theme", [DEFAULT_TERMINAL_THEME, MONOKAI], ids=["light", "dark"])
+def test_every_cell_can_be_read_in_any_number_of_colours(confusion, system, theme):
+    console = Console(width=80, color_system=system, file=open_nothing(), force_terminal=True)
+    confusion += np.arange(100).reshape(10, 10) // 4
+    confusion[0, 1:4] = 0
+    table = confusion_table(confusion, list("0123456789"), 80, colours=console.color_system)
+    depth = {"truecolor": ColorSystem.TRUECOLOR, "256": ColorSystem.EIGHT_BIT}.get(
+        system, ColorSystem.STANDARD
+    )
+    papers = set()
+    for line in console.render_lines(table):
+        for segment in line:
+            style = segment.style
+            if system is None or not style or not style.bgcolor:
+                continue  # in the terminal's own colours
+            ink, paper = style.color.downgrade(depth), style.bgcolor.downgrade(depth)
+            pair = ink.get_truecolor(theme), paper.get_truecolor(theme, foreground=False)
+            low, high = sorted(map(luminance, pair))
+            assert (high + 0.05) / (low + 0.05) >= 4.0, (segment.text, pair)
+            papers.add(pair[1])
+    assert len(papers) >= (0 if system is None else 3)
+
+
+def luminance(colour):
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return sum(share * c for share, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def test_long_names_are_cut_and_a_class_without_samples_has_no_accuracy():
     counts = np.array([[0, 0], [1, 3]])
     text = text_of(confusion_table(counts, ["trousers", "shirt"], 80))
@@ -72,7 +110,10 @@ def test_too_many_classes_become_a_line_each():
     counts = np.eye(30, dtype=int) * 5
     counts[3, 8] = 2
     lines = text_of(confusion_table(counts, [f"c{i}" for i in range(30)], 80)).splitlines()
-    assert len(lines) == 32
+    assert [line.rstrip() for line in lines[33:]] == [
+        "The confusion matrix needs 162 columns and is left out, as there are 80;",
+        "mnistcore report draws it.",
+    ]
     assert lines[5].split() == ["c3", "7", "71.43", "%", "c8", "(2)"]
     assert lines[6].split() == ["c4", "5", "100.00", "%"]
 
