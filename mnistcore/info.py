@@ -10,6 +10,7 @@ from typing import Any
 
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.threads import available_cores, get_num_threads
+from .system.callable_module import make_callable
 from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
 from .system.version import VERSION
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
@@ -185,6 +186,8 @@ def _show(facts: Mapping[str, Any]) -> None:
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,6 +10,7 @@ from .models import checkpoint
 from .pictures.files import FORMATS
 from .pictures.readings import STDIN, Reading, doubt, predict_pictures
 from .runs.folder import check_output
+from .system.callable_module import make_callable
 from .system.files import replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
@@ -97,6 +98,8 @@ def _write_sheet(folder: Path, reading: Reading) -> None:
     with replacing(path) as file:
         draw_sheet(reading.picture, reading.digits, summary(reading)).save(file, "PNG")
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

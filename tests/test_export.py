@@ -214,7 +214,7 @@ def trained(mnist_dir, tmp_path_factory):
     dataset = load_data("mnist", mnist_dir)
     config = TrainConfig(epochs=2, data_dir=str(mnist_dir), output=str(run))
     model = train_run(config, dataset=dataset).model
-    probs = model.predict_proba(get_backend("numpy"), dataset.test_images)
+    probs = model.predict_proba(dataset.test_images, get_backend("numpy"))
     return run, dataset.test_images, dataset.test_labels, probs
 
 

@@ -61,7 +61,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
             f"{dataset.name} has {len(dataset.class_names)} classes, the model {n_classes}"
         )
     model = scaled_alike(model, dataset)
-    exact = model.predict(get_backend(), images)
+    exact = model.logits(get_backend(), images).argmax(axis=1)
     layers = quantize(model)
     rounded = np.concatenate(
         [

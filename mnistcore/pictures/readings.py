@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..kernels.backends import get_backend, unavailable_reason
+from ..kernels.backends import get_ready_backend
 from ..models import checkpoint
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
@@ -124,13 +123,14 @@ def predict_pictures(
         raise TypeError("pictures must be a list; for a single one give [picture]")
     model = run if isinstance(run, Model) else checkpoint.load(run)
     _check(model)
-    kernels = _kernels(backend)
+    kernels = get_ready_backend(backend)
 
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
 
     def classify(images: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            probabilities = for_bytes.predict_proba(kernels, images)
+            probabilities = for_bytes.logits(kernels, images)
+            kernels.softmax(probabilities, probabilities)
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(NOT_FINITE)
         return probabilities
@@ -168,12 +168,6 @@ def doubt(model: Model) -> str:
         f"The network was trained on {model.data.name}, whose images {looked}; it will probably"
         " misread pictures of digits."
     )
-
-
-def _kernels(backend: str) -> ModuleType:
-    if backend == "auto":
-        backend = "numpy" if unavailable_reason("cython") else "cython"
-    return get_backend(backend)
 
 
 Opening = Callable[[], Picture]

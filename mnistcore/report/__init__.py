@@ -15,10 +15,11 @@ from ..kernels.threads import limited_threads
 from ..runs.data import compared, load_run_data
 from ..runs.folder import load_run
 from ..runs.scores import SourceConfig
+from ..system.callable_module import make_callable
 from ..system.files import check_target, replacing
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
-from ..training.options import option
+from ..training.options import document_options, option
 from .page import MARK, Page
 
 __all__ = ["Report", "ReportConfig", "main", "run"]
@@ -26,6 +27,7 @@ __all__ = ["Report", "ReportConfig", "main", "run"]
 _ONE, _SEVERAL = "report.html", "comparison.html"
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig(SourceConfig):
     """The options of a report, checked.
@@ -196,3 +198,6 @@ def _main(argv: Sequence[str]) -> int:
     if report.figure_files:
         print(f"{len(report.figure_files)} files of figures in {config.figures}")
     return DONE
+
+
+make_callable(__name__)

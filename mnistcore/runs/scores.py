@@ -24,7 +24,7 @@ from ..models.metrics import (
     wilson_interval,
 )
 from ..models.model import Model, scaled_alike
-from ..training.options import Range, option, options_of
+from ..training.options import Range, document_options, option, options_of
 from .data import SPLITS, check_fit, load_run_data, split_indices
 from .folder import Run, load_run
 
@@ -60,6 +60,7 @@ class SourceConfig:
             object.__setattr__(self, name, opt.checked(getattr(self, name), name))
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(SourceConfig):
     """The options of an evaluation, checked.

@@ -16,7 +16,7 @@ from ..kernels.backends import BACKENDS
 from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
 from ..models.network import INITIALIZATIONS
 from .optimizers import LEARNING_RATES
-from .options import Range, option, options_of, read_options
+from .options import Range, document_options, option, options_of, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
 from .schedules import SCHEDULES
 
@@ -34,6 +34,7 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
     return option(None, kind, help, optional=True, shown_default=shown, **settings)
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """The options of a training run, checked and complete.

@@ -22,8 +22,8 @@ def test_onnxruntime_predicts_as_the_model_does(consumer, model, images, float_i
     label, probabilities, logits = session.run(None, {entry.name: given})
     exact = model.logits(numpy_kernels, images)
     np.testing.assert_allclose(logits, exact, atol=2e-5 * max(1, np.abs(exact).max()))
-    np.testing.assert_allclose(probabilities, model.predict_proba(numpy_kernels, images), atol=1e-5)
-    np.testing.assert_array_equal(label, model.predict(numpy_kernels, images))
+    np.testing.assert_allclose(probabilities, model.predict_proba(images, numpy_kernels), atol=1e-5)
+    np.testing.assert_array_equal(label, model.predict(images, numpy_kernels))
     assert [output.name for output in session.get_outputs()] == ["label", "probabilities", "logits"]
 
 
