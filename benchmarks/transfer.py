@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnistcore import get_backend
 from mnistcore.data import load_data
 from mnistcore.models.metrics import accuracy
 from mnistcore.train import TrainConfig, run
