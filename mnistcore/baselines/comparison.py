@@ -166,12 +166,25 @@ def run(
     on_score
         Called with the score of each baseline as soon as it is done.
 
+    Returns
+    -------
+    list of Score
+        One for each baseline, in order.
+
     Raises
     ------
     ValueError
         If a name is unknown or a number is out of range.
     ImportError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> digits = mnistcore.load_data("synthetic")
+    >>> (score,) = mnistcore.baselines(digits, ["nearest centroid"], train_images=1000)
+    >>> 0.5 < score.test_accuracy < 1
+    True
     """
     for name in names or ():
         if name not in BASELINES:

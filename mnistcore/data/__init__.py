@@ -80,6 +80,21 @@ class Dataset:
         An array has an unsupported dtype.
     ValueError
         Shapes do not match, a label is not a class, or a pixel is not finite.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> images, labels = rng.random((30, 8, 8)), np.arange(30) % 3
+    >>> data = mnistcore.Dataset(
+    ...     "noise", images[:20], labels[:20], images[20:], labels[20:], ("a", "b", "c"), "drawn"
+    ... )
+    >>> data.train_images.dtype, data.train_labels.dtype
+    (dtype('float32'), dtype('int32'))
+    >>> train, validation = data.split(0.25, seed=0)
+    >>> len(train), len(validation)
+    (15, 5)
     """
 
     name: str
@@ -238,6 +253,15 @@ def load_data(
         `data_dir` is given with `data` that does not use it, or the sets cannot be joined.
     TypeError
         `data` is neither a str nor a Path.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> digits = mnistcore.load_data("synthetic")
+    >>> digits.train_images.shape, digits.train_images.dtype
+    ((60000, 28, 28), dtype('uint8'))
+    >>> digits.class_names[digits.test_labels[0]]
+    '7'
     """
     if not isinstance(data, str | Path):
         raise TypeError(f"data is {data!r}; it must be auto, mnist, synthetic or a folder")

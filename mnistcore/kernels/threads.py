@@ -58,7 +58,19 @@ def available_cores() -> int:
 
 
 def get_num_threads() -> int:
-    """Return the most threads that a compiled kernel called by this thread will use."""
+    """Return the most threads that a compiled kernel called by this thread will use.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> mnistcore.get_num_threads() >= 1
+    True
+    """
     return min([_cap or available_cores(), *(n for block, n in _caller.limits if block.locked())])
 
 
@@ -66,6 +78,14 @@ def set_num_threads(n: int) -> None:
     """Cap the threads of the compiled kernels at ``n``; 0 removes the cap.
 
     Results are the same to the bit with any cap. Raises ValueError if ``n`` is negative.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> mnistcore.set_num_threads(1)
+    >>> mnistcore.get_num_threads()
+    1
+    >>> mnistcore.set_num_threads(0)
     """
     global _cap
     if n < 0:

@@ -118,6 +118,14 @@ def predict_pictures(
         If the network does not read digits.
     BackendUnavailableError
         If the backend cannot be loaded.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> image = mnistcore.load_data("synthetic").test_images[0]
+    >>> (reading,) = mnistcore.predict("runs/first", [255 - image])
+    >>> reading.text
+    '7'
     """
     if isinstance(pictures, str | bytes | Path | np.ndarray):
         raise TypeError("pictures must be a list; for a single one give [picture]")

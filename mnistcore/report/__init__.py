@@ -82,6 +82,11 @@ def run(
     dataset
         Use this instead of loading the data that the config or the runs name.
 
+    Returns
+    -------
+    Report
+        The paths of the page and of the figures, and notices about the data.
+
     Raises
     ------
     ValueError
@@ -93,6 +98,13 @@ def run(
         If the backend cannot be loaded.
     OSError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> report = mnistcore.report("runs/first", mnistcore.ReportConfig(output="first.html"))
+    >>> report.path.name
+    'first.html'
     """
     from . import comparison, single
 

@@ -230,6 +230,11 @@ def run(
     dataset
         Data to evaluate on instead of that of the config or the run.
 
+    Returns
+    -------
+    Scores
+        Accuracy, loss, confusion matrix, calibration and the prediction of each image.
+
     Warns
     -----
     UserWarning
@@ -246,6 +251,16 @@ def run(
         If the backend cannot be loaded.
     OSError
         If a file cannot be read.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> scores = mnistcore.evaluate("runs/first")
+    >>> low, high = scores.interval
+    >>> low < scores.accuracy < high
+    True
+    >>> scores.confusion.shape
+    (10, 10)
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
