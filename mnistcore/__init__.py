@@ -1,12 +1,12 @@
 """Multi-layer perceptrons on handwritten digits, from scratch, at the speed of the machine.
 
-==================================  =====================================================
-``train(TrainConfig(epochs=3))``    train a network and write its run folder
-``load("runs/...").predict(x)``     load a trained network and apply it to images
-``load_data()``, ``Dataset``        MNIST, the built-in digits, or data of one's own
-``MLPClassifier``, ``MLPRegressor`` scikit-learn's estimators on these kernels
-``get_backend("numba")``            the kernels themselves, as functions on arrays
-==================================  =====================================================
+===================================  =====================================================
+``train(TrainConfig(epochs=3))``     train a network and write its run folder
+``load("runs/...").predict(x)``      load a trained network and apply it to images
+``load_data()``, ``Dataset``         MNIST, the built-in digits, or data of one's own
+``MLPClassifier``, ``MLPRegressor``  scikit-learn's estimators on these kernels
+``get_backend("numba")``             the kernels themselves, as functions on arrays
+===================================  =====================================================
 
 Every command of the shell is a module that can be called: ``mnistcore.evaluate("runs/...")`` is
 ``mnistcore.evaluate.run("runs/...")`` and does what ``mnistcore evaluate runs/...`` shows.

@@ -125,7 +125,7 @@ def test_the_extra_is_named_where_onnx_is_missing(place, capsys, monkeypatch):
     assert main(["export", "run", "--to", "onnx"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert 'pip install "mnistcore[onnx]"' in err
+    assert 'pip install -e ".[onnx]" in' in err
 
 
 @pytest.mark.parametrize("command", ["export", "convert"])

@@ -16,12 +16,10 @@ import numpy as np
 from ..data import Dataset
 from ..data.preprocess import flatten, train_validation_split
 from ..kernels.threads import available_cores
+from ..system.extras import require
 
 # The warning of a perceptron whose training was ended by Ctrl-C.
 INTERRUPTION = "Training interrupted by user"
-
-
-MISSING = 'baselines need scikit-learn: pip install "mnistcore[sklearn]"'
 
 
 @dataclass(frozen=True)
@@ -175,7 +173,7 @@ def run(
     ------
     ValueError
         If a name is unknown or a number is out of range.
-    ImportError
+    MissingExtraError
         If scikit-learn is not installed.
 
     Examples
@@ -195,11 +193,9 @@ def run(
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     rows = _training_rows(dataset.train_labels, train_images, seed)
-    try:
-        import sklearn  # noqa: F401
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise ImportError(MISSING) from error
+    require("sklearn", "sklearn")
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
+
     train = _pixels(dataset.train_images[rows], dataset.pixel_max), dataset.train_labels[rows]
     test = _pixels(dataset.test_images, dataset.pixel_max), dataset.test_labels
     scores = []

@@ -471,4 +471,4 @@ def test_ctrl_c_ends_training_and_leaves_a_model():
 def test_without_scikit_learn_the_extra_is_named():
     code = "import sys; sys.modules['sklearn'] = None; import mnistcore.sklearn"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert 'pip install "mnistcore[sklearn]"' in done.stderr.splitlines()[-1]
+    assert 'pip install -e ".[sklearn]" in' in done.stderr.splitlines()[-1]

@@ -50,7 +50,7 @@ def test_the_same_model_makes_the_same_file(consumer, model):
 
 def test_the_extra_is_named_where_onnx_is_missing(model, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "mnistcore\[onnx\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[onnx\]" in'):
         to_onnx.encode(model)
 
 

@@ -223,7 +223,7 @@ def test_without_optuna_the_extra_is_named(place, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert search("--output", "out") == command_line.BAD_INPUT
     err = capsys.readouterr().err
-    assert 'pip install "mnistcore[search]"' in err
+    assert 'pip install -e ".[search]" in' in err
     assert err.count("\n") == 1
 
 
