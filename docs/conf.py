@@ -16,6 +16,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"mnistcore {release}"
 
+highlight_language = "none"
 default_role = "literal"  # `x` in a docstring is code, as in Markdown
 myst_heading_anchors = 3  # as on GitHub, for links such as using.md#your-own-digits
 suppress_warnings = ["myst.header"]
