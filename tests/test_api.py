@@ -1,5 +1,6 @@
 """The public names of the package, however they are imported, and what `help()` says."""
 
+import ast
 import dataclasses
 import inspect
 import re
@@ -65,6 +66,14 @@ def test_the_module_still_runs_as_a_script():
     )
     assert done.returncode == 0
     assert "relu-two-hidden" in done.stdout
+
+
+def test_a_type_checker_sees_the_names_that_are_imported_on_first_use():
+    tree = ast.parse(inspect.getsource(mnistcore))
+    (block,) = (n for n in tree.body if isinstance(n, ast.If) and "not" not in ast.unparse(n.test))
+    seen = {alias.asname or alias.name for node in block.body for alias in node.names}
+    assert seen == {*mnistcore._HOMES, *mnistcore._COMMANDS}
+    assert set(mnistcore._COMMANDS) == set(COMMANDS)
 
 
 def test_every_name_is_listed_and_there():
