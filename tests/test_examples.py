@@ -23,7 +23,7 @@ PUBLIC = [
     "set_num_threads", "train",
 ]  # fmt: skip
 OTHERS = [load_run, save, Network, read_idx, write_idx]
-KERNELS = ["matmul", "add_bias", "relu_forward", "softmax", "softmax_cross_entropy", "sgd_update"]
+KERNELS = ["matmul", "softmax", "softmax_cross_entropy", "sgd_update"]
 
 
 @pytest.fixture(scope="module")
