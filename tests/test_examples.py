@@ -22,6 +22,7 @@ PUBLIC = [
     "MLPRegressor", "Model.predict", "Model.predict_proba", "predict", "report", "search",
     "set_num_threads", "train",
 ]  # fmt: skip
+SLOW = ("report", "search")
 OTHERS = [load_run, save, Network, read_idx, write_idx]
 KERNELS = ["matmul", "softmax", "softmax_cross_entropy", "sgd_update"]
 
@@ -48,9 +49,14 @@ def named(name):
 
 
 @pytest.mark.parametrize(
-    "found", [*PUBLIC, *OTHERS, *(getattr(numpy_kernels, name) for name in KERNELS)],
+    "found",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in PUBLIC),
+        *OTHERS,
+        *(getattr(numpy_kernels, name) for name in KERNELS),
+    ],
     ids=lambda found: getattr(found, "__name__", found),
-)  # fmt: skip
+)
 def test_the_example_is_right(found, place, monkeypatch):
     monkeypatch.chdir(place)
     found = named(found) if isinstance(found, str) else found

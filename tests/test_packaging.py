@@ -16,6 +16,8 @@ import pytest
 
 import mnistcore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "mnistcore/pictures/likeness.safetensors"
 

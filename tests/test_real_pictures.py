@@ -13,6 +13,8 @@ from mnistcore.predict import predict_pictures
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 
+pytestmark = pytest.mark.slow
+
 ALL = tuple(nasty_pictures.KINDS.values())
 
 

@@ -30,7 +30,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
 from mnistcore.sklearn.threads import share_of_cores
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 FLOAT32 = {
     f"check_sample_weight_equivalence_on_{kind}_data": "to 1e-7; parameters are float32"

@@ -18,6 +18,8 @@ from mnistcore.__main__ import main
 from mnistcore.terminal import command_line
 from mnistcore.training.config import build_config
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "best.toml", "history.png", "importances.png", "parallel.png", "search.json", "study.db",
     "summary.json", "trials.csv",
