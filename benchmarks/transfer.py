@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mnistcore import get_backend
 from mnistcore.data import load_data
 from mnistcore.models.metrics import accuracy
 from mnistcore.train import TrainConfig, run
@@ -40,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 output=str(Path(folder) / "run"),
             )
             model = run(config).model
-        share = accuracy(labels, model.predict(get_backend(arguments.backend), images))
+        share = accuracy(labels, model.predict(images, arguments.backend))
         print(f"seed {seed}: {share:.2%} of MNIST's {arguments.split} images", flush=True)
     return 0
 

@@ -13,6 +13,7 @@ from .interchange.conversion import PLACES, SYNONYMS, Conversion, run
 from .interchange.dense import plus
 from .interchange.dense_stack import LAYOUTS
 from .kernels.layout import ACTIVATIONS
+from .system.callable_module import make_callable
 from .terminal.command_line import DONE, Parser, run_command, user_errors
 
 __all__ = ["Conversion", "main", "run"]
@@ -143,6 +144,8 @@ def _show(conversion: Conversion) -> None:
     }
     Console(soft_wrap=True).print(facts_table(facts))
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

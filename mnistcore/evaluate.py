@@ -8,6 +8,7 @@ from .data.preprocess import as_bytes
 from .runs.data import load_run_data, trained_on
 from .runs.folder import is_run, load_run
 from .runs.scores import EvaluateConfig, Sample, Scores, run, run_sample
+from .system.callable_module import make_callable
 from .system.files import check_target, write_json
 from .terminal.command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .terminal.display import print_json
@@ -91,6 +92,8 @@ def _parser() -> Parser:
     )
     return parser
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

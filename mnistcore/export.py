@@ -8,6 +8,7 @@ from typing import Any
 
 from .interchange import to_c, to_onnx
 from .interchange.exporting import FORMATS, Exported, run
+from .system.callable_module import make_callable
 from .terminal.command_line import DONE, Parser, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
@@ -109,6 +110,8 @@ def _show(exported: Exported, to: str, int8: bool) -> None:
     Console(soft_wrap=True).print(facts_table(facts))
     print("\n" + textwrap.indent(exported.usage, "    "))
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from .kernels.backends import BACKENDS, unavailable_reason
+from .system.callable_module import make_callable
 from .terminal.command_line import BAD_RESULT, DONE, Parser, run_command, user_errors
 from .terminal.flags import offer
 from .training.gradients import TOLERANCES, Check, run
@@ -63,6 +64,8 @@ def _show(checks: Sequence[Check]) -> None:
     console.print(f"\nrelative errors; the tolerances are {tolerances}")
     console.print(f"{passed} of {len(checks)} gradients are right")
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,6 +11,7 @@ from typing import Any
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
 from .kernels.threads import available_cores, get_num_threads, n_cores, omp_threads
 from .system.cache import cache_folder, is_private, temporary_cache_folder
+from .system.callable_module import make_callable
 from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
 from .system.quota import cpu_quota
 from .system.version import VERSION
@@ -198,6 +199,8 @@ def _show(facts: Mapping[str, Any]) -> None:
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

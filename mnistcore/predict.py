@@ -13,6 +13,7 @@ from .pictures.files import FORMATS
 from .pictures.readings import STDIN, Reading, doubt, predict_pictures
 from .runs.folder import check_output
 from .runs.table import only_table, predict_table
+from .system.callable_module import make_callable
 from .system.files import check_target, replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
@@ -135,6 +136,8 @@ def _write_sheet(folder: Path, reading: Reading) -> None:
     with replacing(path) as file:
         draw_sheet(reading.picture, reading.digits, summary(reading)).save(file, "PNG")
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .runs.job import Job, TrainingInterrupted, TrainResult, execute, prepare, run
+from .system.callable_module import make_callable
 from .terminal.command_line import BAD_RESULT, DONE, INTERRUPTED, Parser, run_command, user_errors
 from .terminal.flags import add_flags, flags_given
 from .terminal.training import choose_display, print_recipes
@@ -77,6 +78,8 @@ def _parser() -> Parser:
     )
     return parser
 
+
+make_callable(__name__)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -92,7 +92,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, flags, message):
 def test_a_missing_scikit_learn_names_the_extra(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert main(["--data", str(write_small_digits(tmp_path / "data"))]) == 2
-    assert 'pip install "mnistcore[sklearn]"' in capsys.readouterr().err
+    assert 'pip install -e ".[sklearn]" in' in capsys.readouterr().err
 
 
 def test_ctrl_c_while_the_perceptron_trains_ends_the_command(tmp_path, capsys, monkeypatch):

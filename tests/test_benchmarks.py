@@ -36,6 +36,8 @@ from mnistcore.kernels import KERNELS
 from mnistcore.kernels.layout import OPTIONS_DTYPE
 from mnistcore.models.network import Network
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 NUMBA_KERNELS = "mnistcore.kernels.numba_kernels"
 CASES = {

@@ -35,6 +35,15 @@ def test_the_example_runs():
     exec(compile(code, "README.md", "exec"), {})
 
 
+def test_the_python_of_the_first_page_runs(place, monkeypatch, capsys):
+    monkeypatch.setenv("MNISTCORE_DATA_DIR", str(place.parent / "data"))
+    code = re.search(r"<!-- python -->\n```python\n(.*?)```", README, re.S).group(1)
+    exec(compile(code, "README.md", "exec"), {})
+    accuracy, folder = capsys.readouterr().out.splitlines()[0].split()
+    assert float(accuracy) > 0.9
+    assert (place / folder / "model.safetensors").is_file()
+
+
 def test_the_accuracies_are_those_of_the_results():
     shown = re.search(r"<!-- accuracy: begin.*?-->\n(.*?)\n?<!-- accuracy: end -->", README, re.S)
     rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))

@@ -129,7 +129,7 @@ def test_the_extra_is_named_where_onnx_is_missing(place, capsys, monkeypatch):
     assert main(["export", "run", "--to", "onnx"]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert 'pip install "mnistcore[onnx]"' in err
+    assert 'pip install -e ".[onnx]" in' in err
 
 
 @pytest.mark.parametrize("command", ["export", "convert"])
@@ -228,7 +228,7 @@ def trained(mnist_dir, tmp_path_factory):
     dataset = load_data("mnist", mnist_dir)
     config = TrainConfig(epochs=2, data_dir=str(mnist_dir), output=str(run))
     model = train_run(config, dataset=dataset).model
-    probs = model.predict_proba(get_backend("numpy"), dataset.test_images)
+    probs = model.predict_proba(dataset.test_images, get_backend("numpy"))
     return run, dataset.test_images, dataset.test_labels, probs
 
 

@@ -98,7 +98,7 @@ def test_imports_the_package_and_defines_no_kernels(notebook):
 
 
 def test_first_cell_says_what_to_install_and_reads_the_quick_setting_once(notebook):
-    assert 'pip install "mnistcore[notebooks' in source_of(notebook["cells"][0])
+    assert 'pip install -e ".[notebooks' in source_of(notebook["cells"][0])
     settings = [
         line
         for cell in code_cells(notebook)

@@ -16,6 +16,8 @@ import pytest
 
 import mnistcore
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "mnistcore/pictures/likeness.safetensors"
 
@@ -64,11 +66,11 @@ def test_metadata_is_the_package(project):
     assert callable(script.load())
 
 
-def test_extra_all_is_every_extra_for_users(project):
+def test_extra_all_is_those_for_users(project):
     extras = project["optional-dependencies"]
     (everything,) = extras["all"]
     named = re.fullmatch(r"mnistcore\[(.*)\]", everything).group(1).split(",")
-    assert set(named) == set(extras) - {"all", "dev", "peers"}
+    assert set(named) == set(extras) - {"all", "dev", "docs", "peers"}
 
 
 def test_every_import_of_the_package_is_a_dependency(project):
@@ -78,7 +80,7 @@ def test_every_import_of_the_package_is_a_dependency(project):
         *itertools.chain(*project["optional-dependencies"].values()),
     ]
     known = {re.match(r"[\w-]+", name).group().lower().replace("-", "_") for name in listed}
-    known |= {"pil", "sklearn", "llvmlite", "mnistcore", "mpl_toolkits", "multipart", "arro3"}
+    known |= {"pil", "sklearn", "llvmlite", "mnistcore", "mpl_toolkits", "arro3"}
     for file in (ROOT / "mnistcore").rglob("*.py"):
         for name in imported(file):
             assert name in sys.stdlib_module_names or name.lower() in known, f"{file}: {name}"
@@ -109,17 +111,25 @@ def test_source_distribution_is_complete(checkout):
     (archive,) = (checkout / "dist").glob("*.tar.gz")
     with tarfile.open(archive) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "tests/naive.py", WEIGHTS):
+    for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", WEIGHTS):
         assert wanted in names
+    for folder in ("benchmarks", "docs", "notebooks", "tests"):
+        for file in (file for file in (checkout / folder).rglob("*") if file.is_file()):
+            assert str(file.relative_to(checkout)) in names
     for source in (checkout / "mnistcore").rglob("*.p*"):
         if source.suffix in (".py", ".pyx", ".pxi"):
             assert str(source.relative_to(checkout)) in names
     assert not [name for name in names if name.endswith((".so", ".pyc"))]
 
 
-def test_an_installation_has_the_weights_of_the_judge(checkout):
+def test_an_installation_has_the_package_and_no_sources_of_kernels(checkout):
+    """Beside Python files: the weights of the judge, and the mark that the package has types."""
     status, output = run_setup(checkout, "-q", "build_py", "--build-lib", "built")
     assert status == 0, output
+    files = [path for path in (checkout / "built").rglob("*") if path.is_file()]
+    others = {path.relative_to(checkout / "built") for path in files if path.suffix != ".py"}
+    assert others == {Path(WEIGHTS), Path("mnistcore/py.typed")}
+    assert {path.name for path in (checkout / "built").iterdir()} == {"mnistcore"}
     assert (checkout / "built" / WEIGHTS).read_bytes() == (ROOT / WEIGHTS).read_bytes()
 
 

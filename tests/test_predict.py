@@ -158,7 +158,7 @@ def test_backends_agree(model, glyphs, backend, request):
 def test_an_image_of_mnist_reaches_the_network_as_it_is(model, glyphs):
     (image,) = normalised(np.pad(glyphs[3], 5).astype(np.float32))
     (reading,) = predict_pictures(model, [image], backend="numpy")
-    wanted = model.predict_proba(numpy_kernels, image[None])[0]
+    wanted = model.predict_proba(image[None], numpy_kernels)[0]
     np.testing.assert_array_equal(reading.digits[0].seen, image)
     np.testing.assert_array_equal(reading.probabilities, wanted)
     (inverted,) = predict_pictures(model, [255 - image], backend="numpy")

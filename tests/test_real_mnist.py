@@ -13,6 +13,8 @@ from mnistcore.training.optimizers import make_options, make_state
 from mnistcore.training.recipes import RECIPES
 from mnistcore.training.schedules import learning_rates
 
+pytestmark = pytest.mark.slow
+
 # Lowest and highest test accuracy of a right program: several standard deviations around the
 # mean of five seeds (94.0, 98.0 and 98.6 %). Higher than the band is as suspicious as lower.
 BANDS = {

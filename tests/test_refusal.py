@@ -18,6 +18,8 @@ from mnistcore.terminal.command_line import DONE
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train_run
 
+pytestmark = pytest.mark.slow
+
 UNLIKE = "nothing there resembles a digit"
 IN_A_WORD = "the mark is part of a sign or of a word"
 

@@ -91,7 +91,7 @@ def test_a_run_learns_and_says_so(kernels, dataset, make_config):
 def test_the_model_of_the_folder_is_the_one_that_was_tested(dataset, make_config):
     summary = run(make_config(standardize=True), dataset=dataset).summary
     model = checkpoint.load("run")
-    predictions = model.predict(numpy_kernels, dataset.test_images)
+    predictions = model.predict(dataset.test_images, numpy_kernels)
     assert np.mean(predictions == dataset.test_labels) == summary["test_accuracy"]
     counts = np.zeros((N_CLASSES, N_CLASSES), int)
     np.add.at(counts, (dataset.test_labels, predictions), 1)
@@ -246,7 +246,7 @@ def test_patience_keeps_the_best_epoch(dataset, make_config):
     job = prepare(make_config(output="run2"), dataset)
     x = dataset.train_images[job.validation_indices]
     labels = dataset.train_labels[job.validation_indices]
-    assert np.mean(result.model.predict(numpy_kernels, x) == labels) == max(accuracies)
+    assert np.mean(result.model.predict(x, numpy_kernels) == labels) == max(accuracies)
 
 
 def test_the_learning_rate_follows_the_schedule(dataset, make_config):

@@ -17,12 +17,10 @@ from ..data import Dataset
 from ..data.preprocess import flatten, train_validation_split
 from ..kernels.threads import default_threads
 from ..system.errors import did_you_mean
+from ..system.extras import require
 
 # The warning of a perceptron whose training was ended by Ctrl-C.
 INTERRUPTION = "Training interrupted by user"
-
-
-MISSING = 'baselines need scikit-learn: pip install "mnistcore[sklearn]"'
 
 
 @dataclass(frozen=True)
@@ -167,12 +165,25 @@ def run(
     on_score
         Called with the score of each baseline as soon as it is done.
 
+    Returns
+    -------
+    list of Score
+        One for each baseline, in order.
+
     Raises
     ------
     ValueError
         If a name is unknown or a number is out of range.
-    ImportError
+    MissingExtraError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> digits = mnistcore.load_data("synthetic")
+    >>> (score,) = mnistcore.baselines(digits, ["nearest centroid"], train_images=1000)
+    >>> 0.5 < score.test_accuracy < 1
+    True
     """
     for name in names or ():
         if name not in BASELINES:
@@ -184,11 +195,9 @@ def run(
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     rows = _training_rows(dataset.train_labels, train_images, seed)
-    try:
-        import sklearn  # noqa: F401
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise ImportError(MISSING) from error
+    require("sklearn", "sklearn")
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
+
     train = _pixels(dataset.train_images[rows], dataset.pixel_max), dataset.train_labels[rows]
     test = _pixels(dataset.test_images, dataset.pixel_max), dataset.test_labels
     scores = []

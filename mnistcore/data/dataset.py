@@ -70,6 +70,17 @@ class Dataset:
     ValueError
         Shapes do not match, a label is not a class, two classes have the same name, or a pixel
         is not finite.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> images, labels = rng.random((30, 8, 8)), np.arange(30) % 3
+    >>> data = mnistcore.Dataset.from_arrays(images, labels)
+    >>> data.train_images.dtype, data.train_labels.dtype
+    (dtype('float32'), dtype('int32'))
+    >>> train, validation = data.split(0.25, seed=0)
     """
 
     name: str

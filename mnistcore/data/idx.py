@@ -64,6 +64,14 @@ def read_idx(path: str | Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
         The file is malformed, damaged or too large. At most the declared size is decompressed.
     FileNotFoundError
         The file does not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.data import read_idx, write_idx
+    >>> write_idx("labels-idx1-ubyte.gz", np.array([7, 2, 1], np.uint8))
+    >>> read_idx("labels-idx1-ubyte.gz")
+    array([7, 2, 1], dtype=uint8)
     """
     path = Path(path)
     with _opened(path) as stream:
@@ -127,6 +135,12 @@ def write_idx(path: str | Path, array: np.ndarray) -> None:
         IDX has no code for the type of `array`.
     ValueError
         `array` has too many dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.data import write_idx
+    >>> write_idx("images-idx3-ubyte", np.zeros((2, 28, 28), np.uint8))
     """
     path = Path(path)
     array = np.asarray(array)

@@ -65,6 +65,15 @@ def load_data(
         the classes, or the sets cannot be joined.
     TypeError
         `data` is neither a str nor a Path.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> digits = mnistcore.load_data("synthetic")
+    >>> digits.train_images.shape, digits.train_images.dtype
+    ((60000, 28, 28), dtype('uint8'))
+    >>> digits.class_names[digits.test_labels[0]]
+    '7'
     """
     if not isinstance(data, str | Path):
         raise TypeError(f"data is {data!r}; it must be auto, mnist, synthetic or a path")

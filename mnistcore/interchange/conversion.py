@@ -135,6 +135,11 @@ def run(
     class_names
         By default "0", "1" and so on. A network with one output becomes one with two classes.
 
+    Returns
+    -------
+    Conversion
+        The model and its file.
+
     Raises
     ------
     FileNotFoundError
@@ -146,6 +151,17 @@ def run(
         If a library that the format needs is not installed.
     OSError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> w0, w1 = rng.normal(size=(784, 20)), rng.normal(size=(20, 10))
+    >>> np.savez("weights.npz", w0=w0, b0=np.zeros(20), w1=w1, b1=np.zeros(10))
+    >>> converted = mnistcore.convert("weights.npz", activation="relu")
+    >>> converted.model.network.layer_sizes
+    (784, 20, 10)
     """
     source = Path(source)
     file = read_weights(source)

@@ -14,8 +14,8 @@ the same signatures and the same error messages, and its results agree with ``nu
 Below, B is the batch size, I the fan-in, O the fan-out, C the number of classes, P the number of
 parameters and ``^T`` a transpose. Arrays are C-contiguous, aligned and in native byte order.
 
-Attributes
-----------
+Attributes of a backend
+-----------------------
 ``NAME``
     The name that :func:`.backends.get_backend` takes: "numpy", "numba" or "cython".
 ``INSTRUCTION_SET``
@@ -57,8 +57,10 @@ Tier 2: programs, which run the backend's own kernels inside one call
 ``loss_and_gradient(x, targets, sample_weight, params, layers, options, workspace, gradient)``
     -> loss. One batch, with dropout (the sample ids are the row numbers) but no weight decay.
     If the loss is not finite, NaN is returned and all of ``gradient`` is NaN.
-``train_steps(x, targets, sample_weight, order, learning_rates, layers, options, first_step,
-params, state, buffers, workspace, metrics)`` -> steps done
+``train_steps(...)`` -> steps done
+    Arguments are ``x, targets, sample_weight, order, learning_rates, layers, options, first_step,
+    params, state, buffers, workspace, metrics``.
+
     Train on many mini-batches. Step s uses the samples ``order[s * batch_size:][:batch_size]``
     (the last batch may be partial) and ``learning_rates[s]``: gather, scale, forward, loss,
     backward, update. ``first_step`` is the number of updates made before (Adam counts from
@@ -69,6 +71,7 @@ params, state, buffers, workspace, metrics)`` -> steps done
 
 Arguments of the programs
 -------------------------
+============== =====================================================================================
 x              (N, I) uint8 or float32; a value enters the network as ``x * scale + shift``. The
                gather does this, and is the only place that handles uint8
 targets        (N,) int32 class ids in [0, C)
@@ -88,6 +91,7 @@ state          (slots, P) float32, the optimizer state: no rows (plain SGD), the
 buffers        (0,) float32: reserved for what is neither parameter nor optimizer state, such as
                the running statistics of batch normalisation, which no layer has yet
 metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits
+============== =====================================================================================
 
 Rules
 -----

@@ -29,7 +29,18 @@ def compiled() -> bool:
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Compute out = a b; a (M, K), b (K, N), out (M, N)."""
+    """Compute out = a b; a (M, K), b (K, N), out (M, N).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.kernels import numpy_kernels
+    >>> x, w = np.ones((2, 3), np.float32), np.full((3, 4), 2, np.float32)
+    >>> z = np.empty((2, 4), np.float32)
+    >>> numpy_kernels.matmul(x, w, z)
+    >>> z[0]
+    array([6., 6., 6., 6.], dtype=float32)
+    """
     checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
     np.matmul(a, b, out=out)
 
@@ -100,6 +111,16 @@ def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
 
     Source: the shifted formula of Blanchard, Higham and Higham 2021, "Accurately computing the
     log-sum-exp and softmax functions".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.kernels import numpy_kernels
+    >>> logits = np.zeros((1, 4), np.float32)
+    >>> probs = np.empty_like(logits)
+    >>> numpy_kernels.softmax(logits, probs)
+    >>> probs
+    array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
     checks.check_softmax(FLOATS, logits, probs)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -113,6 +134,23 @@ def softmax_cross_entropy(
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0. The gradient is
     ``weight / sum of weights * (probs - onehot)``; if the weights sum to 0, it and the loss are 0.
+
+    Returns
+    -------
+    float
+        The mean loss in nats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.kernels import numpy_kernels
+    >>> logits, labels = np.zeros((1, 2), np.float32), np.array([1], np.int32)
+    >>> dlogits, equal_weights = np.empty_like(logits), np.empty(0, np.float32)
+    >>> loss = numpy_kernels.softmax_cross_entropy(logits, labels, equal_weights, dlogits)
+    >>> round(loss, 4)  # log 2
+    0.6931
+    >>> dlogits
+    array([[ 0.5, -0.5]], dtype=float32)
     """
     checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
     weights = _weights(sample_weight, np.arange(len(labels)), logits.dtype)
@@ -156,6 +194,16 @@ def sgd_update(
     ``params -= learning_rate * velocity``, or with Nesterov's look-ahead
     ``params -= learning_rate * (g + momentum * velocity)``. Without momentum, velocity has
     length 0. Source: Sutskever et al. 2013, section 2, in the form that PyTorch uses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.kernels import numpy_kernels
+    >>> params, gradient = np.ones(3, np.float32), np.array([0, 1, 2], np.float32)
+    >>> no_velocity = np.empty(0, np.float32)
+    >>> numpy_kernels.sgd_update(gradient, 0.5, 0.0, False, 0.0, params, no_velocity)
+    >>> params
+    array([1. , 0.5, 0. ], dtype=float32)
     """
     checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
     learning_rate = float(learning_rate)  # np.float64 would turn float32 arrays into float64

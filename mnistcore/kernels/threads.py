@@ -77,7 +77,19 @@ def omp_threads() -> int | None:
 
 
 def get_num_threads() -> int:
-    """Return the most threads that a compiled kernel called by this thread will use."""
+    """Return the most threads that a compiled kernel called by this thread will use.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> mnistcore.get_num_threads() >= 1
+    True
+    """
     limits = [n for block, n in _caller.limits if block.locked()]
     if not limits:
         return _cap or default_threads()
@@ -91,6 +103,14 @@ def set_num_threads(n: int) -> None:
     The compiled kernels' results are the same to the bit with any cap. The NumPy backend computes
     on its BLAS, which has threads of its own: see :mod:`.blas`. Raises ValueError if ``n`` is
     negative.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> mnistcore.set_num_threads(1)
+    >>> mnistcore.get_num_threads()
+    1
+    >>> mnistcore.set_num_threads(0)
     """
     global _cap
     if n < 0:

@@ -5,8 +5,11 @@
 be read from top to bottom; ``python -m mnistcore.ladder`` measures them on your machine.
 """
 
+from ..system.callable_module import make_callable
 from .command import main
 from .measure import Ladder, Rung, run
 from .step import BACKENDS, Step, steps
 
 __all__ = ["BACKENDS", "Ladder", "Rung", "Step", "main", "run", "steps"]
+
+make_callable(__name__)

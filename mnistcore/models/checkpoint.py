@@ -44,6 +44,15 @@ def save(path: str | Path, model: Model) -> None:
     ------
     OSError
         If it cannot be written.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> from mnistcore.models.checkpoint import save
+    >>> model = mnistcore.load("runs/first")
+    >>> save("copy.safetensors", model)
+    >>> mnistcore.load("copy.safetensors").class_names == model.class_names
+    True
     """
     tensors = {}
     for index, (weights, bias) in enumerate(model.network.views(model.params)):
@@ -57,12 +66,24 @@ def save(path: str | Path, model: Model) -> None:
 def load(path: str | Path) -> Model:
     """Read a model from its file, or from a run folder.
 
+    Returns
+    -------
+    Model
+        Ready to predict.
+
     Raises
     ------
     FileNotFoundError
         If there is no such file, or no model in the folder.
     CheckpointError
         If the file is damaged, inconsistent or of another format. A subclass of ValueError.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> model = mnistcore.load("runs/first")
+    >>> model.input_shape, len(model.class_names)
+    ((28, 28), 10)
     """
     path = Path(path)
     if path.is_dir():

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..data import DataNotFoundError, Dataset, load_data
-from ..data.preprocess import flatten, same_scale
+from ..data.preprocess import as_pixels, flatten, pixel_range, same_scale
+from ..kernels.backends import get_ready_backend
 from ..system.errors import by
-from .inference import logits_of
+from .inference import NOT_FINITE, logits_of
 from .network import Network
+
+_BYTE = 255.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network, ready to use.
+    """A trained network, ready to use: :meth:`predict` takes images.
 
     Attributes
     ----------
@@ -127,8 +130,8 @@ class Model:
     def logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
         """Return the logits (N, C) float32 of raw images (N, H, W) or (N, H * W).
 
-        Images are uint8 or float32, with pixels in the range of the training images;
-        :meth:`taking` makes a model for another range.
+        The unchecked step under :meth:`predict`: images are C-contiguous, uint8 or float32, with
+        pixels in the range of the training images; :meth:`taking` makes a model for another.
 
         Raises
         ------
@@ -144,15 +147,149 @@ class Model:
             )
         return logits_of(kernels, self.network, self.params, x, self.scale, self.shift)
 
-    def predict_proba(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """Return the class probabilities (N, C) float32 of raw images, as in :meth:`logits`."""
-        logits = self.logits(kernels, images)
+    def predict_proba(
+        self,
+        images: Any,
+        backend: str | ModuleType = "auto",
+        *,
+        pixel_max: float | None = None,
+    ) -> np.ndarray:
+        """Return the probability of each class for images.
+
+        Parameters
+        ----------
+        images
+            Anything that ``np.asarray`` turns into booleans, integers or floats. For a model of
+            28 x 28 pixels: (N, 28, 28) or (N, 784), also with an axis of length 1 for the
+            channel; or a single image, (28, 28) or (784,), which counts as N = 1.
+        backend
+            The name of a backend, or its module. "auto" is cython if available, otherwise numpy;
+            neither has to compile.
+        pixel_max
+            The pixel value of full ink in these images: 1 for pixels in [0, 1]. By default that
+            of the training images, :attr:`pixel_max` (255 if unknown), and 1 for booleans.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, C)
+            Rows sum to 1; columns are in the order of :attr:`class_names`.
+
+        Raises
+        ------
+        TypeError
+            If the images are neither booleans nor numbers.
+        ValueError
+            If the images have another size, hold pixels that are not finite, or are not on the
+            scale that ``pixel_max`` says: reaching more than twice that value, or at most 1 where
+            the network was trained on larger pixels, or below 0 where it was trained on bytes.
+            Also if the outputs are not finite.
+        BackendUnavailableError
+            If the backend cannot be loaded.
+
+        Examples
+        --------
+        >>> import mnistcore
+        >>> model = mnistcore.load("runs/first")
+        >>> digits = mnistcore.load_data("synthetic").test_images[:3]
+        >>> model.predict_proba(digits).shape
+        (3, 10)
+        >>> in_unit_range = digits / 255
+        >>> model.predict_proba(in_unit_range, pixel_max=1).shape
+        (3, 10)
+        """
+        kernels, logits = self._checked_logits(images, backend, pixel_max)
         kernels.softmax(logits, logits)
         return logits
 
-    def predict(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-        """Return the most probable class ids (N,) int64 of raw images, as in :meth:`logits`."""
-        return self.logits(kernels, images).argmax(axis=1)
+    def predict(
+        self,
+        images: Any,
+        backend: str | ModuleType = "auto",
+        *,
+        pixel_max: float | None = None,
+    ) -> np.ndarray:
+        """Return the most probable class of images, as indices into :attr:`class_names`.
+
+        Parameters and errors are those of :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of int64, shape (N,)
+            Class ids, to compare with :attr:`.Dataset.test_labels`; their names are
+            ``np.array(model.class_names)[ids]``.
+
+        Examples
+        --------
+        >>> import mnistcore
+        >>> import numpy as np
+        >>> model = mnistcore.load("runs/first")
+        >>> digits = mnistcore.load_data("synthetic")
+        >>> ids = model.predict(digits.test_images)
+        >>> float((ids == digits.test_labels).mean()) > 0.8
+        True
+        >>> names = np.array(model.class_names)[ids]
+        >>> str(names[0]) == str(ids[0])
+        True
+        """
+        _, logits = self._checked_logits(images, backend, pixel_max)
+        return logits.argmax(axis=1)
+
+    def _checked_logits(
+        self, images: Any, backend: str | ModuleType, pixel_max: float | None
+    ) -> tuple[ModuleType, np.ndarray]:
+        kernels = get_ready_backend(backend) if isinstance(backend, str) else backend
+        model, x = self._taken(images, pixel_max)
+        logits = model.logits(kernels, x)
+        if not np.isfinite(logits).all():
+            raise ValueError(NOT_FINITE)
+        return kernels, logits
+
+    def _taken(self, images: Any, pixel_max: float | None) -> "tuple[Model, np.ndarray]":
+        """Return a model scaled for the images, and these as (N, I) uint8 or float32, checked."""
+        images = np.asarray(images)
+        n_inputs = self.network.layer_sizes[0]
+        if images.shape in (self.input_shape, (n_inputs,)):
+            images = images[None]
+        sizes = [_long_axes(shape) for shape in (images.shape[1:], self.input_shape, (n_inputs,))]
+        if images.ndim < 2 or sizes[0] not in sizes[1:]:
+            shape = ", ".join(map(str, self.input_shape))
+            raise ValueError(
+                f"the model takes images of {by(self.input_shape)} pixels, as an array"
+                f" (N, {shape}); got an array of shape {images.shape}"
+            )
+        if pixel_max is None and images.dtype == bool:
+            pixel_max = 1.0
+        model = dataclasses.replace(self, pixel_max=self.pixel_max or _BYTE)
+        x = as_pixels(images.reshape(len(images), n_inputs))
+        model._check_scale(x, pixel_max)
+        return model if pixel_max is None else model.taking(pixel_max), x
+
+    def _check_scale(self, x: np.ndarray, pixel_max: float | None) -> None:
+        """Raise ValueError if pixels are not on the scale of ``pixel_max``, or of the training."""
+        assert self.pixel_max is not None
+        if pixel_max is not None and not 0 < pixel_max < math.inf:
+            raise ValueError(f"pixel_max must be above 0 and finite, got {pixel_max}")
+        lowest, highest = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+        top = max(highest, -lowest)
+        full = pixel_max or self.pixel_max
+        in_unit_range = pixel_max is None and 0 < top <= 1 and full > 2
+        if top > 2 * full or in_unit_range:
+            said = "pixel_max is" if pixel_max else "those of the training reach"
+            unit = 1 if in_unit_range else pixel_range(x)
+            raise ValueError(
+                f"pixels reach {top:g} here, {said} {full:g}; give pixel_max={unit:g} if that is"
+                " full ink in these images"
+            )
+        if lowest < 0 and not self.float_pixels:
+            raise ValueError(
+                f"pixels go down to {lowest:g}, but the network was trained on bytes from 0; give"
+                " the images as they were before they were standardised"
+            )
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its axes of length 1."""
+    return tuple(size for size in shape if size != 1)
 
 
 def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int, ...]:

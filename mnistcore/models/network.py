@@ -33,6 +33,18 @@ class Network:
     ------
     ValueError
         If a size is not positive, the activation unknown, or a dropout rate out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore.models.network import Network
+    >>> network = Network((784, 30, 10), "tanh", dropout=0.1)
+    >>> params = network.init(np.random.default_rng(0))
+    >>> network.n_params, params.dtype
+    (23860, dtype('float32'))
+    >>> weights, bias = network.views(params)[0]
+    >>> weights.shape, bias.shape
+    ((784, 30), (30,))
     """
 
     layer_sizes: tuple[int, ...]

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..kernels.backends import get_backend, unavailable_reason
+from ..kernels.backends import get_ready_backend
 from ..models import checkpoint
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
@@ -139,18 +138,27 @@ def predict_pictures(
         If the network does not read characters.
     BackendUnavailableError
         If the backend cannot be loaded.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> image = mnistcore.load_data("synthetic").test_images[0]
+    >>> (reading,) = mnistcore.predict("runs/first", [255 - image])
+    >>> reading.text
+    '7'
     """
     if isinstance(pictures, str | bytes | Path | np.ndarray):
         raise TypeError("pictures must be a list; for a single one give [picture]")
     model = run if isinstance(run, Model) else checkpoint.load(run)
     _check(model)
-    kernels = _kernels(backend)
+    kernels = get_ready_backend(backend)
 
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
 
     def classify(images: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            probabilities = for_bytes.predict_proba(kernels, images)
+            probabilities = for_bytes.logits(kernels, images)
+            kernels.softmax(probabilities, probabilities)
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(NOT_FINITE)
         return probabilities
@@ -191,12 +199,6 @@ def doubt(model: Model) -> str:
         f"The network was trained on {model.data.name}, whose images {looked}; it will probably"
         f" misread pictures of {noun_of(model.class_names)}s."
     )
-
-
-def _kernels(backend: str) -> ModuleType:
-    if backend == "auto":
-        backend = "numpy" if unavailable_reason("cython") else "cython"
-    return get_backend(backend)
 
 
 Opening = Callable[[], Picture]

@@ -17,12 +17,13 @@ from ..kernels.threads import available_cores
 from ..runs.data import compared, load_run_data
 from ..runs.folder import CONFIG_FILE, load_run
 from ..runs.scores import SourceConfig
+from ..system.callable_module import make_callable
 from ..system.files import check_folder, check_target, replacing
 from ..system.machine import cpu_model
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flag_of, flags_given
 from ..terminal.runs import run_or_newest
-from ..training.options import option
+from ..training.options import document_options, option
 from .page import MARK, Page
 
 __all__ = ["Report", "ReportConfig", "main", "run"]
@@ -30,6 +31,7 @@ __all__ = ["Report", "ReportConfig", "main", "run"]
 _ONE, _SEVERAL = "report.html", "comparison.html"
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig(SourceConfig):
     """The options of a report, checked.
@@ -84,6 +86,11 @@ def run(
     dataset
         Use this instead of loading the data that the config or the runs name.
 
+    Returns
+    -------
+    Report
+        The paths of the page and of the figures, and notices about the data.
+
     Raises
     ------
     ValueError
@@ -95,6 +102,13 @@ def run(
         If the backend cannot be loaded.
     OSError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> report = mnistcore.report("runs/first", mnistcore.ReportConfig(output="first.html"))
+    >>> report.path.name
+    'first.html'
     """
     from . import comparison, single
 
@@ -220,3 +234,6 @@ def _main(argv: Sequence[str]) -> int:
     if report.figure_files:
         print(f"{len(report.figure_files)} files of figures in {config.figures}")
     return DONE
+
+
+make_callable(__name__)

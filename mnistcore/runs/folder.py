@@ -128,6 +128,11 @@ def load_run(path: str | Path) -> Run:
 
     Metrics that an older version did not write are NaN; missing validation metrics are None.
 
+    Returns
+    -------
+    Run
+        The model, the history of epochs and the summary.
+
     Raises
     ------
     FileNotFoundError
@@ -136,6 +141,13 @@ def load_run(path: str | Path) -> Run:
         If a file is damaged; the message begins with its path.
     OSError
         If a file cannot be read.
+
+    Examples
+    --------
+    >>> from mnistcore.runs.folder import load_run
+    >>> run = load_run("runs/first")
+    >>> len(run.history), run.summary["outcome"]
+    (1, 'finished')
     """
     path = Path(path)
     model = checkpoint.load(path)

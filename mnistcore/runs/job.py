@@ -113,6 +113,11 @@ def run(
     listener
         Receives progress events. By default the run prints nothing.
 
+    Returns
+    -------
+    TrainResult
+        With the trained ``model``, the ``history`` of epochs, the ``summary`` and the ``folder``.
+
     Raises
     ------
     ValueError
@@ -127,6 +132,16 @@ def run(
         If training diverged. The last good weights are in the run folder.
     TrainingInterrupted
         On Ctrl-C. The best weights so far are in the run folder.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> config = mnistcore.TrainConfig(data="synthetic", epochs=1, seed=1)
+    >>> result = mnistcore.train(config)
+    >>> result.summary["test_accuracy"] > 0.8
+    True
+    >>> mnistcore.load(result.folder.path).network.layer_sizes
+    (784, 128, 64, 10)
     """
     result = execute(prepare(config or TrainConfig(), dataset), listener)
     outcome = result.summary["outcome"]

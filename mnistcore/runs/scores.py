@@ -25,7 +25,7 @@ from ..models.metrics import (
 )
 from ..models.model import Model, fitted, scaled_alike
 from ..training.data_options import RunDataOptions
-from ..training.options import Range, option
+from ..training.options import Range, document_options, option
 from .data import SPLITS, load_run_data, split_indices
 from .folder import Run, load_run
 
@@ -46,6 +46,7 @@ class SourceConfig(RunDataOptions):
     )
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(SourceConfig):
     """The options of an evaluation, checked.
@@ -215,6 +216,11 @@ def run(
     dataset
         Data to evaluate on instead of that of the config or the run.
 
+    Returns
+    -------
+    Scores
+        Accuracy, loss, confusion matrix, calibration and the prediction of each image.
+
     Warns
     -----
     UserWarning
@@ -231,6 +237,16 @@ def run(
         If the backend cannot be loaded.
     OSError
         If a file cannot be read.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> scores = mnistcore.evaluate("runs/first")
+    >>> low, high = scores.interval
+    >>> low < scores.accuracy < high
+    True
+    >>> scores.confusion.shape
+    (10, 10)
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)

@@ -7,6 +7,7 @@ network and is scored on validation images. :mod:`.space` defines what can be se
 
 from typing import TYPE_CHECKING, Any
 
+from ..system.callable_module import make_callable
 from .command import main
 from .config import SearchConfig
 
@@ -29,3 +30,6 @@ def __getattr__(name: str) -> Any:
 
     require("optuna", "search")
     return getattr(import_module(f".{_WITH_OPTUNA[name]}", __name__), name)
+
+
+make_callable(__name__)

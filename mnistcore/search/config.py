@@ -11,7 +11,7 @@ from typing import Any
 from ..kernels.threads import default_threads
 from ..system.errors import did_you_mean
 from ..training.config import TrainConfig
-from ..training.options import Range, option, options_of
+from ..training.options import Range, document_options, option, options_of
 from .space import (
     DEFAULT_GRID,
     DEFAULT_SPACE,
@@ -32,6 +32,7 @@ DEFAULT_TRIALS = 20
 OURS = ("output", "threads", "log")
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """The options of a search, each checked on its own.

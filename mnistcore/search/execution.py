@@ -66,6 +66,11 @@ def run(
     listener
         Receives progress events. By default nothing is printed.
 
+    Returns
+    -------
+    SearchResult
+        The trials, and the winner's run.
+
     Raises
     ------
     TypeError, ValueError
@@ -79,6 +84,15 @@ def run(
         If time ran out before a trial was trained to its end.
     SearchInterrupted
         On Ctrl-C. The study can be resumed.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> config = mnistcore.SearchConfig(sampler="grid", workers=1, output="runs/grid")
+    >>> space = {"learning_rate": [0.01, 0.001]}
+    >>> result = mnistcore.search(config, space, {"data": "synthetic", "epochs": 1})
+    >>> result.complete, result.best.learning_rate in space["learning_rate"]
+    (True, True)
     """
     return execute(prepare(make_plan(config or SearchConfig(), space, train)), listener)
 

@@ -13,11 +13,13 @@ added to the bias-corrected root (Kingma and Ba 2015, algorithm 1); training sto
 is not finite.
 """
 
+from ..system.extras import MissingExtraError, installation
+
 try:
     import sklearn as _required  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        'mnistcore.sklearn needs scikit-learn: pip install "mnistcore[sklearn]"'
+    raise MissingExtraError(
+        f"mnistcore.sklearn needs scikit-learn: {installation('sklearn')}"
     ) from error
 
 from .classifier import MLPClassifier

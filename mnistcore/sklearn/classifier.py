@@ -118,10 +118,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from mnistcore.sklearn import MLPClassifier
+    >>> from mnistcore import MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = MLPClassifier((16,), solver="lbfgs", random_state=0).fit(X, y)
-    >>> classifier.score(X, y) > 0.95
+    >>> classifier = MLPClassifier((16,), solver="lbfgs", max_iter=1000, random_state=0).fit(X, y)
+    >>> float(classifier.score(X, y)) > 0.95
     True
     """
 
@@ -213,10 +213,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             A validation set for ``validation_scores_`` and ``validation_loss_curve_``. Early
             stopping uses it instead of a part of X.
 
+        Returns
+        -------
+        MLPClassifier
+            The estimator itself.
+
         Raises
         ------
         ValueError
             If an argument is not valid, or training diverges.
+
+        Examples
+        --------
+        >>> import mnistcore
+        >>> digits = mnistcore.load_data("synthetic")
+        >>> X, y = digits.train_images[:5000].reshape(5000, -1), digits.train_labels[:5000]
+        >>> classifier = mnistcore.MLPClassifier((64,), learning_rate="one-cycle", max_iter=9)
+        >>> float(classifier.fit(X / 255, y).score(X / 255, y)) > 0.8
+        True
         """
         self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
         return self
@@ -252,7 +266,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the classes (n_samples,), or label indicators (n_samples, n_labels), of X."""
+        """Predict the class of each sample of X.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            Labels of the type given to :meth:`fit`; for a multilabel target, indicators 0 and 1 of
+            shape (n_samples, n_labels).
+        """
         check_is_fitted(self)
         logits = self._logits(self._validate_x(X))
         if self._multilabel:
@@ -260,9 +281,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self.classes_[np.minimum(logits.argmax(axis=1), len(self.classes_) - 1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict the probability (n_samples, n_classes) of each of ``classes_``.
+        """Predict the probability of each class for each sample of X.
 
-        float32 for float32 X, and float64 otherwise.
+        Returns
+        -------
+        ndarray, shape (n_samples, n_classes)
+            Columns in the order of ``classes_``; float32 for float32 X, and float64 otherwise.
         """
         check_is_fitted(self)
         X = self._validate_x(X)

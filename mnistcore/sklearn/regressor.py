@@ -109,6 +109,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Number of layers, including input and output; number and activation of the outputs.
     n_features_in_, feature_names_in_
         Number of features of X, and their names if X has any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mnistcore import MLPRegressor
+    >>> X = np.linspace(-1, 1, 200)[:, None]
+    >>> y = X[:, 0] ** 2
+    >>> regressor = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", random_state=0)
+    >>> float(regressor.fit(X, y).score(X, y)) > 0.95
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -199,6 +209,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             A validation set for ``validation_scores_`` and ``validation_loss_curve_``. Early
             stopping uses it instead of a part of X.
 
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
         Raises
         ------
         ValueError
@@ -215,9 +230,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the values (n_samples,) or (n_samples, n_outputs) of X.
+        """Predict the value of each sample of X.
 
-        float32 for float32 X, and float64 otherwise.
+        Returns
+        -------
+        ndarray, shape (n_samples,) or (n_samples, n_outputs)
+            float32 for float32 X, and float64 otherwise.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)

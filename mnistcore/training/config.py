@@ -17,7 +17,7 @@ from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
 from ..models.network import INITIALIZATIONS
 from .data_options import DataOptions
 from .optimizers import LEARNING_RATES
-from .options import Range, option, read_options
+from .options import Range, document_options, option, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
 from .records import LOGS
 from .schedules import SCHEDULES
@@ -36,6 +36,7 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
     return option(None, kind, help, optional=True, shown_default=shown, **settings)
 
 
+@document_options
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(DataOptions):
     """The options of a training run, checked and complete.

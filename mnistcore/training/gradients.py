@@ -88,10 +88,21 @@ def run(backends: Sequence[str] | None = None, seed: int = 0) -> list[Check]:
     seed
         The seed of the networks, inputs and directions, which must not be negative.
 
+    Returns
+    -------
+    list of Check
+        One for each gradient and backend.
+
     Raises
     ------
     ValueError, BackendUnavailableError
         As :func:`.get_backend`; ValueError also for a negative seed.
+
+    Examples
+    --------
+    >>> import mnistcore
+    >>> all(check.passed for check in mnistcore.gradcheck(["numpy"]))
+    True
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")

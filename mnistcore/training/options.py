@@ -9,14 +9,17 @@ import dataclasses
 import json
 import math
 import os
+import textwrap
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..system.errors import did_you_mean, suggestion
+
+_Class = TypeVar("_Class", bound=type)
 
 _KIND_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
@@ -77,6 +80,16 @@ class Option:
     optional: bool = False
     metavar: str | None = None
     shown_default: str | None = None
+
+    def described(self, default: Any) -> str:
+        """Return the type and the default for a docstring, such as "int, default 64"."""
+        kind = "{" + ", ".join(map(repr, self.choices)) + "}" if self.choices else None
+        kind = kind or self.kind.__name__
+        if self.many:
+            kind = f"{kind} or a sequence of them"
+        if self.optional and self.shown_default is None:
+            kind += " or None"
+        return f"{kind}, default {self.shown_default or repr(default)}"
 
     def checked(self, value: Any, name: str) -> Any:
         """Check a value, and return it converted to the type of the option.
@@ -147,6 +160,27 @@ def option(default: Any, kind: type, help: str, **settings: Any) -> Any:
 def options_of(cls: type) -> dict[str, Option]:
     """Return the options of a dataclass by field name, in order of declaration."""
     return {field.name: field.metadata["option"] for field in dataclasses.fields(cls)}
+
+
+def document_options(cls: _Class) -> _Class:
+    """Add a section to the docstring of a dataclass: its options with their help texts.
+
+    It comes before the section Raises, in numpydoc's style, so that ``help()`` shows it.
+    """
+    lines = ["    Parameters", "    ----------"]
+    for field in dataclasses.fields(cls):
+        opt: Option = field.metadata["option"]
+        lines.append(f"    {field.name} : {opt.described(field.default)}")
+        lines += textwrap.wrap(
+            opt.help,
+            width=96,
+            initial_indent="        ",
+            subsequent_indent="        ",
+            break_long_words=False,
+        )
+    before, raises, after = (cls.__doc__ or "").partition("    Raises\n")
+    cls.__doc__ = before + "\n".join(lines) + "\n\n" + raises + after
+    return cls
 
 
 def read_options(path: str | Path, cls: type) -> dict[str, Any]:

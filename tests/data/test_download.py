@@ -17,7 +17,7 @@ from mnistcore.data.folder import FILE_NAMES
 LABELS = "t10k-labels-idx1-ubyte.gz"
 IMAGES = "train-images-idx3-ubyte.gz"  # 90 kB: stops half-way after some chunks
 
-pytestmark = pytest.mark.usefixtures("clean_place")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("clean_place")]
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_the_weights_of_a_classifier_come_back_as_a_model():
     for to, name in (("numpy", "m.npz"), ("torch", "m.safetensors")):
         export.run(estimator, to, name)
         model = convert(name).model
-        probs = model.predict_proba(get_backend("numpy"), X)
+        probs = model.predict_proba(X, get_backend("numpy"))
         np.testing.assert_allclose(probs, estimator.predict_proba(X), atol=1e-6)
         assert model.class_names == estimator.fitted_network().class_names
 
@@ -211,7 +211,7 @@ def test_a_classifier_of_pictures_becomes_a_model_for_every_command(place):
     assert model.input_shape == (8, 8)
     images = pixels.astype(np.uint8).reshape(-1, 8, 8)
     kernels = get_backend("numpy")
-    np.testing.assert_array_equal(model.predict(kernels, images), estimator.predict(pixels / 16))
+    np.testing.assert_array_equal(model.predict(images, kernels), estimator.predict(pixels / 16))
     checkpoint.save("digits.safetensors", model)
     np.testing.assert_array_equal(checkpoint.load("digits.safetensors").params, model.params)
     assert export.run("digits.safetensors", "c", int8=True).path.name == "digits-int8.c"

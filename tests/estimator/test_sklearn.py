@@ -30,7 +30,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
 from mnistcore.sklearn.threads import share_of_cores
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 FLOAT32 = {
     f"check_sample_weight_equivalence_on_{kind}_data": "to 1e-7; parameters are float32"
@@ -471,4 +474,4 @@ def test_ctrl_c_ends_training_and_leaves_a_model():
 def test_without_scikit_learn_the_extra_is_named():
     code = "import sys; sys.modules['sklearn'] = None; import mnistcore.sklearn"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert 'pip install "mnistcore[sklearn]"' in done.stderr.splitlines()[-1]
+    assert 'pip install -e ".[sklearn]" in' in done.stderr.splitlines()[-1]

@@ -19,6 +19,8 @@ from mnistcore.models.model import Model
 from mnistcore.models.network import Network
 from mnistcore.training.records import EpochRecord
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -160,7 +160,7 @@ def test_a_whole_model_computes_the_same_without_options(place, name, kind, make
     variables = files.variables_of(config)
     found = run(write(kind, config, variables))
     expected = files.outputs(config, variables, IMAGES / divisor)
-    shown = found.model.predict_proba(numpy_kernels, IMAGES)
+    shown = found.model.predict_proba(IMAGES, numpy_kernels)
     np.testing.assert_allclose(shown, expected, atol=2e-5)
     assert found.model.input_shape == (28, 28)
     assert found.layout == "keras"
@@ -180,7 +180,7 @@ def test_weights_alone_need_the_activation(place, capsys, keras):
     refused(capsys, "w.weights.h5", "does not say the hidden layers' activation")
     found = run("w.weights.h5", activation="relu").model
     expected = files.outputs(config, variables, IMAGES / 255)
-    np.testing.assert_allclose(found.predict_proba(numpy_kernels, IMAGES), expected, atol=2e-5)
+    np.testing.assert_allclose(found.predict_proba(IMAGES, numpy_kernels), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
@@ -197,7 +197,7 @@ def test_weights_alone_fold_batch_normalisation(place, order):
     found = run("w.weights.h5", activation="relu", bn_eps=0.002, **option)
     expected = files.outputs(config, variables, IMAGES / 255)
     np.testing.assert_allclose(
-        found.model.predict_proba(numpy_kernels, IMAGES), expected, atol=2e-5
+        found.model.predict_proba(IMAGES, numpy_kernels), expected, atol=2e-5
     )
     assumed = ", as it is most often" if order == "before" else ""
     assert found.remarks == tuple(
@@ -216,7 +216,7 @@ def test_one_output_becomes_two_classes(place, activation):
     found = run(write("keras", config, variables), class_names=["no", "yes"])
     z = files.outputs(config, variables, IMAGES / 255)[:, 0]
     chance = z if activation == "sigmoid" else 1 / (1 + np.exp(-z))
-    shown = found.model.predict_proba(numpy_kernels, IMAGES)
+    shown = found.model.predict_proba(IMAGES, numpy_kernels)
     np.testing.assert_allclose(shown[:, 1], chance, atol=1e-5)
     assert found.model.class_names == ("no", "yes")
     assert (found.model.logits(numpy_kernels, IMAGES)[:, 0] == 0).all()
@@ -227,7 +227,7 @@ def test_sigmoids_of_ten_classes_keep_their_answers(place):
     variables = files.variables_of(config)
     found = run(write("keras", config, variables))
     expected = files.outputs(config, variables, IMAGES / 255).argmax(axis=1)
-    assert (found.model.predict(numpy_kernels, IMAGES) == expected).all()
+    assert (found.model.predict(IMAGES, numpy_kernels) == expected).all()
     assert "the file's outputs are sigmoids" in found.remarks[0]
 
 
@@ -607,7 +607,7 @@ def test_what_keras_saved_predicts_what_keras_predicts(real, tmp_path, name, suf
     found = run(real / f"{name}{suffix}", tmp_path / "m.safetensors")
     with np.load(real / "outputs.npz") as outputs:
         expected = outputs[name]
-    shown = found.model.predict_proba(numpy_kernels, IMAGES)
+    shown = found.model.predict_proba(IMAGES, numpy_kernels)
     np.testing.assert_allclose(shown[:, 1:] if name == "one" else shown, expected, atol=2e-4)
     assert found.model.input_shape == (28, 28)
 

@@ -234,7 +234,7 @@ def test_two_classes_with_one_output(torch, place):
     torch.save(network.state_dict(), "w.pt")
     found = run("w.pt", activation="tanh", class_names=["three", "eight"]).model
     chance = 1 / (1 + np.exp(-outputs(torch, network)[:, 0]))
-    np.testing.assert_allclose(found.predict_proba(numpy_kernels, IMAGES)[:, 1], chance, atol=1e-6)
+    np.testing.assert_allclose(found.predict_proba(IMAGES, numpy_kernels)[:, 1], chance, atol=1e-6)
     assert found.class_names == ("three", "eight")
 
 

@@ -204,7 +204,7 @@ def test_an_uno_predicts_as_the_model_does(consumer, tmp_path, name, int8):
     flash, ram = on_the_uno(consumer, tmp_path, model, int8, images)
     assert (flash < FLASH, ram < RAM - STACK) == (True, True)
     labels, probs, names = simulated(consumer, tmp_path)
-    expected = model.predict_proba(numpy_kernels, images)
+    expected = model.predict_proba(images, numpy_kernels)
     if int8:
         expected = softmax(int8_logits(quantize(model), model.scale, images))
     # A value that lies between two steps may be rounded either way in the last place.

@@ -190,7 +190,7 @@ def test_two_classes_of_scikit_learn_have_one_output(place):
     named = {f"{'wb'[role]}{i}": pair[role] for i, pair in arrays for role in (0, 1)}
     np.savez("w.npz", **named)
     found = run("w.npz", activation="tanh", class_names=["dark", "light"])
-    shown = found.model.predict_proba(numpy_kernels, IMAGES)
+    shown = found.model.predict_proba(IMAGES, numpy_kernels)
     np.testing.assert_allclose(shown, one.predict_proba(IMAGES / 255), atol=1e-6)
     assert found.remarks == (
         "its single output is the logit of the second of two classes, and the first has logit 0",
@@ -211,7 +211,7 @@ def test_the_line_that_a_refused_pickle_is_given_works(place, capsys):
     err = capsys.readouterr().err
     exec(re.search(r"(numpy\.savez\(.*\))", err)[1], {"numpy": np, "model": one, "zip": zip})
     found = run("weights.npz", activation="relu").model
-    shown = found.predict_proba(numpy_kernels, IMAGES)
+    shown = found.predict_proba(IMAGES, numpy_kernels)
     np.testing.assert_allclose(shown, one.predict_proba(IMAGES / 255), atol=1e-5)
 
 

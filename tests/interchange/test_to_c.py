@@ -54,8 +54,8 @@ def softmax(logits):
 @pytest.mark.parametrize("flags", [STRICTER, FASTEST], ids=["strict", "fastest"])
 def test_float_weights_predict_as_the_model_does(compiled, model, images, flags):
     labels, probs = compiled(to_c.encode(model), *flags)(images)
-    np.testing.assert_array_equal(labels, model.predict(numpy_kernels, images))
-    np.testing.assert_allclose(probs, model.predict_proba(numpy_kernels, images), atol=2e-6)
+    np.testing.assert_array_equal(labels, model.predict(images, numpy_kernels))
+    np.testing.assert_allclose(probs, model.predict_proba(images, numpy_kernels), atol=2e-6)
 
 
 @pytest.mark.parametrize("flags", [STRICTER, FASTEST], ids=["strict", "fastest"])
@@ -80,7 +80,7 @@ def test_weights_of_every_size_are_c_literals(compiled, int8):
     params[: len(strange)] = strange
     model = dataclasses.replace(TANH, params=params)
     labels, _ = compiled(to_c.encode(model, int8))(IMAGES)
-    assert labels[0] == model.predict(numpy_kernels, IMAGES)[0]
+    assert labels[0] == model.predict(IMAGES, numpy_kernels)[0]
 
 
 def test_literals_mean_exactly_the_weights(model):
@@ -131,7 +131,7 @@ def test_two_models_link_into_one_program_in_c_and_in_cpp(
     link = [consumer(compiler), "main.o", "first.o", "second.o", "-o", "main", "-lm"]
     subprocess.run(link, cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "main"], capture_output=True, check=True)
-    label = TANH.predict(numpy_kernels, IMAGES)[0]
+    label = TANH.predict(IMAGES, numpy_kernels)[0]
     assert done.stdout.decode() == f"{label} {NAMES[label]}"
 
 

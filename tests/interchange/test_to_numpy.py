@@ -13,7 +13,7 @@ def test_the_lines_shown_predict_as_the_model_does(model, images, tmp_path, monk
     (tmp_path / "x.npz").write_bytes(to_numpy.encode(model))
     place = {"images": images}
     exec(to_numpy.usage(model, "x.npz"), place)
-    np.testing.assert_array_equal(place["labels"], model.predict(numpy_kernels, images))
+    np.testing.assert_array_equal(place["labels"], model.predict(images, numpy_kernels))
 
 
 def test_the_lines_of_the_docstring_predict_with_relu(tmp_path, monkeypatch):
@@ -27,7 +27,7 @@ def test_the_lines_of_the_docstring_predict_with_relu(tmp_path, monkeypatch):
     assert len(lines) == 5
     place = {"np": np, "images": images}
     exec("\n".join(lines), place)
-    np.testing.assert_array_equal(place["labels"], model.predict(numpy_kernels, images))
+    np.testing.assert_array_equal(place["labels"], model.predict(images, numpy_kernels))
 
 
 def test_nothing_is_pickled(model):

@@ -38,8 +38,8 @@ def test_torch_predicts_the_same(consumer, model, images, tmp_path, monkeypatch)
     place = {"images": torch.from_numpy(images)}
     exec(to_torch.usage(model, "x.safetensors"), place)
     probs = torch.softmax(place["logits"], 1).detach().numpy()
-    np.testing.assert_allclose(probs, model.predict_proba(numpy_kernels, images), atol=1e-5)
-    np.testing.assert_array_equal(probs.argmax(axis=1), model.predict(numpy_kernels, images))
+    np.testing.assert_allclose(probs, model.predict_proba(images, numpy_kernels), atol=1e-5)
+    np.testing.assert_array_equal(probs.argmax(axis=1), model.predict(images, numpy_kernels))
 
 
 def test_the_metadata_say_what_to_build(model, tmp_path):

@@ -17,6 +17,8 @@ from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
+pytestmark = pytest.mark.slow
+
 
 class Call(NamedTuple):
     """Good arguments by name, those that are written, and the inputs that the output may be."""

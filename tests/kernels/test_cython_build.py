@@ -15,6 +15,8 @@ from conftest import load_backend
 
 from mnistcore.kernels import KERNELS, PROGRAMS, layout, threads
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "mnistcore" / "kernels" / "_cython"
 X86 = platform.machine().lower() in ("x86_64", "amd64")

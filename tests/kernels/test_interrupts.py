@@ -21,7 +21,10 @@ from mnistcore.kernels._numba.functions import JIT
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
-pytestmark = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads"),
+]
 
 MOMENTS = int(os.environ.get("MNISTCORE_INTERRUPTS", "150"))
 NONE = np.zeros(0, np.float32)

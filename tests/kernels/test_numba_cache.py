@@ -13,6 +13,8 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("numba")
 
 TRAINING = """

@@ -18,6 +18,8 @@ from mnistcore.kernels._numba.team import enter, leave
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
+pytestmark = pytest.mark.slow
+
 needs_jit = pytest.mark.skipif(not JIT, reason="uncompiled, nothing computes on several threads")
 
 

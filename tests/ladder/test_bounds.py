@@ -9,6 +9,8 @@ import pytest
 from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, steps
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import sys
 import numpy as np

@@ -19,6 +19,8 @@ from mnistcore.ladder import BACKENDS, Rung, Step, main, measure, run, steps
 from mnistcore.ladder.figures import draw, table
 from mnistcore.ladder.peak import best_seconds, peak_gflops
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"shape": (9, 20, 33), "seconds": 0.05}
 FLAGS = ["--shape", "9", "20", "33", "--seconds", "0.05"]
 ONE_PEAK = 50.0

@@ -7,6 +7,8 @@ from tolerances import assert_product_close
 from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, steps
 
+pytestmark = pytest.mark.slow
+
 # Tiles of every step and instruction set less one, exact and one more; primes; 1; nothing.
 SHAPES = [
     (1, 1, 1), (1, 5, 1), (3, 1, 300), (2, 3, 5), (3, 4, 4), (4, 4, 8), (5, 9, 33), (7, 8, 16),

@@ -10,6 +10,8 @@ from mnistcore.pictures.finding import find_digit
 from mnistcore.pictures.frame import normalised
 from mnistcore.pictures.marks import NoDigitError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def glyphs():

@@ -9,6 +9,8 @@ from mnistcore.data.synthetic import make_digits
 from mnistcore.models import checkpoint
 from mnistcore.pictures.likeness import WEIGHTS, digit_margins, features, likeness
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits():

@@ -10,6 +10,8 @@ from mnistcore.pictures.lines import find_digits
 from mnistcore.pictures.marks import NoDigitError
 from mnistcore.pictures.regions import find_regions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def glyphs():

@@ -22,6 +22,8 @@ from mnistcore.terminal import command_line
 from mnistcore.train import TrainConfig
 from mnistcore.train import run as train
 
+pytestmark = pytest.mark.slow
+
 NUMPY = ReportConfig(backend="numpy")
 VOID = {"meta", "link", "img", "br"}
 

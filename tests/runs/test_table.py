@@ -29,7 +29,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def expected(model):
-    return [NAMES[i] for i in model.predict(numpy_kernels, X)]
+    return [NAMES[i] for i in model.predict(X, numpy_kernels)]
 
 
 def write(path: Path, images=X, labels=None, header=HEADER, ids=None) -> Path:

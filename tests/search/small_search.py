@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-optuna = pytest.importorskip("optuna", reason='needs Optuna: pip install "mnistcore[search]"')
+optuna = pytest.importorskip("optuna", reason="needs Optuna, in the extra [search]")
 
 from mnistcore.search.config import SearchConfig, make_plan  # noqa: E402
 from mnistcore.search.objective import Objective  # noqa: E402

@@ -18,6 +18,8 @@ from mnistcore.__main__ import main
 from mnistcore.terminal import command_line
 from mnistcore.training.config import build_config
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "best.toml", "history.png", "importances.png", "parallel.png", "search.json", "study.db",
     "summary.json", "trials.csv",
@@ -223,7 +225,7 @@ def test_without_optuna_the_extra_is_named(place, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert search("--output", "out") == command_line.BAD_INPUT
     err = capsys.readouterr().err
-    assert 'pip install "mnistcore[search]"' in err
+    assert 'pip install -e ".[search]" in' in err
     assert err.count("\n") == 1
 
 

@@ -17,6 +17,8 @@ from small_search import FLAGS, ROOT, optuna
 
 from mnistcore.search.study import SURPLUS, WORKER
 
+pytestmark = pytest.mark.slow
+
 LONG = ["--epochs", "200", "--pruner", "none", "--sampler", "random", "--quiet"]
 
 

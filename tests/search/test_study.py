@@ -19,6 +19,8 @@ from mnistcore.search.study import (
 )
 from mnistcore.search.worker import _StoppedError, work
 
+pytestmark = pytest.mark.slow
+
 GRID = {"hidden": [[4], [8]], "learning_rate": [0.003, 0.01, 0.03]}
 
 
