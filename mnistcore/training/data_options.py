@@ -41,6 +41,7 @@ class DataOptions:
         str,
         "names of the classes in the order of their labels, or a file with one in each line",
         many=True,
+        empty="auto",
         metavar="NAME",
         shown_default="those published with the data, else the labels",
     )
