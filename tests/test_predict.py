@@ -407,7 +407,7 @@ BAD_LINES = [
     (["short.safetensors", "0.png"], "short.safetensors: is not a safetensors file, or is dam"),
     (["other.safetensors", "0.png"], "other.safetensors: was not written by mnistcore"),
     (["small.safetensors", "0.png"], "the network takes 36 inputs"),
-    (["run", "x.npz"], "x.npz: is not a picture, or damaged"),
+    (["run", "x.npz"], "x.npz: is not a picture but an archive; unpack it"),
     (["run", "x.pkl"], "x.pkl: is not a picture, or damaged"),
 ]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..system.extras import MissingExtraError, require
+from ..system.extras import MissingExtraError, installation, require
 from .kinds import is_avif, is_heif, is_raw, what_it_is
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ def _formats(content: bytes) -> tuple[str, ...]:
             require("pillow_heif", "heic").register_heif_opener()
         except MissingExtraError:
             raise PictureError(
-                'is a HEIC photograph; pip install "mnistcore[heic]" to read it, or export it as'
-                " JPEG"
+                f"is a HEIC photograph; to read it, {installation('heic')}, or export it as JPEG"
             ) from None
         return ("HEIF",)
     if is_avif(content):

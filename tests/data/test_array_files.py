@@ -177,6 +177,6 @@ def test_hdf5_files(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes()[:900])
     assert "cannot be read" in fault()
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "mnistcore\[hdf5\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[hdf5\]"'):
         load_data(path)
     assert not h5_file.recognises(tmp_path / "missing.h5")

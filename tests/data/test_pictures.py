@@ -211,7 +211,7 @@ def test_parquet_files_that_cannot_be_used(parquet, tmp_path, monkeypatch, capfd
 def test_parquet_without_its_reader(tmp_path, monkeypatch):
     (tmp_path / "train.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "arro3.io", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "mnistcore\[parquet\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[parquet\]"'):
         load_data(tmp_path)
     code = "import sys, mnistcore.data; print('PIL' in sys.modules, 'arro3' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -143,7 +143,7 @@ def test_integers_go_in_too(convert):
 
 def test_the_extra_is_named_where_skl2onnx_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "mnistcore\[onnx\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[onnx\]"'):
         mnistcore.sklearn.onnx.register()
 
 

@@ -546,7 +546,7 @@ def test_without_h5py_the_extra_is_named(place, capsys, monkeypatch):
     config = files.sequential(NETWORKS["plain"][0])
     path = write("whole h5", config, files.variables_of(config))
     monkeypatch.setitem(sys.modules, "h5py", None)
-    refused(capsys, path, r'h5py is needed .*pip install "mnistcore\[hdf5\]"')
+    refused(capsys, path, r'h5py is needed .*pip install -e "\.\[hdf5\]"')
 
 
 # The real Keras, in a process of its own: files that it wrote, and what it predicts from them.

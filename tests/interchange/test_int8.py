@@ -109,5 +109,5 @@ def test_data_of_another_kind_is_refused(tmp_path):
     dataset = small_digits(tmp_path / "data")
     with pytest.raises(ValueError, match="of which 3 is not among 0, 1, 2"):
         measure(make_model((36, 3), shape=(6, 6)), dataset)
-    with pytest.raises(ValueError, match="takes images of 5 x 7 pixels, got 6 x 6"):
+    with pytest.raises(ValueError, match="takes images of 5 x 7 pixels; data has 6 x 6"):
         measure(make_model((35, 4), shape=(5, 7)), dataset)

@@ -320,7 +320,9 @@ def test_damaged_heic_is_told(heic):
 def test_heic_without_its_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-    with pytest.raises(PictureError, match=r'HEIC photograph; pip install "mnistcore\[heic\]"'):
+    with pytest.raises(
+        PictureError, match=r'HEIC photograph; to read it, pip install -e "\.\[heic\]"'
+    ):
         open_picture(head)
 
 

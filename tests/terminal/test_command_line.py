@@ -394,7 +394,12 @@ def test_without_a_run_the_newest_is_taken_and_named(place, capsys):
         out, err = capsys.readouterr()
         assert err == "the newest run: runs/a\n"
         assert "newest run" not in out
-    assert {path.name for path in Path("runs/a").iterdir()} == {*FILES, "report.html", "model.c"}
+    assert {path.name for path in Path("runs/a").iterdir()} == {
+        *FILES,
+        "report.html",
+        "model.c",
+        "model.h",
+    }
     assert train("--output", "runs/d", "--quiet", "--seed", "1") == 0
     Image.new("L", (9, 9)).save("blank.png")
     main(["predict", "blank.png"])

@@ -110,7 +110,7 @@ def test_a_picture_and_what_was_read_in_it(width, count):
     pixels = np.random.default_rng(0).random((40, 40, 1), np.float32)
     seen = (255 * pixels[:28, :28, 0]).astype(np.uint8)
     shares = np.full(10, 0.1, np.float32)
-    digits = [Digit(0, shares, (0, 0, 40, 40), 0, seen)] * count
+    digits = [Digit(0, tuple(map(str, range(10))), shares, (0, 0, 40, 40), 0, seen)] * count
     console = console_of(width)
     console.print(draw(console, Picture(pixels, (40, 40)), digits))
     lines = lines_of(console)
