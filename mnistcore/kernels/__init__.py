@@ -118,8 +118,9 @@ Rules
   in scikit-learn's ``log_loss``; the gradient is that of the unclipped loss.
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
-* The same seed, backend, instruction set and library versions give the same bits with any number
-  of threads. Each output element has one owner, and the order of a sum depends on shapes only.
+* The same seed, backend, instruction set and library versions give the same bits; in the compiled
+  backends with any number of threads: each output element has one owner, and the order of a sum
+  depends on shapes only. NumPy's products are its BLAS's, which divides them by its threads.
 * Random numbers are a counter hash of (seed, epoch, sample, layer, unit), computed by
   :func:`.layout.random_bits`: dropout masks do not depend on threads, batches or resuming.
 """
