@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,25 @@ def test_the_comparison_is_that_of_the_results(tmp_path):
     copy.write_text(before + tables.BEGIN + tables.END + rest.split(tables.END)[1])
     tables.write_readme(copy, results)
     assert copy.read_text() == README
+
+
+def test_the_floor_is_computed_from_the_measured_peaks():
+    page = text_of(Path("docs/speed.md"))
+    peaks = {
+        int(cores): limit["gflops"]
+        for cores, limit in read_results(ROOT / "benchmarks/results/peers.json")["ceilings"].items()
+    }
+    assert f"does {peaks[1]:.0f} GFLOP/s, and four do up to {peaks[4]:.0f}." in page
+    row = r"^\| (784-[\d-]+), \d+ \| ([\d,]+\.?\d*) GFLOP \|(.+?)s \|(.+?)s \|"
+    rows = re.findall(row, page, re.MULTILINE)
+    assert len(rows) == 4
+    for network, work, *seconds in rows:
+        sizes = list(map(int, network.split("-")))
+        products = [fan_in * fan_out for fan_in, fan_out in pairwise(sizes)]
+        operations = 60_000 * (6 * sum(products) - 2 * products[0]) / 1e9
+        assert operations == pytest.approx(float(work.replace(",", "")), rel=0.02)
+        for cores, shown in zip((1, 4), map(float, seconds), strict=True):
+            assert operations / peaks[cores] == pytest.approx(shown, rel=0.03, abs=0.0051)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

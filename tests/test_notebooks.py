@@ -1,10 +1,11 @@
 """The notebooks as they are stored: whole, with their pictures, without traces of a machine.
 
-That they run is checked by ``pytest --nbmake notebooks``.
+That they run, and still show what is stored, is checked by ``python notebooks/rerun.py``.
 """
 
 import ast
 import base64
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -12,16 +13,31 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-NAMES = ("01_data", "02_baselines", "03_network", "04_tuning", "05_evaluation", "06_kernels")
+LESSONS = ("01_data", "02_baselines", "03_network", "04_tuning", "05_evaluation", "06_kernels")
+NAMES = (*LESSONS, "solutions")
 LARGEST = 1_500_000  # bytes
 COMPILERS = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}
 # A folder that only one machine has; "/" alone is a division or a fraction.
 ABSOLUTE = re.compile(r"(?:(?<![\w./<])/(?:home|root|tmp|work|usr|opt|mnt|Users|var)/|[A-Z]:\\)")
 
 
+def stored(name):
+    return json.loads((FOLDER / f"{name}.ipynb").read_text("utf-8"))
+
+
 @pytest.fixture(params=NAMES)
 def notebook(request):
-    return json.loads((FOLDER / f"{request.param}.ipynb").read_text("utf-8"))
+    return stored(request.param)
+
+
+@pytest.fixture(params=LESSONS)
+def lesson(request):
+    return stored(request.param)
+
+
+def prose_of(notebook):
+    """Return the text of the cells that are no code."""
+    return "\n".join(source_of(c) for c in notebook["cells"] if c["cell_type"] == "markdown")
 
 
 def code_cells(notebook):
@@ -97,26 +113,83 @@ def test_imports_the_package_and_defines_no_kernels(notebook):
     assert not names & COMPILERS
 
 
-def test_first_cell_says_what_to_install_and_reads_the_quick_setting_once(notebook):
+def test_first_cell_says_what_to_install(notebook):
     assert 'pip install -e ".[notebooks' in source_of(notebook["cells"][0])
-    settings = [
-        line
-        for cell in code_cells(notebook)
-        for line in source_of(cell).splitlines()
-        if "MNISTCORE_NOTEBOOK_QUICK" in line
+
+
+def test_has_exercises_and_says_what_to_notice(lesson):
+    assert "## Exercises" in prose_of(lesson)
+    assert prose_of(lesson).count("**What to notice.**") >= 3
+
+
+def test_every_exercise_has_its_solution():
+    exercises = [
+        f"{number}.{exercise}"
+        for number, name in enumerate(LESSONS, 1)
+        for exercise in re.findall(
+            r"^(\d+)\. ", prose_of(stored(name)).split("## Exercises")[1], re.MULTILINE
+        )
     ]
-    assert len(settings) == 1
-    assert settings[0] in source_of(code_cells(notebook)[0])
+    assert len(exercises) == 18
+    solved = re.findall(r"\*\*(\d\.\d)\.?\*\*", prose_of(stored("solutions")))
+    assert sorted(solved) == exercises
 
 
-def test_has_exercises_and_says_what_to_notice(notebook):
-    text = "\n".join(source_of(c) for c in notebook["cells"] if c["cell_type"] == "markdown")
-    assert "## Exercises" in text
-    assert text.count("**What to notice.**") >= 3
-
-
-def test_links_lead_somewhere(notebook):
-    text = "\n".join(source_of(c) for c in notebook["cells"] if c["cell_type"] == "markdown")
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+def test_links_lead_somewhere(lesson):
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", prose_of(lesson)) if "://" not in link]
     assert links
     assert all((FOLDER / link).exists() for link in links)
+
+
+@pytest.fixture(scope="module")
+def rerun():
+    pytest.importorskip("nbclient")
+    spec = importlib.util.spec_from_file_location("rerun", FOLDER / "rerun.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def shown(text, *, tags=(), picture=False):
+    """Return a notebook of one cell that printed a text, and perhaps showed a picture."""
+    v4 = pytest.importorskip("nbformat").v4
+    outputs = [v4.new_output("stream", text=text)]
+    if picture:
+        outputs.append(v4.new_output("display_data", data={"image/png": "", "text/plain": ""}))
+    cell = v4.new_code_cell("run()", outputs=outputs, metadata={"tags": list(tags)})
+    return v4.new_notebook(cells=[cell])
+
+
+SAVED = "epoch 1   loss 0.5627   accuracy 93.48%   0.19 s\nwinner: relu"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        SAVED,
+        "epoch 1   loss 0.51   accuracy 95.0%    12.4 s\nwinner: relu",
+    ],
+)
+def test_the_same_in_kind_is_no_difference(rerun, now):
+    assert not rerun.differences(shown(SAVED), shown(now))
+
+
+@pytest.mark.parametrize(
+    ("now", "part"),
+    [
+        (SAVED.replace("loss", "validation loss"), "validation loss"),
+        (SAVED.replace("93.48", "9.80"), "83.7 points"),
+        (SAVED.replace("relu", "tanh"), "tanh"),
+        (SAVED + "\nanother line", "another line"),
+        ("", "something else"),
+    ],
+)
+def test_another_kind_is_a_difference(rerun, now, part):
+    (difference,) = rerun.differences(shown(SAVED), shown(now))
+    assert part in difference
+
+
+def test_a_lost_picture_is_a_difference_even_where_words_vary(rerun):
+    saved = shown("winner: relu", tags=["varies"], picture=True)
+    assert not rerun.differences(saved, shown("winner: tanh", tags=["varies"], picture=True))
+    assert rerun.differences(saved, shown("winner: tanh", tags=["varies"]))
