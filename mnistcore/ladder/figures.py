@@ -8,6 +8,7 @@ from ..models.metrics import percent
 from ..system.files import replacing
 from ..system.machine import cpu_model
 from .measure import Ladder, Rung
+from .step import NUMBERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def table(rungs: Sequence[Rung]) -> "Table":
             lines.add_row(f"[bold]{_TITLES[rung.backend]}[/]")
             backend = rung.backend
         lines.add_row(
-            f"  {rung.step}",
+            f"  {_numbered(rung)}",
             _digits(1e3 * rung.seconds),
             _digits(rung.gflops),
             _of_peak(rung),
@@ -146,4 +147,8 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
 def _name(rung: Rung) -> str:
     if rung.backend == "numpy":
         return f"NumPy's BLAS, {rung.threads} core{'s' if rung.threads > 1 else ''}"
-    return f"{rung.step}, {rung.threads} cores" if rung.threads > 1 else rung.step
+    return f"{_numbered(rung)}, {rung.threads} cores" if rung.threads > 1 else _numbered(rung)
+
+
+def _numbered(rung: Rung) -> str:
+    return f"{NUMBERS[rung.step]} {rung.step}" if rung.step in NUMBERS else rung.step

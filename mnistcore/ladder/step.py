@@ -10,11 +10,26 @@ import numpy as np
 from ..kernels import checks
 from ..kernels.backends import BackendUnavailableError
 
-__all__ = ["BACKENDS", "Product", "Step", "checked", "steps"]
+__all__ = ["BACKENDS", "NUMBERS", "Product", "Step", "checked", "steps"]
 
 BACKENDS = ("numba", "cython")
 
 Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+# The numbers of the steps in tables, figures and docs/ladder.md. A step of one backend only keeps
+# its number to itself.
+NUMBERS = {
+    "naive loops": 1,
+    "loop order": 2,
+    "cache blocking": 3,
+    "register tile": 4,
+    "packing": 5,
+    "instruction set": 6,
+    "vector intrinsics": 7,
+    "vector extensions": 7,
+    "threads": 8,
+    "production": 9,
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,11 @@ class Step:
     teaches: str
     multiply: Product
     threaded: bool = False
+
+    @property
+    def number(self) -> int:
+        """The number of the step, from 1; only Cython has number 6."""
+        return NUMBERS[self.name]
 
 
 def checked(product: Product) -> Product:

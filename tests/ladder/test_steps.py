@@ -1,11 +1,15 @@
 """Every step of the ladder: to the bit on whole numbers, within a bound otherwise."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tolerances import assert_product_close
 
 from mnistcore.kernels.backends import BackendUnavailableError
 from mnistcore.ladder import BACKENDS, steps
+from mnistcore.ladder.step import NUMBERS
 
 pytestmark = pytest.mark.slow
 
@@ -112,3 +116,17 @@ def test_every_step_explains_itself(step):
     assert len(step.idea.split()) > 15
     assert step.teaches.endswith(".")
     assert step.multiply.__doc__
+
+
+def test_the_numbers_are_those_of_the_page():
+    """The chapters of docs/ladder.md number the steps of both backends, in order."""
+    page = (Path(__file__).parents[2] / "docs" / "ladder.md").read_text(encoding="utf-8")
+    chapters = re.findall(r"^## (\d+)\. (.+)$", page, re.MULTILINE)
+    assert [int(number) for number, _ in chapters] == sorted(set(NUMBERS.values()))
+    for backend, name in ALL:
+        if name in NUMBERS:
+            title = dict(chapters)[str(NUMBERS[name])].lower()
+            assert name.split()[0].rstrip("s") in title
+    for backend in BACKENDS:
+        numbers = [NUMBERS[name] for name in step_names(backend) if name in NUMBERS]
+        assert numbers == sorted(set(numbers))
