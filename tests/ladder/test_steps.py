@@ -123,7 +123,7 @@ def test_the_numbers_are_those_of_the_page():
     page = (Path(__file__).parents[2] / "docs" / "ladder.md").read_text(encoding="utf-8")
     chapters = re.findall(r"^## (\d+)\. (.+)$", page, re.MULTILINE)
     assert [int(number) for number, _ in chapters] == sorted(set(NUMBERS.values()))
-    for backend, name in ALL:
+    for _, name in ALL:
         if name in NUMBERS:
             title = dict(chapters)[str(NUMBERS[name])].lower()
             assert name.split()[0].rstrip("s") in title
