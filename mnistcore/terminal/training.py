@@ -227,7 +227,7 @@ def last_line(result: "TrainResult") -> str:
     if summary["test_accuracy"] is not None:
         how += f"test accuracy {percent(summary['test_accuracy'])}, "
         how += f"test loss {summary['test_loss']:.4f}, "
-    epochs = f"{summary['epochs_run']} epochs in {summary['train_seconds']:.2f} s"
+    epochs = f"{_epochs(summary['epochs_run'])} in {summary['train_seconds']:.2f} s"
     return f"{how}{epochs}, {result.folder.path}"
 
 
@@ -240,7 +240,7 @@ def _intentions(job: "Job") -> Mapping[str, str]:
     return {
         "network": str(job.network),
         "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
-        f" ({config.schedule}), batches of {config.batch_size}, {config.epochs} epochs",
+        f" ({config.schedule}), batches of {config.batch_size}, {_epochs(config.epochs)}",
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
         **_pixels(dataset.pixel_max, config.standardize),
@@ -271,7 +271,7 @@ def _figures(result: "TrainResult") -> Mapping[str, str]:
     if summary["outcome"] != "finished":
         figures["outcome"] = _outcome(result)
     figures["training"] = (
-        f"{summary['train_seconds']:.2f} s, {summary['epochs_run']} epochs,"
+        f"{summary['train_seconds']:.2f} s, {_epochs(summary['epochs_run'])},"
         f" {summary['samples_per_second']:,.0f} samples/s"
     )
     figures["in all"] = f"{summary['total_seconds']:.2f} s"
@@ -293,3 +293,7 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"
