@@ -167,7 +167,9 @@ class Model:
             neither has to compile.
         pixel_max
             The pixel value of full ink in these images: 1 for pixels in [0, 1]. By default that
-            of the training images, :attr:`pixel_max` (255 if unknown), and 1 for booleans.
+            of the training images, :attr:`pixel_max` (255 if unknown), and 1 for booleans. A
+            network of unknown range that takes its inputs unscaled, such as one of a table's
+            features, takes any finite numbers.
 
         Returns
         -------
@@ -257,6 +259,8 @@ class Model:
                 f"the model takes images of {by(self.input_shape)} pixels, as an array"
                 f" (N, {shape}); got an array of shape {images.shape}"
             )
+        if self.pixel_max is None and (self.scale, self.shift) == (1, 0):
+            return self, as_pixels(images.reshape(len(images), n_inputs))  # features, not pixels
         if pixel_max is None and images.dtype == bool:
             pixel_max = 1.0
         model = dataclasses.replace(self, pixel_max=self.pixel_max or _BYTE)

@@ -15,6 +15,7 @@ from mnistcore.convert import run as convert
 from mnistcore.evaluate import run as evaluate
 from mnistcore.models import checkpoint
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
+from mnistcore.training.data_options import RunDataOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -225,7 +226,8 @@ def test_a_saved_classifier_is_evaluated_and_quantised_like_any_model(place):
     checkpoint.save("digits.safetensors", estimator.to_model(1 / 255))
     expected = estimator.score(dataset.test_images.reshape(-1, 36) / 255, dataset.test_labels)
     assert evaluate("digits.safetensors", dataset=dataset).accuracy == expected
-    exported = export.run("digits.safetensors", "c", int8=True, data=str(place / "data"))
+    measured_on = RunDataOptions(data=str(place / "data"))
+    exported = export.run("digits.safetensors", "c", int8=True, measured_on=measured_on)
     assert exported.int8_loss.float_accuracy == expected
     assert exported.int8_loss.same_labels >= 117
 
