@@ -8,8 +8,7 @@ thread.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from .threads import get_num_threads, limited_threads
@@ -48,13 +47,10 @@ def limited(backend: str, n: int) -> AbstractContextManager[Any]:
     is one thread, or the number that a variable of the environment names. Raises ValueError if
     ``n`` is negative.
     """
-    ours = limited_threads(n)
-    return _limited_blas(threads_of(backend, n), ours) if backend == "numpy" else ours
-
-
-@contextmanager
-def _limited_blas(n: int, ours: AbstractContextManager[Any]) -> Iterator[None]:
+    if backend != "numpy":
+        return limited_threads(n)
+    if n < 0:
+        raise ValueError(f"the number of threads must not be negative, got {n}")
     from threadpoolctl import threadpool_limits
 
-    with ours, threadpool_limits(n, "blas"):
-        yield
+    return threadpool_limits(threads_of(backend, n), "blas")

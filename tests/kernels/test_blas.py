@@ -50,6 +50,12 @@ def test_the_numpy_backend_has_one_thread_or_what_it_is_told(monkeypatch, variab
     assert blas_threads() == 3
 
 
+def test_the_limit_of_blas_is_none_of_the_compiled_kernels():
+    before = get_num_threads()
+    with blas.limited("numpy", before + 1), blas.limited("numpy", 1):
+        assert get_num_threads() == before
+
+
 def test_it_is_restored_after_an_error():
     with blas.limited("numpy", 2):
         with pytest.raises(KeyError), blas.limited("numpy", 1):

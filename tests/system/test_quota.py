@@ -63,6 +63,13 @@ def test_a_path_with_a_space_is_escaped_in_the_list_of_mounts(tmp_path):
     assert cpu_quota(tmp_path) == 1.0
 
 
+@pytest.fixture(autouse=True)
+def no_limits(monkeypatch):
+    """Neither a cap nor a limit of what ran before."""
+    monkeypatch.setattr(threads, "_cap", 0)
+    monkeypatch.setattr(threads._caller, "limits", [])
+
+
 @pytest.mark.parametrize(("quota", "count"), [(0.2, 1), (1.0, 1), (1.5, 2), (99.0, 8), (None, 8)])
 def test_a_quota_limits_the_default_number_of_threads(monkeypatch, quota, count):
     monkeypatch.setattr(threads, "cpu_quota", lambda: quota)
