@@ -10,7 +10,7 @@ import numpy as np
 from ..data.csv_file import recognises
 from ..data.preprocess import pixel_range, same_scale
 from ..data.table import read_table
-from ..kernels.backends import get_backend, unavailable_reason
+from ..kernels.backends import get_ready_backend
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
 from ..system.errors import by
@@ -77,9 +77,7 @@ def predict_table(model: Model, path: str | Path, backend: str = "auto") -> Tabl
         )
     if table.labels is not None:
         notices.append(f"The labels in {path} are not used; mnistcore evaluate scores them.")
-    if backend == "auto":
-        backend = "numpy" if unavailable_reason("cython") else "cython"
-    ids = _classes(model, get_backend(backend), images)
+    ids = _classes(model, get_ready_backend(backend), images)
     classes = [model.class_names[i] for i in ids]
     if table.ids is not None:
         return TablePredictions((table.id_name, "label"), table.ids, classes, tuple(notices))
