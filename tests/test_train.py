@@ -202,7 +202,8 @@ def test_the_number_of_threads_changes_nothing(compiled, dataset, make_config):
     np.testing.assert_array_equal(one, three)
 
 
-def test_a_cap_on_threads_holds_for_the_run_alone(dataset, make_config):
+def test_a_cap_on_threads_holds_for_the_run_alone(compiled, dataset, make_config):
+    backend = backend_of(compiled)
     seen = []
 
     class Watcher(Listener):
@@ -211,8 +212,9 @@ def test_a_cap_on_threads_holds_for_the_run_alone(dataset, make_config):
 
     set_num_threads(3)
     try:
-        run(make_config(threads=2, epochs=1), dataset=dataset, listener=Watcher())
-        run(make_config(epochs=1, output="run2"), dataset=dataset, listener=Watcher())
+        run(make_config(backend=backend, threads=2, epochs=1), dataset=dataset, listener=Watcher())
+        options = {"backend": backend, "epochs": 1, "output": "run2"}
+        run(make_config(**options), dataset=dataset, listener=Watcher())
         assert seen == [2, 3]
         assert get_num_threads() == 3
     finally:

@@ -228,7 +228,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         >>> import mnistcore
         >>> digits = mnistcore.load_data("synthetic")
         >>> X, y = digits.train_images[:5000].reshape(5000, -1), digits.train_labels[:5000]
-        >>> classifier = mnistcore.MLPClassifier((64,), learning_rate="one-cycle", max_iter=9)
+        >>> classifier = mnistcore.MLPClassifier((64,), max_iter=20, random_state=0)
         >>> float(classifier.fit(X / 255, y).score(X / 255, y)) > 0.8
         True
         """
