@@ -87,6 +87,11 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
+def test_the_site_lists_every_page():
+    listed = set((ROOT / "docs" / "index.rst").read_text(encoding="utf-8").split())
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} <= listed
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_imports_find_what_they_name(page):
     statement = r"^\s*(?:>>> )?(from mnistcore[\w.]* import (?:\([^)]*\)|[^(\n]+))"
