@@ -32,6 +32,14 @@ cdef struct Lists:
     int64_t row_capacity
 
 
+cdef struct Marks:
+    # Where the values of a batch are not zero.
+    uint64_t *rows  # (batch_size, words): a bit for each column of a row
+    uint64_t *columns  # (words * WORD, row_words): a bit for each row of a column
+    int64_t row_words
+    bint sparse  # whether so much is zero that skipping it pays
+
+
 cdef int set_rows(Source *source, x) except -1:
     """Set the rows to those of x, a uint8 or float32 matrix (N, I) that the caller keeps alive."""
     cdef const uint8_t[:, ::1] x_bytes
@@ -279,3 +287,50 @@ cdef void release_lists(Lists *lists) noexcept:
     release(lists.n_rows)
     release(lists.marks)
     release(lists.any_row)
+
+
+cdef void mark_rows(
+    const Source *source, const int64_t *samples, int64_t rows, Marks *marks
+) noexcept nogil:
+    """Mark what is not zero in the rows of a batch, and note whether that is little."""
+    cdef int64_t row, w, at, marked = 0
+    cdef uint64_t bits
+    for row in range(rows):
+        at = row_start(source, samples, row)
+        for w in range(source.words):
+            bits = nonzero_values(
+                source, at + w * WORD, min(source.columns - w * WORD, <int64_t> WORD)
+            )
+            marks.rows[row * source.words + w] = bits
+            marked += count_word(bits)
+    marks.sparse = marked * 8 < rows * source.columns * 5
+
+
+cdef void mark_columns(const Source *source, int64_t rows, Marks *marks) noexcept nogil:
+    """Transpose the marks of the rows."""
+    cdef uint64_t square[WORD]
+    cdef int64_t w, group, first, i
+    for w in range(source.words):
+        for group in range(marks.row_words):
+            first = group * WORD
+            for i in range(WORD):
+                square[i] = marks.rows[(first + i) * source.words + w] if first + i < rows else 0
+            transpose_bits(square)
+            for i in range(WORD):
+                marks.columns[(w * WORD + i) * marks.row_words + group] = square[i]
+
+
+cdef Marks make_marks(const Source *source, int64_t rows) except *:
+    """Allocate the marks for a batch of ``rows`` rows."""
+    cdef Marks marks
+    marks.sparse, marks.row_words = False, divide_up(rows, WORD)
+    marks.rows = <uint64_t *> allocate(rows * source.words * sizeof(uint64_t))
+    marks.columns = <uint64_t *> allocate(
+        source.words * WORD * marks.row_words * sizeof(uint64_t)
+    )
+    return marks
+
+
+cdef void release_marks(Marks *marks) noexcept:
+    release(marks.rows)
+    release(marks.columns)

@@ -58,6 +58,7 @@ cdef struct Batch:
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
     Lists lists  # where the inputs are not zero
+    Marks marks  # the same, if the first layer has no parts
     Layer *layers  # those of the run, or a copy for this thread
     double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)
@@ -88,6 +89,7 @@ cdef struct Run:
     double *metrics
     int64_t steps_done
     bint listed  # what is not zero in the inputs is listed
+    bint marked  # what is not zero in the inputs is marked
     int32_t *identity  # 0, 1, 2 ...
 
 
@@ -101,7 +103,7 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
     plan.shared_inputs = batch_size > MOST_LISTED
     plan.parts = 1
     if (
-        plan.rows_alone and layers[0].panels == 1 and layers[0].fan_in >= MOST_PARTS * WORD
+        plan.rows_alone and layers[0].fan_out <= NR and layers[0].fan_in >= MOST_PARTS * WORD
         and not plan.shared_inputs
     ):
         plan.parts = MOST_PARTS
@@ -109,7 +111,7 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
 
 
 cdef void read_layer(
-    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, Layer *layer
+    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, bint skip_zeros, Layer *layer
 ) noexcept:
     """Read a layer from a table (layers, columns), without assigning memory to it."""
     memset(layer, 0, sizeof(Layer))
@@ -118,14 +120,18 @@ cdef void read_layer(
     layer.weight_offset = table[depth, WEIGHT_OFFSET]
     layer.bias_offset = table[depth, BIAS_OFFSET]
     layer.dropout = table[depth, DROPOUT]
-    layer.width = panel_width(layer.fan_out)
+    if skip_zeros and depth == 0:
+        layer.width = sparse_width(layer.fan_out)
+    else:
+        layer.width = panel_width(layer.fan_out)
     layer.panels = divide_up(layer.fan_out, layer.width)
     layer.lda = leading_dimension(layer.panels * layer.width)
     layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
 
 
 cdef Run make_run(
-    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads
+    const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads,
+    bint skip_zeros,
 ) except *:
     """Make what follows from the shapes alone; allocate its layers and batches."""
     cdef Run run
@@ -134,8 +140,9 @@ cdef Run make_run(
     run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
     run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
     for depth in range(run.n_layers):
-        read_layer(table, depth, batch_size, &run.layers[depth])
+        read_layer(table, depth, batch_size, skip_zeros, &run.layers[depth])
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
+    run.marked = skip_zeros and run.plan.parts == 1 and not run.plan.shared_inputs
     run.threads = threads
     run.batches = <Batch *> allocate(threads * sizeof(Batch))
     memset(run.batches, 0, threads * sizeof(Batch))
@@ -234,17 +241,21 @@ def training_size(
 
     ``slots`` is the number of rows of state.
     """
-    cdef Run run = make_run(table, batch_size, 1 + slots, threads)
-    cdef Space space = no_space()
-    place_run(&run, &space)
-    release(run.layers)
-    release(run.batches)
-    return space.used + LINE_FLOATS
+    cdef Run run
+    cdef Space space
+    cdef int64_t size = 0
+    for skip_zeros in (False, True):
+        run, space = make_run(table, batch_size, 1 + slots, threads, skip_zeros), no_space()
+        place_run(&run, &space)
+        release(run.layers)
+        release(run.batches)
+        size = max(size, space.used)
+    return size + LINE_FLOATS
 
 
 def division(const int64_t[:, ::1] table, int64_t batch_size):
     """Return how often the threads of a team meet in a step, and how many can share it."""
-    cdef Run run = make_run(table, batch_size, 1, 1)
+    cdef Run run = make_run(table, batch_size, 1, 1, False)
     cdef Plan plan = run.plan
     release(run.layers)
     release(run.batches)

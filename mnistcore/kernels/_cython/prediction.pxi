@@ -20,7 +20,7 @@ def weights_size(const int64_t[:, ::1] table):
     cdef Layer layer
     cdef int64_t depth
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, &layer)
+        read_layer(table, depth, 1, True, &layer)
         place_weights(&layer, 1, &space)
         place_bias(&layer, 1, &space)
     return space.used + LINE_FLOATS
@@ -31,7 +31,7 @@ def buffers_size(const int64_t[:, ::1] table, int64_t rows):
     cdef Layer layer
     cdef int64_t depth, ld = 0
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, &layer)
+        read_layer(table, depth, 1, True, &layer)
         ld = max(ld, leading_dimension(layer.fan_in), layer.lda)
     return 2 * rows * ld + LINE_FLOATS
 
@@ -75,7 +75,7 @@ cdef class Weights:
         self.params, self.arrays = &params[0], (params, workspace)
         for depth in range(self.n_layers):
             layer = &self.layers[depth]
-            read_layer(table, depth, 1, layer)
+            read_layer(table, depth, 1, True, layer)
             self.ld = max(self.ld, leading_dimension(layer.fan_in), layer.lda)
             if in_place:
                 layer.in_place = &params[0] + layer.weight_offset
@@ -125,7 +125,7 @@ cdef struct Call:
     int64_t n_layers
     const int32_t *identity  # 0, 1, 2 ...
     Source source
-    Lists *lists  # one for each thread, of a block of rows; NULL: nothing is listed
+    Marks *marks  # one for each thread, of a block of rows; NULL: nothing is marked
     float *buffers  # two for each thread, (block, ld) each
     int64_t block  # rows in a block
     int64_t ld
@@ -175,18 +175,18 @@ cdef class Prediction:
         set_columns(&call.source, call.layers[0].fan_in, 1)
         call.source.scale, call.source.shift = scale, shift
         call.source.skip_zeros = skip_zeros
-        self.allocate_lists()
+        self.allocate_marks()
 
     def __dealloc__(self):
         cdef int64_t thread
-        if self.call.lists != NULL:
+        if self.call.marks != NULL:
             for thread in range(self.threads):
-                release_lists(&self.call.lists[thread])
-        release(self.call.lists)
+                release_marks(&self.call.marks[thread])
+        release(self.call.marks)
         release(<void *> self.call.identity)
 
-    cdef int allocate_lists(self) except -1:
-        """Allocate the list of all terms and, for each thread, the lists of a block's non-zeros."""
+    cdef int allocate_marks(self) except -1:
+        """Allocate the list of all terms and, for each thread, the marks of a block's non-zeros."""
         cdef Call *call = &self.call
         cdef int64_t i, thread, largest = 1
         cdef int32_t *identity
@@ -197,10 +197,10 @@ cdef class Prediction:
         for i in range(largest):
             identity[i] = <int32_t> i
         if call.source.skip_zeros:
-            call.lists = <Lists *> allocate(self.threads * sizeof(Lists))
-            memset(call.lists, 0, self.threads * sizeof(Lists))
+            call.marks = <Marks *> allocate(self.threads * sizeof(Marks))
+            memset(call.marks, 0, self.threads * sizeof(Marks))
             for thread in range(self.threads):
-                call.lists[thread] = make_lists(&call.source, call.block)
+                call.marks[thread] = make_marks(&call.source, call.block)
         return 0
 
     cdef Call call_for(self, x, float[:, ::1] logits) except *:
@@ -278,19 +278,24 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     memset(&no_masks, 0, sizeof(Masks))
     whole.first, whole.stop = 0, 1
     inputs.a, inputs.ld, inputs.identity = buffers, call.ld, call.identity
-    inputs.source, inputs.lists = &source, NULL
-    if call.lists != NULL:
-        inputs.lists = &call.lists[thread]
+    inputs.source, inputs.lists, inputs.marks = &source, NULL, NULL
     skip_rows(&source, first)
-    gather(&source, NULL, 0, rows, &whole, inputs.lists, buffers, call.ld)
+    gather(&source, NULL, 0, rows, &whole, NULL, buffers, call.ld)
+    if call.marks != NULL:
+        mark_rows(&source, NULL, rows, &call.marks[thread])
+        if call.marks[thread].sparse:
+            inputs.marks = &call.marks[thread]
     for depth in range(call.n_layers):
         layer = &call.layers[depth]
         if layer.in_place != NULL:
             forward_in_place(layer, &inputs, rows, &no_masks, out, call.ld)
+        elif inputs.marks != NULL:
+            tiles = tiles_of(&team, layer.panels, rows, 1)
+            forward_sparse(layer, &inputs, &tiles, &no_masks, out, call.ld)
         else:
-            tiles = tiles_of(&team, layer.panels, rows, 1 if inputs.lists == NULL else BLOCK)
+            tiles = tiles_of(&team, layer.panels, rows, 1)
             forward_layer(layer, &inputs, &tiles, &no_masks, out, call.ld)
-        inputs.a, inputs.lists = out, NULL
+        inputs.a, inputs.marks = out, NULL
         out = buffers if out != buffers else buffers + call.block * call.ld
     for row in range(rows):
         memcpy(

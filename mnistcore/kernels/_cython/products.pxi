@@ -1,5 +1,9 @@
 # The three products of a layer and what follows each: the work of a thread between two barriers.
 
+cdef enum:
+    WEIGHTS_AT_ONCE = 1 << 13  # floats of a panel that are multiplied together: 32 KiB, the L1 cache
+    COLUMNS_AT_ONCE = 8  # columns whose gradient is computed before their weights are updated
+
 cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
     const float *a
@@ -7,6 +11,7 @@ cdef struct Inputs:
     const int32_t *identity  # 0, 1, 2 ...: the list of all terms
     const Source *source
     const Lists *lists  # NULL: multiply everything
+    const Marks *marks  # of what is not zero, or NULL: multiply everything
 
 cdef struct Masks:
     # The dropout of one layer in one step.
@@ -78,7 +83,7 @@ cdef inline void forward_tile(
     product.b_step = product.out_row = layer.width
     product.out = scratch
     set_guard(scratch + TILE)
-    multiply_tile(tiles.high - tiles.low, layer.width, &product)
+    multiply_panel(tiles.high - tiles.low, layer.width, &product)
     remove_guard(scratch + TILE)
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
@@ -98,6 +103,32 @@ cdef void forward_layer(
                 layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
                 inputs.lists.n_columns[index], out, ld,
             )
+
+
+cdef void forward_sparse(
+    const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
+    int64_t ld,
+) noexcept nogil:
+    """Do what forward_layer does, for inputs that are mostly zero."""
+    cdef int64_t word, words = divide_up(layer.fan_in, WORD)
+    cdef int64_t most = WEIGHTS_AT_ONCE // (WORD * layer.width)
+    cdef SparseProduct product
+    product.marks_row, product.a_row, product.a_step = words, inputs.ld, 1
+    product.out_row = ld
+    while next_range(tiles):
+        product.out = out + tiles.low * ld + tiles.panel * layer.width
+        word = 0
+        while word < words:
+            product.marks = inputs.marks.rows + tiles.low * words + word
+            product.words = min(most, words - word)
+            product.a = inputs.a + tiles.low * inputs.ld + word * WORD
+            product.b = (
+                layer.weights[0] + (tiles.panel * layer.fan_in + word * WORD) * layer.width
+            )
+            product.add = word > 0
+            multiply_sparse(tiles.high - tiles.low, layer.width, &product)
+            word += most
+        finish_tile(layer, tiles, masks, product.out, ld, out, ld)
 
 
 cdef void forward_rows(
@@ -262,10 +293,10 @@ cdef void input_gradient(
     The product is da^T = w dz^T, which takes both operands as they are stored. ``unit`` and
     ``first`` are multiples of VL.
     """
-    cdef float scratch[NR * NR + GUARD_WORDS]
+    cdef float scratch[SPARSE_FLOATS * NR + GUARD_WORDS]
     cdef Product product
     cdef int64_t n, row, width, i, low, high, batch_width = layer.batch_width
-    set_guard(scratch + NR * NR)
+    set_guard(scratch + SPARSE_FLOATS * NR)
     product.a_row, product.a_step = layer.width, 1
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
@@ -292,7 +323,7 @@ cdef void input_gradient(
             derive_tile(before, masks, unit, n, row, min(last - row, width), scratch)
             row += width
         unit += n
-    remove_guard(scratch + NR * NR)
+    remove_guard(scratch + SPARSE_FLOATS * NR)
 
 
 cdef inline void update_rows(
@@ -358,7 +389,7 @@ cdef inline void update_tile(
     product.out = scratch
     set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
-    multiply_tile(n, layer.width, &product)
+    multiply_panel(n, layer.width, &product)
     remove_guard(scratch + TILE)
     update_weights(update, layer, at, n * layer.width, scratch)
 
@@ -393,6 +424,38 @@ cdef void update_layer(
             update_listed(
                 layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
             )
+
+
+cdef void update_sparse(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
+    Upcoming *upcoming,
+) noexcept nogil:
+    """Do what update_layer does, for inputs that are mostly zero, and prefetch the next batch."""
+    cdef float scratch[COLUMNS_AT_ONCE * SPARSE_FLOATS + GUARD_WORDS]
+    cdef int64_t column, n, at
+    cdef SparseProduct product
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, COLUMNS_AT_ONCE)
+    cdef Parts whole
+    whole.first, whole.stop = 0, 1
+    upcoming.portions = tiles.stop - tiles.unit
+    product.marks_row = product.words = inputs.marks.row_words
+    product.a_row, product.a_step = 1, inputs.ld
+    product.out, product.out_row, product.add = scratch, layer.width, False
+    set_guard(scratch + COLUMNS_AT_ONCE * SPARSE_FLOATS)
+    while next_range(&tiles):
+        product.b = layer.dz + tiles.panel * layer.batch_size * layer.width
+        column = tiles.low
+        while column < tiles.high:
+            n = min(tiles.high - column, <int64_t> COLUMNS_AT_ONCE)
+            at = (tiles.panel * layer.fan_in + column) * layer.width
+            fetch_row(inputs.source, &whole, upcoming)
+            fetch_weights(update, layer, at, n * layer.width)
+            product.marks = inputs.marks.columns + column * product.words
+            product.a = inputs.a + column
+            multiply_sparse(n, layer.width, &product)
+            update_weights(update, layer, at, n * layer.width, scratch)
+            column += n
+    remove_guard(scratch + COLUMNS_AT_ONCE * SPARSE_FLOATS)
 
 
 cdef void update_parts(

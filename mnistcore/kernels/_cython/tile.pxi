@@ -2,7 +2,7 @@
 
 cdef enum:
     BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
-    TILE = MR * NR  # floats of a tile
+    TILE = MR * SPARSE_FLOATS  # the most floats of a tile
 
 cdef struct Product:
     # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = terms[0], terms[1] ...
@@ -108,6 +108,15 @@ cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noe
         sized_tile(1, <int> rows, product)
 
 
+cdef void multiply_panel(int64_t rows, int64_t width, Product *product) noexcept nogil:
+    """Compute the rows of a tile in a panel of any width, a tile of at most NR columns at a time."""
+    while width > 0:
+        multiply_tile(rows, min(width, <int64_t> NR), product)
+        product.b += NR
+        product.out += NR
+        width -= NR
+
+
 cdef int64_t panel_width(int64_t n) noexcept nogil:
     """Return the width of the panels for n columns: NR, or VL where NR needs much padding."""
     if divide_up(n, NR) * NR * 10 > divide_up(n, VL) * VL * 11:
@@ -152,19 +161,28 @@ cdef inline Tiles tiles_between(
     return tiles
 
 
+cdef inline bint next_range(Tiles *tiles) noexcept nogil:
+    """Advance to all that is left of a panel's rows; return False if there is nothing."""
+    cdef int64_t units, n
+    if tiles.unit >= tiles.stop:
+        return False
+    units = divide_up(tiles.rows, tiles.grain)
+    tiles.panel = tiles.unit // units
+    n = min(units - tiles.unit % units, tiles.stop - tiles.unit)
+    tiles.low = tiles.unit % units * tiles.grain
+    tiles.high = tiles.end = min(tiles.rows, tiles.low + n * tiles.grain)
+    tiles.unit += n
+    return True
+
+
 cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
     """Advance to the next tile; return False if there is none."""
-    cdef int64_t units, n
+    cdef int64_t n
     if tiles.high == tiles.end:
-        if tiles.unit >= tiles.stop:
+        if not next_range(tiles):
             return False
-        units = divide_up(tiles.rows, tiles.grain)
-        tiles.panel = tiles.unit // units
-        n = min(units - tiles.unit % units, tiles.stop - tiles.unit)
-        tiles.high = tiles.unit % units * tiles.grain
-        tiles.end = min(tiles.rows, tiles.high + n * tiles.grain)
-        tiles.unit += n
-    tiles.low = tiles.high
+    else:
+        tiles.low = tiles.high
     n = tiles.end - tiles.low
     if tiles.grain == BLOCK:
         n = min(n, BLOCK - tiles.low % BLOCK)

@@ -37,6 +37,10 @@ cdef void next_batch(
         &run.source, batch.samples, first, last, &parts, &batch.lists if run.listed else NULL,
         batch.inputs, run.ld_inputs,
     )
+    if run.marked:
+        mark_rows(&run.source, batch.samples, batch.rows, &batch.marks)
+        if batch.marks.sparse:
+            mark_columns(&run.source, batch.rows, &batch.marks)
     if run.listed:
         for part in range(parts.first, parts.stop):
             list_rows(&run.source, &batch.lists, part, batch.rows)
@@ -46,11 +50,13 @@ cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcep
     """Return what a layer multiplies in this step."""
     cdef Inputs inputs
     inputs.identity, inputs.source = run.identity, &run.source
-    inputs.lists = NULL
+    inputs.lists, inputs.marks = NULL, NULL
     if depth == 0:
         inputs.a, inputs.ld = batch.inputs, run.ld_inputs
         if run.listed:
             inputs.lists = &batch.lists
+        if batch.marks.sparse:
+            inputs.marks = &batch.marks
     else:
         inputs.a, inputs.ld = batch.layers[depth - 1].a, batch.layers[depth - 1].lda
     return inputs
@@ -106,10 +112,12 @@ cdef void first_layer(
     cdef Tiles tiles
     cdef int64_t part
     if run.plan.parts == 1:
-        tiles = tiles_of(
-            team, layer.panels, batch.rows, 1 if inputs.lists == NULL else BLOCK
-        )
-        forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
+        if inputs.marks != NULL:
+            tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
+            forward_sparse(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
+        else:
+            tiles = tiles_of(team, layer.panels, batch.rows, 1)
+            forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
         partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
@@ -212,6 +220,9 @@ cdef void update_step(
                 divide_up(layer.fan_in, BLOCK) * (parts.stop - parts.first) // run.plan.parts
             )
             update_parts(layer, &inputs, update, &parts, &upcoming)
+        elif inputs.marks != NULL:
+            upcoming = upcoming_of(run, step + 1)
+            update_sparse(layer, &inputs, update, &owners, &upcoming)
         else:
             update_layer(layer, &inputs, update, &owners, batch.rows)
         update_biases(layer, update, &owners, batch.rows)
@@ -326,7 +337,7 @@ cdef class Training:
     ):
         cdef Run *run = &self.state
         cdef float[:, ::1] state = outputs[1]
-        run[0] = make_run(table, options[0].batch_size, 1 + state.shape[0], threads)
+        run[0] = make_run(table, options[0].batch_size, 1 + state.shape[0], threads, skip_zeros)
         run.options, run.gradient_only = options[0], steps is None
         self.arrays = (samples, steps, outputs)
         self.read_samples(samples, skip_zeros)
@@ -340,6 +351,7 @@ cdef class Training:
         if run.batches != NULL:
             for thread in range(run.threads):
                 release_lists(&run.batches[thread].lists)
+                release_marks(&run.batches[thread].marks)
         release(run.batches)
         release(run.layers)
         release(run.identity)
@@ -355,7 +367,10 @@ cdef class Training:
         set_rows(&run.source, samples[0])
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
         run.source.skip_zeros = skip_zeros
-        run.listed = run.plan.parts > 1 or (skip_zeros and not run.plan.shared_inputs)
+        run.listed = run.plan.parts > 1
+        if run.marked:  # each thread has its own marks
+            for thread in range(run.threads):
+                run.batches[thread].marks = make_marks(&run.source, run.options.batch_size)
         if run.listed:  # each thread has its own lists
             for thread in range(run.threads):
                 run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)

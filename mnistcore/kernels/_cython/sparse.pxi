@@ -1,0 +1,99 @@
+# The products of a first layer whose inputs are mostly zero, as four in five of MNIST's pixels are.
+#
+# A bit for each value of a batch says whether it is not zero. Both products of the layer then take
+# one row at a time: forward a row of the batch, which selects rows of the weights; for the gradient
+# a column of the batch, which selects rows of dz. What is zero is not multiplied, and adds nothing.
+
+cdef enum:
+    SPARSE_VECTORS = 4  # the most in a panel: sums enough to hide the latency of an FMA
+    SPARSE_FLOATS = SPARSE_VECTORS * VL
+
+cdef struct SparseProduct:
+    # Rows of a product: out[r] = the sum of a(r, i) b[i] over every i that is marked for row r.
+    const uint64_t *marks  # those of row r begin at marks + r*marks_row
+    int64_t marks_row
+    int64_t words
+    const float *a  # a(r, i) is at a + r*a_row + i*a_step
+    int64_t a_row
+    int64_t a_step
+    const float *b  # a panel
+    float *out  # out[r] is at out + r*out_row
+    int64_t out_row
+    bint add  # to what is in out
+
+
+cdef inline void sparse_group(
+    const int rows, const int vectors, const SparseProduct *product, int64_t first
+) noexcept nogil:
+    """Compute ``rows`` rows of a product together, over what is marked for any of them.
+
+    ``rows`` and ``vectors`` are constants wherever this is inlined, and their product is at most
+    SPARSE_VECTORS. Each sum is one chain of FMAs in the order of i, as in a tile.
+    """
+    cdef vec total[SPARSE_VECTORS][SPARSE_VECTORS]
+    cdef vec element[SPARSE_VECTORS]
+    cdef vec right
+    cdef uint64_t marked
+    cdef int64_t word, i
+    cdef int r, v
+    cdef const uint64_t *marks = product.marks + first * product.marks_row
+    cdef const float *a = product.a + first * product.a_row
+    cdef const float *b = product.b
+    cdef float *out = product.out + first * product.out_row
+    for r in range(rows):
+        for v in range(vectors):
+            total[r][v] = load(out + r * product.out_row + v * VL) if product.add else splat(0)
+    for word in range(product.words):
+        marked = marks[word]
+        for r in range(1, rows):
+            marked |= marks[r * product.marks_row + word]
+        while marked:
+            i = lowest_bit(marked)
+            marked &= marked - 1
+            for r in range(rows):
+                element[r] = splat(a[r * product.a_row + i * product.a_step])
+            for v in range(vectors):
+                right = load(b + (i * vectors + v) * VL)
+                for r in range(rows):
+                    total[r][v] = fma(element[r], right, total[r][v])
+        a += WORD * product.a_step
+        b += WORD * vectors * VL
+    for r in range(rows):
+        for v in range(vectors):
+            store(out + r * product.out_row + v * VL, total[r][v])
+
+
+cdef inline void sparse_groups(
+    const int group, const int vectors, int64_t rows, const SparseProduct *product
+) noexcept nogil:
+    """Compute rows in groups, and those that are left one by one."""
+    cdef int64_t row = 0
+    while row + group <= rows:
+        sparse_group(group, vectors, product, row)
+        row += group
+    while row < rows:
+        sparse_group(1, vectors, product, row)
+        row += 1
+
+
+cdef void multiply_sparse(
+    int64_t rows, int64_t width, const SparseProduct *product
+) noexcept nogil:
+    """Compute rows of a product with a panel of the given width."""
+    if width == VL:
+        sparse_groups(4, 1, rows, product)
+    elif width == 2 * VL:
+        sparse_groups(2, 2, rows, product)
+    elif width == 3 * VL:
+        sparse_groups(1, 3, rows, product)
+    else:
+        require(width == SPARSE_FLOATS)
+        sparse_groups(1, 4, rows, product)
+
+
+cdef int64_t sparse_width(int64_t n) noexcept nogil:
+    """Return the width of the panels for n columns: three or four vectors, or all if fewer."""
+    cdef int64_t vectors = divide_up(n, VL)
+    if vectors < SPARSE_VECTORS:
+        return vectors * VL
+    return (3 if divide_up(vectors, 3) * 3 < divide_up(vectors, 4) * 4 else 4) * VL
