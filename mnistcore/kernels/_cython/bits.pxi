@@ -56,15 +56,22 @@ cdef inline uint8_t nonzero_bytes(uint64_t bits) noexcept nogil:
     return <uint8_t> ((bits >> 7) * <uint64_t> 0x0102040810204080 >> 56)  # ... side by side
 
 
+cdef inline void swap_quadrants(uint64_t *x, const int64_t half, uint64_t mask) noexcept nogil:
+    """Swap two quadrants of each square of 2 half x 2 half bits; ``half`` is a constant."""
+    cdef uint64_t swapped
+    cdef int64_t i, pair
+    for pair in range(32 // half):
+        for i in range(2 * pair * half, (2 * pair + 1) * half):
+            swapped = ((x[i] >> half) ^ x[i + half]) & mask
+            x[i] ^= swapped << half
+            x[i + half] ^= swapped
+
+
 cdef inline void transpose_bits(uint64_t *x) noexcept nogil:
     """Transpose 64 x 64 bits in place by swapping ever smaller quadrants (Warren 2012, 7-3)."""
-    cdef uint64_t swapped, mask = 0xFFFFFFFF
-    cdef int64_t half = 32, pair, i
-    while half:
-        for pair in range(32 // half):
-            for i in range(2 * pair * half, (2 * pair + 1) * half):
-                swapped = ((x[i] >> half) ^ x[i + half]) & mask
-                x[i] ^= swapped << half
-                x[i + half] ^= swapped
-        half //= 2
-        mask ^= mask << half
+    swap_quadrants(x, 32, 0x00000000FFFFFFFF)
+    swap_quadrants(x, 16, 0x0000FFFF0000FFFF)
+    swap_quadrants(x, 8, 0x00FF00FF00FF00FF)
+    swap_quadrants(x, 4, 0x0F0F0F0F0F0F0F0F)
+    swap_quadrants(x, 2, 0x3333333333333333)
+    swap_quadrants(x, 1, 0x5555555555555555)

@@ -2,7 +2,7 @@
 
 cdef enum:
     WEIGHTS_AT_ONCE = 1 << 13  # floats of a panel that are multiplied together: 32 KiB, the L1 cache
-    COLUMNS_AT_ONCE = 8  # columns whose gradient is computed before their weights are updated
+    FLOATS_AHEAD = 4 * SPARSE_FLOATS  # by which weights are prefetched before their update
 
 cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
@@ -426,36 +426,84 @@ cdef void update_layer(
             )
 
 
-cdef void update_sparse(
-    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
-    Upcoming *upcoming,
+cdef inline void update_group(
+    const int rows, const int vectors, const int64_t rule, const Update *update,
+    const Layer *layer, const SparseProduct *product, int64_t first, int64_t at,
 ) noexcept nogil:
-    """Do what update_layer does, for inputs that are mostly zero, and prefetch the next batch."""
-    cdef float scratch[COLUMNS_AT_ONCE * SPARSE_FLOATS + GUARD_WORDS]
-    cdef int64_t column, n, at
+    """Compute the gradient of ``rows`` rows of weights, starting at ``at``, and apply it.
+
+    Without a detour through memory, the divisions and roots of one group are computed while the
+    sums of the next are being added.
+    """
+    cdef vec total[SPARSE_VECTORS]
+    cdef int64_t i
+    for i in range(rows * vectors):
+        total[i] = splat(0)
+    add_marked(rows, vectors, product, first, total)
+    for i in range(rows * vectors):
+        update_vec(
+            rule, update, total[i], layer.weights[0] + at + i * VL,
+            layer.weights[1] + at + i * VL, layer.weights[2] + at + i * VL,
+        )
+
+
+cdef inline void update_groups(
+    const int group, const int vectors, const int64_t rule, const Update *update,
+    const Layer *layer, const SparseProduct *product, int64_t rows, int64_t at,
+) noexcept nogil:
+    """Update rows of weights in groups, and those that are left one by one."""
+    cdef int64_t row = 0
+    while row + group <= rows:
+        fetch_weights(update, layer, at + FLOATS_AHEAD, group * vectors * VL)
+        update_group(group, vectors, rule, update, layer, product, row, at)
+        row += group
+        at += group * vectors * VL
+    while row < rows:
+        update_group(1, vectors, rule, update, layer, product, row, at)
+        row += 1
+        at += vectors * VL
+
+
+cdef inline void update_marked(
+    const int64_t rule, const Update *update, const Layer *layer, const SparseProduct *product,
+    int64_t rows, int64_t at,
+) noexcept nogil:
+    """Call update_groups, specialised for the width of the panels."""
+    if layer.width == VL:
+        update_groups(4, 1, rule, update, layer, product, rows, at)
+    elif layer.width == 2 * VL:
+        update_groups(2, 2, rule, update, layer, product, rows, at)
+    elif layer.width == 3 * VL:
+        update_groups(1, 3, rule, update, layer, product, rows, at)
+    else:
+        update_groups(1, 4, rule, update, layer, product, rows, at)
+
+
+cdef void update_sparse(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team
+) noexcept nogil:
+    """Do what update_layer does, for inputs that are mostly zero."""
+    cdef int64_t at, rows
     cdef SparseProduct product
-    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, COLUMNS_AT_ONCE)
-    cdef Parts whole
-    whole.first, whole.stop = 0, 1
-    upcoming.portions = tiles.stop - tiles.unit
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, SPARSE_VECTORS)
     product.marks_row = product.words = inputs.marks.row_words
     product.a_row, product.a_step = 1, inputs.ld
-    product.out, product.out_row, product.add = scratch, layer.width, False
-    set_guard(scratch + COLUMNS_AT_ONCE * SPARSE_FLOATS)
     while next_range(&tiles):
+        rows = tiles.high - tiles.low
+        at = (tiles.panel * layer.fan_in + tiles.low) * layer.width
+        product.marks = inputs.marks.columns + tiles.low * product.words
+        product.a = inputs.a + tiles.low
         product.b = layer.dz + tiles.panel * layer.batch_size * layer.width
-        column = tiles.low
-        while column < tiles.high:
-            n = min(tiles.high - column, <int64_t> COLUMNS_AT_ONCE)
-            at = (tiles.panel * layer.fan_in + column) * layer.width
-            fetch_row(inputs.source, &whole, upcoming)
-            fetch_weights(update, layer, at, n * layer.width)
-            product.marks = inputs.marks.columns + column * product.words
-            product.a = inputs.a + column
-            multiply_sparse(n, layer.width, &product)
-            update_weights(update, layer, at, n * layer.width, scratch)
-            column += n
-    remove_guard(scratch + COLUMNS_AT_ONCE * SPARSE_FLOATS)
+        if update.rule == PLAIN:
+            update_marked(PLAIN, update, layer, &product, rows, at)
+        elif update.rule == MOMENTUM:
+            update_marked(MOMENTUM, update, layer, &product, rows, at)
+        elif update.rule == NESTEROV:
+            update_marked(NESTEROV, update, layer, &product, rows, at)
+        elif update.rule == MOMENTS:
+            update_marked(MOMENTS, update, layer, &product, rows, at)
+        else:
+            update_marked(GRADIENT, update, layer, &product, rows, at)
 
 
 cdef void update_parts(
@@ -493,7 +541,7 @@ cdef void update_biases(
 ) noexcept nogil:
     """Compute the bias gradients of this thread's panels, summed row by row, and apply them."""
     cdef Update plain = update[0]
-    cdef float gradient[NR]
+    cdef float gradient[SPARSE_FLOATS]
     cdef int64_t p, v, row, at
     cdef vec total
     plain.decay, plain.shrink = 0, 1

@@ -22,15 +22,14 @@ cdef struct SparseProduct:
     bint add  # to what is in out
 
 
-cdef inline void sparse_group(
-    const int rows, const int vectors, const SparseProduct *product, int64_t first
+cdef inline void add_marked(
+    const int rows, const int vectors, const SparseProduct *product, int64_t first, vec *total
 ) noexcept nogil:
-    """Compute ``rows`` rows of a product together, over what is marked for any of them.
+    """Add ``rows`` rows of a product to ``total`` together, over what is marked for any of them.
 
-    ``rows`` and ``vectors`` are constants wherever this is inlined, and their product is at most
-    SPARSE_VECTORS. Each sum is one chain of FMAs in the order of i, as in a tile.
+    ``rows`` and ``vectors`` are constants wherever this is inlined, so ``total`` (rows, vectors)
+    is in registers. Each sum is one chain of FMAs in the order of i, as in a tile.
     """
-    cdef vec total[SPARSE_VECTORS][SPARSE_VECTORS]
     cdef vec element[SPARSE_VECTORS]
     cdef vec right
     cdef uint64_t marked
@@ -39,10 +38,6 @@ cdef inline void sparse_group(
     cdef const uint64_t *marks = product.marks + first * product.marks_row
     cdef const float *a = product.a + first * product.a_row
     cdef const float *b = product.b
-    cdef float *out = product.out + first * product.out_row
-    for r in range(rows):
-        for v in range(vectors):
-            total[r][v] = load(out + r * product.out_row + v * VL) if product.add else splat(0)
     for word in range(product.words):
         marked = marks[word]
         for r in range(1, rows):
@@ -55,12 +50,27 @@ cdef inline void sparse_group(
             for v in range(vectors):
                 right = load(b + (i * vectors + v) * VL)
                 for r in range(rows):
-                    total[r][v] = fma(element[r], right, total[r][v])
+                    total[r * vectors + v] = fma(element[r], right, total[r * vectors + v])
         a += WORD * product.a_step
         b += WORD * vectors * VL
+
+
+cdef inline void sparse_group(
+    const int rows, const int vectors, const SparseProduct *product, int64_t first
+) noexcept nogil:
+    """Compute ``rows`` rows of a product together."""
+    cdef vec total[SPARSE_VECTORS]
+    cdef int r, v
+    cdef float *out = product.out + first * product.out_row
     for r in range(rows):
         for v in range(vectors):
-            store(out + r * product.out_row + v * VL, total[r][v])
+            total[r * vectors + v] = splat(0)
+            if product.add:
+                total[r * vectors + v] = load(out + r * product.out_row + v * VL)
+    add_marked(rows, vectors, product, first, total)
+    for r in range(rows):
+        for v in range(vectors):
+            store(out + r * product.out_row + v * VL, total[r * vectors + v])
 
 
 cdef inline void sparse_groups(

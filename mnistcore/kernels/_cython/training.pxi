@@ -221,8 +221,7 @@ cdef void update_step(
             )
             update_parts(layer, &inputs, update, &parts, &upcoming)
         elif inputs.marks != NULL:
-            upcoming = upcoming_of(run, step + 1)
-            update_sparse(layer, &inputs, update, &owners, &upcoming)
+            update_sparse(layer, &inputs, update, &owners)
         else:
             update_layer(layer, &inputs, update, &owners, batch.rows)
         update_biases(layer, update, &owners, batch.rows)
