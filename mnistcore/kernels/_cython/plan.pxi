@@ -88,7 +88,6 @@ cdef struct Run:
     double *metrics
     int64_t steps_done
     bint listed  # what is not zero in the inputs is listed
-    int32_t *identity  # 0, 1, 2 ...
 
 
 cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
