@@ -25,19 +25,22 @@ cdef inline void add_products(
 ) noexcept nogil:
     """Add to ``total`` the next n terms of its sums, of which the first are at ``a`` and ``b``."""
     cdef vec left, right, element
-    cdef int64_t k
+    cdef const float *row
     cdef int r
-    for k in range(n):
+    while n > 0:
         left = load(b)
         if vectors == 2:
             right = load(b + VL)
+        row = a
         for r in range(rows):
-            element = splat(a[r * product.a_row])
+            element = splat(row[0])
             total[r][0] = fma(element, left, total[r][0])
             if vectors == 2:
                 total[r][1] = fma(element, right, total[r][1])
+            row = opaque(row + product.a_row)
         a += product.a_step
         b += product.b_step
+        n -= 1
 
 
 cdef inline void add_listed(
