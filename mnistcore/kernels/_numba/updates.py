@@ -18,6 +18,7 @@ from .memory import (
     load_record,
     load_scalar,
     option,
+    prefetch,
     store_index,
     store_scalar,
 )
@@ -172,6 +173,17 @@ class Pending(NamedTuple):
 
 
 @inner
+def fetch_next(pending, i):
+    """Prefetch a vector of what the tile after the pending one will change."""
+    rule, line = load_index(pending.update, RULE), 4 * (pending.w + pending.n + i)
+    prefetch(pending.base, line)
+    if rule != PLAIN:
+        prefetch(pending.base, line + 4 * pending.slot_size)
+    if rule == MOMENTS:
+        prefetch(pending.base, line + 8 * pending.slot_size)
+
+
+@inner
 def updating_body(tile, a, a_step, b, k, out, pending_at):
     """Compute a tile of UPDATED rows; a vector is updated every few terms of its sums.
 
@@ -188,6 +200,7 @@ def updating_body(tile, a, a_step, b, k, out, pending_at):
             pending.update, pending.decayed, pending.base, pending.w + i, pending.slot_size,
             pending.g + i,
         )  # fmt: skip
+        fetch_next(pending, i)
     while row_of_b < k * width:
         tile = add_outer(tile, a, position, 1, b, row_of_b)
         position += a_step
