@@ -31,7 +31,6 @@ cdef struct Multiplication:
     int64_t panels
     int64_t group  # panels in a task
     int64_t blocks  # of rows, one of which is in a task
-    const int32_t *identity  # 0, 1, 2 ... K - 1
     float *scratch  # for each thread, a tile of a and a group of panels
     int64_t scratch_size  # for one thread
     int64_t tile_size  # of the tile of a in the scratch
@@ -119,22 +118,16 @@ cdef inline bint overlap(Py_buffer *x, Py_buffer *y) noexcept:
 
 cdef int carry_out(Multiplication *job, int64_t desk, int64_t threads) except -1:
     """Divide the product into tasks, and lead the threads that compute them."""
-    cdef int64_t k, thread, floats
-    cdef int32_t *identity
+    cdef int64_t thread
     job.swapped = False
     if job.a_transposed and job.N <= MR and job.N < job.M:
         swap(job)
     divide(job, threads)
-    floats = threads * job.scratch_size
-    job.scratch = <float *> allocate(floats * sizeof(float) + job.K * sizeof(int32_t))
-    identity = <int32_t *> (job.scratch + floats)
-    job.identity = identity
+    job.scratch = <float *> allocate(threads * job.scratch_size * sizeof(float))
     for thread in range(threads):
         set_guard(job.scratch + thread * job.scratch_size + job.tile_size)
         set_guard(job.scratch + (thread + 1) * job.scratch_size - GUARD_WORDS)
     with nogil:
-        for k in range(job.K):
-            identity[k] = <int32_t> k
         lead(desk, take_tasks, job, threads)
     for thread in range(threads):
         remove_guard(job.scratch + thread * job.scratch_size + job.tile_size)
@@ -227,7 +220,7 @@ cdef void do_task(
         if not read_in_place(job, p):
             pack_panel(job, p, packed + (p - first) * job.K * job.width)
     product.segment = product.K = job.K
-    product.a_segment, product.terms = 0, job.identity
+    product.a_segment = 0
     for i in range(tiles):
         low = begin + i * rows // tiles
         n = begin + (i + 1) * rows // tiles - low

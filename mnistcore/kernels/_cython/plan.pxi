@@ -5,6 +5,7 @@ cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
     MOST_PARTS = 4
     MOST_LISTED = 4096  # rows of a batch: with more, the lists would outgrow the caches
+    STRIPE = 8  # rows of weights that are packed together: both sides are read and written in runs
     SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
 
 cdef struct Layer:
@@ -90,7 +91,6 @@ cdef struct Run:
     int64_t steps_done
     bint listed  # what is not zero in the inputs is listed
     bint marked  # what is not zero in the inputs is marked
-    int32_t *identity  # 0, 1, 2 ...
 
 
 cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
@@ -272,15 +272,20 @@ cdef void pack_weights(
     const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:
     """Copy a share of the weights from a flat vector to panels; slot 0 is the parameters."""
-    cdef int64_t column
-    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
-    while next_tile(&tiles):
-        column = tiles.panel * layer.width
-        pack_rows(
-            flat + layer.weight_offset + tiles.low * layer.fan_out + column, layer.fan_out,
-            tiles.high - tiles.low, layer.fan_out - column, layer.width,
-            layer.weights[slot] + (tiles.panel * layer.fan_in + tiles.low) * layer.width,
-        )
+    cdef int64_t stripe, low, n, panel, column
+    for stripe in range(divide_up(layer.fan_in, STRIPE)):
+        low = stripe * STRIPE
+        n = min(layer.fan_in - low, <int64_t> STRIPE)
+        for panel in range(
+            share(layer.panels, team.thread, team.threads),
+            share(layer.panels, team.thread + 1, team.threads),
+        ):
+            column = panel * layer.width
+            pack_rows(
+                flat + layer.weight_offset + low * layer.fan_out + column, layer.fan_out, n,
+                layer.fan_out - column, layer.width,
+                layer.weights[slot] + (panel * layer.fan_in + low) * layer.width,
+            )
 
 
 cdef void pack_bias(
@@ -301,17 +306,20 @@ cdef void unpack_weights(
     const Team *team, const Layer *layer, int64_t slot, float *flat
 ) noexcept nogil:
     """Copy a share of the weights from panels to a flat vector: the inverse of pack_weights."""
-    cdef int64_t k, column, columns
-    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, 1)
-    while next_tile(&tiles):
-        column = tiles.panel * layer.width
-        columns = min(layer.fan_out - column, layer.width)
-        for k in range(tiles.low, tiles.high):
-            memcpy(
-                flat + layer.weight_offset + k * layer.fan_out + column,
-                layer.weights[slot] + (tiles.panel * layer.fan_in + k) * layer.width,
-                columns * sizeof(float),
-            )
+    cdef int64_t stripe, low, k, panel, column
+    for stripe in range(divide_up(layer.fan_in, STRIPE)):
+        low = stripe * STRIPE
+        for panel in range(
+            share(layer.panels, team.thread, team.threads),
+            share(layer.panels, team.thread + 1, team.threads),
+        ):
+            column = panel * layer.width
+            for k in range(low, min(layer.fan_in, low + STRIPE)):
+                memcpy(
+                    flat + layer.weight_offset + k * layer.fan_out + column,
+                    layer.weights[slot] + (panel * layer.fan_in + k) * layer.width,
+                    min(layer.width, layer.fan_out - column) * sizeof(float),
+                )
 
 
 cdef void unpack_bias(

@@ -123,7 +123,6 @@ cdef struct Call:
     # The work and the buffers of one call.
     const Layer *layers
     int64_t n_layers
-    const int32_t *identity  # 0, 1, 2 ...
     Source source
     Marks *marks  # one for each thread, of a block of rows; NULL: nothing is marked
     float *buffers  # two for each thread, (block, ld) each
@@ -183,19 +182,11 @@ cdef class Prediction:
             for thread in range(self.threads):
                 release_marks(&self.call.marks[thread])
         release(self.call.marks)
-        release(<void *> self.call.identity)
 
     cdef int allocate_marks(self) except -1:
-        """Allocate the list of all terms and, for each thread, the marks of a block's non-zeros."""
+        """Allocate, for each thread, the marks of a block's non-zeros."""
         cdef Call *call = &self.call
-        cdef int64_t i, thread, largest = 1
-        cdef int32_t *identity
-        for i in range(call.n_layers):
-            largest = max(largest, call.layers[i].fan_in)
-        identity = <int32_t *> allocate(largest * sizeof(int32_t))
-        call.identity = identity
-        for i in range(largest):
-            identity[i] = <int32_t> i
+        cdef int64_t thread
         if call.source.skip_zeros:
             call.marks = <Marks *> allocate(self.threads * sizeof(Marks))
             memset(call.marks, 0, self.threads * sizeof(Marks))
@@ -277,7 +268,7 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     cdef Tiles tiles
     memset(&no_masks, 0, sizeof(Masks))
     whole.first, whole.stop = 0, 1
-    inputs.a, inputs.ld, inputs.identity = buffers, call.ld, call.identity
+    inputs.a, inputs.ld = buffers, call.ld
     inputs.source, inputs.lists, inputs.marks = &source, NULL, NULL
     skip_rows(&source, first)
     gather(&source, NULL, 0, rows, &whole, NULL, buffers, call.ld)

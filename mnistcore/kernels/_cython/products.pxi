@@ -8,7 +8,6 @@ cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
     const float *a
     int64_t ld
-    const int32_t *identity  # 0, 1, 2 ...: the list of all terms
     const Source *source
     const Lists *lists  # NULL: multiply everything
     const Marks *marks  # of what is not zero, or NULL: multiply everything
@@ -83,7 +82,10 @@ cdef inline void forward_tile(
     product.b_step = product.out_row = layer.width
     product.out = scratch
     set_guard(scratch + TILE)
-    multiply_panel(tiles.high - tiles.low, layer.width, &product)
+    if terms == NULL:
+        multiply_panel(tiles.high - tiles.low, layer.width, &product)
+    else:
+        multiply_listed(tiles.high - tiles.low, layer.width, &product)
     remove_guard(scratch + TILE)
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
@@ -96,7 +98,7 @@ cdef void forward_layer(
     cdef int64_t index
     while next_tile(tiles):
         if inputs.lists == NULL:
-            forward_tile(layer, inputs, tiles, masks, inputs.identity, layer.fan_in, out, ld)
+            forward_tile(layer, inputs, tiles, masks, NULL, layer.fan_in, out, ld)
         else:
             index = list_index(inputs.lists, 0, tiles.low)
             forward_tile(
@@ -162,7 +164,7 @@ cdef void partial_sums(
         product.terms = column_list(inputs.source, inputs.lists, index)
         product.K = product.segment = inputs.lists.n_columns[index]
         product.out = out + tiles.low * layer.width
-        multiply_tile(tiles.high - tiles.low, layer.width, &product)
+        multiply_listed(tiles.high - tiles.low, layer.width, &product)
 
 
 cdef void add_parts(
@@ -285,8 +287,8 @@ cdef void derive_tile(
 
 
 cdef void input_gradient(
-    const Layer *layer, const Layer *before, const Masks *masks, const int32_t *identity,
-    int64_t unit, int64_t end, int64_t first, int64_t last,
+    const Layer *layer, const Layer *before, const Masks *masks, int64_t unit, int64_t end,
+    int64_t first, int64_t last,
 ) noexcept nogil:
     """Compute dz of the layer before, for units ``unit`` to ``end`` and rows first to last.
 
@@ -300,7 +302,7 @@ cdef void input_gradient(
     product.a_row, product.a_step = layer.width, 1
     product.segment, product.a_segment = layer.width, (layer.fan_in - 1) * layer.width
     product.K = layer.fan_out
-    product.terms, product.b_step = identity, batch_width
+    product.b_step = batch_width
     product.out_row = batch_width
     while unit < end:
         # A tile ends at the end of a panel of the layer before, so it writes whole rows of dz.
@@ -389,7 +391,10 @@ cdef inline void update_tile(
     product.out = scratch
     set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
-    multiply_panel(n, layer.width, &product)
+    if terms == NULL:
+        multiply_panel(n, layer.width, &product)
+    else:
+        multiply_listed(n, layer.width, &product)
     remove_guard(scratch + TILE)
     update_weights(update, layer, at, n * layer.width, scratch)
 
@@ -406,24 +411,70 @@ cdef inline void update_listed(
     )
 
 
+cdef inline void flush(Pending *pending) noexcept nogil:
+    """Do the update that is pending."""
+    if pending.vectors:
+        update_pending(pending)
+    pending.vectors = 0
+
+
+cdef void update_panel(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t low,
+    int64_t high, int64_t rows,
+) noexcept nogil:
+    """Compute the gradient of rows low to high of a panel of weights, and apply it.
+
+    Each tile is applied while the next one is computed.
+    """
+    cdef float scratch[2][TILE + GUARD_WORDS]
+    cdef int64_t at, column = 0, row = low, tile = 0
+    cdef Product product
+    cdef Pending pending
+    memset(&pending, 0, sizeof(Pending))
+    product.a_row, product.a_step, product.a_segment = 1, inputs.ld, 0
+    product.K = product.segment = rows
+    product.b_step, product.out_row = layer.width, NR
+    pending.update, pending.stride = update, layer.width
+    while column < layer.width:
+        product.b = layer.dz + panel * layer.batch_size * layer.width + column
+        row = low
+        while high - row >= UPDATED:
+            product.a, product.out = inputs.a + row, scratch[tile]
+            multiply_and_update(min(layer.width - column, <int64_t> NR), &product, &pending)
+            at = (panel * layer.fan_in + row) * layer.width + column
+            pending.gradient = scratch[tile]
+            pending.vectors = UPDATED * (2 if layer.width - column >= NR else 1)
+            pending.w, pending.first = layer.weights[0] + at, layer.weights[1] + at
+            pending.second = layer.weights[2] + at
+            row += UPDATED
+            tile = 1 - tile
+        column += NR
+        flush(&pending)
+    if row < high:
+        update_tile(layer, inputs, update, panel, row, high - row, NULL, rows)
+
+
 cdef void update_layer(
     const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
     int64_t rows,
 ) noexcept nogil:
     """Compute the weight gradient for a share of (panel, row of weights), and apply it."""
-    cdef Tiles tiles = tiles_of(
-        team, layer.panels, layer.fan_in, 1 if inputs.lists == NULL else BLOCK
-    )
-    while next_tile(&tiles):
-        if inputs.lists == NULL:
-            update_tile(
-                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low,
-                inputs.identity, rows,
-            )
-        else:
+    cdef int64_t unit = share(layer.panels * layer.fan_in, team.thread, team.threads)
+    cdef int64_t stop = share(layer.panels * layer.fan_in, team.thread + 1, team.threads)
+    cdef int64_t low, high
+    cdef Tiles tiles
+    if inputs.lists != NULL:
+        tiles = tiles_of(team, layer.panels, layer.fan_in, BLOCK)
+        while next_tile(&tiles):
             update_listed(
                 layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
             )
+        return
+    while unit < stop:
+        low = unit % layer.fan_in
+        high = min(layer.fan_in, low + stop - unit)
+        update_panel(layer, inputs, update, unit // layer.fan_in, low, high, rows)
+        unit += high - low
 
 
 cdef inline void update_group(

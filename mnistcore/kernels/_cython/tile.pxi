@@ -19,8 +19,55 @@ cdef struct Product:
     int64_t out_row
 
 
+cdef inline void add_products(
+    const int rows, const int vectors, const Product *product, const float *a, const float *b,
+    int64_t n, vec (*total)[2],
+) noexcept nogil:
+    """Add to ``total`` the next n terms of its sums, of which the first are at ``a`` and ``b``."""
+    cdef vec left, right, element
+    cdef const float *row
+    cdef int r
+    while n > 0:
+        left = load(b)
+        if vectors == 2:
+            right = load(b + VL)
+        row = a
+        for r in range(rows):
+            element = splat(row[0])
+            total[r][0] = fma(element, left, total[r][0])
+            if vectors == 2:
+                total[r][1] = fma(element, right, total[r][1])
+            row = opaque(row + product.a_row)
+        a += product.a_step
+        b += product.b_step
+        n -= 1
+
+
+cdef inline void add_listed(
+    const int rows, const int vectors, const Product *product, vec (*total)[2]
+) noexcept nogil:
+    """Add the listed terms to ``total``."""
+    cdef int64_t k
+    for k in range(product.K):
+        add_products(
+            rows, vectors, product, product.a + product.terms[k] * product.a_step,
+            product.b + product.terms[k] * product.b_step, 1, total,
+        )
+
+
+cdef inline void store_tile(
+    const int rows, const int vectors, const Product *product, vec (*total)[2]
+) noexcept nogil:
+    """Write the sums of a tile."""
+    cdef int r
+    for r in range(rows):
+        store(product.out + r * product.out_row, total[r][0])
+        if vectors == 2:
+            store(product.out + r * product.out_row + VL, total[r][1])
+
+
 cdef inline void tile_body(
-    const int rows, const int vectors, const Product *product
+    const int rows, const int vectors, const bint listed, const Product *product
 ) noexcept nogil:
     """Compute a tile of exactly ``rows`` x ``vectors`` vectors.
 
@@ -32,69 +79,57 @@ cdef inline void tile_body(
     FMAs over k in order, whichever tile it is in.
     """
     cdef vec total[MR][2]
-    cdef vec left, right, element
-    cdef const float *start = product.a
-    cdef const float *a
-    cdef const float *b
-    cdef int64_t k = 0, stop
+    cdef const float *a = product.a
+    cdef const float *b = product.b
+    cdef int64_t left = 0 if listed else product.K, n
     cdef int r
     for r in range(rows):
         total[r][0] = splat(0)
         if vectors == 2:
             total[r][1] = splat(0)
-    while k < product.K:
-        stop = min(product.K, k + product.segment)
-        while k < stop:
-            a = start + product.terms[k] * product.a_step
-            b = product.b + product.terms[k] * product.b_step
-            left = load(b)
-            if vectors == 2:
-                right = load(b + VL)
-            for r in range(rows):
-                element = splat(a[r * product.a_row])
-                total[r][0] = fma(element, left, total[r][0])
-                if vectors == 2:
-                    total[r][1] = fma(element, right, total[r][1])
-            k += 1
-        start += product.a_segment
-    for r in range(rows):
-        store(product.out + r * product.out_row, total[r][0])
-        if vectors == 2:
-            store(product.out + r * product.out_row + VL, total[r][1])
+    if listed:
+        add_listed(rows, vectors, product, total)
+    while left > 0:
+        n = min(left, product.segment)
+        add_products(rows, vectors, product, a, b, n, total)
+        a += n * product.a_step + product.a_segment
+        b += n * product.b_step
+        left -= n
+    store_tile(rows, vectors, product, total)
 
 
 cdef inline void sized_tile(
-    const int vectors, int rows, const Product *product
+    const int vectors, const bint listed, int rows, const Product *product
 ) noexcept nogil:
     """Call the specialisation for the number of rows; cases above MR compile to nothing."""
     if rows == 1:
-        tile_body(1, vectors, product)
+        tile_body(1, vectors, listed, product)
     elif rows == 2:
-        tile_body(2, vectors, product)
+        tile_body(2, vectors, listed, product)
     elif rows == 3:
-        tile_body(3, vectors, product)
+        tile_body(3, vectors, listed, product)
     elif rows == 4:
-        tile_body(4, vectors, product)
+        tile_body(4, vectors, listed, product)
     elif rows == 5:
-        tile_body(5, vectors, product)
+        tile_body(5, vectors, listed, product)
     elif rows == 6:
-        tile_body(6, vectors, product)
+        tile_body(6, vectors, listed, product)
     elif MR >= 12 and rows == 7:
-        tile_body(7, vectors, product)
+        tile_body(7, vectors, listed, product)
     elif MR >= 12 and rows == 8:
-        tile_body(8, vectors, product)
+        tile_body(8, vectors, listed, product)
     elif MR >= 12 and rows == 9:
-        tile_body(9, vectors, product)
+        tile_body(9, vectors, listed, product)
     elif MR >= 12 and rows == 10:
-        tile_body(10, vectors, product)
+        tile_body(10, vectors, listed, product)
     elif MR >= 12 and rows == 11:
-        tile_body(11, vectors, product)
+        tile_body(11, vectors, listed, product)
     elif MR >= 12 and rows == 12:
-        tile_body(12, vectors, product)
+        tile_body(12, vectors, listed, product)
     elif MR >= 14 and rows == 13:
-        tile_body(13, vectors, product)
+        tile_body(13, vectors, listed, product)
     elif MR >= 14 and rows == 14:
-        tile_body(14, vectors, product)
+        tile_body(14, vectors, listed, product)
 
 
 cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
@@ -103,9 +138,18 @@ cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noe
     require(rows <= MR)
     require(product.out_row >= width)
     if width == NR:
-        sized_tile(2, <int> rows, product)
+        sized_tile(2, False, <int> rows, product)
     else:
-        sized_tile(1, <int> rows, product)
+        sized_tile(1, False, <int> rows, product)
+
+
+cdef void multiply_listed(int64_t rows, int64_t width, const Product *product) noexcept nogil:
+    """Do the same over listed terms, in a tile of at most BLOCK rows."""
+    require(rows <= BLOCK)
+    if width == NR:
+        sized_tile(2, True, <int> rows, product)
+    else:
+        sized_tile(1, True, <int> rows, product)
 
 
 cdef void multiply_panel(int64_t rows, int64_t width, Product *product) noexcept nogil:

@@ -49,7 +49,7 @@ cdef void next_batch(
 cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
     """Return what a layer multiplies in this step."""
     cdef Inputs inputs
-    inputs.identity, inputs.source = run.identity, &run.source
+    inputs.source = &run.source
     inputs.lists, inputs.marks = NULL, NULL
     if depth == 0:
         inputs.a, inputs.ld = batch.inputs, run.ld_inputs
@@ -155,8 +155,7 @@ cdef void rows_step(
     for depth in range(run.n_layers - 1, 0, -1):
         masks = masks_of(run, depth - 1, batch)
         input_gradient(
-            &layers[depth], &layers[depth - 1], &masks, run.identity, 0, layers[depth].fan_in,
-            first, last,
+            &layers[depth], &layers[depth - 1], &masks, 0, layers[depth].fan_in, first, last,
         )
 
 
@@ -182,7 +181,7 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
         masks = masks_of(run, depth - 1, batch)
         vectors = divide_up(layer.fan_in, VL)  # a share is whole vectors of units
         input_gradient(
-            layer, &run.layers[depth - 1], &masks, run.identity,
+            layer, &run.layers[depth - 1], &masks,
             share(vectors, team.thread, team.threads) * VL,
             min(layer.fan_in, share(vectors, team.thread + 1, team.threads) * VL), 0, batch.rows,
         )
@@ -353,7 +352,6 @@ cdef class Training:
                 release_marks(&run.batches[thread].marks)
         release(run.batches)
         release(run.layers)
-        release(run.identity)
         release(self.losses)
         release(self.hits)
 
@@ -405,14 +403,9 @@ cdef class Training:
         return 0
 
     cdef int allocate_losses(self) except -1:
-        """Allocate the losses and hits of each row, for each copy, and the list of all terms."""
+        """Allocate the losses and hits of each row, for each copy."""
         cdef Run *run = &self.state
-        cdef int64_t depth, i, thread, batch = run.options.batch_size, largest = batch
-        for depth in range(run.n_layers):
-            largest = max(largest, run.layers[depth].fan_in, run.layers[depth].fan_out)
-        run.identity = <int32_t *> allocate(largest * sizeof(int32_t))
-        for i in range(largest):
-            run.identity[i] = <int32_t> i
+        cdef int64_t i, thread, batch = run.options.batch_size
         self.losses = <double *> allocate(run.threads * batch * sizeof(double))
         self.hits = <int32_t *> allocate(run.threads * batch * sizeof(int32_t))
         for thread in range(run.threads):

@@ -89,6 +89,117 @@ cdef inline void update_vec(
         store(w, weight - splat(update.learning_rate) * m)
 
 
+# ---------------------------------------------------------------------------------------------
+# A tile of a gradient, computed while the weights of the tile before it are updated
+# ---------------------------------------------------------------------------------------------
+
+cdef enum:
+    UPDATED = MR - 2  # rows of such a tile: the update needs registers, too
+
+cdef struct Pending:
+    # A tile of a gradient, and the weights and rows of state that it will change.
+    const Update *update
+    const float *gradient
+    float *w
+    float *first
+    float *second
+    int64_t vectors  # one or two of each row of a tile; 0: nothing is pending
+    int64_t stride  # from row to row of the weights and the state; the gradient's is NR
+
+
+cdef inline void update_next(
+    const int vectors, const int64_t rule, const Pending *pending, int64_t v
+) noexcept nogil:
+    """Update vector v of what is pending, and prefetch what the tile after it will change."""
+    cdef int64_t i = v // vectors * pending.stride + v % vectors * VL
+    cdef int64_t ahead = i + UPDATED * pending.stride
+    update_vec(
+        rule, pending.update, load(pending.gradient + v // vectors * NR + v % vectors * VL),
+        pending.w + i, pending.first + i, pending.second + i,
+    )
+    __builtin_prefetch(pending.w + ahead, 1, 3)
+    if rule != PLAIN:
+        __builtin_prefetch(pending.first + ahead, 1, 3)
+    if rule == MOMENTS:
+        __builtin_prefetch(pending.second + ahead, 1, 3)
+
+
+cdef inline void updating_body(
+    const int vectors, const int64_t rule, const Product *product, const Pending *pending
+) noexcept nogil:
+    """Compute a tile of UPDATED rows; a vector is updated every few terms of its sums.
+
+    Divisions, square roots and loads from afar then take place beside the FMAs.
+    """
+    cdef vec total[MR][2]
+    cdef const float *a = product.a
+    cdef const float *b = product.b
+    cdef int64_t v, each = product.K // (UPDATED * vectors)
+    cdef int r
+    for r in range(UPDATED):
+        total[r][0] = splat(0)
+        if vectors == 2:
+            total[r][1] = splat(0)
+    for v in range(pending.vectors):
+        add_products(UPDATED, vectors, product, a, b, each, total)
+        a += each * product.a_step
+        b += each * product.b_step
+        update_next(vectors, rule, pending, v)
+    add_products(
+        UPDATED, vectors, product, a, b, product.K - each * pending.vectors, total
+    )
+    store_tile(UPDATED, vectors, product, total)
+
+
+cdef inline void update_rest(const int64_t rule, const Pending *pending) noexcept nogil:
+    cdef int64_t v
+    for v in range(pending.vectors):
+        if pending.vectors == UPDATED:
+            update_next(1, rule, pending, v)
+        else:
+            update_next(2, rule, pending, v)
+
+
+cdef void update_pending(const Pending *pending) noexcept nogil:
+    """Update what is pending, while nothing is computed."""
+    if pending.update.rule == PLAIN:
+        update_rest(PLAIN, pending)
+    elif pending.update.rule == MOMENTUM:
+        update_rest(MOMENTUM, pending)
+    elif pending.update.rule == NESTEROV:
+        update_rest(NESTEROV, pending)
+    elif pending.update.rule == MOMENTS:
+        update_rest(MOMENTS, pending)
+    else:
+        update_rest(GRADIENT, pending)
+
+
+cdef inline void updating_tile(
+    const int64_t rule, int64_t width, const Product *product, const Pending *pending
+) noexcept nogil:
+    if width == NR:
+        updating_body(2, rule, product, pending)
+    else:
+        updating_body(1, rule, product, pending)
+
+
+cdef void multiply_and_update(
+    int64_t width, const Product *product, const Pending *pending
+) noexcept nogil:
+    """Call updating_body, specialised for the width and the rule."""
+    require(pending.vectors == 0 or pending.vectors * VL == UPDATED * width)
+    if pending.update.rule == PLAIN:
+        updating_tile(PLAIN, width, product, pending)
+    elif pending.update.rule == MOMENTUM:
+        updating_tile(MOMENTUM, width, product, pending)
+    elif pending.update.rule == NESTEROV:
+        updating_tile(NESTEROV, width, product, pending)
+    elif pending.update.rule == MOMENTS:
+        updating_tile(MOMENTS, width, product, pending)
+    else:
+        updating_tile(GRADIENT, width, product, pending)
+
+
 cdef inline void update_loop(
     const int64_t rule, const Update *update, const float *gradient, int64_t n, float *w,
     float *first, float *second,

@@ -46,6 +46,7 @@ cdef extern from *:
     #else
       #define shuffle(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
     #endif
+    #define opaque(p) ({ const float *q_ = (p); __asm__("" : "+r"(q_)); q_; })
     #define zip_low(a, b) shuffle(a, b, PAIRS(0))
     #define zip_high(a, b) shuffle(a, b, PAIRS(VL / 2))
     """
@@ -70,6 +71,7 @@ cdef extern from *:
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
+    const float *opaque(const float *p) noexcept nogil
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
 
 cdef enum:

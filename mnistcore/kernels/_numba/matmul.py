@@ -26,7 +26,7 @@ from .memory import (
     store_scalar,
 )
 from .team import lead
-from .tile import MR, SCRATCH, copy_row, panel_width, single_run
+from .tile import MR, SCRATCH, Sum, copy_row, panel_width
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 
@@ -59,10 +59,10 @@ class Multiplication(NamedTuple):
     base: int  # address of the threads' scratch
 
 
-# The int64 table of a job: a Multiplication, its Division, a run of terms for the tile, and on
+# The int64 table of a job: a Multiplication, its Division, a Sum for the tiles, and on
 # another cache line the number of the next task.
 DIVISION = len(Multiplication._fields)
-RUNS = DIVISION + len(Division._fields)
+TERMS = DIVISION + len(Division._fields)
 NEXT_TASK = 32
 TABLE = 48  # its length in int64, twice that in float32
 
@@ -170,7 +170,7 @@ def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
             out, out_row = job.out + 4 * (low * job.n + column), job.n
         call(
             job.multiply_tile,
-            (rows, width, a, a_row, a_step, b, b_row, table + 8 * RUNS, out, out_row),
+            (rows, width, a, a_row, a_step, b, b_row, table + 8 * TERMS, out, out_row),
         )
         if not straight:
             copy_tile(job, cut, scratch, rows, columns, low, column)
@@ -236,7 +236,7 @@ def make_job(workspace, multiply_tile, kind, a, b, out, k, cut):
         table, Multiplication(multiply_tile, kind, first, second, address(out), m, n, k, base)
     )
     store_record(table + 8 * DIVISION, cut)
-    single_run(table + 8 * RUNS, k)
+    store_record(table + 8 * TERMS, Sum(k, k, np.int64(0)))
     store_index(table, NEXT_TASK, 0)
     return table
 

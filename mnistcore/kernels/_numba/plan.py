@@ -38,7 +38,7 @@ from .functions import inner
 from .machine import VL
 from .memory import LINE_FLOATS
 from .team import share
-from .tile import SCRATCH, copy_row, leading_dimension, panel_width
+from .tile import SCRATCH, TILE, copy_row, leading_dimension, panel_width
 
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
 MOST_PARTS = 4  # that the inputs are divided into, where they are
@@ -73,7 +73,6 @@ class Layer(NamedTuple):
 
 LAYER_FIELDS = len(Layer._fields)
 CAPACITY = Layer._fields.index("capacity")
-RUN_LENGTH = 3  # int64 of a run of terms; see tile.multiply_tile
 
 
 class Plan(NamedTuple):
@@ -185,7 +184,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     ld = leading_dimension(first[layout.FAN_IN] + VL)
     partial = inputs + (threads if few else 1) * batch_size * ld
     scratch = partial + 2 * parts * batch_size * width
-    scratch_size = SCRATCH + 2 * LINE_FLOATS  # no two threads write the same cache line
+    scratch_size = SCRATCH + TILE + 2 * LINE_FLOATS  # no two threads write the same cache line
     total = scratch + threads * scratch_size + LINE_FLOATS
     rows = np.array([[list(layer.values()) for layer in net] for net in nets], np.int64)
     rows.setflags(write=False)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layout import FAN_IN, FAN_OUT
+from ..layout import FAN_IN
 from ..threads import run_tasks, run_team
 from .functions import c_function, call, entry, inner, pointer
 from .inputs import Source, make_lists
@@ -19,10 +19,10 @@ from .memory import (
     store_index,
     store_record,
 )
-from .plan import LAYER_FIELDS, RUN_LENGTH, Batch, Layer, Plan, layer_at, make_plan
+from .plan import LAYER_FIELDS, Batch, Layer, Plan, layer_at, make_plan
 from .products import Functions, Masks, Place, forward_listed
 from .team import Team, attend, enter, lead, leave
-from .tile import MR, copy_row
+from .tile import MR, SUM, copy_row
 from .training import FUNCTIONS, forward_layers, pack
 
 _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
@@ -61,7 +61,7 @@ JOB = len(Call._fields)
 NEXT_TASK = 32
 TABLE = 48  # its length
 
-# What a thread keeps in its int64: records, the layers, the runs of a product, the row numbers.
+# What a thread keeps in its int64: records, the layers, the Sum of a product, the row numbers.
 MASKS = 0
 SOURCE = MASKS + len(Masks._fields)
 MEETINGS = SOURCE + len(Source._fields)
@@ -226,8 +226,7 @@ class Prediction:
             buffers = np.empty(threads * own_size + LINE_FLOATS, np.float32)
         lists = make_lists(int(layers[0, FAN_IN]), block, 1, threads if skip_zeros else 0)
         tables = np.array([address_of(table) for table in lists], np.int64)
-        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
-        integers = np.empty((threads, NET + net.size + RUN_LENGTH * panels + block), np.int64)
+        integers = np.empty((threads, NET + net.size + SUM + block), np.int64)
         constants, base = np.array(scaling, np.float32), aligned(address_of(packed))
         self._job = Job(
             functions=address_of(function_pointers()),

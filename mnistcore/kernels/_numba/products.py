@@ -17,11 +17,11 @@ from .elementwise import activate, derive
 from .functions import c_function, call, inner
 from .inputs import Lists, Source, column_list, fetch_row, row_list
 from .machine import VL
-from .memory import load_index, load_int32, load_record, load_scalar, store_index
+from .memory import load_index, load_int32, load_record, load_scalar, store_record
 from .plan import Layer, layer_at
 from .team import share
-from .tile import BLOCK, TILE, single_run, tile_height
-from .updates import DECAY, PLAIN, RULE
+from .tile import BLOCK, SUM, TILE, Sum, tile_height
+from .updates import DECAY, PLAIN, RULE, UPDATED, Pending
 from .vectors import load, splat, store, store_first
 
 
@@ -38,6 +38,7 @@ class Functions(NamedTuple):
     loss_rows: int = 0
     derive_tile: int = 0
     update_vectors: int = 0
+    multiply_and_update: int = 0
 
 
 class Place(NamedTuple):
@@ -54,7 +55,7 @@ class Place(NamedTuple):
     partial: int  # sums of the parts
     slot_size: int  # from the parameters to the first row of state
     scratch: int
-    runs: int  # address of the runs of a product
+    sums: int  # address of a Sum, and of a Pending after it
     masks: int  # address of Masks
     update: int  # address of an update
     losses: int  # address of float64, one for each row of a batch
@@ -123,7 +124,7 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
     """
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, width = place.base, layer.width
-    single_run(place.runs, layer.fan_in)
+    store_record(place.sums, Sum(layer.fan_in, layer.fan_in, np.int64(0)))
     for panel in range(layer.panels):
         start = max(low, first - panel * batch)
         end = min(high, stop - panel * batch)
@@ -134,7 +135,7 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
             out = base + 4 * place.scratch
             call(
                 functions.multiply_tile,
-                (rows, width, a, inputs.ld, 1, weights, width, place.runs, out, width),
+                (rows, width, a, inputs.ld, 1, weights, width, place.sums, out, width),
             )
             at = layer_at(place.net, number)
             call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
@@ -201,27 +202,17 @@ def add_parts(functions, place, partial, batch):
 
 
 @inner
-def write_panel_runs(runs, layer):
-    """Write runs for multiply_tile: a sum over a layer's outputs, one run per panel."""
-    store_index(runs, 0, layer.panels)
-    for panel in range(layer.panels):
-        column = panel * layer.width
-        store_index(runs, 3 * panel + 1, column * layer.fan_in)
-        store_index(runs, 3 * panel + 2, column * layer.batch_width)
-        store_index(runs, 3 * panel + 3, min(layer.width, layer.fan_out - column))
-
-
-@inner
 def input_gradient(functions, place, number, low, high, first, stop):
     """Compute dz of the layer before from w dz^T, rows [low, high) and units [first, stop).
 
     The tile holds input units of this layer by samples: the weights are the broadcast operand,
-    read straight from their panels, a run for each; dzt is the vector operand. ``low`` begins a
+    read straight from their panels; dzt is the vector operand. ``low`` begins a
     vector of rows.
     """
     layer = load_record(layer_at(place.net, number), Layer)
     before_width = load_record(layer_at(place.net, number - 1), Layer).width
-    write_panel_runs(place.runs, layer)
+    jump = (layer.fan_in - 1) * layer.width  # to the next panel
+    store_record(place.sums, Sum(layer.fan_out, layer.width, jump))
     while first < stop:
         # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
         end = min(stop, (first // before_width + 1) * before_width)
@@ -247,7 +238,7 @@ def input_gradient_tile(functions, place, layer, top, rows, start, high, columns
     out = base + 4 * place.scratch
     call(
         functions.multiply_tile,
-        (rows, columns, weights, layer.width, 1, dzt, batch_width, place.runs, out, columns),
+        (rows, columns, weights, layer.width, 1, dzt, batch_width, place.sums, out, columns),
     )
     before, n = layer_at(place.net, layer.number - 1), min(columns, high - start)
     call(
@@ -310,29 +301,53 @@ def derive_row(base, layer, masks, undo, b, unit, units, at):
 
 @inner
 def update_layer(functions, place, team, number, batch):
-    """Compute this thread's share of a weight gradient (x^T dz), applying each tile at once."""
-    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
-    base, width, fan_in = place.base, layer.width, layer.fan_in
-    single_run(place.runs, batch)
+    """Compute this thread's share of a weight gradient (x^T dz), and apply it."""
+    layer = load_record(layer_at(place.net, number), Layer)
+    fan_in = layer.fan_in
+    store_record(place.sums, Sum(batch, batch, np.int64(0)))
     first, stop = share(layer.panels * fan_in, team.thread, team.threads)
     while first < stop:
         panel = first // fan_in
-        start = first - panel * fan_in
-        end = min(fan_in, start + stop - first)
-        height = tile_height(end - start)
-        dz = base + 4 * (layer.dz + panel * layer.capacity * width)
-        for top in range(start, end, height):
-            rows, a, out = min(height, end - top), base + 4 * (inputs.a + top), place.scratch
-            call(
-                functions.multiply_tile,
-                (rows, width, a, 1, inputs.ld, dz, width, place.runs, base + 4 * out, width),
-            )
-            w, n = layer.weights + (panel * fan_in + top) * width, rows * width
-            call(
-                functions.update_vectors,
-                (place.update, layer.decay, base, w, place.slot_size, out, n),
-            )
-        first += end - start
+        low = first - panel * fan_in
+        high = min(fan_in, low + stop - first)
+        update_panel(functions, place, number, panel, low, high, batch)
+        first += high - low
+
+
+@inner
+def update_panel(functions, place, number, panel, low, high, batch):
+    """Compute the gradient of rows [low, high) of a panel of weights, and apply it.
+
+    Each tile is applied while the next one is computed; two tiles of scratch take turns.
+    """
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width, at = place.base, layer.width, place.sums + 8 * SUM
+    a, dz = base + 4 * inputs.a, base + 4 * (layer.dz + panel * layer.capacity * width)
+    w, out = layer.weights + (panel * layer.fan_in + low) * width, place.scratch
+    pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, np.int64(0))
+    while high - low >= UPDATED:
+        store_record(at, pending)
+        call(
+            functions.multiply_and_update,
+            (width, a + 4 * low, inputs.ld, dz, batch, base + 4 * out, at),
+        )
+        n = UPDATED * width
+        pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, n)
+        low, w, out = low + UPDATED, w + n, 2 * place.scratch + TILE - out
+    call(functions.update_vectors, pending)
+    if low < high:
+        n = (high - low) * width
+        call(
+            functions.multiply_tile,
+            (
+                high - low, width, a + 4 * low, 1, inputs.ld, dz, width, place.sums,
+                base + 4 * out, width,
+            ),
+        )  # fmt: skip
+        call(
+            functions.update_vectors,
+            (place.update, layer.decay, base, w, place.slot_size, out, n),
+        )
 
 
 @inner

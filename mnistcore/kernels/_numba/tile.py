@@ -15,6 +15,8 @@ another page, and with a power of two as the width the same few sets of the L1 c
 A is read in place, row-major or transposed alike: only the broadcast loads know the difference.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -23,7 +25,7 @@ from numba.extending import register_jitable
 from .functions import c_function, inner
 from .intrinsics import F32, I64, broadcast, pointer_to, twin_of, view
 from .machine import VL
-from .memory import load_index, load_int32, store_index
+from .memory import load_int32, load_record
 from .vectors import (
     VECTOR,
     load_first,
@@ -41,7 +43,18 @@ TILE = -(-MR // VL) * VL * NR
 SCRATCH = TILE + VL * VL
 
 # The one or two vectors of a panel, as tuples whose length the compiler knows.
-_ONE, _TWO = (0,), (0, 0)
+ONE, TWO = (0,), (0, 0)
+
+
+class Sum(NamedTuple):
+    """The terms of the sums of a tile."""
+
+    k: int  # how many
+    segment: int  # after every ``segment`` of them, a moves on by a_segment as well
+    a_segment: int
+
+
+SUM = len(Sum._fields)
 
 
 @register_jitable
@@ -153,59 +166,62 @@ def store_tile(typingctx, tile, out, offset, stride):
 
 
 @inner
-def tile_body(tile, a, a_row, a_step, b, b_step, runs, out, out_row, done):
-    """Run the micro-kernel: one chain of multiply-adds for every sum of the tile, run by run.
+def tile_body(tile, a, a_row, a_step, b, b_step, total, out, out_row, done):
+    """Run the micro-kernel: one chain of multiply-adds for every sum of the tile.
 
     The tile is written to ``out`` after the rows that are ``done``.
     """
-    for run in range(load_index(runs, 0)):
-        position, row_of_b = load_index(runs, 3 * run + 1), load_index(runs, 3 * run + 2)
-        for _ in range(load_index(runs, 3 * run + 3)):
+    left, segment, a_segment = load_record(total, Sum)
+    position = row_of_b = 0
+    while left > 0:
+        for _ in range(min(left, segment)):
             tile = add_outer(tile, a, position, a_row, b, row_of_b)
             position += a_step
             row_of_b += b_step
+        position += a_segment
+        left -= segment
     store_tile(tile, out, done * out_row, out_row)
 
 
 @inner
-def _low_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
+def _low_tile(rows, columns, a, ar, at, b, bt, total, out, out_row):
     if rows == 6:
-        tile_body(zero_tile(6, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(6, columns), a, ar, at, b, bt, total, out, out_row, 0)
     elif rows == 4:
-        tile_body(zero_tile(4, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(4, columns), a, ar, at, b, bt, total, out, out_row, 0)
     elif rows == 2:
-        tile_body(zero_tile(2, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(2, columns), a, ar, at, b, bt, total, out, out_row, 0)
 
 
 @inner
-def _high_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
+def _high_tile(rows, columns, a, ar, at, b, bt, total, out, out_row):
     if rows <= 6:
-        _low_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row)
+        _low_tile(rows, columns, a, ar, at, b, bt, total, out, out_row)
     elif rows == 14:
-        tile_body(zero_tile(14, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(14, columns), a, ar, at, b, bt, total, out, out_row, 0)
     elif rows == 12:
-        tile_body(zero_tile(12, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(12, columns), a, ar, at, b, bt, total, out, out_row, 0)
     elif rows == 10:
-        tile_body(zero_tile(10, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(10, columns), a, ar, at, b, bt, total, out, out_row, 0)
     else:
-        tile_body(zero_tile(8, columns), a, ar, at, b, bt, runs, out, out_row, 0)
+        tile_body(zero_tile(8, columns), a, ar, at, b, bt, total, out, out_row, 0)
 
 
 _even_tile = _high_tile if MR == 14 else _low_tile
 
 
 @inner
-def sized_tile(rows, columns, a, ar, at, b, bt, runs, out, out_row):
+def sized_tile(rows, columns, a, ar, at, b, bt, total, out, out_row):
     """Compute a tile as an even and an odd part, whose heights the compiler must know."""
     even = rows - rows % 2
-    _even_tile(even, columns, a, ar, at, b, bt, runs, out, out_row)
+    _even_tile(even, columns, a, ar, at, b, bt, total, out, out_row)
     if rows % 2:
         a += 4 * even * ar
-        tile_body(zero_tile(1, columns), a, ar, at, b, bt, runs, out, out_row, even)
+        tile_body(zero_tile(1, columns), a, ar, at, b, bt, total, out, out_row, even)
 
 
 @c_function(10)
-def multiply_tile(rows, width, a, a_row, a_step, b, b_step, runs, out, out_row):
+def multiply_tile(rows, width, a, a_row, a_step, b, b_step, total, out, out_row):
     """Compute one tile: out[r, c] = sum over i of A[r, i] B[i, c], ``rows`` x ``width`` floats.
 
     Parameters
@@ -217,19 +233,17 @@ def multiply_tile(rows, width, a, a_row, a_step, b, b_step, runs, out, out_row):
         the leading dimension, a_step is 1; transposed: the other way round.
     b, b_step
         Row i of B, one panel row, is at the address ``b`` + i * b_step floats.
-    runs
-        The address of int64: the number of runs that the sum is cut into, and for each run of
-        consecutive i what it adds to the offsets in A and in B, and how many i it has. So A can
-        be read from packed panels.
+    total
+        The address of a :class:`Sum`.
     out, out_row
         The address of the result, and the floats from one of its rows to the next.
 
     Each sum is one chain over i, so its bits depend on nothing but its own row and column.
     """
     if width == NR:
-        sized_tile(rows, _TWO, a, a_row, a_step, b, b_step, runs, out, out_row)
+        sized_tile(rows, TWO, a, a_row, a_step, b, b_step, total, out, out_row)
     else:
-        sized_tile(rows, _ONE, a, a_row, a_step, b, b_step, runs, out, out_row)
+        sized_tile(rows, ONE, a, a_row, a_step, b, b_step, total, out, out_row)
 
 
 @inner
@@ -268,18 +282,9 @@ def multiply_listed(rows, width, a, a_row, a_step, b, b_step, terms, out):
     enough independent sums for the FMA units.
     """
     if width == NR:
-        _listed_tiles(rows, _TWO, a, a_row, a_step, b, b_step, terms, out)
+        _listed_tiles(rows, TWO, a, a_row, a_step, b, b_step, terms, out)
     else:
-        _listed_tiles(rows, _ONE, a, a_row, a_step, b, b_step, terms, out)
-
-
-@inner
-def single_run(runs, n):
-    """Write one run of n terms to the address ``runs``, for :func:`multiply_tile`."""
-    store_index(runs, 0, 1)
-    store_index(runs, 1, 0)
-    store_index(runs, 2, 0)
-    store_index(runs, 3, n)
+        _listed_tiles(rows, ONE, a, a_row, a_step, b, b_step, terms, out)
 
 
 @inner

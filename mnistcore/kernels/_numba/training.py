@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 from numba import types
 
-from ..layout import FAN_IN, FAN_OUT
+from ..layout import FAN_IN
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
@@ -40,7 +40,6 @@ from .plan import (
     CAPACITY,
     LAYER_FIELDS,
     MOST_LISTED,
-    RUN_LENGTH,
     Batch,
     Layer,
     Plan,
@@ -69,16 +68,17 @@ from .products import (
     update_parts,
 )
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import multiply_listed, multiply_tile
-from .updates import UPDATE, update_vectors, write_update
+from .tile import SUM, multiply_listed, multiply_tile
+from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
 
-# What a thread keeps in its int64: a square of bits, records, and after them the runs.
+# What a thread keeps in its int64: a square of bits, and records.
 SQUARE = 0
 MASKS = WORD
 SOURCE = MASKS + len(Masks._fields)
 MEETINGS = SOURCE + len(Source._fields)
-RUNS = MEETINGS + 1
-SPACE = 16  # after the runs, so that two threads never write the same cache line
+SUMS = MEETINGS + 1
+INTEGERS = SUMS + SUM + len(Pending._fields)
+SPACE = 16  # after them, so that two threads never write the same cache line
 
 
 @inner
@@ -124,7 +124,7 @@ def place_of(run, plan, thread, threads):
         plan.partial,
         plan.slot_size,
         scratch,
-        own + 8 * RUNS,
+        own + 8 * SUMS,
         own + 8 * MASKS,
         run.workspace + 4 * (scratch + plan.scratch_size - UPDATE),
         run.losses + 8 * capacity * copy,
@@ -367,6 +367,7 @@ FUNCTIONS = Functions(
     loss_rows=loss_rows,
     derive_tile=derive_tile,
     update_vectors=update_vectors,
+    multiply_and_update=multiply_and_update,
 )
 
 
@@ -403,8 +404,7 @@ class Training:
         capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
         listed = plan.parts > 1 or (skip_zeros and capacity <= MOST_LISTED)
         self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
-        panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
-        integers = np.empty((threads, RUNS + RUN_LENGTH * panels + SPACE), np.int64)
+        integers = np.empty((threads, INTEGERS + SPACE), np.int64)
         results = np.empty((2, plan.copies, capacity))
         self._arrays = {
             "functions": function_pointers(),

@@ -5,13 +5,24 @@ The constants of one optimizer step are in memory as an *update*, UPDATE float32
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import layout
 from .functions import c_function, call, entry, inner
 from .machine import VL
-from .memory import address, load_index, load_scalar, option, store_index, store_scalar
+from .memory import (
+    address,
+    load_index,
+    load_record,
+    load_scalar,
+    option,
+    prefetch,
+    store_index,
+    store_scalar,
+)
+from .tile import MR, NR, ONE, TWO, add_outer, row_length, store_tile, zero_tile
 from .vectors import (
     fma,
     load,
@@ -87,39 +98,47 @@ def _with_decay(weights, decay, gradient):
 
 
 @inner
-def _descend(update, decayed, base, w, slot_size, g, n):
+def _descend(rule, update, decayed, base, w, slot_size, g):
     """Apply SGD: without momentum, with it, or with Nesterov's look-ahead."""
-    rule = load_index(update, RULE)
     momentum = splat(load_scalar(update, MOMENTUM_FACTOR))
     step = splat(-load_scalar(update, LEARNING_RATE))
     decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
-    for i in range(0, n, VL):
-        weights = load(base, w + i)
-        gradient = _with_decay(weights, decay, load(base, g + i))
-        if rule != PLAIN:
-            velocity = fma(load(base, w + slot_size + i), momentum, gradient)
-            store(base, w + slot_size + i, velocity)
-            gradient = fma(velocity, momentum, gradient) if rule == NESTEROV else velocity
-        store(base, w + i, fma(gradient, step, weights))
+    weights = load(base, w)
+    gradient = _with_decay(weights, decay, load(base, g))
+    if rule != PLAIN:
+        velocity = fma(load(base, w + slot_size), momentum, gradient)
+        store(base, w + slot_size, velocity)
+        gradient = fma(velocity, momentum, gradient) if rule == NESTEROV else velocity
+    store(base, w, fma(gradient, step, weights))
 
 
 @inner
-def _adam(update, decayed, base, w, slot_size, g, n):
+def _adam(update, decayed, base, w, slot_size, g):
     decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
     shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
     beta1, beta1_rest = splat(load_scalar(update, BETA1)), splat(load_scalar(update, BETA1_REST))
     beta2, beta2_rest = splat(load_scalar(update, BETA2)), splat(load_scalar(update, BETA2_REST))
     m_scale, v_scale = splat(load_scalar(update, M_SCALE)), splat(load_scalar(update, V_SCALE))
     eps = splat(load_scalar(update, EPS))
-    for i in range(0, n, VL):
-        weights = load(base, w + i) * shrink
-        gradient = _with_decay(weights, decay, load(base, g + i))
-        m = fma(gradient, beta1_rest, load(base, w + slot_size + i) * beta1)
-        v = load(base, w + 2 * slot_size + i) * beta2
-        v = fma(gradient * gradient, beta2_rest, v)
-        store(base, w + slot_size + i, m)
-        store(base, w + 2 * slot_size + i, v)
-        store(base, w + i, weights - m * m_scale / fma(sqrt(v), v_scale, eps))
+    weights = load(base, w) * shrink
+    gradient = _with_decay(weights, decay, load(base, g))
+    m = fma(gradient, beta1_rest, load(base, w + slot_size) * beta1)
+    v = fma(gradient * gradient, beta2_rest, load(base, w + 2 * slot_size) * beta2)
+    store(base, w + slot_size, m)
+    store(base, w + 2 * slot_size, v)
+    store(base, w, weights - m * m_scale / fma(sqrt(v), v_scale, eps))
+
+
+@inner
+def update_vector(update, decayed, base, w, slot_size, g):
+    """Apply the rule of an update to the vector of parameters at base + w."""
+    rule = load_index(update, RULE)
+    if rule == MOMENTS:
+        _adam(update, decayed, base, w, slot_size, g)
+    elif rule == GRADIENT:
+        store(base, w + slot_size, load(base, g))
+    else:
+        _descend(rule, update, decayed, base, w, slot_size, g)
 
 
 @c_function(7)
@@ -130,14 +149,76 @@ def update_vectors(update, decayed, base, w, slot_size, g, n):
     and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
     not 0.
     """
-    rule = load_index(update, RULE)
-    if rule == GRADIENT:
-        for i in range(0, n, VL):
-            store(base, w + slot_size + i, load(base, g + i))
-    elif rule == MOMENTS:
-        _adam(update, decayed, base, w, slot_size, g, n)
+    for i in range(0, n, VL):
+        update_vector(update, decayed, base, w + i, slot_size, g + i)
+
+
+# ---------------------------------------------------------------------------------------------
+# A tile of a gradient, computed while the weights of the tile before it are updated
+# ---------------------------------------------------------------------------------------------
+
+UPDATED = MR - 2  # rows of such a tile: the update needs registers, too
+
+
+class Pending(NamedTuple):
+    """What is still to be updated: the arguments of :func:`update_vectors`."""
+
+    update: int
+    decayed: int
+    base: int
+    w: int
+    slot_size: int
+    g: int
+    n: int  # 0: nothing is pending
+
+
+@inner
+def fetch_next(pending, i):
+    """Prefetch a vector of what the tile after the pending one will change."""
+    rule, line = load_index(pending.update, RULE), 4 * (pending.w + pending.n + i)
+    prefetch(pending.base, line)
+    if rule != PLAIN:
+        prefetch(pending.base, line + 4 * pending.slot_size)
+    if rule == MOMENTS:
+        prefetch(pending.base, line + 8 * pending.slot_size)
+
+
+@inner
+def updating_body(tile, a, a_step, b, k, out, pending_at):
+    """Compute a tile of UPDATED rows; a vector is updated every few terms of its sums.
+
+    Divisions, square roots and loads from afar then take place beside the FMAs.
+    """
+    pending, width = load_record(pending_at, Pending), row_length(tile)
+    each, position, row_of_b = k * VL // (UPDATED * width), 0, 0
+    for i in range(0, pending.n, VL):
+        for _ in range(each):
+            tile = add_outer(tile, a, position, 1, b, row_of_b)
+            position += a_step
+            row_of_b += width
+        update_vector(
+            pending.update, pending.decayed, pending.base, pending.w + i, pending.slot_size,
+            pending.g + i,
+        )  # fmt: skip
+        fetch_next(pending, i)
+    while row_of_b < k * width:
+        tile = add_outer(tile, a, position, 1, b, row_of_b)
+        position += a_step
+        row_of_b += width
+    store_tile(tile, out, 0, width)
+
+
+@c_function(7)
+def multiply_and_update(width, a, a_step, b, k, out, pending_at):
+    """Compute a tile, UPDATED x ``width``, as :func:`.tile.multiply_tile`; update what is pending.
+
+    A is transposed, and the rows of B and of ``out`` are ``width`` floats long; ``pending_at`` is
+    the address of a :class:`Pending`.
+    """
+    if width == NR:
+        updating_body(zero_tile(UPDATED, TWO), a, a_step, b, k, out, pending_at)
     else:
-        _descend(update, decayed, base, w, slot_size, g, n)
+        updating_body(zero_tile(UPDATED, ONE), a, a_step, b, k, out, pending_at)
 
 
 BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, the gradient
