@@ -277,15 +277,15 @@ def forward(
     checks.check_workspace("forward", workspace, packed + _core.buffers_size(layers, 1))
     if not len(x):
         return
-    threads, skip_zeros = 1, False
+    threads, skip = 1, layout.SKIP_NOTHING
     few = len(x) <= _core.tile_rows()
     if not few:  # for fewer rows, looking for zeros costs more than it saves
         threads = team_size(len(x) * _weights(layers), WAKING)
         while threads > 1 and packed + _core.buffers_size(layers, threads) > workspace.size:
             threads -= 1
-        skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
+        skip = layout.skippable_zeros(scale, shift, params)
     weights = _core.Weights(layers, params, workspace[:packed], few)
-    program = _core.Prediction(weights, threads, scale, shift, skip_zeros, workspace[packed:])
+    program = _core.Prediction(weights, threads, scale, shift, skip, workspace[packed:])
     run_team(threads, lambda gate, leads: program.run(x, logits, gate, leads))
 
 
@@ -300,7 +300,7 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._params, self._layers = params.copy(), layers.copy()
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._scaling = (scale, shift, layout.zeros_add_nothing(scale, shift, params, layers))
+        self._scaling = (scale, shift, layout.skippable_zeros(scale, shift, params))
         self._few = _core.tile_rows()
         packed = np.empty(_core.weights_size(self._layers), np.float32)
         self._weights = _core.Weights(self._layers, self._params, packed, False)
@@ -355,7 +355,7 @@ def loss_and_gradient(
         layers,
         one_step,
         threads,
-        _skip_zeros(options, params, layers),
+        _skip(options, params),
         (x, targets, sample_weight),
         None,
         (params, gradient[None, :], workspace, metrics),
@@ -400,7 +400,7 @@ def train_steps(
         layers,
         options,
         threads,
-        _skip_zeros(options, params, layers),
+        _skip(options, params),
         (x, targets, sample_weight),
         (order, learning_rates, first_step),
         (params, state, workspace, metrics),
@@ -409,12 +409,12 @@ def train_steps(
     return program.steps_done
 
 
-def _skip_zeros(options: np.ndarray, params: np.ndarray, layers: np.ndarray) -> bool:
-    """Return whether to skip zero inputs: only if the options say so and no result changes."""
+def _skip(options: np.ndarray, params: np.ndarray) -> int:
+    """Return which zeros to skip: only if the options say so and no result changes."""
     record = options[0]
-    return bool(record["skip_zeros"]) and layout.zeros_add_nothing(
-        float(record["scale"]), float(record["shift"]), params, layers
-    )
+    if not record["skip_zeros"]:
+        return layout.SKIP_NOTHING
+    return layout.skippable_zeros(float(record["scale"]), float(record["shift"]), params)
 
 
 def _step_team(

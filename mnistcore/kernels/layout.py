@@ -34,6 +34,11 @@ ADAM = 1
 ADAMW = 2
 OPTIMIZERS = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
 
+# Which zeros the products of a program leave out: none, those of hidden layers, or all.
+SKIP_NOTHING = 0
+SKIP_HIDDEN = 1
+SKIP_ALL = 2
+
 
 class Options(NamedTuple):
     """The fields of the options record, in order."""
@@ -74,11 +79,16 @@ def state_slots(optimizer: int, momentum: float) -> int:
     return 2
 
 
-def zeros_add_nothing(scale: float, shift: float, params: np.ndarray, layers: np.ndarray) -> bool:
-    """Whether zero inputs may be skipped: they stay 0 when scaled, and all weights are finite."""
-    start = int(layers[0, WEIGHT_OFFSET])
-    weights = params[start : start + int(layers[0, FAN_IN] * layers[0, FAN_OUT])]
-    return shift == 0.0 and bool(np.isfinite(scale)) and bool(np.isfinite(weights).all())
+def skippable_zeros(scale: float, shift: float, params: np.ndarray) -> int:
+    """Return which zeros a product may leave out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
+
+    They must add nothing, so all weights must be finite, and inputs must stay 0 when scaled.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(params.sum())  # one pass; a sum that overflows only costs time
+    if not finite:
+        return SKIP_NOTHING
+    return SKIP_ALL if shift == 0.0 and np.isfinite(scale) else SKIP_HIDDEN
 
 
 def dropout_threshold(rate: float) -> int:

@@ -236,7 +236,7 @@ def forward(
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - LINE_FLOATS) // own_size)
     # For a few rows, looking for zeros costs more than they save.
-    skip_zeros = len(x) > MR and layout.zeros_add_nothing(scale, shift, params, layers)
+    skip_zeros = len(x) > MR and layout.skippable_zeros(scale, shift, params) == layout.SKIP_ALL
     prediction = Prediction(
         layers, block_rows(len(x)), threads, skip_zeros, (scale, shift), workspace,
         workspace[packed:],
@@ -256,7 +256,7 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
+        self._skip_zeros = layout.skippable_zeros(scale, shift, params) == layout.SKIP_ALL
         self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + LINE_FLOATS, np.float32)
         # Unused predictions for a few rows. A caller that finds none makes one, so that no caller
         # waits for another, and no forked child for a thread that it does not have.
@@ -385,8 +385,8 @@ def _train(
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     record, slots = arrays["options"][0], len(arrays["state"])
     net, plan, threads = _train_plan(name, layers, int(record["batch_size"]), slots, workspace)
-    skip_zeros = bool(record["skip_zeros"]) and layout.zeros_add_nothing(
-        float(record["scale"]), float(record["shift"]), arrays["params"], layers
+    skip_zeros = bool(record["skip_zeros"]) and layout.SKIP_ALL == layout.skippable_zeros(
+        float(record["scale"]), float(record["shift"]), arrays["params"]
     )
     program = training.Training(layers, net, plan, threads, skip_zeros, gradient_only)
     return program.run(workspace, first_step, **arrays)

@@ -24,8 +24,7 @@ cdef extern from *:
     uint64_t nonzero_bits(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
     # The index of the lowest set bit (x must not be 0), and the number of set bits.
     int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
-    int count_bits "__builtin_popcount"(uint32_t x) noexcept nogil
-    int count_word "__builtin_popcountll"(uint64_t x) noexcept nogil
+    int count_bits "__builtin_popcountll"(uint64_t x) noexcept nogil
     void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # for VL 16
 
 cdef enum:

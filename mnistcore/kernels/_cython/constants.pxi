@@ -23,6 +23,10 @@ cpdef enum:  # from ``layout``
     LOSS_SUM = 0
     WEIGHT_SUM = 1
     HIT_SUM = 2
+    # Which zeros are skipped.
+    SKIP_NOTHING = 0
+    SKIP_HIDDEN = 1
+    SKIP_ALL = 2
     # A factor in the hash that makes random numbers.
     GOLDEN = 0x9E3779B9
 

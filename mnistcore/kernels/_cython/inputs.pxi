@@ -33,11 +33,10 @@ cdef struct Lists:
 
 
 cdef struct Marks:
-    # Where the values of a batch are not zero.
-    uint64_t *rows  # (batch_size, words): a bit for each column of a row
+    # Where a matrix of inputs is not zero.
+    uint64_t *rows  # (rows, words): a bit for each column of a row
     uint64_t *columns  # (words * WORD, row_words): a bit for each row of a column
     int64_t row_words
-    bint sparse  # whether so much is zero that skipping it pays
 
 
 cdef int set_rows(Source *source, x) except -1:
@@ -289,45 +288,55 @@ cdef void release_lists(Lists *lists) noexcept:
     release(lists.any_row)
 
 
-cdef void mark_rows(
-    const Source *source, const int64_t *samples, int64_t rows, Marks *marks
+cdef inline uint64_t mark_word(const float *a, int64_t n) noexcept nogil:
+    """Return a bit for each of n <= 64 floats, which is set if the float is not zero."""
+    cdef uint8_t marks[WORD]
+    cdef int64_t i
+    if n < WORD:
+        memset(marks, 0, WORD)
+    for i in range(n):
+        marks[i] = a[i] != 0
+    return nonzero_bits(marks)
+
+
+cdef bint mark_rows(
+    const float *a, int64_t ld, int64_t columns, int64_t first, int64_t last, const Marks *marks
 ) noexcept nogil:
-    """Mark what is not zero in the rows of a batch, and note whether that is little."""
-    cdef int64_t row, w, at, marked = 0
-    cdef uint64_t bits
-    for row in range(rows):
-        at = row_start(source, samples, row)
-        for w in range(source.words):
-            bits = nonzero_values(
-                source, at + w * WORD, min(source.columns - w * WORD, <int64_t> WORD)
-            )
-            marks.rows[row * source.words + w] = bits
-            marked += count_word(bits)
-    marks.sparse = marked * 8 < rows * source.columns * 5
+    """Mark what is not zero in rows first to last of a matrix; return whether that is little."""
+    cdef int64_t row, w, marked = 0, whole = columns // WORD, words = divide_up(columns, WORD)
+    cdef uint64_t *bits
+    for row in range(first, last):
+        bits = marks.rows + row * words
+        for w in range(whole):
+            bits[w] = mark_word(a + row * ld + w * WORD, WORD)
+            marked += count_bits(bits[w])
+        if whole < words:
+            bits[whole] = mark_word(a + row * ld + whole * WORD, columns - whole * WORD)
+            marked += count_bits(bits[whole])
+    return marked * 4 < (last - first) * columns * 3
 
 
-cdef void mark_columns(const Source *source, int64_t rows, Marks *marks) noexcept nogil:
-    """Transpose the marks of the rows."""
+cdef void mark_columns(int64_t columns, int64_t rows, const Marks *marks) noexcept nogil:
+    """Transpose the marks of the first rows."""
     cdef uint64_t square[WORD]
-    cdef int64_t w, group, first, i
-    for w in range(source.words):
+    cdef int64_t w, group, first, i, words = divide_up(columns, WORD)
+    for w in range(words):
         for group in range(marks.row_words):
             first = group * WORD
             for i in range(WORD):
-                square[i] = marks.rows[(first + i) * source.words + w] if first + i < rows else 0
+                square[i] = marks.rows[(first + i) * words + w] if first + i < rows else 0
             transpose_bits(square)
             for i in range(WORD):
                 marks.columns[(w * WORD + i) * marks.row_words + group] = square[i]
 
 
-cdef Marks make_marks(const Source *source, int64_t rows) except *:
-    """Allocate the marks for a batch of ``rows`` rows."""
+cdef Marks make_marks(int64_t rows, int64_t columns) except *:
+    """Allocate the marks for matrices of at most ``rows`` x ``columns``."""
     cdef Marks marks
-    marks.sparse, marks.row_words = False, divide_up(rows, WORD)
-    marks.rows = <uint64_t *> allocate(rows * source.words * sizeof(uint64_t))
-    marks.columns = <uint64_t *> allocate(
-        source.words * WORD * marks.row_words * sizeof(uint64_t)
-    )
+    cdef int64_t words = divide_up(columns, WORD)
+    marks.row_words = divide_up(rows, WORD)
+    marks.rows = <uint64_t *> allocate(rows * words * sizeof(uint64_t))
+    marks.columns = <uint64_t *> allocate(words * WORD * marks.row_words * sizeof(uint64_t))
     return marks
 
 

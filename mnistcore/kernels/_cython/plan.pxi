@@ -16,6 +16,7 @@ cdef struct Layer:
     int64_t bias_offset
     int64_t decay
     int64_t dropout
+    bint skips  # its inputs may be mostly zero: they are then not multiplied
     int64_t width  # of the panels that fan_out is cut into
     int64_t panels
     int64_t batch_size  # rows that there is room for
@@ -59,7 +60,9 @@ cdef struct Batch:
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
     Lists lists  # where the inputs are not zero
-    Marks marks  # the same, if the first layer has no parts
+    Marks marks  # where the inputs are not zero, if the first layer has no parts
+    bint sparse  # whether the inputs are mostly zero
+    Marks hidden  # where the inputs of the layer at work are not zero, if it is not the first
     Layer *layers  # those of the run, or a copy for this thread
     double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)
@@ -90,7 +93,6 @@ cdef struct Run:
     double *metrics
     int64_t steps_done
     bint listed  # what is not zero in the inputs is listed
-    bint marked  # what is not zero in the inputs is marked
 
 
 cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
@@ -111,7 +113,7 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
 
 
 cdef void read_layer(
-    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, bint skip_zeros, Layer *layer
+    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, int64_t skip, Layer *layer
 ) noexcept:
     """Read a layer from a table (layers, columns), without assigning memory to it."""
     memset(layer, 0, sizeof(Layer))
@@ -120,10 +122,11 @@ cdef void read_layer(
     layer.weight_offset = table[depth, WEIGHT_OFFSET]
     layer.bias_offset = table[depth, BIAS_OFFSET]
     layer.dropout = table[depth, DROPOUT]
-    if skip_zeros and depth == 0:
-        layer.width = sparse_width(layer.fan_out)
+    if depth == 0:
+        layer.skips = skip == SKIP_ALL
     else:
-        layer.width = panel_width(layer.fan_out)
+        layer.skips = skip != SKIP_NOTHING and table[depth - 1, ACTIVATION] == RELU
+    layer.width = sparse_width(layer.fan_out) if layer.skips else panel_width(layer.fan_out)
     layer.panels = divide_up(layer.fan_out, layer.width)
     layer.lda = leading_dimension(layer.panels * layer.width)
     layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
@@ -131,7 +134,7 @@ cdef void read_layer(
 
 cdef Run make_run(
     const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads,
-    bint skip_zeros,
+    int64_t skip,
 ) except *:
     """Make what follows from the shapes alone; allocate its layers and batches."""
     cdef Run run
@@ -140,9 +143,10 @@ cdef Run make_run(
     run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
     run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
     for depth in range(run.n_layers):
-        read_layer(table, depth, batch_size, skip_zeros, &run.layers[depth])
+        read_layer(table, depth, batch_size, skip, &run.layers[depth])
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
-    run.marked = skip_zeros and run.plan.parts == 1 and not run.plan.shared_inputs
+    if run.plan.parts > 1 or run.plan.shared_inputs:
+        run.layers[0].skips = False
     run.threads = threads
     run.batches = <Batch *> allocate(threads * sizeof(Batch))
     memset(run.batches, 0, threads * sizeof(Batch))
@@ -244,8 +248,8 @@ def training_size(
     cdef Run run
     cdef Space space
     cdef int64_t size = 0
-    for skip_zeros in (False, True):
-        run, space = make_run(table, batch_size, 1 + slots, threads, skip_zeros), no_space()
+    for skip in range(SKIP_NOTHING, SKIP_ALL + 1):
+        run, space = make_run(table, batch_size, 1 + slots, threads, skip), no_space()
         place_run(&run, &space)
         release(run.layers)
         release(run.batches)
@@ -255,7 +259,7 @@ def training_size(
 
 def division(const int64_t[:, ::1] table, int64_t batch_size):
     """Return how often the threads of a team meet in a step, and how many can share it."""
-    cdef Run run = make_run(table, batch_size, 1, 1, False)
+    cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING)
     cdef Plan plan = run.plan
     release(run.layers)
     release(run.batches)

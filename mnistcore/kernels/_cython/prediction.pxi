@@ -20,7 +20,7 @@ def weights_size(const int64_t[:, ::1] table):
     cdef Layer layer
     cdef int64_t depth
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, True, &layer)
+        read_layer(table, depth, 1, SKIP_ALL, &layer)
         place_weights(&layer, 1, &space)
         place_bias(&layer, 1, &space)
     return space.used + LINE_FLOATS
@@ -31,7 +31,7 @@ def buffers_size(const int64_t[:, ::1] table, int64_t rows):
     cdef Layer layer
     cdef int64_t depth, ld = 0
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, True, &layer)
+        read_layer(table, depth, 1, SKIP_ALL, &layer)
         ld = max(ld, leading_dimension(layer.fan_in), layer.lda)
     return 2 * rows * ld + LINE_FLOATS
 
@@ -75,7 +75,7 @@ cdef class Weights:
         self.params, self.arrays = &params[0], (params, workspace)
         for depth in range(self.n_layers):
             layer = &self.layers[depth]
-            read_layer(table, depth, 1, True, layer)
+            read_layer(table, depth, 1, SKIP_ALL, layer)
             self.ld = max(self.ld, leading_dimension(layer.fan_in), layer.lda)
             if in_place:
                 layer.in_place = &params[0] + layer.weight_offset
@@ -124,7 +124,8 @@ cdef struct Call:
     const Layer *layers
     int64_t n_layers
     Source source
-    Marks *marks  # one for each thread, of a block of rows; NULL: nothing is marked
+    int64_t skip  # which zeros are not multiplied
+    Marks *marks  # one for each thread, of a block of rows
     float *buffers  # two for each thread, (block, ld) each
     int64_t block  # rows in a block
     int64_t ld
@@ -144,8 +145,8 @@ cdef class Prediction:
         The largest number of threads that will take part.
     scale, shift
         An input value enters as value * scale + shift.
-    skip_zeros
-        Whether the products of the first layer skip inputs that are zero.
+    skip
+        Which zeros are not multiplied: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     workspace
         ``buffers_size`` floats; a larger workspace allows larger blocks.
     """
@@ -159,7 +160,7 @@ cdef class Prediction:
         memset(&self.call, 0, sizeof(Call))
 
     def __init__(
-        self, Weights weights, int64_t threads, float scale, float shift, bint skip_zeros,
+        self, Weights weights, int64_t threads, float scale, float shift, int64_t skip,
         float[::1] workspace,
     ):
         cdef Call *call = &self.call
@@ -173,7 +174,7 @@ cdef class Prediction:
         )
         set_columns(&call.source, call.layers[0].fan_in, 1)
         call.source.scale, call.source.shift = scale, shift
-        call.source.skip_zeros = skip_zeros
+        call.skip = skip
         self.allocate_marks()
 
     def __dealloc__(self):
@@ -186,12 +187,15 @@ cdef class Prediction:
     cdef int allocate_marks(self) except -1:
         """Allocate, for each thread, the marks of a block's non-zeros."""
         cdef Call *call = &self.call
-        cdef int64_t thread
-        if call.source.skip_zeros:
+        cdef int64_t depth, thread, widest = 0
+        for depth in range(call.n_layers):
+            if call.layers[depth].skips:
+                widest = max(widest, call.layers[depth].fan_in)
+        if call.skip != SKIP_NOTHING:
             call.marks = <Marks *> allocate(self.threads * sizeof(Marks))
             memset(call.marks, 0, self.threads * sizeof(Marks))
             for thread in range(self.threads):
-                call.marks[thread] = make_marks(&call.source, call.block)
+                call.marks[thread] = make_marks(call.block, widest)
         return 0
 
     cdef Call call_for(self, x, float[:, ::1] logits) except *:
@@ -272,18 +276,13 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     inputs.source, inputs.lists, inputs.marks = &source, NULL, NULL
     skip_rows(&source, first)
     gather(&source, NULL, 0, rows, &whole, NULL, buffers, call.ld)
-    if call.marks != NULL:
-        mark_rows(&source, NULL, rows, &call.marks[thread])
-        if call.marks[thread].sparse:
-            inputs.marks = &call.marks[thread]
     for depth in range(call.n_layers):
         layer = &call.layers[depth]
         if layer.in_place != NULL:
             forward_in_place(layer, &inputs, rows, &no_masks, out, call.ld)
-        elif inputs.marks != NULL:
-            tiles = tiles_of(&team, layer.panels, rows, 1)
-            forward_sparse(layer, &inputs, &tiles, &no_masks, out, call.ld)
         else:
+            if call.skip == SKIP_ALL or (call.skip == SKIP_HIDDEN and depth):
+                mark_inputs(layer, 0, rows, &call.marks[thread], &inputs)
             tiles = tiles_of(&team, layer.panels, rows, 1)
             forward_layer(layer, &inputs, &tiles, &no_masks, out, call.ld)
         inputs.a, inputs.marks = out, NULL

@@ -90,28 +90,19 @@ cdef inline void forward_tile(
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
 
-cdef void forward_layer(
-    const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
-    int64_t ld,
+cdef inline void mark_inputs(
+    const Layer *layer, int64_t first, int64_t last, const Marks *marks, Inputs *inputs
 ) noexcept nogil:
-    """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
-    cdef int64_t index
-    while next_tile(tiles):
-        if inputs.lists == NULL:
-            forward_tile(layer, inputs, tiles, masks, NULL, layer.fan_in, out, ld)
-        else:
-            index = list_index(inputs.lists, 0, tiles.low)
-            forward_tile(
-                layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
-                inputs.lists.n_columns[index], out, ld,
-            )
+    """Mark what is not zero in rows first to last of a layer's inputs, if it may be little."""
+    if layer.skips and mark_rows(inputs.a, inputs.ld, layer.fan_in, first, last, marks):
+        inputs.marks = marks
 
 
 cdef void forward_sparse(
     const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """Do what forward_layer does, for inputs that are mostly zero."""
+    """Compute the outputs (rows, ld) of a layer whose inputs are mostly zero."""
     cdef int64_t word, words = divide_up(layer.fan_in, WORD)
     cdef int64_t most = WEIGHTS_AT_ONCE // (WORD * layer.width)
     cdef SparseProduct product
@@ -131,6 +122,26 @@ cdef void forward_sparse(
             multiply_sparse(tiles.high - tiles.low, layer.width, &product)
             word += most
         finish_tile(layer, tiles, masks, product.out, ld, out, ld)
+
+
+cdef void forward_layer(
+    const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
+    int64_t ld,
+) noexcept nogil:
+    """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
+    cdef int64_t index
+    if inputs.marks != NULL:
+        forward_sparse(layer, inputs, tiles, masks, out, ld)
+        return
+    while next_tile(tiles):
+        if inputs.lists == NULL:
+            forward_tile(layer, inputs, tiles, masks, NULL, layer.fan_in, out, ld)
+        else:
+            index = list_index(inputs.lists, 0, tiles.low)
+            forward_tile(
+                layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
+                inputs.lists.n_columns[index], out, ld,
+            )
 
 
 cdef void forward_rows(
@@ -454,29 +465,6 @@ cdef void update_panel(
         update_tile(layer, inputs, update, panel, row, high - row, NULL, rows)
 
 
-cdef void update_layer(
-    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
-    int64_t rows,
-) noexcept nogil:
-    """Compute the weight gradient for a share of (panel, row of weights), and apply it."""
-    cdef int64_t unit = share(layer.panels * layer.fan_in, team.thread, team.threads)
-    cdef int64_t stop = share(layer.panels * layer.fan_in, team.thread + 1, team.threads)
-    cdef int64_t low, high
-    cdef Tiles tiles
-    if inputs.lists != NULL:
-        tiles = tiles_of(team, layer.panels, layer.fan_in, BLOCK)
-        while next_tile(&tiles):
-            update_listed(
-                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
-            )
-        return
-    while unit < stop:
-        low = unit % layer.fan_in
-        high = min(layer.fan_in, low + stop - unit)
-        update_panel(layer, inputs, update, unit // layer.fan_in, low, high, rows)
-        unit += high - low
-
-
 cdef inline void update_group(
     const int rows, const int vectors, const int64_t rule, const Update *update,
     const Layer *layer, const SparseProduct *product, int64_t first, int64_t at,
@@ -533,7 +521,7 @@ cdef inline void update_marked(
 cdef void update_sparse(
     const Layer *layer, const Inputs *inputs, const Update *update, const Team *team
 ) noexcept nogil:
-    """Do what update_layer does, for inputs that are mostly zero."""
+    """Compute the gradient of a share of the weights of such a layer, and apply it."""
     cdef int64_t at, rows
     cdef SparseProduct product
     cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, SPARSE_VECTORS)
@@ -555,6 +543,32 @@ cdef void update_sparse(
             update_marked(MOMENTS, update, layer, &product, rows, at)
         else:
             update_marked(GRADIENT, update, layer, &product, rows, at)
+
+
+cdef void update_layer(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
+    int64_t rows,
+) noexcept nogil:
+    """Compute the weight gradient for a share of (panel, row of weights), and apply it."""
+    cdef int64_t unit = share(layer.panels * layer.fan_in, team.thread, team.threads)
+    cdef int64_t stop = share(layer.panels * layer.fan_in, team.thread + 1, team.threads)
+    cdef int64_t low, high
+    cdef Tiles tiles
+    if inputs.marks != NULL:
+        update_sparse(layer, inputs, update, team)
+        return
+    if inputs.lists != NULL:
+        tiles = tiles_of(team, layer.panels, layer.fan_in, BLOCK)
+        while next_tile(&tiles):
+            update_listed(
+                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
+            )
+        return
+    while unit < stop:
+        low = unit % layer.fan_in
+        high = min(layer.fan_in, low + stop - unit)
+        update_panel(layer, inputs, update, unit // layer.fan_in, low, high, rows)
+        unit += high - low
 
 
 cdef void update_parts(

@@ -37,10 +37,11 @@ cdef void next_batch(
         &run.source, batch.samples, first, last, &parts, &batch.lists if run.listed else NULL,
         batch.inputs, run.ld_inputs,
     )
-    if run.marked:
-        mark_rows(&run.source, batch.samples, batch.rows, &batch.marks)
-        if batch.marks.sparse:
-            mark_columns(&run.source, batch.rows, &batch.marks)
+    batch.sparse = run.layers[0].skips and mark_rows(
+        batch.inputs, run.ld_inputs, run.layers[0].fan_in, 0, batch.rows, &batch.marks
+    )
+    if batch.sparse:
+        mark_columns(run.layers[0].fan_in, batch.rows, &batch.marks)
     if run.listed:
         for part in range(parts.first, parts.stop):
             list_rows(&run.source, &batch.lists, part, batch.rows)
@@ -55,7 +56,7 @@ cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcep
         inputs.a, inputs.ld = batch.inputs, run.ld_inputs
         if run.listed:
             inputs.lists = &batch.lists
-        if batch.marks.sparse:
+        if batch.sparse:
             inputs.marks = &batch.marks
     else:
         inputs.a, inputs.ld = batch.layers[depth - 1].a, batch.layers[depth - 1].lda
@@ -112,12 +113,8 @@ cdef void first_layer(
     cdef Tiles tiles
     cdef int64_t part
     if run.plan.parts == 1:
-        if inputs.marks != NULL:
-            tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
-            forward_sparse(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
-        else:
-            tiles = tiles_of(team, layer.panels, batch.rows, 1)
-            forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
+        tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
+        forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
         partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
@@ -149,6 +146,7 @@ cdef void rows_step(
         )
     for depth in range(1, run.n_layers):
         inputs = inputs_of(run, depth, batch)
+        mark_inputs(&layers[depth], first, last, &batch.hidden, &inputs)
         masks = masks_of(run, depth, batch)
         forward_rows(&layers[depth], &inputs, first, last, batch.rows, &masks)
     loss_rows(run, batch, first, last)
@@ -169,8 +167,9 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
     for depth in range(1, run.n_layers):
         layer = &run.layers[depth]
         inputs = inputs_of(run, depth, batch)
+        mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
         masks = masks_of(run, depth, batch)
-        tiles = tiles_of(team, layer.panels, batch.rows, 1)
+        tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
         forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         meet(team)
     row_share(team, batch.rows, &first, &last)
@@ -219,9 +218,11 @@ cdef void update_step(
                 divide_up(layer.fan_in, BLOCK) * (parts.stop - parts.first) // run.plan.parts
             )
             update_parts(layer, &inputs, update, &parts, &upcoming)
-        elif inputs.marks != NULL:
-            update_sparse(layer, &inputs, update, &owners)
         else:
+            if depth:
+                mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
+                if inputs.marks != NULL:
+                    mark_columns(layer.fan_in, batch.rows, &batch.hidden)
             update_layer(layer, &inputs, update, &owners, batch.rows)
         update_biases(layer, update, &owners, batch.rows)
 
@@ -305,8 +306,8 @@ cdef class Training:
         One record of ``layout.OPTIONS_DTYPE``.
     threads
         The largest number of threads that will run it.
-    skip_zeros
-        Whether the products of the first layer skip inputs that are zero.
+    skip
+        Which zeros are not multiplied: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     samples
         x (N, I) uint8 or float32, targets (N,) int32, sample_weight (N,) float32 or of length 0.
     steps
@@ -331,14 +332,14 @@ cdef class Training:
 
     def __init__(
         self, const int64_t[:, ::1] table, const Options[::1] options, int64_t threads,
-        bint skip_zeros, tuple samples, tuple steps, tuple outputs,
+        int64_t skip, tuple samples, tuple steps, tuple outputs,
     ):
         cdef Run *run = &self.state
         cdef float[:, ::1] state = outputs[1]
-        run[0] = make_run(table, options[0].batch_size, 1 + state.shape[0], threads, skip_zeros)
+        run[0] = make_run(table, options[0].batch_size, 1 + state.shape[0], threads, skip)
         run.options, run.gradient_only = options[0], steps is None
         self.arrays = (samples, steps, outputs)
-        self.read_samples(samples, skip_zeros)
+        self.read_samples(samples, skip)
         self.read_steps(steps)
         self.read_outputs(outputs)
         self.allocate_losses()
@@ -350,24 +351,30 @@ cdef class Training:
             for thread in range(run.threads):
                 release_lists(&run.batches[thread].lists)
                 release_marks(&run.batches[thread].marks)
+                release_marks(&run.batches[thread].hidden)
         release(run.batches)
         release(run.layers)
         release(self.losses)
         release(self.hits)
 
-    cdef int read_samples(self, tuple samples, bint skip_zeros) except -1:
+    cdef int read_samples(self, tuple samples, int64_t skip) except -1:
         """Read what to train on."""
         cdef Run *run = &self.state
         cdef const int32_t[::1] targets = samples[1]
         cdef const float[::1] sample_weight = samples[2]
-        cdef int64_t thread
+        cdef int64_t depth, thread, widest = 0, batch = run.options.batch_size
         set_rows(&run.source, samples[0])
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
-        run.source.skip_zeros = skip_zeros
+        run.source.skip_zeros = skip == SKIP_ALL
         run.listed = run.plan.parts > 1
-        if run.marked:  # each thread has its own marks
-            for thread in range(run.threads):
-                run.batches[thread].marks = make_marks(&run.source, run.options.batch_size)
+        for depth in range(1, run.n_layers):
+            if run.layers[depth].skips:
+                widest = max(widest, run.layers[depth].fan_in)
+        for thread in range(run.threads):  # each thread has its own marks
+            if run.layers[0].skips:
+                run.batches[thread].marks = make_marks(batch, run.layers[0].fan_in)
+            if widest:
+                run.batches[thread].hidden = make_marks(batch, widest)
         if run.listed:  # each thread has its own lists
             for thread in range(run.threads):
                 run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)
