@@ -1,7 +1,8 @@
 """Every network, batch size and shape that is timed, and for how long."""
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 QUICK = os.environ.get("MNISTCORE_BENCH_QUICK", "") not in ("", "0")
@@ -54,9 +55,46 @@ _CASES = (
     Case((784, 2500, 2000, 1500, 1000, 500, 10), "relu", 128, "adam", 0.001, _LARGEST, 4),
 )
 NETWORKS = {case.name: case for case in _CASES}
+# Networks between and beside those, by layer and batch sizes; see ``case_of``.
+FURTHER_NETWORKS = (
+    "784-50-10/16",
+    "784-100-10/32",
+    "784-200-10/64",
+    "784-1000-10/128",
+    "784-50-50-10/16",
+    "784-100-50-10/64",
+    "784-256-128-10/32",
+    "784-300-100-10/64",
+    "784-500-300-10/512",
+    "784-512-512-10/128",
+    "784-1000-500-10/256",
+    "784-100-100-100-10/64",
+    "784-300-200-100-10/128",
+    "784-1000-500-250-10/512",
+)
+FURTHER_FLOPS = 2 * 10**7 if QUICK else 3 * 10**10  # of what is timed: at most a whole epoch
 DEFAULT_NETWORK = _CASES[1]  # that of the default recipe
 LARGE_NETWORK = _CASES[2]
 TRAIN_STEP_NETWORKS = _CASES[:2] if QUICK else _CASES
+
+
+def case_of(name: str) -> Case:
+    """One of ``NETWORKS``, or any other by layer and batch sizes: 784-50-10/16 (ReLU, Adam).
+
+    Raises
+    ------
+    ValueError
+        If the name is neither.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name]
+    if not re.fullmatch(r"784(-[1-9]\d{0,4})*-10/[1-9]\d{0,4}", name):
+        raise ValueError(f"{name!r} is no network such as 784-50-10/16: layer and batch sizes")
+    sizes, batch_size = name.split("/")
+    case = Case(tuple(map(int, sizes.split("-"))), "relu", int(batch_size), "adam", 0.001, 0, 1)
+    steps = max(1, FURTHER_FLOPS // (case.flops_per_sample * case.batch_size))
+    return replace(case, epoch_steps=steps)
+
 
 # How many samples ``bench_*`` trains on, and how many make an epoch in a comparison.
 SAMPLES = 4_000 if QUICK else 60_000

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr")
 # variable by now, keeps to it, also in new processes.
 if "OMP_NUM_THREADS" in os.environ:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.pop("OMP_NUM_THREADS"))
+
+# A shell starts what runs in the background with Ctrl-C ignored, also in the processes that it
+# starts, and tests of Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

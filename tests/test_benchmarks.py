@@ -14,7 +14,7 @@ import faulty
 import numpy as np
 import pytest
 
-from benchmarks import sizes, workloads
+from benchmarks import crowded, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
@@ -601,3 +601,34 @@ def test_settling_waits_for_threads_that_spin():
     settle()
     assert not thread.is_alive()
     thread.join()
+
+
+def test_further_networks_are_named_by_their_layer_and_batch_sizes():
+    cases = [sizes.case_of(name) for name in sizes.FURTHER_NETWORKS]
+    assert all(case.layer_sizes[0] == 784 and case.epoch_steps > 0 for case in cases)
+    assert sizes.case_of("784-300-100-10/64").batch_size == 64
+    assert sizes.case_of(sizes.DEFAULT_NETWORK.name) is sizes.DEFAULT_NETWORK
+    for name in ("784-50-10", "784-0-10/16", "100-50-10/16", "784-50-10/x"):
+        with pytest.raises(ValueError, match="is no network such as"):
+            sizes.case_of(name)
+
+
+def test_further_networks_are_compared_with_the_fastest_peer():
+    rows = [
+        {"network": "784-50-10/16", "library": name, "threads": threads, "seconds": {"median": s}}
+        for name, threads, s in [
+            ("jax", 1, 3.0), ("jax", 2, 4.0), ("torch", 1, 9.0), ("torch", 2, 5.0),
+            ("mnistcore-numba", 1, 2.0), ("mnistcore-numba", 2, 1.0),
+            ("mnistcore-numba-dense", 1, 2.0), ("mnistcore-numba-dense", 2, 1.5),
+        ]
+    ]  # fmt: skip
+    both, one = further.markdown({"epoch": rows}).split("On one core")
+    assert "| 784-50-10/16 | JAX | 3.000 | 1.000 | 3.00x | 2.00x |" in both
+    assert "| 784-50-10/16 | JAX | 3.000 | 2.000 | 1.50x | 1.50x |" in one
+
+
+def test_a_crowded_epoch_is_measured(compiled, monkeypatch):
+    monkeypatch.setattr(crowded, "QUICK", True)
+    seconds = crowded.measure(compiled.NAME, sizes.NETWORKS["784-10-10"], 1, 2)
+    assert len(seconds) == 2
+    assert min(seconds) > 0

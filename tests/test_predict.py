@@ -9,7 +9,6 @@ import pickle
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nasty_pictures
@@ -467,8 +466,14 @@ def test_pictures_of_what_was_read(place, glyphs, capsys):
     capsys.readouterr()
 
 
+def _seconds_of_children():
+    """The CPU time of the processes that have been started and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def test_one_picture_is_read_in_half_a_second_without_heavy_libraries(place):
-    """The whole process; the best of three, since other programs run too."""
+    """The CPU time of the whole process, whatever else runs; the best of three."""
     code = (
         "import sys; from mnistcore.predict import main; status = main(sys.argv[1:]);"
         "heavy = {'numba', 'matplotlib', 'rich', 'requests', 'scipy'} & set(sys.modules);"
@@ -477,11 +482,11 @@ def test_one_picture_is_read_in_half_a_second_without_heavy_libraries(place):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = _seconds_of_children()
         done = subprocess.run(
             [sys.executable, "-c", code, "run", "2.png", "--backend", "numpy"],
             env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        seconds.append(time.perf_counter() - began)
+        seconds.append(_seconds_of_children() - began)
         assert (done.returncode, done.stderr) == (0, "")
     assert min(seconds) < 1.0  # twice the aim, for busy machines

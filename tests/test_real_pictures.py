@@ -74,7 +74,7 @@ def test_broken_digits_of_mnist_are_not_several(model, mnist):
 def test_lines_of_digits_are_counted_without_many(model, mnist):
     rng = np.random.default_rng(1)
     counted, several = [], []
-    for _ in range(20):
+    for _ in range(14):
         lines = [rng.choice(len(mnist.test_images), n) for n in rng.integers(2, 8, 2)]
         glyphs = [[nasty_pictures.glyph_of(mnist.test_images[i]) for i in line] for line in lines]
         (reading,) = predict_pictures(model, [nasty_pictures.number(rng, glyphs)])
@@ -91,7 +91,7 @@ def test_lines_of_ten_digits(model, mnist):
     """
     rng = np.random.default_rng(0)
     found, right, alone = [], [], []
-    for _ in range(50):
+    for _ in range(25):
         chosen = rng.choice(len(mnist.test_images), 10)
         images, labels = mnist.test_images[chosen], mnist.test_labels[chosen]
         (reading,) = predict_pictures(model, [255 - np.concatenate(images, axis=1)], many=True)
@@ -118,7 +118,7 @@ def opened_fours(rng, mnist, n, fours):
 def test_open_fours_in_phone_numbers(model, mnist, gap):
     """Of lines of eight digits with two or more open 4s; closed ones: about 80 %."""
     rng = np.random.default_rng(2)
-    lines = [opened_fours(rng, mnist, 8, 2) for _ in range(20)]
+    lines = [opened_fours(rng, mnist, 8, 2) for _ in range(12)]
     pictures = [nasty_pictures.number(rng, [glyphs], gap) for glyphs, _ in lines]
     readings = predict_pictures(model, pictures, many=True)
     read = [reading.text == text for reading, (_, text) in zip(readings, lines, strict=True)]
@@ -127,7 +127,7 @@ def test_open_fours_in_phone_numbers(model, mnist, gap):
 
 def test_an_open_four_alone(model, mnist):
     rng = np.random.default_rng(3)
-    glyphs = [opened_fours(rng, mnist, 1, 1)[0][0] for _ in range(40)]
+    glyphs = [opened_fours(rng, mnist, 1, 1)[0][0] for _ in range(20)]
     readings = predict_pictures(model, [1 - 0.9 * np.pad(glyph, 60) for glyph in glyphs])
     assert np.mean([reading.digit == 4 for reading in readings]) >= 0.8
 

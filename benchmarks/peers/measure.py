@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.sizes import (
     DEFAULT_NETWORK,
-    NETWORKS,
     SAMPLES,
     SQUARES,
     TEST_SAMPLES,
+    case_of,
     product_shapes,
 )
 from mnistcore.data import Dataset
@@ -102,7 +102,8 @@ def measure_networks(
             Assignment(library, network, threads, plan.folder)
             for threads in plan.threads
             for library in plan.libraries
-            if LIBRARIES[library].trains or "inference" in sections
+            if ("epoch" in sections and LIBRARIES[library].trains)
+            or ("inference" in sections and LIBRARIES[library].predicts)
         ]
         notice.say(f"{network}: loading {len(assignments)} workers")
         with _ready_workers("peer", assignments, notice) as workers:
@@ -139,7 +140,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
                 "seconds": summary([answer["seconds"] for answer in answers]),
                 "samples": answers[0]["samples"],
                 "samples_trained": answers[0]["samples_trained"],
-                "batch_size": NETWORKS[network].batch_size,
+                "batch_size": case_of(network).batch_size,
                 "note": warm[worker]["note"],
                 "warm_accuracy": warm[worker]["accuracy"],
                 "idle_cpu": worker.idle_cpu,
@@ -151,7 +152,7 @@ def _epoch_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notic
 
 def _inference_rows(plan: Plan, network: str, warm: dict[Worker, Row], notice: Notice) -> list[Row]:
     notice.say(f"{network}: {plan.rounds} rounds of prediction")
-    workers = list(warm)
+    workers = [one for one in warm if LIBRARIES[one.assignment.library].predicts]
     rows = []
     for worker, answers in zip(workers, take_turns(workers, plan.rounds, "predict"), strict=True):
         rows.append(
@@ -182,7 +183,7 @@ def measure_fresh(plan: Plan, what: str, environment: dict[str, str], notice: No
 
     The first run of each does not count: it fills the caches of files and of compiled code.
     """
-    libraries = [library for library in plan.libraries if LIBRARIES[library].trains]
+    libraries = [name for name in plan.libraries if LIBRARIES[name].does_all]
     threads, network = max(plan.threads), DEFAULT_NETWORK.name
     rows = {
         library: {"network": network, "library": library, "threads": threads, "cold": False}

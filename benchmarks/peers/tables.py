@@ -13,7 +13,8 @@ from .results import Results, Row, write_text
 BEGIN = "<!-- benchmarks: begin (python -m benchmarks.peers --write-readme) -->"
 END = "<!-- benchmarks: end -->"
 OURS = ("mnistcore-numba", "mnistcore-cython")
-OWN = (*OURS, "mnistcore-numpy")
+DENSE = tuple(f"{name}-dense" for name in OURS)
+OWN = (*OURS, *DENSE, "mnistcore-numpy")
 
 
 def markdown(results: Results) -> str:

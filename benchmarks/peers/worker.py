@@ -61,12 +61,12 @@ def make_job(assignment: Assignment) -> "Job":
     """The data and the initial weights that every library starts with."""
     import numpy as np
 
-    from benchmarks.sizes import NETWORKS
+    from benchmarks.sizes import case_of
     from mnistcore.models.network import Network
 
     from .libraries import Job
 
-    case, folder = NETWORKS[assignment.network], Path(assignment.folder)
+    case, folder = case_of(assignment.network), Path(assignment.folder)
     network = Network(case.layer_sizes, case.activation)
     weights = network.views(network.init(np.random.default_rng(0)))
     images, labels = np.load(folder / "images.npy"), np.load(folder / "labels.npy")

@@ -26,6 +26,7 @@ from .threads import (
     run_team,
     tasks_team_size,
     team_size,
+    trial_steps,
 )
 
 __all__ = EXPORTS
@@ -394,19 +395,26 @@ def train_steps(
     )  # fmt: skip
     if not len(order):
         return 0
-    batch_size = int(options["batch_size"][0])
-    threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
-    program = _core.Training(
-        layers,
-        options,
-        threads,
-        _skip(options, params),
-        (x, targets, sample_weight),
-        (order, learning_rates, first_step),
-        (params, state, workspace, metrics),
-    )
-    run_team(threads, program.run)
-    return program.steps_done
+    batch_size, skip = int(options["batch_size"][0]), _skip(options, params)
+    done, part, made = 0, 0, 0
+    while made == part and done < len(learning_rates):
+        threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
+        part = trial_steps(len(learning_rates) - done, threads)
+        samples = order[done * batch_size : (done + part) * batch_size]
+        rates = learning_rates[done : done + part]
+        program = _core.Training(
+            layers,
+            options,
+            threads,
+            skip,
+            (x, targets, sample_weight),
+            (samples, rates, first_step + done),
+            (params, state, workspace, metrics),
+        )
+        run_team(threads, program.run)
+        made = program.steps_done
+        done += made
+    return done
 
 
 def _skip(options: np.ndarray, params: np.ndarray) -> int:

@@ -30,6 +30,7 @@ from .threads import (
     run_tasks,
     tasks_team_size,
     team_size,
+    trial_steps,
 )
 
 __all__ = EXPORTS
@@ -384,12 +385,20 @@ def _train(
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     record, slots = arrays["options"][0], len(arrays["state"])
-    net, plan, threads = _train_plan(name, layers, int(record["batch_size"]), slots, workspace)
     skip_zeros = bool(record["skip_zeros"]) and layout.SKIP_ALL == layout.skippable_zeros(
         float(record["scale"]), float(record["shift"]), arrays["params"]
     )
-    program = training.Training(layers, net, plan, threads, skip_zeros, gradient_only)
-    return program.run(workspace, first_step, **arrays)
+    batch_size, order, rates = int(record["batch_size"]), arrays["order"], arrays["learning_rates"]
+    done, part, made = 0, 0, 0
+    while made == part and done < len(rates):
+        net, plan, threads = _train_plan(name, layers, batch_size, slots, workspace)
+        part = trial_steps(len(rates) - done, threads)
+        arrays["order"] = order[done * batch_size : (done + part) * batch_size]
+        arrays["learning_rates"] = rates[done : done + part]
+        program = training.Training(layers, net, plan, threads, skip_zeros, gradient_only)
+        made = program.run(workspace, first_step + done, **arrays)
+        done += made
+    return done
 
 
 @cache

@@ -138,6 +138,7 @@ def limited_threads(n: int) -> AbstractContextManager[Any]:
 # The multiply-adds that one thread does in the 0.4 us that a meeting of a team (a barrier) costs:
 # about 50 a nanosecond. A team gets only as many threads as the work pays for.
 WORTHWHILE = 20_000
+TRIAL = 16  # the part of a call's steps that a team makes whose size is on trial
 WAKING = 50  # cost of waking a team, in meetings
 MAX_THREADS = 64  # the most that the backends lay out scratch for
 
@@ -178,10 +179,12 @@ class _FreeCores:
     If a team has more threads than there are free cores, all of its threads wait at every barrier
     for one that is not running, for a time slice of the system. A team with one thread fewer is
     then many times faster. A thread whose elapsed time is much longer than its time on a core had
-    to share that core. After such a run teams are smaller, until a larger one is tried again.
+    to share that core. After such a run teams are smaller, until a larger one is tried again: with
+    a few steps first (see :func:`trial_steps`), and less and less often if that fails.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
+    LONGEST_HOLD = 8.0  # it doubles up to this with each trial that fails
     TOLERATED = 0.1  # the share of its time that a member may spend off the cores
     GRACE = 0.001  # seconds allowed on top of it: waking up, waiting for the interpreter
     CHANCE = 1  # losing runs in a row put down to chance, such as the first, which loads code
@@ -189,24 +192,32 @@ class _FreeCores:
     def __init__(self) -> None:
         self._limit = MAX_THREADS
         self._until = 0.0
+        self._hold = self.HOLD
         self._losses = 0  # runs in a row that lost much time
+        self.on_trial = True  # whether no run of this size has gone well yet
 
     def limit(self) -> int:
         """Return the most threads that a team should have now."""
         if self._limit < MAX_THREADS and time.monotonic() > self._until:
             self._limit += 1
-            self._until = time.monotonic() + self.HOLD
+            self._until = time.monotonic() + self._hold
+            self.on_trial = True
         return self._limit
 
     def judge(self, count: int, lost: float, seconds: float) -> None:
         """Learn from a run of ``seconds`` with threads off the cores for up to ``lost`` seconds."""
         if lost <= self.GRACE + self.TOLERATED * seconds:
             self._losses = 0
+            if count == self._limit or self._limit == MAX_THREADS:
+                self.on_trial, self._hold = False, self.HOLD
             return
         self._losses += 1
-        if self._losses > self.CHANCE:
+        again = self.on_trial and self._limit < MAX_THREADS
+        if again:
+            self._hold = min(2 * self._hold, self.LONGEST_HOLD)
+        if again or self._losses > self.CHANCE:
             self._limit = count - 1
-            self._until = time.monotonic() + self.HOLD
+            self._until = time.monotonic() + self._hold
 
 
 _free_cores = _FreeCores()
@@ -221,6 +232,15 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     if deserved <= 1:
         return 1
     return max(1, min(get_num_threads(), deserved, _free_cores.limit()))
+
+
+def trial_steps(steps: int, threads: int) -> int:
+    """Return how many of ``steps`` a team makes before its size is considered anew.
+
+    All, or a few if there may be fewer free cores than threads: these could take many times
+    longer than on one thread.
+    """
+    return -(-steps // TRIAL) if threads > 1 and _free_cores.on_trial else steps
 
 
 def tasks_team_size(multiply_adds: int) -> int:

@@ -232,7 +232,10 @@ def test_ctrl_c_saves_the_best_weights_and_exits_with_130(place):
     time.sleep(0.3)
     began = time.perf_counter()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     seconds = time.perf_counter() - began
     assert (process.returncode, err) == (command_line.INTERRUPTED, "")
     assert seconds < 1.5  # half a second where the machine is not busy

@@ -75,12 +75,18 @@ class Peer(ABC):
 
 @dataclass(frozen=True)
 class Library:
-    """Where the class for a library is, which packages it needs, and whether it can train."""
+    """Where the class for a library is, which packages it needs, and what is measured of it."""
 
     title: str
     location: str  # module and class
     requires: tuple[str, ...]
     trains: bool = True
+    predicts: bool = True
+
+    @property
+    def does_all(self) -> bool:
+        """Whether it is measured as a whole: also its start and its memory."""
+        return self.trains and self.predicts
 
     @property
     def installed(self) -> bool:
@@ -99,6 +105,12 @@ class Library:
 LIBRARIES = {
     "mnistcore-numba": Library("mnistcore, numba", "ours:Mnistcore", ("numba",)),
     "mnistcore-cython": Library("mnistcore, cython", "ours:Mnistcore", ("mnistcore",)),
+    "mnistcore-numba-dense": Library(
+        "mnistcore, numba, zeros multiplied", "ours:Mnistcore", ("numba",), predicts=False
+    ),
+    "mnistcore-cython-dense": Library(
+        "mnistcore, cython, zeros multiplied", "ours:Mnistcore", ("mnistcore",), predicts=False
+    ),
     "mnistcore-numpy": Library("mnistcore, numpy", "ours:Mnistcore", ("numpy",)),
     "numpy": Library("plain NumPy loop", "plain_numpy:PlainNumpy", ("numpy",)),
     "torch": Library("PyTorch eager", "pytorch:Eager", ("torch",)),

@@ -12,7 +12,7 @@ from . import Job, Peer, Weights
 
 
 class Mnistcore(Peer):
-    """One of our backends, on the raw uint8 images."""
+    """One of our backends, on the raw uint8 images; as "-dense", zeros are multiplied too."""
 
     note = "raw uint8 images, scaled in each step; train_steps"
 
@@ -20,11 +20,14 @@ class Mnistcore(Peer):
         super().__init__(job)
         set_num_threads(job.threads)
         case = job.case
-        self._kernels = get_backend(job.library.removeprefix("mnistcore-"))
+        _, backend, *dense = job.library.split("-")
+        self._kernels = get_backend(backend)
         self._network = Network(case.layer_sizes, case.activation)
         self._params = np.concatenate([part.ravel() for pair in job.weights for part in pair])
         self._layers = self._network.layers()
-        self._options = make_options(case.optimizer, batch_size=case.batch_size, scale=PIXEL_SCALE)
+        self._options = make_options(
+            case.optimizer, batch_size=case.batch_size, scale=PIXEL_SCALE, skip_zeros=not dense
+        )
         self._state = make_state(self._options, self._params)
         self._nothing = np.empty(0, np.float32)
         size = self._kernels.workspace_size(self._layers, case.batch_size, len(self._state))
