@@ -18,6 +18,7 @@ import numpy as np
 from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import Evaluation
 from ..models.network import Network
+from ..system.pages import in_large_pages
 from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
@@ -82,7 +83,7 @@ class Trainer:
         self.samples = 0
         self.seconds = 0.0
         self._kernels = kernels
-        self._x, self._targets, self._indices = x, targets, indices
+        self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
         self._layers = network.layers()
         # A batch size above the number of samples would only need a larger workspace.
