@@ -385,17 +385,14 @@ def update_layer(functions, place, team, number, batch):
 
 
 @inner
-def update_sparse(functions, place, team, upcoming):
+def update_sparse(functions, place, team, batch, upcoming):
     """Do what :func:`update_layer` does, for inputs that are mostly zero.
 
     With each group of columns, an equal share of the upcoming rows is prefetched.
     """
     base, layer, marks = place.base, load_record(place.net, Layer), load_record(place.marks, Marks)
-    source, width, groups = (
-        load_record(place.source, Source),
-        layer.width,
-        -(-layer.fan_in // COLUMNS_AT_ONCE),
-    )
+    source, width = load_record(place.source, Source), layer.width
+    groups = -(-layer.fan_in // COLUMNS_AT_ONCE)
     first, stop = share(layer.panels * groups, team.thread, team.threads)
     for unit in range(first, stop):
         panel, column = unit // groups, unit % groups * COLUMNS_AT_ONCE
@@ -406,7 +403,7 @@ def update_sparse(functions, place, team, upcoming):
         product = SparseProduct(
             marks.columns + 8 * column * marks.row_words,
             marks.row_words,
-            marks.row_words,
+            -(-batch // WORD),
             base + 4 * (place.inputs + column),
             np.int64(1),
             place.ld,

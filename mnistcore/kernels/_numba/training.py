@@ -237,7 +237,7 @@ def update_step(run, functions, place, team, batch, upcoming, step):
         update_parts(functions, place, upcoming)
         sharers = alone(team)
     elif batch.sparse:
-        update_sparse(functions, place, team, upcoming)
+        update_sparse(functions, place, team, batch.rows, upcoming)
     for number in range(place.n_layers):
         if number or not (place.lists or batch.sparse):
             update_layer(functions, place, sharers, number, batch.rows)
