@@ -44,11 +44,14 @@ _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba
 
 
 def compiled() -> bool:
-    """Return whether training would start without compiling, all of it being cached on disk."""
+    """Return whether training would start without compiling, being cached on disk.
+
+    What only some networks need is not looked for: it is compiled in a fraction of a second.
+    """
     if not JIT:
         return True
     return is_cached(training.train, training.SIGNATURE) and all(
-        is_cached(function) for function in training.FUNCTIONS
+        is_cached(function) for function in training.FUNCTIONS.values()
     )
 
 
@@ -214,10 +217,13 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     """
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
-    _, training_plan = make_plan(layers, batch_size, max(slots, 1), threads)
+    totals = [
+        make_plan(layers, batch_size, max(slots, 1), threads, skip_zeros)[1].total
+        for skip_zeros in (False, True)
+    ]
     _, plan, own_size = forward_plan(layers, batch_size)
     packed = plan.slot_size + LINE_FLOATS
-    return max(training_plan.total, packed + own_size * threads + LINE_FLOATS)
+    return max(*totals, packed + own_size * threads + LINE_FLOATS)
 
 
 def forward(
@@ -360,16 +366,21 @@ def _weights(layers: np.ndarray) -> int:
 
 
 def _train_plan(
-    name: str, layers: np.ndarray, batch_size: int, slots: int, workspace: np.ndarray
+    name: str,
+    layers: np.ndarray,
+    batch_size: int,
+    slots: int,
+    skip_zeros: bool,
+    workspace: np.ndarray,
 ) -> tuple[np.ndarray, Plan, int]:
     """Return a training step's layers, its plan, and as many threads as pay off and fit."""
-    _, least = make_plan(layers, batch_size, slots, 1)
+    _, least = make_plan(layers, batch_size, slots, 1, skip_zeros)
     checks.check_workspace(name, workspace, least.total)
     # Each weight takes part in three products per sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings(len(layers)))
     threads = min(threads, least.most_threads())
     while True:
-        net, plan = make_plan(layers, batch_size, slots, threads)
+        net, plan = make_plan(layers, batch_size, slots, threads, skip_zeros)
         if plan.total <= workspace.size:
             return net, plan, threads
         threads -= 1
@@ -385,13 +396,15 @@ def _train(
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     record, slots = arrays["options"][0], len(arrays["state"])
-    skip_zeros = bool(record["skip_zeros"]) and layout.SKIP_ALL == layout.skippable_zeros(
-        float(record["scale"]), float(record["shift"]), arrays["params"]
+    skip_zeros = (
+        bool(record["skip_zeros"])
+        and layout.skippable_zeros(float(record["scale"]), float(record["shift"]), arrays["params"])
+        == layout.SKIP_ALL
     )
     batch_size, order, rates = int(record["batch_size"]), arrays["order"], arrays["learning_rates"]
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):
-        net, plan, threads = _train_plan(name, layers, batch_size, slots, workspace)
+        net, plan, threads = _train_plan(name, layers, batch_size, slots, skip_zeros, workspace)
         part = trial_steps(len(rates) - done, threads)
         arrays["order"] = order[done * batch_size : (done + part) * batch_size]
         arrays["learning_rates"] = rates[done : done + part]

@@ -1,13 +1,12 @@
-"""The input layer: a batch of uint8 or float32 rows becomes scaled floats, its zeros listed.
+"""The input layer: a batch of uint8 or float32 rows becomes scaled floats, its zeros noted.
 
-Four fifths of MNIST's pixels are 0. A pixel that is 0 in all the rows of a tile adds nothing to
-the tile's sums, so the gather lists the others: for each block of eight rows the columns to
-multiply (forward product), and for each block of eight columns the rows (weight gradient). For
-data without zeros everything is listed.
+Four fifths of MNIST's pixels are 0, and add nothing to a sum. The gather marks the others with a
+bit each, in words of 64 columns; the marks are also transposed, for the weight gradient.
 
-Columns are grouped in words of 64, one bit each. A network whose first layer is narrow divides
-its inputs among the threads: word w then belongs to part ``w % parts``, and each part has its own
-lists.
+A network whose first layer is narrow divides its inputs among the threads: word w then belongs to
+part ``w % parts``. There the gather lists what is not zero in any row of a tile: for each block of
+eight rows the columns to multiply (forward product), and for each block of eight columns the rows
+(weight gradient). Each part has its own lists; for data without zeros everything is listed.
 """
 
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from .bits import (
     MOST_APPENDED,
     WORD,
     append_bits,
+    count_bits,
     nonzero_bits,
     nonzero_bits_first,
     nonzero_bytes,
@@ -70,6 +70,19 @@ class Lists(NamedTuple):
     mark_words: int
 
 
+class Marks(NamedTuple):
+    """Where the values of a batch are not zero, in a thread: addresses of arrays, and sizes."""
+
+    rows: int  # int64 (batch_size, words): a bit for each column of a row
+    columns: int  # int64 (words * WORD, row_words): a bit for each row of a column
+    words: int
+    row_words: int
+    sparse: int  # 1: so much is zero that skipping it pays
+
+
+SPARSE = Marks._fields.index("sparse")
+
+
 class Upcoming(NamedTuple):
     """The rows of the next batch, to be prefetched during other work."""
 
@@ -101,6 +114,19 @@ def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[n
         addresses = [first + 8 * sum(spaced[:i]) for i in range(len(spaced))]
         record = [*addresses, row_blocks, column_capacity, row_capacity, mark_words]
         table[: len(Lists._fields)] = record
+        tables.append(table)
+    return tables
+
+
+def make_marks(fan_in: int, batch_size: int, threads: int) -> list[np.ndarray]:
+    """Return an int64 array per thread: its :class:`Marks`, and the arrays they point to."""
+    words, row_words = -(-fan_in // WORD), -(-batch_size // WORD)
+    start, rows, columns = LINE // 8, batch_size * words, words * WORD * row_words
+    tables = []
+    for _ in range(threads):
+        table = np.empty(start + rows + columns + LINE // 8, np.int64)
+        first = table.ctypes.data + 8 * start
+        table[: len(Marks._fields)] = [first, first + 8 * rows, words, row_words, 0]
         tables.append(table)
     return tables
 
@@ -160,6 +186,24 @@ def list_rows(source_at, lists_at, rows, part, square):
                     n = append_bits(items, n, load_index(square, j), first)
                     store_int32(items, n, END)
                     store_int32(lists.n_rows, block, n)
+
+
+@c_function(3)
+def mark_columns(marks_at, rows, square):
+    """Transpose the marks of the rows; ``square`` is the address of 64 int64."""
+    marks = load_record(marks_at, Marks)
+    for w in range(marks.words):
+        for group in range(-(-rows // WORD)):
+            first = group * WORD
+            for i in range(WORD):
+                bits = 0
+                if first + i < rows:
+                    bits = load_index(marks.rows, (first + i) * marks.words + w)
+                store_index(square, i, bits)
+            transpose_bits(square)
+            for i in range(WORD):
+                at = (w * WORD + i) * marks.row_words + group
+                store_index(marks.columns, at, load_index(square, i))
 
 
 @inner
@@ -224,9 +268,9 @@ def _note_word(lists, b, w, bits):
     return nonzero_bytes(bits)
 
 
-@c_function(8)
-def gather(source_at, samples, first, stop, lists_at, base, target, ld):
-    """Gather and scale a thread's parts of rows [first, stop) of a batch, and list nonzeros.
+@c_function(9)
+def gather(source_at, samples, first, stop, lists_at, marks_at, base, target, ld):
+    """Gather and scale a thread's parts of rows [first, stop) of a batch; list or mark nonzeros.
 
     Parameters
     ----------
@@ -238,12 +282,17 @@ def gather(source_at, samples, first, stop, lists_at, base, target, ld):
         Rows of the batch; ``first`` begins a block.
     lists_at
         The address of :class:`Lists`, or 0 for none.
+    marks_at
+        The address of :class:`Marks`, or 0 for none. Whether to skip zeros is decided by these
+        rows.
     base, target, ld
         Row b goes to ``base`` + target + b * ld floats, and may write VL - 1 floats more.
     """
     source, lists = load_record(source_at, Source), _lists_at(lists_at)
     scales, shifts = splat(load_scalar(source.scaling, 0)), splat(load_scalar(source.scaling, 1))
     size, words = 4 if source.floats else 1, _part_words(source)
+    row_marks = load_record(marks_at, Marks).rows if marks_at else np.int64(0)
+    marked = 0
     for b in range(first, stop):
         row, out = load_index(samples, b) * source.fan_in, target + b * ld
         ahead = load_index(samples, min(b + ROWS_AHEAD, stop - 1)) * source.fan_in
@@ -257,6 +306,9 @@ def gather(source_at, samples, first, stop, lists_at, base, target, ld):
                     for line in range(size):
                         prefetch(source.x, size * (ahead + at) + line * LINE)
                     bits = _gather_word(source, row + at, n, scales, shifts, base, out + at)
+                if marks_at:
+                    store_index(row_marks, b * words + w, bits)
+                    marked += count_bits(bits)
                 if lists_at:
                     marks |= _note_word(lists, b, w, bits) << 8 * (group % 8)
                     if group % 8 == 7 or group == words - 1:
@@ -265,3 +317,6 @@ def gather(source_at, samples, first, stop, lists_at, base, target, ld):
                 w += source.parts
             if lists_at and (b % BLOCK == BLOCK - 1 or b == stop - 1):
                 _list_columns(source, lists, part, b)
+    if marks_at:
+        sparse = marked * 8 < (stop - first) * source.fan_in * 5
+        store_index(marks_at, SPARSE, 1 if sparse else 0)

@@ -37,6 +37,7 @@ from .bits import WORD
 from .functions import inner
 from .machine import VL
 from .memory import LINE_FLOATS
+from .sparse import sparse_width
 from .team import share
 from .tile import SCRATCH, TILE, copy_row, leading_dimension, panel_width
 
@@ -72,6 +73,7 @@ class Layer(NamedTuple):
 
 
 LAYER_FIELDS = len(Layer._fields)
+WIDTH = Layer._fields.index("width")
 CAPACITY = Layer._fields.index("capacity")
 
 
@@ -124,7 +126,8 @@ class Run(NamedTuple):
     state: int
     slots: int
     workspace: int  # of its first whole cache line
-    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    lists: int  # of the address of each thread's Lists; 0: the inputs have no parts
+    marks: int  # of the address of each thread's Marks; 0: none
     skip_zeros: int
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
@@ -141,10 +144,11 @@ class Batch(NamedTuple):
     rows: int
     low: int  # this thread's rows, where a layer is divided by rows
     high: int
+    sparse: int  # 1: the first layer skips the zeros that are marked
 
 
 def make_plan(
-    layers: np.ndarray, batch_size: int, slots: int, threads: int
+    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip_zeros: bool
 ) -> tuple[np.ndarray, Plan]:
     """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
@@ -158,6 +162,8 @@ def make_plan(
         Rows of the optimizer's state: 0, 1 or 2.
     threads
         How many threads share the work.
+    skip_zeros
+        Whether zeros among the inputs may be left out.
 
     Returns
     -------
@@ -165,11 +171,13 @@ def make_plan(
         Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
         the rest.
     """
-    return _make_plan(layers.tobytes(), batch_size, slots, threads)
+    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip_zeros)
 
 
 @lru_cache(maxsize=64)
-def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tuple[np.ndarray, Plan]:
+def _make_plan(
+    layers: bytes, batch_size: int, slots: int, threads: int, skip_zeros: bool
+) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
     width = int(panel_width(first[layout.FAN_OUT]))
@@ -178,7 +186,7 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
     parts = MOST_PARTS if rows_alone and narrow and few else 1
     copies = threads if parts > 1 else 1
-    nets, slot_size = place_weights(table, copies)
+    nets, slot_size = place_weights(table, copies, skip_zeros)
     inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
@@ -203,14 +211,16 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     )
 
 
-def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[str, int]]], int]:
+def place_weights(
+    table: list[list[int]], copies: int, skip_zeros: bool
+) -> tuple[list[list[dict[str, int]]], int]:
     """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
     offset = 0
     for copy in range(copies):
         net = []
         for number, row in enumerate(table):
-            layer = _described(number, row)
+            layer = _described(number, row, skip_zeros)
             if copy and number == 0:
                 layer["weights"] = nets[0][0]["weights"]
             else:
@@ -223,7 +233,7 @@ def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[s
     return nets, offset
 
 
-def _described(number: int, row: list[int]) -> dict[str, int]:
+def _described(number: int, row: list[int], skip_zeros: bool) -> dict[str, int]:
     """Return the fields of a :class:`Layer` that follow from its row of the layer table."""
     layer = dict.fromkeys(Layer._fields, 0)
     for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
@@ -231,6 +241,8 @@ def _described(number: int, row: list[int]) -> dict[str, int]:
     layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
     layer["bias_offset"] = row[layout.BIAS_OFFSET]
     width = int(panel_width(layer["fan_out"]))
+    if skip_zeros and number == 0:
+        width = sparse_width(layer["fan_out"])
     return layer | {"number": number, "width": width, "panels": -(-layer["fan_out"] // width)}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..layout import FAN_IN
 from ..threads import run_tasks, run_team
 from .functions import c_function, call, entry, inner, pointer
-from .inputs import Source, make_lists
+from .inputs import SPARSE, Source, make_marks
 from .machine import atomic_add, flush_denormals, set_float_mode
 from .memory import (
     LINE_FLOATS,
@@ -19,8 +19,9 @@ from .memory import (
     store_index,
     store_record,
 )
-from .plan import LAYER_FIELDS, Batch, Layer, Plan, layer_at, make_plan
-from .products import Functions, Masks, Place, forward_listed
+from .plan import LAYER_FIELDS, WIDTH, Batch, Layer, Plan, layer_at, make_plan
+from .products import Functions, Masks, Place, forward_sparse
+from .sparse import SparseProduct, multiply_sparse
 from .team import Team, attend, enter, lead, leave
 from .tile import MR, SUM, copy_row
 from .training import FUNCTIONS, forward_layers, pack
@@ -50,7 +51,7 @@ class Job(NamedTuple):
     inputs: int  # of one thread, as in the plan
     ld: int
     scratch: int
-    lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    marks: int  # of the address of each thread's Marks; 0: multiply zeros like all else
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
     integers_size: int
@@ -64,7 +65,8 @@ TABLE = 48  # its length
 # What a thread keeps in its int64: records, the layers, the Sum of a product, the row numbers.
 MASKS = 0
 SOURCE = MASKS + len(Masks._fields)
-MEETINGS = SOURCE + len(Source._fields)
+PRODUCT = SOURCE + len(Source._fields)
+MEETINGS = PRODUCT + len(SparseProduct._fields)
 NET = MEETINGS + 1
 
 
@@ -85,7 +87,7 @@ def place_of(asked, job, thread):
     none, one = np.int64(0), np.int64(1)
     own = job.own + thread * job.own_size
     integers = job.integers + 8 * job.integers_size * thread
-    lists = load_index(job.lists, thread) if job.lists else none
+    marks = load_index(job.marks, thread) if job.marks else none
     fan_in, source = load_record(job.net, Layer).fan_in, integers + 8 * SOURCE
     store_record(source, Source(asked.x, asked.floats, fan_in, one, none, one, one, job.scaling))
     samples = integers + 8 * (job.integers_size - job.block)
@@ -93,9 +95,9 @@ def place_of(asked, job, thread):
     net = integers + 8 * NET
     own_net(job, net, own)
     return Place(
-        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, lists, none, none,
-        job.scratch + own, net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none,
-        none, none,
+        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, none, marks,
+        integers + 8 * PRODUCT, none, none, job.scratch + own,
+        net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none, none, none,
     )  # fmt: skip
 
 
@@ -107,12 +109,15 @@ def predict_block(functions, place, team, first, rows, out):
         store_index(samples, b, first + b)
     call(
         functions.gather,
-        (place.source, samples, 0, rows, place.lists, place.base, place.inputs, place.ld),
-    )
-    if place.lists:
-        forward_listed(functions, place, team, rows)
-    batch = Batch(samples, rows, np.int64(0), rows)
-    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+        (
+            place.source, samples, 0, rows, 0, place.marks, place.base, place.inputs, place.ld,
+        ),
+    )  # fmt: skip
+    sparse = load_index(place.marks, SPARSE) if place.marks else 0
+    if sparse:
+        forward_sparse(functions, place, team, rows)
+    batch = Batch(samples, rows, np.int64(0), rows, sparse)
+    forward_layers(functions, place, team, batch, 1 if sparse else 0)
     last = load_record(layer_at(place.net, place.n_layers - 1), Layer)
     for b in range(rows):
         a, to = last.a + b * last.lda, (first + b) * last.fan_out
@@ -166,15 +171,19 @@ def pack_share(pack, net, n_layers, params, base, gate, leads):
 # ---------------------------------------------------------------------------------------------
 
 BLOCK_TILES = 4  # tiles of rows that a thread predicts at a time: their activations stay in L2
-CALLED = 5  # the forward pass calls only the first 5 Functions
+CALLED = "multiply_tile", "gather", "finish_tile", "pack"  # by every forward pass
 
 
 @cache
-def function_pointers() -> np.ndarray:
-    """Compile the C functions and return the record of their pointers."""
-    functions = np.zeros(len(FUNCTIONS), np.int64)
-    functions[:CALLED] = [pointer(function) for function in FUNCTIONS[:CALLED]]
-    return functions
+def function_pointers(marked: int) -> np.ndarray:
+    """Compile the C functions that are called and return the record of their pointers.
+
+    ``marked`` is the width of the first layer's panels where zeros are marked, or 0.
+    """
+    pointers = {name: pointer(FUNCTIONS[name]) for name in CALLED}
+    if marked:
+        pointers["multiply_sparse"] = pointer(multiply_sparse(marked))
+    return np.array(Functions(**pointers), np.int64)
 
 
 @cache
@@ -190,7 +199,7 @@ def block_rows(n: int) -> int:
 
 def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
     """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
-    net, plan = make_plan(layers, block_rows(n), 0, 1)
+    net, plan = make_plan(layers, block_rows(n), 0, 1, True)
     return net, plan, plan.total - plan.slot_size - LINE_FLOATS
 
 
@@ -224,12 +233,12 @@ class Prediction:
         net, plan, own_size = forward_plan(layers, block)
         if buffers is None:
             buffers = np.empty(threads * own_size + LINE_FLOATS, np.float32)
-        lists = make_lists(int(layers[0, FAN_IN]), block, 1, threads if skip_zeros else 0)
-        tables = np.array([address_of(table) for table in lists], np.int64)
+        marks = make_marks(int(layers[0, FAN_IN]), block, threads if skip_zeros else 0)
+        tables = np.array([address_of(table) for table in marks], np.int64)
         integers = np.empty((threads, NET + net.size + SUM + block), np.int64)
         constants, base = np.array(scaling, np.float32), aligned(address_of(packed))
         self._job = Job(
-            functions=address_of(function_pointers()),
+            functions=address_of(function_pointers(int(net[0, 0, WIDTH]) if skip_zeros else 0)),
             net=address_of(net),
             n_layers=len(layers),
             base=base,
@@ -239,7 +248,7 @@ class Prediction:
             inputs=plan.inputs,
             ld=plan.ld,
             scratch=plan.scratch,
-            lists=address_of(tables) if skip_zeros else 0,
+            marks=address_of(tables) if skip_zeros else 0,
             scaling=address_of(constants),
             integers=address_of(integers),
             integers_size=integers.shape[1],
@@ -248,7 +257,7 @@ class Prediction:
         self._table[JOB : JOB + len(self._job)] = self._job
         self._address, self._threads = address_of(self._table), threads
         # The table holds the addresses of these.
-        self._kept = net, packed, buffers, lists, tables, integers, constants
+        self._kept = net, packed, buffers, marks, tables, integers, constants
 
     def pack(self, params: np.ndarray, threads: int) -> None:
         """Pack the parameters, on at most ``threads`` threads."""

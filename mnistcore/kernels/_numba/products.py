@@ -15,24 +15,30 @@ from .blocks import load_block, store_block, transpose
 from .dropout import drop_row, keep_factor, row_key
 from .elementwise import activate, derive
 from .functions import c_function, call, inner
-from .inputs import Lists, Source, column_list, fetch_row, row_list
+from .inputs import Lists, Marks, Source, column_list, fetch_row, row_list
 from .machine import VL
 from .memory import load_index, load_int32, load_record, load_scalar, store_record
 from .plan import Layer, layer_at
+from .sparse import SparseProduct
 from .team import share
-from .tile import BLOCK, SUM, TILE, Sum, tile_height
+from .tile import BLOCK, NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel, tile_height
 from .updates import DECAY, PLAIN, RULE, UPDATED, Pending
 from .vectors import load, splat, store, store_first
+
+WEIGHTS_AT_ONCE = 1 << 13  # floats of a panel that are multiplied together: 32 KiB, the L1 cache
+COLUMNS_AT_ONCE = 8  # columns whose gradient is computed before their weights are updated
 
 
 class Functions(NamedTuple):
     """The pointers of the C functions that the programs call; 0 for those that one does not."""
 
     multiply_tile: int
-    multiply_listed: int
     gather: int
     finish_tile: int
     pack: int
+    multiply_listed: int = 0
+    multiply_sparse: int = 0
+    mark_columns: int = 0
     unpack: int = 0
     list_rows: int = 0
     loss_rows: int = 0
@@ -52,6 +58,8 @@ class Place(NamedTuple):
     ld: int  # leading dimension of the inputs
     source: int  # address of a Source
     lists: int  # address of Lists, or 0
+    marks: int  # address of Marks, or 0
+    product: int  # address of a SparseProduct
     partial: int  # sums of the parts
     slot_size: int  # from the parameters to the first row of state
     scratch: int
@@ -98,15 +106,18 @@ def clear_gradient(layer, base):
 # ---------------------------------------------------------------------------------------------
 
 
-@c_function(7)
-def finish_tile(base, at, panel, top, rows, masks_at, scratch):
-    """Compute a = dropout(activation(sums + bias)) of a tile whose sums are in the scratch."""
+@c_function(8)
+def finish_tile(base, at, panel, top, rows, masks_at, sums, sums_row):
+    """Compute a = dropout(activation(sums + bias)) of a tile.
+
+    The sums are at base + ``sums``, their rows ``sums_row`` floats apart; a may take their place.
+    """
     layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
     first = panel * layer.width
     out = layer.a + top * layer.lda + first
     for r in range(rows):
         for c in range(0, layer.width, VL):
-            z = load(base, scratch + r * layer.width + c) + load(base, layer.bias + first + c)
+            z = load(base, sums + r * sums_row + c) + load(base, layer.bias + first + c)
             store(base, out + c, activate(layer.activation, z))
         if layer.dropout:
             sample = load_index(masks.samples, top + r)
@@ -133,38 +144,67 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
         for top in range(start, end, height):
             rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
             out = base + 4 * place.scratch
-            call(
-                functions.multiply_tile,
-                (rows, width, a, inputs.ld, 1, weights, width, place.sums, out, width),
+            multiply_panel(
+                functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
             )
-            at = layer_at(place.net, number)
-            call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
+            call(
+                functions.finish_tile,
+                (
+                    base, layer_at(place.net, number), panel, top, rows, place.masks,
+                    place.scratch, width,
+                ),
+            )  # fmt: skip
 
 
 @inner
-def listed_sums(functions, place, part, panel, top, rows, out):
-    """Sum a part's listed columns in the first layer, for a block of rows and a panel."""
+def forward_sparse(functions, place, team, batch):
+    """Do a share of the first layer where its inputs are mostly zero: groups of rows by panels."""
+    base, layer, marks = place.base, load_record(place.net, Layer), load_record(place.marks, Marks)
+    width, most = layer.width, WEIGHTS_AT_ONCE // (WORD * layer.width)
+    groups = -(-batch // SPARSE_VECTORS)
+    first, stop = share(layer.panels * groups, team.thread, team.threads)
+    while first < stop:
+        panel, group = first // groups, first % groups
+        end = min(groups, group + stop - first)
+        top, rows = (
+            group * SPARSE_VECTORS,
+            min(batch, end * SPARSE_VECTORS) - group * SPARSE_VECTORS,
+        )
+        out = layer.a + top * layer.lda + panel * width
+        for word in range(0, marks.words, most):
+            column = word * WORD
+            product = SparseProduct(
+                marks.rows + 8 * (top * marks.words + word),
+                marks.words,
+                min(most, marks.words - word),
+                base + 4 * (place.inputs + top * place.ld + column),
+                place.ld,
+                np.int64(1),
+                base + 4 * (layer.weights + (panel * layer.fan_in + column) * width),
+                base + 4 * out,
+                layer.lda,
+                min(word, 1),
+            )
+            store_record(place.product, product)
+            call(functions.multiply_sparse, (rows, place.product))
+        call(
+            functions.finish_tile,
+            (base, place.net, panel, top, rows, place.masks, out, layer.lda),
+        )
+        first += end - group
+
+
+@inner
+def listed_sums(functions, place, part, top, rows, out):
+    """Sum a part's listed columns in the first layer, for a block of rows."""
     layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
     a = place.base + 4 * (place.inputs + top * place.ld)
-    weights = place.base + 4 * (layer.weights + panel * layer.fan_in * layer.width)
+    weights = place.base + 4 * layer.weights
     terms = column_list(lists, part, top)
     call(
         functions.multiply_listed,
         (rows, layer.width, a, place.ld, 1, weights, layer.width, terms, out),
     )
-
-
-@inner
-def forward_listed(functions, place, team, batch):
-    """Do a share of the first layer, skipping listed zeros: blocks of rows, panel by panel."""
-    base, layer, blocks = place.base, load_record(place.net, Layer), -(-batch // BLOCK)
-    first, stop = share(layer.panels * blocks, team.thread, team.threads)
-    for unit in range(first, stop):
-        panel, top = unit // blocks, unit % blocks * BLOCK
-        rows = min(BLOCK, batch - top)
-        listed_sums(functions, place, 0, panel, top, rows, base + 4 * place.scratch)
-        at = place.net
-        call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
 
 
 @inner
@@ -177,7 +217,7 @@ def partial_sums(functions, place, part, batch, partial):
     width = load_record(place.net, Layer).width
     for top in range(0, batch, BLOCK):
         rows, out = min(BLOCK, batch - top), place.base + 4 * (partial + top * width)
-        listed_sums(functions, place, part, 0, top, rows, out)
+        listed_sums(functions, place, part, top, rows, out)
 
 
 @inner
@@ -192,8 +232,10 @@ def add_parts(functions, place, partial, batch):
             for part in range(1, parts):
                 total = total + load(base, partial + (part * layer.capacity + top) * width + i)
             store(base, place.scratch + i, total)
-        at = place.net
-        call(functions.finish_tile, (base, at, 0, top, rows, place.masks, place.scratch))
+        call(
+            functions.finish_tile,
+            (base, place.net, 0, top, rows, place.masks, place.scratch, width),
+        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -323,42 +365,91 @@ def update_panel(functions, place, number, panel, low, high, batch):
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, width, at = place.base, layer.width, place.sums + 8 * SUM
     a, dz = base + 4 * inputs.a, base + 4 * (layer.dz + panel * layer.capacity * width)
-    w, out = layer.weights + (panel * layer.fan_in + low) * width, place.scratch
-    pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, np.int64(0))
-    while high - low >= UPDATED:
-        store_record(at, pending)
-        call(
-            functions.multiply_and_update,
-            (width, a + 4 * low, inputs.ld, dz, batch, base + 4 * out, at),
-        )
-        n = UPDATED * width
-        pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, n)
-        low, w, out = low + UPDATED, w + n, 2 * place.scratch + TILE - out
-    call(functions.update_vectors, pending)
-    if low < high:
-        n = (high - low) * width
-        call(
-            functions.multiply_tile,
-            (
-                high - low, width, a + 4 * low, 1, inputs.ld, dz, width, place.sums,
-                base + 4 * out, width,
-            ),
+    none, top = np.int64(0), low + (high - low) // UPDATED * UPDATED
+    for column in range(0, width, NR):
+        columns, out = min(NR, width - column), place.scratch
+        w = layer.weights + (panel * layer.fan_in + low) * width + column
+        pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, none, width)
+        for row in range(low, top, UPDATED):
+            store_record(at, pending)
+            call(
+                functions.multiply_and_update,
+                (
+                    columns, a + 4 * row, inputs.ld, dz + 4 * column, width, batch,
+                    base + 4 * out, at,
+                ),
+            )  # fmt: skip
+            pending = Pending(
+                place.update, layer.decay, base, w, place.slot_size, out, np.int64(UPDATED), width
+            )
+            w, out = w + UPDATED * width, 2 * place.scratch + TILE - out
+        for row in range(pending.rows):
+            w, g = pending.w + row * width, pending.g + row * columns
+            call(
+                functions.update_vectors,
+                (place.update, layer.decay, base, w, place.slot_size, g, columns),
+            )
+    if top < high:
+        w = layer.weights + (panel * layer.fan_in + top) * width
+        multiply_panel(
+            functions.multiply_tile, high - top, width, a + 4 * top, 1, inputs.ld, dz, place.sums,
+            base + 4 * place.scratch,
         )  # fmt: skip
         call(
             functions.update_vectors,
-            (place.update, layer.decay, base, w, place.slot_size, out, n),
+            (
+                place.update, layer.decay, base, w, place.slot_size, place.scratch,
+                (high - top) * width,
+            ),
+        )  # fmt: skip
+
+
+@inner
+def update_sparse(functions, place, team, batch, upcoming):
+    """Do what :func:`update_layer` does, for inputs that are mostly zero.
+
+    With each group of columns, an equal share of the upcoming rows is prefetched.
+    """
+    base, layer, marks = place.base, load_record(place.net, Layer), load_record(place.marks, Marks)
+    source, width = load_record(place.source, Source), layer.width
+    groups = -(-layer.fan_in // COLUMNS_AT_ONCE)
+    first, stop = share(layer.panels * groups, team.thread, team.threads)
+    for unit in range(first, stop):
+        panel, column = unit // groups, unit % groups * COLUMNS_AT_ONCE
+        n = min(COLUMNS_AT_ONCE, layer.fan_in - column)
+        done, units = unit - first, stop - first
+        for row in range(upcoming.rows * done // units, upcoming.rows * (done + 1) // units):
+            fetch_row(source, upcoming, row)
+        product = SparseProduct(
+            marks.columns + 8 * column * marks.row_words,
+            marks.row_words,
+            -(-batch // WORD),
+            base + 4 * (place.inputs + column),
+            np.int64(1),
+            place.ld,
+            base + 4 * (layer.dz + panel * layer.capacity * width),
+            base + 4 * place.scratch,
+            width,
+            np.int64(0),
+        )
+        store_record(place.product, product)
+        call(functions.multiply_sparse, (n, place.product))
+        w = layer.weights + (panel * layer.fan_in + column) * width
+        call(
+            functions.update_vectors,
+            (place.update, layer.decay, base, w, place.slot_size, place.scratch, n * width),
         )
 
 
 @inner
-def update_listed(functions, place, panel, block):
+def update_listed(functions, place, block):
     """Do the same for one block of columns of the network's inputs, over its listed rows."""
     layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
     base, width, top = place.base, layer.width, block * BLOCK
     rows, terms = min(BLOCK, layer.fan_in - top), row_list(lists, block)
     if load_int32(terms, 0) >= 0:
         a, out = base + 4 * (place.inputs + top), base + 4 * place.scratch
-        dz = base + 4 * (layer.dz + panel * layer.capacity * width)
+        dz = base + 4 * layer.dz
         call(functions.multiply_listed, (rows, width, a, 1, place.ld, dz, width, terms, out))
     elif load_index(place.update, RULE) == PLAIN and not (
         layer.decay and load_scalar(place.update, DECAY)
@@ -367,21 +458,11 @@ def update_listed(functions, place, panel, block):
     else:
         for i in range(0, rows * width, VL):
             store(base, place.scratch + i, splat(0.0))
-    w = layer.weights + (panel * layer.fan_in + top) * width
+    w = layer.weights + top * width
     call(
         functions.update_vectors,
         (place.update, layer.decay, base, w, place.slot_size, place.scratch, rows * width),
     )
-
-
-@inner
-def update_listed_share(functions, place, team):
-    """Update this thread's share of (panel, block of columns)."""
-    layer = load_record(place.net, Layer)
-    blocks = -(-layer.fan_in // BLOCK)
-    first, stop = share(layer.panels * blocks, team.thread, team.threads)
-    for unit in range(first, stop):
-        update_listed(functions, place, unit // blocks, unit % blocks)
 
 
 @inner
@@ -403,7 +484,7 @@ def update_parts(functions, place, upcoming):
                     if asked < upcoming.rows:
                         fetch_row(source, upcoming, asked)
                         asked += 1
-                update_listed(functions, place, 0, top // BLOCK)
+                update_listed(functions, place, top // BLOCK)
 
 
 @inner

@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import register_jitable
 
-from .functions import c_function, inner
+from .functions import c_function, call, inner
 from .intrinsics import F32, I64, broadcast, pointer_to, twin_of, view
 from .machine import VL
 from .memory import load_int32, load_record
@@ -38,8 +38,10 @@ from .vectors import (
 MR = 14 if VL == 16 else 6  # rows of a tile
 NR = 2 * VL  # columns of a wide panel
 BLOCK = 8  # rows of a tile whose terms are listed
+SPARSE_VECTORS = 4  # the most in a panel: sums enough to hide the latency of an FMA
+SPARSE_FLOATS = SPARSE_VECTORS * VL
 # Floats that a tile takes, in whole square blocks; SCRATCH adds one such block after it.
-TILE = -(-MR // VL) * VL * NR
+TILE = -(-MR // VL) * VL * SPARSE_FLOATS
 SCRATCH = TILE + VL * VL
 
 # The one or two vectors of a panel, as tuples whose length the compiler knows.
@@ -100,6 +102,29 @@ def row_length(typingctx, tile):
         return I64(signature.args[0].dtype.count * VL)
 
     return types.int64(tile), generate
+
+
+def _load_tile_twin(tile, base, offset, stride):
+    return np.stack([view(base, offset + row * stride, tile.shape[1]) for row in range(len(tile))])
+
+
+@twin_of(_load_tile_twin)
+def load_tile(typingctx, tile, base, offset, stride):
+    """Load a tile of the same shape from base + offset, its rows ``stride`` floats apart."""
+
+    def generate(context, builder, signature, args):
+        tile, base, offset, stride = args
+        rows, vectors = signature.args[0].count, signature.args[0].dtype.count
+        for row in range(rows):
+            for column in range(vectors):
+                start = builder.add(offset, builder.mul(stride, I64(row)))
+                position = builder.add(start, I64(column * VL))
+                pointer = vector_pointer(builder, base, position, VECTOR)
+                loaded = builder.load(pointer, align=4, typ=VECTOR)
+                tile = builder.insert_value(tile, loaded, [row, column])
+        return tile
+
+    return tile(tile, *[types.int64] * 3), generate
 
 
 def _add_outer_twin(tile, a, offset, stride, b, b_offset):
@@ -244,6 +269,21 @@ def multiply_tile(rows, width, a, a_row, a_step, b, b_step, total, out, out_row)
         sized_tile(rows, TWO, a, a_row, a_step, b, b_step, total, out, out_row)
     else:
         sized_tile(rows, ONE, a, a_row, a_step, b, b_step, total, out, out_row)
+
+
+@inner
+def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out):
+    """Compute the rows of a tile in a panel of any width, with tiles of at most NR columns.
+
+    ``multiply_tile`` is the pointer of that; the rows of B and of the result are ``width`` floats
+    apart.
+    """
+    for c in range(0, width, NR):
+        columns = min(NR, width - c)
+        call(
+            multiply_tile,
+            (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, width),
+        )
 
 
 @inner

@@ -24,7 +24,16 @@ from ..layout import FAN_IN
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
-from .inputs import Source, Upcoming, gather, list_rows, make_lists
+from .inputs import (
+    SPARSE,
+    Source,
+    Upcoming,
+    gather,
+    list_rows,
+    make_lists,
+    make_marks,
+    mark_columns,
+)
 from .losses import count_losses, loss_rows
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
@@ -40,6 +49,7 @@ from .plan import (
     CAPACITY,
     LAYER_FIELDS,
     MOST_LISTED,
+    WIDTH,
     Batch,
     Layer,
     Plan,
@@ -59,14 +69,15 @@ from .products import (
     derive_tile,
     finish_tile,
     forward_layer,
-    forward_listed,
+    forward_sparse,
     input_gradient,
     partial_sums,
     update_biases,
     update_layer,
-    update_listed_share,
     update_parts,
+    update_sparse,
 )
+from .sparse import SparseProduct, multiply_sparse
 from .team import alone, enter, leave, make_team, meet, share
 from .tile import SUM, multiply_listed, multiply_tile
 from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
@@ -75,7 +86,8 @@ from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write
 SQUARE = 0
 MASKS = WORD
 SOURCE = MASKS + len(Masks._fields)
-MEETINGS = SOURCE + len(Source._fields)
+PRODUCT = SOURCE + len(Source._fields)
+MEETINGS = PRODUCT + len(SparseProduct._fields)
 SUMS = MEETINGS + 1
 INTEGERS = SUMS + SUM + len(Pending._fields)
 SPACE = 16  # after them, so that two threads never write the same cache line
@@ -121,6 +133,8 @@ def place_of(run, plan, thread, threads):
         plan.ld,
         own + 8 * SOURCE,
         load_index(run.lists, thread) if run.lists else 0,
+        load_index(run.marks, thread) if run.marks else 0,
+        own + 8 * PRODUCT,
         plan.partial,
         plan.slot_size,
         scratch,
@@ -139,13 +153,12 @@ def place_of(run, plan, thread, threads):
 
 @inner
 def first_layer(functions, place, team, batch, step):
-    """Run the first layer, if its inputs are listed: by parts, or by a share of its units."""
-    source = load_record(place.source, Source)
-    if source.parts == 1:
-        forward_listed(functions, place, team, batch.rows)
+    """Run the first layer where its inputs are mostly zero, or have parts."""
+    if batch.sparse:
+        forward_sparse(functions, place, team, batch.rows)
         meet(team)
         return
-    layer = load_record(place.net, Layer)
+    source, layer = load_record(place.source, Source), load_record(place.net, Layer)
     size = layer.capacity * layer.width
     # Two steps take turns: one thread may write the next sums while another reads these.
     partial = place.partial + step % 2 * source.parts * size
@@ -195,9 +208,10 @@ def forward_and_back(run, functions, place, team, batch, step):
     """Compute the losses and all dz; return whether to go on to the update."""
     masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
     store_record(place.masks, masks)
-    if place.lists:
+    apart = place.lists or batch.sparse
+    if apart:
         first_layer(functions, place, team, batch, step)
-    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+    forward_layers(functions, place, team, batch, 1 if apart else 0)
     last = layer_at(place.net, place.n_layers - 1)
     call(
         functions.loss_rows,
@@ -222,18 +236,19 @@ def update_step(run, functions, place, team, batch, upcoming, step):
     if load_record(place.source, Source).parts > 1:
         update_parts(functions, place, upcoming)
         sharers = alone(team)
-    elif place.lists:
-        update_listed_share(functions, place, team)
+    elif batch.sparse:
+        update_sparse(functions, place, team, batch.rows, upcoming)
     for number in range(place.n_layers):
-        if number or not place.lists:
+        if number or not (place.lists or batch.sparse):
             update_layer(functions, place, sharers, number, batch.rows)
         update_biases(functions, place, sharers, number, batch.rows)
 
 
 @inner
 def next_batch(functions, plan, place, team, upcoming):
-    """Gather a batch, or a share of it, and list what is not zero."""
+    """Gather a batch, or a share of it, and note what is not zero."""
     source, rows, samples = load_record(place.source, Source), upcoming.rows, upcoming.samples
+    sparse = 0
     if rows:
         first, stop = 0, rows
         if plan.input_size == 0:  # the threads share the inputs
@@ -241,18 +256,22 @@ def next_batch(functions, plan, place, team, upcoming):
         call(
             functions.gather,
             (
-                place.source, samples, first, stop, place.lists, place.base, place.inputs,
-                place.ld,
+                place.source, samples, first, stop, place.lists, place.marks, place.base,
+                place.inputs, place.ld,
             ),
         )  # fmt: skip
+        square = place.masks - 8 * (MASKS - SQUARE)
+        if place.marks:
+            sparse = load_index(place.marks, SPARSE)
+            if sparse:
+                call(functions.mark_columns, (place.marks, rows, square))
         if place.lists:
-            square = place.masks - 8 * (MASKS - SQUARE)
             for part in range(source.first_part, source.last_part):
                 call(functions.list_rows, (place.source, place.lists, rows, part, square))
     if source.parts > 1:
-        return Batch(samples, rows, 0, rows)
+        return Batch(samples, rows, 0, rows, sparse)
     low, high = row_share(rows, team.thread, team.threads)
-    return Batch(samples, rows, low, high)
+    return Batch(samples, rows, low, high, sparse)
 
 
 @inner
@@ -355,26 +374,34 @@ def train(run_at, gate, leads):
 # From Python
 # ---------------------------------------------------------------------------------------------
 
-# All the C functions of the program.
-FUNCTIONS = Functions(
-    multiply_tile=multiply_tile,
-    multiply_listed=multiply_listed,
-    gather=gather,
-    finish_tile=finish_tile,
-    pack=pack,
-    unpack=unpack,
-    list_rows=list_rows,
-    loss_rows=loss_rows,
-    derive_tile=derive_tile,
-    update_vectors=update_vectors,
-    multiply_and_update=multiply_and_update,
-)
+# The C functions of every training program; further ones are for some networks and data.
+FUNCTIONS = {
+    "multiply_tile": multiply_tile,
+    "gather": gather,
+    "finish_tile": finish_tile,
+    "pack": pack,
+    "unpack": unpack,
+    "loss_rows": loss_rows,
+    "derive_tile": derive_tile,
+    "update_vectors": update_vectors,
+    "multiply_and_update": multiply_and_update,
+}
 
 
 @cache
-def function_pointers() -> np.ndarray:
-    """Compile the C functions and return the record of their pointers."""
-    return np.array([pointer(function) for function in FUNCTIONS], np.int64)
+def function_pointers(listed: bool, marked: int) -> np.ndarray:
+    """Compile the C functions that a program needs and return the record of their pointers.
+
+    ``listed`` is whether zeros are listed; ``marked``, where they are marked, the width of the
+    first layer's panels, or 0.
+    """
+    functions = dict(FUNCTIONS)
+    if listed:
+        functions |= {"multiply_listed": multiply_listed, "list_rows": list_rows}
+    if marked:
+        functions |= {"multiply_sparse": multiply_sparse(marked), "mark_columns": mark_columns}
+    pointers = {name: pointer(function) for name, function in functions.items()}
+    return np.array(Functions(**pointers), np.int64)
 
 
 class Training:
@@ -402,15 +429,18 @@ class Training:
         gradient_only: bool,
     ) -> None:
         capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
-        listed = plan.parts > 1 or (skip_zeros and capacity <= MOST_LISTED)
+        listed = plan.parts > 1
+        marked = skip_zeros and not listed and capacity <= MOST_LISTED
         self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
+        self._marks = make_marks(fan_in, capacity, threads) if marked else []
         integers = np.empty((threads, INTEGERS + SPACE), np.int64)
         results = np.empty((2, plan.copies, capacity))
         self._arrays = {
-            "functions": function_pointers(),
+            "functions": function_pointers(listed, int(net[0, 0, WIDTH]) if marked else 0),
             "plan": np.array(plan, np.int64),
             "net": net,
             "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
+            "marks": np.array([address_of(marks) for marks in self._marks], np.int64),
             "integers": integers,
             "losses": results[0],
             "hits": results[1],

@@ -161,7 +161,7 @@ UPDATED = MR - 2  # rows of such a tile: the update needs registers, too
 
 
 class Pending(NamedTuple):
-    """What is still to be updated: the arguments of :func:`update_vectors`."""
+    """A tile of a gradient at g, and the weights at w that it is still to change."""
 
     update: int
     decayed: int
@@ -169,13 +169,15 @@ class Pending(NamedTuple):
     w: int
     slot_size: int
     g: int
-    n: int  # 0: nothing is pending
+    rows: int  # 0: nothing is pending
+    stride: int  # from row to row of the weights; those of the gradient are close together
 
 
 @inner
 def fetch_next(pending, i):
     """Prefetch a vector of what the tile after the pending one will change."""
-    rule, line = load_index(pending.update, RULE), 4 * (pending.w + pending.n + i)
+    rule = load_index(pending.update, RULE)
+    line = 4 * (pending.w + UPDATED * pending.stride + i)
     prefetch(pending.base, line)
     if rule != PLAIN:
         prefetch(pending.base, line + 4 * pending.slot_size)
@@ -184,41 +186,42 @@ def fetch_next(pending, i):
 
 
 @inner
-def updating_body(tile, a, a_step, b, k, out, pending_at):
+def updating_body(tile, a, a_step, b, b_step, k, out, pending_at):
     """Compute a tile of UPDATED rows; a vector is updated every few terms of its sums.
 
     Divisions, square roots and loads from afar then take place beside the FMAs.
     """
     pending, width = load_record(pending_at, Pending), row_length(tile)
     each, position, row_of_b = k * VL // (UPDATED * width), 0, 0
-    for i in range(0, pending.n, VL):
+    for g in range(0, pending.rows * width, VL):
         for _ in range(each):
             tile = add_outer(tile, a, position, 1, b, row_of_b)
             position += a_step
-            row_of_b += width
+            row_of_b += b_step
+        i = g // width * pending.stride + g % width
         update_vector(
             pending.update, pending.decayed, pending.base, pending.w + i, pending.slot_size,
-            pending.g + i,
+            pending.g + g,
         )  # fmt: skip
         fetch_next(pending, i)
-    while row_of_b < k * width:
+    while row_of_b < k * b_step:
         tile = add_outer(tile, a, position, 1, b, row_of_b)
         position += a_step
-        row_of_b += width
+        row_of_b += b_step
     store_tile(tile, out, 0, width)
 
 
-@c_function(7)
-def multiply_and_update(width, a, a_step, b, k, out, pending_at):
+@c_function(8)
+def multiply_and_update(width, a, a_step, b, b_step, k, out, pending_at):
     """Compute a tile, UPDATED x ``width``, as :func:`.tile.multiply_tile`; update what is pending.
 
-    A is transposed, and the rows of B and of ``out`` are ``width`` floats long; ``pending_at`` is
-    the address of a :class:`Pending`.
+    A is transposed, and the rows of ``out`` are ``width`` floats long; ``pending_at`` is the
+    address of a :class:`Pending` of as many columns.
     """
     if width == NR:
-        updating_body(zero_tile(UPDATED, TWO), a, a_step, b, k, out, pending_at)
+        updating_body(zero_tile(UPDATED, TWO), a, a_step, b, b_step, k, out, pending_at)
     else:
-        updating_body(zero_tile(UPDATED, ONE), a, a_step, b, k, out, pending_at)
+        updating_body(zero_tile(UPDATED, ONE), a, a_step, b, b_step, k, out, pending_at)
 
 
 BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, the gradient

@@ -1,0 +1,134 @@
+"""The products of a first layer whose inputs are mostly zero, as most of MNIST's pixels are.
+
+A bit for each value of a batch says whether it is not zero. Both products of the layer then take
+one row at a time: forward a row of the batch, which selects rows of the weights; for the gradient
+a column of the batch, which selects rows of dz. What is zero is not multiplied, and adds nothing.
+"""
+
+from typing import NamedTuple
+
+from numba import types
+
+from .bits import WORD, lowest_bit, without_lowest
+from .functions import c_function, inner
+from .intrinsics import I64, pointer_to, twin_of
+from .machine import VL
+from .memory import load_index, load_record
+from .tile import SPARSE_VECTORS, add_outer, load_tile, row_length, store_tile, zero_tile
+
+
+class SparseProduct(NamedTuple):
+    """Rows of a product: out[r] = the sum of a(r, i) b[i] over every i that is marked for row r.
+
+    Addresses, and distances in elements of what they point to.
+    """
+
+    marks: int  # those of row r, int64, begin ``marks_row`` after those of row r - 1
+    marks_row: int
+    words: int
+    a: int  # a(r, i) is a_row * r + a_step * i floats on
+    a_row: int
+    a_step: int
+    b: int  # a panel
+    out: int  # rows of sums, ``out_row`` floats apart
+    out_row: int
+    add: int  # 1: to what is in out
+
+
+def _union_twin(tile, marks, word, stride):
+    union = 0
+    for row in range(len(tile)):
+        union |= load_index(marks, word + row * stride)
+    return union
+
+
+@twin_of(_union_twin)
+def union(typingctx, tile, marks, word, stride):
+    """Return the bits of a word that are set for any row of a tile."""
+
+    def generate(context, builder, signature, args):
+        _, marks, word, stride = args
+        bits = I64(0)
+        for row in range(signature.args[0].count):
+            position = builder.add(word, builder.mul(stride, I64(row)))
+            pointer = pointer_to(builder, marks, position, I64)
+            bits = builder.or_(bits, builder.load(pointer, align=8, typ=I64))
+        return bits
+
+    return types.int64(tile, *[types.int64] * 3), generate
+
+
+@inner
+def sparse_group(total, product, row):
+    """Compute the rows of a tile from ``row`` on together, over what is marked for any of them.
+
+    ``total`` is a tile of zeros of at most SPARSE_VECTORS vectors. Each sum is one chain of FMAs in
+    the order of i, as in :func:`.tile.multiply_tile`.
+    """
+    marks = product.marks + 8 * row * product.marks_row
+    a, b = product.a + 4 * row * product.a_row, product.b
+    out = product.out + 4 * row * product.out_row
+    if product.add:
+        total = load_tile(total, out, 0, product.out_row)
+    for word in range(product.words):
+        marked = union(total, marks, word, product.marks_row)
+        while marked:
+            i = lowest_bit(marked)
+            marked = without_lowest(marked)
+            at_b = i * row_length(total)
+            total = add_outer(total, a, i * product.a_step, product.a_row, b, at_b)
+        a += 4 * WORD * product.a_step
+        b += 4 * WORD * row_length(total)
+    store_tile(total, out, 0, product.out_row)
+
+
+# For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an
+# address: in groups, and those that are left one by one. A program compiles the one that it needs.
+
+
+@c_function(2)
+def _multiply_one(rows, at):
+    product, grouped = load_record(at, SparseProduct), rows // 4 * 4
+    for row in range(0, grouped, 4):
+        sparse_group(zero_tile(4, (0,)), product, row)
+    for row in range(grouped, rows):
+        sparse_group(zero_tile(1, (0,)), product, row)
+
+
+@c_function(2)
+def _multiply_two(rows, at):
+    product, grouped = load_record(at, SparseProduct), rows // 2 * 2
+    for row in range(0, grouped, 2):
+        sparse_group(zero_tile(2, (0, 0)), product, row)
+    for row in range(grouped, rows):
+        sparse_group(zero_tile(1, (0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_three(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_four(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0, 0)), product, row)
+
+
+_BY_VECTORS = _multiply_one, _multiply_two, _multiply_three, _multiply_four
+
+
+def multiply_sparse(width: int):
+    """Return the C function for panels of a width."""
+    return _BY_VECTORS[width // VL - 1]
+
+
+def sparse_width(n: int) -> int:
+    """Return the width of the panels for n columns: three or four vectors, or all if fewer."""
+    vectors = -(-n // VL)
+    if vectors < SPARSE_VECTORS:
+        return vectors * VL
+    return (3 if -(-vectors // 3) * 3 < -(-vectors // 4) * 4 else 4) * VL
