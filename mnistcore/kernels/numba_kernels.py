@@ -218,8 +218,8 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
     totals = [
-        make_plan(layers, batch_size, max(slots, 1), threads, skip_zeros)[1].total
-        for skip_zeros in (False, True)
+        make_plan(layers, batch_size, max(slots, 1), threads, skip)[1].total
+        for skip in range(layout.SKIP_ALL + 1)
     ]
     _, plan, own_size = forward_plan(layers, batch_size)
     packed = plan.slot_size + LINE_FLOATS
@@ -243,9 +243,9 @@ def forward(
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - LINE_FLOATS) // own_size)
     # For a few rows, looking for zeros costs more than they save.
-    skip_zeros = len(x) > MR and layout.skippable_zeros(scale, shift, params) == layout.SKIP_ALL
+    skip = layout.skippable_zeros(scale, shift, params) if len(x) > MR else layout.SKIP_NOTHING
     prediction = Prediction(
-        layers, block_rows(len(x)), threads, skip_zeros, (scale, shift), workspace,
+        layers, block_rows(len(x)), threads, skip, (scale, shift), workspace,
         workspace[packed:],
     )  # fmt: skip
     prediction.pack(params, _team_size(_weights(layers), WAKING))
@@ -263,7 +263,7 @@ class Predictor:
         checks.check_parameters("Predictor", FLOATS, params, layers)
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
-        self._skip_zeros = layout.skippable_zeros(scale, shift, params) == layout.SKIP_ALL
+        self._skip = layout.skippable_zeros(scale, shift, params)
         self._packed = np.empty(forward_plan(layers, 1)[1].slot_size + LINE_FLOATS, np.float32)
         # Unused predictions for a few rows. A caller that finds none makes one, so that no caller
         # waits for another, and no forked child for a thread that it does not have.
@@ -284,9 +284,7 @@ class Predictor:
         self._prediction(block_rows(len(x)), threads).run(x, logits)
 
     def _prediction(self, block: int, threads: int) -> Prediction:
-        return Prediction(
-            self._layers, block, threads, self._skip_zeros, self._scaling, self._packed
-        )
+        return Prediction(self._layers, block, threads, self._skip, self._scaling, self._packed)
 
 
 def loss_and_gradient(
@@ -370,17 +368,17 @@ def _train_plan(
     layers: np.ndarray,
     batch_size: int,
     slots: int,
-    skip_zeros: bool,
+    skip: int,
     workspace: np.ndarray,
 ) -> tuple[np.ndarray, Plan, int]:
     """Return a training step's layers, its plan, and as many threads as pay off and fit."""
-    _, least = make_plan(layers, batch_size, slots, 1, skip_zeros)
+    _, least = make_plan(layers, batch_size, slots, 1, skip)
     checks.check_workspace(name, workspace, least.total)
     # Each weight takes part in three products per sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings(len(layers)))
     threads = min(threads, least.most_threads())
     while True:
-        net, plan = make_plan(layers, batch_size, slots, threads, skip_zeros)
+        net, plan = make_plan(layers, batch_size, slots, threads, skip)
         if plan.total <= workspace.size:
             return net, plan, threads
         threads -= 1
@@ -396,19 +394,18 @@ def _train(
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     record, slots = arrays["options"][0], len(arrays["state"])
-    skip_zeros = (
-        bool(record["skip_zeros"])
-        and layout.skippable_zeros(float(record["scale"]), float(record["shift"]), arrays["params"])
-        == layout.SKIP_ALL
-    )
+    skip = layout.SKIP_NOTHING
+    if record["skip_zeros"]:
+        scaling = float(record["scale"]), float(record["shift"])
+        skip = layout.skippable_zeros(*scaling, arrays["params"])
     batch_size, order, rates = int(record["batch_size"]), arrays["order"], arrays["learning_rates"]
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):
-        net, plan, threads = _train_plan(name, layers, batch_size, slots, skip_zeros, workspace)
+        net, plan, threads = _train_plan(name, layers, batch_size, slots, skip, workspace)
         part = trial_steps(len(rates) - done, threads)
         arrays["order"] = order[done * batch_size : (done + part) * batch_size]
         arrays["learning_rates"] = rates[done : done + part]
-        program = training.Training(layers, net, plan, threads, skip_zeros, gradient_only)
+        program = training.Training(layers, net, plan, threads, skip, gradient_only)
         made = program.run(workspace, first_step + done, **arrays)
         done += made
     return done

@@ -80,7 +80,7 @@ class Marks(NamedTuple):
     sparse: int  # 1: so much is zero that skipping it pays
 
 
-SPARSE = Marks._fields.index("sparse")
+WORDS, SPARSE = Marks._fields.index("words"), Marks._fields.index("sparse")
 
 
 class Upcoming(NamedTuple):
@@ -186,6 +186,21 @@ def list_rows(source_at, lists_at, rows, part, square):
                     n = append_bits(items, n, load_index(square, j), first)
                     store_int32(items, n, END)
                     store_int32(lists.n_rows, block, n)
+
+
+@c_function(6)
+def mark_rows(marks_at, a, ld, columns, first, stop):
+    """Mark what is not zero in rows [first, stop) of a matrix, and whether that is little."""
+    words, marked = (columns + WORD - 1) // WORD, 0
+    store_index(marks_at, WORDS, words)
+    rows = load_record(marks_at, Marks).rows
+    for row in range(first, stop):
+        for w in range(words):
+            n = min(WORD, columns - w * WORD)
+            bits = _bits_of(a, row * ld + w * WORD, n, FLOATS)
+            store_index(rows, row * words + w, bits)
+            marked += count_bits(bits)
+    store_index(marks_at, SPARSE, 1 if marked * 4 < (stop - first) * columns * 3 else 0)
 
 
 @c_function(3)
@@ -318,5 +333,6 @@ def gather(source_at, samples, first, stop, lists_at, marks_at, base, target, ld
             if lists_at and (b % BLOCK == BLOCK - 1 or b == stop - 1):
                 _list_columns(source, lists, part, b)
     if marks_at:
-        sparse = marked * 8 < (stop - first) * source.fan_in * 5
+        store_index(marks_at, WORDS, words)
+        sparse = marked * 4 < (stop - first) * source.fan_in * 3
         store_index(marks_at, SPARSE, 1 if sparse else 0)

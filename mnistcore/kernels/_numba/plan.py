@@ -60,6 +60,7 @@ class Layer(NamedTuple):
     bias_offset: int
     decay: int
     dropout: int
+    skips: int  # 1: its inputs may be mostly zero, and zeros are then not multiplied
     width: int  # of its panels
     panels: int
     weights: int  # place of the packed weights
@@ -73,6 +74,8 @@ class Layer(NamedTuple):
 
 
 LAYER_FIELDS = len(Layer._fields)
+FAN_IN_FIELD = Layer._fields.index("fan_in")
+SKIPS = Layer._fields.index("skips")
 WIDTH = Layer._fields.index("width")
 CAPACITY = Layer._fields.index("capacity")
 
@@ -128,7 +131,8 @@ class Run(NamedTuple):
     workspace: int  # of its first whole cache line
     lists: int  # of the address of each thread's Lists; 0: the inputs have no parts
     marks: int  # of the address of each thread's Marks; 0: none
-    skip_zeros: int
+    hidden: int  # the same, for the layer at work, if it is not the first
+    skip_zeros: int  # 1: among the inputs
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
     integers_size: int
@@ -148,7 +152,7 @@ class Batch(NamedTuple):
 
 
 def make_plan(
-    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip_zeros: bool
+    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip: int
 ) -> tuple[np.ndarray, Plan]:
     """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
@@ -162,8 +166,8 @@ def make_plan(
         Rows of the optimizer's state: 0, 1 or 2.
     threads
         How many threads share the work.
-    skip_zeros
-        Whether zeros among the inputs may be left out.
+    skip
+        Which zeros may be left out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
 
     Returns
     -------
@@ -171,12 +175,12 @@ def make_plan(
         Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
         the rest.
     """
-    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip_zeros)
+    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip)
 
 
 @lru_cache(maxsize=64)
 def _make_plan(
-    layers: bytes, batch_size: int, slots: int, threads: int, skip_zeros: bool
+    layers: bytes, batch_size: int, slots: int, threads: int, skip: int
 ) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
@@ -186,7 +190,10 @@ def _make_plan(
     narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
     parts = MOST_PARTS if rows_alone and narrow and few else 1
     copies = threads if parts > 1 else 1
-    nets, slot_size = place_weights(table, copies, skip_zeros)
+    nets, slot_size = place_weights(table, copies, skip)
+    if parts > 1 or not few:
+        for net in nets:
+            net[0]["skips"] = 0
     inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
@@ -212,15 +219,15 @@ def _make_plan(
 
 
 def place_weights(
-    table: list[list[int]], copies: int, skip_zeros: bool
+    table: list[list[int]], copies: int, skip: int
 ) -> tuple[list[list[dict[str, int]]], int]:
     """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
     offset = 0
     for copy in range(copies):
         net = []
-        for number, row in enumerate(table):
-            layer = _described(number, row, skip_zeros)
+        for number in range(len(table)):
+            layer = _described(number, table, skip)
             if copy and number == 0:
                 layer["weights"] = nets[0][0]["weights"]
             else:
@@ -233,17 +240,22 @@ def place_weights(
     return nets, offset
 
 
-def _described(number: int, row: list[int], skip_zeros: bool) -> dict[str, int]:
+def _described(number: int, table: list[list[int]], skip: int) -> dict[str, int]:
     """Return the fields of a :class:`Layer` that follow from its row of the layer table."""
-    layer = dict.fromkeys(Layer._fields, 0)
+    row, layer = table[number], dict.fromkeys(Layer._fields, 0)
     for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
         layer[name] = row[getattr(layout, name.upper())]
     layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
     layer["bias_offset"] = row[layout.BIAS_OFFSET]
-    width = int(panel_width(layer["fan_out"]))
-    if skip_zeros and number == 0:
-        width = sparse_width(layer["fan_out"])
-    return layer | {"number": number, "width": width, "panels": -(-layer["fan_out"] // width)}
+    if number == 0:
+        skips = skip == layout.SKIP_ALL
+    else:
+        # Little is zero in several rows at once, which few units take together.
+        before = table[number - 1][layout.ACTIVATION]
+        skips = skip and before == layout.RELU and layer["fan_out"] > 2 * VL
+    width = (sparse_width if skips else panel_width)(layer["fan_out"])
+    panels = -(-layer["fan_out"] // width)
+    return layer | {"number": number, "skips": int(skips), "width": width, "panels": panels}
 
 
 def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int) -> int:

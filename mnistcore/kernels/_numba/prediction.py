@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..layout import FAN_IN
+from ..layout import FAN_IN, SKIP_ALL, SKIP_NOTHING
 from ..threads import run_tasks, run_team
 from .functions import c_function, call, entry, inner, pointer
-from .inputs import SPARSE, Source, make_marks
+from .inputs import SPARSE, Source, make_marks, mark_rows
 from .machine import atomic_add, flush_denormals, set_float_mode
 from .memory import (
     LINE_FLOATS,
@@ -19,12 +19,12 @@ from .memory import (
     store_index,
     store_record,
 )
-from .plan import LAYER_FIELDS, WIDTH, Batch, Layer, Plan, layer_at, make_plan
-from .products import Functions, Masks, Place, forward_sparse
-from .sparse import SparseProduct, multiply_sparse
+from .plan import LAYER_FIELDS, SKIPS, Batch, Layer, Plan, layer_at, make_plan
+from .products import Functions, Masks, Place
+from .sparse import MULTIPLY, SparseProduct
 from .team import Team, attend, enter, lead, leave
 from .tile import MR, SUM, copy_row
-from .training import FUNCTIONS, forward_layers, pack
+from .training import FUNCTIONS, forward_layers, pack, sparse_pointers, sparse_widths
 
 _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 
@@ -87,7 +87,8 @@ def place_of(asked, job, thread):
     none, one = np.int64(0), np.int64(1)
     own = job.own + thread * job.own_size
     integers = job.integers + 8 * job.integers_size * thread
-    marks = load_index(job.marks, thread) if job.marks else none
+    hidden = load_index(job.marks, thread) if job.marks else none
+    marks = hidden if load_record(job.net, Layer).skips else none
     fan_in, source = load_record(job.net, Layer).fan_in, integers + 8 * SOURCE
     store_record(source, Source(asked.x, asked.floats, fan_in, one, none, one, one, job.scaling))
     samples = integers + 8 * (job.integers_size - job.block)
@@ -95,7 +96,7 @@ def place_of(asked, job, thread):
     net = integers + 8 * NET
     own_net(job, net, own)
     return Place(
-        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, none, marks,
+        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, none, marks, hidden,
         integers + 8 * PRODUCT, none, none, job.scratch + own,
         net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none, none, none,
     )  # fmt: skip
@@ -114,10 +115,8 @@ def predict_block(functions, place, team, first, rows, out):
         ),
     )  # fmt: skip
     sparse = load_index(place.marks, SPARSE) if place.marks else 0
-    if sparse:
-        forward_sparse(functions, place, team, rows)
     batch = Batch(samples, rows, np.int64(0), rows, sparse)
-    forward_layers(functions, place, team, batch, 1 if sparse else 0)
+    forward_layers(functions, place, team, batch, 0)
     last = load_record(layer_at(place.net, place.n_layers - 1), Layer)
     for b in range(rows):
         a, to = last.a + b * last.lda, (first + b) * last.fan_out
@@ -175,15 +174,16 @@ CALLED = "multiply_tile", "gather", "finish_tile", "pack"  # by every forward pa
 
 
 @cache
-def function_pointers(marked: int) -> np.ndarray:
+def function_pointers(widths: tuple[int, ...]) -> np.ndarray:
     """Compile the C functions that are called and return the record of their pointers.
 
-    ``marked`` is the width of the first layer's panels where zeros are marked, or 0.
+    ``widths`` are those of the panels of layers whose inputs may be mostly zero.
     """
     pointers = {name: pointer(FUNCTIONS[name]) for name in CALLED}
-    if marked:
-        pointers["multiply_sparse"] = pointer(multiply_sparse(marked))
-    return np.array(Functions(**pointers), np.int64)
+    if widths:
+        pointers["mark_rows"] = pointer(mark_rows)
+    sparse = sparse_pointers(widths, MULTIPLY)
+    return np.array(Functions(**pointers, sparse=address_of(sparse)), np.int64)
 
 
 @cache
@@ -199,7 +199,7 @@ def block_rows(n: int) -> int:
 
 def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
     """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
-    net, plan = make_plan(layers, block_rows(n), 0, 1, True)
+    net, plan = make_plan(layers, block_rows(n), 0, 1, SKIP_ALL)
     return net, plan, plan.total - plan.slot_size - LINE_FLOATS
 
 
@@ -212,8 +212,8 @@ class Prediction:
         The layer table.
     block, threads
         The most rows of a block; the most threads.
-    skip_zeros
-        Whether zeros among the inputs may be left out.
+    skip
+        Which zeros may be left out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     scaling
         Scale and shift of the inputs.
     packed, buffers
@@ -225,7 +225,7 @@ class Prediction:
         layers: np.ndarray,
         block: int,
         threads: int,
-        skip_zeros: bool,
+        skip: int,
         scaling: tuple[float, float],
         packed: np.ndarray,
         buffers: np.ndarray | None = None,
@@ -233,12 +233,16 @@ class Prediction:
         net, plan, own_size = forward_plan(layers, block)
         if buffers is None:
             buffers = np.empty(threads * own_size + LINE_FLOATS, np.float32)
-        marks = make_marks(int(layers[0, FAN_IN]), block, threads if skip_zeros else 0)
+        net = net.copy()
+        net[:, 0, SKIPS] &= skip == SKIP_ALL
+        net[:, 1:, SKIPS] &= skip != SKIP_NOTHING
+        widths = sparse_widths(net)
+        marks = make_marks(int(layers[:, FAN_IN].max()), block, threads if widths else 0)
         tables = np.array([address_of(table) for table in marks], np.int64)
         integers = np.empty((threads, NET + net.size + SUM + block), np.int64)
         constants, base = np.array(scaling, np.float32), aligned(address_of(packed))
         self._job = Job(
-            functions=address_of(function_pointers(int(net[0, 0, WIDTH]) if skip_zeros else 0)),
+            functions=address_of(function_pointers(widths)),
             net=address_of(net),
             n_layers=len(layers),
             base=base,
@@ -248,7 +252,7 @@ class Prediction:
             inputs=plan.inputs,
             ld=plan.ld,
             scratch=plan.scratch,
-            marks=address_of(tables) if skip_zeros else 0,
+            marks=address_of(tables) if widths else 0,
             scaling=address_of(constants),
             integers=address_of(integers),
             integers_size=integers.shape[1],

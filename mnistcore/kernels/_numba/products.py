@@ -15,7 +15,7 @@ from .blocks import load_block, store_block, transpose
 from .dropout import drop_row, keep_factor, row_key
 from .elementwise import activate, derive
 from .functions import c_function, call, inner
-from .inputs import Lists, Marks, Source, column_list, fetch_row, row_list
+from .inputs import SPARSE, Lists, Marks, Source, column_list, fetch_row, row_list
 from .machine import VL
 from .memory import load_index, load_int32, load_record, load_scalar, store_record
 from .plan import Layer, layer_at
@@ -26,7 +26,6 @@ from .updates import DECAY, PLAIN, RULE, UPDATED, Pending
 from .vectors import load, splat, store, store_first
 
 WEIGHTS_AT_ONCE = 1 << 13  # floats of a panel that are multiplied together: 32 KiB, the L1 cache
-COLUMNS_AT_ONCE = 8  # columns whose gradient is computed before their weights are updated
 
 
 class Functions(NamedTuple):
@@ -37,7 +36,8 @@ class Functions(NamedTuple):
     finish_tile: int
     pack: int
     multiply_listed: int = 0
-    multiply_sparse: int = 0
+    sparse: int = 0  # address of the pointers for each width: of products, and of updates
+    mark_rows: int = 0
     mark_columns: int = 0
     unpack: int = 0
     list_rows: int = 0
@@ -59,6 +59,7 @@ class Place(NamedTuple):
     source: int  # address of a Source
     lists: int  # address of Lists, or 0
     marks: int  # address of Marks, or 0
+    hidden: int  # the same, for the layer at work, if it is not the first
     product: int  # address of a SparseProduct
     partial: int  # sums of the parts
     slot_size: int  # from the parameters to the first row of state
@@ -127,71 +128,85 @@ def finish_tile(base, at, panel, top, rows, masks_at, sums, sums_row):
 
 
 @inner
-def forward_layer(functions, place, number, batch, low, high, first, stop):
+def marks_of(functions, place, number, low, high):
+    """Mark what is not zero in rows [low, high) of a hidden layer's inputs, if it may be little.
+
+    Returns the address of the :class:`.inputs.Marks`, or 0 if too little is zero.
+    """
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    if not layer.skips:
+        return 0
+    a = place.base + 4 * inputs.a
+    call(functions.mark_rows, (place.hidden, a, inputs.ld, layer.fan_in, low, high))
+    return place.hidden if load_index(place.hidden, SPARSE) else 0
+
+
+@inner
+def forward_layer(functions, place, number, marks, batch, low, high, first, stop):
     """Compute a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
 
     ``batch`` is the number of rows; those in question are [low, high) of each panel, the units
-    [first, stop) panel by panel.
+    [first, stop) panel by panel. ``marks`` is the address of the inputs' marks, or 0.
     """
-    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
-    base, width = place.base, layer.width
+    layer = load_record(layer_at(place.net, number), Layer)
     store_record(place.sums, Sum(layer.fan_in, layer.fan_in, np.int64(0)))
     for panel in range(layer.panels):
         start = max(low, first - panel * batch)
         end = min(high, stop - panel * batch)
-        height = tile_height(end - start)
-        weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
-        for top in range(start, end, height):
-            rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
-            out = base + 4 * place.scratch
-            multiply_panel(
-                functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
-            )
-            call(
-                functions.finish_tile,
-                (
-                    base, layer_at(place.net, number), panel, top, rows, place.masks,
-                    place.scratch, width,
-                ),
-            )  # fmt: skip
+        if start < end and marks:
+            forward_sparse(functions, place, number, marks, panel, start, end)
+        elif start < end:
+            forward_panel(functions, place, number, panel, start, end)
 
 
 @inner
-def forward_sparse(functions, place, team, batch):
-    """Do a share of the first layer where its inputs are mostly zero: groups of rows by panels."""
-    base, layer, marks = place.base, load_record(place.net, Layer), load_record(place.marks, Marks)
-    width, most = layer.width, WEIGHTS_AT_ONCE // (WORD * layer.width)
-    groups = -(-batch // SPARSE_VECTORS)
-    first, stop = share(layer.panels * groups, team.thread, team.threads)
-    while first < stop:
-        panel, group = first // groups, first % groups
-        end = min(groups, group + stop - first)
-        top, rows = (
-            group * SPARSE_VECTORS,
-            min(batch, end * SPARSE_VECTORS) - group * SPARSE_VECTORS,
+def forward_panel(functions, place, number, panel, start, end):
+    """Compute rows [start, end) of a panel of outputs, tile by tile."""
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width, height = place.base, layer.width, tile_height(end - start)
+    weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
+    for top in range(start, end, height):
+        rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
+        out = base + 4 * place.scratch
+        multiply_panel(
+            functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
         )
-        out = layer.a + top * layer.lda + panel * width
-        for word in range(0, marks.words, most):
-            column = word * WORD
-            product = SparseProduct(
-                marks.rows + 8 * (top * marks.words + word),
-                marks.words,
-                min(most, marks.words - word),
-                base + 4 * (place.inputs + top * place.ld + column),
-                place.ld,
-                np.int64(1),
-                base + 4 * (layer.weights + (panel * layer.fan_in + column) * width),
-                base + 4 * out,
-                layer.lda,
-                min(word, 1),
-            )
-            store_record(place.product, product)
-            call(functions.multiply_sparse, (rows, place.product))
         call(
             functions.finish_tile,
-            (base, place.net, panel, top, rows, place.masks, out, layer.lda),
+            (
+                base, layer_at(place.net, number), panel, top, rows, place.masks, place.scratch,
+                width,
+            ),
+        )  # fmt: skip
+
+
+@inner
+def forward_sparse(functions, place, number, marks_at, panel, start, end):
+    """Compute rows [start, end) of a panel of outputs of mostly zero inputs, some words at a time.
+
+    Those words' weights stay in the L1 cache.
+    """
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, marks, width = place.base, load_record(marks_at, Marks), layer.width
+    most, out = WEIGHTS_AT_ONCE // (WORD * width), layer.a + start * layer.lda + panel * width
+    for word in range(0, marks.words, most):
+        column = word * WORD
+        product = SparseProduct(
+            marks.rows + 8 * (start * marks.words + word),
+            marks.words,
+            min(most, marks.words - word),
+            base + 4 * (inputs.a + start * inputs.ld + column),
+            inputs.ld,
+            np.int64(1),
+            base + 4 * (layer.weights + (panel * layer.fan_in + column) * width),
+            base + 4 * out,
+            layer.lda,
+            min(word, 1),
         )
-        first += end - group
+        store_record(place.product, product)
+        call(load_index(functions.sparse, width // VL - 1), (end - start, place.product))
+    at = layer_at(place.net, number)
+    call(functions.finish_tile, (base, at, panel, start, end - start, place.masks, out, layer.lda))
 
 
 @inner
@@ -342,8 +357,11 @@ def derive_row(base, layer, masks, undo, b, unit, units, at):
 
 
 @inner
-def update_layer(functions, place, team, number, batch):
-    """Compute this thread's share of a weight gradient (x^T dz), and apply it."""
+def update_layer(functions, place, team, number, marks, batch):
+    """Compute this thread's share of a weight gradient (x^T dz), and apply it.
+
+    ``marks`` is the address of the inputs' marks, or 0.
+    """
     layer = load_record(layer_at(place.net, number), Layer)
     fan_in = layer.fan_in
     store_record(place.sums, Sum(batch, batch, np.int64(0)))
@@ -352,7 +370,10 @@ def update_layer(functions, place, team, number, batch):
         panel = first // fan_in
         low = first - panel * fan_in
         high = min(fan_in, low + stop - first)
-        update_panel(functions, place, number, panel, low, high, batch)
+        if marks:
+            update_sparse(functions, place, number, marks, panel, low, high, batch)
+        else:
+            update_panel(functions, place, number, panel, low, high, batch)
         first += high - low
 
 
@@ -405,40 +426,32 @@ def update_panel(functions, place, number, panel, low, high, batch):
 
 
 @inner
-def update_sparse(functions, place, team, batch, upcoming):
-    """Do what :func:`update_layer` does, for inputs that are mostly zero.
-
-    With each group of columns, an equal share of the upcoming rows is prefetched.
-    """
-    base, layer, marks = place.base, load_record(place.net, Layer), load_record(place.marks, Marks)
-    source, width = load_record(place.source, Source), layer.width
-    groups = -(-layer.fan_in // COLUMNS_AT_ONCE)
-    first, stop = share(layer.panels * groups, team.thread, team.threads)
-    for unit in range(first, stop):
-        panel, column = unit // groups, unit % groups * COLUMNS_AT_ONCE
-        n = min(COLUMNS_AT_ONCE, layer.fan_in - column)
-        done, units = unit - first, stop - first
-        for row in range(upcoming.rows * done // units, upcoming.rows * (done + 1) // units):
-            fetch_row(source, upcoming, row)
-        product = SparseProduct(
-            marks.columns + 8 * column * marks.row_words,
-            marks.row_words,
-            -(-batch // WORD),
-            base + 4 * (place.inputs + column),
-            np.int64(1),
-            place.ld,
-            base + 4 * (layer.dz + panel * layer.capacity * width),
-            base + 4 * place.scratch,
-            width,
-            np.int64(0),
-        )
-        store_record(place.product, product)
-        call(functions.multiply_sparse, (n, place.product))
-        w = layer.weights + (panel * layer.fan_in + column) * width
-        call(
-            functions.update_vectors,
-            (place.update, layer.decay, base, w, place.slot_size, place.scratch, n * width),
-        )
+def update_sparse(functions, place, number, marks_at, panel, low, high, batch):
+    """Do what :func:`update_panel` does, for inputs that are mostly zero."""
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, marks, width = place.base, load_record(marks_at, Marks), layer.width
+    product = SparseProduct(
+        marks.columns + 8 * low * marks.row_words,
+        marks.row_words,
+        -(-batch // WORD),
+        base + 4 * (inputs.a + low),
+        np.int64(1),
+        inputs.ld,
+        base + 4 * (layer.dz + panel * layer.capacity * width),
+        base + 4 * place.scratch,
+        width,
+        np.int64(0),
+    )
+    w, pending_at = layer.weights + (panel * layer.fan_in + low) * width, place.sums + 8 * SUM
+    pending = Pending(
+        place.update, layer.decay, base, w, place.slot_size, place.scratch, np.int64(0), width
+    )
+    store_record(place.product, product)
+    store_record(pending_at, pending)
+    call(
+        load_index(functions.sparse, SPARSE_VECTORS + width // VL - 1),
+        (high - low, place.product, pending_at),
+    )
 
 
 @inner

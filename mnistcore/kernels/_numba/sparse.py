@@ -14,7 +14,18 @@ from .functions import c_function, inner
 from .intrinsics import I64, pointer_to, twin_of
 from .machine import VL
 from .memory import load_index, load_record
-from .tile import SPARSE_VECTORS, add_outer, load_tile, row_length, store_tile, zero_tile
+from .tile import (
+    SPARSE_FLOATS,
+    SPARSE_VECTORS,
+    add_outer,
+    load_tile,
+    row_length,
+    store_tile,
+    zero_tile,
+)
+from .updates import Pending, fetch_weights, update_vector
+
+FLOATS_AHEAD = 4 * SPARSE_FLOATS  # by which weights are prefetched before their update
 
 
 class SparseProduct(NamedTuple):
@@ -59,17 +70,13 @@ def union(typingctx, tile, marks, word, stride):
 
 
 @inner
-def sparse_group(total, product, row):
-    """Compute the rows of a tile from ``row`` on together, over what is marked for any of them.
+def add_marked(total, product, row):
+    """Add rows of a product, from ``row`` on, to a tile together: what is marked for any of them.
 
-    ``total`` is a tile of zeros of at most SPARSE_VECTORS vectors. Each sum is one chain of FMAs in
-    the order of i, as in :func:`.tile.multiply_tile`.
+    Each sum is one chain of FMAs in the order of i, as in :func:`.tile.multiply_tile`.
     """
     marks = product.marks + 8 * row * product.marks_row
     a, b = product.a + 4 * row * product.a_row, product.b
-    out = product.out + 4 * row * product.out_row
-    if product.add:
-        total = load_tile(total, out, 0, product.out_row)
     for word in range(product.words):
         marked = union(total, marks, word, product.marks_row)
         while marked:
@@ -79,7 +86,34 @@ def sparse_group(total, product, row):
             total = add_outer(total, a, i * product.a_step, product.a_row, b, at_b)
         a += 4 * WORD * product.a_step
         b += 4 * WORD * row_length(total)
-    store_tile(total, out, 0, product.out_row)
+    return total
+
+
+@inner
+def sparse_group(total, product, row):
+    """Compute rows of a product together; ``total`` is zeros, of at most SPARSE_VECTORS vectors."""
+    out = product.out + 4 * row * product.out_row
+    if product.add:
+        total = load_tile(total, out, 0, product.out_row)
+    store_tile(add_marked(total, product, row), out, 0, product.out_row)
+
+
+@inner
+def update_group(total, rows, product, row, pending):
+    """Compute the gradient of ``rows`` rows of weights from ``row`` on, and apply it.
+
+    With little in between, the divisions and roots of one group are computed while the sums of
+    the next are being added.
+    """
+    width = row_length(total)
+    w = pending.w + row * width
+    for i in range(0, rows * width, VL):
+        fetch_weights(pending, w + FLOATS_AHEAD + i)
+    store_tile(add_marked(total, product, row), product.out, 0, width)
+    for i in range(0, rows * width, VL):
+        update_vector(
+            pending.update, pending.decayed, pending.base, w + i, pending.slot_size, pending.g + i
+        )
 
 
 # For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an
@@ -118,12 +152,45 @@ def _multiply_four(rows, at):
         sparse_group(zero_tile(1, (0, 0, 0, 0)), product, row)
 
 
-_BY_VECTORS = _multiply_one, _multiply_two, _multiply_three, _multiply_four
+# And another that takes them for the gradient of the weights of a :class:`.updates.Pending`.
 
 
-def multiply_sparse(width: int):
-    """Return the C function for panels of a width."""
-    return _BY_VECTORS[width // VL - 1]
+@c_function(3)
+def _update_one(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    grouped = rows // 4 * 4
+    for row in range(0, grouped, 4):
+        update_group(zero_tile(4, (0,)), 4, product, row, pending)
+    for row in range(grouped, rows):
+        update_group(zero_tile(1, (0,)), 1, product, row, pending)
+
+
+@c_function(3)
+def _update_two(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    grouped = rows // 2 * 2
+    for row in range(0, grouped, 2):
+        update_group(zero_tile(2, (0, 0)), 2, product, row, pending)
+    for row in range(grouped, rows):
+        update_group(zero_tile(1, (0, 0)), 1, product, row, pending)
+
+
+@c_function(3)
+def _update_three(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0)), 1, product, row, pending)
+
+
+@c_function(3)
+def _update_four(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0, 0)), 1, product, row, pending)
+
+
+MULTIPLY = _multiply_one, _multiply_two, _multiply_three, _multiply_four
+UPDATE_MARKED = _update_one, _update_two, _update_three, _update_four
 
 
 def sparse_width(n: int) -> int:
@@ -131,4 +198,4 @@ def sparse_width(n: int) -> int:
     vectors = -(-n // VL)
     if vectors < SPARSE_VECTORS:
         return vectors * VL
-    return (3 if -(-vectors // 3) * 3 < -(-vectors // 4) * 4 else 4) * VL
+    return (3 if -(-vectors // 3) * 27 < -(-vectors // 4) * 32 else 4) * VL

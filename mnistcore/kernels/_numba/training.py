@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 from numba import types
 
-from ..layout import FAN_IN
+from ..layout import FAN_IN, SKIP_ALL
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
@@ -33,6 +33,7 @@ from .inputs import (
     make_lists,
     make_marks,
     mark_columns,
+    mark_rows,
 )
 from .losses import count_losses, loss_rows
 from .machine import VL, flush_denormals, set_float_mode
@@ -47,8 +48,9 @@ from .memory import (
 )
 from .plan import (
     CAPACITY,
+    FAN_IN_FIELD,
     LAYER_FIELDS,
-    MOST_LISTED,
+    SKIPS,
     WIDTH,
     Batch,
     Layer,
@@ -69,17 +71,16 @@ from .products import (
     derive_tile,
     finish_tile,
     forward_layer,
-    forward_sparse,
     input_gradient,
+    marks_of,
     partial_sums,
     update_biases,
     update_layer,
     update_parts,
-    update_sparse,
 )
-from .sparse import SparseProduct, multiply_sparse
+from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import SUM, multiply_listed, multiply_tile
+from .tile import SPARSE_VECTORS, SUM, multiply_listed, multiply_tile
 from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
 
 # What a thread keeps in its int64: a square of bits, and records.
@@ -134,6 +135,7 @@ def place_of(run, plan, thread, threads):
         own + 8 * SOURCE,
         load_index(run.lists, thread) if run.lists else 0,
         load_index(run.marks, thread) if run.marks else 0,
+        load_index(run.hidden, thread) if run.hidden else 0,
         own + 8 * PRODUCT,
         plan.partial,
         plan.slot_size,
@@ -153,11 +155,7 @@ def place_of(run, plan, thread, threads):
 
 @inner
 def first_layer(functions, place, team, batch, step):
-    """Run the first layer where its inputs are mostly zero, or have parts."""
-    if batch.sparse:
-        forward_sparse(functions, place, team, batch.rows)
-        meet(team)
-        return
+    """Run the first layer where its inputs have parts."""
     source, layer = load_record(place.source, Source), load_record(place.net, Layer)
     size = layer.capacity * layer.width
     # Two steps take turns: one thread may write the next sums while another reads these.
@@ -177,11 +175,15 @@ def forward_layers(functions, place, team, batch, number):
     """
     while number < place.n_layers:
         units = load_record(layer_at(place.net, number), Layer).panels * batch.rows
+        first, stop = share(units, team.thread, team.threads)
+        low, high = np.int64(0), batch.rows
         if number and place.rows_alone:
-            forward_layer(functions, place, number, batch.rows, batch.low, batch.high, 0, units)
-        else:
-            first, stop = share(units, team.thread, team.threads)
-            forward_layer(functions, place, number, batch.rows, 0, batch.rows, first, stop)
+            low, high, first, stop = batch.low, batch.high, np.int64(0), units
+        marks = place.marks if batch.sparse else 0
+        if number:
+            marks = marks_of(functions, place, number, low, high)
+        forward_layer(functions, place, number, marks, batch.rows, low, high, first, stop)
+        if not (number and place.rows_alone):
             meet(team)
         number += 1
 
@@ -208,10 +210,9 @@ def forward_and_back(run, functions, place, team, batch, step):
     """Compute the losses and all dz; return whether to go on to the update."""
     masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
     store_record(place.masks, masks)
-    apart = place.lists or batch.sparse
-    if apart:
+    if place.lists:
         first_layer(functions, place, team, batch, step)
-    forward_layers(functions, place, team, batch, 1 if apart else 0)
+    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
     last = layer_at(place.net, place.n_layers - 1)
     call(
         functions.loss_rows,
@@ -236,11 +237,14 @@ def update_step(run, functions, place, team, batch, upcoming, step):
     if load_record(place.source, Source).parts > 1:
         update_parts(functions, place, upcoming)
         sharers = alone(team)
-    elif batch.sparse:
-        update_sparse(functions, place, team, batch.rows, upcoming)
+    marks, square = place.marks if batch.sparse else 0, place.masks - 8 * (MASKS - SQUARE)
     for number in range(place.n_layers):
-        if number or not (place.lists or batch.sparse):
-            update_layer(functions, place, sharers, number, batch.rows)
+        if number:
+            marks = marks_of(functions, place, number, 0, batch.rows)
+            if marks:
+                call(functions.mark_columns, (marks, batch.rows, square))
+        if number or not place.lists:
+            update_layer(functions, place, sharers, number, marks, batch.rows)
         update_biases(functions, place, sharers, number, batch.rows)
 
 
@@ -389,19 +393,34 @@ FUNCTIONS = {
 
 
 @cache
-def function_pointers(listed: bool, marked: int) -> np.ndarray:
+def function_pointers(listed: bool, widths: tuple[int, ...]) -> np.ndarray:
     """Compile the C functions that a program needs and return the record of their pointers.
 
-    ``listed`` is whether zeros are listed; ``marked``, where they are marked, the width of the
-    first layer's panels, or 0.
+    ``listed`` is whether zeros are listed; ``widths`` are those of the panels of layers whose
+    inputs may be mostly zero.
     """
     functions = dict(FUNCTIONS)
     if listed:
         functions |= {"multiply_listed": multiply_listed, "list_rows": list_rows}
-    if marked:
-        functions |= {"multiply_sparse": multiply_sparse(marked), "mark_columns": mark_columns}
+    if widths:
+        functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
     pointers = {name: pointer(function) for name, function in functions.items()}
-    return np.array(Functions(**pointers), np.int64)
+    sparse = sparse_pointers(widths, (*MULTIPLY, *UPDATE_MARKED))
+    return np.array(Functions(**pointers, sparse=address_of(sparse)), np.int64)
+
+
+@cache
+def sparse_pointers(widths: tuple[int, ...], functions: tuple) -> np.ndarray:
+    """Compile some functions, one for each number of vectors, for the given widths of panels."""
+    needed = [(i % SPARSE_VECTORS + 1) * VL in widths for i in range(len(functions))]
+    return np.array(
+        [pointer(one) if need else 0 for one, need in zip(functions, needed, strict=True)]
+    )
+
+
+def sparse_widths(net: np.ndarray) -> tuple[int, ...]:
+    """Return the widths of the panels of those layers whose inputs may be mostly zero."""
+    return tuple(sorted({int(layer[WIDTH]) for layer in net[0] if layer[SKIPS]}))
 
 
 class Training:
@@ -413,8 +432,8 @@ class Training:
         The layer table.
     net, plan, threads
         The result of :func:`.plan.make_plan` for this number of threads.
-    skip_zeros
-        Whether zeros among the inputs may be left out.
+    skip
+        Which zeros may be left out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     gradient_only
         Whether to write the gradient to the first row of state, and change nothing else.
     """
@@ -425,29 +444,31 @@ class Training:
         net: np.ndarray,
         plan: Plan,
         threads: int,
-        skip_zeros: bool,
+        skip: int,
         gradient_only: bool,
     ) -> None:
         capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
         listed = plan.parts > 1
-        marked = skip_zeros and not listed and capacity <= MOST_LISTED
+        hidden = [int(layer[FAN_IN_FIELD]) for layer in net[0, 1:] if layer[SKIPS]]
         self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
-        self._marks = make_marks(fan_in, capacity, threads) if marked else []
+        self._marks = make_marks(fan_in, capacity, threads if net[0, 0, SKIPS] else 0)
+        self._hidden = make_marks(max(hidden, default=0), capacity, threads if hidden else 0)
         integers = np.empty((threads, INTEGERS + SPACE), np.int64)
         results = np.empty((2, plan.copies, capacity))
         self._arrays = {
-            "functions": function_pointers(listed, int(net[0, 0, WIDTH]) if marked else 0),
+            "functions": function_pointers(listed, sparse_widths(net)),
             "plan": np.array(plan, np.int64),
             "net": net,
             "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
             "marks": np.array([address_of(marks) for marks in self._marks], np.int64),
+            "hidden": np.array([address_of(marks) for marks in self._hidden], np.int64),
             "integers": integers,
             "losses": results[0],
             "hits": results[1],
         }
         self._numbers = {
             "n_layers": len(layers),
-            "skip_zeros": int(skip_zeros),
+            "skip_zeros": int(skip == SKIP_ALL),
             "gradient_only": int(gradient_only),
             "integers_size": integers.shape[1],
         }

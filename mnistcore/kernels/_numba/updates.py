@@ -174,10 +174,9 @@ class Pending(NamedTuple):
 
 
 @inner
-def fetch_next(pending, i):
-    """Prefetch a vector of what the tile after the pending one will change."""
-    rule = load_index(pending.update, RULE)
-    line = 4 * (pending.w + UPDATED * pending.stride + i)
+def fetch_weights(pending, w):
+    """Prefetch a vector of weights and their state, which will be updated."""
+    rule, line = load_index(pending.update, RULE), 4 * w
     prefetch(pending.base, line)
     if rule != PLAIN:
         prefetch(pending.base, line + 4 * pending.slot_size)
@@ -203,7 +202,7 @@ def updating_body(tile, a, a_step, b, b_step, k, out, pending_at):
             pending.update, pending.decayed, pending.base, pending.w + i, pending.slot_size,
             pending.g + g,
         )  # fmt: skip
-        fetch_next(pending, i)
+        fetch_weights(pending, pending.w + UPDATED * pending.stride + i)
     while row_of_b < k * b_step:
         tile = add_outer(tile, a, position, 1, b, row_of_b)
         position += a_step
