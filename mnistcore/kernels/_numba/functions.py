@@ -20,6 +20,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher, cpu_target
 
 from .cache import cache_here
+from .compiler import InnerCompiler, OuterCompiler
 from .intrinsics import I64, JIT, twin_of
 
 # ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
@@ -30,7 +31,7 @@ OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "nogil": True}
 def entry(function):
     """Declare a function that is compiled at its first call from Python."""
     with cache_here():
-        return numba.njit(**OPTIONS, cache=True)(function)
+        return numba.njit(**OPTIONS, cache=True, pipeline_class=OuterCompiler)(function)
 
 
 def entry_of(signature):
@@ -38,7 +39,7 @@ def entry_of(signature):
 
     def compile_now(function):
         with cache_here():
-            return numba.njit(signature, **OPTIONS, cache=True)(function)
+            return numba.njit(signature, **OPTIONS, cache=True, pipeline_class=OuterCompiler)(function)
 
     return compile_now
 
@@ -71,7 +72,8 @@ def inner(function=None, *, forceinline=False, literals=False):
     if not JIT:
         return function
     bare = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    declared = _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline})
+    declared = _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline},
+        pipeline_class=InnerCompiler)
     declared.literals = literals
     return declared
 
@@ -99,7 +101,7 @@ def c_function(arguments):
     signature = sigutils.normalize_signature(types.void(*[types.int64] * arguments))
 
     def declare(function):
-        declared = _CFunction(function, signature, locals={}, options={})
+        declared = _CFunction(function, signature, locals={}, options={}, pipeline_class=OuterCompiler)
         with cache_here():
             declared.enable_caching()
         return declared
