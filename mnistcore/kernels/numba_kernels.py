@@ -15,8 +15,8 @@ import numpy as np
 
 from . import EXPORTS, checks, layout
 from ._numba import dropout as masks
-from ._numba import elementwise, losses, team, training, updates
-from ._numba.functions import JIT, is_cached, pointer
+from ._numba import elementwise, losses, programs, team, training, updates
+from ._numba.functions import JIT, pointer
 from ._numba.machine import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.machine import VL
 from ._numba.memory import LINE_FLOATS
@@ -44,11 +44,12 @@ _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba
 
 def compiled() -> bool:
     """Return whether training would start without compiling, all of it being cached on disk."""
-    if not JIT:
-        return True
-    return is_cached(training.train, training.SIGNATURE) and all(
-        is_cached(function) for function in training.FUNCTIONS
-    )
+    return programs.TRAINING.is_cached()
+
+
+def compile_programs(report: Callable[[str], None]) -> None:
+    """Compile what training and prediction need, unless it is cached: see the contract."""
+    programs.TRAINING.load(report)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -233,6 +234,7 @@ def forward(
     _, plan, own_size = forward_plan(layers, len(x))
     packed = plan.slot_size + LINE_FLOATS
     checks.check_workspace("forward", workspace, packed + own_size + LINE_FLOATS)
+    programs.PREDICTION.load()
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - LINE_FLOATS) // own_size)
     # For a few rows, looking for zeros costs more than they save.
@@ -254,6 +256,7 @@ class Predictor:
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
         checks.check_parameters("Predictor", FLOATS, params, layers)
+        programs.PREDICTION.load()
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip_zeros = layout.zeros_add_nothing(scale, shift, params, layers)
@@ -383,6 +386,7 @@ def _train(
     **arrays: np.ndarray,
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
+    programs.TRAINING.load()
     record, slots = arrays["options"][0], len(arrays["state"])
     net, plan, threads = _train_plan(name, layers, int(record["batch_size"]), slots, workspace)
     skip_zeros = bool(record["skip_zeros"]) and layout.zeros_add_nothing(

@@ -229,6 +229,7 @@ def load_kernels(job: Job, listener: Listener) -> None:
 
 def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
     listener.preparing(job.backend, not job.kernels.compiled())
+    job.kernels.compile_programs(listener.compiling)
     trainer.prepare()
     job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
     listener.prepared()

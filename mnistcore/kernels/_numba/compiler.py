@@ -34,14 +34,41 @@ _PASSES = (
 )
 
 
+class _OuterLibrary(JITCodeLibrary):
+    """LLVM code that is optimised once, when all that it calls has been linked into it."""
+
+    def _optimize_functions(self, ll_module):
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+
+
+class _InnerLibrary(_OuterLibrary):
+    """LLVM code to be linked into other libraries, neither optimised nor executable."""
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
 class OuterCompiler(CompilerBase):
     """Compiles the outermost function of a program."""
+
+    library_class: type[JITCodeLibrary] = _OuterLibrary
 
     def compile_extra(self, func):
         with _no_collection():
             return super().compile_extra(func)
 
     def define_pipelines(self):
+        state = self.state
+        state.library = self.library_class(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
         passes = PassManager("mnistcore")
         for compiler_pass in _PASSES:
             passes.add_pass(compiler_pass, compiler_pass.name())
@@ -52,27 +79,11 @@ class OuterCompiler(CompilerBase):
 class InnerCompiler(OuterCompiler):
     """Compiles a function for the functions that call it: as far as LLVM code."""
 
+    library_class = _InnerLibrary
+
     def define_pipelines(self):
-        context = self.state.targetctx
-        library = _InnerLibrary(context.codegen(), self.state.func_id.func_qualname)
-        library.enable_object_caching()
-        self.state.library = library
-        context.get_executable = _no_executable  # this compilation's own context
+        self.state.targetctx.get_executable = _no_executable  # of this function's own context
         return super().define_pipelines()
-
-
-class _InnerLibrary(JITCodeLibrary):
-    """LLVM code to be linked into other libraries, neither optimised nor executable."""
-
-    def _optimize_functions(self, ll_module):
-        ll_module.data_layout = self._codegen._data_layout
-
-    def _optimize_final_module(self):
-        pass
-
-    def _finalize_final_module(self):
-        self._finalize_dynamic_globals()
-        self._finalized = True
 
 
 def _no_executable(library, fndesc, environment):

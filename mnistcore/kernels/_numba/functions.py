@@ -26,6 +26,7 @@ from .intrinsics import I64, JIT, twin_of
 # ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
 # lets LLVM fuse a multiplication with an addition: no sum is reordered.
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "nogil": True}
+_WITHOUT_OBJECTS = {"_nrt": False}  # no reference is counted, and no array made
 
 
 def entry(function):
@@ -39,7 +40,9 @@ def entry_of(signature):
 
     def compile_now(function):
         with cache_here():
-            return numba.njit(signature, **OPTIONS, cache=True, pipeline_class=OuterCompiler)(function)
+            return numba.njit(signature, **OPTIONS, cache=True, pipeline_class=OuterCompiler)(
+                function
+            )
 
     return compile_now
 
@@ -71,9 +74,14 @@ def inner(function=None, *, forceinline=False, literals=False):
         return lambda function: inner(function, forceinline=forceinline, literals=literals)
     if not JIT:
         return function
-    bare = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    declared = _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline},
-        pipeline_class=InnerCompiler)
+    bare = _WITHOUT_OBJECTS | {
+        "nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+    }  # fmt: skip
+    declared = _Inner(
+        function,
+        targetoptions=OPTIONS | bare | {"forceinline": forceinline},
+        pipeline_class=InnerCompiler,
+    )
     declared.literals = literals
     return declared
 
@@ -101,7 +109,9 @@ def c_function(arguments):
     signature = sigutils.normalize_signature(types.void(*[types.int64] * arguments))
 
     def declare(function):
-        declared = _CFunction(function, signature, locals={}, options={}, pipeline_class=OuterCompiler)
+        declared = _CFunction(
+            function, signature, locals={}, options=_WITHOUT_OBJECTS, pipeline_class=OuterCompiler
+        )
         with cache_here():
             declared.enable_caching()
         return declared
@@ -143,6 +153,19 @@ def call(typingctx, function, arguments):
         return context.get_dummy_value()
 
     return types.void(function, arguments), generate
+
+
+def compile_function(function, signature=None):
+    """Compile an :func:`entry` for a signature, or a :func:`c_function`, unless it is cached."""
+    if signature is None:
+        pointer(function)
+    else:
+        function.compile(signature)
+
+
+def name_of(function):
+    """Return the name of an :func:`entry` or a :func:`c_function`."""
+    return function.__name__
 
 
 def is_cached(function, signature=None):

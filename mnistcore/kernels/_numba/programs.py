@@ -1,0 +1,147 @@
+"""The programs as sets of functions, compiled by several processes at once where nothing is cached.
+
+A program is loaded by this process and by helpers, as many as there are other cores to use. They
+take the functions that are not in the disk cache from one queue, and put each there; whoever needs
+it later reads it. If a helper cannot be started, fails or is killed, what it leaves is compiled
+when it is first needed, as everything else would be.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from numba import types
+from numba.core.compiler_lock import global_compiler_lock
+
+from ..threads import available_cores, get_num_threads
+from .cache import CACHE_FOLDER
+from .functions import JIT, compile_function, is_cached, name_of
+from .memory import address_in
+from .prediction import pack_share, predict, take_blocks
+from .team import attend
+from .training import FUNCTIONS, train
+from .training import SIGNATURE as TRAIN
+
+MOST_HELPERS = 3  # the longest function takes as long as a quarter of all
+FEWEST = 4  # functions for which helpers pay off: each takes about a second to start
+PATIENCE = 60.0  # seconds to wait for a helper that is at work on its last function
+
+# The helper's first statements: modules are found where the caller finds them.
+_HELPER = """
+import sys
+sys.path[:] = {path!r}
+from mnistcore.kernels._numba import programs
+programs.{name}.help({folder!r}, {parent})
+"""
+
+
+class Program:
+    """Functions that are needed together.
+
+    Parameters
+    ----------
+    name
+        Its name in this module.
+    functions
+        The functions and their signatures (None for a C function), the slowest to compile first.
+    """
+
+    def __init__(self, name: str, *functions: tuple[Any, Any]) -> None:
+        self._name, self._functions = name, functions
+        self._loaded = not JIT
+
+    def is_cached(self) -> bool:
+        """Return whether nothing would have to be compiled."""
+        return not JIT or not self._missing()
+
+    def load(self, report: Callable[[str], None] = lambda text: None) -> None:
+        """Compile what is not cached; ``report`` is told before each function which one it is."""
+        if self._loaded:
+            return
+        with global_compiler_lock:
+            if not self._loaded and (missing := self._missing()):
+                self._compile(missing, report)
+            self._loaded = True
+
+    def help(self, folder: str, parent: int) -> None:
+        """Compile functions whose numbers come from the standard input: a helper's whole work."""
+        if folder == CACHE_FOLDER:
+            for number in _numbers(0):
+                if os.getppid() != parent:
+                    return
+                compile_function(*self._functions[number])
+
+    def _missing(self) -> list[int]:
+        """Return the numbers of the functions that are not cached."""
+        return [i for i, function in enumerate(self._functions) if not is_cached(*function)]
+
+    def _compile(self, missing: list[int], report: Callable[[str], None]) -> None:
+        queue, inlet = os.pipe()
+        helpers: list[subprocess.Popen] = []
+        try:
+            os.write(inlet, bytes(missing))
+            os.close(inlet)
+            for _ in range(_most_helpers(len(missing))):
+                helpers.append(self._start_helper(queue))
+            for number in _numbers(queue):
+                place = missing.index(number) + 1
+                report(f"{name_of(self._functions[number][0])} ({place} of {len(missing)})")
+                compile_function(*self._functions[number])
+            for helper in helpers:
+                helper.wait(PATIENCE)
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # what is still missing is compiled when it is called
+        finally:
+            for helper in helpers:
+                helper.kill()
+            for helper in helpers:
+                helper.wait()
+            os.close(queue)
+
+    def _start_helper(self, queue: int) -> subprocess.Popen:
+        code = _HELPER.format(
+            path=sys.path, name=self._name, folder=CACHE_FOLDER, parent=os.getpid()
+        )
+        return subprocess.Popen(
+            [sys.executable, *["-O"] * sys.flags.optimize, "-c", code],
+            stdin=queue,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+
+
+def _numbers(queue: int) -> Iterator[int]:
+    """Take numbers from a queue, a pipe that all processes read, until it is empty."""
+    while number := os.read(queue, 1):
+        yield number[0]
+
+
+def _most_helpers(functions: int) -> int:
+    """Return how many helpers to start for so many functions."""
+    interpreter = Path(sys.executable or "").name.startswith("python")  # not a program around it
+    if functions < FEWEST or not interpreter:
+        return 0
+    return min(MOST_HELPERS, get_num_threads() - 1, available_cores() - 1)
+
+
+_INT, _FLAG = types.int64, types.boolean
+
+PREDICTION = Program(
+    "PREDICTION",
+    *[(function, None) for function in FUNCTIONS[:5]],
+    (take_blocks, None),
+    (predict, (_INT,) * 8),
+    (pack_share, (*[_INT] * 6, _FLAG)),
+    (address_in, (_INT,)),
+    (attend, (_INT, _INT)),
+)
+TRAINING = Program(
+    "TRAINING",
+    (train, TRAIN),
+    *[(function, None) for function in FUNCTIONS],
+    *PREDICTION._functions[5:],
+)
