@@ -80,6 +80,10 @@ def compiled() -> bool:
     return True
 
 
+def begin_compiling() -> None:
+    """Do nothing, like :func:`compile_programs`."""
+
+
 def compile_programs(report: Callable[[str], None]) -> None:
     """Do nothing: all was compiled when the package was installed."""
 

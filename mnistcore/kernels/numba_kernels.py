@@ -47,6 +47,11 @@ def compiled() -> bool:
     return programs.TRAINING.is_cached()
 
 
+def begin_compiling() -> None:
+    """Start other processes on what :func:`compile_programs` would compile."""
+    programs.TRAINING.begin()
+
+
 def compile_programs(report: Callable[[str], None]) -> None:
     """Compile what training and prediction need, unless it is cached: see the contract."""
     programs.TRAINING.load(report)

@@ -24,6 +24,10 @@ def compiled() -> bool:
     return True
 
 
+def begin_compiling() -> None:
+    """Do nothing, like :func:`compile_programs`."""
+
+
 def compile_programs(report: Callable[[str], None]) -> None:
     """Do nothing: nothing has to be compiled."""
 

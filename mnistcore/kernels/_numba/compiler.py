@@ -4,8 +4,8 @@ Numba optimises a function, generates machine code for it, and optimises it agai
 of its callers, and again as a part of theirs. Only the outermost function is ever called, so here
 the others are lowered to LLVM code and left at that: it is optimised once, in the outermost one.
 Passes for what no function here has (generators, ``with`` blocks, closures, array expressions,
-``literally``) are left out, and so is the garbage collector, which only finds the compiler's live
-data structures.
+``literally``, variables that change their type) are left out. The garbage collector is paused,
+since all that it would find is alive.
 """
 
 import gc
@@ -24,9 +24,7 @@ _PASSES = (
     untyped_passes.IRProcessing,
     untyped_passes.RewriteSemanticConstants,
     untyped_passes.DeadBranchPrune,
-    untyped_passes.ReconstructSSA,
     typed_passes.NopythonTypeInference,
-    typed_passes.PreLowerStripPhis,
     typed_passes.IRLegalization,
     typed_passes.AnnotateTypes,
     typed_passes.NativeLowering,
@@ -67,6 +65,8 @@ class OuterCompiler(CompilerBase):
 
     def define_pipelines(self):
         state = self.state
+        # Numba would import all of them anew whenever a call is lowered.
+        state.targetctx.load_additional_registries = _nothing
         state.library = self.library_class(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()
         passes = PassManager("mnistcore")
@@ -84,6 +84,10 @@ class InnerCompiler(OuterCompiler):
     def define_pipelines(self):
         self.state.targetctx.get_executable = _no_executable  # of this function's own context
         return super().define_pipelines()
+
+
+def _nothing():
+    pass
 
 
 def _no_executable(library, fndesc, environment):

@@ -6,10 +6,12 @@ it later reads it. If a helper cannot be started, fails or is killed, what it le
 when it is first needed, as everything else would be.
 """
 
+import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from .prediction import pack_share, predict, take_blocks
 from .team import attend
 from .training import FUNCTIONS, train
 from .training import SIGNATURE as TRAIN
+
+Function = tuple[Any, Any]  # an entry and its signature, or a C function and None
 
 MOST_HELPERS = 3  # the longest function takes as long as a quarter of all
 FEWEST = 4  # functions for which helpers pay off: each takes about a second to start
@@ -49,22 +53,31 @@ class Program:
         The functions and their signatures (None for a C function), the slowest to compile first.
     """
 
-    def __init__(self, name: str, *functions: tuple[Any, Any]) -> None:
+    def __init__(self, name: str, *functions: Function) -> None:
         self._name, self._functions = name, functions
         self._loaded = not JIT
+        self._work: _Work | None = None  # once helpers are at it
 
     def is_cached(self) -> bool:
         """Return whether nothing would have to be compiled."""
         return not JIT or not self._missing()
+
+    def begin(self) -> None:
+        """Start helpers on what is not cached, if there are cores for them, and return at once."""
+        if not self._loaded and self._work is None and (missing := self._missing()):
+            self._work = _Work(self._name, missing)
 
     def load(self, report: Callable[[str], None] = lambda text: None) -> None:
         """Compile what is not cached; ``report`` is told before each function which one it is."""
         if self._loaded:
             return
         with global_compiler_lock:
-            if not self._loaded and (missing := self._missing()):
-                self._compile(missing, report)
-            self._loaded = True
+            if not self._loaded:
+                self.begin()
+                work, self._work = self._work, None
+                if work:
+                    work.finish(self._functions, report)
+                self._loaded = True
 
     def help(self, folder: str, parent: int) -> None:
         """Compile functions whose numbers come from the standard input: a helper's whole work."""
@@ -78,40 +91,57 @@ class Program:
         """Return the numbers of the functions that are not cached."""
         return [i for i, function in enumerate(self._functions) if not is_cached(*function)]
 
-    def _compile(self, missing: list[int], report: Callable[[str], None]) -> None:
-        queue, inlet = os.pipe()
-        helpers: list[subprocess.Popen] = []
-        try:
-            os.write(inlet, bytes(missing))
-            os.close(inlet)
-            for _ in range(_most_helpers(len(missing))):
-                helpers.append(self._start_helper(queue))
-            for number in _numbers(queue):
-                place = missing.index(number) + 1
-                report(f"{name_of(self._functions[number][0])} ({place} of {len(missing)})")
-                compile_function(*self._functions[number])
-            for helper in helpers:
-                helper.wait(PATIENCE)
-        except (OSError, subprocess.TimeoutExpired):
-            pass  # what is still missing is compiled when it is called
-        finally:
-            for helper in helpers:
-                helper.kill()
-            for helper in helpers:
-                helper.wait()
-            os.close(queue)
 
-    def _start_helper(self, queue: int) -> subprocess.Popen:
-        code = _HELPER.format(
-            path=sys.path, name=self._name, folder=CACHE_FOLDER, parent=os.getpid()
-        )
-        return subprocess.Popen(
-            [sys.executable, *["-O"] * sys.flags.optimize, "-c", code],
-            stdin=queue,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+class _Work:
+    """The functions of a program that are still to be compiled, and the helpers that do it."""
+
+    def __init__(self, name: str, missing: list[int]) -> None:
+        self._missing = missing
+        self._owner = os.getpid()
+        self._queue, inlet = os.pipe()
+        os.write(inlet, bytes(missing))
+        os.close(inlet)
+        self._helpers: list[subprocess.Popen[bytes]] = []
+        atexit.register(self.end)
+        with suppress(OSError):  # there may be no more processes, or no memory for one
+            for _ in range(_most_helpers(len(missing))):
+                self._helpers.append(_start_helper(name, self._queue))
+
+    def finish(self, functions: Sequence[Function], report: Callable[[str], None]) -> None:
+        """Take part until nothing is left in the queue, and wait for the helpers."""
+        try:
+            for number in _numbers(self._queue):
+                place = f"{self._missing.index(number) + 1} of {len(self._missing)}"
+                report(f"{name_of(functions[number][0])} ({place})")
+                compile_function(*functions[number])
+            with suppress(subprocess.TimeoutExpired):
+                for helper in self._helpers:
+                    helper.wait(PATIENCE)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """End the helpers; what they leave is compiled when it is first called."""
+        atexit.unregister(self.end)
+        helpers, self._helpers = self._helpers, []
+        if os.getpid() != self._owner:  # a fork: they are its parent's
+            return
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+        os.close(self._queue)
+
+
+def _start_helper(name: str, queue: int) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+    code = _HELPER.format(path=sys.path, name=name, folder=CACHE_FOLDER, parent=parent)
+    return subprocess.Popen(
+        [sys.executable, *["-O"] * sys.flags.optimize, "-c", code],
+        stdin=queue,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
 
 
 def _numbers(queue: int) -> Iterator[int]:
