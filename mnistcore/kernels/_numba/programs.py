@@ -10,7 +10,7 @@ import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,9 @@ class Program:
                 self.begin()
                 work, self._work = self._work, None
                 if work:
-                    work.finish(self._functions, report)
+                    work.finish(lambda number: self._compile(number, report))
+                    for number in self._missing():  # what a helper left that failed
+                        self._compile(number, report)
                 self._loaded = True
 
     def help(self, folder: str, parent: int) -> None:
@@ -87,6 +89,11 @@ class Program:
                     return
                 compile_function(*self._functions[number])
 
+    def _compile(self, number: int, report: Callable[[str], None]) -> None:
+        function, signature = self._functions[number]
+        report(f"{name_of(function)} ({number + 1} of {len(self._functions)})")
+        compile_function(function, signature)
+
     def _missing(self) -> list[int]:
         """Return the numbers of the functions that are not cached."""
         return [i for i, function in enumerate(self._functions) if not is_cached(*function)]
@@ -96,7 +103,6 @@ class _Work:
     """The functions of a program that are still to be compiled, and the helpers that do it."""
 
     def __init__(self, name: str, missing: list[int]) -> None:
-        self._missing = missing
         self._owner = os.getpid()
         self._queue, inlet = os.pipe()
         os.write(inlet, bytes(missing))
@@ -107,13 +113,11 @@ class _Work:
             for _ in range(_most_helpers(len(missing))):
                 self._helpers.append(_start_helper(name, self._queue))
 
-    def finish(self, functions: Sequence[Function], report: Callable[[str], None]) -> None:
+    def finish(self, compile_number: Callable[[int], None]) -> None:
         """Take part until nothing is left in the queue, and wait for the helpers."""
         try:
             for number in _numbers(self._queue):
-                place = f"{self._missing.index(number) + 1} of {len(self._missing)}"
-                report(f"{name_of(functions[number][0])} ({place})")
-                compile_function(*functions[number])
+                compile_number(number)
             with suppress(subprocess.TimeoutExpired):
                 for helper in self._helpers:
                     helper.wait(PATIENCE)
