@@ -39,11 +39,8 @@ class _OuterLibrary(JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self):
-        passes = self._codegen._module_pass_manager()
-        if isinstance(passes, tuple):  # since Numba 0.62 together with their builder
-            passes[0].run(self._final_module, passes[1])
-        else:
-            passes.run(self._final_module)
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
 
 
 class _InnerLibrary(_OuterLibrary):
