@@ -26,7 +26,7 @@ from .intrinsics import I64, JIT, twin_of
 # ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
 # lets LLVM fuse a multiplication with an addition: no sum is reordered.
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "nogil": True}
-_WITHOUT_OBJECTS = {"_nrt": False}  # no reference is counted, and no array made
+_WITHOUT_OBJECTS = {"_nrt": False}  # references are not counted, and no array can be made
 
 
 def entry(function):
@@ -102,9 +102,9 @@ class _CFunction(CFunc):
 def c_function(arguments):
     """Declare a C function of n int64 ``arguments``; programs are passed its :func:`pointer`.
 
-    A function called by name is copied into its caller and optimised again there, and again in
-    the caller's caller: 37 s of compiling instead of 9 for the tiles alone. A call through
-    :func:`call` costs a few nanoseconds, compared with hundreds for a tile.
+    A function called by name is compiled into each program that calls it. A C function is compiled
+    once for all of them, and while another process compiles another: see :mod:`.programs`. A call
+    through :func:`call` costs a few nanoseconds, compared with hundreds for a tile.
     """
     signature = sigutils.normalize_signature(types.void(*[types.int64] * arguments))
 

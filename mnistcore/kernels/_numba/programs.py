@@ -3,7 +3,7 @@
 A program is loaded by this process and by helpers, as many as there are other cores to use. They
 take the functions that are not in the disk cache from one queue, and put each there; whoever needs
 it later reads it. If a helper cannot be started, fails or is killed, what it leaves is compiled
-when it is first needed, as everything else would be.
+here. A function that is missing from the list of its program is compiled when it is first called.
 """
 
 import atexit
