@@ -162,7 +162,8 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     check_output(config.output)
     check_logs(config.log)
     kernels = get_backend(config.backend)
-    kernels.begin_compiling()
+    with limited(kernels.NAME, config.threads):
+        kernels.begin_compiling()
     if dataset is None:
         dataset = config.load(progress)
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):

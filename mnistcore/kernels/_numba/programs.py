@@ -64,8 +64,11 @@ class Program:
 
     def begin(self) -> None:
         """Start helpers on what is not cached, if there are cores for them, and return at once."""
-        if not self._loaded and self._work is None and (missing := self._missing()):
-            self._work = _Work(self._name, missing)
+        if self._loaded:
+            return
+        with global_compiler_lock:
+            if self._work is None and (missing := self._missing()):
+                self._work = _Work(self._name, missing)
 
     def load(self, report: Callable[[str], None] = lambda text: None) -> None:
         """Compile what is not cached; ``report`` is told before each function which one it is."""
