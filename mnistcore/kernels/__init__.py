@@ -22,6 +22,11 @@ Attributes of a backend
     The instruction set that the kernels are compiled for; "" if they are not compiled.
 ``compiled() -> bool``
     True if training would start without compiling anything.
+``compile_programs(report)``
+    Compile what training and prediction need, unless it is cached. ``report(text)`` is told what
+    is being compiled. Programs do the same when they are first called.
+``begin_compiling()``
+    Start to compile it in other processes, to be called before other work, such as loading data.
 
 Tier 1: kernels, each usable on its own
 ---------------------------------------
@@ -148,5 +153,5 @@ KERNELS = (
     "adam_update",
 )
 PROGRAMS = ("forward", "Predictor", "loss_and_gradient", "train_steps", "workspace_size")
-ATTRIBUTES = ("NAME", "INSTRUCTION_SET", "compiled")
+ATTRIBUTES = ("NAME", "INSTRUCTION_SET", "compiled", "begin_compiling", "compile_programs")
 EXPORTS = KERNELS + PROGRAMS + ATTRIBUTES

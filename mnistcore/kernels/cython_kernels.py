@@ -11,6 +11,7 @@ import importlib
 import math
 import os
 import shutil
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -78,6 +79,14 @@ INSTRUCTION_SET, _core = _pick()
 def compiled() -> bool:
     """Return whether training would start without compiling anything: always True."""
     return True
+
+
+def begin_compiling() -> None:
+    """Do nothing, like :func:`compile_programs`."""
+
+
+def compile_programs(report: Callable[[str], None]) -> None:
+    """Do nothing: all was compiled when the package was installed."""
 
 
 # ---------------------------------------------------------------------------------------------

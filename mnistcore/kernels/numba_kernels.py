@@ -15,8 +15,8 @@ import numpy as np
 
 from . import EXPORTS, checks, layout
 from ._numba import dropout as masks
-from ._numba import elementwise, losses, team, training, updates
-from ._numba.functions import JIT, is_cached, pointer
+from ._numba import elementwise, losses, programs, team, training, updates
+from ._numba.functions import JIT, pointer
 from ._numba.machine import INSTRUCTION_SET as INSTRUCTION_SET
 from ._numba.machine import VL
 from ._numba.memory import LINE_FLOATS
@@ -44,15 +44,18 @@ _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba
 
 
 def compiled() -> bool:
-    """Return whether training would start without compiling, being cached on disk.
+    """Return whether training would start without compiling, all of it being cached on disk."""
+    return programs.TRAINING.is_cached()
 
-    What only some networks need is not looked for: it is compiled in a fraction of a second.
-    """
-    if not JIT:
-        return True
-    return is_cached(training.train, training.SIGNATURE) and all(
-        is_cached(function) for function in training.FUNCTIONS.values()
-    )
+
+def begin_compiling() -> None:
+    """Start other processes on what :func:`compile_programs` would compile."""
+    programs.TRAINING.begin()
+
+
+def compile_programs(report: Callable[[str], None]) -> None:
+    """Compile what training and prediction need, unless it is cached: see the contract."""
+    programs.TRAINING.load(report)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -240,6 +243,7 @@ def forward(
     _, plan, own_size = forward_plan(layers, len(x))
     packed = plan.slot_size + LINE_FLOATS
     checks.check_workspace("forward", workspace, packed + own_size + LINE_FLOATS)
+    programs.PREDICTION.load()
     threads = _tasks_team_size(len(x) * _weights(layers))
     threads = min(threads, (workspace.size - packed - LINE_FLOATS) // own_size)
     # For a few rows, looking for zeros costs more than they save.
@@ -261,6 +265,7 @@ class Predictor:
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
         checks.check_parameters("Predictor", FLOATS, params, layers)
+        programs.PREDICTION.load()
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._skip = layout.skippable_zeros(scale, shift, params)
@@ -393,6 +398,7 @@ def _train(
     **arrays: np.ndarray,
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
+    programs.TRAINING.load()
     record, slots = arrays["options"][0], len(arrays["state"])
     skip = layout.SKIP_NOTHING
     if record["skip_zeros"]:

@@ -5,6 +5,7 @@ docstring. Matrix products use NumPy's BLAS, which the compiled backends are mea
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,6 +22,14 @@ FLOATS = (checks.FLOAT32, checks.FLOAT64)
 def compiled() -> bool:
     """Return True: nothing has to be compiled before training starts."""
     return True
+
+
+def begin_compiling() -> None:
+    """Do nothing, like :func:`compile_programs`."""
+
+
+def compile_programs(report: Callable[[str], None]) -> None:
+    """Do nothing: nothing has to be compiled."""
 
 
 # ---------------------------------------------------------------------------------------------

@@ -162,6 +162,8 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     check_output(config.output)
     check_logs(config.log)
     kernels = get_backend(config.backend)
+    with limited(kernels.NAME, config.threads):
+        kernels.begin_compiling()
     if dataset is None:
         dataset = config.load(progress)
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
@@ -229,6 +231,7 @@ def load_kernels(job: Job, listener: Listener) -> None:
 
 def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
     listener.preparing(job.backend, not job.kernels.compiled())
+    job.kernels.compile_programs(listener.compiling)
     trainer.prepare()
     job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
     listener.prepared()

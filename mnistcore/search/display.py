@@ -104,6 +104,7 @@ class LiveDisplay(PlainDisplay):
         super().__init__(console)
         self._live = Live(console=console, transient=True, refresh_per_second=4)
         self._status = console.status("")
+        self._preparing = ""
         self._began = time.monotonic()
         self._first: int | None = None
 
@@ -112,8 +113,12 @@ class LiveDisplay(PlainDisplay):
         self._live.stop()
 
     def preparing(self, backend: str, compiling: bool) -> None:
-        self._status.update(preparing_line(backend, compiling))
+        self._preparing = preparing_line(backend, compiling)
+        self._status.update(self._preparing)
         self._status.start()
+
+    def compiling(self, what: str) -> None:
+        self._status.update(f"{self._preparing}: {what}")
 
     def prepared(self) -> None:
         self._status.stop()

@@ -131,6 +131,7 @@ class LiveDisplay(PlainDisplay):
         )
         self._bar = self._bars.add_task("", figures="", visible=False)
         self._status = console.status("")
+        self._preparing = ""
         self._began = 0.0
         self._last: EpochRecord | None = None
 
@@ -139,8 +140,12 @@ class LiveDisplay(PlainDisplay):
         self._bars.stop()
 
     def preparing(self, backend: str, compiling: bool) -> None:
-        self._status.update(preparing_line(backend, compiling))
+        self._preparing = preparing_line(backend, compiling)
+        self._status.update(self._preparing)
         self._status.start()
+
+    def compiling(self, what: str) -> None:
+        self._status.update(f"{self._preparing}: {what}")
 
     def prepared(self) -> None:
         self._status.stop()

@@ -45,6 +45,9 @@ class Listener:
     def preparing(self, backend: str, compiling: bool) -> None:
         """Handle the start of loading the kernels, or of compiling them, which takes longer."""
 
+    def compiling(self, what: str) -> None:
+        """Handle the start of compiling a part of the kernels."""
+
     def prepared(self) -> None:
         """Handle the start of training, once the kernels are ready."""
 

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,39 @@ import hashlib
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_numba_cache import trained
+from test_numba_cache import train_one_step, trained
 from mnistcore.kernels import numba_kernels
 from mnistcore.kernels._numba.cache import CACHE_FOLDER
+train_one_step(numba_kernels)
 print(hashlib.sha256(trained(numba_kernels)).hexdigest(), CACHE_FOLDER)
+"""
+
+# With two cores to use, wherever the test runs. It prints the helpers' process numbers and what
+# this process compiles.
+COMPILING = """
+import os
+import signal
+import sys
+sys.path.insert(0, {tests!r})
+from test_numba_cache import train_one_step, trained
+from mnistcore.kernels import numba_kernels
+from mnistcore.kernels._numba import programs
+programs.available_cores = programs.get_num_threads = lambda: 2
+start = programs._start_helper
+def start_and_tell(*args):
+    helper = start(*args)
+    print("helper", helper.pid, flush=True)
+    {then}
+    return helper
+programs._start_helper = start_and_tell
+numba_kernels.begin_compiling()
+numba_kernels.compile_programs(lambda text: print("compiling", text, flush=True))
+assert numba_kernels.compiled()
+train_one_step(numba_kernels)
+trained(numba_kernels)
+from pathlib import Path
+from mnistcore.kernels._numba.cache import CACHE_FOLDER
+print("files", len(list(Path(CACHE_FOLDER).rglob("*.nbc"))), flush=True)
 """
 
 
@@ -90,6 +121,103 @@ def test_only_what_is_called_is_compiled(tmp_path):
     assert modules == {"matmul", "tile"}
 
 
+def _compile(folder, then="pass"):
+    """Start a process that compiles everything for vectors of 4, with one helper."""
+    code = COMPILING.format(tests=str(Path(__file__).parent), then=then)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_fresh_environment(folder, MNISTCORE_NUMBA_LANES="4"),
+    )
+
+
+def _ended(pid, seconds=30.0):
+    """Whether a process ends in time."""
+    for _ in range(int(seconds / 0.1)):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").exists():
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            if state == "Z":  # nobody has asked for its status yet
+                return True
+        time.sleep(0.1)
+    return False
+
+
+@needs_jit
+def test_a_helper_compiles_a_part(tmp_path):
+    process = _compile(tmp_path)
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    lines = out.splitlines()
+    (helper,) = [int(line.split()[1]) for line in lines if line.startswith("helper")]
+    own = [line for line in lines if line.startswith("compiling")]
+    all_functions = len(programs().TRAINING._functions)
+    assert own[0] == f"compiling train (1 of {all_functions})"
+    assert len(own) < all_functions
+    # Nothing else was compiled by training and predicting.
+    assert lines[-1] == f"files {all_functions}"
+    assert _ended(helper, 1.0)
+
+
+@needs_jit
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0])
+def test_a_helper_that_is_killed_leaves_its_work_to_others(tmp_path, seconds):
+    kill = "import threading; threading.Timer({}, helper.kill).start()"
+    process = _compile(tmp_path, kill.format(seconds))
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert out.splitlines()[-1] == f"files {len(programs().TRAINING._functions)}"
+
+
+@needs_jit
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_helper_outlives_its_caller(tmp_path, number):
+    process = _compile(tmp_path)
+    helper = int(process.stdout.readline().split()[1])
+    assert process.stdout.readline().startswith("compiling")
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode
+    # One that is told nothing finishes its function first.
+    assert _ended(helper, 1.0 if number == signal.SIGINT else 30.0)
+    process = _compile(tmp_path)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def programs():
+    from mnistcore.kernels._numba import programs
+
+    return programs
+
+
+@needs_jit
+@pytest.mark.parametrize(
+    ("threads", "cores", "helpers"),
+    [(1, 1, 0), (1, 8, 0), (8, 1, 0), (2, 2, 1), (8, 8, 3)],
+)
+def test_helpers_use_the_cores_that_threads_may_use(monkeypatch, threads, cores, helpers):
+    monkeypatch.setattr(programs(), "get_num_threads", lambda: threads)
+    monkeypatch.setattr(programs(), "available_cores", lambda: cores)
+    assert programs()._most_helpers(16) == helpers
+    assert programs()._most_helpers(2) == 0
+
+
+@needs_jit
+def test_without_another_interpreter_to_start_there_are_no_helpers(monkeypatch):
+    monkeypatch.setattr(programs(), "get_num_threads", lambda: 2)
+    monkeypatch.setattr(programs(), "available_cores", lambda: 2)
+    for executable in (None, "", "/opt/program/around/python.exe.of/another"):
+        monkeypatch.setattr(sys, "executable", executable)
+        assert programs()._most_helpers(16) == 0
+
+
 @needs_jit
 def test_compiled_tells_whether_the_training_program_is_in_the_cache(monkeypatch):
     from mnistcore.kernels import numba_kernels
@@ -98,7 +226,9 @@ def test_compiled_tells_whether_the_training_program_is_in_the_cache(monkeypatch
     trained(numba_kernels)
     train_one_step(numba_kernels)
     assert numba_kernels.compiled()
-    monkeypatch.setattr(training, "SIGNATURE", training.SIGNATURE[:2])
+    functions = programs().TRAINING._functions
+    other = (training.train, training.SIGNATURE[:2])
+    monkeypatch.setattr(programs().TRAINING, "_functions", (other, *functions[1:]))
     assert not numba_kernels.compiled()
 
 

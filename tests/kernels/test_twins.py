@@ -16,7 +16,9 @@ KERNELS = PACKAGE / "kernels"
 FILES = {
     "numba": {
         "cache": "Numba compiles at run time, into a folder named after a hash of all sources",
+        "compiler": "how Numba compiles; C's compiler is told by flags",
         "functions": "the kinds of compiled function; C's compiler knows them",
+        "programs": "what is compiled together at run time, by several processes",
         "intrinsics": "what instructions that Numba has no word for are made of",
     },
     "cython": {

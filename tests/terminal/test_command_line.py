@@ -1,5 +1,6 @@
 """Commands as they are typed: exit status, what goes to which stream, what is left on disk."""
 
+import io
 import json
 import os
 import re
@@ -484,3 +485,18 @@ def test_bad_input_is_told_from_a_bug_by_where_it_happens():
         raise ValueError("out of range")
     with pytest.raises(KeyError), user_errors():
         raise KeyError("a bug")
+
+
+def test_the_live_display_says_what_is_being_compiled():
+    from rich.console import Console
+
+    from mnistcore.terminal.training import LiveDisplay
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with LiveDisplay(console) as display:
+        display.preparing("numba", True)
+        display.compiling("train (1 of 16)")
+        assert display._status.status == (
+            "compiling the numba kernels (first run only): train (1 of 16)"
+        )
+        display.prepared()

@@ -1,6 +1,7 @@
 """The compiled parts of the Numba backend; ``numba_kernels`` is their public interface.
 
 ``cache``        the folder of compiled code
+``compiler``     how Numba compiles the functions
 ``functions``    the kinds of compiled function, and their compiler options
 ``intrinsics``   the building blocks of the five modules below
 ``machine``      instruction sets, atomic numbers, the floating-point mode
@@ -18,6 +19,7 @@
 ``training``     the training step
 ``prediction``   the forward pass over many rows
 ``matmul``       the stand-alone matrix products
+``programs``     what is compiled together, by several processes
 
 Importing them compiles nothing, except for ``matmul``: a program is compiled, or read from disk,
 when it is first called.

@@ -20,17 +20,19 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher, cpu_target
 
 from .cache import cache_here
+from .compiler import InnerCompiler, OuterCompiler
 from .intrinsics import I64, JIT, twin_of
 
 # ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
 # lets LLVM fuse a multiplication with an addition: no sum is reordered.
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "nogil": True}
+_WITHOUT_OBJECTS = {"_nrt": False}  # references are not counted, and no array can be made
 
 
 def entry(function):
     """Declare a function that is compiled at its first call from Python."""
     with cache_here():
-        return numba.njit(**OPTIONS, cache=True)(function)
+        return numba.njit(**OPTIONS, cache=True, pipeline_class=OuterCompiler)(function)
 
 
 def entry_of(signature):
@@ -38,7 +40,9 @@ def entry_of(signature):
 
     def compile_now(function):
         with cache_here():
-            return numba.njit(signature, **OPTIONS, cache=True)(function)
+            return numba.njit(signature, **OPTIONS, cache=True, pipeline_class=OuterCompiler)(
+                function
+            )
 
     return compile_now
 
@@ -70,8 +74,14 @@ def inner(function=None, *, forceinline=False, literals=False):
         return lambda function: inner(function, forceinline=forceinline, literals=literals)
     if not JIT:
         return function
-    bare = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    declared = _Inner(function, targetoptions=OPTIONS | bare | {"forceinline": forceinline})
+    bare = _WITHOUT_OBJECTS | {
+        "nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+    }  # fmt: skip
+    declared = _Inner(
+        function,
+        targetoptions=OPTIONS | bare | {"forceinline": forceinline},
+        pipeline_class=InnerCompiler,
+    )
     declared.literals = literals
     return declared
 
@@ -92,14 +102,16 @@ class _CFunction(CFunc):
 def c_function(arguments):
     """Declare a C function of n int64 ``arguments``; programs are passed its :func:`pointer`.
 
-    A function called by name is copied into its caller and optimised again there, and again in
-    the caller's caller: 37 s of compiling instead of 9 for the tiles alone. A call through
-    :func:`call` costs a few nanoseconds, compared with hundreds for a tile.
+    A function called by name is compiled into each program that calls it. A C function is compiled
+    once for all of them, and while another process compiles another: see :mod:`.programs`. A call
+    through :func:`call` costs a few nanoseconds, compared with hundreds for a tile.
     """
     signature = sigutils.normalize_signature(types.void(*[types.int64] * arguments))
 
     def declare(function):
-        declared = _CFunction(function, signature, locals={}, options={})
+        declared = _CFunction(
+            function, signature, locals={}, options=_WITHOUT_OBJECTS, pipeline_class=OuterCompiler
+        )
         with cache_here():
             declared.enable_caching()
         return declared
@@ -141,6 +153,19 @@ def call(typingctx, function, arguments):
         return context.get_dummy_value()
 
     return types.void(function, arguments), generate
+
+
+def compile_function(function, signature=None):
+    """Compile an :func:`entry` for a signature, or a :func:`c_function`, unless it is cached."""
+    if signature is None:
+        pointer(function)
+    else:
+        function.compile(signature)
+
+
+def name_of(function):
+    """Return the name of an :func:`entry` or a :func:`c_function`."""
+    return function.__name__
 
 
 def is_cached(function, signature=None):

@@ -10,7 +10,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, overload, register_model
+from numba.core.typing.templates import ConcreteTemplate, infer_global
+from numba.extending import lower_builtin, register_model
 
 from .intrinsics import (
     F32,
@@ -295,18 +296,13 @@ def total(typingctx, x):
 def _binary(name, symbol):
     """Give vectors an arithmetic operator; NumPy arrays, their twins, have it already."""
 
-    @intrinsic
-    def operation(typingctx, a, b):
-        def generate(context, builder, signature, args):
-            return getattr(builder, name)(*args)
+    @infer_global(symbol)
+    class _Operator(ConcreteTemplate):
+        cases = (vector_type(vector_type, vector_type),)
 
-        return vector_type(vector_type, vector_type), generate
-
-    @overload(symbol)
-    def apply(a, b):
-        if a is vector_type and b is vector_type:
-            return lambda a, b: operation(a, b)
-        return None
+    @lower_builtin(symbol, vector_type, vector_type)
+    def generate(context, builder, signature, args):
+        return getattr(builder, name)(*args)
 
 
 if JIT:
