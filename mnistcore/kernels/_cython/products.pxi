@@ -380,16 +380,6 @@ cdef inline void update_listed(
     )
 
 
-cdef inline void flush(const Layer *layer, Pending *pending) noexcept nogil:
-    """Do the update that is pending."""
-    if pending.vectors:
-        update_weights(
-            pending.update, layer, pending.w - layer.weights[0], pending.vectors * VL,
-            pending.gradient,
-        )
-    pending.vectors = 0
-
-
 cdef void update_panel(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t low,
     int64_t high, int64_t rows,
@@ -416,7 +406,9 @@ cdef void update_panel(
         pending.second = layer.weights[2] + at
         low += UPDATED
         tile = 1 - tile
-    flush(layer, &pending)
+    if pending.vectors:
+        at = pending.w - layer.weights[0]
+        update_weights(update, layer, at, UPDATED * layer.width, pending.gradient)
     if low < high:
         update_tile(layer, inputs, update, panel, low, high - low, NULL, rows)
 

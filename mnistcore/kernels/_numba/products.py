@@ -128,17 +128,17 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
     for panel in range(layer.panels):
         start = max(low, first - panel * batch)
         end = min(high, stop - panel * batch)
-        height = tile_height(end - start)
         weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
-        for top in range(start, end, height):
-            rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
+        while start < end:
+            rows, a = tile_height(end - start), base + 4 * (inputs.a + start * inputs.ld)
             out = base + 4 * place.scratch
             call(
                 functions.multiply_tile,
                 (rows, width, a, inputs.ld, 1, weights, width, place.sums, out, width),
             )
             at = layer_at(place.net, number)
-            call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
+            call(functions.finish_tile, (base, at, panel, start, rows, place.masks, place.scratch))
+            start += rows
 
 
 @inner
@@ -216,16 +216,15 @@ def input_gradient(functions, place, number, low, high, first, stop):
     while first < stop:
         # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
         end = min(stop, (first // before_width + 1) * before_width)
-        height = tile_height(end - first)
-        for top in range(first, end, height):
-            rows, start = min(height, end - top), low
+        while first < end:
+            rows, start = tile_height(end - first), low
             while start < high:
                 columns = layer.batch_width
                 if start % layer.batch_width or high - start <= VL:
                     columns = np.int64(VL)
-                input_gradient_tile(functions, place, layer, top, rows, start, high, columns)
+                input_gradient_tile(functions, place, layer, first, rows, start, high, columns)
                 start += columns
-        first = end
+            first += rows
 
 
 @inner
