@@ -4,9 +4,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .intrinsics import I64, twin_of, view
+from .intrinsics import I32, I64, call_llvm, twin_of, view
 from .machine import VL
-from .vectors import INTS, VECTOR, vector_pointer, vector_type
+from .vectors import INTS, VECTOR, first_lanes, vector_pointer, vector_type
 
 # ---------------------------------------------------------------------------------------------
 # Square blocks
@@ -33,6 +33,33 @@ def load_block(typingctx, base, offset, stride):
         return block
 
     return BLOCK_TYPE(types.int64, types.int64, types.int64), generate
+
+
+def _load_block_first_twin(base, offset, stride, rows, n):
+    block = np.zeros((VL, VL), np.float32)
+    for row in range(max(0, min(rows, VL))):
+        block[row, :n] = view(base, offset + row * stride, min(n, VL))
+    return block
+
+
+@twin_of(_load_block_first_twin)
+def load_block_first(typingctx, base, offset, stride, rows, n):
+    """Load the first n floats of the first rows, and zeros; touch nothing else."""
+
+    def generate(context, builder, signature, args):
+        base, offset, stride, rows, n = args
+        block = ir.Constant(context.get_value_type(BLOCK_TYPE), ir.Undefined)
+        for row in range(VL):
+            position = builder.add(offset, builder.mul(stride, I64(row)))
+            pointer = vector_pointer(builder, base, position, VECTOR)
+            lanes = builder.select(builder.icmp_signed(">", rows, I64(row)), n, I64(0))
+            name = f"llvm.masked.load.v{VL}f32.p0"
+            mask, zeros = first_lanes(builder, lanes), ir.Constant(VECTOR, None)
+            loaded = call_llvm(builder, name, VECTOR, pointer, I32(4), mask, zeros)
+            block = builder.insert_value(block, loaded, row)
+        return block
+
+    return BLOCK_TYPE(*[types.int64] * 5), generate
 
 
 def _store_block_twin(block, base, offset, stride):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from .blocks import load_block, store_block, transpose
+from .blocks import load_block, load_block_first, store_block, transpose
 from .functions import c_function, call, entry, entry_of, inner
 from .machine import VL, atomic_add, flush_denormals, set_float_mode
 from .memory import (
@@ -27,6 +27,7 @@ from .memory import (
 )
 from .team import lead
 from .tile import MR, SCRATCH, Sum, copy_row, panel_width
+from .vectors import load, store_first
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
 
@@ -108,7 +109,7 @@ def divide(kind, m, n, k, threads):
         if best < 0 or price < best:
             best, best_blocks, best_groups = price, blocks, groups
     group = max(1, -(-panels // best_groups))
-    capacity = SCRATCH + MR * (k + VL) + group * k * width
+    capacity = SCRATCH + MR * (k + VL) + (group * k + VL) * width
     return Division(width, group, best_blocks, np.int64(pack_a), np.int64(swap), capacity)
 
 
@@ -120,17 +121,15 @@ def pack_panel(kind, b, n, k, column, width, target, offset):
         for i in range(k):
             copy_row(b, i * n + column, columns, target, offset + i * width, width)
         return
+    # Rows beyond k are zeros, where the next panel or spare floats will be.
     for c in range(0, width, VL):
-        whole = k // VL * VL if c + VL <= columns else 0
-        for i in range(0, whole, VL):
-            block = transpose(load_block(b, (column + c) * k + i, k))
-            store_block(block, target, offset + i * width + c, width)
-        for i in range(whole, k):
-            for lane in range(c, c + VL):
-                value = np.float32(0.0)
-                if lane < columns:
-                    value = load_scalar(b, (column + lane) * k + i)
-                store_scalar(target, offset + i * width + lane, value)
+        for i in range(0, k, VL):
+            at = (column + c) * k + i
+            if c + VL <= columns and i + VL <= k:
+                block = load_block(b, at, k)
+            else:
+                block = load_block_first(b, at, k, columns - c, k - i)
+            store_block(transpose(block), target, offset + i * width + c, width)
 
 
 @inner
@@ -143,7 +142,9 @@ def copy_tile(job, cut, tile, rows, columns, low, column):
                 store_scalar(job.out, (column + c) * job.m + low + r, value)
         return
     for r in range(rows):
-        copy_row(tile, r * cut.width, columns, job.out, (low + r) * job.n + column, columns)
+        for c in range(0, columns, VL):
+            row = load(tile, r * cut.width + c)
+            store_first(job.out, (low + r) * job.n + column + c, row, columns - c)
 
 
 @inner

@@ -41,6 +41,7 @@ from .sparse import sparse_width
 from .team import share
 from .tile import SCRATCH, TILE, copy_row, leading_dimension, panel_width
 
+STRIPE = 8  # rows of weights that are packed together, in runs of cache lines on both sides
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
 MOST_PARTS = 4  # that the inputs are divided into, where they are
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
@@ -285,23 +286,28 @@ def layer_at(net, number):
 @inner
 def pack_weights(layer, flat, base, packed, thread, threads):
     """Pack this thread's share of a layer's weights at ``flat`` into panels at base + packed."""
-    first, stop = share(layer.fan_in * layer.panels, thread, threads)
-    for unit in range(first, stop):
-        column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
-        source = layer.weight_offset + i * layer.fan_out + column
-        target = packed + layer.weights + unit * layer.width
-        copy_row(flat, source, layer.fan_out - column, base, target, layer.width)
+    first, last = share(layer.panels, thread, threads)
+    for top in range(0, layer.fan_in, STRIPE):
+        for panel in range(first, last):
+            column, width = panel * layer.width, layer.width
+            for i in range(top, min(top + STRIPE, layer.fan_in)):
+                source = layer.weight_offset + i * layer.fan_out + column
+                target = packed + layer.weights + (panel * layer.fan_in + i) * width
+                copy_row(flat, source, layer.fan_out - column, base, target, width)
 
 
 @inner
 def unpack_weights(layer, base, packed, flat, thread, threads):
     """Unpack: the inverse of :func:`pack_weights`."""
-    first, stop = share(layer.fan_in * layer.panels, thread, threads)
-    for unit in range(first, stop):
-        column, i = unit // layer.fan_in * layer.width, unit % layer.fan_in
-        n = min(layer.width, layer.fan_out - column)
-        target = layer.weight_offset + i * layer.fan_out + column
-        copy_row(base, packed + layer.weights + unit * layer.width, n, flat, target, n)
+    first, last = share(layer.panels, thread, threads)
+    for top in range(0, layer.fan_in, STRIPE):
+        for panel in range(first, last):
+            column = panel * layer.width
+            n = min(layer.width, layer.fan_out - column)
+            for i in range(top, min(top + STRIPE, layer.fan_in)):
+                source = packed + layer.weights + (panel * layer.fan_in + i) * layer.width
+                target = layer.weight_offset + i * layer.fan_out + column
+                copy_row(base, source, n, flat, target, n)
 
 
 @inner

@@ -163,10 +163,10 @@ def forward_layer(functions, place, number, marks, batch, low, high, first, stop
 def forward_panel(functions, place, number, panel, start, end):
     """Compute rows [start, end) of a panel of outputs, tile by tile."""
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
-    base, width, height = place.base, layer.width, tile_height(end - start)
+    base, width = place.base, layer.width
     weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
-    for top in range(start, end, height):
-        rows, a = min(height, end - top), base + 4 * (inputs.a + top * inputs.ld)
+    while start < end:
+        rows, a = tile_height(end - start), base + 4 * (inputs.a + start * inputs.ld)
         out = base + 4 * place.scratch
         multiply_panel(
             functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
@@ -174,10 +174,11 @@ def forward_panel(functions, place, number, panel, start, end):
         call(
             functions.finish_tile,
             (
-                base, layer_at(place.net, number), panel, top, rows, place.masks, place.scratch,
-                width,
+                base, layer_at(place.net, number), panel, start, rows, place.masks,
+                place.scratch, width,
             ),
         )  # fmt: skip
+        start += rows
 
 
 @inner
@@ -273,16 +274,15 @@ def input_gradient(functions, place, number, low, high, first, stop):
     while first < stop:
         # Tiles end where a panel of the layer before does, so that dz is written in whole rows.
         end = min(stop, (first // before_width + 1) * before_width)
-        height = tile_height(end - first)
-        for top in range(first, end, height):
-            rows, start = min(height, end - top), low
+        while first < end:
+            rows, start = tile_height(end - first), low
             while start < high:
                 columns = layer.batch_width
                 if start % layer.batch_width or high - start <= VL:
                     columns = np.int64(VL)
-                input_gradient_tile(functions, place, layer, top, rows, start, high, columns)
+                input_gradient_tile(functions, place, layer, first, rows, start, high, columns)
                 start += columns
-        first = end
+            first += rows
 
 
 @inner

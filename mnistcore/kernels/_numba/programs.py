@@ -22,7 +22,7 @@ from ..threads import available_cores, get_num_threads
 from .cache import CACHE_FOLDER
 from .functions import JIT, compile_function, is_cached, name_of
 from .memory import address_in
-from .prediction import pack_share, predict, take_blocks
+from .prediction import CALLED, pack_share, predict, take_blocks
 from .team import attend
 from .training import FUNCTIONS, train
 from .training import SIGNATURE as TRAIN
@@ -169,7 +169,7 @@ _INT, _FLAG = types.int64, types.boolean
 
 PREDICTION = Program(
     "PREDICTION",
-    *[(function, None) for function in FUNCTIONS[:5]],
+    *[(FUNCTIONS[name], None) for name in CALLED],
     (take_blocks, None),
     (predict, (_INT,) * 8),
     (pack_share, (*[_INT] * 6, _FLAG)),
@@ -179,6 +179,6 @@ PREDICTION = Program(
 TRAINING = Program(
     "TRAINING",
     (train, TRAIN),
-    *[(function, None) for function in FUNCTIONS],
-    *PREDICTION._functions[5:],
+    *[(function, None) for function in FUNCTIONS.values()],
+    *PREDICTION._functions[len(CALLED) :],
 )

@@ -329,9 +329,12 @@ def multiply_listed(rows, width, a, a_row, a_step, b, b_step, terms, out):
 
 @inner
 def tile_height(n):
-    """Return the height of the tiles that n rows are divided into: even, and as equal as can be."""
+    """Return the height of the next tile, of n rows that are left: even, unless n itself is not.
+
+    Tiles of about equal height follow; a low one at the end would keep the FMA units waiting.
+    """
     tiles = -(-n // MR)
-    return 2 * -(-n // (2 * tiles)) if tiles > 0 else 2
+    return min(n, 2 * -(-n // (2 * tiles))) if tiles > 0 else 2
 
 
 @inner

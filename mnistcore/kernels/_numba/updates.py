@@ -191,9 +191,9 @@ def updating_body(tile, a, a_step, b, b_step, k, out, pending_at):
     Divisions, square roots and loads from afar then take place beside the FMAs.
     """
     pending, width = load_record(pending_at, Pending), row_length(tile)
-    each, position, row_of_b = k * VL // (UPDATED * width), 0, 0
+    each, position, row_of_b = k * VL // (UPDATED * width) * b_step, 0, 0
     for g in range(0, pending.rows * width, VL):
-        for _ in range(each):
+        while row_of_b < each * (g // VL + 1):  # LLVM does not unroll it, and need not
             tile = add_outer(tile, a, position, 1, b, row_of_b)
             position += a_step
             row_of_b += b_step
