@@ -23,7 +23,7 @@ from .tile import (
     store_tile,
     zero_tile,
 )
-from .updates import Pending, fetch_weights, update_vector
+from .updates import MOMENTS, RULE, Pending, adam, fetch_weights, update_vector
 
 FLOATS_AHEAD = 4 * SPARSE_FLOATS  # by which weights are prefetched before their update
 
@@ -106,14 +106,16 @@ def update_group(total, rows, product, row, pending):
     the next are being added.
     """
     width = row_length(total)
-    w = pending.w + row * width
+    w, moments = pending.w + row * width, load_index(pending.update, RULE) == MOMENTS
     for i in range(0, rows * width, VL):
         fetch_weights(pending, w + FLOATS_AHEAD + i)
     store_tile(add_marked(total, product, row), product.out, 0, width)
     for i in range(0, rows * width, VL):
-        update_vector(
-            pending.update, pending.decayed, pending.base, w + i, pending.slot_size, pending.g + i
-        )
+        arguments = pending.update, pending.decayed, pending.base, w + i, pending.slot_size
+        if moments:
+            adam(*arguments, pending.g + i)
+        else:
+            update_vector(*arguments, pending.g + i)
 
 
 # For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an

@@ -113,7 +113,7 @@ def _descend(rule, update, decayed, base, w, slot_size, g):
 
 
 @inner
-def _adam(update, decayed, base, w, slot_size, g):
+def adam(update, decayed, base, w, slot_size, g):
     decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
     shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
     beta1, beta1_rest = splat(load_scalar(update, BETA1)), splat(load_scalar(update, BETA1_REST))
@@ -134,7 +134,7 @@ def update_vector(update, decayed, base, w, slot_size, g):
     """Apply the rule of an update to the vector of parameters at base + w."""
     rule = load_index(update, RULE)
     if rule == MOMENTS:
-        _adam(update, decayed, base, w, slot_size, g)
+        adam(update, decayed, base, w, slot_size, g)
     elif rule == GRADIENT:
         store(base, w + slot_size, load(base, g))
     else:
