@@ -54,13 +54,14 @@ NUMBA = [
     ),
     (
         "tile",
-        "tile_type zero_tile row_length add_outer load_tile store_tile",
+        "tile_type zero_tile row_length add_outer load_tile",
         "a tile's shape is in its type",
     ),
     ("sparse", "union", "a tile's shape is in its type"),
     (
         "sparse",
-        "multiply_one multiply_two multiply_three multiply_four",
+        "multiply_one multiply_two multiply_three multiply_four "
+        "update_one update_two update_three update_four sparse_pointers",
         "a program compiles only the one for its width",
     ),
     ("tile", "low_tile high_tile", "two sizes of code, so that LLVM keeps the tile in registers"),
@@ -80,6 +81,7 @@ NUMBA = [
     ("plan", "described layer_at", "the plan is made in Python, as records of offsets"),
     ("products", "Functions Place", "addresses of C functions and of a thread's places"),
     ("products", "listed_sums", "a C function of its own"),
+    ("products", "forward_panel", "Cython has an iterator over tiles"),
     ("products", "input_gradient_tile derive_row", "loops that C inlines"),
     ("products", "clear_gradient", "the padding of dz must be 0 where no unit writes it"),
     ("team", "make_team", "a record; C fills its struct in enter"),
@@ -89,7 +91,7 @@ NUMBA = [
         "Cython: rows_step, layers_step",
     ),
     ("training", "copy_parameters make_steps place_of", "the record of a run is made in Python"),
-    ("training", "function_pointers", "C functions are called by address"),
+    ("training", "function_pointers sparse_widths", "C functions are called by address"),
     ("prediction", "Job forward_plan function_pointers own_net", "records of offsets"),
     ("prediction", "pack_share place_of predict tasks", "entry points of their own"),
 ]
@@ -126,7 +128,8 @@ CYTHON = [
     ),
     ("inputs", "release_lists list_index part_marks copy_marks", "pointers into the lists"),
     ("inputs", "release_marks", "C owns memory; Numba's arrays are NumPy's"),
-    ("inputs", "mark_rows", "a step of Numba's gather"),
+    ("inputs", "mark_word", "an instruction in Numba"),
+    ("bits", "swap_quadrants", "a loop of transpose_bits with constant limits"),
     ("inputs", "nonzero_values fetch_word", "steps of gather on pointers"),
     ("plan", "Options read_layer make_run place_run place_bias", "the plan is made in C"),
     ("plan", "division training_size gradient_size transposed_size", "sizes that Python asks for"),
@@ -135,17 +138,19 @@ CYTHON = [
     ("products", "forward_tile forward_rows finish_rows", "specialised through inlining"),
     ("products", "derive_block derive_blocks", "specialised through inlining"),
     (
-        "products",
-        "update_tile update_block update_rows update_weights",
+        "gradients",
+        "update_tile update_block update_rows update_weights update_groups update_marked",
         "specialised through inlining",
     ),
-    ("products", "fetch_weights", "prefetching the optimizer's rows pays in C only"),
+    ("gradients", "flush", "a loop at the end of update_panel in Numba"),
+    ("updates", "update_next update_pending update_rest", "specialised through inlining"),
+    ("sparse", "multiply_sparse", "in Numba one function for each width"),
     ("training", "owners_of parts_of partial_of masks_of update_of flat_of", "Numba's Place"),
     ("training", "rows_step layers_step", "Numba: forward_layers, backward_layers with a flag"),
     ("prediction", "Weights weights_size buffers_size tile_rows", "memory that C owns"),
 ]
 # Functions that are in different files, because what they need is defined there.
-MOVED = {"inputs_of"}
+MOVED = {"fetch_weights", "inputs_of", "update_group"}
 
 
 def numba_names(path):

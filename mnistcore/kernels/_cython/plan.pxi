@@ -125,7 +125,11 @@ cdef void read_layer(
     if depth == 0:
         layer.skips = skip == SKIP_ALL
     else:
-        layer.skips = skip != SKIP_NOTHING and table[depth - 1, ACTIVATION] == RELU
+        # Little is zero in several rows at once, which few units take together.
+        layer.skips = (
+            skip != SKIP_NOTHING and table[depth - 1, ACTIVATION] == RELU
+            and layer.fan_out > 2 * VL
+        )
     layer.width = sparse_width(layer.fan_out) if layer.skips else panel_width(layer.fan_out)
     layer.panels = divide_up(layer.fan_out, layer.width)
     layer.lda = leading_dimension(layer.panels * layer.width)

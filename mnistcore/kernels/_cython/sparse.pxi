@@ -106,4 +106,4 @@ cdef int64_t sparse_width(int64_t n) noexcept nogil:
     cdef int64_t vectors = divide_up(n, VL)
     if vectors < SPARSE_VECTORS:
         return vectors * VL
-    return (3 if divide_up(vectors, 3) * 3 < divide_up(vectors, 4) * 4 else 4) * VL
+    return (3 if divide_up(vectors, 3) * 27 < divide_up(vectors, 4) * 32 else 4) * VL

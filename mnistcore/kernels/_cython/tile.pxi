@@ -153,7 +153,7 @@ cdef void multiply_listed(int64_t rows, int64_t width, const Product *product) n
 
 
 cdef void multiply_panel(int64_t rows, int64_t width, Product *product) noexcept nogil:
-    """Compute the rows of a tile in a panel of any width, a tile of at most NR columns at a time."""
+    """Compute the rows of a tile in a panel of any width, at most NR columns at a time."""
     while width > 0:
         multiply_tile(rows, min(width, <int64_t> NR), product)
         product.b += NR

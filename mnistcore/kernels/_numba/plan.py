@@ -249,11 +249,12 @@ def _described(number: int, table: list[list[int]], skip: int) -> dict[str, int]
     layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
     layer["bias_offset"] = row[layout.BIAS_OFFSET]
     if number == 0:
-        skips = skip == layout.SKIP_ALL
+        skips = bool(skip == layout.SKIP_ALL)
     else:
         # Little is zero in several rows at once, which few units take together.
         before = table[number - 1][layout.ACTIVATION]
-        skips = skip and before == layout.RELU and layer["fan_out"] > 2 * VL
+        active = skip != layout.SKIP_NOTHING and before == layout.RELU
+        skips = active and layer["fan_out"] > 2 * VL
     width = (sparse_width if skips else panel_width)(layer["fan_out"])
     panels = -(-layer["fan_out"] // width)
     return layer | {"number": number, "skips": int(skips), "width": width, "panels": panels}

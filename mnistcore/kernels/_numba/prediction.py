@@ -21,10 +21,10 @@ from .memory import (
 )
 from .plan import LAYER_FIELDS, SKIPS, Batch, Layer, Plan, layer_at, make_plan
 from .products import Functions, Masks, Place
-from .sparse import MULTIPLY, SparseProduct
+from .sparse import MULTIPLY, SparseProduct, sparse_pointers
 from .team import Team, attend, enter, lead, leave
 from .tile import MR, SUM, copy_row
-from .training import FUNCTIONS, forward_layers, pack, sparse_pointers, sparse_widths
+from .training import FUNCTIONS, forward_layers, pack, sparse_widths
 
 _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 

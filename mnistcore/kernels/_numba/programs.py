@@ -21,8 +21,10 @@ from numba.core.compiler_lock import global_compiler_lock
 from ..threads import available_cores, get_num_threads
 from .cache import CACHE_FOLDER
 from .functions import JIT, compile_function, is_cached, name_of
+from .inputs import mark_columns, mark_rows
 from .memory import address_in
 from .prediction import CALLED, pack_share, predict, take_blocks
+from .sparse import MULTIPLY, UPDATE_MARKED
 from .team import attend
 from .training import FUNCTIONS, train
 from .training import SIGNATURE as TRAIN
@@ -170,6 +172,8 @@ _INT, _FLAG = types.int64, types.boolean
 PREDICTION = Program(
     "PREDICTION",
     *[(FUNCTIONS[name], None) for name in CALLED],
+    (MULTIPLY[-1], None),  # for panels of more than three vectors, which most networks have
+    (mark_rows, None),
     (take_blocks, None),
     (predict, (_INT,) * 8),
     (pack_share, (*[_INT] * 6, _FLAG)),
@@ -179,6 +183,8 @@ PREDICTION = Program(
 TRAINING = Program(
     "TRAINING",
     (train, TRAIN),
+    (UPDATE_MARKED[-1], None),
     *[(function, None) for function in FUNCTIONS.values()],
+    (mark_columns, None),
     *PREDICTION._functions[len(CALLED) :],
 )

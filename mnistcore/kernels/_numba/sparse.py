@@ -5,12 +5,14 @@ one row at a time: forward a row of the batch, which selects rows of the weights
 a column of the batch, which selects rows of dz. What is zero is not multiplied, and adds nothing.
 """
 
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 from numba import types
 
 from .bits import WORD, lowest_bit, without_lowest
-from .functions import c_function, inner
+from .functions import c_function, inner, pointer
 from .intrinsics import I64, pointer_to, twin_of
 from .machine import VL
 from .memory import load_index, load_record
@@ -201,3 +203,12 @@ def sparse_width(n: int) -> int:
     if vectors < SPARSE_VECTORS:
         return vectors * VL
     return (3 if -(-vectors // 3) * 27 < -(-vectors // 4) * 32 else 4) * VL
+
+
+@cache
+def sparse_pointers(widths: tuple[int, ...], functions: tuple) -> np.ndarray:
+    """Compile some functions, one for each number of vectors, for the given widths of panels."""
+    needed = [(i % SPARSE_VECTORS + 1) * VL in widths for i in range(len(functions))]
+    return np.array(
+        [pointer(one) if need else 0 for one, need in zip(functions, needed, strict=True)]
+    )

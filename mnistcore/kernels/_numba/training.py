@@ -24,6 +24,7 @@ from ..layout import FAN_IN, SKIP_ALL
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
+from .gradients import update_biases, update_layer, update_parts
 from .inputs import (
     SPARSE,
     Source,
@@ -72,15 +73,12 @@ from .products import (
     finish_tile,
     forward_layer,
     input_gradient,
-    marks_of,
+    mark_inputs,
     partial_sums,
-    update_biases,
-    update_layer,
-    update_parts,
 )
-from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct
+from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct, sparse_pointers
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import SPARSE_VECTORS, SUM, multiply_listed, multiply_tile
+from .tile import SUM, multiply_listed, multiply_tile
 from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
 
 # What a thread keeps in its int64: a square of bits, and records.
@@ -181,7 +179,7 @@ def forward_layers(functions, place, team, batch, number):
             low, high, first, stop = batch.low, batch.high, np.int64(0), units
         marks = place.marks if batch.sparse else 0
         if number:
-            marks = marks_of(functions, place, number, low, high)
+            marks = mark_inputs(functions, place, number, low, high)
         forward_layer(functions, place, number, marks, batch.rows, low, high, first, stop)
         if not (number and place.rows_alone):
             meet(team)
@@ -240,7 +238,7 @@ def update_step(run, functions, place, team, batch, upcoming, step):
     marks, square = place.marks if batch.sparse else 0, place.masks - 8 * (MASKS - SQUARE)
     for number in range(place.n_layers):
         if number:
-            marks = marks_of(functions, place, number, 0, batch.rows)
+            marks = mark_inputs(functions, place, number, 0, batch.rows)
             if marks:
                 call(functions.mark_columns, (marks, batch.rows, square))
         if number or not place.lists:
@@ -407,15 +405,6 @@ def function_pointers(listed: bool, widths: tuple[int, ...]) -> np.ndarray:
     pointers = {name: pointer(function) for name, function in functions.items()}
     sparse = sparse_pointers(widths, (*MULTIPLY, *UPDATE_MARKED))
     return np.array(Functions(**pointers, sparse=address_of(sparse)), np.int64)
-
-
-@cache
-def sparse_pointers(widths: tuple[int, ...], functions: tuple) -> np.ndarray:
-    """Compile some functions, one for each number of vectors, for the given widths of panels."""
-    needed = [(i % SPARSE_VECTORS + 1) * VL in widths for i in range(len(functions))]
-    return np.array(
-        [pointer(one) if need else 0 for one, need in zip(functions, needed, strict=True)]
-    )
 
 
 def sparse_widths(net: np.ndarray) -> tuple[int, ...]:

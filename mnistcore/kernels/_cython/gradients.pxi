@@ -1,0 +1,296 @@
+# The weight gradients, the third product of a layer, and how they change the parameters.
+
+cdef enum:
+    FLOATS_AHEAD = 4 * SPARSE_FLOATS  # by which weights are prefetched before their update
+
+
+cdef inline void update_rows(
+    const int64_t rule, const Update *update, const Layer *layer, int64_t at, int64_t n,
+    const float *gradient,
+) noexcept nogil:
+    """Update n packed weights, starting at ``at``; ``gradient`` NULL means zeros."""
+    cdef int64_t v
+    for v in range(n // VL):
+        update_vec(
+            rule, update, splat(0) if gradient == NULL else load(gradient + v * VL),
+            layer.weights[0] + at + v * VL, layer.weights[1] + at + v * VL,
+            layer.weights[2] + at + v * VL,
+        )
+
+
+cdef void update_weights(
+    const Update *update, const Layer *layer, int64_t at, int64_t n, const float *gradient
+) noexcept nogil:
+    """Call update_rows, specialised for the rule."""
+    if update.rule == PLAIN:
+        update_rows(PLAIN, update, layer, at, n, gradient)
+    elif update.rule == MOMENTUM:
+        update_rows(MOMENTUM, update, layer, at, n, gradient)
+    elif update.rule == NESTEROV:
+        update_rows(NESTEROV, update, layer, at, n, gradient)
+    elif update.rule == MOMENTS:
+        update_rows(MOMENTS, update, layer, at, n, gradient)
+    else:
+        update_rows(GRADIENT, update, layer, at, n, gradient)
+
+
+cdef inline void fetch_weights(
+    const Update *update, const Layer *layer, int64_t at, int64_t n
+) noexcept nogil:
+    """Prefetch the weights and state that an update will read once its product is done."""
+    cdef int64_t line, slot
+    cdef int64_t slots = 1 if update.rule == PLAIN else 3 if update.rule == MOMENTS else 2
+    for slot in range(slots):
+        for line in range(n // LINE_FLOATS):
+            __builtin_prefetch(layer.weights[slot] + at + line * LINE_FLOATS, 1, 3)
+
+
+cdef inline void update_tile(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
+    int64_t n, const int32_t *terms, int64_t n_terms,
+) noexcept nogil:
+    """Compute the gradient of n rows of a panel, summed over ``terms``, and apply it."""
+    cdef float scratch[TILE + GUARD_WORDS]
+    cdef int64_t at = (panel * layer.fan_in + first) * layer.width
+    cdef Product product
+    require(first + n <= layer.fan_in)
+    if n_terms == 0:
+        # No input means no gradient, and without momentum or decay nothing changes.
+        if update.rule != PLAIN or update.decay != 0:
+            update_weights(update, layer, at, n * layer.width, NULL)
+        return
+    product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
+    product.K = product.segment = n_terms
+    product.a_segment, product.terms = 0, terms
+    product.b = layer.dz + panel * layer.batch_size * layer.width
+    product.b_step = product.out_row = layer.width
+    product.out = scratch
+    set_guard(scratch + TILE)
+    fetch_weights(update, layer, at, n * layer.width)
+    if terms == NULL:
+        multiply_panel(n, layer.width, &product)
+    else:
+        multiply_listed(n, layer.width, &product)
+    remove_guard(scratch + TILE)
+    update_weights(update, layer, at, n * layer.width, scratch)
+
+
+cdef inline void update_listed(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
+    int64_t n,
+) noexcept nogil:
+    """Call update_tile, summing over the rows that are listed for the block of columns."""
+    cdef int64_t block = first // BLOCK
+    update_tile(
+        layer, inputs, update, panel, first, n,
+        inputs.lists.rows + block * inputs.lists.row_capacity, inputs.lists.n_rows[block],
+    )
+
+
+cdef inline void flush(Pending *pending) noexcept nogil:
+    """Do the update that is pending."""
+    if pending.vectors:
+        update_pending(pending)
+    pending.vectors = 0
+
+
+cdef void update_panel(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t low,
+    int64_t high, int64_t rows,
+) noexcept nogil:
+    """Compute the gradient of rows low to high of a panel of weights, and apply it.
+
+    Each tile is applied while the next one is computed.
+    """
+    cdef float scratch[2][TILE + GUARD_WORDS]
+    cdef int64_t at, column = 0, row = low, tile = 0
+    cdef Product product
+    cdef Pending pending
+    memset(&pending, 0, sizeof(Pending))
+    product.a_row, product.a_step, product.a_segment = 1, inputs.ld, 0
+    product.K = product.segment = rows
+    product.b_step, product.out_row = layer.width, NR
+    pending.update, pending.stride = update, layer.width
+    while column < layer.width:
+        product.b = layer.dz + panel * layer.batch_size * layer.width + column
+        row = low
+        while high - row >= UPDATED:
+            product.a, product.out = inputs.a + row, scratch[tile]
+            multiply_and_update(min(layer.width - column, <int64_t> NR), &product, &pending)
+            at = (panel * layer.fan_in + row) * layer.width + column
+            pending.gradient = scratch[tile]
+            pending.vectors = UPDATED * (2 if layer.width - column >= NR else 1)
+            pending.w, pending.first = layer.weights[0] + at, layer.weights[1] + at
+            pending.second = layer.weights[2] + at
+            row += UPDATED
+            tile = 1 - tile
+        column += NR
+        flush(&pending)
+    if row < high:
+        update_tile(layer, inputs, update, panel, row, high - row, NULL, rows)
+
+
+cdef inline void update_group(
+    const int rows, const int vectors, const int64_t rule, const Update *update,
+    const Layer *layer, const SparseProduct *product, int64_t first, int64_t at,
+) noexcept nogil:
+    """Compute the gradient of ``rows`` rows of weights, starting at ``at``, and apply it.
+
+    Without a detour through memory, the divisions and roots of one group are computed while the
+    sums of the next are being added.
+    """
+    cdef vec total[SPARSE_VECTORS]
+    cdef int64_t i
+    for i in range(rows * vectors):
+        total[i] = splat(0)
+    add_marked(rows, vectors, product, first, total)
+    for i in range(rows * vectors):
+        update_vec(
+            rule, update, total[i], layer.weights[0] + at + i * VL,
+            layer.weights[1] + at + i * VL, layer.weights[2] + at + i * VL,
+        )
+
+
+cdef inline void update_groups(
+    const int group, const int vectors, const int64_t rule, const Update *update,
+    const Layer *layer, const SparseProduct *product, int64_t rows, int64_t at,
+) noexcept nogil:
+    """Update rows of weights in groups, and those that are left one by one."""
+    cdef int64_t row = 0
+    while row + group <= rows:
+        fetch_weights(update, layer, at + FLOATS_AHEAD, group * vectors * VL)
+        update_group(group, vectors, rule, update, layer, product, row, at)
+        row += group
+        at += group * vectors * VL
+    while row < rows:
+        update_group(1, vectors, rule, update, layer, product, row, at)
+        row += 1
+        at += vectors * VL
+
+
+cdef inline void update_marked(
+    const int64_t rule, const Update *update, const Layer *layer, const SparseProduct *product,
+    int64_t rows, int64_t at,
+) noexcept nogil:
+    """Call update_groups, specialised for the width of the panels."""
+    if layer.width == VL:
+        update_groups(4, 1, rule, update, layer, product, rows, at)
+    elif layer.width == 2 * VL:
+        update_groups(2, 2, rule, update, layer, product, rows, at)
+    elif layer.width == 3 * VL:
+        update_groups(1, 3, rule, update, layer, product, rows, at)
+    else:
+        update_groups(1, 4, rule, update, layer, product, rows, at)
+
+
+cdef void update_sparse(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team
+) noexcept nogil:
+    """Compute the gradient of a share of the weights of such a layer, and apply it."""
+    cdef int64_t at, rows
+    cdef SparseProduct product
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, SPARSE_VECTORS)
+    product.marks_row = product.words = inputs.marks.row_words
+    product.a_row, product.a_step = 1, inputs.ld
+    while next_range(&tiles):
+        rows = tiles.high - tiles.low
+        at = (tiles.panel * layer.fan_in + tiles.low) * layer.width
+        product.marks = inputs.marks.columns + tiles.low * product.words
+        product.a = inputs.a + tiles.low
+        product.b = layer.dz + tiles.panel * layer.batch_size * layer.width
+        if update.rule == PLAIN:
+            update_marked(PLAIN, update, layer, &product, rows, at)
+        elif update.rule == MOMENTUM:
+            update_marked(MOMENTUM, update, layer, &product, rows, at)
+        elif update.rule == NESTEROV:
+            update_marked(NESTEROV, update, layer, &product, rows, at)
+        elif update.rule == MOMENTS:
+            update_marked(MOMENTS, update, layer, &product, rows, at)
+        else:
+            update_marked(GRADIENT, update, layer, &product, rows, at)
+
+
+cdef void update_layer(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Team *team,
+    int64_t rows,
+) noexcept nogil:
+    """Compute the weight gradient for a share of (panel, row of weights), and apply it."""
+    cdef int64_t unit = share(layer.panels * layer.fan_in, team.thread, team.threads)
+    cdef int64_t stop = share(layer.panels * layer.fan_in, team.thread + 1, team.threads)
+    cdef int64_t low, high
+    cdef Tiles tiles
+    if inputs.marks != NULL:
+        update_sparse(layer, inputs, update, team)
+        return
+    if inputs.lists != NULL:
+        tiles = tiles_of(team, layer.panels, layer.fan_in, BLOCK)
+        while next_tile(&tiles):
+            update_listed(
+                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
+            )
+        return
+    while unit < stop:
+        low = unit % layer.fan_in
+        high = min(layer.fan_in, low + stop - unit)
+        update_panel(layer, inputs, update, unit // layer.fan_in, low, high, rows)
+        unit += high - low
+
+
+cdef void update_parts(
+    const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
+    Upcoming *upcoming,
+) noexcept nogil:
+    """Compute and apply the weight gradient for some parts of the inputs to a one-panel layer.
+
+    Meanwhile, prefetch the same parts of the upcoming rows.
+    """
+    cdef const Source *source = inputs.source
+    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
+    for part in range(parts.first, parts.stop):
+        word = part
+        while word < source.words:
+            for block in range(word * WORD_BLOCKS, min(blocks, (word + 1) * WORD_BLOCKS)):
+                fetch_row(source, parts, upcoming)
+                update_block(layer, inputs, update, block)
+            word += source.parts
+
+
+cdef inline void update_block(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t block
+) noexcept nogil:
+    """Update the weights of one block of columns, as one tile or as two of half the height."""
+    cdef int64_t low = block * BLOCK, end = min(layer.fan_in, (block + 1) * BLOCK), n
+    while low < end:
+        n = (end - low) // divide_up(end - low, MR)
+        update_listed(layer, inputs, update, 0, low, n)
+        low += n
+
+
+cdef void update_biases(
+    const Layer *layer, const Update *update, const Team *team, int64_t rows
+) noexcept nogil:
+    """Compute the bias gradients of this thread's panels, summed row by row, and apply them."""
+    cdef Update plain = update[0]
+    cdef float gradient[SPARSE_FLOATS]
+    cdef int64_t p, v, row, at
+    cdef vec total
+    plain.decay, plain.shrink = 0, 1
+    for p in range(
+        share(layer.panels, team.thread, team.threads),
+        share(layer.panels, team.thread + 1, team.threads),
+    ):
+        for v in range(layer.width // VL):
+            total = splat(0)
+            for row in range(rows):
+                total = total + load(
+                    layer.dz + (p * layer.batch_size + row) * layer.width + v * VL
+                )
+            store(gradient + v * VL, total)
+        at = p * layer.width
+        if plain.rule == GRADIENT:
+            memcpy(layer.bias[1] + at, gradient, layer.width * sizeof(float))
+        else:
+            update_flat(
+                &plain, gradient, layer.width, layer.bias[0] + at, layer.bias[1] + at,
+                layer.bias[2] + at,
+            )

@@ -1,0 +1,180 @@
+"""The weight gradients, the third product of a layer, and how they change the parameters."""
+
+import numpy as np
+
+from .bits import WORD
+from .functions import call, inner
+from .inputs import Lists, Marks, Source, fetch_row, row_list
+from .machine import VL
+from .memory import load_index, load_int32, load_record, load_scalar, store_record
+from .plan import Layer, layer_at
+from .products import inputs_of
+from .sparse import SparseProduct
+from .team import share
+from .tile import BLOCK, NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel
+from .updates import DECAY, PLAIN, RULE, UPDATED, Pending
+from .vectors import load, splat, store
+
+
+@inner
+def update_layer(functions, place, team, number, marks, batch):
+    """Compute this thread's share of a weight gradient (x^T dz), and apply it.
+
+    ``marks`` is the address of the inputs' marks, or 0.
+    """
+    layer = load_record(layer_at(place.net, number), Layer)
+    fan_in = layer.fan_in
+    store_record(place.sums, Sum(batch, batch, np.int64(0)))
+    first, stop = share(layer.panels * fan_in, team.thread, team.threads)
+    while first < stop:
+        panel = first // fan_in
+        low = first - panel * fan_in
+        high = min(fan_in, low + stop - first)
+        if marks:
+            update_sparse(functions, place, number, marks, panel, low, high, batch)
+        else:
+            update_panel(functions, place, number, panel, low, high, batch)
+        first += high - low
+
+
+@inner
+def update_panel(functions, place, number, panel, low, high, batch):
+    """Compute the gradient of rows [low, high) of a panel of weights, and apply it.
+
+    Each tile is applied while the next one is computed; two tiles of scratch take turns.
+    """
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width, at = place.base, layer.width, place.sums + 8 * SUM
+    a, dz = base + 4 * inputs.a, base + 4 * (layer.dz + panel * layer.capacity * width)
+    none, top = np.int64(0), low + (high - low) // UPDATED * UPDATED
+    for column in range(0, width, NR):
+        columns, out = min(NR, width - column), place.scratch
+        w = layer.weights + (panel * layer.fan_in + low) * width + column
+        pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, none, width)
+        for row in range(low, top, UPDATED):
+            store_record(at, pending)
+            call(
+                functions.multiply_and_update,
+                (
+                    columns, a + 4 * row, inputs.ld, dz + 4 * column, width, batch,
+                    base + 4 * out, at,
+                ),
+            )  # fmt: skip
+            pending = Pending(
+                place.update, layer.decay, base, w, place.slot_size, out, np.int64(UPDATED), width
+            )
+            w, out = w + UPDATED * width, 2 * place.scratch + TILE - out
+        for row in range(pending.rows):
+            w, g = pending.w + row * width, pending.g + row * columns
+            call(
+                functions.update_vectors,
+                (place.update, layer.decay, base, w, place.slot_size, g, columns),
+            )
+    if top < high:
+        w = layer.weights + (panel * layer.fan_in + top) * width
+        multiply_panel(
+            functions.multiply_tile, high - top, width, a + 4 * top, 1, inputs.ld, dz, place.sums,
+            base + 4 * place.scratch,
+        )  # fmt: skip
+        call(
+            functions.update_vectors,
+            (
+                place.update, layer.decay, base, w, place.slot_size, place.scratch,
+                (high - top) * width,
+            ),
+        )  # fmt: skip
+
+
+@inner
+def update_sparse(functions, place, number, marks_at, panel, low, high, batch):
+    """Do what :func:`update_panel` does, for inputs that are mostly zero."""
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, marks, width = place.base, load_record(marks_at, Marks), layer.width
+    product = SparseProduct(
+        marks.columns + 8 * low * marks.row_words,
+        marks.row_words,
+        -(-batch // WORD),
+        base + 4 * (inputs.a + low),
+        np.int64(1),
+        inputs.ld,
+        base + 4 * (layer.dz + panel * layer.capacity * width),
+        base + 4 * place.scratch,
+        width,
+        np.int64(0),
+    )
+    w, pending_at = layer.weights + (panel * layer.fan_in + low) * width, place.sums + 8 * SUM
+    pending = Pending(
+        place.update, layer.decay, base, w, place.slot_size, place.scratch, np.int64(0), width
+    )
+    store_record(place.product, product)
+    store_record(pending_at, pending)
+    call(
+        load_index(functions.sparse, SPARSE_VECTORS + width // VL - 1),
+        (high - low, place.product, pending_at),
+    )
+
+
+@inner
+def update_listed(functions, place, block):
+    """Do the same for one block of columns of the network's inputs, over its listed rows."""
+    layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
+    base, width, top = place.base, layer.width, block * BLOCK
+    rows, terms = min(BLOCK, layer.fan_in - top), row_list(lists, block)
+    if load_int32(terms, 0) >= 0:
+        a, out = base + 4 * (place.inputs + top), base + 4 * place.scratch
+        dz = base + 4 * layer.dz
+        call(functions.multiply_listed, (rows, width, a, 1, place.ld, dz, width, terms, out))
+    elif load_index(place.update, RULE) == PLAIN and not (
+        layer.decay and load_scalar(place.update, DECAY)
+    ):
+        return  # without decay and moments, a gradient of zero changes nothing
+    else:
+        for i in range(0, rows * width, VL):
+            store(base, place.scratch + i, splat(0.0))
+    w = layer.weights + top * width
+    call(
+        functions.update_vectors,
+        (place.update, layer.decay, base, w, place.slot_size, place.scratch, rows * width),
+    )
+
+
+@inner
+def update_parts(functions, place, upcoming):
+    """Update the blocks of columns of this thread's parts of the inputs.
+
+    With each block, an equal share of those parts of the upcoming rows is prefetched.
+    """
+    source = load_record(place.source, Source)
+    fan_in, parts = source.fan_in, source.parts
+    shares = -(-fan_in // BLOCK) * (source.last_part - source.first_part) // parts
+    asked, due = 0, 0  # of the upcoming rows; due is counted in 1 / shares
+    for part in range(source.first_part, source.last_part):
+        for first in range(part * WORD, fan_in, parts * WORD):
+            for top in range(first, min(first + WORD, fan_in), BLOCK):
+                due += upcoming.rows
+                while due >= shares:
+                    due -= shares
+                    if asked < upcoming.rows:
+                        fetch_row(source, upcoming, asked)
+                        asked += 1
+                update_listed(functions, place, top // BLOCK)
+
+
+@inner
+def update_biases(functions, place, team, number, batch):
+    """Update this thread's panels of a bias, whose gradient is the sum of dz over the batch."""
+    base, layer = place.base, load_record(layer_at(place.net, number), Layer)
+    width = layer.width
+    first, stop = share(layer.panels, team.thread, team.threads)
+    for panel in range(first, stop):
+        dz = layer.dz + panel * layer.capacity * width
+        for c in range(0, width, VL):
+            gradient = splat(0.0)
+            for b in range(batch):
+                gradient = gradient + load(base, dz + b * width + c)
+            store(base, place.scratch + c, gradient)
+        w = layer.bias + panel * width
+        call(
+            functions.update_vectors,
+            (place.update, 0, base, w, place.slot_size, place.scratch, width),
+        )
