@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import load_backend
 
-from mnistcore.kernels import KERNELS, PROGRAMS, layout, threads
+from mnistcore.kernels import ATTRIBUTES, KERNELS, PROGRAMS, layout, threads
 
 pytestmark = pytest.mark.slow
 
@@ -129,7 +129,7 @@ def test_the_options_have_the_fields_of_the_package():
 
 
 def test_the_public_names_are_those_of_the_contract(cython):
-    assert set(cython.__all__) == {"NAME", "INSTRUCTION_SET", "compiled", *KERNELS, *PROGRAMS}
+    assert set(cython.__all__) == {*ATTRIBUTES, *KERNELS, *PROGRAMS}
     assert cython.NAME == "cython"
     assert cython.compiled()
 

@@ -62,7 +62,7 @@ print("files", len(list(Path(CACHE_FOLDER).rglob("*.nbc"))), flush=True)
 
 def trained(kernels):
     """The predictions for a few images, as bytes; they take most of what is compiled."""
-    network = Network((20, 16, 10))
+    network = Network((20, 16, 16))
     x = np.random.default_rng(0).integers(0, 256, (30, 20)).astype(np.uint8)
     params = network.init(np.random.default_rng(1))
     return network.predict(kernels, params, x, 1 / 255).tobytes()
@@ -70,7 +70,7 @@ def trained(kernels):
 
 def train_one_step(kernels, dtype=np.uint8, frozen=False):
     """One step on a few samples, which may be read-only."""
-    network, options = Network((20, 16, 10)), make_options(batch_size=8)
+    network, options = Network((20, 16, 16)), make_options(batch_size=8)
     params, layers = network.init(np.random.default_rng(1)), network.layers()
     x, targets, order = np.ones((8, 20), dtype), np.zeros(8, np.int32), np.arange(8)
     for array in (x, targets, order):
