@@ -36,7 +36,7 @@ from .peers.rounds import WorkerError
 from .peers.tables import DENSE, OURS, OWN, best_rows, table
 from .sizes import FURTHER_NETWORKS, QUICK, case_of
 
-PEERS = ("jax", "torch")  # no other was the fastest of any network in ``benchmarks.peers``
+PEERS = ("jax", "torch")  # no other was more than 2 % faster on any network of ``benchmarks.peers``
 
 
 class _Terminal(Notice):
