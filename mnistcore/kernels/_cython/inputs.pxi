@@ -1,7 +1,8 @@
 # The input layer: values as floats, and where they are not zero.
 #
-# Four in five of MNIST's pixels are zero. A pixel that is zero in all rows of a tile adds nothing
-# to the tile's sums, so the products of the first layer skip it without changing the result.
+# Zeros add nothing to a sum, so products skip them without changing the result. Marks are bits for
+# what is not zero: see sparse.pxi. Where the inputs have parts, what is not zero in any row of a
+# tile is listed instead.
 
 cdef enum:
     WORD_BLOCKS = WORD // BLOCK  # blocks of columns in a word

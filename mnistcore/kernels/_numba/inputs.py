@@ -1,7 +1,7 @@
 """The input layer: a batch of uint8 or float32 rows becomes scaled floats, its zeros noted.
 
-Four fifths of MNIST's pixels are 0, and add nothing to a sum. The gather marks the others with a
-bit each, in words of 64 columns; the marks are also transposed, for the weight gradient.
+Zeros add nothing to a sum. The gather marks what is not zero with a bit each, in words of 64
+columns; the marks are also transposed, for the weight gradient: see :mod:`.sparse`.
 
 A network whose first layer is narrow divides its inputs among the threads: word w then belongs to
 part ``w % parts``. There the gather lists what is not zero in any row of a tile: for each block of

@@ -1,4 +1,4 @@
-"""The products of a layer and what follows each: a thread's work between two meetings.
+"""The outputs of a layer, and dz of the one before: two of its three products, and what follows.
 
 Data are named by addresses and offsets, never by arrays: passing an array between functions
 updates its reference count, and threads that update the same count wait for each other. Related

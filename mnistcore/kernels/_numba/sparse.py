@@ -1,8 +1,8 @@
-"""The products of a first layer whose inputs are mostly zero, as most of MNIST's pixels are.
+"""Products of inputs that are mostly zero, as most of MNIST's pixels are, and what a ReLU lets pass.
 
-A bit for each value of a batch says whether it is not zero. Both products of the layer then take
-one row at a time: forward a row of the batch, which selects rows of the weights; for the gradient
-a column of the batch, which selects rows of dz. What is zero is not multiplied, and adds nothing.
+A bit for each input says whether it is not zero. The product with the weights and the gradient of
+the weights then take one row at a time: a row of the batch, which selects rows of the weights; or
+a column of the batch, which selects rows of dz. What is zero is not multiplied.
 """
 
 from functools import cache
