@@ -1,4 +1,4 @@
-# Products of inputs that are mostly zero, as most of MNIST's pixels are, and what a ReLU lets pass.
+# Products of inputs that are mostly zero, as MNIST's pixels are, and what a ReLU lets pass.
 #
 # A bit for each input says whether it is not zero. The product with the weights and the gradient of
 # the weights then take one row at a time: a row of the batch, which selects rows of the weights; or
