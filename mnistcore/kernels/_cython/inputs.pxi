@@ -181,32 +181,6 @@ cdef void gather(
                 list_columns(source, lists, part, row)
 
 
-cdef struct Upcoming:
-    # The rows of the next batch, to be prefetched in equal portions.
-    const int64_t *samples
-    int64_t rows
-    int64_t row  # the next to prefetch
-    int64_t portions
-    int64_t due  # the fraction of a row that is due, in units of 1 / portions
-
-
-cdef inline void fetch_row(
-    const Source *source, const Parts *parts, Upcoming *upcoming
-) noexcept nogil:
-    """Prefetch one more portion of the rows, so that memory works while the core computes."""
-    cdef int64_t at, group, part
-    upcoming.due += upcoming.rows
-    while upcoming.due >= upcoming.portions:
-        upcoming.due -= upcoming.portions
-        if upcoming.row == upcoming.rows:
-            return
-        at = row_start(source, upcoming.samples, upcoming.row)
-        for group in range(source.part_words):
-            for part in range(parts.first, parts.stop):
-                fetch_word(source, at + (group * source.parts + part) * WORD)
-        upcoming.row += 1
-
-
 cdef void list_columns(
     const Source *source, const Lists *lists, int64_t part, int64_t row
 ) noexcept nogil:

@@ -3,7 +3,6 @@
 
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-    MOST_PARTS = 4
     MOST_LISTED = 4096  # rows of a batch: with more, the lists would outgrow the caches
     SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
 
@@ -31,7 +30,7 @@ cdef struct Layer:
 cdef struct Plan:
     # How a training step is divided among the threads of a team.
     bint rows_alone  # layers after the first are divided by rows of the batch, not by units
-    int64_t parts  # of the inputs, each owned and summed separately if the first layer is a panel
+    int64_t parts  # of the inputs, if the first layer is narrow; else 1
     bint shared_inputs  # gathered jointly, because a copy for each thread would be too large
 
 cdef struct Options:
@@ -58,6 +57,7 @@ cdef struct Batch:
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
     Lists lists  # where the inputs are not zero
+    Strips strips  # the same, if the first layer is narrow
     Layer *layers  # those of the run, or a copy for this thread
     double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)
@@ -100,11 +100,8 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
     plan.rows_alone = weights <= LIGHT
     plan.shared_inputs = batch_size > MOST_LISTED
     plan.parts = 1
-    if (
-        plan.rows_alone and layers[0].panels == 1 and layers[0].fan_in >= MOST_PARTS * WORD
-        and not plan.shared_inputs
-    ):
-        plan.parts = MOST_PARTS
+    if plan.rows_alone and layers[0].panels == 1 and not plan.shared_inputs:
+        plan.parts = narrow_parts(layers[0].fan_in, layers[0].fan_out)
     return plan
 
 
@@ -140,7 +137,7 @@ cdef Run make_run(
     run.batches = <Batch *> allocate(threads * sizeof(Batch))
     memset(run.batches, 0, threads * sizeof(Batch))
     run.ld_inputs = leading_dimension(run.layers[0].fan_in)
-    set_columns(&run.source, run.layers[0].fan_in, run.plan.parts)
+    set_columns(&run.source, run.layers[0].fan_in, 1)
     return run
 
 
@@ -208,7 +205,10 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
     cdef int64_t depth, thread, batch = run.options.batch_size
     cdef int64_t copies = run.threads if run.plan.parts > 1 else 1
     cdef Layer *layer
-    place_weights(&run.layers[0], run.slots, space)
+    if run.plan.parts > 1:
+        place_strips(&run.layers[0], run.slots, space)
+    else:
+        place_weights(&run.layers[0], run.slots, space)
     for thread in range(copies):
         for depth in range(run.n_layers):
             layer = &run.layers[thread * run.n_layers + depth]
@@ -220,7 +220,9 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
             place_outputs(layer, space)
     for thread in range(run.threads):
         run.batches[thread].layers = &run.layers[thread * run.n_layers if copies > 1 else 0]
-        if thread == 0 or not run.plan.shared_inputs:
+        if run.plan.parts > 1:
+            run.batches[thread].inputs = NULL
+        elif thread == 0 or not run.plan.shared_inputs:
             run.batches[thread].inputs = take(space, batch * run.ld_inputs)
         else:
             run.batches[thread].inputs = run.batches[0].inputs

@@ -112,49 +112,6 @@ cdef void forward_rows(
         forward_layer(layer, inputs, &tiles, masks, layer.a, layer.lda)
 
 
-cdef void partial_sums(
-    const Layer *layer, const Inputs *inputs, int64_t part, int64_t rows, float *out
-) noexcept nogil:
-    """Multiply one part of the inputs by its weights, giving partial sums ``out`` (rows, width).
-
-    A layer of one panel cannot be divided by units. With its inputs divided into parts, a thread
-    reads only the weights that it updates, which stay in its own cache.
-    """
-    cdef int64_t index
-    cdef Product product
-    cdef Tiles tiles = tiles_between(rows, BLOCK, 0, divide_up(rows, BLOCK))
-    product.a_row, product.a_step, product.a_segment = inputs.ld, 1, 0
-    product.b, product.b_step, product.out_row = layer.weights[0], layer.width, layer.width
-    while next_tile(&tiles):
-        index = list_index(inputs.lists, part, tiles.low)
-        product.a = inputs.a + tiles.low * inputs.ld
-        product.terms = column_list(inputs.source, inputs.lists, index)
-        product.K = product.segment = inputs.lists.n_columns[index]
-        product.out = out + tiles.low * layer.width
-        multiply_tile(tiles.high - tiles.low, layer.width, &product)
-
-
-cdef void add_parts(
-    const Layer *layer, const float *partial, int64_t parts, int64_t first, int64_t last,
-    const Masks *masks,
-) noexcept nogil:
-    """Compute the outputs of rows first to last from ``partial`` (parts, batch_size, width)."""
-    cdef float scratch[TILE + GUARD_WORDS]
-    cdef int64_t i, part, n
-    cdef const float *sums
-    cdef vec total
-    cdef Tiles tiles = tiles_between(last, 1, first, last)
-    while next_tile(&tiles):
-        sums = partial + tiles.low * layer.width
-        n = (tiles.high - tiles.low) * layer.width
-        for i in range(n // VL):
-            total = load(sums + i * VL)
-            for part in range(1, parts):
-                total = total + load(sums + part * layer.batch_size * layer.width + i * VL)
-            store(scratch + i * VL, total)
-        finish_tile(layer, &tiles, masks, scratch, layer.width, layer.a, layer.lda)
-
-
 cdef void forward_in_place(
     const Layer *layer, const Inputs *inputs, int64_t rows, const Masks *masks, float *out,
     int64_t ld,
@@ -393,36 +350,6 @@ cdef void update_layer(
             update_listed(
                 layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
             )
-
-
-cdef void update_parts(
-    const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
-    Upcoming *upcoming,
-) noexcept nogil:
-    """Compute and apply the weight gradient for some parts of the inputs to a one-panel layer.
-
-    Meanwhile, prefetch the same parts of the upcoming rows.
-    """
-    cdef const Source *source = inputs.source
-    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
-    for part in range(parts.first, parts.stop):
-        word = part
-        while word < source.words:
-            for block in range(word * WORD_BLOCKS, min(blocks, (word + 1) * WORD_BLOCKS)):
-                fetch_row(source, parts, upcoming)
-                update_block(layer, inputs, update, block)
-            word += source.parts
-
-
-cdef inline void update_block(
-    const Layer *layer, const Inputs *inputs, const Update *update, int64_t block
-) noexcept nogil:
-    """Update the weights of one block of columns, as one tile or as two of half the height."""
-    cdef int64_t low = block * BLOCK, end = min(layer.fan_in, (block + 1) * BLOCK), n
-    while low < end:
-        n = (end - low) // divide_up(end - low, MR)
-        update_listed(layer, inputs, update, 0, low, n)
-        low += n
 
 
 cdef void update_biases(

@@ -8,7 +8,7 @@ cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
     upcoming.samples = run.order
     if run.order != NULL:
         upcoming.samples += start
-    upcoming.row, upcoming.portions, upcoming.due = 0, 1, 0
+    upcoming.row, upcoming.due = 0, 0
     return upcoming
 
 
@@ -30,6 +30,10 @@ cdef void next_batch(
     cdef Upcoming upcoming = upcoming_of(run, step)
     cdef int64_t part, first = 0, last = upcoming.rows
     batch.rows, batch.samples = upcoming.rows, upcoming.samples
+    if run.plan.parts > 1:
+        for part in range(parts.first, parts.stop):
+            mark_strips(&run.source, batch.samples, batch.rows, part, &batch.strips)
+        return
     if run.plan.shared_inputs:
         first = share(batch.rows, team.thread, team.threads)
         last = share(batch.rows, team.thread + 1, team.threads)
@@ -112,7 +116,9 @@ cdef void first_layer(
         forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
-        partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
+        part_sums(
+            layer, &run.source, &batch.strips, part, batch.rows, partial_of(run, step, part)
+        )
 
 
 cdef inline float *partial_of(const Run *run, int64_t step, int64_t part) noexcept nogil:
@@ -200,7 +206,7 @@ cdef void update_step(
     cdef Parts parts = parts_of(run, team)
     cdef Upcoming upcoming
     cdef Team owners = owners_of(run, team)
-    cdef int64_t depth
+    cdef int64_t depth, part
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
     for depth in range(run.n_layers - 1, -1, -1):
         layer = &batch.layers[depth]
@@ -208,10 +214,10 @@ cdef void update_step(
         inputs = inputs_of(run, depth, batch)
         if depth == 0 and run.plan.parts > 1:
             upcoming = upcoming_of(run, step + 1)
-            upcoming.portions = (
-                divide_up(layer.fan_in, BLOCK) * (parts.stop - parts.first) // run.plan.parts
-            )
-            update_parts(layer, &inputs, update, &parts, &upcoming)
+            for part in range(parts.first, parts.stop):
+                update_part(
+                    layer, &run.source, &batch.strips, part, batch.rows, update, &upcoming
+                )
         else:
             update_layer(layer, &inputs, update, &owners, batch.rows)
         update_biases(layer, update, &owners, batch.rows)
@@ -226,11 +232,16 @@ cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
     """Pack the parameters and the state, and clear the padding."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
-    cdef int64_t depth, slot
+    cdef Parts parts = parts_of(run, team)
+    cdef int64_t depth, slot, part
     for depth in range(run.n_layers):
         layer = &batch.layers[depth]
         for slot in range(1 if run.gradient_only else run.slots):
-            pack_weights(team if depth == 0 else &owners, layer, slot, flat_of(run, slot))
+            if depth == 0 and run.plan.parts > 1:
+                for part in range(parts.first, parts.stop):
+                    pack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
+            else:
+                pack_weights(&owners, layer, slot, flat_of(run, slot))
             pack_bias(&owners, layer, slot, flat_of(run, slot))
         if owners.thread == owners.threads - 1:
             memset(layer.dz, 0, gradient_size(layer) * sizeof(float))
@@ -241,13 +252,15 @@ cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
     """Unpack what changed. If each thread has copies, all are equal and thread 0's are used."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
+    cdef Parts parts = parts_of(run, team)
     cdef bint mine = team.thread == 0 or run.plan.parts == 1
-    cdef int64_t depth, slot
+    cdef int64_t depth, slot, part
     for depth in range(run.n_layers):
         layer = &batch.layers[depth]
         for slot in range(1 if run.gradient_only else 0, run.slots):
-            if depth == 0:
-                unpack_weights(team, layer, slot, flat_of(run, slot))
+            if depth == 0 and run.plan.parts > 1:
+                for part in range(parts.first, parts.stop):
+                    unpack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
             elif mine:
                 unpack_weights(&owners, layer, slot, flat_of(run, slot))
             if mine:
@@ -340,6 +353,7 @@ cdef class Training:
         if run.batches != NULL:
             for thread in range(run.threads):
                 release_lists(&run.batches[thread].lists)
+                release_strips(&run.batches[thread].strips)
         release(run.batches)
         release(run.layers)
         release(run.identity)
@@ -355,7 +369,12 @@ cdef class Training:
         set_rows(&run.source, samples[0])
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
         run.source.skip_zeros = skip_zeros
-        run.listed = run.plan.parts > 1 or (skip_zeros and not run.plan.shared_inputs)
+        run.listed = skip_zeros and run.plan.parts == 1 and not run.plan.shared_inputs
+        if run.plan.parts > 1:
+            for thread in range(run.threads):
+                run.batches[thread].strips = make_strips(
+                    run.source.columns, run.plan.parts, run.options.batch_size
+                )
         if run.listed:  # each thread has its own lists
             for thread in range(run.threads):
                 run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)
