@@ -60,11 +60,63 @@ cdef inline int64_t first_strip(const Strips *strips, int64_t part) noexcept nog
 
 
 cdef struct Upcoming:
-    # The rows of the next batch, which are prefetched while the weights are updated.
+    # A thread's columns of the next batch, prefetched line by line while it works on this one.
     const int64_t *samples
-    int64_t rows
-    int64_t row  # the next to prefetch
-    int64_t due  # the fraction of a row that is due, in units of 1 / strips
+    int64_t row  # the next line to prefetch is in this row ...
+    int64_t column
+    int64_t lines  # how many are left
+    int64_t first  # of the columns
+    int64_t stop
+    int64_t due  # the fraction of a line that is due, in units of 1 / occasions
+    int64_t pace  # what is due more on each occasion
+    int64_t occasions
+
+
+cdef inline int64_t line_columns(const Source *source) noexcept nogil:
+    """Return how many values a cache line holds."""
+    return LINE if source.bytes != NULL else LINE_FLOATS
+
+
+cdef Upcoming upcoming_columns(
+    const Source *source, const Strips *strips, const Parts *parts, const int64_t *samples,
+    int64_t rows, int64_t next_rows,
+) noexcept nogil:
+    """Return what to prefetch of the next batch while ``rows`` rows are summed and the weights
+    updated.
+    """
+    cdef Upcoming upcoming
+    upcoming.samples, upcoming.row, upcoming.due = samples, 0, 0
+    upcoming.first = first_strip(strips, parts.first) * STRIP
+    upcoming.stop = min(source.columns, first_strip(strips, parts.stop) * STRIP)
+    upcoming.column = upcoming.first
+    upcoming.lines = next_rows * (
+        1 + divide_up(upcoming.stop - upcoming.first, line_columns(source))
+    )
+    upcoming.pace = upcoming.lines
+    upcoming.occasions = (parts.stop - parts.first) * rows + (
+        first_strip(strips, parts.stop) - first_strip(strips, parts.first)
+    )
+    return upcoming
+
+
+cdef inline void fetch_lines(const Source *source, Upcoming *upcoming) noexcept nogil:
+    """Prefetch the lines that are due on one more occasion."""
+    cdef int64_t at
+    upcoming.due += upcoming.pace
+    while upcoming.due >= upcoming.occasions and upcoming.lines > 0:
+        upcoming.due -= upcoming.occasions
+        upcoming.lines -= 1
+        at = row_start(source, upcoming.samples, upcoming.row) + min(
+            upcoming.column, upcoming.stop - 1
+        )
+        if source.bytes != NULL:
+            __builtin_prefetch(source.bytes + at, 0, 2)
+        else:
+            __builtin_prefetch(source.floats + at, 0, 2)
+        if upcoming.column >= upcoming.stop:
+            upcoming.row, upcoming.column = upcoming.row + 1, upcoming.first
+        else:
+            upcoming.column += line_columns(source)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -204,7 +256,7 @@ cdef inline vec sum_lanes(const int n, vec *total) noexcept nogil:
 
 cdef inline void unit_sums(
     const int place, const int units, const Layer *layer, const Source *source,
-    const Strips *strips, int64_t part, int64_t rows, float *out,
+    const Strips *strips, int64_t part, int64_t rows, float *out, Upcoming *upcoming,
 ) noexcept nogil:
     """Do the work of part_sums for a layer of ``units`` units, a constant."""
     cdef vec total[2 * VL]
@@ -217,6 +269,7 @@ cdef inline void unit_sums(
         for unit in range(units):
             total[unit] = splat(0)
         octets = strips.octets[part * strips.batch_size + row]
+        fetch_lines(source, upcoming)
         while octets:
             at = first + lowest_bit(octets) * OCTET
             octets &= octets - 1
@@ -254,21 +307,6 @@ cdef void add_parts(
 # ---------------------------------------------------------------------------------------------
 # Backward
 # ---------------------------------------------------------------------------------------------
-
-cdef inline void fetch_rows(
-    const Source *source, Upcoming *upcoming, int64_t first, int64_t stop, int64_t strips
-) noexcept nogil:
-    """Prefetch columns first to stop of as many rows as one of ``strips`` strips is to fetch."""
-    cdef int64_t at, word
-    upcoming.due += upcoming.rows
-    while upcoming.due >= strips:
-        upcoming.due -= strips
-        at = row_start(source, upcoming.samples, upcoming.row)
-        upcoming.row += 1
-        for word in range((stop - first) // WORD):
-            fetch_word(source, at + first + word * WORD)
-        fetch_word(source, at + stop - 1)
-
 
 cdef inline void strip_gradient(
     const int place, const int units, const Layer *layer, const Source *source,
@@ -314,9 +352,8 @@ cdef inline void unit_gradients(
     cdef int64_t strip, first = first_strip(strips, part), stop = first_strip(strips, part + 1)
     cdef int64_t size = units * STRIP
     set_guard(gradient + MOST_NARROW * STRIP)
-    upcoming.row, upcoming.due = 0, 0
     for strip in range(first, stop):
-        fetch_rows(source, upcoming, first * STRIP, stop * STRIP, stop - first)
+        fetch_lines(source, upcoming)
         if is_zero(strips, strip, rows):
             # No input means no gradient, and without momentum or decay nothing changes.
             if update.rule != PLAIN or update.decay != 0:
@@ -349,7 +386,8 @@ cdef struct PartWork:
 cdef inline void do_units(const int place, const int units, const PartWork *work) noexcept nogil:
     if work.out != NULL:
         unit_sums(
-            place, units, work.layer, work.source, work.strips, work.part, work.rows, work.out
+            place, units, work.layer, work.source, work.strips, work.part, work.rows, work.out,
+            work.upcoming,
         )
     else:
         unit_gradients(
@@ -405,13 +443,13 @@ cdef void do_part(const PartWork *work) noexcept nogil:
 
 cdef void part_sums(
     const Layer *layer, const Source *source, const Strips *strips, int64_t part, int64_t rows,
-    float *out,
+    Upcoming *upcoming, float *out,
 ) noexcept nogil:
     """Multiply one part of the inputs by its weights, giving partial sums ``out`` (rows, width)."""
     cdef PartWork work
     memset(&work, 0, sizeof(PartWork))
     work.layer, work.source, work.strips, work.part = layer, source, strips, part
-    work.rows, work.out = rows, out
+    work.rows, work.upcoming, work.out = rows, upcoming, out
     do_part(&work)
 
 

@@ -58,6 +58,7 @@ cdef struct Batch:
     float *inputs  # (batch_size, ld_inputs)
     Lists lists  # where the inputs are not zero
     Strips strips  # the same, if the first layer is narrow
+    Upcoming upcoming
     Layer *layers  # those of the run, or a copy for this thread
     double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)

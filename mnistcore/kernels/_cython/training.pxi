@@ -1,17 +1,5 @@
 # ``train_steps`` and ``loss_and_gradient``: many steps in one compiled call.
 
-cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
-    """Return the rows of a step's batch; there are none after the last step."""
-    cdef Upcoming upcoming
-    cdef int64_t start = min(step * run.options.batch_size, run.n_order)
-    upcoming.rows = min(run.options.batch_size, run.n_order - start)
-    upcoming.samples = run.order
-    if run.order != NULL:
-        upcoming.samples += start
-    upcoming.row, upcoming.due = 0, 0
-    return upcoming
-
-
 cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
     """Return the parts of the inputs that a thread owns; all threads share a single part."""
     cdef Parts parts
@@ -27,12 +15,22 @@ cdef void next_batch(
 ) noexcept nogil:
     """Gather the inputs of a step that this thread will read, and list where they are not zero."""
     cdef Parts parts = parts_of(run, team)
-    cdef Upcoming upcoming = upcoming_of(run, step)
-    cdef int64_t part, first = 0, last = upcoming.rows
-    batch.rows, batch.samples = upcoming.rows, upcoming.samples
+    cdef int64_t size = run.options.batch_size, start = min(step * size, run.n_order)
+    cdef int64_t part, first = 0, last
+    cdef const int64_t *samples = NULL
+    batch.rows = last = min(size, run.n_order - start)
+    batch.samples = run.order
+    if run.order != NULL:
+        batch.samples += start
     if run.plan.parts > 1:
         for part in range(parts.first, parts.stop):
             mark_strips(&run.source, batch.samples, batch.rows, part, &batch.strips)
+        if run.order != NULL:
+            samples = batch.samples + batch.rows
+        batch.upcoming = upcoming_columns(
+            &run.source, &batch.strips, &parts, samples, batch.rows,
+            min(size, run.n_order - start - batch.rows),
+        )
         return
     if run.plan.shared_inputs:
         first = share(batch.rows, team.thread, team.threads)
@@ -100,7 +98,7 @@ cdef inline void row_share(
 
 
 cdef void first_layer(
-    Run *run, Team *team, const Batch *batch, int64_t step
+    Run *run, Team *team, Batch *batch, int64_t step
 ) noexcept nogil:
     """Compute the first layer by units, or its sums over each part of the inputs."""
     cdef Layer *layer = &batch.layers[0]
@@ -117,7 +115,8 @@ cdef void first_layer(
         return
     for part in range(parts.first, parts.stop):
         part_sums(
-            layer, &run.source, &batch.strips, part, batch.rows, partial_of(run, step, part)
+            layer, &run.source, &batch.strips, part, batch.rows, &batch.upcoming,
+            partial_of(run, step, part),
         )
 
 
@@ -193,7 +192,7 @@ cdef Team owners_of(const Run *run, const Team *team) noexcept nogil:
 
 
 cdef void update_step(
-    Run *run, const Team *team, int64_t step, const Batch *batch
+    Run *run, const Team *team, int64_t step, Batch *batch
 ) noexcept nogil:
     """Compute and apply the gradients of all layers.
 
@@ -204,7 +203,6 @@ cdef void update_step(
     cdef Layer *layer
     cdef Inputs inputs
     cdef Parts parts = parts_of(run, team)
-    cdef Upcoming upcoming
     cdef Team owners = owners_of(run, team)
     cdef int64_t depth, part
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
@@ -213,10 +211,9 @@ cdef void update_step(
         update = &updates[layer.decay != 0]
         inputs = inputs_of(run, depth, batch)
         if depth == 0 and run.plan.parts > 1:
-            upcoming = upcoming_of(run, step + 1)
             for part in range(parts.first, parts.stop):
                 update_part(
-                    layer, &run.source, &batch.strips, part, batch.rows, update, &upcoming
+                    layer, &run.source, &batch.strips, part, batch.rows, update, &batch.upcoming
                 )
         else:
             update_layer(layer, &inputs, update, &owners, batch.rows)
