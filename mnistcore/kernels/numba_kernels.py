@@ -47,7 +47,7 @@ def compiled() -> bool:
     if not JIT:
         return True
     return is_cached(training.train, training.SIGNATURE) and all(
-        is_cached(function) for function in training.FUNCTIONS
+        is_cached(function) for function in training.FUNCTIONS if function
     )
 
 

@@ -70,13 +70,6 @@ class Lists(NamedTuple):
     mark_words: int
 
 
-class Upcoming(NamedTuple):
-    """The rows of the next batch, to be prefetched during other work."""
-
-    samples: int  # address of the row numbers
-    rows: int
-
-
 def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.ndarray]:
     """Return an int64 array per thread: its :class:`Lists`, and the arrays they point to."""
     row_blocks, blocks = -(-batch_size // BLOCK), -(-fan_in // BLOCK)
@@ -160,17 +153,6 @@ def list_rows(source_at, lists_at, rows, part, square):
                     n = append_bits(items, n, load_index(square, j), first)
                     store_int32(items, n, END)
                     store_int32(lists.n_rows, block, n)
-
-
-@inner
-def fetch_row(source, upcoming, row):
-    """Prefetch this thread's parts of an upcoming row."""
-    size = 4 if source.floats else 1
-    start = source.x + size * load_index(upcoming.samples, row) * source.fan_in
-    for group in range(0, -(-source.fan_in // WORD), source.parts):
-        for word in range(group + source.first_part, group + source.last_part):
-            for line in range(size):
-                prefetch(start, (size * word + line) * LINE)
 
 
 @inner(forceinline=True, literals=True)

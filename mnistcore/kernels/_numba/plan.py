@@ -21,8 +21,8 @@ A step is divided by units (a row of a panel) layer by layer, unless
 
 * little follows the first layer: then that is divided by rows of the batch, from the first
   activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
-* and the first layer is one panel: then the inputs are divided into parts, each owned by one
-  thread, which sums over its parts separately; everything else is so small that each thread does
+* and the first layer is narrow: then the inputs are divided into parts, each owned by one
+  thread, which sums over its parts separately, with weights in strips (see :mod:`.narrow`); everything else is so small that each thread does
   all of it on its own copy (`Plan.parts`).
 """
 
@@ -41,8 +41,15 @@ from .team import share
 from .tile import SCRATCH, copy_row, leading_dimension, panel_width
 
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-MOST_PARTS = 4  # that the inputs are divided into, where they are
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
+
+# Of a narrow first layer; see narrow.
+OCTET = 8  # inputs; each has a bit that is set if they are not all zero
+STRIP = OCTET * (1 + VL // 16)  # inputs that are multiplied or left out together
+PART_STRIPS = WORD * OCTET // STRIP  # the most of a part: the bits of a row are one word
+MOST_NARROW = 16  # units of such a layer
+LEAST_INPUTS = 64
+LEAST_PARTS = 2
 
 
 class Layer(NamedTuple):
@@ -126,6 +133,7 @@ class Run(NamedTuple):
     slots: int
     workspace: int  # of its first whole cache line
     lists: int  # of the address of each thread's Lists; 0: multiply zeros like all else
+    strips: int  # of the address of each thread's Strips, if the first layer is narrow
     skip_zeros: int
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
@@ -145,7 +153,7 @@ class Batch(NamedTuple):
 
 
 def make_plan(
-    layers: np.ndarray, batch_size: int, slots: int, threads: int
+    layers: np.ndarray, batch_size: int, slots: int, threads: int, training: bool = True
 ) -> tuple[np.ndarray, Plan]:
     """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
@@ -159,6 +167,8 @@ def make_plan(
         Rows of the optimizer's state: 0, 1 or 2.
     threads
         How many threads share the work.
+    training
+        Whether the plan is that of a training step; else that of a block of predictions.
 
     Returns
     -------
@@ -166,24 +176,28 @@ def make_plan(
         Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
         the rest.
     """
-    return _make_plan(layers.tobytes(), batch_size, slots, threads)
+    return _make_plan(layers.tobytes(), batch_size, slots, threads, training)
 
 
 @lru_cache(maxsize=64)
-def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tuple[np.ndarray, Plan]:
+def _make_plan(
+    layers: bytes, batch_size: int, slots: int, threads: int, training: bool
+) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
     width = int(panel_width(first[layout.FAN_OUT]))
     rows_alone = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
     few = batch_size <= MOST_LISTED
-    narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
-    parts = MOST_PARTS if rows_alone and narrow and few else 1
+    parts = 1
+    if training and rows_alone and few and first[layout.FAN_OUT] <= width:
+        parts = narrow_parts(first[layout.FAN_IN], first[layout.FAN_OUT])
     copies = threads if parts > 1 else 1
-    nets, slot_size = place_weights(table, copies)
+    nets, slot_size = place_weights(table, copies, parts > 1)
     inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
-    partial = inputs + (threads if few else 1) * batch_size * ld
+    gathered = 0 if parts > 1 else threads if few else 1  # copies of the inputs
+    partial = inputs + gathered * batch_size * ld
     scratch = partial + 2 * parts * batch_size * width
     scratch_size = SCRATCH + 2 * LINE_FLOATS  # no two threads write the same cache line
     total = scratch + threads * scratch_size + LINE_FLOATS
@@ -204,7 +218,17 @@ def _make_plan(layers: bytes, batch_size: int, slots: int, threads: int) -> tupl
     )
 
 
-def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[str, int]]], int]:
+def narrow_parts(fan_in: int, fan_out: int) -> int:
+    """Return how many parts the inputs of a narrow layer have; 1 if it is not narrow."""
+    if fan_out > MOST_NARROW or fan_in < LEAST_INPUTS:
+        return 1
+    strips = -(-fan_in // STRIP)
+    return LEAST_PARTS * -(-strips // (LEAST_PARTS * PART_STRIPS))
+
+
+def place_weights(
+    table: list[list[int]], copies: int, narrow: bool
+) -> tuple[list[list[dict[str, int]]], int]:
     """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
     offset = 0
@@ -216,12 +240,19 @@ def place_weights(table: list[list[int]], copies: int) -> tuple[list[list[dict[s
                 layer["weights"] = nets[0][0]["weights"]
             else:
                 layer["weights"] = offset
-                offset += layer["fan_in"] * layer["panels"] * layer["width"]
+                offset += _packed_size(layer, narrow and number == 0)
             layer["bias"] = offset
             offset += layer["panels"] * layer["width"]
             net.append(layer)
         nets.append(net)
     return nets, offset
+
+
+def _packed_size(layer: dict[str, int], strips: bool) -> int:
+    """Return the floats that the packed weights of a layer take, in strips or else in panels."""
+    if strips:
+        return -(-layer["fan_in"] // STRIP) * STRIP * layer["fan_out"]
+    return layer["fan_in"] * layer["panels"] * layer["width"]
 
 
 def _described(number: int, row: list[int]) -> dict[str, int]:

@@ -94,8 +94,8 @@ def place_of(asked, job, thread):
     own_net(job, net, own)
     return Place(
         job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, lists, none, none,
-        job.scratch + own, net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none,
-        none, none,
+        none, job.scratch + own, net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS,
+        none, none, none,
     )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def block_rows(n: int) -> int:
 
 def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
     """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
-    net, plan = make_plan(layers, block_rows(n), 0, 1)
+    net, plan = make_plan(layers, block_rows(n), 0, 1, training=False)
     return net, plan, plan.total - plan.slot_size - LINE_FLOATS
 
 

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bits import WORD
 from .blocks import load_block, store_block, transpose
 from .dropout import drop_row, keep_factor, row_key
 from .elementwise import activate, derive
 from .functions import c_function, call, inner
-from .inputs import Lists, Source, column_list, fetch_row, row_list
+from .inputs import Lists, column_list, row_list
 from .machine import VL
 from .memory import load_index, load_int32, load_record, load_scalar, store_index
 from .plan import Layer, layer_at
@@ -38,6 +37,11 @@ class Functions(NamedTuple):
     loss_rows: int = 0
     derive_tile: int = 0
     update_vectors: int = 0
+    mark_strips: int = 0  # these five are of a narrow first layer
+    part_sums: int = 0
+    update_part: int = 0
+    pack_strips: int = 0
+    unpack_strips: int = 0
 
 
 class Place(NamedTuple):
@@ -51,6 +55,7 @@ class Place(NamedTuple):
     ld: int  # leading dimension of the inputs
     source: int  # address of a Source
     lists: int  # address of Lists, or 0
+    strips: int  # address of Strips, or 0
     partial: int  # sums of the parts
     slot_size: int  # from the parameters to the first row of state
     scratch: int
@@ -141,12 +146,12 @@ def forward_layer(functions, place, number, batch, low, high, first, stop):
 
 
 @inner
-def listed_sums(functions, place, part, panel, top, rows, out):
-    """Sum a part's listed columns in the first layer, for a block of rows and a panel."""
+def listed_sums(functions, place, panel, top, rows, out):
+    """Sum the listed columns in the first layer, for a block of rows and a panel."""
     layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
     a = place.base + 4 * (place.inputs + top * place.ld)
     weights = place.base + 4 * (layer.weights + panel * layer.fan_in * layer.width)
-    terms = column_list(lists, part, top)
+    terms = column_list(lists, 0, top)
     call(
         functions.multiply_listed,
         (rows, layer.width, a, place.ld, 1, weights, layer.width, terms, out),
@@ -161,29 +166,16 @@ def forward_listed(functions, place, team, batch):
     for unit in range(first, stop):
         panel, top = unit // blocks, unit % blocks * BLOCK
         rows = min(BLOCK, batch - top)
-        listed_sums(functions, place, 0, panel, top, rows, base + 4 * place.scratch)
+        listed_sums(functions, place, panel, top, rows, base + 4 * place.scratch)
         at = place.net
         call(functions.finish_tile, (base, at, panel, top, rows, place.masks, place.scratch))
 
 
 @inner
-def partial_sums(functions, place, part, batch, partial):
-    """Sum the products of one part of the inputs with their weights: (batch, width).
-
-    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
-    reads no weights but those that it updates, which stay in its own cache.
-    """
-    width = load_record(place.net, Layer).width
-    for top in range(0, batch, BLOCK):
-        rows, out = min(BLOCK, batch - top), place.base + 4 * (partial + top * width)
-        listed_sums(functions, place, part, 0, top, rows, out)
-
-
-@inner
-def add_parts(functions, place, partial, batch):
+def add_parts(functions, place, parts, partial, batch):
     """Compute the first layer's outputs from the partial sums (parts, capacity, width)."""
     base, layer = place.base, load_record(place.net, Layer)
-    width, parts = layer.width, load_record(place.source, Source).parts
+    width = layer.width
     for top in range(0, batch, BLOCK):
         rows = min(BLOCK, batch - top)
         for i in range(0, rows * width, VL):
@@ -367,28 +359,6 @@ def update_listed_share(functions, place, team):
     first, stop = share(layer.panels * blocks, team.thread, team.threads)
     for unit in range(first, stop):
         update_listed(functions, place, unit // blocks, unit % blocks)
-
-
-@inner
-def update_parts(functions, place, upcoming):
-    """Update the blocks of columns of this thread's parts of the inputs.
-
-    With each block, an equal share of those parts of the upcoming rows is prefetched.
-    """
-    source = load_record(place.source, Source)
-    fan_in, parts = source.fan_in, source.parts
-    shares = -(-fan_in // BLOCK) * (source.last_part - source.first_part) // parts
-    asked, due = 0, 0  # of the upcoming rows; due is counted in 1 / shares
-    for part in range(source.first_part, source.last_part):
-        for first in range(part * WORD, fan_in, parts * WORD):
-            for top in range(first, min(first + WORD, fan_in), BLOCK):
-                due += upcoming.rows
-                while due >= shares:
-                    due -= shares
-                    if asked < upcoming.rows:
-                        fetch_row(source, upcoming, asked)
-                        asked += 1
-                update_listed(functions, place, 0, top // BLOCK)
 
 
 @inner

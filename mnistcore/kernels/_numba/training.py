@@ -24,7 +24,7 @@ from ..layout import FAN_IN, FAN_OUT
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
-from .inputs import Source, Upcoming, gather, list_rows, make_lists
+from .inputs import Source, gather, list_rows, make_lists
 from .losses import count_losses, loss_rows
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
@@ -35,6 +35,13 @@ from .memory import (
     load_record,
     option,
     store_record,
+)
+from .narrow import (
+    UPCOMING,
+    Strips,
+    functions_for,
+    make_strips,
+    upcoming_columns,
 )
 from .plan import (
     CAPACITY,
@@ -62,11 +69,9 @@ from .products import (
     forward_layer,
     forward_listed,
     input_gradient,
-    partial_sums,
     update_biases,
     update_layer,
     update_listed_share,
-    update_parts,
 )
 from .team import alone, enter, leave, make_team, meet, share
 from .tile import multiply_listed, multiply_tile
@@ -82,11 +87,17 @@ SPACE = 16  # after the runs, so that two threads never write the same cache lin
 
 
 @inner
-def upcoming_of(run, step):
-    """Return the rows of a step's batch; none after the last step."""
+def samples_of(run, step):
+    """Return the address of the row numbers of a step's batch, and how many: 0 after the last."""
     size = option(run.options, "batch_size")
     start = min(step * size, run.n_order)
-    return Upcoming(run.order + 8 * start, min(size, run.n_order - start))
+    return run.order + 8 * start, min(size, run.n_order - start)
+
+
+@inner
+def parts_of(place, team):
+    """Return the first part of the inputs that a thread owns, and where its last part ends."""
+    return share(load_record(place.strips, Strips).parts, team.thread, team.threads)
 
 
 @inner
@@ -103,12 +114,12 @@ def place_of(run, plan, thread, threads):
     copy = thread if own_copies else 0
     own = run.integers + 8 * run.integers_size * thread
     capacity = option(run.options, "batch_size")
-    first_part, last_part = share(plan.parts, thread, threads) if own_copies else (0, 1)
+    none, one = np.int64(0), np.int64(1)
     store_record(
         own + 8 * SOURCE,
         Source(
-            run.x, run.floats, load_record(run.net, Layer).fan_in, plan.parts, first_part,
-            last_part, run.skip_zeros, run.scaling,
+            run.x, run.floats, load_record(run.net, Layer).fan_in, one, none, one,
+            run.skip_zeros, run.scaling,
         ),
     )  # fmt: skip
     scratch = plan.scratch + thread * plan.scratch_size
@@ -121,6 +132,7 @@ def place_of(run, plan, thread, threads):
         plan.ld,
         own + 8 * SOURCE,
         load_index(run.lists, thread) if run.lists else 0,
+        load_index(run.strips, thread) if run.strips else 0,
         plan.partial,
         plan.slot_size,
         scratch,
@@ -139,20 +151,26 @@ def place_of(run, plan, thread, threads):
 
 @inner
 def first_layer(functions, place, team, batch, step):
-    """Run the first layer, if its inputs are listed: by parts, or by a share of its units."""
-    source = load_record(place.source, Source)
-    if source.parts == 1:
+    """Run the first layer: by parts of its inputs, or if they are listed, a share of its units."""
+    if not place.strips:
         forward_listed(functions, place, team, batch.rows)
         meet(team)
         return
     layer = load_record(place.net, Layer)
     size = layer.capacity * layer.width
     # Two steps take turns: one thread may write the next sums while another reads these.
-    partial = place.partial + step % 2 * source.parts * size
-    for part in range(source.first_part, source.last_part):
-        partial_sums(functions, place, part, batch.rows, partial + part * size)
+    parts = load_record(place.strips, Strips).parts
+    partial, (first, stop) = place.partial + step % 2 * parts * size, parts_of(place, team)
+    for part in range(first, stop):
+        call(
+            functions.part_sums,
+            (
+                place.source, place.strips, place.net, place.base, part, batch.rows,
+                partial + part * size,
+            ),
+        )  # fmt: skip
     meet(team)
-    add_parts(functions, place, partial, batch.rows)
+    add_parts(functions, place, parts, partial, batch.rows)
 
 
 @inner
@@ -195,9 +213,9 @@ def forward_and_back(run, functions, place, team, batch, step):
     """Compute the losses and all dz; return whether to go on to the update."""
     masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
     store_record(place.masks, masks)
-    if place.lists:
+    if place.lists or place.strips:
         first_layer(functions, place, team, batch, step)
-    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+    forward_layers(functions, place, team, batch, 1 if place.lists or place.strips else 0)
     last = layer_at(place.net, place.n_layers - 1)
     call(
         functions.loss_rows,
@@ -207,33 +225,58 @@ def forward_and_back(run, functions, place, team, batch, step):
         ),
     )  # fmt: skip
     backward_layers(functions, place, team, batch)
-    if load_record(place.source, Source).parts == 1:
+    if not place.strips:
         meet(team)
     return count_losses(run, place, team, batch)
 
 
 @inner
-def update_step(run, functions, place, team, batch, upcoming, step):
+def update_step(run, functions, place, team, batch, step):
     """Do the weight gradients and updates of this thread's share, or its parts and own copy."""
     rate = load_double(run.learning_rates, step)
     count = run.first_step + step + 1
     write_update(run.options, run.gradient_only, rate, count, place.update)
     sharers = team
-    if load_record(place.source, Source).parts > 1:
-        update_parts(functions, place, upcoming)
+    if place.strips:
+        first, stop = parts_of(place, team)
+        for part in range(first, stop):
+            call(
+                functions.update_part,
+                (
+                    place.source, place.strips, place.net, place.base, part, batch.rows,
+                    functions.update_vectors, place.update, place.slot_size, place.scratch,
+                ),
+            )  # fmt: skip
         sharers = alone(team)
     elif place.lists:
         update_listed_share(functions, place, team)
     for number in range(place.n_layers):
-        if number or not place.lists:
+        if number or not (place.lists or place.strips):
             update_layer(functions, place, sharers, number, batch.rows)
         update_biases(functions, place, sharers, number, batch.rows)
 
 
 @inner
-def next_batch(functions, plan, place, team, upcoming):
+def next_strips(run, functions, place, team, step):
+    """Find what is not zero in the thread's parts of a batch; return the batch."""
+    (samples, rows), (next_samples, next_rows) = samples_of(run, step), samples_of(run, step + 1)
+    parts, square = parts_of(place, team), place.masks - 8 * (MASKS - SQUARE)
+    for part in range(parts[0], parts[1]):
+        call(functions.mark_strips, (place.source, place.strips, samples, rows, part, square))
+    source, strips = load_record(place.source, Source), load_record(place.strips, Strips)
+    store_record(
+        place.strips + 8 * UPCOMING,
+        upcoming_columns(source, strips, parts, rows, next_samples, next_rows),
+    )
+    return Batch(samples, rows, np.int64(0), rows)
+
+
+@inner
+def next_batch(run, functions, plan, place, team, step):
     """Gather a batch, or a share of it, and list what is not zero."""
-    source, rows, samples = load_record(place.source, Source), upcoming.rows, upcoming.samples
+    if place.strips:
+        return next_strips(run, functions, place, team, step)
+    samples, rows = samples_of(run, step)
     if rows:
         first, stop = 0, rows
         if plan.input_size == 0:  # the threads share the inputs
@@ -247,10 +290,7 @@ def next_batch(functions, plan, place, team, upcoming):
         )  # fmt: skip
         if place.lists:
             square = place.masks - 8 * (MASKS - SQUARE)
-            for part in range(source.first_part, source.last_part):
-                call(functions.list_rows, (place.source, place.lists, rows, part, square))
-    if source.parts > 1:
-        return Batch(samples, rows, 0, rows)
+            call(functions.list_rows, (place.source, place.lists, rows, 0, square))
     low, high = row_share(rows, team.thread, team.threads)
     return Batch(samples, rows, low, high)
 
@@ -259,17 +299,16 @@ def next_batch(functions, plan, place, team, upcoming):
 def make_steps(run, plan, functions, place, team):
     """Make steps until a loss is not finite; return the number of steps done."""
     done = 0
-    batch = next_batch(functions, plan, place, team, upcoming_of(run, 0))
+    batch = next_batch(run, functions, plan, place, team, 0)
     meet(team)
     for step in range(run.n_steps):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
-        upcoming = upcoming_of(run, step + 1)
-        update_step(run, functions, place, team, batch, upcoming, step)
+        update_step(run, functions, place, team, batch, step)
         done += 1
         if plan.input_size == 0:
             meet(team)
-        batch = next_batch(functions, plan, place, team, upcoming)
+        batch = next_batch(run, functions, plan, place, team, step + 1)
         if plan.parts == 1:  # else a thread goes on with what it has updated itself
             meet(team)
     meet(team)
@@ -278,13 +317,14 @@ def make_steps(run, plan, functions, place, team):
 
 @c_function(8)
 def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """Pack a flat vector (parameters or a row of state); ``own_copies``, its copies as well."""
+    """Pack a flat vector (parameters or a row of state).
+
+    ``own_copies``: each thread packs its own copy, of all but the first layer's weights.
+    """
     own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
-        if number == 0:
-            pack_weights(layer, flat, base, packed, thread, threads)
-        else:
+        if number or not own_copies:
             pack_weights(layer, flat, base, packed, own_thread, own_threads)
         if own_thread == 0:
             pack_bias(layer, flat, base, packed)
@@ -295,17 +335,17 @@ def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
     """Unpack: the inverse of :func:`pack`; of equal copies, the first thread's is used."""
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
-        if number == 0 or not own_copies:
+        if not own_copies:
             unpack_weights(layer, base, packed, flat, thread, threads)
-        elif thread == 0:
+        elif number and thread == 0:
             unpack_weights(layer, base, packed, flat, 0, 1)
         if thread == 0:
             unpack_bias(layer, base, packed, flat)
 
 
 @inner
-def copy_parameters(copy, run, plan, place, team, first_slot):
-    """Pack, or unpack: ``copy`` is one of the two.
+def copy_parameters(copy, copy_strips, run, plan, place, team, first_slot):
+    """Pack, or unpack: ``copy`` is one of the two, ``copy_strips`` the same for strips.
 
     Slot 0 is the parameters, 1 + i is row i of the state; those from ``first_slot`` on.
     """
@@ -320,6 +360,10 @@ def copy_parameters(copy, run, plan, place, team, first_slot):
                 own_copies,
             ),
         )  # fmt: skip
+        if place.strips:
+            first, stop = parts_of(place, team)
+            for part in range(first, stop):
+                call(copy_strips, (place.strips, place.net, flat, place.base, packed, part))
 
 
 SIGNATURE = types.int64, types.int64, types.boolean  # of the one program that there is
@@ -340,12 +384,13 @@ def train(run_at, gate, leads):
     plan, functions = load_record(run.plan, Plan), load_record(run.functions, Functions)
     place = place_of(run, plan, thread, threads)
     team = make_team(gate, thread, threads, place.masks + 8 * (MEETINGS - MASKS))
-    copy_parameters(functions.pack, run, plan, place, team, 0)
+    copy_parameters(functions.pack, functions.pack_strips, run, plan, place, team, 0)
     if thread == 0 or plan.parts > 1:
         for number in range(place.n_layers):
             clear_gradient(load_record(layer_at(place.net, number), Layer), place.base)
     done = make_steps(run, plan, functions, place, team)
-    copy_parameters(functions.unpack, run, plan, place, team, 1 if run.gradient_only else 0)
+    first_slot = 1 if run.gradient_only else 0
+    copy_parameters(functions.unpack, functions.unpack_strips, run, plan, place, team, first_slot)
     set_float_mode(mode)
     leave(gate, thread, threads)
     return done
@@ -355,7 +400,7 @@ def train(run_at, gate, leads):
 # From Python
 # ---------------------------------------------------------------------------------------------
 
-# All the C functions of the program.
+# The C functions of the program, unless the first layer is narrow.
 FUNCTIONS = Functions(
     multiply_tile=multiply_tile,
     multiply_listed=multiply_listed,
@@ -371,9 +416,17 @@ FUNCTIONS = Functions(
 
 
 @cache
-def function_pointers() -> np.ndarray:
-    """Compile the C functions and return the record of their pointers."""
-    return np.array([pointer(function) for function in FUNCTIONS], np.int64)
+def function_pointers(narrow: tuple[int, bool, int] | None) -> np.ndarray:
+    """Compile the C functions and return the record of their pointers.
+
+    ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow.
+    """
+    functions = FUNCTIONS
+    if narrow:
+        functions = functions._replace(
+            multiply_listed=0, gather=0, list_rows=0, **functions_for(*narrow)
+        )
+    return np.array([function and pointer(function) for function in functions], np.int64)
 
 
 class Training:
@@ -401,16 +454,21 @@ class Training:
         gradient_only: bool,
     ) -> None:
         capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
-        listed = plan.parts > 1 or (skip_zeros and capacity <= MOST_LISTED)
-        self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
+        narrow, listed = plan.parts > 1, skip_zeros and capacity <= MOST_LISTED
+        self._lists, self._strips = [], []
+        if narrow:
+            self._strips = make_strips(fan_in, capacity, plan.parts, threads)
+        elif listed:
+            self._lists = make_lists(fan_in, capacity, 1, threads)
+        self._narrow = (int(layers[0, FAN_OUT]), fan_in) if narrow else None
         panels = int(layers[:, FAN_OUT].max()) + 1  # at most, and the number of them
         integers = np.empty((threads, RUNS + RUN_LENGTH * panels + SPACE), np.int64)
         results = np.empty((2, plan.copies, capacity))
         self._arrays = {
-            "functions": function_pointers(),
             "plan": np.array(plan, np.int64),
             "net": net,
             "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
+            "strips": np.array([address_of(strips) for strips in self._strips], np.int64),
             "integers": integers,
             "losses": results[0],
             "hits": results[1],
@@ -429,13 +487,15 @@ class Training:
         ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
         sample_weight, order, learning_rates, options, params, state and metrics.
         """
-        options = arrays["options"]
+        options, floats = arrays["options"], arrays["x"].dtype == np.float32
+        narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
+        arrays["functions"] = function_pointers(narrow)
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
         arrays |= self._arrays | {"scaling": scaling}
         record = Run(
             **{name: address_of(array) if array.size else 0 for name, array in arrays.items()},
             **self._numbers,
-            floats=int(arrays["x"].dtype == np.float32),
+            floats=int(floats),
             n_order=len(arrays["order"]),
             n_steps=len(arrays["learning_rates"]),
             first_step=first_step,
