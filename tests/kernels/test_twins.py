@@ -63,11 +63,16 @@ NUMBA = [
     ("matmul", "is_plain", "lets arrays skip Numba's dispatch"),
     ("inputs", "bits_of gather_word note_word part_words", "steps of gather on offsets"),
     ("inputs", "lists_at row_list", "offsets, where C keeps pointers"),
+    ("narrow", "marks_of sums_of updates_of functions_for", "C functions for a number of units"),
+    ("narrow", "add_weighted add_scaled store_sums reversed_lanes", "loops over units in C"),
+    ("narrow", "clear_strip last_gradient", "in C a place of values and a gradient that is NULL"),
+    ("narrow", "next_strips scaling_of strip_place", "records and offsets"),
     ("plan", "described layer_at", "the plan is made in Python, as records of offsets"),
     ("products", "Functions Place", "addresses of C functions and of a thread's places"),
     ("products", "forward_listed listed_sums update_listed_share", "a C function of its own"),
     ("products", "input_gradient_tile derive_row write_panel_runs", "loops that C inlines"),
     ("products", "clear_gradient", "the padding of dz must be 0 where no unit writes it"),
+    ("plan", "packed_size", "the plan is made in Python"),
     ("team", "make_team", "a record; C fills its struct in enter"),
     (
         "training",
@@ -75,6 +80,7 @@ NUMBA = [
         "Cython: rows_step, layers_step",
     ),
     ("training", "copy_parameters make_steps place_of", "the record of a run is made in Python"),
+    ("training", "samples_of", "written in place in C"),
     ("training", "function_pointers", "C functions are called by address"),
     ("prediction", "Job forward_plan function_pointers own_net", "records of offsets"),
     ("prediction", "pack_share place_of predict tasks", "entry points of their own"),
@@ -110,6 +116,12 @@ CYTHON = [
     ),
     ("inputs", "release_lists list_index part_marks copy_marks", "pointers into the lists"),
     ("inputs", "nonzero_values fetch_word", "steps of gather on pointers"),
+    ("narrow", "mark_strips part_sums update_part", "functions within functions in Numba"),
+    ("narrow", "PartWork do_part do_place do_units", "choose among the constant numbers of units"),
+    ("narrow", "unit_sums unit_gradients halve strip_values", "loops over units, unrolled"),
+    ("narrow", "Layer", "declared before it is defined"),
+    ("narrow", "place_strips release_strips", "memory that C owns"),
+    ("inputs", "line_columns", "an expression in Numba"),
     ("plan", "Options read_layer make_run place_run place_bias", "the plan is made in C"),
     ("plan", "division training_size gradient_size transposed_size", "sizes that Python asks for"),
     ("plan", "dz_of dzt_of", "places that Numba keeps as offsets"),
@@ -118,16 +130,16 @@ CYTHON = [
     ("products", "derive_block derive_blocks", "specialised through inlining"),
     (
         "products",
-        "update_tile update_block update_rows update_weights",
+        "update_tile update_rows update_weights",
         "specialised through inlining",
     ),
     ("products", "fetch_weights", "prefetching the optimizer's rows pays in C only"),
-    ("training", "owners_of parts_of partial_of masks_of update_of flat_of", "Numba's Place"),
+    ("training", "owners_of partial_of masks_of update_of flat_of", "Numba's Place"),
     ("training", "rows_step layers_step", "Numba: forward_layers, backward_layers with a flag"),
     ("prediction", "Weights weights_size buffers_size tile_rows", "memory that C owns"),
 ]
 # Functions that are in different files, because what they need is defined there.
-MOVED = {"inputs_of"}
+MOVED = {"inputs_of", "add_parts", "narrow_parts"}
 
 
 def numba_names(path):

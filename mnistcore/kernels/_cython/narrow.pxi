@@ -59,24 +59,6 @@ cdef inline int64_t first_strip(const Strips *strips, int64_t part) noexcept nog
     return share(strips.n, part, strips.parts)
 
 
-cdef struct Upcoming:
-    # A thread's columns of the next batch, prefetched line by line while it works on this one.
-    const int64_t *samples
-    int64_t row  # the next line to prefetch is in this row ...
-    int64_t column
-    int64_t lines  # how many are left
-    int64_t first  # of the columns
-    int64_t stop
-    int64_t due  # the fraction of a line that is due, in units of 1 / occasions
-    int64_t pace  # what is due more on each occasion
-    int64_t occasions
-
-
-cdef inline int64_t line_columns(const Source *source) noexcept nogil:
-    """Return how many values a cache line holds."""
-    return LINE if source.bytes != NULL else LINE_FLOATS
-
-
 cdef Upcoming upcoming_columns(
     const Source *source, const Strips *strips, const Parts *parts, const int64_t *samples,
     int64_t rows, int64_t next_rows,
@@ -97,26 +79,6 @@ cdef Upcoming upcoming_columns(
         first_strip(strips, parts.stop) - first_strip(strips, parts.first)
     )
     return upcoming
-
-
-cdef inline void fetch_lines(const Source *source, Upcoming *upcoming) noexcept nogil:
-    """Prefetch the lines that are due on one more occasion."""
-    cdef int64_t at
-    upcoming.due += upcoming.pace
-    while upcoming.due >= upcoming.occasions and upcoming.lines > 0:
-        upcoming.due -= upcoming.occasions
-        upcoming.lines -= 1
-        at = row_start(source, upcoming.samples, upcoming.row) + min(
-            upcoming.column, upcoming.stop - 1
-        )
-        if source.bytes != NULL:
-            __builtin_prefetch(source.bytes + at, 0, 2)
-        else:
-            __builtin_prefetch(source.floats + at, 0, 2)
-        if upcoming.column >= upcoming.stop:
-            upcoming.row, upcoming.column = upcoming.row + 1, upcoming.first
-        else:
-            upcoming.column += line_columns(source)
 
 
 # ---------------------------------------------------------------------------------------------

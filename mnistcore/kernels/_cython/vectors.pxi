@@ -79,7 +79,7 @@ cdef extern from *:
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
-    vec reversed "reverse_lanes"(vec x) noexcept nogil  # lane i to where the bits of i, reversed, say
+    vec reversed "reverse_lanes"(vec x) noexcept nogil  # lane i to the bits of i, reversed
     vec widen "widen_vec"(const uint8_t *p) noexcept nogil  # VL bytes
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
 

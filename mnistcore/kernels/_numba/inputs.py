@@ -5,9 +5,8 @@ the tile's sums, so the gather lists the others: for each block of eight rows th
 multiply (forward product), and for each block of eight columns the rows (weight gradient). For
 data without zeros everything is listed.
 
-Columns are grouped in words of 64, one bit each. A network whose first layer is narrow divides
-its inputs among the threads: word w then belongs to part ``w % parts``, and each part has its own
-lists.
+Columns are grouped in words of 64, one bit each. A network whose first layer is narrow gathers
+nothing: see :mod:`.narrow`.
 """
 
 from typing import NamedTuple
@@ -68,6 +67,20 @@ class Lists(NamedTuple):
     column_capacity: int
     row_capacity: int
     mark_words: int
+
+
+class Upcoming(NamedTuple):
+    """A thread's columns of the next batch, prefetched line by line while it works on this one."""
+
+    samples: int  # address of the row numbers
+    row: int  # the next line to prefetch is in this row ...
+    column: int
+    lines: int  # how many are left
+    first: int  # of the columns
+    stop: int
+    due: int  # the fraction of a line that is due, in units of 1 / occasions
+    pace: int  # what is due more on each occasion
+    occasions: int
 
 
 def make_lists(fan_in: int, batch_size: int, parts: int, threads: int) -> list[np.ndarray]:
@@ -153,6 +166,28 @@ def list_rows(source_at, lists_at, rows, part, square):
                     n = append_bits(items, n, load_index(square, j), first)
                     store_int32(items, n, END)
                     store_int32(lists.n_rows, block, n)
+
+
+@inner(forceinline=True, literals=True)
+def fetch_lines(source, kind, upcoming):
+    """Prefetch the lines that are due on one more occasion; return the rest."""
+    row, column, lines = upcoming.row, upcoming.column, upcoming.lines
+    due = upcoming.due + upcoming.pace
+    size = 4 if kind == FLOATS else 1
+    while due >= upcoming.occasions and lines > 0:
+        due -= upcoming.occasions
+        lines -= 1
+        at = load_index(upcoming.samples, row) * source.fan_in + min(column, upcoming.stop - 1)
+        prefetch(source.x, at * size)
+        if column >= upcoming.stop:
+            row += 1
+            column = upcoming.first
+        else:
+            column += LINE // size
+    return Upcoming(
+        upcoming.samples, row, column, lines, upcoming.first, upcoming.stop, due, upcoming.pace,
+        upcoming.occasions,
+    )  # fmt: skip
 
 
 @inner(forceinline=True, literals=True)

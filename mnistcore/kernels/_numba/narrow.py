@@ -18,7 +18,7 @@ from numba import types
 
 from .bits import WORD, lowest_bit, nonzero_bits, nonzero_bytes, transpose_bits
 from .functions import c_function, call, inner
-from .inputs import Source
+from .inputs import Source, Upcoming, fetch_lines
 from .intrinsics import BYTES, F32, FLOATS, I64, broadcast, pointer_to, twin_of, view
 from .machine import VL
 from .memory import (
@@ -27,7 +27,6 @@ from .memory import (
     load_index,
     load_record,
     load_scalar,
-    prefetch,
     store_index,
     store_record,
     store_scalar,
@@ -63,20 +62,6 @@ class Strips(NamedTuple):
     octets: int  # int64 (parts, batch_size): the bits of the octets of a row, one for each strip
     rows: int  # int64 (n, row_words): the bits of the rows in which a strip is not zero
     last: int  # float32 (batch_size, STRIP): the last strip if columns end in it, scaled, padded
-
-
-class Upcoming(NamedTuple):
-    """A thread's columns of the next batch, prefetched line by line while it works on this one."""
-
-    samples: int  # address of the row numbers
-    row: int  # the next line to prefetch is in this row ...
-    column: int
-    lines: int  # how many are left
-    first: int  # of the columns
-    stop: int
-    due: int  # the fraction of a line that is due, in units of 1 / occasions
-    pace: int  # what is due more on each occasion
-    occasions: int
 
 
 UPCOMING = len(Strips._fields)  # follows the Strips of a thread
@@ -120,28 +105,6 @@ def upcoming_columns(source, strips, parts, rows, samples, next_rows):
     return Upcoming(samples, none, first, lines, first, stop, none, lines, occasions)
 
 
-@inner(forceinline=True, literals=True)
-def fetch_lines(source, kind, upcoming):
-    """Prefetch the lines that are due on one more occasion; return the rest."""
-    row, column, lines = upcoming.row, upcoming.column, upcoming.lines
-    due = upcoming.due + upcoming.pace
-    size = 4 if kind == FLOATS else 1
-    while due >= upcoming.occasions and lines > 0:
-        due -= upcoming.occasions
-        lines -= 1
-        at = load_index(upcoming.samples, row) * source.fan_in + min(column, upcoming.stop - 1)
-        prefetch(source.x, at * size)
-        if column >= upcoming.stop:
-            row += 1
-            column = upcoming.first
-        else:
-            column += LINE // size
-    return Upcoming(
-        upcoming.samples, row, column, lines, upcoming.first, upcoming.stop, due, upcoming.pace,
-        upcoming.occasions,
-    )  # fmt: skip
-
-
 # ---------------------------------------------------------------------------------------------
 # What is not zero
 # ---------------------------------------------------------------------------------------------
@@ -182,6 +145,21 @@ def mark_rows(strips, part, rows, ragged, square):
         if ragged:
             bits = -1 if n == WORD else (1 << n) - 1
             store_index(strips.rows, (stop - 1) * strips.row_words + group, bits)
+
+
+@inner
+def next_strips(functions, place, parts, square, batch, upcoming):
+    """Find what is not zero in a thread's parts of a batch.
+
+    ``batch`` and ``upcoming`` are that batch and the one after it: address of the row numbers,
+    number of rows.
+    """
+    (first, stop), (samples, rows), (next_samples, next_rows) = parts, batch, upcoming
+    for part in range(first, stop):
+        call(functions.mark_strips, (place.source, place.strips, samples, rows, part, square))
+    source, strips = load_record(place.source, Source), load_record(place.strips, Strips)
+    columns = upcoming_columns(source, strips, parts, rows, next_samples, next_rows)
+    store_record(place.strips + 8 * UPCOMING, columns)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -411,13 +389,12 @@ def sums_of(units, kind, ends):
                 sums = add_strip(
                     sums, source.x, start + column, kind, scaling, weights, column * units
                 )
-            if ends:
-                if part == strips.parts - 1:
-                    column = source.fan_in // STRIP * STRIP
-                    as_is = splat(1.0), splat(0.0)
-                    sums = add_strip(
-                        sums, strips.last, row * STRIP, FLOATS, as_is, weights, column * units
-                    )
+            if ends and part == strips.parts - 1:
+                column = source.fan_in // STRIP * STRIP
+                as_is = splat(1.0), splat(0.0)
+                sums = add_strip(
+                    sums, strips.last, row * STRIP, FLOATS, as_is, weights, column * units
+                )
             store_sums(sums, base, out + row * layer.width)
         store_record(strips_at + 8 * UPCOMING, upcoming)
 
@@ -429,9 +406,7 @@ def updates_of(units, kind, ends):
     size = units * STRIP
 
     @c_function(10)
-    def update_part(
-        source_at, strips_at, at, base, part, rows, apply, update, slot_size, scratch
-    ):
+    def update_part(source_at, strips_at, at, base, part, rows, apply, update, slot_size, scratch):
         """Compute the weight gradient of a part and apply it, strip by strip.
 
         ``apply`` is the pointer of :func:`.updates.update_vectors`, base + ``scratch`` has room

@@ -22,8 +22,8 @@ A step is divided by units (a row of a panel) layer by layer, unless
 * little follows the first layer: then that is divided by rows of the batch, from the first
   activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
 * and the first layer is narrow: then the inputs are divided into parts, each owned by one
-  thread, which sums over its parts separately, with weights in strips (see :mod:`.narrow`); everything else is so small that each thread does
-  all of it on its own copy (`Plan.parts`).
+  thread, which sums over its parts separately, with weights in strips (see :mod:`.narrow`);
+  everything else is so small that each thread does all of it on its own copy (`Plan.parts`).
 """
 
 from functools import lru_cache

@@ -36,13 +36,7 @@ from .memory import (
     option,
     store_record,
 )
-from .narrow import (
-    UPCOMING,
-    Strips,
-    functions_for,
-    make_strips,
-    upcoming_columns,
-)
+from .narrow import Strips, functions_for, make_strips, next_strips
 from .plan import (
     CAPACITY,
     LAYER_FIELDS,
@@ -257,26 +251,14 @@ def update_step(run, functions, place, team, batch, step):
 
 
 @inner
-def next_strips(run, functions, place, team, step):
-    """Find what is not zero in the thread's parts of a batch; return the batch."""
-    (samples, rows), (next_samples, next_rows) = samples_of(run, step), samples_of(run, step + 1)
-    parts, square = parts_of(place, team), place.masks - 8 * (MASKS - SQUARE)
-    for part in range(parts[0], parts[1]):
-        call(functions.mark_strips, (place.source, place.strips, samples, rows, part, square))
-    source, strips = load_record(place.source, Source), load_record(place.strips, Strips)
-    store_record(
-        place.strips + 8 * UPCOMING,
-        upcoming_columns(source, strips, parts, rows, next_samples, next_rows),
-    )
-    return Batch(samples, rows, np.int64(0), rows)
-
-
-@inner
 def next_batch(run, functions, plan, place, team, step):
     """Gather a batch, or a share of it, and list what is not zero."""
-    if place.strips:
-        return next_strips(run, functions, place, team, step)
     samples, rows = samples_of(run, step)
+    square = place.masks - 8 * (MASKS - SQUARE)
+    if place.strips:
+        parts, upcoming = parts_of(place, team), samples_of(run, step + 1)
+        next_strips(functions, place, parts, square, (samples, rows), upcoming)
+        return Batch(samples, rows, np.int64(0), rows)
     if rows:
         first, stop = 0, rows
         if plan.input_size == 0:  # the threads share the inputs
@@ -289,7 +271,6 @@ def next_batch(run, functions, plan, place, team, step):
             ),
         )  # fmt: skip
         if place.lists:
-            square = place.masks - 8 * (MASKS - SQUARE)
             call(functions.list_rows, (place.source, place.lists, rows, 0, square))
     low, high = row_share(rows, team.thread, team.threads)
     return Batch(samples, rows, low, high)
