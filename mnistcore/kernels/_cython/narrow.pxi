@@ -191,15 +191,13 @@ cdef inline void add_strip(
 
 
 cdef inline void halve(const int n, const int m, vec *total) noexcept nogil:
-    """Add halves of m vectors, the first n of which are not zero, to give half as many vectors."""
+    """Add halves of m vectors, the first n of which are not zero, to give half as many vectors.
+
+    Vectors m / 2 apart are combined, so that the lanes end up in the order of the vectors.
+    """
     cdef int i
-    for i in range(m // 2):
-        if 2 * i < n:
-            total[i] = zip_low(total[2 * i], total[2 * i + 1]) + zip_high(
-                total[2 * i], total[2 * i + 1]
-            )
-        else:
-            total[i] = splat(0)
+    for i in range(min(n, m // 2)):
+        total[i] = zip_low(total[i], total[i + m // 2]) + zip_high(total[i], total[i + m // 2])
 
 
 cdef inline vec sum_lanes(const int n, vec *total) noexcept nogil:
@@ -210,10 +208,10 @@ cdef inline vec sum_lanes(const int n, vec *total) noexcept nogil:
     if VL == 16:
         halve(n, 16, total)
     if VL >= 8:
-        halve((n * 8 + VL - 1) // VL, 8, total)
-    halve((n * 4 + VL - 1) // VL, 4, total)
+        halve(n, 8, total)
+    halve(n, 4, total)
     halve(2, 2, total)
-    return reversed(total[0])
+    return total[0]
 
 
 cdef inline void unit_sums(

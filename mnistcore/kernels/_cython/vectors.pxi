@@ -9,22 +9,16 @@ cdef extern from *:
       enum { VL = 16, MR = 14 };
       #define fma_vec(a, b, c) ((vec)_mm512_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm512_sqrt_ps(x))
-      #define widen_vec(p) ((vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32( \\
-          _mm_loadu_si128((const __m128i *)(p)))))
-      #define REVERSED 0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15
-      #define PAIRS(i) i, i+16, i+1, i+17, i+2, i+18, i+3, i+19, \\
-                       i+4, i+20, i+5, i+21, i+6, i+22, i+7, i+23
+      #define widen_vec(p) ((vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_epi8(p))))
+      #define PAIRS(i) i,i+16,i+1,i+17,i+2,i+18,i+3,i+19,i+4,i+20,i+5,i+21,i+6,i+22,i+7,i+23
     #elif defined(__AVX2__)
       enum { VL = 8, MR = 6 };
       #define fma_vec(a, b, c) ((vec)_mm256_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm256_sqrt_ps(x))
-      #define widen_vec(p) ((vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32( \\
-          _mm_loadl_epi64((const __m128i *)(p)))))
-      #define REVERSED 0, 4, 2, 6, 1, 5, 3, 7
+      #define widen_vec(p) ((vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadu_si64(p))))
       #define PAIRS(i) i, i+8, i+1, i+9, i+2, i+10, i+3, i+11
     #else
       #define widen_vec(p) ((vec){(p)[0], (p)[1], (p)[2], (p)[3]})
-      #define REVERSED 0, 2, 1, 3
       #define PAIRS(i) i, i+4, i+1, i+5
       #if defined(__x86_64__)
         enum { VL = 4, MR = 6 };
@@ -56,7 +50,6 @@ cdef extern from *:
     #endif
     #define zip_low(a, b) shuffle(a, b, PAIRS(0))
     #define zip_high(a, b) shuffle(a, b, PAIRS(VL / 2))
-    #define reverse_lanes(x) shuffle(x, x, REVERSED)
     """
     ctypedef float vec  # VL floats
     ctypedef int ivec  # VL int32
@@ -79,7 +72,6 @@ cdef extern from *:
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
-    vec reversed "reverse_lanes"(vec x) noexcept nogil  # lane i to the bits of i, reversed
     vec widen "widen_vec"(const uint8_t *p) noexcept nogil  # VL bytes
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
 
