@@ -69,6 +69,20 @@ def nonzero_bits_first(typingctx, base, position, n, kind):
     return types.int64(types.int64, types.int64, types.int64, kind), generate
 
 
+@twin_of(lambda base, at: sum(1 << i for i in range(8) if load_index(base + at, i)))
+def nonzero_octets(typingctx, base, position):
+    """Return a set bit for each eight of the 64 bytes at base + position that are not all zero."""
+
+    def generate(context, builder, signature, args):
+        words = ir.VectorType(I64, 8)
+        pointer = pointer_to(builder, args[0], args[1], ir.IntType(8))
+        loaded = builder.load(pointer, align=1, typ=words)
+        marks = builder.icmp_unsigned("!=", loaded, ir.Constant(words, None))
+        return builder.zext(builder.bitcast(marks, ir.IntType(8)), I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
 @twin_of(lambda bits: sum(1 << i for i in range(8) if bits >> 8 * i & 255))
 def nonzero_bytes(typingctx, bits):
     """Return a set bit for each of the eight bytes that is not zero."""

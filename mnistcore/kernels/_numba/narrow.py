@@ -16,7 +16,14 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .bits import WORD, lowest_bit, nonzero_bits, nonzero_bytes, transpose_bits
+from .bits import (
+    WORD,
+    lowest_bit,
+    nonzero_bits,
+    nonzero_bytes,
+    nonzero_octets,
+    transpose_bits,
+)
 from .functions import c_function, call, inner
 from .inputs import Source, Upcoming, fetch_lines
 from .intrinsics import BYTES, F32, FLOATS, I64, broadcast, pointer_to, twin_of, view
@@ -117,14 +124,17 @@ def is_ragged(source, strips, part):
 
 
 @inner(forceinline=True, literals=True)
-def octets_of(source, row, column, n, kind):
-    """Return a bit for each octet of n <= 64 values, set if it is not all zero."""
-    mask = -1 if n == WORD else (1 << n) - 1
+def octets_of(source, row, column, end, kind):
+    """Return a bit for each octet of up to 64 values before ``end``, set if it is not all zero."""
     if not source.skip_zeros:
-        return nonzero_bytes(mask)
-    # Near the end of a row, the last 64 values of the row are read: there are as many.
-    start = min(column, source.fan_in - WORD)
-    return nonzero_bytes((nonzero_bits(source.x, row + start, kind) >> (column - start)) & mask)
+        return 255
+    # Near the end of a row, the last 64 values before the end are read: there are as many.
+    start = min(column, end - WORD)
+    if kind == BYTES:
+        octets = nonzero_octets(source.x, row + start)
+    else:
+        octets = nonzero_bytes(nonzero_bits(source.x, row + start, kind))
+    return octets >> ((column - start) // OCTET)
 
 
 @inner
@@ -339,14 +349,16 @@ def marks_of(kind):
         first = first_strip(strips, part) * STRIP
         stop = min(whole, first_strip(strips, part + 1) * STRIP)
         scales, shifts = scaling_of(source)
+        n = (stop - first) // OCTET
+        mask = -1 if n == WORD else (1 << n) - 1
         ragged = is_ragged(source, strips, part)
         for row in range(rows):
             at, octets = load_index(samples, row) * source.fan_in, 0
             store_index(strips.starts, row, at)
             for word in range(-(-(stop - first) // WORD)):
                 column = first + word * WORD
-                n = min(stop - column, WORD)
-                octets |= octets_of(source, at, column, n, kind) << (word * 8)
+                octets |= octets_of(source, at, column, whole, kind) << (word * 8)
+            octets &= mask
             if STRIP > OCTET:
                 octets = (octets | octets >> 1) & EVEN
             store_index(strips.octets, part * strips.batch_size + row, octets)
