@@ -44,6 +44,7 @@ NUMBA = [
     ("vectors", "select_less largest total load_input load_input_first", "loops over lanes in C"),
     ("bits", "count_bits lowest_bit nonzero nonzero_bits nonzero_bits_first", "builtins in C"),
     ("bits", "nonzero_octets", "one instruction of AVX-512; C finds the octets of 64 bits"),
+    ("bits", "without_lowest", "an expression in C; in Python, integers have no highest bit"),
     ("bits", "store_set_bits", "one instruction of AVX-512, a loop in C"),
     ("blocks", "store_block", "a block is a value in Numba, an array of vectors in C"),
     (

@@ -107,6 +107,16 @@ def lowest_bit(typingctx, bits):
     return types.int64(types.int64), generate
 
 
+@twin_of(lambda bits: signed(bits & (bits - 1)))
+def without_lowest(typingctx, bits):
+    """Return the bits without the lowest set bit."""
+
+    def generate(context, builder, signature, args):
+        return builder.and_(args[0], builder.sub(args[0], I64(1)))
+
+    return types.int64(types.int64), generate
+
+
 @twin_of(lambda bits: (bits % 2**64).bit_count())
 def count_bits(typingctx, bits):
     """Return how many bits are set."""

@@ -23,6 +23,7 @@ from .bits import (
     nonzero_bytes,
     nonzero_octets,
     transpose_bits,
+    without_lowest,
 )
 from .functions import c_function, call, inner
 from .inputs import Source, Upcoming, fetch_lines
@@ -300,7 +301,7 @@ def strip_gradient(zeros, x, kind, scaling, strips, strip, rows, base, layer, ou
             bits = load_index(strips.rows, strip * strips.row_words + group)
             while bits:
                 row = group * WORD + lowest_bit(bits)
-                bits &= bits - 1
+                bits = without_lowest(bits)
                 at = load_index(strips.starts, row) + strip * STRIP
                 values = fma(load_input(x, at + v, kind), scales, shifts)
                 sums = add_scaled(sums, values, base, layer.dz + row * layer.width)
@@ -397,7 +398,7 @@ def sums_of(units, kind, ends):
             upcoming = fetch_lines(source, kind, upcoming)
             while octets:
                 column = first + lowest_bit(octets) * OCTET
-                octets &= octets - 1
+                octets = without_lowest(octets)
                 sums = add_strip(
                     sums, source.x, start + column, kind, scaling, weights, column * units
                 )
