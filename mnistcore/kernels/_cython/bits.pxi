@@ -4,9 +4,6 @@ cdef extern from *:
     """
     #if defined(__AVX512BW__)
       #define nonzero_bits(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
-      #define LANES _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-      #define store_set_bits(p, bits, first) _mm512_storeu_si512(p, \\
-          _mm512_maskz_compress_epi32(bits, _mm512_add_epi32(LANES, _mm512_set1_epi32(first))))
     #elif defined(__x86_64__)
       #define ZEROS(p, i) ((uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8( \\
           _mm_loadu_si128((const __m128i *)(p) + i), _mm_setzero_si128())) << 16 * i)
@@ -17,35 +14,14 @@ cdef extern from *:
       #define nonzero_bits(p) (MARKS(p, 0) | MARKS(p, 1) | MARKS(p, 2) | MARKS(p, 3) | \\
           MARKS(p, 4) | MARKS(p, 5) | MARKS(p, 6) | MARKS(p, 7))
     #endif
-    #ifndef store_set_bits
-      #define store_set_bits(p, bits, first) ((void)0)
-    #endif
     """
     uint64_t nonzero_bits(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
     # The index of the lowest set bit (x must not be 0), and the number of set bits.
     int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil
     int count_bits "__builtin_popcountll"(uint64_t x) noexcept nogil
-    void store_set_bits(int32_t *p, int bits, int64_t first) noexcept nogil  # for VL 16
 
 cdef enum:
     WORD = 64  # bits
-
-
-cdef inline int64_t append_bits(
-    int32_t *items, int64_t n, uint64_t bits, int64_t first
-) noexcept nogil:
-    """Append first + i to the n items for each set bit i; return the new number of items."""
-    while bits:
-        if VL == 16:  # sixteen at once; lanes stored after the last item are overwritten later
-            store_set_bits(items + n, bits & 0xFFFF, first)
-            n += count_bits(bits & 0xFFFF)
-            bits >>= 16
-            first += 16
-        else:
-            items[n] = <int32_t> (first + lowest_bit(bits))
-            bits &= bits - 1
-            n += 1
-    return n
 
 
 cdef inline uint8_t nonzero_bytes(uint64_t bits) noexcept nogil:

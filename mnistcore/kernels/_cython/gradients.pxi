@@ -47,44 +47,24 @@ cdef inline void fetch_weights(
 
 cdef inline void update_tile(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
-    int64_t n, const int32_t *terms, int64_t n_terms,
+    int64_t n, int64_t rows,
 ) noexcept nogil:
-    """Compute the gradient of n rows of a panel, summed over ``terms``, and apply it."""
+    """Compute the gradient of n rows of a panel, summed over the batch, and apply it."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef int64_t at = (panel * layer.fan_in + first) * layer.width
     cdef Product product
     require(first + n <= layer.fan_in)
-    if n_terms == 0:
-        # No input means no gradient, and without momentum or decay nothing changes.
-        if update.rule != PLAIN or update.decay != 0:
-            update_weights(update, layer, at, n * layer.width, NULL)
-        return
     product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
-    product.K = product.segment = n_terms
-    product.a_segment, product.terms = 0, terms
+    product.K = product.segment = rows
+    product.a_segment = 0
     product.b = layer.dz + panel * layer.batch_size * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch
     set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
-    if terms == NULL:
-        multiply_panel(n, layer.width, &product)
-    else:
-        multiply_listed(n, layer.width, &product)
+    multiply_panel(n, layer.width, &product)
     remove_guard(scratch + TILE)
     update_weights(update, layer, at, n * layer.width, scratch)
-
-
-cdef inline void update_listed(
-    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t first,
-    int64_t n,
-) noexcept nogil:
-    """Call update_tile, summing over the rows that are listed for the block of columns."""
-    cdef int64_t block = first // BLOCK
-    update_tile(
-        layer, inputs, update, panel, first, n,
-        inputs.lists.rows + block * inputs.lists.row_capacity, inputs.lists.n_rows[block],
-    )
 
 
 cdef inline void flush(Pending *pending) noexcept nogil:
@@ -127,7 +107,7 @@ cdef void update_panel(
         column += NR
         flush(&pending)
     if row < high:
-        update_tile(layer, inputs, update, panel, row, high - row, NULL, rows)
+        update_tile(layer, inputs, update, panel, row, high - row, rows)
 
 
 cdef inline void update_group(
@@ -218,52 +198,14 @@ cdef void update_layer(
     cdef int64_t unit = share(layer.panels * layer.fan_in, team.thread, team.threads)
     cdef int64_t stop = share(layer.panels * layer.fan_in, team.thread + 1, team.threads)
     cdef int64_t low, high
-    cdef Tiles tiles
     if inputs.marks != NULL:
         update_sparse(layer, inputs, update, team)
-        return
-    if inputs.lists != NULL:
-        tiles = tiles_of(team, layer.panels, layer.fan_in, BLOCK)
-        while next_tile(&tiles):
-            update_listed(
-                layer, inputs, update, tiles.panel, tiles.low, tiles.high - tiles.low
-            )
         return
     while unit < stop:
         low = unit % layer.fan_in
         high = min(layer.fan_in, low + stop - unit)
         update_panel(layer, inputs, update, unit // layer.fan_in, low, high, rows)
         unit += high - low
-
-
-cdef void update_parts(
-    const Layer *layer, const Inputs *inputs, const Update *update, const Parts *parts,
-    Upcoming *upcoming,
-) noexcept nogil:
-    """Compute and apply the weight gradient for some parts of the inputs to a one-panel layer.
-
-    Meanwhile, prefetch the same parts of the upcoming rows.
-    """
-    cdef const Source *source = inputs.source
-    cdef int64_t blocks = divide_up(layer.fan_in, BLOCK), part, word, block
-    for part in range(parts.first, parts.stop):
-        word = part
-        while word < source.words:
-            for block in range(word * WORD_BLOCKS, min(blocks, (word + 1) * WORD_BLOCKS)):
-                fetch_row(source, parts, upcoming)
-                update_block(layer, inputs, update, block)
-            word += source.parts
-
-
-cdef inline void update_block(
-    const Layer *layer, const Inputs *inputs, const Update *update, int64_t block
-) noexcept nogil:
-    """Update the weights of one block of columns, as one tile or as two of half the height."""
-    cdef int64_t low = block * BLOCK, end = min(layer.fan_in, (block + 1) * BLOCK), n
-    while low < end:
-        n = (end - low) // divide_up(end - low, MR)
-        update_listed(layer, inputs, update, 0, low, n)
-        low += n
 
 
 cdef void update_biases(

@@ -16,8 +16,7 @@ cdef extern from *:
       #define has(feature) (__builtin_cpu_supports(feature) != 0)
     #else
       #include <arm_neon.h>
-      #define get_float_mode() ({ uint64_t mode; \\
-          __asm__ __volatile__("mrs %0, fpcr" : "=r"(mode)); mode; })
+      #define get_float_mode() ({ uint64_t m; __asm__ __volatile__("mrs %0, fpcr" : "=r"(m)); m; })
       #define set_float_mode(mode) __asm__ __volatile__("msr fpcr, %0" : : "r"((uint64_t)(mode)))
       #define pause_core() __asm__ __volatile__("yield")
       #define FLUSH_TO_ZERO (1u << 24)

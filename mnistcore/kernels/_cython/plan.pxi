@@ -3,8 +3,7 @@
 
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-    MOST_PARTS = 4
-    MOST_LISTED = 4096  # rows of a batch: with more, the lists would outgrow the caches
+    MOST_MARKED = 4096  # rows of a batch: with more, marks and copies would outgrow the caches
     STRIPE = 8  # rows of weights that are packed together: both sides are read and written in runs
     SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
 
@@ -33,7 +32,7 @@ cdef struct Layer:
 cdef struct Plan:
     # How a training step is divided among the threads of a team.
     bint rows_alone  # layers after the first are divided by rows of the batch, not by units
-    int64_t parts  # of the inputs, each owned and summed separately if the first layer is a panel
+    int64_t parts  # of the inputs, if the first layer is narrow; else 1
     bint shared_inputs  # gathered jointly, because a copy for each thread would be too large
 
 cdef struct Options:
@@ -59,10 +58,11 @@ cdef struct Batch:
     int64_t rows
     const int64_t *samples
     float *inputs  # (batch_size, ld_inputs)
-    Lists lists  # where the inputs are not zero
-    Marks marks  # where the inputs are not zero, if the first layer has no parts
-    bint sparse  # whether the inputs are mostly zero
+    Marks marks  # where they are not zero, unless the first layer is narrow
+    bint sparse  # whether they are mostly zero
     Marks hidden  # where the inputs of the layer at work are not zero, if it is not the first
+    Strips strips  # what the first layer reads instead of inputs, if it is narrow
+    Upcoming upcoming
     Layer *layers  # those of the run, or a copy for this thread
     double *losses  # (batch_size,) the loss of each row
     int32_t *hits  # (batch_size,)
@@ -92,7 +92,6 @@ cdef struct Run:
     int64_t n_params
     double *metrics
     int64_t steps_done
-    bint listed  # what is not zero in the inputs is listed
 
 
 cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) noexcept nogil:
@@ -102,13 +101,13 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
     for depth in range(1, n_layers):
         weights += layers[depth].fan_in * layers[depth].fan_out
     plan.rows_alone = weights <= LIGHT
-    plan.shared_inputs = batch_size > MOST_LISTED
+    plan.shared_inputs = batch_size > MOST_MARKED
     plan.parts = 1
     if (
-        plan.rows_alone and layers[0].fan_out <= NR and layers[0].fan_in >= MOST_PARTS * WORD
-        and not plan.shared_inputs
+        plan.rows_alone and not plan.shared_inputs
+        and layers[0].fan_out <= panel_width(layers[0].fan_out)
     ):
-        plan.parts = MOST_PARTS
+        plan.parts = narrow_parts(layers[0].fan_in, layers[0].fan_out)
     return plan
 
 
@@ -150,12 +149,12 @@ cdef Run make_run(
         read_layer(table, depth, batch_size, skip, &run.layers[depth])
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
     if run.plan.parts > 1 or run.plan.shared_inputs:
-        run.layers[0].skips = False
+        read_layer(table, 0, batch_size, SKIP_NOTHING, run.layers)
     run.threads = threads
     run.batches = <Batch *> allocate(threads * sizeof(Batch))
     memset(run.batches, 0, threads * sizeof(Batch))
     run.ld_inputs = leading_dimension(run.layers[0].fan_in)
-    set_columns(&run.source, run.layers[0].fan_in, run.plan.parts)
+    run.source.columns = run.layers[0].fan_in
     return run
 
 
@@ -223,7 +222,10 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
     cdef int64_t depth, thread, batch = run.options.batch_size
     cdef int64_t copies = run.threads if run.plan.parts > 1 else 1
     cdef Layer *layer
-    place_weights(&run.layers[0], run.slots, space)
+    if run.plan.parts > 1:
+        place_strips(&run.layers[0], run.slots, space)
+    else:
+        place_weights(&run.layers[0], run.slots, space)
     for thread in range(copies):
         for depth in range(run.n_layers):
             layer = &run.layers[thread * run.n_layers + depth]
@@ -235,7 +237,9 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
             place_outputs(layer, space)
     for thread in range(run.threads):
         run.batches[thread].layers = &run.layers[thread * run.n_layers if copies > 1 else 0]
-        if thread == 0 or not run.plan.shared_inputs:
+        if run.plan.parts > 1:
+            run.batches[thread].inputs = NULL
+        elif thread == 0 or not run.plan.shared_inputs:
             run.batches[thread].inputs = take(space, batch * run.ld_inputs)
         else:
             run.batches[thread].inputs = run.batches[0].inputs

@@ -172,7 +172,7 @@ cdef class Prediction:
             <int64_t> BLOCK_TILES * MR,
             (workspace.shape[0] - LINE_FLOATS) // (2 * call.ld * threads),
         )
-        set_columns(&call.source, call.layers[0].fan_in, 1)
+        call.source.columns = call.layers[0].fan_in
         call.source.scale, call.source.shift = scale, shift
         call.skip = skip
         self.allocate_marks()
@@ -266,16 +266,14 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     cdef Source source = call.source
     cdef const Layer *layer
     cdef Masks no_masks
-    cdef Parts whole
     cdef Inputs inputs
     cdef Team team = alone()
     cdef Tiles tiles
     memset(&no_masks, 0, sizeof(Masks))
-    whole.first, whole.stop = 0, 1
     inputs.a, inputs.ld = buffers, call.ld
-    inputs.source, inputs.lists, inputs.marks = &source, NULL, NULL
+    inputs.marks = NULL
     skip_rows(&source, first)
-    gather(&source, NULL, 0, rows, &whole, NULL, buffers, call.ld)
+    gather(&source, NULL, 0, rows, buffers, call.ld)
     for depth in range(call.n_layers):
         layer = &call.layers[depth]
         if layer.in_place != NULL:

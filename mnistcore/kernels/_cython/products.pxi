@@ -7,8 +7,6 @@ cdef struct Inputs:
     # What a layer multiplies: rows of a matrix, and where they are not zero.
     const float *a
     int64_t ld
-    const Source *source
-    const Lists *lists  # NULL: multiply everything
     const Marks *marks  # of what is not zero, or NULL: multiply everything
 
 cdef struct Masks:
@@ -68,23 +66,20 @@ cdef void finish_tile(
 
 
 cdef inline void forward_tile(
-    const Layer *layer, const Inputs *inputs, const Tiles *tiles, const Masks *masks,
-    const int32_t *terms, int64_t n_terms, float *out, int64_t ld,
+    const Layer *layer, const Inputs *inputs, const Tiles *tiles, const Masks *masks, float *out,
+    int64_t ld,
 ) noexcept nogil:
-    """Compute the outputs of the current tile, summed over ``terms``, columns of the inputs."""
+    """Compute the outputs of the current tile."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef Product product
     product.a, product.a_row, product.a_step = inputs.a + tiles.low * inputs.ld, inputs.ld, 1
-    product.K = product.segment = n_terms
-    product.a_segment, product.terms = 0, terms
+    product.K = product.segment = layer.fan_in
+    product.a_segment = 0
     product.b = layer.weights[0] + tiles.panel * layer.fan_in * layer.width
     product.b_step = product.out_row = layer.width
     product.out = scratch
     set_guard(scratch + TILE)
-    if terms == NULL:
-        multiply_panel(tiles.high - tiles.low, layer.width, &product)
-    else:
-        multiply_listed(tiles.high - tiles.low, layer.width, &product)
+    multiply_panel(tiles.high - tiles.low, layer.width, &product)
     remove_guard(scratch + TILE)
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 
@@ -128,19 +123,11 @@ cdef void forward_layer(
     int64_t ld,
 ) noexcept nogil:
     """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
-    cdef int64_t index
     if inputs.marks != NULL:
         forward_sparse(layer, inputs, tiles, masks, out, ld)
         return
     while next_tile(tiles):
-        if inputs.lists == NULL:
-            forward_tile(layer, inputs, tiles, masks, NULL, layer.fan_in, out, ld)
-        else:
-            index = list_index(inputs.lists, 0, tiles.low)
-            forward_tile(
-                layer, inputs, tiles, masks, column_list(inputs.source, inputs.lists, index),
-                inputs.lists.n_columns[index], out, ld,
-            )
+        forward_tile(layer, inputs, tiles, masks, out, ld)
 
 
 cdef void forward_rows(
@@ -153,49 +140,6 @@ cdef void forward_rows(
     for panel in range(layer.panels):
         tiles = tiles_between(rows, 1, panel * rows + first, panel * rows + last)
         forward_layer(layer, inputs, &tiles, masks, layer.a, layer.lda)
-
-
-cdef void partial_sums(
-    const Layer *layer, const Inputs *inputs, int64_t part, int64_t rows, float *out
-) noexcept nogil:
-    """Multiply one part of the inputs by its weights, giving partial sums ``out`` (rows, width).
-
-    A layer of one panel cannot be divided by units. With its inputs divided into parts, a thread
-    reads only the weights that it updates, which stay in its own cache.
-    """
-    cdef int64_t index
-    cdef Product product
-    cdef Tiles tiles = tiles_between(rows, BLOCK, 0, divide_up(rows, BLOCK))
-    product.a_row, product.a_step, product.a_segment = inputs.ld, 1, 0
-    product.b, product.b_step, product.out_row = layer.weights[0], layer.width, layer.width
-    while next_tile(&tiles):
-        index = list_index(inputs.lists, part, tiles.low)
-        product.a = inputs.a + tiles.low * inputs.ld
-        product.terms = column_list(inputs.source, inputs.lists, index)
-        product.K = product.segment = inputs.lists.n_columns[index]
-        product.out = out + tiles.low * layer.width
-        multiply_listed(tiles.high - tiles.low, layer.width, &product)
-
-
-cdef void add_parts(
-    const Layer *layer, const float *partial, int64_t parts, int64_t first, int64_t last,
-    const Masks *masks,
-) noexcept nogil:
-    """Compute the outputs of rows first to last from ``partial`` (parts, batch_size, width)."""
-    cdef float scratch[TILE + GUARD_WORDS]
-    cdef int64_t i, part, n
-    cdef const float *sums
-    cdef vec total
-    cdef Tiles tiles = tiles_between(last, 1, first, last)
-    while next_tile(&tiles):
-        sums = partial + tiles.low * layer.width
-        n = (tiles.high - tiles.low) * layer.width
-        for i in range(n // VL):
-            total = load(sums + i * VL)
-            for part in range(1, parts):
-                total = total + load(sums + part * layer.batch_size * layer.width + i * VL)
-            store(scratch + i * VL, total)
-        finish_tile(layer, &tiles, masks, scratch, layer.width, layer.a, layer.lda)
 
 
 cdef void forward_in_place(

@@ -1,18 +1,16 @@
 # The register tile: the micro-kernel behind every product, and the division of work into tiles.
 
 cdef enum:
-    BLOCK = 8  # rows, or columns of the inputs, that share a list of what is not zero
     TILE = MR * SPARSE_FLOATS  # the most floats of a tile
 
 cdef struct Product:
-    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c), i = terms[0], terms[1] ...
+    # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c).
     const float *a  # a(r, i) is at a + r*a_row + i*a_step
     int64_t a_row
     int64_t a_step
     int64_t segment  # after every ``segment`` terms of the sum, a moves on by a_segment
     int64_t a_segment
     int64_t K  # terms of the sum
-    const int32_t *terms
     const float *b  # b(i, c) is at b + i*b_step + c
     int64_t b_step
     float *out  # out[r, c] is at out + r*out_row + c
@@ -43,18 +41,6 @@ cdef inline void add_products(
         n -= 1
 
 
-cdef inline void add_listed(
-    const int rows, const int vectors, const Product *product, vec (*total)[2]
-) noexcept nogil:
-    """Add the listed terms to ``total``."""
-    cdef int64_t k
-    for k in range(product.K):
-        add_products(
-            rows, vectors, product, product.a + product.terms[k] * product.a_step,
-            product.b + product.terms[k] * product.b_step, 1, total,
-        )
-
-
 cdef inline void store_tile(
     const int rows, const int vectors, const Product *product, vec (*total)[2]
 ) noexcept nogil:
@@ -67,7 +53,7 @@ cdef inline void store_tile(
 
 
 cdef inline void tile_body(
-    const int rows, const int vectors, const bint listed, const Product *product
+    const int rows, const int vectors, const Product *product
 ) noexcept nogil:
     """Compute a tile of exactly ``rows`` x ``vectors`` vectors.
 
@@ -81,14 +67,12 @@ cdef inline void tile_body(
     cdef vec total[MR][2]
     cdef const float *a = product.a
     cdef const float *b = product.b
-    cdef int64_t left = 0 if listed else product.K, n
+    cdef int64_t left = product.K, n
     cdef int r
     for r in range(rows):
         total[r][0] = splat(0)
         if vectors == 2:
             total[r][1] = splat(0)
-    if listed:
-        add_listed(rows, vectors, product, total)
     while left > 0:
         n = min(left, product.segment)
         add_products(rows, vectors, product, a, b, n, total)
@@ -99,37 +83,37 @@ cdef inline void tile_body(
 
 
 cdef inline void sized_tile(
-    const int vectors, const bint listed, int rows, const Product *product
+    const int vectors, int rows, const Product *product
 ) noexcept nogil:
     """Call the specialisation for the number of rows; cases above MR compile to nothing."""
     if rows == 1:
-        tile_body(1, vectors, listed, product)
+        tile_body(1, vectors, product)
     elif rows == 2:
-        tile_body(2, vectors, listed, product)
+        tile_body(2, vectors, product)
     elif rows == 3:
-        tile_body(3, vectors, listed, product)
+        tile_body(3, vectors, product)
     elif rows == 4:
-        tile_body(4, vectors, listed, product)
+        tile_body(4, vectors, product)
     elif rows == 5:
-        tile_body(5, vectors, listed, product)
+        tile_body(5, vectors, product)
     elif rows == 6:
-        tile_body(6, vectors, listed, product)
+        tile_body(6, vectors, product)
     elif MR >= 12 and rows == 7:
-        tile_body(7, vectors, listed, product)
+        tile_body(7, vectors, product)
     elif MR >= 12 and rows == 8:
-        tile_body(8, vectors, listed, product)
+        tile_body(8, vectors, product)
     elif MR >= 12 and rows == 9:
-        tile_body(9, vectors, listed, product)
+        tile_body(9, vectors, product)
     elif MR >= 12 and rows == 10:
-        tile_body(10, vectors, listed, product)
+        tile_body(10, vectors, product)
     elif MR >= 12 and rows == 11:
-        tile_body(11, vectors, listed, product)
+        tile_body(11, vectors, product)
     elif MR >= 12 and rows == 12:
-        tile_body(12, vectors, listed, product)
+        tile_body(12, vectors, product)
     elif MR >= 14 and rows == 13:
-        tile_body(13, vectors, listed, product)
+        tile_body(13, vectors, product)
     elif MR >= 14 and rows == 14:
-        tile_body(14, vectors, listed, product)
+        tile_body(14, vectors, product)
 
 
 cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
@@ -138,18 +122,9 @@ cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noe
     require(rows <= MR)
     require(product.out_row >= width)
     if width == NR:
-        sized_tile(2, False, <int> rows, product)
+        sized_tile(2, <int> rows, product)
     else:
-        sized_tile(1, False, <int> rows, product)
-
-
-cdef void multiply_listed(int64_t rows, int64_t width, const Product *product) noexcept nogil:
-    """Do the same over listed terms, in a tile of at most BLOCK rows."""
-    require(rows <= BLOCK)
-    if width == NR:
-        sized_tile(2, True, <int> rows, product)
-    else:
-        sized_tile(1, True, <int> rows, product)
+        sized_tile(1, <int> rows, product)
 
 
 cdef void multiply_panel(int64_t rows, int64_t width, Product *product) noexcept nogil:
@@ -176,7 +151,7 @@ cdef inline int64_t leading_dimension(int64_t n) noexcept nogil:
 cdef struct Tiles:
     # A share of all (panel, row) pairs, handed out in tiles of at most MR rows.
     int64_t rows  # in each panel
-    int64_t grain  # BLOCK where tiles must not cross a multiple of it, else 1
+    int64_t grain  # rows that are handed out together
     int64_t unit  # the next grain to hand out, counted panel by panel
     int64_t stop
     int64_t end  # of the current run of rows in one panel
@@ -228,8 +203,6 @@ cdef inline bint next_tile(Tiles *tiles) noexcept nogil:
     else:
         tiles.low = tiles.high
     n = tiles.end - tiles.low
-    if tiles.grain == BLOCK:
-        n = min(n, BLOCK - tiles.low % BLOCK)
     if n > MR:  # cut into tiles of about equal height
         n = n // divide_up(n, MR)
     tiles.high = tiles.low + n

@@ -1,17 +1,5 @@
 # ``train_steps`` and ``loss_and_gradient``: many steps in one compiled call.
 
-cdef Upcoming upcoming_of(const Run *run, int64_t step) noexcept nogil:
-    """Return the rows of a step's batch; there are none after the last step."""
-    cdef Upcoming upcoming
-    cdef int64_t start = min(step * run.options.batch_size, run.n_order)
-    upcoming.rows = min(run.options.batch_size, run.n_order - start)
-    upcoming.samples = run.order
-    if run.order != NULL:
-        upcoming.samples += start
-    upcoming.row, upcoming.portions, upcoming.due = 0, 1, 0
-    return upcoming
-
-
 cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
     """Return the parts of the inputs that a thread owns; all threads share a single part."""
     cdef Parts parts
@@ -25,37 +13,42 @@ cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
 cdef void next_batch(
     Run *run, const Team *team, Batch *batch, int64_t step
 ) noexcept nogil:
-    """Gather the inputs of a step that this thread will read, and list where they are not zero."""
+    """Gather the inputs of a step that this thread will read, and mark where they are not zero."""
     cdef Parts parts = parts_of(run, team)
-    cdef Upcoming upcoming = upcoming_of(run, step)
-    cdef int64_t part, first = 0, last = upcoming.rows
-    batch.rows, batch.samples = upcoming.rows, upcoming.samples
+    cdef int64_t size = run.options.batch_size, start = min(step * size, run.n_order)
+    cdef int64_t part, first = 0, last
+    cdef const int64_t *samples = NULL
+    batch.rows = last = min(size, run.n_order - start)
+    batch.samples = run.order
+    if run.order != NULL:
+        batch.samples += start
+    if run.plan.parts > 1:
+        for part in range(parts.first, parts.stop):
+            mark_strips(&run.source, batch.samples, batch.rows, part, &batch.strips)
+        if run.order != NULL:
+            samples = batch.samples + batch.rows
+        batch.upcoming = upcoming_columns(
+            &run.source, &batch.strips, &parts, samples, batch.rows,
+            min(size, run.n_order - start - batch.rows),
+        )
+        return
     if run.plan.shared_inputs:
         first = share(batch.rows, team.thread, team.threads)
         last = share(batch.rows, team.thread + 1, team.threads)
-    gather(
-        &run.source, batch.samples, first, last, &parts, &batch.lists if run.listed else NULL,
-        batch.inputs, run.ld_inputs,
-    )
+    gather(&run.source, batch.samples, first, last, batch.inputs, run.ld_inputs)
     batch.sparse = run.layers[0].skips and mark_rows(
         batch.inputs, run.ld_inputs, run.layers[0].fan_in, 0, batch.rows, &batch.marks
     )
     if batch.sparse:
         mark_columns(run.layers[0].fan_in, batch.rows, &batch.marks)
-    if run.listed:
-        for part in range(parts.first, parts.stop):
-            list_rows(&run.source, &batch.lists, part, batch.rows)
 
 
 cdef Inputs inputs_of(const Run *run, int64_t depth, const Batch *batch) noexcept nogil:
     """Return what a layer multiplies in this step."""
     cdef Inputs inputs
-    inputs.source = &run.source
-    inputs.lists, inputs.marks = NULL, NULL
+    inputs.marks = NULL
     if depth == 0:
         inputs.a, inputs.ld = batch.inputs, run.ld_inputs
-        if run.listed:
-            inputs.lists = &batch.lists
         if batch.sparse:
             inputs.marks = &batch.marks
     else:
@@ -96,14 +89,14 @@ cdef Update update_of(const Run *run, int64_t step, bint decay) noexcept nogil:
 cdef inline void row_share(
     const Team *team, int64_t rows, int64_t *first, int64_t *last
 ) noexcept nogil:
-    """Give a thread's rows of the batch, without splitting a vector or a block of rows."""
-    cdef int64_t grain = max(<int64_t> VL, <int64_t> BLOCK), grains = divide_up(rows, grain)
-    first[0] = share(grains, team.thread, team.threads) * grain
-    last[0] = min(rows, share(grains, team.thread + 1, team.threads) * grain)
+    """Give a thread's rows of the batch, without splitting a vector of rows."""
+    cdef int64_t grains = divide_up(rows, VL)
+    first[0] = share(grains, team.thread, team.threads) * VL
+    last[0] = min(rows, share(grains, team.thread + 1, team.threads) * VL)
 
 
 cdef void first_layer(
-    Run *run, Team *team, const Batch *batch, int64_t step
+    Run *run, Team *team, Batch *batch, int64_t step
 ) noexcept nogil:
     """Compute the first layer by units, or its sums over each part of the inputs."""
     cdef Layer *layer = &batch.layers[0]
@@ -117,7 +110,10 @@ cdef void first_layer(
         forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
-        partial_sums(layer, &inputs, part, batch.rows, partial_of(run, step, part))
+        part_sums(
+            layer, &run.source, &batch.strips, part, batch.rows, &batch.upcoming,
+            partial_of(run, step, part),
+        )
 
 
 cdef inline float *partial_of(const Run *run, int64_t step, int64_t part) noexcept nogil:
@@ -193,7 +189,7 @@ cdef Team owners_of(const Run *run, const Team *team) noexcept nogil:
 
 
 cdef void update_step(
-    Run *run, const Team *team, int64_t step, const Batch *batch
+    Run *run, const Team *team, int64_t step, Batch *batch
 ) noexcept nogil:
     """Compute and apply the gradients of all layers.
 
@@ -204,20 +200,18 @@ cdef void update_step(
     cdef Layer *layer
     cdef Inputs inputs
     cdef Parts parts = parts_of(run, team)
-    cdef Upcoming upcoming
     cdef Team owners = owners_of(run, team)
-    cdef int64_t depth
+    cdef int64_t depth, part
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
     for depth in range(run.n_layers - 1, -1, -1):
         layer = &batch.layers[depth]
         update = &updates[layer.decay != 0]
         inputs = inputs_of(run, depth, batch)
         if depth == 0 and run.plan.parts > 1:
-            upcoming = upcoming_of(run, step + 1)
-            upcoming.portions = (
-                divide_up(layer.fan_in, BLOCK) * (parts.stop - parts.first) // run.plan.parts
-            )
-            update_parts(layer, &inputs, update, &parts, &upcoming)
+            for part in range(parts.first, parts.stop):
+                update_part(
+                    layer, &run.source, &batch.strips, part, batch.rows, update, &batch.upcoming
+                )
         else:
             if depth:
                 mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
@@ -236,11 +230,16 @@ cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
     """Pack the parameters and the state, and clear the padding."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
-    cdef int64_t depth, slot
+    cdef Parts parts = parts_of(run, team)
+    cdef int64_t depth, slot, part
     for depth in range(run.n_layers):
         layer = &batch.layers[depth]
         for slot in range(1 if run.gradient_only else run.slots):
-            pack_weights(team if depth == 0 else &owners, layer, slot, flat_of(run, slot))
+            if depth == 0 and run.plan.parts > 1:
+                for part in range(parts.first, parts.stop):
+                    pack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
+            else:
+                pack_weights(&owners, layer, slot, flat_of(run, slot))
             pack_bias(&owners, layer, slot, flat_of(run, slot))
         if owners.thread == owners.threads - 1:
             memset(layer.dz, 0, gradient_size(layer) * sizeof(float))
@@ -251,13 +250,15 @@ cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
     """Unpack what changed. If each thread has copies, all are equal and thread 0's are used."""
     cdef Layer *layer
     cdef Team owners = owners_of(run, team)
+    cdef Parts parts = parts_of(run, team)
     cdef bint mine = team.thread == 0 or run.plan.parts == 1
-    cdef int64_t depth, slot
+    cdef int64_t depth, slot, part
     for depth in range(run.n_layers):
         layer = &batch.layers[depth]
         for slot in range(1 if run.gradient_only else 0, run.slots):
-            if depth == 0:
-                unpack_weights(team, layer, slot, flat_of(run, slot))
+            if depth == 0 and run.plan.parts > 1:
+                for part in range(parts.first, parts.stop):
+                    unpack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
             elif mine:
                 unpack_weights(&owners, layer, slot, flat_of(run, slot))
             if mine:
@@ -349,9 +350,9 @@ cdef class Training:
         cdef int64_t thread
         if run.batches != NULL:
             for thread in range(run.threads):
-                release_lists(&run.batches[thread].lists)
                 release_marks(&run.batches[thread].marks)
                 release_marks(&run.batches[thread].hidden)
+                release_strips(&run.batches[thread].strips)
         release(run.batches)
         release(run.layers)
         release(self.losses)
@@ -366,18 +367,18 @@ cdef class Training:
         set_rows(&run.source, samples[0])
         run.source.scale, run.source.shift = <float> run.options.scale, <float> run.options.shift
         run.source.skip_zeros = skip == SKIP_ALL
-        run.listed = run.plan.parts > 1
         for depth in range(1, run.n_layers):
             if run.layers[depth].skips:
                 widest = max(widest, run.layers[depth].fan_in)
-        for thread in range(run.threads):  # each thread has its own marks
+        for thread in range(run.threads):  # each thread has its own
             if run.layers[0].skips:
                 run.batches[thread].marks = make_marks(batch, run.layers[0].fan_in)
+            if run.plan.parts > 1:
+                run.batches[thread].strips = make_strips(
+                    run.source.columns, run.plan.parts, batch
+                )
             if widest:
                 run.batches[thread].hidden = make_marks(batch, widest)
-        if run.listed:  # each thread has its own lists
-            for thread in range(run.threads):
-                run.batches[thread].lists = make_lists(&run.source, run.options.batch_size)
         run.targets = &targets[0]
         run.sample_weight = &sample_weight[0] if sample_weight.shape[0] else NULL
         return 0

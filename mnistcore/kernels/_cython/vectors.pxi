@@ -9,14 +9,16 @@ cdef extern from *:
       enum { VL = 16, MR = 14 };
       #define fma_vec(a, b, c) ((vec)_mm512_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm512_sqrt_ps(x))
-      #define PAIRS(i) i, i+16, i+1, i+17, i+2, i+18, i+3, i+19, \\
-                       i+4, i+20, i+5, i+21, i+6, i+22, i+7, i+23
+      #define widen_vec(p) ((vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_epi8(p))))
+      #define PAIRS(i) i,i+16,i+1,i+17,i+2,i+18,i+3,i+19,i+4,i+20,i+5,i+21,i+6,i+22,i+7,i+23
     #elif defined(__AVX2__)
       enum { VL = 8, MR = 6 };
       #define fma_vec(a, b, c) ((vec)_mm256_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm256_sqrt_ps(x))
+      #define widen_vec(p) ((vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadu_si64(p))))
       #define PAIRS(i) i, i+8, i+1, i+9, i+2, i+10, i+3, i+11
     #else
+      #define widen_vec(p) ((vec){(p)[0], (p)[1], (p)[2], (p)[3]})
       #define PAIRS(i) i, i+4, i+1, i+5
       #if defined(__x86_64__)
         enum { VL = 4, MR = 6 };
@@ -72,6 +74,7 @@ cdef extern from *:
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
     const float *opaque(const float *p) noexcept nogil
+    vec widen "widen_vec"(const uint8_t *p) noexcept nogil  # VL bytes
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
 
 cdef enum:

@@ -1,28 +1,21 @@
 """Sets of up to 64 elements, as the bits of an int64."""
 
-import ctypes
-
 from llvmlite import ir
 from numba import types
 
 from .functions import inner
 from .intrinsics import (
     F32,
-    I32,
     I64,
-    broadcast,
     call_llvm,
     element_of,
     masked_inputs,
     pointer_to,
     signed,
     twin_of,
-    view,
     view_inputs,
 )
-from .machine import VL
-from .memory import load_index, store_index, store_int32
-from .vectors import INTS
+from .memory import load_index, store_index
 
 # ---------------------------------------------------------------------------------------------
 # Bits: sets of up to 64 elements in an int64
@@ -69,6 +62,20 @@ def nonzero_bits_first(typingctx, base, position, n, kind):
     return types.int64(types.int64, types.int64, types.int64, kind), generate
 
 
+@twin_of(lambda base, at: sum(1 << i for i in range(8) if load_index(base + at, i)))
+def nonzero_octets(typingctx, base, position):
+    """Return a set bit for each eight of the 64 bytes at base + position that are not all zero."""
+
+    def generate(context, builder, signature, args):
+        words = ir.VectorType(I64, 8)
+        pointer = pointer_to(builder, args[0], args[1], ir.IntType(8))
+        loaded = builder.load(pointer, align=1, typ=words)
+        marks = builder.icmp_unsigned("!=", loaded, ir.Constant(words, None))
+        return builder.zext(builder.bitcast(marks, ir.IntType(8)), I64)
+
+    return types.int64(types.int64, types.int64), generate
+
+
 @twin_of(lambda bits: sum(1 << i for i in range(8) if bits >> 8 * i & 255))
 def nonzero_bytes(typingctx, bits):
     """Return a set bit for each of the eight bytes that is not zero."""
@@ -111,63 +118,6 @@ def count_bits(typingctx, bits):
         return call_llvm(builder, "llvm.ctpop.i64", I64, args[0])
 
     return types.int64(types.int64), generate
-
-
-# AVX-512 can pack the lanes that a mask selects.
-HAS_COMPRESS = VL == 16
-MOST_APPENDED = 16  # int32 that are written at once, some of them possibly padding
-
-
-def _store_set_bits_twin(base, position, bits, first):
-    for i in range(MOST_APPENDED):
-        if bits >> i & 1:
-            view(base, position, 1, ctypes.c_int32)[0] = first + i
-            position += 1
-
-
-@twin_of(_store_set_bits_twin)
-def store_set_bits(typingctx, base, position, bits, first):
-    """Write ``first`` + the number of each set bit among the low 16, as int32.
-
-    Requires HAS_COMPRESS. Sixteen numbers are always stored; the rest of them are padding.
-    """
-
-    def generate(context, builder, signature, args):
-        base, position, bits, first = args
-        numbers = builder.add(
-            broadcast(builder, builder.trunc(first, I32), INTS), ir.Constant(INTS, list(range(VL)))
-        )
-        mask = builder.bitcast(
-            builder.trunc(bits, ir.IntType(16)), ir.VectorType(ir.IntType(1), 16)
-        )
-        zeros = ir.Constant(INTS, None)
-        name = "llvm.x86.avx512.mask.compress.v16i32"
-        packed = call_llvm(builder, name, INTS, numbers, zeros, mask)
-        pointer = pointer_to(builder, base, position, I32)
-        pointer = builder.bitcast(pointer, INTS.as_pointer())
-        builder.store(packed, pointer, align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64, types.int64), generate
-
-
-@inner
-def append_bits(items, n, bits, first):
-    """Append first + the number of each set bit to n int32 at ``items``; return the new n."""
-    step = MOST_APPENDED if HAS_COMPRESS else WORD // 2
-    while bits:
-        some = bits & ((1 << step) - 1)
-        if HAS_COMPRESS:
-            store_set_bits(items, n, some, first)
-            n += count_bits(some)
-        else:
-            while some:
-                store_int32(items, n, first + lowest_bit(some))
-                some &= some - 1
-                n += 1
-        bits = (bits >> step) & ((1 << (WORD - step)) - 1)
-        first += step
-    return n
 
 
 @inner

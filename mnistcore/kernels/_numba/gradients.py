@@ -4,15 +4,15 @@ import numpy as np
 
 from .bits import WORD
 from .functions import call, inner
-from .inputs import Lists, Marks, Source, fetch_row, row_list
+from .inputs import Marks
 from .machine import VL
-from .memory import load_index, load_int32, load_record, load_scalar, store_record
+from .memory import load_index, load_record, store_record
 from .plan import Layer, layer_at
 from .products import inputs_of
 from .sparse import SparseProduct
 from .team import share
-from .tile import BLOCK, NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel
-from .updates import DECAY, PLAIN, RULE, UPDATED, Pending
+from .tile import NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel
+from .updates import UPDATED, Pending
 from .vectors import load, splat, store
 
 
@@ -112,52 +112,6 @@ def update_sparse(functions, place, number, marks_at, panel, low, high, batch):
         load_index(functions.sparse, SPARSE_VECTORS + width // VL - 1),
         (high - low, place.product, pending_at),
     )
-
-
-@inner
-def update_listed(functions, place, block):
-    """Do the same for one block of columns of the network's inputs, over its listed rows."""
-    layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
-    base, width, top = place.base, layer.width, block * BLOCK
-    rows, terms = min(BLOCK, layer.fan_in - top), row_list(lists, block)
-    if load_int32(terms, 0) >= 0:
-        a, out = base + 4 * (place.inputs + top), base + 4 * place.scratch
-        dz = base + 4 * layer.dz
-        call(functions.multiply_listed, (rows, width, a, 1, place.ld, dz, width, terms, out))
-    elif load_index(place.update, RULE) == PLAIN and not (
-        layer.decay and load_scalar(place.update, DECAY)
-    ):
-        return  # without decay and moments, a gradient of zero changes nothing
-    else:
-        for i in range(0, rows * width, VL):
-            store(base, place.scratch + i, splat(0.0))
-    w = layer.weights + top * width
-    call(
-        functions.update_vectors,
-        (place.update, layer.decay, base, w, place.slot_size, place.scratch, rows * width),
-    )
-
-
-@inner
-def update_parts(functions, place, upcoming):
-    """Update the blocks of columns of this thread's parts of the inputs.
-
-    With each block, an equal share of those parts of the upcoming rows is prefetched.
-    """
-    source = load_record(place.source, Source)
-    fan_in, parts = source.fan_in, source.parts
-    shares = -(-fan_in // BLOCK) * (source.last_part - source.first_part) // parts
-    asked, due = 0, 0  # of the upcoming rows; due is counted in 1 / shares
-    for part in range(source.first_part, source.last_part):
-        for first in range(part * WORD, fan_in, parts * WORD):
-            for top in range(first, min(first + WORD, fan_in), BLOCK):
-                due += upcoming.rows
-                while due >= shares:
-                    due -= shares
-                    if asked < upcoming.rows:
-                        fetch_row(source, upcoming, asked)
-                        asked += 1
-                update_listed(functions, place, top // BLOCK)
 
 
 @inner

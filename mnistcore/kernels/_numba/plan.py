@@ -21,9 +21,9 @@ A step is divided by units (a row of a panel) layer by layer, unless
 
 * little follows the first layer: then that is divided by rows of the batch, from the first
   activation to the first gradient, with no meeting in between (`Plan.rows_alone`);
-* and the first layer is one panel: then the inputs are divided into parts, each owned by one
-  thread, which sums over its parts separately; everything else is so small that each thread does
-  all of it on its own copy (`Plan.parts`).
+* and the first layer is narrow: then the inputs are divided into parts, each owned by one
+  thread, which sums over its parts separately, with weights in strips (see :mod:`.narrow`);
+  everything else is so small that each thread does all of it on its own copy (`Plan.parts`).
 """
 
 from functools import lru_cache
@@ -43,8 +43,15 @@ from .tile import SCRATCH, TILE, copy_row, leading_dimension, panel_width
 
 STRIPE = 8  # rows of weights that are packed together, in runs of cache lines on both sides
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
-MOST_PARTS = 4  # that the inputs are divided into, where they are
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
+
+# Of a narrow first layer; see narrow.
+OCTET = 8  # inputs; each has a bit that is set if they are not all zero
+STRIP = OCTET * (1 + VL // 16)  # inputs that are multiplied or left out together
+PART_STRIPS = WORD * OCTET // STRIP  # the most of a part: the bits of a row are one word
+MOST_NARROW = 16  # units of such a layer
+LEAST_INPUTS = 64
+LEAST_PARTS = 2
 
 
 class Layer(NamedTuple):
@@ -75,7 +82,6 @@ class Layer(NamedTuple):
 
 
 LAYER_FIELDS = len(Layer._fields)
-FAN_IN_FIELD = Layer._fields.index("fan_in")
 SKIPS = Layer._fields.index("skips")
 WIDTH = Layer._fields.index("width")
 CAPACITY = Layer._fields.index("capacity")
@@ -130,9 +136,9 @@ class Run(NamedTuple):
     state: int
     slots: int
     workspace: int  # of its first whole cache line
-    lists: int  # of the address of each thread's Lists; 0: the inputs have no parts
     marks: int  # of the address of each thread's Marks; 0: none
     hidden: int  # the same, for the layer at work, if it is not the first
+    strips: int  # of the address of each thread's Strips, if the first layer is narrow
     skip_zeros: int  # 1: among the inputs
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
@@ -153,7 +159,7 @@ class Batch(NamedTuple):
 
 
 def make_plan(
-    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip: int
+    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip: int, training: bool = True
 ) -> tuple[np.ndarray, Plan]:
     """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
@@ -169,6 +175,8 @@ def make_plan(
         How many threads share the work.
     skip
         Which zeros may be left out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
+    training
+        Whether the plan is that of a training step; else that of a block of predictions.
 
     Returns
     -------
@@ -176,29 +184,31 @@ def make_plan(
         Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
         the rest.
     """
-    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip)
+    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip, training)
 
 
 @lru_cache(maxsize=64)
 def _make_plan(
-    layers: bytes, batch_size: int, slots: int, threads: int, skip: int
+    layers: bytes, batch_size: int, slots: int, threads: int, skip: int, training: bool
 ) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
     width = int(panel_width(first[layout.FAN_OUT]))
     rows_alone = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
     few = batch_size <= MOST_LISTED
-    narrow = first[layout.FAN_OUT] <= width and first[layout.FAN_IN] >= MOST_PARTS * WORD
-    parts = MOST_PARTS if rows_alone and narrow and few else 1
+    parts = 1
+    if training and rows_alone and few and first[layout.FAN_OUT] <= width:
+        parts = narrow_parts(first[layout.FAN_IN], first[layout.FAN_OUT])
     copies = threads if parts > 1 else 1
-    nets, slot_size = place_weights(table, copies, skip)
-    if parts > 1 or not few:
+    nets, slot_size = place_weights(table, copies, skip, parts > 1)
+    if not few:
         for net in nets:
             net[0]["skips"] = 0
     inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
     # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
-    partial = inputs + (threads if few else 1) * batch_size * ld
+    gathered = 0 if parts > 1 else threads if few else 1  # copies of the inputs
+    partial = inputs + gathered * batch_size * ld
     scratch = partial + 2 * parts * batch_size * width
     scratch_size = SCRATCH + TILE + 2 * LINE_FLOATS  # no two threads write the same cache line
     total = scratch + threads * scratch_size + LINE_FLOATS
@@ -219,8 +229,16 @@ def _make_plan(
     )
 
 
+def narrow_parts(fan_in: int, fan_out: int) -> int:
+    """Return how many parts the inputs of a narrow layer have; 1 if it is not narrow."""
+    if fan_out > MOST_NARROW or fan_in < LEAST_INPUTS:
+        return 1
+    strips = -(-fan_in // STRIP)
+    return LEAST_PARTS * -(-strips // (LEAST_PARTS * PART_STRIPS))
+
+
 def place_weights(
-    table: list[list[int]], copies: int, skip: int
+    table: list[list[int]], copies: int, skip: int, narrow: bool
 ) -> tuple[list[list[dict[str, int]]], int]:
     """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
@@ -228,12 +246,12 @@ def place_weights(
     for copy in range(copies):
         net = []
         for number in range(len(table)):
-            layer = _described(number, table, skip)
+            layer = _described(number, table, skip, narrow)
             if copy and number == 0:
                 layer["weights"] = nets[0][0]["weights"]
             else:
                 layer["weights"] = offset
-                offset += layer["fan_in"] * layer["panels"] * layer["width"]
+                offset += _packed_size(layer, narrow and number == 0)
             layer["bias"] = offset
             offset += layer["panels"] * layer["width"]
             net.append(layer)
@@ -241,7 +259,14 @@ def place_weights(
     return nets, offset
 
 
-def _described(number: int, table: list[list[int]], skip: int) -> dict[str, int]:
+def _packed_size(layer: dict[str, int], strips: bool) -> int:
+    """Return the floats that the packed weights of a layer take, in strips or else in panels."""
+    if strips:
+        return -(-layer["fan_in"] // STRIP) * STRIP * layer["fan_out"]
+    return layer["fan_in"] * layer["panels"] * layer["width"]
+
+
+def _described(number: int, table: list[list[int]], skip: int, narrow: bool) -> dict[str, int]:
     """Return the fields of a :class:`Layer` that follow from its row of the layer table."""
     row, layer = table[number], dict.fromkeys(Layer._fields, 0)
     for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
@@ -249,7 +274,7 @@ def _described(number: int, table: list[list[int]], skip: int) -> dict[str, int]
     layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
     layer["bias_offset"] = row[layout.BIAS_OFFSET]
     if number == 0:
-        skips = bool(skip == layout.SKIP_ALL)
+        skips = bool(skip == layout.SKIP_ALL) and not narrow
     else:
         # Little is zero in several rows at once, which few units take together.
         before = table[number - 1][layout.ACTIVATION]

@@ -90,14 +90,14 @@ def place_of(asked, job, thread):
     hidden = load_index(job.marks, thread) if job.marks else none
     marks = hidden if load_record(job.net, Layer).skips else none
     fan_in, source = load_record(job.net, Layer).fan_in, integers + 8 * SOURCE
-    store_record(source, Source(asked.x, asked.floats, fan_in, one, none, one, one, job.scaling))
+    store_record(source, Source(asked.x, asked.floats, fan_in, one, job.scaling))
     samples = integers + 8 * (job.integers_size - job.block)
     store_record(integers + 8 * MASKS, Masks(none, none, samples))
     net = integers + 8 * NET
     own_net(job, net, own)
     return Place(
-        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, none, marks, hidden,
-        integers + 8 * PRODUCT, none, none, job.scratch + own,
+        job.base, net, job.n_layers, one, job.inputs + own, job.ld, source, marks, hidden,
+        integers + 8 * PRODUCT, none, none, none, job.scratch + own,
         net + 8 * LAYER_FIELDS * job.n_layers, integers + 8 * MASKS, none, none, none,
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def predict_block(functions, place, team, first, rows, out):
     call(
         functions.gather,
         (
-            place.source, samples, 0, rows, 0, place.marks, place.base, place.inputs, place.ld,
+            place.source, samples, 0, rows, place.marks, place.base, place.inputs, place.ld,
         ),
     )  # fmt: skip
     sparse = load_index(place.marks, SPARSE) if place.marks else 0
@@ -199,7 +199,7 @@ def block_rows(n: int) -> int:
 
 def forward_plan(layers: np.ndarray, n: int) -> tuple[np.ndarray, Plan, int]:
     """The plan of a block of n rows or fewer, and the floats of each thread's own arrays."""
-    net, plan = make_plan(layers, block_rows(n), 0, 1, SKIP_ALL)
+    net, plan = make_plan(layers, block_rows(n), 0, 1, SKIP_ALL, training=False)
     return net, plan, plan.total - plan.slot_size - LINE_FLOATS
 
 

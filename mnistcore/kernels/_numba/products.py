@@ -15,12 +15,12 @@ from .blocks import load_block, store_block, transpose
 from .dropout import drop_row, keep_factor, row_key
 from .elementwise import activate, derive
 from .functions import c_function, call, inner
-from .inputs import SPARSE, Lists, Marks, Source, column_list
+from .inputs import SPARSE, Marks
 from .machine import VL
 from .memory import load_index, load_record, store_record
 from .plan import Layer, layer_at
 from .sparse import SparseProduct
-from .tile import BLOCK, TILE, Sum, multiply_panel, tile_height
+from .tile import MR, TILE, Sum, multiply_panel, tile_height
 from .vectors import load, splat, store, store_first
 
 WEIGHTS_AT_ONCE = 1 << 13  # floats of a panel that are multiplied together: 32 KiB, the L1 cache
@@ -30,19 +30,22 @@ class Functions(NamedTuple):
     """The pointers of the C functions that the programs call; 0 for those that one does not."""
 
     multiply_tile: int
-    gather: int
     finish_tile: int
     pack: int
-    multiply_listed: int = 0
+    gather: int = 0
     sparse: int = 0  # address of the pointers for each width: of products, and of updates
     mark_rows: int = 0
     mark_columns: int = 0
     unpack: int = 0
-    list_rows: int = 0
     loss_rows: int = 0
     derive_tile: int = 0
     update_vectors: int = 0
     multiply_and_update: int = 0
+    mark_strips: int = 0  # these five are of a narrow first layer
+    part_sums: int = 0
+    update_part: int = 0
+    pack_strips: int = 0
+    unpack_strips: int = 0
 
 
 class Place(NamedTuple):
@@ -55,10 +58,10 @@ class Place(NamedTuple):
     inputs: int
     ld: int  # leading dimension of the inputs
     source: int  # address of a Source
-    lists: int  # address of Lists, or 0
     marks: int  # address of Marks, or 0
     hidden: int  # the same, for the layer at work, if it is not the first
     product: int  # address of a SparseProduct
+    strips: int  # address of Strips, or 0
     partial: int  # sums of the parts
     slot_size: int  # from the parameters to the first row of state
     scratch: int
@@ -209,38 +212,12 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
 
 
 @inner
-def listed_sums(functions, place, part, top, rows, out):
-    """Sum a part's listed columns in the first layer, for a block of rows."""
-    layer, lists = load_record(place.net, Layer), load_record(place.lists, Lists)
-    a = place.base + 4 * (place.inputs + top * place.ld)
-    weights = place.base + 4 * layer.weights
-    terms = column_list(lists, part, top)
-    call(
-        functions.multiply_listed,
-        (rows, layer.width, a, place.ld, 1, weights, layer.width, terms, out),
-    )
-
-
-@inner
-def partial_sums(functions, place, part, batch, partial):
-    """Sum the products of one part of the inputs with their weights: (batch, width).
-
-    A layer of one panel cannot be divided by units. Divided by parts of its inputs, a thread
-    reads no weights but those that it updates, which stay in its own cache.
-    """
-    width = load_record(place.net, Layer).width
-    for top in range(0, batch, BLOCK):
-        rows, out = min(BLOCK, batch - top), place.base + 4 * (partial + top * width)
-        listed_sums(functions, place, part, top, rows, out)
-
-
-@inner
-def add_parts(functions, place, partial, batch):
+def add_parts(functions, place, parts, partial, batch):
     """Compute the first layer's outputs from the partial sums (parts, capacity, width)."""
     base, layer = place.base, load_record(place.net, Layer)
-    width, parts = layer.width, load_record(place.source, Source).parts
-    for top in range(0, batch, BLOCK):
-        rows = min(BLOCK, batch - top)
+    width = layer.width
+    for top in range(0, batch, MR):
+        rows = min(MR, batch - top)
         for i in range(0, rows * width, VL):
             total = load(base, partial + top * width + i)
             for part in range(1, parts):

@@ -25,7 +25,7 @@ from numba.extending import register_jitable
 from .functions import c_function, call, inner
 from .intrinsics import F32, I64, broadcast, pointer_to, twin_of, view
 from .machine import VL
-from .memory import load_int32, load_record
+from .memory import load_record
 from .vectors import (
     VECTOR,
     load_first,
@@ -37,7 +37,6 @@ from .vectors import (
 
 MR = 14 if VL == 16 else 6  # rows of a tile
 NR = 2 * VL  # columns of a wide panel
-BLOCK = 8  # rows of a tile whose terms are listed
 SPARSE_VECTORS = 4  # the most in a panel: sums enough to hide the latency of an FMA
 SPARSE_FLOATS = SPARSE_VECTORS * VL
 # Floats that a tile takes, in whole square blocks; SCRATCH adds one such block after it.
@@ -284,47 +283,6 @@ def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out):
             multiply_tile,
             (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, width),
         )
-
-
-@inner
-def _listed_body(tile, a, a_row, a_step, b, b_step, terms, out, done):
-    # A loop whose length LLVM cannot foresee is not unrolled: unrolled, the tile would not fit
-    # the registers any more.
-    k, term = 0, load_int32(terms, 0)
-    while term >= 0:
-        tile = add_outer(tile, a, term * a_step, a_row, b, term * b_step)
-        k += 1
-        term = load_int32(terms, k)
-    store_tile(tile, out, done * row_length(tile), row_length(tile))
-
-
-@inner
-def _listed_tiles(rows, columns, a, ar, at, b, bt, terms, out):
-    """Use tiles of 8, 4 and 1 rows: low ones are rare, and each height costs compile time."""
-    r = 0
-    while rows - r >= BLOCK and MR >= BLOCK:
-        _listed_body(zero_tile(8, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
-        r += 8
-    while rows - r >= 4:
-        _listed_body(zero_tile(4, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
-        r += 4
-    while r < rows:
-        _listed_body(zero_tile(1, columns), a + 4 * r * ar, ar, at, b, bt, terms, out, r)
-        r += 1
-
-
-@c_function(9)
-def multiply_listed(rows, width, a, a_row, a_step, b, b_step, terms, out):
-    """Do the same over listed terms: each int32 i at address ``terms``, up to a negative one.
-
-    The rows of ``out`` are ``width`` floats apart. Terms for which A is zero in all rows of a tile
-    add nothing and are left out. The lower the tile, the more terms can be; eight rows still give
-    enough independent sums for the FMA units.
-    """
-    if width == NR:
-        _listed_tiles(rows, TWO, a, a_row, a_step, b, b_step, terms, out)
-    else:
-        _listed_tiles(rows, ONE, a, a_row, a_step, b, b_step, terms, out)
 
 
 @inner

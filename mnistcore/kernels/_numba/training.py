@@ -20,22 +20,12 @@ from functools import cache
 import numpy as np
 from numba import types
 
-from ..layout import FAN_IN, SKIP_ALL
+from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
 from .bits import WORD
 from .functions import c_function, call, entry, inner, pointer
-from .gradients import update_biases, update_layer, update_parts
-from .inputs import (
-    SPARSE,
-    Source,
-    Upcoming,
-    gather,
-    list_rows,
-    make_lists,
-    make_marks,
-    mark_columns,
-    mark_rows,
-)
+from .gradients import update_biases, update_layer
+from .inputs import SPARSE, Source, gather, make_marks, mark_columns, mark_rows
 from .losses import count_losses, loss_rows
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
@@ -47,9 +37,9 @@ from .memory import (
     option,
     store_record,
 )
+from .narrow import Strips, functions_for, make_strips, next_strips
 from .plan import (
     CAPACITY,
-    FAN_IN_FIELD,
     LAYER_FIELDS,
     SKIPS,
     WIDTH,
@@ -74,11 +64,10 @@ from .products import (
     forward_layer,
     input_gradient,
     mark_inputs,
-    partial_sums,
 )
 from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct, sparse_pointers
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import SUM, multiply_listed, multiply_tile
+from .tile import SUM, multiply_tile
 from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
 
 # What a thread keeps in its int64: a square of bits, and records.
@@ -93,11 +82,17 @@ SPACE = 16  # after them, so that two threads never write the same cache line
 
 
 @inner
-def upcoming_of(run, step):
-    """Return the rows of a step's batch; none after the last step."""
+def samples_of(run, step):
+    """Return the address of the row numbers of a step's batch, and how many: 0 after the last."""
     size = option(run.options, "batch_size")
     start = min(step * size, run.n_order)
-    return Upcoming(run.order + 8 * start, min(size, run.n_order - start))
+    return run.order + 8 * start, min(size, run.n_order - start)
+
+
+@inner
+def parts_of(place, team):
+    """Return the first part of the inputs that a thread owns, and where its last part ends."""
+    return share(load_record(place.strips, Strips).parts, team.thread, team.threads)
 
 
 @inner
@@ -114,14 +109,8 @@ def place_of(run, plan, thread, threads):
     copy = thread if own_copies else 0
     own = run.integers + 8 * run.integers_size * thread
     capacity = option(run.options, "batch_size")
-    first_part, last_part = share(plan.parts, thread, threads) if own_copies else (0, 1)
-    store_record(
-        own + 8 * SOURCE,
-        Source(
-            run.x, run.floats, load_record(run.net, Layer).fan_in, plan.parts, first_part,
-            last_part, run.skip_zeros, run.scaling,
-        ),
-    )  # fmt: skip
+    fan_in = load_record(run.net, Layer).fan_in
+    store_record(own + 8 * SOURCE, Source(run.x, run.floats, fan_in, run.skip_zeros, run.scaling))
     scratch = plan.scratch + thread * plan.scratch_size
     return Place(
         run.workspace,
@@ -131,10 +120,10 @@ def place_of(run, plan, thread, threads):
         plan.inputs + thread * plan.input_size,
         plan.ld,
         own + 8 * SOURCE,
-        load_index(run.lists, thread) if run.lists else 0,
         load_index(run.marks, thread) if run.marks else 0,
         load_index(run.hidden, thread) if run.hidden else 0,
         own + 8 * PRODUCT,
+        load_index(run.strips, thread) if run.strips else 0,
         plan.partial,
         plan.slot_size,
         scratch,
@@ -153,15 +142,22 @@ def place_of(run, plan, thread, threads):
 
 @inner
 def first_layer(functions, place, team, batch, step):
-    """Run the first layer where its inputs have parts."""
-    source, layer = load_record(place.source, Source), load_record(place.net, Layer)
+    """Run a narrow first layer: by parts of its inputs."""
+    layer = load_record(place.net, Layer)
     size = layer.capacity * layer.width
     # Two steps take turns: one thread may write the next sums while another reads these.
-    partial = place.partial + step % 2 * source.parts * size
-    for part in range(source.first_part, source.last_part):
-        partial_sums(functions, place, part, batch.rows, partial + part * size)
+    parts = load_record(place.strips, Strips).parts
+    partial, (first, stop) = place.partial + step % 2 * parts * size, parts_of(place, team)
+    for part in range(first, stop):
+        call(
+            functions.part_sums,
+            (
+                place.source, place.strips, place.net, place.base, part, batch.rows,
+                partial + part * size,
+            ),
+        )  # fmt: skip
     meet(team)
-    add_parts(functions, place, partial, batch.rows)
+    add_parts(functions, place, parts, partial, batch.rows)
 
 
 @inner
@@ -208,9 +204,9 @@ def forward_and_back(run, functions, place, team, batch, step):
     """Compute the losses and all dz; return whether to go on to the update."""
     masks = Masks(option(run.options, "seed"), option(run.options, "epoch"), batch.samples)
     store_record(place.masks, masks)
-    if place.lists:
+    if place.strips:
         first_layer(functions, place, team, batch, step)
-    forward_layers(functions, place, team, batch, 1 if place.lists else 0)
+    forward_layers(functions, place, team, batch, 1 if place.strips else 0)
     last = layer_at(place.net, place.n_layers - 1)
     call(
         functions.loss_rows,
@@ -220,20 +216,28 @@ def forward_and_back(run, functions, place, team, batch, step):
         ),
     )  # fmt: skip
     backward_layers(functions, place, team, batch)
-    if load_record(place.source, Source).parts == 1:
+    if not place.strips:
         meet(team)
     return count_losses(run, place, team, batch)
 
 
 @inner
-def update_step(run, functions, place, team, batch, upcoming, step):
+def update_step(run, functions, place, team, batch, step):
     """Do the weight gradients and updates of this thread's share, or its parts and own copy."""
     rate = load_double(run.learning_rates, step)
     count = run.first_step + step + 1
     write_update(run.options, run.gradient_only, rate, count, place.update)
     sharers = team
-    if load_record(place.source, Source).parts > 1:
-        update_parts(functions, place, upcoming)
+    if place.strips:
+        first, stop = parts_of(place, team)
+        for part in range(first, stop):
+            call(
+                functions.update_part,
+                (
+                    place.source, place.strips, place.net, place.base, part, batch.rows,
+                    functions.update_vectors, place.update, place.slot_size, place.scratch,
+                ),
+            )  # fmt: skip
         sharers = alone(team)
     marks, square = place.marks if batch.sparse else 0, place.masks - 8 * (MASKS - SQUARE)
     for number in range(place.n_layers):
@@ -241,16 +245,20 @@ def update_step(run, functions, place, team, batch, upcoming, step):
             marks = mark_inputs(functions, place, number, 0, batch.rows)
             if marks:
                 call(functions.mark_columns, (marks, batch.rows, square))
-        if number or not place.lists:
+        if number or not place.strips:
             update_layer(functions, place, sharers, number, marks, batch.rows)
         update_biases(functions, place, sharers, number, batch.rows)
 
 
 @inner
-def next_batch(functions, plan, place, team, upcoming):
+def next_batch(run, functions, plan, place, team, step):
     """Gather a batch, or a share of it, and note what is not zero."""
-    source, rows, samples = load_record(place.source, Source), upcoming.rows, upcoming.samples
-    sparse = 0
+    samples, rows = samples_of(run, step)
+    square, sparse = place.masks - 8 * (MASKS - SQUARE), np.int64(0)
+    if place.strips:
+        parts, upcoming = parts_of(place, team), samples_of(run, step + 1)
+        next_strips(functions, place, parts, square, (samples, rows), upcoming)
+        return Batch(samples, rows, np.int64(0), rows, sparse)
     if rows:
         first, stop = 0, rows
         if plan.input_size == 0:  # the threads share the inputs
@@ -258,20 +266,14 @@ def next_batch(functions, plan, place, team, upcoming):
         call(
             functions.gather,
             (
-                place.source, samples, first, stop, place.lists, place.marks, place.base,
-                place.inputs, place.ld,
+                place.source, samples, first, stop, place.marks, place.base, place.inputs,
+                place.ld,
             ),
         )  # fmt: skip
-        square = place.masks - 8 * (MASKS - SQUARE)
         if place.marks:
             sparse = load_index(place.marks, SPARSE)
             if sparse:
                 call(functions.mark_columns, (place.marks, rows, square))
-        if place.lists:
-            for part in range(source.first_part, source.last_part):
-                call(functions.list_rows, (place.source, place.lists, rows, part, square))
-    if source.parts > 1:
-        return Batch(samples, rows, 0, rows, sparse)
     low, high = row_share(rows, team.thread, team.threads)
     return Batch(samples, rows, low, high, sparse)
 
@@ -280,17 +282,16 @@ def next_batch(functions, plan, place, team, upcoming):
 def make_steps(run, plan, functions, place, team):
     """Make steps until a loss is not finite; return the number of steps done."""
     done = 0
-    batch = next_batch(functions, plan, place, team, upcoming_of(run, 0))
+    batch = next_batch(run, functions, plan, place, team, 0)
     meet(team)
     for step in range(run.n_steps):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
-        upcoming = upcoming_of(run, step + 1)
-        update_step(run, functions, place, team, batch, upcoming, step)
+        update_step(run, functions, place, team, batch, step)
         done += 1
         if plan.input_size == 0:
             meet(team)
-        batch = next_batch(functions, plan, place, team, upcoming)
+        batch = next_batch(run, functions, plan, place, team, step + 1)
         if plan.parts == 1:  # else a thread goes on with what it has updated itself
             meet(team)
     meet(team)
@@ -299,13 +300,11 @@ def make_steps(run, plan, functions, place, team):
 
 @c_function(8)
 def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """Pack a flat vector (parameters or a row of state); ``own_copies``, its copies as well."""
+    """Pack a flat vector; with ``own_copies``, all but the first layer's weights for each thread."""
     own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
-        if number == 0:
-            pack_weights(layer, flat, base, packed, thread, threads)
-        else:
+        if number or not own_copies:
             pack_weights(layer, flat, base, packed, own_thread, own_threads)
         if own_thread == 0:
             pack_bias(layer, flat, base, packed)
@@ -316,17 +315,17 @@ def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
     """Unpack: the inverse of :func:`pack`; of equal copies, the first thread's is used."""
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
-        if number == 0 or not own_copies:
+        if not own_copies:
             unpack_weights(layer, base, packed, flat, thread, threads)
-        elif thread == 0:
+        elif number and thread == 0:
             unpack_weights(layer, base, packed, flat, 0, 1)
         if thread == 0:
             unpack_bias(layer, base, packed, flat)
 
 
 @inner
-def copy_parameters(copy, run, plan, place, team, first_slot):
-    """Pack, or unpack: ``copy`` is one of the two.
+def copy_parameters(copy, copy_strips, run, plan, place, team, first_slot):
+    """Pack, or unpack: ``copy`` is one of the two, ``copy_strips`` the same for strips.
 
     Slot 0 is the parameters, 1 + i is row i of the state; those from ``first_slot`` on.
     """
@@ -341,6 +340,10 @@ def copy_parameters(copy, run, plan, place, team, first_slot):
                 own_copies,
             ),
         )  # fmt: skip
+        if place.strips:
+            first, stop = parts_of(place, team)
+            for part in range(first, stop):
+                call(copy_strips, (place.strips, place.net, flat, place.base, packed, part))
 
 
 SIGNATURE = types.int64, types.int64, types.boolean  # of the one program that there is
@@ -361,12 +364,13 @@ def train(run_at, gate, leads):
     plan, functions = load_record(run.plan, Plan), load_record(run.functions, Functions)
     place = place_of(run, plan, thread, threads)
     team = make_team(gate, thread, threads, place.masks + 8 * (MEETINGS - MASKS))
-    copy_parameters(functions.pack, run, plan, place, team, 0)
+    copy_parameters(functions.pack, functions.pack_strips, run, plan, place, team, 0)
     if thread == 0 or plan.parts > 1:
         for number in range(place.n_layers):
             clear_gradient(load_record(layer_at(place.net, number), Layer), place.base)
     done = make_steps(run, plan, functions, place, team)
-    copy_parameters(functions.unpack, run, plan, place, team, 1 if run.gradient_only else 0)
+    first_slot = 1 if run.gradient_only else 0
+    copy_parameters(functions.unpack, functions.unpack_strips, run, plan, place, team, first_slot)
     set_float_mode(mode)
     leave(gate, thread, threads)
     return done
@@ -391,15 +395,16 @@ FUNCTIONS = {
 
 
 @cache
-def function_pointers(listed: bool, widths: tuple[int, ...]) -> np.ndarray:
+def function_pointers(narrow: tuple[int, bool, int] | None, widths: tuple[int, ...]) -> np.ndarray:
     """Compile the C functions that a program needs and return the record of their pointers.
 
-    ``listed`` is whether zeros are listed; ``widths`` are those of the panels of layers whose
-    inputs may be mostly zero.
+    ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow;
+    ``widths`` are those of the panels of layers whose inputs may be mostly zero.
     """
     functions = dict(FUNCTIONS)
-    if listed:
-        functions |= {"multiply_listed": multiply_listed, "list_rows": list_rows}
+    if narrow:
+        del functions["gather"]
+        functions |= functions_for(*narrow)
     if widths:
         functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
     pointers = {name: pointer(function) for name, function in functions.items()}
@@ -437,18 +442,19 @@ class Training:
         gradient_only: bool,
     ) -> None:
         capacity, fan_in = int(net[0, 0, CAPACITY]), int(layers[0, FAN_IN])
-        listed = plan.parts > 1
-        hidden = [int(layer[FAN_IN_FIELD]) for layer in net[0, 1:] if layer[SKIPS]]
-        self._lists = make_lists(fan_in, capacity, plan.parts, threads) if listed else []
+        narrow = plan.parts > 1
+        hidden = layers[1:, FAN_IN][net[0, 1:, SKIPS] > 0]
+        self._strips = make_strips(fan_in, capacity, plan.parts, threads) if narrow else []
         self._marks = make_marks(fan_in, capacity, threads if net[0, 0, SKIPS] else 0)
-        self._hidden = make_marks(max(hidden, default=0), capacity, threads if hidden else 0)
+        widest = int(hidden.max(initial=0))
+        self._hidden = make_marks(widest, capacity, threads if widest else 0)
+        self._narrow = (int(layers[0, FAN_OUT]), fan_in) if narrow else None
         integers = np.empty((threads, INTEGERS + SPACE), np.int64)
         results = np.empty((2, plan.copies, capacity))
         self._arrays = {
-            "functions": function_pointers(listed, sparse_widths(net)),
             "plan": np.array(plan, np.int64),
             "net": net,
-            "lists": np.array([address_of(lists) for lists in self._lists], np.int64),
+            "strips": np.array([address_of(strips) for strips in self._strips], np.int64),
             "marks": np.array([address_of(marks) for marks in self._marks], np.int64),
             "hidden": np.array([address_of(marks) for marks in self._hidden], np.int64),
             "integers": integers,
@@ -469,13 +475,15 @@ class Training:
         ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
         sample_weight, order, learning_rates, options, params, state and metrics.
         """
-        options = arrays["options"]
+        options, floats = arrays["options"], arrays["x"].dtype == np.float32
+        narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
+        arrays["functions"] = function_pointers(narrow, sparse_widths(self._arrays["net"]))
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
         arrays |= self._arrays | {"scaling": scaling}
         record = Run(
             **{name: address_of(array) if array.size else 0 for name, array in arrays.items()},
             **self._numbers,
-            floats=int(arrays["x"].dtype == np.float32),
+            floats=int(floats),
             n_order=len(arrays["order"]),
             n_steps=len(arrays["learning_rates"]),
             first_step=first_step,
