@@ -300,7 +300,7 @@ def make_steps(run, plan, functions, place, team):
 
 @c_function(8)
 def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """Pack a flat vector; with ``own_copies``, all but the first layer's weights for each thread."""
+    """Pack a flat vector; with ``own_copies``, all but the first layer's weights by each thread."""
     own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
     for number in range(n_layers):
         layer = load_record(layer_at(net, number), Layer)
