@@ -365,7 +365,7 @@ def loss_and_gradient(
         layers,
         one_step,
         threads,
-        _skip(options, params),
+        layout.skipped_zeros(options, params),
         (x, targets, sample_weight),
         None,
         (params, gradient[None, :], workspace, metrics),
@@ -404,7 +404,7 @@ def train_steps(
     )  # fmt: skip
     if not len(order):
         return 0
-    batch_size, skip = int(options["batch_size"][0]), _skip(options, params)
+    batch_size, skip = int(options["batch_size"][0]), layout.skipped_zeros(options, params)
     done, part, made = 0, 0, 0
     while made == part and done < len(learning_rates):
         threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
@@ -424,14 +424,6 @@ def train_steps(
         made = program.steps_done
         done += made
     return done
-
-
-def _skip(options: np.ndarray, params: np.ndarray) -> int:
-    """Return which zeros to skip: only if the options say so and no result changes."""
-    record = options[0]
-    if not record["skip_zeros"]:
-        return layout.SKIP_NOTHING
-    return layout.skippable_zeros(float(record["scale"]), float(record["shift"]), params)
 
 
 def _step_team(

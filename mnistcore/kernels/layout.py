@@ -91,6 +91,14 @@ def skippable_zeros(scale: float, shift: float, params: np.ndarray) -> int:
     return SKIP_ALL if shift == 0.0 and np.isfinite(scale) else SKIP_HIDDEN
 
 
+def skipped_zeros(options: np.ndarray, params: np.ndarray) -> int:
+    """Return which zeros a training program leaves out: none, if its options say so."""
+    record = options[0]
+    if not record["skip_zeros"]:
+        return SKIP_NOTHING
+    return skippable_zeros(float(record["scale"]), float(record["shift"]), params)
+
+
 def dropout_threshold(rate: float) -> int:
     """Return the DROPOUT column for a rate: units with smaller 32-bit random numbers drop.
 

@@ -399,12 +399,9 @@ def _train(
 ) -> int:
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     programs.TRAINING.load()
-    record, slots = arrays["options"][0], len(arrays["state"])
-    skip = layout.SKIP_NOTHING
-    if record["skip_zeros"]:
-        scaling = float(record["scale"]), float(record["shift"])
-        skip = layout.skippable_zeros(*scaling, arrays["params"])
-    batch_size, order, rates = int(record["batch_size"]), arrays["order"], arrays["learning_rates"]
+    options, order, rates = arrays["options"], arrays["order"], arrays["learning_rates"]
+    batch_size, slots = int(options["batch_size"][0]), len(arrays["state"])
+    skip = layout.skipped_zeros(options, arrays["params"])
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):
         net, plan, threads = _train_plan(name, layers, batch_size, slots, skip, workspace)

@@ -67,10 +67,15 @@ cdef inline void update_tile(
     update_weights(update, layer, at, n * layer.width, scratch)
 
 
-cdef inline void flush(Pending *pending) noexcept nogil:
+cdef inline void flush(const Layer *layer, Pending *pending) noexcept nogil:
     """Do the update that is pending."""
+    cdef int64_t row, at, n = pending.vectors // UPDATED * VL
     if pending.vectors:
-        update_pending(pending)
+        at = pending.w - layer.weights[0]
+        for row in range(UPDATED):
+            update_weights(
+                pending.update, layer, at + row * pending.stride, n, pending.gradient + row * NR
+            )
     pending.vectors = 0
 
 
@@ -105,7 +110,7 @@ cdef void update_panel(
             row += UPDATED
             tile = 1 - tile
         column += NR
-        flush(&pending)
+        flush(layer, &pending)
     if row < high:
         update_tile(layer, inputs, update, panel, row, high - row, rows)
 

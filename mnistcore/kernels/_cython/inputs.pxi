@@ -87,20 +87,28 @@ cdef inline void scale_values(
             out[i] = floats[i] * scale + shift
 
 
+cdef inline uint64_t mark_word(const float *a, int64_t n) noexcept nogil:
+    """Return a bit for each of n <= 64 floats, which is set if the float is not zero."""
+    cdef uint8_t marks[WORD]
+    cdef int64_t i
+    if n < WORD:
+        memset(marks, 0, WORD)
+    for i in range(n):
+        marks[i] = a[i] != 0
+    return nonzero_bits(marks)
+
+
 cdef inline uint64_t nonzero_values(const Source *source, int64_t at, int64_t n) noexcept nogil:
     """Return a bit for each of n <= 64 values: set if not zero, or always without skip_zeros."""
     cdef uint8_t marks[WORD]
-    cdef int64_t i
     if not source.skip_zeros:
         return <uint64_t> -1 >> (WORD - n)
-    if source.bytes != NULL and n == WORD:
+    if source.bytes == NULL:
+        return mark_word(source.floats + at, n)
+    if n == WORD:
         return nonzero_bits(source.bytes + at)
     memset(marks, 0, WORD)
-    if source.bytes != NULL:
-        memcpy(marks, source.bytes + at, n)
-    else:
-        for i in range(n):
-            marks[i] = source.floats[at + i] != 0
+    memcpy(marks, source.bytes + at, n)
     return nonzero_bits(marks)
 
 
@@ -161,17 +169,6 @@ cdef inline void fetch_lines(const Source *source, Upcoming *upcoming) noexcept 
             upcoming.row, upcoming.column = upcoming.row + 1, upcoming.first
         else:
             upcoming.column += line_columns(source)
-
-
-cdef inline uint64_t mark_word(const float *a, int64_t n) noexcept nogil:
-    """Return a bit for each of n <= 64 floats, which is set if the float is not zero."""
-    cdef uint8_t marks[WORD]
-    cdef int64_t i
-    if n < WORD:
-        memset(marks, 0, WORD)
-    for i in range(n):
-        marks[i] = a[i] != 0
-    return nonzero_bits(marks)
 
 
 cdef bint mark_rows(

@@ -151,29 +151,6 @@ cdef inline void updating_body(
     store_tile(UPDATED, vectors, product, total)
 
 
-cdef inline void update_rest(const int64_t rule, const Pending *pending) noexcept nogil:
-    cdef int64_t v
-    for v in range(pending.vectors):
-        if pending.vectors == UPDATED:
-            update_next(1, rule, pending, v)
-        else:
-            update_next(2, rule, pending, v)
-
-
-cdef void update_pending(const Pending *pending) noexcept nogil:
-    """Update what is pending, while nothing is computed."""
-    if pending.update.rule == PLAIN:
-        update_rest(PLAIN, pending)
-    elif pending.update.rule == MOMENTUM:
-        update_rest(MOMENTUM, pending)
-    elif pending.update.rule == NESTEROV:
-        update_rest(NESTEROV, pending)
-    elif pending.update.rule == MOMENTS:
-        update_rest(MOMENTS, pending)
-    else:
-        update_rest(GRADIENT, pending)
-
-
 cdef inline void updating_tile(
     const int64_t rule, int64_t width, const Product *product, const Pending *pending
 ) noexcept nogil:

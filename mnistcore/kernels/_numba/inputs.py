@@ -31,7 +31,6 @@ from .memory import (
 from .vectors import fma, load_input, load_input_first, splat, store
 
 ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
-END = -1  # follows the last item of a list of columns or rows
 
 
 class Source(NamedTuple):
@@ -84,11 +83,17 @@ def make_marks(fan_in: int, batch_size: int, threads: int) -> list[np.ndarray]:
     return tables
 
 
+@inner
+def _note_marked(marks_at, words, marked, values):
+    """Note how many words a row has, and whether ``marked`` of the values are little."""
+    store_index(marks_at, WORDS, words)
+    store_index(marks_at, SPARSE, 1 if marked * 4 < values * 3 else 0)
+
+
 @c_function(6)
 def mark_rows(marks_at, a, ld, columns, first, stop):
     """Mark what is not zero in rows [first, stop) of a matrix, and whether that is little."""
     words, marked = (columns + WORD - 1) // WORD, 0
-    store_index(marks_at, WORDS, words)
     rows = load_record(marks_at, Marks).rows
     for row in range(first, stop):
         for w in range(words):
@@ -96,7 +101,7 @@ def mark_rows(marks_at, a, ld, columns, first, stop):
             bits = _bits_of(a, row * ld + w * WORD, n, FLOATS)
             store_index(rows, row * words + w, bits)
             marked += count_bits(bits)
-    store_index(marks_at, SPARSE, 1 if marked * 4 < (stop - first) * columns * 3 else 0)
+    _note_marked(marks_at, words, marked, (stop - first) * columns)
 
 
 @c_function(3)
@@ -164,11 +169,9 @@ def _gather_word(source, at, n, scales, shifts, base, out):
     """Scale n <= 64 values to base + out; return the bits of those that are not zero."""
     if source.floats:
         scale_values(source.x, at, n, FLOATS, scales, shifts, base, out)
-        bits = _bits_of(source.x, at, n, FLOATS)
-    else:
-        scale_values(source.x, at, n, BYTES, scales, shifts, base, out)
-        bits = _bits_of(source.x, at, n, BYTES)
-    return bits
+        return _bits_of(source.x, at, n, FLOATS)
+    scale_values(source.x, at, n, BYTES, scales, shifts, base, out)
+    return _bits_of(source.x, at, n, BYTES)
 
 
 @c_function(8)
@@ -207,6 +210,4 @@ def gather(source_at, samples, first, stop, marks_at, base, target, ld):
                 store_index(row_marks, b * words + w, bits)
                 marked += count_bits(bits)
     if marks_at:
-        store_index(marks_at, WORDS, words)
-        sparse = marked * 4 < (stop - first) * source.fan_in * 3
-        store_index(marks_at, SPARSE, 1 if sparse else 0)
+        _note_marked(marks_at, words, marked, (stop - first) * source.fan_in)

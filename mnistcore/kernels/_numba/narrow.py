@@ -2,7 +2,7 @@
 
 A vector holds one unit's weights of VL neighbouring inputs, which multiply the inputs as they lie
 in the source: nothing is gathered. Inputs are multiplied in strips, and a strip that is zero in
-a row is left out, as 62 % of MNIST's are. The inputs are divided into parts, each owned by one
+a row is left out, as 42 % of MNIST's are. The inputs are divided into parts, each owned by one
 thread, which reads no weights but those that it updates.
 
 The sums of all units are in registers, so their number is part of the compiled code:

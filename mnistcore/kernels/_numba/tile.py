@@ -103,6 +103,15 @@ def row_length(typingctx, tile):
     return types.int64(tile), generate
 
 
+def _tile_places(builder, tile, base, offset, stride):
+    """Yield row, column and pointer of each vector of a tile of a type, at base + offset."""
+    for row in range(tile.count):
+        for column in range(tile.dtype.count):
+            start = builder.add(offset, builder.mul(stride, I64(row)))
+            position = builder.add(start, I64(column * VL))
+            yield row, column, vector_pointer(builder, base, position, VECTOR)
+
+
 def _load_tile_twin(tile, base, offset, stride):
     return np.stack([view(base, offset + row * stride, tile.shape[1]) for row in range(len(tile))])
 
@@ -112,15 +121,10 @@ def load_tile(typingctx, tile, base, offset, stride):
     """Load a tile of the same shape from base + offset, its rows ``stride`` floats apart."""
 
     def generate(context, builder, signature, args):
-        tile, base, offset, stride = args
-        rows, vectors = signature.args[0].count, signature.args[0].dtype.count
-        for row in range(rows):
-            for column in range(vectors):
-                start = builder.add(offset, builder.mul(stride, I64(row)))
-                position = builder.add(start, I64(column * VL))
-                pointer = vector_pointer(builder, base, position, VECTOR)
-                loaded = builder.load(pointer, align=4, typ=VECTOR)
-                tile = builder.insert_value(tile, loaded, [row, column])
+        tile, *place = args
+        for row, column, pointer in _tile_places(builder, signature.args[0], *place):
+            loaded = builder.load(pointer, align=4, typ=VECTOR)
+            tile = builder.insert_value(tile, loaded, [row, column])
         return tile
 
     return tile(tile, *[types.int64] * 3), generate
@@ -171,14 +175,9 @@ def store_tile(typingctx, tile, out, offset, stride):
     """Write a tile at out + offset, its rows ``stride`` floats apart."""
 
     def generate(context, builder, signature, args):
-        tile, out, offset, stride = args
-        rows, vectors = signature.args[0].count, signature.args[0].dtype.count
-        for row in range(rows):
-            for column in range(vectors):
-                start = builder.add(offset, builder.mul(stride, I64(row)))
-                position = builder.add(start, I64(column * VL))
-                pointer = vector_pointer(builder, out, position, VECTOR)
-                builder.store(builder.extract_value(tile, [row, column]), pointer, align=4)
+        tile, *place = args
+        for row, column, pointer in _tile_places(builder, signature.args[0], *place):
+            builder.store(builder.extract_value(tile, [row, column]), pointer, align=4)
         return context.get_dummy_value()
 
     return types.void(tile, *[types.int64] * 3), generate
