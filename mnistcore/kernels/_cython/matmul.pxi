@@ -225,11 +225,11 @@ cdef void do_task(
         low = begin + i * rows // tiles
         n = begin + (i + 1) * rows // tiles - low
         set_a(job, low, n, scratch, &product)
-        row_of_tiles(job, first, last, low, n, packed, &product)
+        row_of_tiles(job, first, last, low, n, begin + rows, packed, &product)
 
 
 cdef inline void row_of_tiles(
-    const Multiplication *job, int64_t first, int64_t last, int64_t low, int64_t n,
+    const Multiplication *job, int64_t first, int64_t last, int64_t low, int64_t n, int64_t stop,
     const float *packed, Product *product,
 ) noexcept nogil:
     """Compute n rows, starting at ``low``, of the panels first to last, stored at ``packed``."""
@@ -242,7 +242,7 @@ cdef inline void row_of_tiles(
         product.b, product.b_step = packed + (p - first) * job.K * job.width, job.width
         if read_in_place(job, p):
             product.b, product.b_step = job.b + column, job.N
-        if columns == job.width and not job.swapped:  # directly into out
+        if write_in_place(job, columns, low + n, stop):
             product.out, product.out_row = job.out + low * job.N + column, job.N
             multiply_tile(n, job.width, product)
         else:
@@ -254,7 +254,20 @@ cdef inline void row_of_tiles(
 
 cdef inline bint read_in_place(const Multiplication *job, int64_t p) noexcept nogil:
     """Return whether a panel is full and used only once, so that packing it gains nothing."""
-    return job.swapped and (p + 1) * job.width <= job.N
+    return (p + 1) * job.width <= job.N and not job.b_transposed and job.M <= MR
+
+
+cdef inline bint write_in_place(
+    const Multiplication *job, int64_t columns, int64_t low, int64_t stop
+) noexcept nogil:
+    """Return whether a tile whose rows end before row ``low`` is written to ``out`` as it is.
+
+    If there is one panel, its padding is written over the rows that follow. They must belong to
+    the same task, which writes them later.
+    """
+    if job.swapped or columns == job.width:
+        return not job.swapped
+    return job.width > job.N and (low - 1) * job.N + job.width <= stop * job.N
 
 
 cdef void pack_panel(const Multiplication *job, int64_t p, float *panel) noexcept nogil:

@@ -151,11 +151,23 @@ def copy_tile(job, cut, tile, rows, columns, low, column):
 def read_in_place(job, cut, panel):
     """Whether a panel is full and used only once, so that packing it gains nothing."""
     whole = (panel + 1) * cut.width <= job.n
-    return whole and cut.swap != 0
+    return whole and job.kind != NT and job.m <= MR
 
 
 @inner
-def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
+def write_in_place(job, cut, columns, low, stop):
+    """Whether a tile whose rows end before row ``low`` is written to ``out`` as it is.
+
+    If there is one panel, its padding is written over the rows that follow. They must belong to
+    the same task, which writes them later.
+    """
+    if cut.swap or columns == cut.width:
+        return not cut.swap
+    return cut.width > job.n and (low - 1) * job.n + cut.width <= stop * job.n
+
+
+@inner
+def row_of_tiles(table, first, last, low, rows, stop, a, a_row, a_step, scratch):
     """Compute a row of tiles: ``rows`` rows of op(A) at address ``a`` by panels [first, last)."""
     job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
     width = cut.width
@@ -165,7 +177,7 @@ def row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch):
         b = scratch + 4 * (packed_at(job) + (panel - first) * job.k * width)
         if read_in_place(job, cut, panel):
             b, b_row = job.b + 4 * column, job.n
-        straight = columns == width and not cut.swap
+        straight = write_in_place(job, cut, columns, low + rows, stop)
         out, out_row = scratch, width
         if straight:
             out, out_row = job.out + 4 * (low * job.n + column), job.n
@@ -207,7 +219,7 @@ def do_task(table, first, last, block, scratch):
             a_row, a = k + VL, scratch + 4 * SCRATCH
             for r in range(rows):
                 copy_row(job.a, (low + r) * k, k, scratch, SCRATCH + r * a_row, k)
-        row_of_tiles(table, first, last, low, rows, a, a_row, a_step, scratch)
+        row_of_tiles(table, first, last, low, rows, stop, a, a_row, a_step, scratch)
 
 
 @c_function(3)
