@@ -102,10 +102,13 @@ def divide(kind, m, n, k, threads):
     takes all of b, so each row of ``a`` is used once and is read in place.
 
     """
-    swap = (kind == TN and n <= MR and n < m) or (kind == NT and m <= FEW and m < n)
+    swap = (kind == TN and n <= MR and n < m) or (
+        kind == NT and m <= FEW and m < n and k >= 2 * VL
+    )
     if swap:
         m, n = n, m
-    dots = kind != TN and n <= FEW and k >= 2 * VL
+    # A row of A^T is a column, unless it is the only one.
+    dots = (kind != TN or m == 1) and n <= FEW and k >= 2 * VL
     stream = kind != NT and m <= FEW and n >= VL and k >= VL
     width, depth = panel_width(n), FEW if stream else k
     panels, pack_a = -(-n // width), kind != TN and k % SET_STRIDE == 0
