@@ -433,12 +433,10 @@ _COMMON: list[np.ndarray] = []  # what compiled code has the addresses of
 
 def _multiply(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Do a small and valid product at once: it takes less time than checks in Python."""
-    found = _UNKNOWN
-    if JIT:  # only its compiled signature rejects wrong arrays
-        try:
-            found = _small_product(alone_below())(kind, a, b, out)
-        except (TypeError, AttributeError, ValueError):
-            pass  # the checks will name the error
+    try:  # only the compiled signature rejects wrong arrays
+        found = _small_product(alone_below())(kind, a, b, out) if JIT else _UNKNOWN
+    except (TypeError, AttributeError, ValueError):
+        found = _UNKNOWN  # the checks will name the error
     if found == _DONE:
         return
     if found == _UNKNOWN:

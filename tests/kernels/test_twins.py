@@ -127,6 +127,7 @@ CYTHON = [
     ("updates", "sgd_update adam_update", "the public kernels; Numba's are in numba_kernels"),
     ("matmul", "view_matrix multiply_views carry_out", "small products skip Python's checks"),
     ("matmul", "swap set_a", "the struct of a product is filled in place"),
+    ("matvec", "total", "an instruction of vectors in Numba"),
     (
         "inputs",
         "Parts set_rows skip_rows row_id row_start",

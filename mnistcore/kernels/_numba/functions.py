@@ -110,7 +110,11 @@ def c_function(arguments):
 
     def declare(function):
         declared = _CFunction(
-            function, signature, locals={}, options=_WITHOUT_OBJECTS, pipeline_class=CallbackCompiler
+            function,
+            signature,
+            locals={},
+            options=_WITHOUT_OBJECTS,
+            pipeline_class=CallbackCompiler,
         )
         with cache_here():
             declared.enable_caching()

@@ -102,9 +102,7 @@ def divide(kind, m, n, k, threads):
     takes all of b, so each row of ``a`` is used once and is read in place.
 
     """
-    swap = (kind == TN and n <= MR and n < m) or (
-        kind == NT and m <= FEW and m < n and k >= 2 * VL
-    )
+    swap = (kind == TN and n <= MR and n < m) or (kind == NT and m <= FEW and m < n and k >= 2 * VL)
     if swap:
         m, n = n, m
     # A row of A^T is a column, unless it is the only one.
@@ -328,7 +326,9 @@ def multiply(multiply_tile, tasks, kind, a, b, out, desk, threads):
     """
     k = a.shape[0] if kind == TN else a.shape[1]
     cut = divide(kind, out.shape[0], out.shape[1], k, threads)
-    workspace = np.empty(2 * table_length(threads) + threads * cut.capacity + LINE_FLOATS, np.float32)
+    workspace = np.empty(
+        2 * table_length(threads) + threads * cut.capacity + LINE_FLOATS, np.float32
+    )
     lead(desk, tasks, make_job(workspace, multiply_tile, kind, a, b, out, k, cut, threads), threads)
     # Numba frees an array after its last use, and knows nothing of addresses.
     workspace[0] = np.float32(0.0)
