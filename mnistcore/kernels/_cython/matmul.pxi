@@ -267,7 +267,8 @@ cdef void dot_rows(
 ) noexcept nogil:
     """Compute the rows from begin to stop of a product with one or two columns."""
     cdef const float *b = job.b
-    cdef int64_t i, c, low = begin, row = 1 if job.swapped else job.N, column = job.M if job.swapped else 1
+    cdef int64_t i, c, low = begin
+    cdef int64_t row = 1 if job.swapped else job.N, column = job.M if job.swapped else 1
     if not job.b_transposed and job.N > 1:
         b = scratch
         for i in range(job.K):
