@@ -74,6 +74,7 @@ def _pick() -> tuple[str, ModuleType]:
 
 
 INSTRUCTION_SET, _core = _pick()
+_UNKNOWN, _DONE = int(_core.UNKNOWN), int(_core.DONE)  # what was found of a product
 
 
 def compiled() -> bool:
@@ -96,22 +97,28 @@ def compile_programs(report: Callable[[str], None]) -> None:
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a b for a (M, K), b (K, N), out (M, N)."""
-    if not _core.multiply_small(a, b, out, False, False, alone_below()):
-        checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
+    found = _core.multiply_small(a, b, out, False, False, alone_below())
+    if found != _DONE:
+        if found == _UNKNOWN:
+            checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
         _matmul(a, b, out, False, False)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a^T b for a (K, M), b (K, N), out (M, N)."""
-    if not _core.multiply_small(a, b, out, True, False, alone_below()):
-        checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
+    found = _core.multiply_small(a, b, out, True, False, alone_below())
+    if found != _DONE:
+        if found == _UNKNOWN:
+            checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
         _matmul(a, b, out, True, False)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a b^T for a (M, K), b (N, K), out (M, N)."""
-    if not _core.multiply_small(a, b, out, False, True, alone_below()):
-        checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
+    found = _core.multiply_small(a, b, out, False, True, alone_below())
+    if found != _DONE:
+        if found == _UNKNOWN:
+            checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
         _matmul(a, b, out, False, True)
 
 

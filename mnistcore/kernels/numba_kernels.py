@@ -41,6 +41,9 @@ FLOATS = (checks.FLOAT32,)
 _NOTHING = np.zeros(0, np.float32)
 _MODEL = id(_NOTHING)  # CPython's address of a plain array
 _NN, _TN, _NT = range(3)  # which operand of a product is transposed: see _numba.matmul
+_UNKNOWN, _DONE = range(2)  # what was found of a product: see _numba.matmul
+_NAMES = ("matmul", "matmul_tn", "matmul_nt")
+_AXES = (("MK", "KN"), ("KM", "KN"), ("MK", "NK"))
 
 
 def compiled() -> bool:
@@ -65,23 +68,17 @@ def compile_programs(report: Callable[[str], None]) -> None:
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a b; a (M, K), b (K, N), out (M, N)."""
-    if not _multiply_small(_NN, a, b, out):
-        checks.check_matmul("matmul", FLOATS, a, b, out, ("MK", "KN"))
-        _multiply(_NN, a, b, a.shape[1], out)
+    _multiply(_NN, a, b, out)
 
 
 def matmul_tn(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a^T b; a (K, M), b (K, N), out (M, N)."""
-    if not _multiply_small(_TN, a, b, out):
-        checks.check_matmul("matmul_tn", FLOATS, a, b, out, ("KM", "KN"))
-        _multiply(_TN, a, b, a.shape[0], out)
+    _multiply(_TN, a, b, out)
 
 
 def matmul_nt(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Compute out = a b^T; a (M, K), b (N, K), out (M, N)."""
-    if not _multiply_small(_NT, a, b, out):
-        checks.check_matmul("matmul_nt", FLOATS, a, b, out, ("MK", "NK"))
-        _multiply(_NT, a, b, a.shape[1], out)
+    _multiply(_NT, a, b, out)
 
 
 def add_bias(z: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -423,32 +420,39 @@ def _products() -> tuple[ModuleType, int, int]:
 
 
 @cache
-def _small_product() -> Callable[..., bool]:
-    """Return the compiled function with its constant arguments bound."""
+def _small_product(limit: int) -> Callable[..., int]:
+    """Return the compiled function with the constants of products below that limit bound."""
     module, multiply_tile, tasks = _products()
-    return partial(module.multiply_small, multiply_tile, tasks, _MODEL)
+    common = np.array([multiply_tile, tasks, _MODEL, limit], np.int64)
+    _COMMON.append(common)
+    return partial(module.multiply_small, common.ctypes.data)
 
 
-def _multiply_small(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> bool:
-    """Do a small and valid product at once; return False, doing nothing, for any other.
-
-    The smallest products take less time than checks in Python.
-    """
-    if not JIT:  # only its compiled signature rejects wrong arrays
-        return False
-    try:
-        return _small_product()(kind, a, b, out, alone_below())
-    except (TypeError, AttributeError, ValueError):  # the checks will name the error
-        return False
+_COMMON: list[np.ndarray] = []  # what compiled code has the addresses of
 
 
-def _multiply(kind: int, a: np.ndarray, b: np.ndarray, k: int, out: np.ndarray) -> None:
+def _multiply(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Do a small and valid product at once: it takes less time than checks in Python."""
+    try:  # only the compiled signature rejects wrong arrays
+        found = _small_product(alone_below())(kind, a, b, out) if JIT else _UNKNOWN
+    except (TypeError, AttributeError, ValueError):
+        found = _UNKNOWN  # the checks will name the error
+    if found == _DONE:
+        return
+    if found == _UNKNOWN:
+        checks.check_matmul(_NAMES[kind], FLOATS, a, b, out, _AXES[kind])
+    _multiply_together(kind, a, b, out)
+
+
+def _multiply_together(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Do a valid product on as many threads as pay off."""
     module, multiply_tile, tasks = _products()
 
     def lead(desk: int, threads: int) -> None:
         module.multiply(multiply_tile, tasks, kind, a, b, out, desk, threads)
 
-    run_tasks(_tasks_team_size(out.size * k), lead, team.attend)
+    terms = a.shape[0 if kind == _TN else 1]
+    run_tasks(_tasks_team_size(out.size * terms), lead, team.attend)
 
 
 def _row_scratch(logits: np.ndarray) -> np.ndarray:

@@ -312,8 +312,12 @@ class _Member:
 
     def call_to_desk(self, attend: Attend, desk: int) -> None:
         """Call it to the desk, unless a call is still pending, without waiting for it."""
-        if self._inbox.empty():
+        if not self.is_called():
             self._inbox.put(lambda: self._inbox.empty() and attend(desk, self._index))
+
+    def is_called(self) -> bool:
+        """Whether an order is waiting for it."""
+        return not self._inbox.empty()
 
     def _serve(self) -> None:
         self._native_id = threading.get_native_id()
@@ -384,12 +388,19 @@ class _Team:
         """See :func:`run_tasks`."""
         if count > 1 and self._desk[AT_WORK]:
             count = 1
-        if count > 1 and not all(self._at_desk[1:count]):
+        if count > 1 and not all(map(self._comes, range(1, count))):
             attend(self._address, 0)  # returns at once, but compiles it if necessary
             for index, member in enumerate(self._first(count), 1):
                 if not self._at_desk[index]:
                     member.call_to_desk(attend, self._address)
         lead(self._address, count)
+
+    def _comes(self, index: int) -> bool:
+        """Whether a member is at the desk, or was called and has yet to wake up."""
+        if self._at_desk[index]:
+            return True
+        member = self._members.get(index)
+        return member is not None and member.is_called()
 
     @staticmethod
     def _spread(members: list[_Member]) -> None:

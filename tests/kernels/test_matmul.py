@@ -19,6 +19,8 @@ from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 SIZES = (1, 2, 5, 6, 7, 13, 14, 15, 16, 17, 31, 32, 33, 65)
 TRIPLES = [(m, SIZES[(7 * i + 3) % 14], SIZES[(5 * i + 1) % 14]) for i, m in enumerate(SIZES * 3)]
 TRIPLES += [(128, 784, 33), (64, 10, 64), (97, 101, 103), (3, 1, 300)]
+# One or two vectors: with a last row, column or term short of a whole vector, and without.
+TRIPLES += [(1, 96, 2100), (2, 131, 1100), (1, 77, 1), (203, 140, 1), (38, 69, 2), (2, 300, 2)]
 JITTED = [name for name in BACKENDS if unavailable_reason(name) is None]
 
 
@@ -48,7 +50,19 @@ def test_exact_on_whole_numbers(kernels, form, m, k, n):
 
 @pytest.mark.parametrize("form", ["matmul", "matmul_tn", "matmul_nt"])
 @pytest.mark.parametrize(
-    ("m", "k", "n"), [(130, 64, 200), (100, 1024, 40), (300, 70, 10), (20, 5, 700), (1, 9, 130)]
+    ("m", "k", "n"),
+    [
+        (130, 64, 200),
+        (100, 1024, 40),
+        (300, 70, 10),
+        (20, 5, 700),
+        (1, 9, 130),
+        (1, 200, 650),
+        (2, 90, 650),
+        (650, 200, 1),
+        (650, 90, 2),
+        (700, 10, 20),
+    ],
 )
 def test_bits_do_not_depend_on_threads(compiled, form, m, k, n, monkeypatch):
     monkeypatch.setattr(teams, "WORTHWHILE_TASKS", 0)  # even for products as small as these

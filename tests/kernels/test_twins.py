@@ -75,7 +75,8 @@ NUMBA = [
     ("losses", "loss_sum add_to", "written in place in C"),
     ("updates", "rule_of write_update", "a record of float32 is written field by field"),
     ("updates", "adam descend with_decay update_vectors update_vector", "specialised by rule in C"),
-    ("matmul", "Division make_job packed_at", "the record of a job; a struct in C"),
+    ("matmul", "Division SmallProducts", "records; fields and arguments in C"),
+    ("matmul", "make_job packed_at table_length", "where things lie; a struct in C"),
     ("matmul", "is_plain", "lets arrays skip Numba's dispatch"),
     ("inputs", "bits_of gather_word", "steps of gather on offsets"),
     ("narrow", "marks_of sums_of updates_of functions_for", "C functions for a number of units"),
@@ -126,6 +127,7 @@ CYTHON = [
     ("updates", "sgd_update adam_update", "the public kernels; Numba's are in numba_kernels"),
     ("matmul", "view_matrix multiply_views carry_out", "small products skip Python's checks"),
     ("matmul", "swap set_a", "the struct of a product is filled in place"),
+    ("matvec", "total", "an instruction of vectors in Numba"),
     (
         "inputs",
         "Parts set_rows skip_rows row_id row_start",

@@ -19,6 +19,7 @@
 ``products``     the products of a layer, and what follows each
 ``training``     the training step
 ``prediction``   the forward pass over many rows
+``matvec``       products with one or two vectors
 ``matmul``       the stand-alone matrix products
 ``programs``     what is compiled together, by several processes
 

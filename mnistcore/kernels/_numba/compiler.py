@@ -43,6 +43,16 @@ class _OuterLibrary(JITCodeLibrary):
         passes.run(self._final_module, builder)
 
 
+class _CallbackLibrary(_OuterLibrary):
+    """LLVM code of which C calls the wrapper, so that all else can be inlined into that."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if not function.is_declaration and not function.name.startswith("cfunc."):
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+
 class _InnerLibrary(_OuterLibrary):
     """LLVM code to be linked into other libraries, neither optimised nor executable."""
 
@@ -74,6 +84,12 @@ class OuterCompiler(CompilerBase):
             passes.add_pass(compiler_pass, compiler_pass.name())
         passes.finalize()
         return [passes]
+
+
+class CallbackCompiler(OuterCompiler):
+    """Compiles a function that is called through a pointer only."""
+
+    library_class = _CallbackLibrary
 
 
 class InnerCompiler(OuterCompiler):

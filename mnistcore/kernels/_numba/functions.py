@@ -20,7 +20,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher, cpu_target
 
 from .cache import cache_here
-from .compiler import InnerCompiler, OuterCompiler
+from .compiler import CallbackCompiler, InnerCompiler, OuterCompiler
 from .intrinsics import I64, JIT, twin_of
 
 # ``nnan`` and ``ninf`` are left out on purpose: a diverged run must see its NaN. ``contract`` only
@@ -110,7 +110,11 @@ def c_function(arguments):
 
     def declare(function):
         declared = _CFunction(
-            function, signature, locals={}, options=_WITHOUT_OBJECTS, pipeline_class=OuterCompiler
+            function,
+            signature,
+            locals={},
+            options=_WITHOUT_OBJECTS,
+            pipeline_class=CallbackCompiler,
         )
         with cache_here():
             declared.enable_caching()
