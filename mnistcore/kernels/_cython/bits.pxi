@@ -4,6 +4,7 @@ cdef extern from *:
     """
     #if defined(__AVX512BW__)
       #define nonzero_bits(p) _mm512_test_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
+      #define nonzero_words(p) _mm512_test_epi64_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(-1))
     #elif defined(__x86_64__)
       #define ZEROS(p, i) ((uint64_t)_mm_movemask_epi8(_mm_cmpeq_epi8( \\
           _mm_loadu_si128((const __m128i *)(p) + i), _mm_setzero_si128())) << 16 * i)
@@ -14,7 +15,11 @@ cdef extern from *:
       #define nonzero_bits(p) (MARKS(p, 0) | MARKS(p, 1) | MARKS(p, 2) | MARKS(p, 3) | \\
           MARKS(p, 4) | MARKS(p, 5) | MARKS(p, 6) | MARKS(p, 7))
     #endif
+    #ifndef nonzero_words
+      #define nonzero_words(p) ({ uint64_t b_ = nonzero_bits(p); ((((b_ & 0x7f7f7f7f7f7f7f7f) + 0x7f7f7f7f7f7f7f7f) | b_) >> 7 & 0x0101010101010101) * 0x0102040810204080 >> 56; })
+    #endif
     """
+    uint64_t nonzero_octets "nonzero_words"(const uint8_t *p) noexcept nogil
     uint64_t nonzero_bits(const uint8_t *p) noexcept nogil  # bit i is set where p[i] is not 0
     # The index of the lowest set bit (x must not be 0), and the number of set bits.
     int lowest_bit "__builtin_ctzll"(uint64_t x) noexcept nogil

@@ -9,17 +9,17 @@ cdef extern from *:
       enum { VL = 16, MR = 14 };
       #define fma_vec(a, b, c) ((vec)_mm512_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm512_sqrt_ps(x))
-      #define widen_vec(p) ((vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_epi8(p))))
       #define PAIRS(i) i,i+16,i+1,i+17,i+2,i+18,i+3,i+19,i+4,i+20,i+5,i+21,i+6,i+22,i+7,i+23
     #elif defined(__AVX2__)
       enum { VL = 8, MR = 6 };
       #define fma_vec(a, b, c) ((vec)_mm256_fmadd_ps(a, b, c))
       #define sqrt_vec(x) ((vec)_mm256_sqrt_ps(x))
-      #define widen_vec(p) ((vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadu_si64(p))))
-      #define PAIRS(i) i, i+8, i+1, i+9, i+2, i+10, i+3, i+11
+      #define PAIRS STRIP_PAIRS
     #else
-      #define widen_vec(p) ((vec){(p)[0], (p)[1], (p)[2], (p)[3]})
-      #define PAIRS(i) i, i+4, i+1, i+5
+      #define fma_strip fma_vec
+      #define widen_strip(p) ((vec){(p)[0], (p)[1], (p)[2], (p)[3]})
+      #define STRIP_PAIRS(i) i, i+4, i+1, i+5
+      #define PAIRS STRIP_PAIRS
       #if defined(__x86_64__)
         enum { VL = 4, MR = 6 };
         #define fma_vec(a, b, c) ((a) * (b) + (c))
@@ -30,32 +30,49 @@ cdef extern from *:
         #define sqrt_vec(x) ((vec)vsqrtq_f32(x))
       #endif
     #endif
+    #if defined(__AVX2__)
+      #define fma_strip(a, b, c) ((strip_vec)_mm256_fmadd_ps(a, b, c))
+      #define widen_strip(p) \
+        ((strip_vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadu_si64(p))))
+      #define STRIP_PAIRS(i) i, i+8, i+1, i+9, i+2, i+10, i+3, i+11
+    #endif
+    enum { LANES = VL < 8 ? VL : 8 };
+    typedef float strip_vec __attribute__((vector_size(4 * LANES)));
+    typedef int32_t strip_ints __attribute__((vector_size(4 * LANES)));
+    typedef strip_vec loose_strip __attribute__((aligned(4), may_alias));
     typedef float vec __attribute__((vector_size(4 * VL)));
     typedef int32_t ivec __attribute__((vector_size(4 * VL)));
     typedef uint32_t uvec __attribute__((vector_size(4 * VL)));
     typedef vec loose_vec __attribute__((aligned(4), may_alias));
     enum { GUARD = 0x7fa5a5a5 };
     #define is_guard(p, lane) (((const int32_t *)(p))[lane] == GUARD)
-    #define check_lanes(p) assert(!is_guard(p, 0) && !is_guard(p, VL - 1))
-    #define load(p) (check_lanes(p), (vec)*(const loose_vec *)(p))
-    #define store(p, x) (check_lanes(p), *(loose_vec *)(p) = (x))
+    #define check_lanes(p, n) assert(!is_guard(p, 0) && !is_guard(p, (n) - 1))
+    #define load(p) (check_lanes(p, VL), (vec)*(const loose_vec *)(p))
+    #define store(p, x) (check_lanes(p, VL), *(loose_vec *)(p) = (x))
+    #define load_strip(p) (check_lanes(p, LANES), (strip_vec)*(const loose_strip *)(p))
+    #define store_strip(p, x) (check_lanes(p, LANES), *(loose_strip *)(p) = (x))
+    #define splat_strip(x) ((float)(x) - (strip_vec){0})
     #define splat(x) ((float)(x) - (vec){0})
     #define splat_bits(x) ((uint32_t)(x) + (uvec){0})
     #define less(a, b) ((ivec)((a) < (b)))
     #define select(mask, a, b) ((vec)(((mask) & (ivec)(a)) | (~(mask) & (ivec)(b))))
     #ifdef __clang__
-      #define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+      #define shuffle(ints, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
     #else
-      #define shuffle(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+      #define shuffle(ints, a, b, ...) __builtin_shuffle(a, b, (ints){__VA_ARGS__})
     #endif
     #define opaque(p) ({ const float *q_ = (p); __asm__("" : "+r"(q_)); q_; })
-    #define zip_low(a, b) shuffle(a, b, PAIRS(0))
-    #define zip_high(a, b) shuffle(a, b, PAIRS(VL / 2))
+    #define zip_low(a, b) shuffle(ivec, a, b, PAIRS(0))
+    #define zip_high(a, b) shuffle(ivec, a, b, PAIRS(VL / 2))
+    #define zip_strips(a, b, i) shuffle(strip_ints, a, b, STRIP_PAIRS(i))
+    #define add_zipped(a, b) (zip_strips(a, b, 0) + zip_strips(a, b, LANES / 2))
     """
     ctypedef float vec  # VL floats
     ctypedef int ivec  # VL int32
     ctypedef unsigned int uvec  # VL uint32
+    ctypedef float strip_vec  # LANES floats
     enum:
+        LANES  # at most 8: see narrow.pxi
         VL  # floats in a vector
         MR  # rows of the register tile
         GUARD  # the bits of a NaN that no kernel produces: see memory.pxi
@@ -74,7 +91,12 @@ cdef extern from *:
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
     const float *opaque(const float *p) noexcept nogil
-    vec widen "widen_vec"(const uint8_t *p) noexcept nogil  # VL bytes
+    strip_vec load_strip(const float *p) noexcept nogil
+    void store_strip(float *p, strip_vec x) noexcept nogil
+    strip_vec splat_strip(float x) noexcept nogil
+    strip_vec fma_strip(strip_vec a, strip_vec b, strip_vec c) noexcept nogil
+    strip_vec widen "widen_strip"(const uint8_t *p) noexcept nogil  # LANES bytes
+    strip_vec add_zipped(strip_vec a, strip_vec b) noexcept nogil  # the sum of what zips give
     void __builtin_prefetch(const void *p, int write, int locality) noexcept nogil
 
 cdef enum:
