@@ -155,6 +155,20 @@ cdef void mark_strip_rows(
 # Forward
 # ---------------------------------------------------------------------------------------------
 
+cdef inline strip_vec splat_strip(float x) noexcept nogil:
+    return x - NO_SUM  # minus: for GCC to see that x stays as it is, -0.0 too
+
+
+cdef inline strip_vec load_strip(const float *p) noexcept nogil:
+    check_lanes(p, LANES)
+    return (<const loose_strip *> p)[0]
+
+
+cdef inline void store_strip(float *p, strip_vec x) noexcept nogil:
+    check_lanes(p, LANES)
+    (<loose_strip *> p)[0] = x
+
+
 cdef enum:
     # Where the values of a strip are.
     IN_BYTES = 0
@@ -170,7 +184,7 @@ cdef inline strip_vec strip_values(
     if place == IN_LAST:
         return load_strip(strips.last + row * STRIP + column % STRIP)
     if place == IN_BYTES:
-        x = widen(source.bytes + strips.starts[row] + column)
+        x = widen_strip(source.bytes + strips.starts[row] + column)
     else:
         x = load_strip(source.floats + strips.starts[row] + column)
     return fma_strip(x, splat_strip(source.scale), splat_strip(source.shift))
@@ -198,7 +212,10 @@ cdef inline void halve(const int n, const int m, strip_vec *total) noexcept nogi
     """
     cdef int i
     for i in range(min(n, m // 2)):
-        total[i] = add_zipped(total[i], total[i + m // 2])
+        total[i] = (
+            zip_strips(total[i], total[i + m // 2], 0)
+            + zip_strips(total[i], total[i + m // 2], LANES // 2)
+        )
 
 
 cdef inline strip_vec sum_lanes(const int n, strip_vec *total) noexcept nogil:
