@@ -1,9 +1,9 @@
 # A first layer of few units: lanes are inputs, not units.
 #
-# A vector holds one unit's weights of VL neighbouring inputs, which multiply the inputs as they lie
-# in the source: nothing is gathered. Inputs are multiplied in strips, and a strip that is zero in
-# a row is left out, as 42 % of MNIST's are. The inputs are divided into parts, each owned by one
-# thread, which reads no weights but those that it updates.
+# A vector holds one unit's weights of neighbouring inputs, which multiply the inputs as they lie in
+# the source: nothing is gathered. Inputs are multiplied in strips of eight, and a strip that is zero
+# in a row is left out, as 60 % of MNIST's are: see strips.pxi. The inputs are divided into parts,
+# each owned by one thread, which reads no weights but those that it updates.
 
 cdef struct Layer  # see plan.pxi
 
@@ -116,18 +116,20 @@ cdef void mark_strips(
             marks |= marks_of(source, at, column, whole) << (column - first) // STRIP
             column += WORD
         strips.marks[part * strips.batch_size + row] = marks & mask
-        if is_ragged(source, strips, part):
+        if ragged_strip(source, strips, part) >= 0:
             last = strips.last + row * STRIP
             memset(last, 0, STRIP * sizeof(float))
             scale_values(source, at + whole, source.columns - whole, last)
     mark_strip_rows(source, part, rows, strips)
 
 
-cdef inline bint is_ragged(
+cdef inline int64_t ragged_strip(
     const Source *source, const Strips *strips, int64_t part
 ) noexcept nogil:
-    """Return whether the columns end within the last strip of a part, which is then read apart."""
-    return part == strips.parts - 1 and source.columns % STRIP != 0
+    """Return the strip of a part that the columns end in, which is read apart; -1 if none."""
+    if part == strips.parts - 1 and source.columns % STRIP != 0:
+        return source.columns // STRIP
+    return -1
 
 
 cdef void mark_strip_rows(
@@ -135,7 +137,7 @@ cdef void mark_strip_rows(
 ) noexcept nogil:
     """Transpose the bits of a part: for each strip, the rows in which it is not zero."""
     cdef int64_t first = first_strip(strips, part), stop = first_strip(strips, part + 1)
-    cdef int64_t group, strip, n
+    cdef int64_t group, strip, n, last = ragged_strip(source, strips, part)
     cdef uint64_t square[WORD]
     for group in range(divide_up(rows, WORD)):
         n = min(rows - group * WORD, <int64_t> WORD)
@@ -146,28 +148,13 @@ cdef void mark_strip_rows(
         transpose_bits(square)
         for strip in range(first, stop):
             strips.rows[strip * strips.row_words + group] = square[strip - first]
-        if is_ragged(source, strips, part):
-            strip = source.columns // STRIP
-            strips.rows[strip * strips.row_words + group] = <uint64_t> -1 >> (WORD - n)
+        if last >= 0:
+            strips.rows[last * strips.row_words + group] = <uint64_t> -1 >> (WORD - n)
 
 
 # ---------------------------------------------------------------------------------------------
 # Forward
 # ---------------------------------------------------------------------------------------------
-
-cdef inline strip_vec splat_strip(float x) noexcept nogil:
-    return x - NO_SUM  # minus: for GCC to see that x stays as it is, -0.0 too
-
-
-cdef inline strip_vec load_strip(const float *p) noexcept nogil:
-    check_lanes(p, LANES)
-    return (<const loose_strip *> p)[0]
-
-
-cdef inline void store_strip(float *p, strip_vec x) noexcept nogil:
-    check_lanes(p, LANES)
-    (<loose_strip *> p)[0] = x
-
 
 cdef enum:
     # Where the values of a strip are.
@@ -205,33 +192,6 @@ cdef inline void add_strip(
             )
 
 
-cdef inline void halve(const int n, const int m, strip_vec *total) noexcept nogil:
-    """Add halves of m vectors, the first n of which are not zero, to give half as many vectors.
-
-    Vectors m / 2 apart are combined, so that the lanes end up in the order of the vectors.
-    """
-    cdef int i
-    for i in range(min(n, m // 2)):
-        total[i] = (
-            zip_strips(total[i], total[i + m // 2], 0)
-            + zip_strips(total[i], total[i + m // 2], LANES // 2)
-        )
-
-
-cdef inline strip_vec sum_lanes(const int n, strip_vec *total) noexcept nogil:
-    """Return a vector whose lane i is the sum of all lanes of total[i], for i < n <= LANES."""
-    cdef int i
-    if n <= 0:
-        return splat_strip(0)
-    for i in range(n, LANES):
-        total[i] = splat_strip(0)
-    if LANES == 8:
-        halve(n, 8, total)
-    halve(n, 4, total)
-    halve(2, 2, total)
-    return total[0]
-
-
 cdef inline void unit_sums(
     const int place, const int units, const Layer *layer, const Source *source,
     const Strips *strips, int64_t part, int64_t rows, float *out, Upcoming *upcoming,
@@ -242,7 +202,7 @@ cdef inline void unit_sums(
     cdef int64_t row, at, unit, first = first_strip(strips, part) * STRIP
     cdef int64_t whole = source.columns // STRIP * STRIP
     cdef const float *weights = layer.weights[0]
-    cdef bint ragged = is_ragged(source, strips, part)
+    cdef bint ragged = ragged_strip(source, strips, part) >= 0
     for row in range(rows):
         for unit in range(units):
             total[unit] = splat_strip(0)
@@ -330,7 +290,7 @@ cdef inline void unit_gradients(
     cdef float gradient[MOST_NARROW * PAIR + GUARD_WORDS]
     cdef float *out
     cdef int64_t pair, strip, size = units * STRIP
-    cdef int64_t last = source.columns // STRIP if is_ragged(source, strips, part) else strips.n
+    cdef int64_t last = ragged_strip(source, strips, part)
     set_guard(gradient + MOST_NARROW * PAIR)
     for pair in range(first_strip(strips, part), first_strip(strips, part + 1), 2):
         fetch_lines(source, upcoming)
