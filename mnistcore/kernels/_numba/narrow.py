@@ -208,11 +208,11 @@ def strip_gradient(zeros, x, kind, scaling, strips, strip, rows, base, layer, ou
 @inner(forceinline=True)
 def last_gradient(zeros, strips, rows, base, layer, out):
     """Do the same for a last strip that columns end in, of which no row is left out."""
-    as_is = np.float32(1.0), np.float32(0.0)
+    scale, shift = np.float32(1.0), np.float32(0.0)  # these are scaled already
     for v in range(0, STRIP, LANES):
         sums = zeros
         for row in range(rows):
-            values = load_strip(strips.last, row * STRIP + v, FLOATS, *as_is)
+            values = load_strip(strips.last, row * STRIP + v, FLOATS, scale, shift)
             sums = add_scaled(sums, values, base, layer.dz + row * layer.width)
         store_gradient(sums, base, out + v)
 
