@@ -1,9 +1,9 @@
 # A first layer of few units: lanes are inputs, not units.
 #
 # A vector holds one unit's weights of neighbouring inputs, which multiply the inputs as they lie in
-# the source: nothing is gathered. Inputs are multiplied in strips of eight, and a strip that is zero
-# in a row is left out, as 60 % of MNIST's are: see strips.pxi. The inputs are divided into parts,
-# each owned by one thread, which reads no weights but those that it updates.
+# the source: nothing is gathered. Inputs are multiplied in strips of eight, and a strip that is
+# zero in a row is left out, as 60 % of MNIST's are: see strips.pxi. The inputs are divided into
+# parts, each owned by one thread, which reads no weights but those that it updates.
 
 cdef struct Layer  # see plan.pxi
 
