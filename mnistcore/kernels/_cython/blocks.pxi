@@ -17,8 +17,8 @@ cdef void transpose(vec *block) noexcept nogil:
     cdef int i, j
     for j in range(ROUNDS):
         for i in range(VL // 2):
-            shuffled[2 * i] = zip_low(block[i], block[i + VL // 2])
-            shuffled[2 * i + 1] = zip_high(block[i], block[i + VL // 2])
+            shuffled[2 * i] = zip(block[i], block[i + VL // 2], 0)
+            shuffled[2 * i + 1] = zip(block[i], block[i + VL // 2], VL // 2)
         for i in range(VL):
             block[i] = shuffled[i]
 

@@ -9,10 +9,11 @@ cdef inline void update_rows(
     const float *gradient,
 ) noexcept nogil:
     """Update n packed weights, starting at ``at``; ``gradient`` NULL means zeros."""
+    cdef Update own = update[0]  # which no store can change
     cdef int64_t v
     for v in range(n // VL):
         update_vec(
-            rule, update, splat(0) if gradient == NULL else load(gradient + v * VL),
+            rule, &own, splat(0) if gradient == NULL else load(gradient + v * VL),
             layer.weights[0] + at + v * VL, layer.weights[1] + at + v * VL,
             layer.weights[2] + at + v * VL,
         )

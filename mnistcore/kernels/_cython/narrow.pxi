@@ -1,28 +1,28 @@
 # A first layer of few units: lanes are inputs, not units.
 #
-# A vector holds one unit's weights of VL neighbouring inputs, which multiply the inputs as they lie
-# in the source: nothing is gathered. Inputs are multiplied in strips, and a strip that is zero in
-# a row is left out, as 42 % of MNIST's are. The inputs are divided into parts, each owned by one
-# thread, which reads no weights but those that it updates.
+# A vector holds one unit's weights of neighbouring inputs, which multiply the inputs as they lie in
+# the source: nothing is gathered. Inputs are multiplied in strips of eight, and a strip that is
+# zero in a row is left out, as 60 % of MNIST's are: see strips.pxi. The inputs are divided into
+# parts, each owned by one thread, which reads no weights but those that it updates.
 
 cdef struct Layer  # see plan.pxi
 
 cdef enum:
-    OCTET = 8  # inputs; each has a bit that is set if they are not all zero
-    STRIP = OCTET * (1 + VL // 16)  # inputs that are multiplied or left out together
-    PART_STRIPS = WORD * OCTET // STRIP  # the most of a part: the bits of a row are one word
+    STRIP = 8  # inputs that are multiplied or left out together
+    PAIR = 2 * STRIP  # inputs whose weights are updated together, in whole vectors
+    PART_PAIRS = WORD * STRIP // PAIR  # the most of a part: the bits of a row are one word
     MOST_NARROW = 16  # units of such a layer
     LEAST_INPUTS = 64
     LEAST_PARTS = 2
 
 cdef struct Strips:
     # A thread's view of the batch. The weights of a strip are (fan_out, STRIP).
-    int64_t n
+    int64_t n  # even
     int64_t parts
     int64_t batch_size
     int64_t row_words
     int64_t *starts  # (batch_size,): where the rows begin in the source
-    uint64_t *octets  # (parts, batch_size): the bits of the octets of a row, one for each strip
+    uint64_t *marks  # (parts, batch_size): the bits of the strips that are not zero in a row
     uint64_t *rows  # (n, row_words): the bits of the rows in which a strip is not zero
     float *last  # (batch_size, STRIP): the last strip if columns end in it, scaled, zeros added
 
@@ -31,17 +31,17 @@ cdef inline int64_t narrow_parts(int64_t fan_in, int64_t fan_out) noexcept nogil
     """Return how many parts the inputs of a narrow layer have; 1 if it is not narrow."""
     if fan_out > MOST_NARROW or fan_in < LEAST_INPUTS:
         return 1
-    return LEAST_PARTS * divide_up(divide_up(fan_in, STRIP), LEAST_PARTS * PART_STRIPS)
+    return LEAST_PARTS * divide_up(divide_up(fan_in, PAIR), LEAST_PARTS * PART_PAIRS)
 
 
 cdef Strips make_strips(int64_t columns, int64_t parts, int64_t batch_size) except *:
     """Allocate the strips of batches with up to ``batch_size`` rows."""
     cdef Strips strips
     memset(&strips, 0, sizeof(Strips))
-    strips.n, strips.parts = divide_up(columns, STRIP), parts
+    strips.n, strips.parts = 2 * divide_up(columns, PAIR), parts
     strips.batch_size, strips.row_words = batch_size, divide_up(batch_size, WORD)
     strips.starts = <int64_t *> allocate(batch_size * sizeof(int64_t))
-    strips.octets = <uint64_t *> allocate(parts * batch_size * sizeof(uint64_t))
+    strips.marks = <uint64_t *> allocate(parts * batch_size * sizeof(uint64_t))
     strips.rows = <uint64_t *> allocate(strips.n * strips.row_words * sizeof(uint64_t))
     strips.last = <float *> allocate(batch_size * STRIP * sizeof(float))
     return strips
@@ -49,14 +49,14 @@ cdef Strips make_strips(int64_t columns, int64_t parts, int64_t batch_size) exce
 
 cdef void release_strips(Strips *strips) noexcept:
     release(strips.starts)
-    release(strips.octets)
+    release(strips.marks)
     release(strips.rows)
     release(strips.last)
 
 
 cdef inline int64_t first_strip(const Strips *strips, int64_t part) noexcept nogil:
     """Return where a part begins, which is where the one before it ends."""
-    return share(strips.n, part, strips.parts)
+    return 2 * share(strips.n // 2, part, strips.parts)
 
 
 cdef Upcoming upcoming_columns(
@@ -85,14 +85,18 @@ cdef Upcoming upcoming_columns(
 # What is not zero
 # ---------------------------------------------------------------------------------------------
 
-cdef inline uint8_t octets_of(const Source *source, int64_t at, int64_t n) noexcept nogil:
-    """Return a bit for each octet of n <= 64 values, set if it is not all zero."""
-    cdef uint64_t bits
-    if source.skip_zeros and source.bytes != NULL and at + WORD <= source.rows * source.columns:
-        bits = nonzero_bits(source.bytes + at) & (<uint64_t> -1 >> (WORD - n))
-    else:
-        bits = nonzero_values(source, at, n)
-    return nonzero_bytes(bits)
+cdef inline uint64_t marks_of(
+    const Source *source, int64_t at, int64_t column, int64_t end
+) noexcept nogil:
+    """Return a bit for each strip of up to 64 values before ``end``, set if it is not all zero."""
+    cdef int64_t start = min(column, end - WORD)  # there are as many
+    cdef uint64_t marks = 255
+    if source.skip_zeros:
+        if source.bytes != NULL:
+            marks = nonzero_octets(source.bytes + at + start)
+        else:
+            marks = nonzero_bytes(mark_word(source.floats + at + start, WORD))
+    return marks >> (column - start) // STRIP
 
 
 cdef void mark_strips(
@@ -102,32 +106,30 @@ cdef void mark_strips(
     cdef int64_t whole = source.columns // STRIP * STRIP
     cdef int64_t first = first_strip(strips, part) * STRIP
     cdef int64_t stop = min(whole, first_strip(strips, part + 1) * STRIP)
-    cdef int64_t row, at, word, column
-    cdef uint64_t octets
+    cdef int64_t row, at, column
+    cdef uint64_t marks, mask = <uint64_t> -1 >> (WORD - (stop - first) // STRIP)
     cdef float *last
     for row in range(rows):
         at = strips.starts[row] = row_start(source, samples, row)
-        octets = 0
-        for word in range(divide_up(stop - first, WORD)):
-            column = first + word * WORD
-            octets |= <uint64_t> octets_of(
-                source, at + column, min(stop - column, <int64_t> WORD)
-            ) << (word * OCTET)
-        if STRIP > OCTET:
-            octets = (octets | octets >> 1) & <uint64_t> 0x5555555555555555
-        strips.octets[part * strips.batch_size + row] = octets
-        if is_ragged(source, strips, part):
+        marks, column = 0, first
+        while column < stop:
+            marks |= marks_of(source, at, column, whole) << (column - first) // STRIP
+            column += WORD
+        strips.marks[part * strips.batch_size + row] = marks & mask
+        if ragged_strip(source, strips, part) >= 0:
             last = strips.last + row * STRIP
             memset(last, 0, STRIP * sizeof(float))
             scale_values(source, at + whole, source.columns - whole, last)
     mark_strip_rows(source, part, rows, strips)
 
 
-cdef inline bint is_ragged(
+cdef inline int64_t ragged_strip(
     const Source *source, const Strips *strips, int64_t part
 ) noexcept nogil:
-    """Return whether the columns end within the last strip of a part, which is then read apart."""
-    return part == strips.parts - 1 and source.columns % STRIP != 0
+    """Return the strip of a part that the columns end in, which is read apart; -1 if none."""
+    if part == strips.parts - 1 and source.columns % STRIP != 0:
+        return source.columns // STRIP
+    return -1
 
 
 cdef void mark_strip_rows(
@@ -135,21 +137,19 @@ cdef void mark_strip_rows(
 ) noexcept nogil:
     """Transpose the bits of a part: for each strip, the rows in which it is not zero."""
     cdef int64_t first = first_strip(strips, part), stop = first_strip(strips, part + 1)
-    cdef int64_t group, strip, n
+    cdef int64_t group, strip, n, last = ragged_strip(source, strips, part)
     cdef uint64_t square[WORD]
     for group in range(divide_up(rows, WORD)):
         n = min(rows - group * WORD, <int64_t> WORD)
         memset(square, 0, sizeof(square))
         memcpy(
-            square, strips.octets + part * strips.batch_size + group * WORD, n * sizeof(uint64_t)
+            square, strips.marks + part * strips.batch_size + group * WORD, n * sizeof(uint64_t)
         )
         transpose_bits(square)
         for strip in range(first, stop):
-            strips.rows[strip * strips.row_words + group] = (
-                square[(strip - first) * (STRIP // OCTET)]
-            )
-        if is_ragged(source, strips, part):
-            strips.rows[(stop - 1) * strips.row_words + group] = <uint64_t> -1 >> (WORD - n)
+            strips.rows[strip * strips.row_words + group] = square[strip - first]
+        if last >= 0:
+            strips.rows[last * strips.row_words + group] = <uint64_t> -1 >> (WORD - n)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -163,55 +163,33 @@ cdef enum:
     IN_LAST = 2
 
 
-cdef inline vec strip_values(
+cdef inline strip_vec strip_values(
     const int place, const Source *source, const Strips *strips, int64_t row, int64_t column
 ) noexcept nogil:
-    """Return VL values of a row of the batch, scaled."""
-    cdef vec x
+    """Return LANES values of a row of the batch, scaled."""
+    cdef strip_vec x
     if place == IN_LAST:
-        return load(strips.last + row * STRIP + column % STRIP)
+        return load_strip(strips.last + row * STRIP + column % STRIP)
     if place == IN_BYTES:
-        x = widen(source.bytes + strips.starts[row] + column)
+        x = widen_strip(source.bytes + strips.starts[row] + column)
     else:
-        x = load(source.floats + strips.starts[row] + column)
-    return fma(x, splat(source.scale), splat(source.shift))
+        x = load_strip(source.floats + strips.starts[row] + column)
+    return fma_strip(x, splat_strip(source.scale), splat_strip(source.shift))
 
 
 cdef inline void add_strip(
     const int place, const int units, const Source *source, const Strips *strips, int64_t row,
-    int64_t column, const float *weights, vec *total,
+    int64_t column, const float *weights, strip_vec *total,
 ) noexcept nogil:
     """Add the products of one strip and its weights to the lanes of each unit's total."""
     cdef int64_t v, unit
-    cdef vec x
-    for v in range(STRIP // VL):
-        x = strip_values(place, source, strips, row, column + v * VL)
+    cdef strip_vec x
+    for v in range(STRIP // LANES):
+        x = strip_values(place, source, strips, row, column + v * LANES)
         for unit in range(units):
-            total[unit] = fma(x, load(weights + unit * STRIP + v * VL), total[unit])
-
-
-cdef inline void halve(const int n, const int m, vec *total) noexcept nogil:
-    """Add halves of m vectors, the first n of which are not zero, to give half as many vectors.
-
-    Vectors m / 2 apart are combined, so that the lanes end up in the order of the vectors.
-    """
-    cdef int i
-    for i in range(min(n, m // 2)):
-        total[i] = zip_low(total[i], total[i + m // 2]) + zip_high(total[i], total[i + m // 2])
-
-
-cdef inline vec sum_lanes(const int n, vec *total) noexcept nogil:
-    """Return a vector whose lane i is the sum of all lanes of total[i], for i < n <= VL."""
-    cdef int i
-    for i in range(n, VL):
-        total[i] = splat(0)
-    if VL == 16:
-        halve(n, 16, total)
-    if VL >= 8:
-        halve(n, 8, total)
-    halve(n, 4, total)
-    halve(2, 2, total)
-    return total[0]
+            total[unit] = fma_strip(
+                x, load_strip(weights + unit * STRIP + v * LANES), total[unit]
+            )
 
 
 cdef inline void unit_sums(
@@ -219,28 +197,29 @@ cdef inline void unit_sums(
     const Strips *strips, int64_t part, int64_t rows, float *out, Upcoming *upcoming,
 ) noexcept nogil:
     """Do the work of part_sums for a layer of ``units`` units, a constant."""
-    cdef vec total[2 * VL]
-    cdef uint64_t octets
+    cdef strip_vec total[MOST_NARROW]
+    cdef uint64_t marks
     cdef int64_t row, at, unit, first = first_strip(strips, part) * STRIP
     cdef int64_t whole = source.columns // STRIP * STRIP
     cdef const float *weights = layer.weights[0]
-    cdef bint ragged = is_ragged(source, strips, part)
+    cdef bint ragged = ragged_strip(source, strips, part) >= 0
     for row in range(rows):
         for unit in range(units):
-            total[unit] = splat(0)
-        octets = strips.octets[part * strips.batch_size + row]
+            total[unit] = splat_strip(0)
+        marks = strips.marks[part * strips.batch_size + row]
         fetch_lines(source, upcoming)
-        while octets:
-            at = first + lowest_bit(octets) * OCTET
-            octets &= octets - 1
+        while marks:
+            at = first + lowest_bit(marks) * STRIP
+            marks &= marks - 1
             add_strip(place, units, source, strips, row, at, weights + at * units, total)
         if ragged:
             add_strip(
                 IN_LAST, units, source, strips, row, whole, weights + whole * units, total
             )
-        store(out + row * layer.width, sum_lanes(min(units, <int> VL), total))
-        if units > VL:
-            store(out + row * layer.width + VL, sum_lanes(units - VL, total + VL))
+        at = row * layer.width
+        store_strip(out + at, sum_lanes(min(units, <int> LANES), total))
+        if divide_up(units, VL) * VL > LANES:
+            store_strip(out + at + LANES, sum_lanes(units - LANES, total + LANES))
 
 
 cdef void add_parts(
@@ -273,25 +252,25 @@ cdef inline void strip_gradient(
     const Strips *strips, int64_t strip, int64_t rows, float *gradient,
 ) noexcept nogil:
     """Compute the gradient (units, STRIP) of the weights of a strip."""
-    cdef vec total[MOST_NARROW]
-    cdef vec x
+    cdef strip_vec total[MOST_NARROW]
+    cdef strip_vec x
     cdef uint64_t bits
     cdef int64_t v, group, row, unit
     cdef const float *dz
-    for v in range(STRIP // VL):
+    for v in range(STRIP // LANES):
         for unit in range(units):
-            total[unit] = splat(0)
+            total[unit] = splat_strip(0)
         for group in range(divide_up(rows, WORD)):
             bits = strips.rows[strip * strips.row_words + group]
             while bits:
                 row = group * WORD + lowest_bit(bits)
                 bits &= bits - 1
-                x = strip_values(place, source, strips, row, strip * STRIP + v * VL)
+                x = strip_values(place, source, strips, row, strip * STRIP + v * LANES)
                 dz = layer.dz + row * layer.width
                 for unit in range(units):
-                    total[unit] = fma(x, splat(dz[unit]), total[unit])
+                    total[unit] = fma_strip(x, splat_strip(dz[unit]), total[unit])
         for unit in range(units):
-            store(gradient + unit * STRIP + v * VL, total[unit])
+            store_strip(gradient + unit * STRIP + v * LANES, total[unit])
 
 
 cdef inline bint is_zero(const Strips *strips, int64_t strip, int64_t rows) noexcept nogil:
@@ -308,23 +287,26 @@ cdef inline void unit_gradients(
     const Strips *strips, int64_t part, int64_t rows, const Update *update, Upcoming *upcoming,
 ) noexcept nogil:
     """Do the work of update_part for a layer of ``units`` units, a constant."""
-    cdef float gradient[MOST_NARROW * STRIP + GUARD_WORDS]
-    cdef int64_t strip, first = first_strip(strips, part), stop = first_strip(strips, part + 1)
-    cdef int64_t size = units * STRIP
-    set_guard(gradient + MOST_NARROW * STRIP)
-    for strip in range(first, stop):
+    cdef float gradient[MOST_NARROW * PAIR + GUARD_WORDS]
+    cdef float *out
+    cdef int64_t pair, strip, size = units * STRIP
+    cdef int64_t last = ragged_strip(source, strips, part)
+    set_guard(gradient + MOST_NARROW * PAIR)
+    for pair in range(first_strip(strips, part), first_strip(strips, part + 1), 2):
         fetch_lines(source, upcoming)
-        if is_zero(strips, strip, rows):
+        if is_zero(strips, pair, rows) and is_zero(strips, pair + 1, rows):
             # No input means no gradient, and without momentum or decay nothing changes.
             if update.rule != PLAIN or update.decay != 0:
-                update_weights(update, layer, strip * size, size, NULL)
+                update_weights(update, layer, pair * size, 2 * size, NULL)
             continue
-        if strip == stop - 1 and is_ragged(source, strips, part):
-            strip_gradient(IN_LAST, units, layer, source, strips, strip, rows, gradient)
-        else:
-            strip_gradient(place, units, layer, source, strips, strip, rows, gradient)
-        update_weights(update, layer, strip * size, size, gradient)
-    remove_guard(gradient + MOST_NARROW * STRIP)
+        for strip in range(pair, pair + 2):
+            out = gradient + (strip - pair) * size
+            if strip == last:
+                strip_gradient(IN_LAST, units, layer, source, strips, strip, rows, out)
+            else:
+                strip_gradient(place, units, layer, source, strips, strip, rows, out)
+        update_weights(update, layer, pair * size, 2 * size, gradient)
+    remove_guard(gradient + MOST_NARROW * PAIR)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -434,9 +416,9 @@ cdef void update_part(
 
 cdef void place_strips(Layer *layer, int64_t slots, Space *space) noexcept nogil:
     """Take places for the packed weights and their rows of state."""
-    cdef int64_t slot, strips = divide_up(layer.fan_in, STRIP)
+    cdef int64_t slot, pairs = divide_up(layer.fan_in, PAIR)
     for slot in range(slots):
-        layer.weights[slot] = take(space, strips * STRIP * layer.fan_out)
+        layer.weights[slot] = take(space, pairs * PAIR * layer.fan_out)
 
 
 cdef void pack_strips(

@@ -14,7 +14,7 @@
 ``dropout``, ``losses``, ``updates``   as named, on vectors and as kernels
 ``team``         barriers between the threads of a team, the division of work
 ``inputs``       the gather of a batch, and lists of its nonzeros
-``narrow``       a first layer of few units
+``narrow``       a first layer of few units, ``strips`` its vectors
 ``plan``         the layout of the workspace, the division of a step, packing
 ``products``     the products of a layer, and what follows each
 ``training``     the training step

@@ -46,9 +46,9 @@ LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
 
 # Of a narrow first layer; see narrow.
-OCTET = 8  # inputs; each has a bit that is set if they are not all zero
-STRIP = OCTET * (1 + VL // 16)  # inputs that are multiplied or left out together
-PART_STRIPS = WORD * OCTET // STRIP  # the most of a part: the bits of a row are one word
+STRIP = 8  # inputs that are multiplied or left out together
+PAIR = 2 * STRIP  # inputs whose weights are updated together, in whole vectors
+PART_PAIRS = WORD * STRIP // PAIR  # the most of a part: the bits of a row are one word
 MOST_NARROW = 16  # units of such a layer
 LEAST_INPUTS = 64
 LEAST_PARTS = 2
@@ -233,8 +233,8 @@ def narrow_parts(fan_in: int, fan_out: int) -> int:
     """Return how many parts the inputs of a narrow layer have; 1 if it is not narrow."""
     if fan_out > MOST_NARROW or fan_in < LEAST_INPUTS:
         return 1
-    strips = -(-fan_in // STRIP)
-    return LEAST_PARTS * -(-strips // (LEAST_PARTS * PART_STRIPS))
+    pairs = -(-fan_in // PAIR)
+    return LEAST_PARTS * -(-pairs // (LEAST_PARTS * PART_PAIRS))
 
 
 def place_weights(
@@ -262,7 +262,7 @@ def place_weights(
 def _packed_size(layer: dict[str, int], strips: bool) -> int:
     """Return the floats that the packed weights of a layer take, in strips or else in panels."""
     if strips:
-        return -(-layer["fan_in"] // STRIP) * STRIP * layer["fan_out"]
+        return -(-layer["fan_in"] // PAIR) * PAIR * layer["fan_out"]
     return layer["fan_in"] * layer["panels"] * layer["width"]
 
 

@@ -149,6 +149,14 @@ def update_vectors(update, decayed, base, w, slot_size, g, n):
     and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
     not 0.
     """
+    if load_index(update, RULE) == PLAIN:  # so quick that reading its constants once counts
+        step = splat(-load_scalar(update, LEARNING_RATE))
+        decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
+        for i in range(0, n, VL):
+            weights = load(base, w + i)
+            gradient = _with_decay(weights, decay, load(base, g + i))
+            store(base, w + i, fma(gradient, step, weights))
+        return
     for i in range(0, n, VL):
         update_vector(update, decayed, base, w + i, slot_size, g + i)
 

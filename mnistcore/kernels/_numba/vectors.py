@@ -34,19 +34,20 @@ INTS = ir.VectorType(I32, VL)
 
 
 class VectorType(types.Type):
-    """The Numba type of VL float32 numbers."""
+    """The Numba type of several float32 numbers."""
 
-    def __init__(self) -> None:
-        super().__init__(name=f"float32x{VL}")
+    def __init__(self, lanes: int) -> None:
+        super().__init__(name=f"float32x{lanes}")
+        self.lanes = lanes
 
 
-vector_type = VectorType()
+vector_type = VectorType(VL)
 
 
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, frontend_type):
-        super().__init__(manager, frontend_type, VECTOR)
+        super().__init__(manager, frontend_type, ir.VectorType(F32, frontend_type.lanes))
 
 
 def vector_pointer(builder, base, offset, cast_to):
@@ -56,7 +57,7 @@ def vector_pointer(builder, base, offset, cast_to):
 
 def multiply_add(builder, a, b, c):
     # fmuladd is one instruction where the machine has it, and never a call into libm.
-    return call_llvm(builder, f"llvm.fmuladd.v{VL}f32", VECTOR, a, b, c)
+    return call_llvm(builder, f"llvm.fmuladd.v{a.type.count}f32", a.type, a, b, c)
 
 
 def first_lanes(builder, n):
@@ -132,11 +133,13 @@ def store_first(typingctx, base, offset, vector, n):
     return types.void(types.int64, types.int64, vector_type, types.int64), generate
 
 
-def _widened(builder, loaded, element):
+def widened(builder, loaded, element):
     """Return a vector of input numbers as floats."""
     if element == F32:
         return loaded
-    return builder.sitofp(builder.zext(loaded, INTS), VECTOR)
+    lanes = loaded.type.count
+    integers = builder.zext(loaded, ir.VectorType(I32, lanes))
+    return builder.sitofp(integers, ir.VectorType(F32, lanes))
 
 
 @twin_of(lambda base, at, kind: view_inputs(base, at, VL, kind).astype(np.float32))
@@ -147,7 +150,7 @@ def load_input(typingctx, base, position, kind):
     def generate(context, builder, signature, args):
         pointer = pointer_to(builder, args[0], args[1], element)
         loaded = builder.load(pointer, align=1, typ=ir.VectorType(element, VL))
-        return _widened(builder, loaded, element)
+        return widened(builder, loaded, element)
 
     return vector_type(types.int64, types.int64, kind), generate
 
@@ -166,7 +169,7 @@ def load_input_first(typingctx, base, position, n, kind):
 
     def generate(context, builder, signature, args):
         mask = first_lanes(builder, args[2])
-        return _widened(builder, masked_inputs(builder, args, element, VL, mask), element)
+        return widened(builder, masked_inputs(builder, args, element, VL, mask), element)
 
     return vector_type(types.int64, types.int64, types.int64, kind), generate
 
@@ -256,12 +259,32 @@ def raise_exponent(typingctx, x, n):
     return vector_type(vector_type, vector_type), generate
 
 
+def _halves_combined(builder, x, combine):
+    """Return the only lane that is left if the halves of x are combined until there is one."""
+    width = VL
+    while width > 1:
+        width //= 2
+        halves = (
+            builder.shuffle_vector(
+                x,
+                ir.Constant(x.type, ir.Undefined),
+                ir.Constant(ir.VectorType(I32, width), list(range(first, first + width))),
+            )
+            for first in (0, width)
+        )
+        x = combine(*halves)
+    return builder.extract_element(x, I32(0))
+
+
 @twin_of(lambda x: x.max())
 def largest(typingctx, x):
     """Return the largest lane; lanes that are NaN may be ignored."""
 
     def generate(context, builder, signature, args):
-        return call_llvm(builder, f"llvm.vector.reduce.fmax.v{VL}f32", F32, args[0])
+        def larger(low, high):
+            return builder.select(builder.fcmp_ordered("<", low, high), high, low)
+
+        return _halves_combined(builder, args[0], larger)
 
     return types.float32(vector_type), generate
 
@@ -277,18 +300,7 @@ def total(typingctx, x):
     """Return the sum of the lanes, added by halves."""
 
     def generate(context, builder, signature, args):
-        (x,) = args
-        width = VL
-        while width > 1:
-            width //= 2
-            low = ir.Constant(ir.VectorType(I32, width), list(range(width)))
-            high = ir.Constant(ir.VectorType(I32, width), list(range(width, 2 * width)))
-            undefined = ir.Constant(x.type, ir.Undefined)
-            x = builder.fadd(
-                builder.shuffle_vector(x, undefined, low),
-                builder.shuffle_vector(x, undefined, high),
-            )
-        return builder.extract_element(x, I32(0))
+        return _halves_combined(builder, args[0], builder.fadd)
 
     return types.float32(vector_type), generate
 
