@@ -23,6 +23,7 @@ from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
+PACKING = 60e-9  # added for each parameter, so that packing them takes at most a tenth of a slice
 GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
 # How a fit ended.
@@ -156,7 +157,8 @@ class Trainer:
                 f"the loss is no longer finite at step {self.step + 1}: training diverged;"
                 " try a lower learning rate"
             )
-        fitting = int(done * SLICE_SECONDS / max(seconds, 1e-9))
+        length = SLICE_SECONDS + PACKING * self.params.size
+        fitting = int(done * length / max(seconds, 1e-9))
         self._slice_steps = max(1, min(fitting, GROWTH * self._slice_steps))
         return seconds
 
