@@ -78,7 +78,8 @@ ALLOWED: dict[str, set[str]] = {
     "kernels/_numba": {"kernels", "system"},
     "kernels/cython_kernels": {"kernels/_cython", "kernels"},
     "kernels/_cython": set(),
-    "kernels/numpy_kernels": {"kernels"},
+    "kernels/numpy_kernels": {"kernels/_numpy", "kernels"},
+    "kernels/_numpy": {"kernels"},
     "kernels": {"system"},
     "system": set(),
 }

@@ -102,6 +102,15 @@ def test_the_model_of_the_folder_is_the_one_that_was_tested(dataset, make_config
     assert model.config["standardize"] is True
 
 
+def test_the_model_of_a_normalised_run_is_the_one_that_was_tested(kernels, dataset, make_config):
+    settings = {"hidden": (24, 16), "batch_norm": True, "label_smoothing": 0.1, "epochs": 8}
+    summary = run(make_config(backend=backend_of(kernels), **settings), dataset=dataset).summary
+    model = checkpoint.load("run")
+    assert model.network.batch_norm is False
+    predictions = model.predict(dataset.test_images, kernels)
+    assert np.mean(predictions == dataset.test_labels) == summary["test_accuracy"] > 0.95
+
+
 def test_standardised_pixels_have_mean_0_and_variance_1(dataset, make_config):
     job = prepare(make_config(standardize=True), dataset)
     values = dataset.train_images * job.scale + job.shift
@@ -265,6 +274,7 @@ def test_options_reach_the_kernels(dataset, make_config):
         {}, {"momentum": 0.8}, {"nesterov": True}, {"weight_decay": 0.01}, {"dropout": 0.3},
         {"init": "glorot"}, {"batch_size": 17}, {"activation": "tanh"}, {"standardize": True},
         {"learning_rate": 0.02}, {"schedule": "one-cycle"}, {"validation_fraction": 0.2},
+        {"label_smoothing": 0.1}, {"batch_norm": True},
     ]  # fmt: skip
     adams = [
         {},

@@ -86,15 +86,19 @@ sample_weight  (N,) float32, or length 0 for weights of 1; the loss is divided b
 order          (n,) int64 indices into ``x``, within range
 learning_rates (steps,) float64, finite, with ``steps == ceil(n / batch_size)``
 layers         (n_layers, 8) int64, a row per layer with the columns of :mod:`.layout`. The
-               fan-in of a layer is the fan-out of the one before, the last has neither
-               activation nor dropout, and together they use each parameter exactly once
+               fan-in of a layer is the fan-out of the one before, the last has no activation,
+               dropout or batch normalisation, and together they use each parameter exactly
+               once. ``forward`` and ``Predictor`` take no normalised layers: normalisation is
+               folded into the weights first
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
-               above 0, weight decay at least 0, probs_clip in [0, 0.5)
-params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,)
+               above 0, weight decay at least 0, probs_clip in [0, 0.5), label_smoothing in
+               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0
+params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,), and
+               for a normalised layer the gains (O,)
 state          (slots, P) float32, the optimizer state: no rows (plain SGD), the velocity
                (momentum), or m and v (Adam); the same layout as ``params``
-buffers        (0,) float32: reserved for what is neither parameter nor optimizer state, such as
-               the running statistics of batch normalisation, which no layer has yet
+buffers        (2 S,) float32, where S is the number of units of all normalised layers: their
+               running means, then their running variances; ``buffer_size`` of :mod:`.layout`
 metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits
 ============== =====================================================================================
 
@@ -125,6 +129,11 @@ Rules
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
 * With ``probs_clip``, reported losses are those of probabilities clipped to [clip, 1 - clip], as
   in scikit-learn's ``log_loss``; the gradient is that of the unclipped loss.
+* A normalised layer computes ``z = x w`` less its mean over the batch, divided by
+  ``sqrt(variance + norm_eps)``, times its gain, plus its bias; the statistics count each row
+  once, whatever its weight. After the update the running statistics move by ``norm_momentum``
+  towards those of the batch, its variances made unbiased; a batch of one row moves nothing.
+* With ``label_smoothing`` s, the target of a class is s / C, and 1 - s more for the label.
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * The same seed, backend, instruction set and library versions give the same bits, in the compiled

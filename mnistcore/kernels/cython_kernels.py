@@ -314,7 +314,7 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_prediction("Predictor", FLOATS, params, layers)
         self._params, self._layers = params.copy(), layers.copy()
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
         self._scaling = (scale, shift, layout.skippable_zeros(scale, shift, params))
@@ -375,7 +375,7 @@ def loss_and_gradient(
         layout.skipped_zeros(options, params),
         (x, targets, sample_weight),
         None,
-        (params, gradient[None, :], workspace, metrics),
+        (params, gradient[None, :], np.empty(0, np.float32), workspace, metrics),
     )
     run_team(threads, program.run)
     loss, weight = metrics[layout.LOSS_SUM], metrics[layout.WEIGHT_SUM]
@@ -425,7 +425,7 @@ def train_steps(
             skip,
             (x, targets, sample_weight),
             (samples, rates, first_step + done),
-            (params, state, workspace, metrics),
+            (params, state, buffers, workspace, metrics),
         )
         run_team(threads, program.run)
         made = program.steps_done

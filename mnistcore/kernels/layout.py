@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # The columns of the ``layers`` table.
-KIND = 0  # what the layer computes: DENSE, the only one so far
+KIND = 0  # what the layer computes: one of the kinds below
 FAN_IN = 1
 FAN_OUT = 2
 ACTIVATION = 3  # one of the codes below
@@ -19,7 +19,10 @@ DECAY = 6  # 1 if weight decay acts on the weights of the layer
 DROPOUT = 7  # the dropout rate after the activation, in units of 2**-32
 LAYER_COLUMNS = 8
 
+# The kinds of layer. Batch normalisation acts before the activation, with the bias as its shift;
+# its gains (fan_out,) follow the bias in the flat parameter vector.
 DENSE = 0
+NORMALIZED = 1
 
 # The codes of the ACTIVATION column. The last layer is IDENTITY: its outputs are logits.
 IDENTITY = 0
@@ -56,6 +59,9 @@ class Options(NamedTuple):
     eps: float
     weight_decay: float
     probs_clip: float  # reported losses use probs clipped to [clip, 1 - clip]; 0: not clipped
+    label_smoothing: float  # share of the target that is spread evenly over all classes
+    norm_momentum: float  # share of a batch in the running statistics of batch normalisation
+    norm_eps: float  # added to its variances
     skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
 
 
@@ -77,6 +83,11 @@ def state_slots(optimizer: int, momentum: float) -> int:
     if optimizer == SGD:
         return 1 if momentum else 0
     return 2
+
+
+def buffer_size(layers: np.ndarray) -> int:
+    """Return the length of ``buffers``: running means, then variances, of normalised layers."""
+    return 2 * int(layers[layers[:, KIND] == NORMALIZED, FAN_OUT].sum())
 
 
 def skippable_zeros(scale: float, shift: float, params: np.ndarray) -> int:

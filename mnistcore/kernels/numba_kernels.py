@@ -261,7 +261,7 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_prediction("Predictor", FLOATS, params, layers)
         programs.PREDICTION.load()
         self._layers, self._scaling = layers.copy(), (float(scale), float(shift))
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
@@ -312,7 +312,7 @@ def loss_and_gradient(
     _train(
         "loss_and_gradient", layers, workspace, 0, True, x=x, targets=targets,
         sample_weight=sample_weight, order=np.arange(len(x)), learning_rates=np.zeros(1),
-        options=whole, params=params, state=gradient[None], metrics=metrics,
+        options=whole, params=params, state=gradient[None], buffers=params[:0], metrics=metrics,
     )  # fmt: skip
     if not math.isfinite(metrics[layout.LOSS_SUM]):
         gradient.fill(math.nan)
@@ -344,7 +344,7 @@ def train_steps(
     return _train(
         "train_steps", layers, workspace, first_step, False, x=x, targets=targets,
         sample_weight=sample_weight, order=order, learning_rates=learning_rates, options=options,
-        params=params, state=state, metrics=metrics,
+        params=params, state=state, buffers=buffers, metrics=metrics,
     )  # fmt: skip
 
 

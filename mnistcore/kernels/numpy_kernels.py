@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import EXPORTS, checks, layout
+from ._numpy import formulas
 from .layout import Options
 
 __all__ = EXPORTS
@@ -162,9 +163,9 @@ def softmax_cross_entropy(
     array([[ 0.5, -0.5]], dtype=float32)
     """
     checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
-    weights = _weights(sample_weight, np.arange(len(labels)), logits.dtype)
-    losses, total, dlogits[...] = _cross_entropy(logits, labels, weights)
-    return _weighted_sum(losses, weights) / total if total else 0.0
+    weights = formulas.weights(sample_weight, np.arange(len(labels)), logits.dtype)
+    losses, total, dlogits[...] = formulas.cross_entropy(logits, labels, weights)
+    return formulas.weighted_sum(losses, weights) / total if total else 0.0
 
 
 def dropout(
@@ -293,7 +294,7 @@ class Predictor:
     """
 
     def __init__(self, params: np.ndarray, layers: np.ndarray, scale: float, shift: float) -> None:
-        checks.check_parameters("Predictor", FLOATS, params, layers)
+        checks.check_prediction("Predictor", FLOATS, params, layers)
         self._network = params.copy(), layers.copy(), scale, shift
         self._ends = int(layers[0, layout.FAN_IN]), int(layers[-1, layout.FAN_OUT])
 
@@ -318,8 +319,8 @@ def loss_and_gradient(
         FLOATS, x, targets, sample_weight, params, layers, options, workspace, gradient
     )
     samples, record = np.arange(len(x)), Options(*options[0].item())
-    weights = _weights(sample_weight, samples, params.dtype)
-    sums = _backpropagate(x, targets, weights, samples, params, layers, record, gradient)
+    weights = formulas.weights(sample_weight, samples, params.dtype)
+    sums, _ = _backpropagate(x, targets, weights, samples, params, layers, record, gradient)
     loss_sum, weight_sum = sums[layout.LOSS_SUM], sums[layout.WEIGHT_SUM]
     if not math.isfinite(loss_sum):
         gradient.fill(math.nan)
@@ -352,14 +353,15 @@ def train_steps(
     gradient = np.empty_like(params)
     for step, learning_rate in enumerate(learning_rates.tolist()):
         samples = order[step * record.batch_size :][: record.batch_size]
-        sums = _backpropagate(
-            x[samples], targets[samples], _weights(sample_weight, samples, params.dtype),
+        sums, statistics = _backpropagate(
+            x[samples], targets[samples], formulas.weights(sample_weight, samples, params.dtype),
             samples, params, layers, record, gradient,
         )  # fmt: skip
         if not math.isfinite(sums[layout.LOSS_SUM]):
             return step
         metrics += sums
         _update(gradient, learning_rate, first_step + step + 1, layers, record, params, state)
+        formulas.update_buffers(statistics, len(samples), record.norm_momentum, buffers)
     return len(learning_rates)
 
 
@@ -376,50 +378,13 @@ _ACTIVATIONS = {
 }
 
 
-def _layer(flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights (I, O) and the bias (O,) of a layer as views of a flat vector (P,)."""
-    fan_in, fan_out = row[layout.FAN_IN], row[layout.FAN_OUT]
-    weights, bias = flat[row[layout.WEIGHT_OFFSET] :], flat[row[layout.BIAS_OFFSET] :]
-    return weights[: fan_in * fan_out].reshape(fan_in, fan_out), bias[:fan_out]
-
-
-def _weights(sample_weight: np.ndarray, samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the weights (B,) of the given samples: 1 if ``sample_weight`` has length 0."""
-    return sample_weight[samples] if sample_weight.size else np.ones(len(samples), dtype)
-
-
-def _weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
-    """Return the sum of values times weights, in float64."""
-    return float((values.astype(np.float64) * weights).sum())
-
-
-@np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
-def _cross_entropy(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return the loss of each row (B,), the sum of weights, and the mean loss's gradient (B, C)."""
-    rows = np.arange(len(labels))
-    z = logits - logits.max(axis=1, keepdims=True)
-    z_label = z[rows, labels]
-    others = np.exp(z)
-    others[rows, labels] = 0
-    sum_others = others.sum(axis=1)
-    sum_all = sum_others + np.exp(z_label)
-    total = float(weights.sum(dtype=np.float64))
-    factors = weights * (1.0 / total if total else 0.0) / sum_all
-    dlogits = others * factors[:, None]
-    # probs - 1 for the label, without the loss of digits by cancellation as probs nears 1.
-    dlogits[rows, labels] = -sum_others * factors
-    return np.log(sum_all) - z_label, total, dlogits
-
-
 def _logits(
     x: np.ndarray, params: np.ndarray, layers: np.ndarray, scale: float, shift: float
 ) -> np.ndarray:
     """Return the logits (N, C) of the inputs x (N, I)."""
     a = x.astype(params.dtype) * float(scale) + float(shift)
     for row in layers:
-        w, b = _layer(params, row)
+        w, b = formulas.layer(params, row)
         a = a @ w + b
         _ACTIVATIONS[row[layout.ACTIVATION]][0](a, a)
     return a
@@ -434,31 +399,49 @@ def _backpropagate(
     layers: np.ndarray,
     record: Options,
     gradient: np.ndarray,
-) -> tuple[float, float, float]:
-    """Run one batch forward and backward: return its ``metrics``, write its mean loss's gradient.
+) -> tuple[tuple[float, float, float], list[tuple[np.ndarray, np.ndarray]]]:
+    """Run one batch forward and backward, and write its mean loss's gradient.
+
+    Returns
+    -------
+    metrics, statistics
+        The batch's ``metrics``; the mean and the variance (O,) of each normalised layer.
 
     Source: Rumelhart, Hinton and Williams 1986.
     """
     inputs, outputs = [], []  # of every layer; dropout acts between an output and the next input
+    statistics, normalized = [], {}
     a = x.astype(params.dtype) * record.scale + record.shift
     for depth, row in enumerate(layers):
-        w, b = _layer(params, row)
+        w, b = formulas.layer(params, row)
         inputs.append(a)
-        a = a @ w + b
+        a = a @ w
+        if row[layout.KIND] == layout.NORMALIZED:
+            a, mean, variance, deviation = formulas.normalize(a, record.norm_eps)
+            statistics.append((mean, variance))
+            normalized[depth] = a, deviation
+            a = a * formulas.gain(params, row)
+        a = a + b
         _ACTIVATIONS[row[layout.ACTIVATION]][0](a, a)
         outputs.append(a)
         if row[layout.DROPOUT]:
             a, rate = a.copy(), row[layout.DROPOUT] / 2**32
             dropout(a, samples, rate, record.seed, record.epoch, depth, a)
 
-    losses, weight_sum, dz = _cross_entropy(a, labels, weights)
+    losses, weight_sum, dz = formulas.cross_entropy(a, labels, weights, record.label_smoothing)
     hits = a.argmax(axis=1) == labels
     for depth in reversed(range(len(layers))):
-        dw, db = _layer(gradient, layers[depth])
-        np.matmul(inputs[depth].T, dz, out=dw)
+        dw, db = formulas.layer(gradient, layers[depth])
         np.sum(dz, axis=0, out=db)
+        if depth in normalized:
+            gain = formulas.gain(params, layers[depth])
+            dgain = formulas.gain(gradient, layers[depth])
+            a, deviation = normalized[depth]
+            np.sum(dz * a, axis=0, out=dgain)
+            dz = gain / deviation * (dz - (db + a * dgain) / max(len(dz), 1))
+        np.matmul(inputs[depth].T, dz, out=dw)
         if depth:
-            w, _ = _layer(params, layers[depth])
+            w, _ = formulas.layer(params, layers[depth])
             before = layers[depth - 1]
             dz = dz @ w.T
             _ACTIVATIONS[before[layout.ACTIVATION]][1](dz, outputs[depth - 1], dz)
@@ -469,7 +452,8 @@ def _backpropagate(
     if record.probs_clip:
         least, most = -math.log1p(-record.probs_clip), -math.log(record.probs_clip)
         losses = np.clip(losses.astype(np.float64), least, most)
-    return _weighted_sum(losses, weights), weight_sum, _weighted_sum(hits, weights)
+    sums = formulas.weighted_sum(losses, weights), weight_sum, formulas.weighted_sum(hits, weights)
+    return sums, statistics
 
 
 def _update(
@@ -484,7 +468,7 @@ def _update(
     """Take one optimizer step; weight decay acts on weights, not on biases."""
     decay = record.weight_decay
     for row in layers[layers[:, layout.DECAY] == 1] if decay else ():
-        (w, _), (dw, _) = _layer(params, row), _layer(gradient, row)
+        (w, _), (dw, _) = formulas.layer(params, row), formulas.layer(gradient, row)
         if record.optimizer == layout.ADAMW:
             w *= 1.0 - learning_rate * decay
         else:

@@ -3,6 +3,7 @@
 A network holds neither parameters nor a backend: both are arguments of its methods.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ class Network:
         outputs are logits.
     dropout
         The dropout rate after the hidden layers: one for all, or one per layer.
+    batch_norm
+        Whether the hidden layers are normalised over the batch before their activation. Such a
+        network is trained; for anything else, :meth:`folded` makes an ordinary one of it.
 
     Raises
     ------
@@ -50,6 +54,7 @@ class Network:
     layer_sizes: tuple[int, ...]
     activation: str = "relu"
     dropout: float | tuple[float, ...] = 0.0
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
         sizes = tuple(int(size) for size in self.layer_sizes)
@@ -65,13 +70,16 @@ class Network:
         """Describe the network, such as "784-128-64-10, relu, 109,386 parameters"."""
         sizes = "-".join(map(str, self.layer_sizes))
         activation = self.activation if len(self.layer_sizes) > 2 else "no hidden layer"
+        if self.batch_norm and len(self.layer_sizes) > 2:
+            activation += ", batch normalisation"
         return f"{sizes}, {activation}, {self.n_params:,} parameters"
 
     @property
     def n_params(self) -> int:
-        """The number of parameters P: weights and biases of every layer."""
+        """The number of parameters P: weights, biases, and gains of normalised layers."""
         sizes = self.layer_sizes
-        return sum((i + 1) * o for i, o in itertools.pairwise(sizes))
+        gains = sum(sizes[1:-1]) if self.batch_norm else 0
+        return sum((i + 1) * o for i, o in itertools.pairwise(sizes)) + gains
 
     def layers(self) -> np.ndarray:
         """Return the layer table (n_layers, 8) int64 of the kernels; see ``kernels.layout``."""
@@ -84,7 +92,8 @@ class Network:
         for index, row in enumerate(table):
             fan_in, fan_out = self.layer_sizes[index : index + 2]
             last = index == hidden
-            row[layout.KIND] = layout.DENSE
+            normalized = self.batch_norm and not last
+            row[layout.KIND] = layout.NORMALIZED if normalized else layout.DENSE
             row[layout.FAN_IN] = fan_in
             row[layout.FAN_OUT] = fan_out
             row[layout.ACTIVATION] = (
@@ -94,7 +103,7 @@ class Network:
             row[layout.BIAS_OFFSET] = offset + fan_in * fan_out
             row[layout.DECAY] = 1
             row[layout.DROPOUT] = 0 if last else layout.dropout_threshold(rates[index])
-            offset += (fan_in + 1) * fan_out
+            offset += (fan_in + 1 + normalized) * fan_out
         return table
 
     def views(self, flat: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -143,7 +152,58 @@ class Network:
             else:
                 bound = np.sqrt(6.0 / (fan_in + fan_out))
                 weights[...] = rng.uniform(-bound, bound, weights.shape)
+        for gains in self._gains(params):
+            gains[...] = 1
         return params
+
+    def _gains(self, flat: np.ndarray) -> list[np.ndarray]:
+        """Return the gains (fan_out,) of the normalised layers, as views of ``flat``."""
+        table = self.layers()
+        rows = table[table[:, layout.KIND] == layout.NORMALIZED]
+        ends = rows[:, layout.BIAS_OFFSET] + rows[:, layout.FAN_OUT]
+        return [flat[end:][:n] for end, n in zip(ends, rows[:, layout.FAN_OUT], strict=True)]
+
+    def init_buffers(self, dtype: type = np.float32) -> np.ndarray:
+        """Return the first running statistics of batch normalisation: means 0, variances 1."""
+        buffers: np.ndarray = np.zeros(layout.buffer_size(self.layers()), dtype)
+        buffers[len(buffers) // 2 :] = 1
+        return buffers
+
+    @property
+    def plain(self) -> "Network":
+        """The network without batch normalisation, whose parameters :meth:`folded` returns."""
+        return dataclasses.replace(self, batch_norm=False)
+
+    def folded(self, params: np.ndarray, buffers: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+        """Return the parameters of :attr:`plain` that compute the same without normalising.
+
+        The statistics in ``buffers`` and the gains become factors of the weights and terms of the
+        biases. Without normalised layers, ``params`` itself is returned.
+
+        Raises
+        ------
+        ValueError
+            If ``params`` or ``buffers`` has the wrong length.
+        """
+        if not self.batch_norm:
+            return params
+        if buffers.shape != (layout.buffer_size(self.layers()),):
+            raise ValueError(f"expected running statistics of {self}, got shape {buffers.shape}")
+        folded = np.empty(self.plain.n_params, params.dtype)
+        targets, gains = self.plain.views(folded), self._gains(params)
+        means, variances = np.split(buffers, 2)
+        position = 0
+        for index, ((weights, bias), (w, b)) in enumerate(
+            zip(self.views(params), targets, strict=True)
+        ):
+            w[...], b[...] = weights, bias
+            if index < len(gains):
+                units = slice(position, position + len(bias))
+                factor = gains[index] / np.sqrt(variances[units] + float(eps))
+                w *= factor
+                b -= means[units] * factor
+                position += len(bias)
+        return folded
 
     def forward(
         self,

@@ -173,9 +173,8 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     scale, shift = input_scaling(dataset.train_images, config.standardize, dataset.pixel_max)
     n_inputs = int(np.prod(dataset.train_images.shape[1:]))
     dropout = config.dropout[0] if len(config.dropout) == 1 else config.dropout
-    network = Network(
-        (n_inputs, *config.hidden, len(dataset.class_names)), config.activation, dropout
-    )
+    sizes = (n_inputs, *config.hidden, len(dataset.class_names))
+    network = Network(sizes, config.activation, dropout, config.batch_norm)
     return Job(
         config, kernels, dataset, network, train_indices, validation_indices,
         scale, shift, began,
@@ -233,7 +232,8 @@ def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
     listener.preparing(job.backend, not job.kernels.compiled())
     job.kernels.compile_programs(listener.compiling)
     trainer.prepare()
-    job.network.forward(job.kernels, trainer.params, job.dataset.train_images[:1])
+    images = job.dataset.train_images[:1]
+    job.network.plain.forward(job.kernels, trainer.inference_params(), images)
     listener.prepared()
 
 
@@ -251,6 +251,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         scale=job.scale,
         shift=job.shift,
         seed=config.seed,
+        label_smoothing=config.label_smoothing,
     )
     total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
 
@@ -286,7 +287,7 @@ def _train(
         outcome = fit(trainer, config.epochs, validate, config.patience, recorder)
     test = _final_test(job, outcome, check)
     model = Model(
-        job.network,
+        job.network.plain,
         outcome.params,
         job.dataset.train_images.shape[1:],
         job.scale,
@@ -350,13 +351,14 @@ def _validation(
     x = flatten(job.dataset.train_images)[indices]
     labels = job.dataset.train_labels[indices]
 
-    return lambda: _evaluate(job, trainer.params, x, labels, check)
+    return lambda: _evaluate(job, trainer.inference_params(), x, labels, check)
 
 
 def _evaluate(
     job: Job, params: np.ndarray, x: np.ndarray, labels: np.ndarray, check: Callable[[], None]
 ) -> Evaluation:
-    return evaluate(job.kernels, job.network, params, x, labels, job.scale, job.shift, check)
+    network = job.network.plain
+    return evaluate(job.kernels, network, params, x, labels, job.scale, job.shift, check)
 
 
 def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _OWN = {
 }
 _TRAINING = (
     "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "schedule",
-    "batch_size", "epochs", "weight_decay", "dropout",
+    "batch_size", "epochs", "weight_decay", "dropout", "label_smoothing",
 )  # fmt: skip
 _BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
 _LISTED_AT_MOST = 20  # values of an integer range that a grid lists without grid_points

@@ -125,6 +125,16 @@ class TrainConfig(DataOptions):
         limits=_SHARE,
         metavar="RATE",
     )
+    batch_norm: bool = option(
+        False, bool, "normalise the hidden units over each batch, before their activation"
+    )
+    label_smoothing: float = option(
+        0.0,
+        float,
+        "share of each target that is spread evenly over all classes",
+        limits=_SHARE,
+        metavar="SHARE",
+    )
     validation_fraction: float = option(
         0.1,
         float,
@@ -192,6 +202,8 @@ class TrainConfig(DataOptions):
             raise ValueError("nesterov needs optimizer sgd with a momentum above 0")
         if self.patience is not None and not self.validation_fraction:
             raise ValueError("patience needs validation: a validation_fraction above 0")
+        if self.batch_norm and not self.hidden:
+            raise ValueError("batch_norm is for hidden layers, and hidden is none")
         rates, layers = len(self.dropout), len(self.hidden)
         if any(self.dropout) and not layers:
             raise ValueError("dropout is for hidden layers, and hidden is none")

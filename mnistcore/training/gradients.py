@@ -238,16 +238,19 @@ def _dropout_case(a: np.ndarray, c: np.ndarray) -> Case:
 def _network_cases(rng: np.random.Generator) -> Iterable[Case]:
     """Yield the loss of random networks as a function of their parameters.
 
-    One for each activation, with dropout and without, and one without a hidden layer.
+    For each activation: with dropout and without, and with batch normalisation and smoothed
+    labels; and one without a hidden layer.
     """
     for activation in ACTIVATIONS:
         for dropout in (0.0, 0.3):
             network = Network((_FAN_IN, 19, _FAN_OUT, 10), activation, dropout)
             yield _network_case(rng, network)
+        normalized = Network((_FAN_IN, 19, _FAN_OUT, 10), activation, batch_norm=True)
+        yield _network_case(rng, normalized, label_smoothing=0.1)
     yield _network_case(rng, Network((_FAN_IN, 10), "identity"))
 
 
-def _network_case(rng: np.random.Generator, network: Network) -> Case:
+def _network_case(rng: np.random.Generator, network: Network, label_smoothing: float = 0.0) -> Case:
     x = rng.integers(0, 256, (_BATCH, network.layer_sizes[0]), np.uint8)
     targets = rng.integers(0, network.layer_sizes[-1], _BATCH, np.int32)
     weights = rng.integers(1, 4, _BATCH).astype(np.float64)
@@ -256,7 +259,9 @@ def _network_case(rng: np.random.Generator, network: Network) -> Case:
         bias[...] = 0.1 * _draw(rng, *bias.shape)
     params = params.astype(np.float32).astype(np.float64)
     layers = network.layers()
-    options = make_options(batch_size=_BATCH, scale=1 / 255, seed=3)
+    options = make_options(
+        batch_size=_BATCH, scale=1 / 255, seed=3, label_smoothing=label_smoothing
+    )
 
     def loss_and_gradient(kernels: ModuleType, at: np.ndarray) -> tuple[float, np.ndarray]:
         gradient = np.empty_like(at)
@@ -266,10 +271,11 @@ def _network_case(rng: np.random.Generator, network: Network) -> Case:
         )
         return loss, gradient
 
-    dropout = ", dropout" if network.dropout else ""
+    how = ", dropout" if network.dropout else ""
+    how += ", normalised" if network.batch_norm else ""
     hidden = len(network.layer_sizes) > 2
     return Case(
-        f"{network.activation} network{dropout}" if hidden else "no hidden layer",
+        f"{network.activation} network{how}" if hidden else "no hidden layer",
         params,
         lambda at: loss_and_gradient(reference, at)[0],
         lambda kernels, dtype: loss_and_gradient(kernels, params.astype(dtype))[1],

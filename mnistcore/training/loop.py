@@ -23,6 +23,7 @@ from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
+PACKING = 60e-9  # added for each parameter, so that packing them takes at most a tenth of a slice
 GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
 # How a fit ended.
@@ -85,7 +86,7 @@ class Trainer:
         self._kernels = kernels
         self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
-        self._layers = network.layers()
+        self._network, self._layers = network, network.layers()
         # A batch size above the number of samples would only need a larger workspace.
         self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
@@ -93,10 +94,15 @@ class Trainer:
         self._rates = rates
         self._check = check
         self._state = make_state(options, params)
-        self._buffers = np.empty(0, params.dtype)
+        self._buffers = network.init_buffers(params.dtype.type)
         size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
         self._workspace = np.empty(size, np.float32)
         self._slice_steps = 1
+
+    def inference_params(self) -> np.ndarray:
+        """Return the parameters of ``network.plain``: batch normalisation is folded into them."""
+        eps = float(self._options["norm_eps"][0])
+        return self._network.folded(self.params, self._buffers, eps)
 
     def prepare(self) -> None:
         """Load or compile the kernels, by training on no samples."""
@@ -151,7 +157,8 @@ class Trainer:
                 f"the loss is no longer finite at step {self.step + 1}: training diverged;"
                 " try a lower learning rate"
             )
-        fitting = int(done * SLICE_SECONDS / max(seconds, 1e-9))
+        length = SLICE_SECONDS + PACKING * self.params.size
+        fitting = int(done * length / max(seconds, 1e-9))
         self._slice_steps = max(1, min(fitting, GROWTH * self._slice_steps))
         return seconds
 
@@ -178,7 +185,7 @@ class Fit:
     Attributes
     ----------
     params
-        (P,) float32, the weights that are kept: see :func:`fit`.
+        (P,) float32, the weights that are kept, of ``network.plain``: see :func:`fit`.
     ending
         How the fit ended.
     history
@@ -220,21 +227,20 @@ def fit(
     epochs
         The maximum number of epochs.
     validate
-        Evaluates the parameters of ``trainer`` on the validation samples.
+        Evaluates the ``inference_params()`` of ``trainer`` on the validation samples.
     patience
         Stop after this many epochs without a better validation.
     listener
         Called after every slice and epoch.
     """
     listener = listener or Listener()
-    initial = trainer.params.copy()
-    outcome = Fit(trainer.params)
+    outcome = Fit(trainer.inference_params().copy())
     best = _Best()
     try:
         for epoch in range(1, epochs + 1):
             record = _one_epoch(trainer, epoch, validate, listener)
             outcome.history.append(record)
-            best.see(record, trainer.params)
+            best.see(record, trainer)
             outcome.best_epoch = best.epoch
             listener.epoch_done(record)
             if patience is not None and epoch - best.epoch >= patience:
@@ -246,8 +252,8 @@ def fit(
         outcome.ending, outcome.message = "diverged", str(error)
     if best.params is not None and (patience is not None or outcome.ending != "finished"):
         outcome.params = best.params
-    elif not np.isfinite(outcome.params).all():
-        outcome.params = initial
+    elif np.isfinite(latest := trainer.inference_params()).all():
+        outcome.params = latest
     return outcome
 
 
@@ -259,12 +265,13 @@ class _Best:
         self.params: np.ndarray | None = None
         self._score = (-math.inf, -math.inf)
 
-    def see(self, record: EpochRecord, params: np.ndarray) -> None:
+    def see(self, record: EpochRecord, trainer: Trainer) -> None:
         if record.validation_accuracy is None or record.validation_loss is None:
             return
         score = record.validation_accuracy, -record.validation_loss
         if score > self._score:
-            self.epoch, self.params, self._score = record.epoch, params.copy(), score
+            self.epoch, self._score = record.epoch, score
+            self.params = trainer.inference_params().copy()
 
 
 def _one_epoch(

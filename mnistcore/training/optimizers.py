@@ -28,14 +28,20 @@ def make_options(
     seed: int = 0,
     epoch: int = 0,
     probs_clip: float = 0.0,
+    label_smoothing: float = 0.0,
+    norm_momentum: float = 0.1,
+    norm_eps: float = 1e-5,
     skip_zeros: bool = True,
 ) -> np.ndarray:
     """Return the (1,) record of options that ``train_steps`` takes.
 
     An input value enters the network as ``value * scale + shift``. ``seed`` and ``epoch`` are
     the key of the dropout masks. Losses are reported for probabilities clipped to
-    [probs_clip, 1 - probs_clip]. Without ``skip_zeros`` the compiled backends also multiply by
-    inputs that are zero: the same results in more time, for benchmarks of their products.
+    [probs_clip, 1 - probs_clip]. ``label_smoothing`` is the share of each target that is spread
+    evenly over all classes (Szegedy et al. 2016, section 7). A batch counts ``norm_momentum`` in
+    the running statistics of batch normalisation, which adds ``norm_eps`` to variances. Without
+    ``skip_zeros`` the compiled backends also multiply by inputs that are zero: the same results
+    in more time, for benchmarks of their products.
 
     Raises
     ------
@@ -60,6 +66,9 @@ def make_options(
         eps=eps,
         weight_decay=weight_decay,
         probs_clip=probs_clip,
+        label_smoothing=label_smoothing,
+        norm_momentum=norm_momentum,
+        norm_eps=norm_eps,
         skip_zeros=skip_zeros,
     )
     options = np.array([record], OPTIONS_DTYPE)

@@ -104,6 +104,23 @@ CASES = {
                     x, targets, abs(floats(n)), params, layers, options,
                     floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
     """,
+    "normalised programs": """
+        for sizes, batch in (((7, 17, 10), 9), ((30, 5, 70, 2), 16), ((784, 10, 10), 3)):
+            network, n = Network(sizes, "relu", 0.5, True), 21
+            layers = guarded(network.layers())
+            x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(np.uint8))
+            targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
+            options = make_options(batch_size=batch, scale=1 / 255, label_smoothing=0.1)
+            params, buffers = guarded(network.init(rng)), guarded(network.init_buffers())
+            state, order = guarded(make_state(options, params)), guarded(rng.permutation(n))
+            kernels.train_steps(
+                x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
+                layers, options, 0, params, state, buffers,
+                floats(kernels.workspace_size(layers, batch, 2)), guarded(np.zeros(3)))
+            kernels.loss_and_gradient(
+                x, targets, abs(floats(n)), params, layers, options,
+                floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
+    """,
 }
 
 

@@ -187,8 +187,9 @@ BAD_TABLES = {
     "no outputs": ((1, layout.FAN_OUT, 0), "positive sizes"),
     "negative offset": ((1, layout.BIAS_OFFSET, -3), "no negative number"),
     "layers that do not fit": ((1, layout.FAN_IN, 5), "the fan_in of a layer must be"),
-    "logits of an activation": ((1, layout.ACTIVATION, 3), "neither activation nor dropout"),
-    "logits that drop": ((1, layout.DROPOUT, 7), "neither activation nor dropout"),
+    "logits of an activation": ((1, layout.ACTIVATION, 3), "must have no activation"),
+    "logits that drop": ((1, layout.DROPOUT, 7), "must have no activation"),
+    "normalised logits": ((1, layout.KIND, layout.NORMALIZED), "or batch normalisation"),
 }
 # Those that a table alone does not show, but its parameters.
 BAD_OFFSETS = {

@@ -227,7 +227,7 @@ params = network.init(np.random.default_rng(0))
 {wrong}
 program = core.Training(
     layers, options, 1, True, (x, labels, none), (order, np.zeros(5), 0),
-    (params, np.zeros((0, len(params)), np.float32), workspace, np.zeros(3)))
+    (params, np.zeros((0, len(params)), np.float32), none, workspace, np.zeros(3)))
 program.run(0, True)
 print(program.steps_done)
 """

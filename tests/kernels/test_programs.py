@@ -24,7 +24,11 @@ NETWORKS = {
     "dropout": Network((30, 64, 33, 10), "relu", 0.3),
     "dropout of tanh": Network((30, 15, 5), "tanh", 0.5),
     "dropout of logistic": Network((30, 15, 13, 5), "logistic", (0.0, 0.4)),
+    "normalised": Network((20, 33, 17, 10), "relu", batch_norm=True),
+    "normalised, wide": Network((40, 130, 64, 10), "relu", 0.3, batch_norm=True),
+    "normalised tanh": Network((30, 5, 4), "tanh", batch_norm=True),
 }
+PLAIN = [name for name, network in NETWORKS.items() if not network.batch_norm]
 OPTIMIZERS = {
     "sgd": {"optimizer": "sgd", "momentum": 0.0},
     "momentum": {"optimizer": "sgd", "momentum": 0.9},
@@ -56,7 +60,7 @@ def _data(network, n, *, images, sparse=True, seed=0):
 
 
 def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.float32, **how):
-    """Some passes over a small data set: (params, state, metrics, steps)."""
+    """Some passes over a small data set: (params, state, metrics, steps, buffers)."""
     images, weighted = how.get("images", True), how.get("weighted", False)
     x, targets = _data(network, n, images=images)
     rng = np.random.default_rng(1)
@@ -65,23 +69,23 @@ def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.fl
         x = x.astype(dtype)
     options = make_options(
         **rule, batch_size=batch_size, seed=11, scale=1 / 255 if images else 1.0,
-        shift=how.get("shift", 0.0),
+        shift=how.get("shift", 0.0), label_smoothing=how.get("smoothing", 0.0),
     )  # fmt: skip
     params = network.init(np.random.default_rng(2), dtype=np.float32).astype(dtype)
     params += np.float32(0.01)  # biases other than zero
     state, layers = make_state(options, params), network.layers()
     size = kernels.workspace_size(layers, batch_size, len(state))
     workspace = np.full(size, np.nan, np.float32)
-    metrics, done = np.zeros(3), 0
+    metrics, done, buffers = np.zeros(3), 0, network.init_buffers(dtype)
     for epoch in range(passes):
         options["epoch"] = epoch
         order = np.random.default_rng([3, epoch]).permutation(n)
         rates = np.full(-(-n // batch_size), RATES[rule["optimizer"]])
         done += kernels.train_steps(
             x, targets, weights, order, rates, layers, options, done, params, state,
-            np.zeros(0, dtype), workspace, metrics,
+            buffers, workspace, metrics,
         )  # fmt: skip
-    return params, state, metrics, done
+    return params, state, metrics, done, buffers
 
 
 def _compare(kernels, network, rule, bound=2e-5, **how):
@@ -92,6 +96,7 @@ def _compare(kernels, network, rule, bound=2e-5, **how):
         assert_relative(row, wanted, 10 * bound)
     np.testing.assert_allclose(actual[2], expected[2], rtol=1e-4)
     assert actual[3] == expected[3]
+    assert_relative(actual[4], expected[4], bound)
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
@@ -118,18 +123,122 @@ def test_every_batch_size_matches_the_reference(kernels, batch_size):
     _compare(kernels, network, rule, batch_size=batch_size, passes=1, bound=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 15, 31, 33, 57])
+def test_every_batch_size_is_normalised_as_in_the_reference(kernels, batch_size):
+    network, rule = NETWORKS["normalised, wide"], OPTIMIZERS["sgd"]
+    _compare(kernels, network, rule, batch_size=batch_size, passes=1, bound=1e-3)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["one layer", "wide classes", "normalised, wide"])
+def test_smoothed_labels_match_the_reference(kernels, name, weighted, smoothing):
+    network, rule = NETWORKS[name], OPTIMIZERS["adamw"]
+    _compare(kernels, network, rule, weighted=weighted, smoothing=smoothing, bound=1e-4)
+
+
+def test_the_loss_of_smoothed_labels_by_definition(kernels):
+    """The cross-entropy of softmax with the target (1 - s) onehot + s / C."""
+    network = Network((4, 3))
+    x, targets = _data(network, 6, images=False)
+    params = network.init(np.random.default_rng(0))
+    logits = network.forward(kernels, params, x).astype(np.float64)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    smooth = 0.7 * np.eye(3)[targets] + 0.3 / 3
+    gradient, options = np.empty_like(params), make_options(label_smoothing=0.3)
+    workspace = np.zeros(kernels.workspace_size(network.layers(), 6, 1), np.float32)
+    loss = kernels.loss_and_gradient(
+        x, targets, np.zeros(0, np.float32), params, network.layers(), options, workspace, gradient
+    )
+    assert loss == pytest.approx(-(smooth * log_probs).sum(axis=1).mean(), rel=1e-5)
+    bias_gradient = (np.exp(log_probs) - smooth).mean(axis=0)
+    np.testing.assert_allclose(network.views(gradient)[0][1], bias_gradient, atol=1e-6)
+
+
+def _one_step(kernels, network, x, targets, params, buffers, options, order=None):
+    """Make one step with the rows of ``order``; return how many were made."""
+    order = np.arange(len(x)) if order is None else order
+    layers, state = network.layers(), make_state(options, params)
+    workspace = np.zeros(kernels.workspace_size(layers, len(x), len(state)), np.float32)
+    return kernels.train_steps(
+        x, targets, np.zeros(0, np.float32), order, np.array([0.1]), layers, options, 0, params,
+        state, buffers, workspace, np.zeros(3),
+    )  # fmt: skip
+
+
+def test_running_statistics_by_definition(kernels):
+    """Means, and unbiased variances, of what the first hidden layer would pass on."""
+    network = Network((20, 33, 10), batch_norm=True)
+    x, targets = _data(network, 25, images=False)
+    params, buffers = network.init(np.random.default_rng(0)), network.init_buffers()
+    z = x.astype(np.float64) @ network.views(params)[0][0]
+    options = make_options("sgd", batch_size=25, norm_momentum=0.25)
+    assert _one_step(kernels, network, x, targets, params, buffers, options) == 1
+    np.testing.assert_allclose(buffers[:33], 0.25 * z.mean(axis=0), rtol=1e-4, atol=1e-6)
+    expected = 0.75 + 0.25 * z.var(axis=0, ddof=1)
+    np.testing.assert_allclose(buffers[33:], expected, rtol=1e-5)
+
+
+def test_a_single_row_leaves_the_running_statistics_alone(kernels):
+    network = Network((20, 33, 10), batch_norm=True)
+    x, targets = _data(network, 25, images=False)
+    params, buffers = network.init(np.random.default_rng(0)), network.init_buffers()
+    options = make_options("sgd", batch_size=25)
+    _one_step(kernels, network, x, targets, params, buffers, options, np.arange(1))
+    assert (buffers == network.init_buffers()).all()
+
+
+def test_a_loss_that_is_not_finite_leaves_the_running_statistics_alone(kernels):
+    network = Network((20, 33, 10), batch_norm=True)
+    x, targets = _data(network, 25, images=False)
+    params, buffers = network.init(np.random.default_rng(0)), network.init_buffers()
+    x[3, 4] = np.inf
+    options = make_options("sgd", batch_size=25)
+    assert _one_step(kernels, network, x, targets, params, buffers, options) == 0
+    assert (buffers == network.init_buffers()).all()
+
+
+def test_a_folded_network_computes_what_the_normalised_one_does(kernels):
+    network = NETWORKS["normalised"]
+    x, _ = _data(network, 25, images=False)
+    rng = np.random.default_rng(0)
+    params = network.init(rng) + rng.normal(0, 0.1, network.n_params).astype(np.float32)
+    buffers = rng.uniform(0.1, 2, 2 * (33 + 17)).astype(np.float32)
+    a, first = x.astype(np.float64), 0
+    for (w, b), units in zip(network.views(params), (33, 17, 0), strict=True):
+        a = a @ w
+        if units:
+            end = int(np.flatnonzero(params == b[0])[0]) + units
+            gain, span = params[end : end + units], slice(first, first + units)
+            deviation = np.sqrt(buffers[50:][span] + 0.01)
+            a, first = np.maximum((a - buffers[span]) / deviation * gain + b, 0), first + units
+        else:
+            a = a + b
+    folded = network.folded(params, buffers, 0.01)
+    assert_relative(network.plain.forward(kernels, folded, x), a, 1e-5)
+
+
+def test_a_normalised_network_is_not_used_for_prediction(kernels):
+    network = NETWORKS["normalised"]
+    params = network.init(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="fold the batch normalisation"):
+        network.forward(kernels, params, np.zeros((2, 20), np.uint8))
+    with pytest.raises(ValueError, match="fold the batch normalisation"):
+        network.predictor(kernels, params)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
     results = []
     monkeypatch.setattr(teams, "WORTHWHILE", 0)  # a team even for work as small as this
     for threads in (1, 2, 3, 4):
         set_num_threads(threads)
-        params, state, metrics, _ = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"])
-        results.append((params.tobytes(), state.tobytes(), metrics.tobytes()))
+        params, state, metrics, _, buffers = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"])
+        results.append(tuple(a.tobytes() for a in (params, state, metrics, buffers)))
     assert len(set(results)) == 1
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("rows", [3, 15, 150])
 def test_predicted_bits_do_not_depend_on_threads(compiled, name, rows, monkeypatch):
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
@@ -285,7 +394,7 @@ def test_clipped_probs_bound_the_loss_and_leave_the_gradient(kernels, rule, weig
     assert metrics[0] / metrics[1] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("n", [1, 2, 15, 100, 301])
 def test_forward(kernels, name, n):
     network = NETWORKS[name]

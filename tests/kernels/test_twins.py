@@ -96,7 +96,11 @@ NUMBA = [
         "forward_layers backward_layers forward_and_back",
         "Cython: rows_step, layers_step",
     ),
-    ("training", "copy_parameters make_steps place_of", "the record of a run is made in Python"),
+    ("training", "make_steps place_of", "the record of a run is made in Python"),
+    ("packing", "copy_parameters", "pack and unpack are called by address"),
+    ("normalization", "normalize_panels", "called by address"),
+    ("gradients", "sum_dz", "a loop within another in C"),
+    ("losses", "mean_gap smooth", "a loop within another in C"),
     ("training", "samples_of", "written in place in C"),
     ("training", "function_pointers sparse_widths", "C functions are called by address"),
     ("prediction", "Job forward_plan function_pointers own_net", "records of offsets"),
@@ -160,12 +164,23 @@ CYTHON = [
     ("gradients", "flush", "a loop at the end of update_panel in Numba"),
     ("updates", "update_next", "specialised through inlining"),
     ("sparse", "multiply_sparse", "in Numba one function for each width"),
-    ("training", "owners_of partial_of masks_of update_of flat_of", "Numba's Place"),
+    ("training", "partial_of masks_of update_of", "Numba's Place"),
+    ("packing", "owners_of flat_of", "Numba's Place"),
+    ("plan", "place_normalization", "the plan is made in Python"),
+    ("gradients", "update_slots", "written in place in Numba"),
+    ("losses", "smooth_block", "rows in lanes; Numba smooths a row"),
     ("training", "rows_step layers_step", "Numba: forward_layers, backward_layers with a flag"),
     ("prediction", "Weights weights_size buffers_size tile_rows", "memory that C owns"),
 ]
 # Functions that are in different files, because what they need is defined there.
-MOVED = {"add_parts", "fetch_weights", "inputs_of", "narrow_parts", "update_group"}
+MOVED = {
+    "normalize_layer",
+    "add_parts",
+    "fetch_weights",
+    "inputs_of",
+    "narrow_parts",
+    "update_group",
+}
 
 
 def numba_names(path):

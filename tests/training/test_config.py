@@ -31,6 +31,8 @@ FLAGS = [
     "--epochs",
     "--weight-decay",
     "--dropout",
+    "--batch-norm",
+    "--label-smoothing",
     "--validation-fraction",
     "--patience",
     "--standardize",

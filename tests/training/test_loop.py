@@ -59,10 +59,11 @@ def make_trainer(
     indices=None,
     activation="tanh",
     batch_size=BATCH,
+    batch_norm=False,
     **settings,
 ):
     x, targets = samples
-    network = Network((5, 7, 3), activation)
+    network = Network((5, 7, 3), activation, batch_norm=batch_norm)
     params = network.init(np.random.default_rng(1))
     options = make_options("sgd", batch_size=batch_size, momentum=0.5, scale=1 / 255, seed=4)
     indices = np.arange(N) if indices is None else indices
@@ -175,6 +176,22 @@ def test_without_patience_the_last_weights_are_kept(samples):
     assert (outcome.ending, outcome.best_epoch) == ("finished", 1)
     np.testing.assert_array_equal(outcome.params, trainer.params)
     assert trainer.step == 3 * STEPS
+
+
+def test_a_fit_with_batch_normalisation_keeps_folded_weights(samples):
+    trainer = make_trainer(samples, batch_norm=True)
+    seen = []
+
+    def validate():
+        seen.append(trainer.inference_params().copy())
+        return Evaluation(1.0, (0.5, 0.9, 0.8)[len(seen) - 1], np.empty(0))
+
+    outcome = fit(trainer, 3, validate, patience=5)
+    plain = Network((5, 7, 3), "tanh")
+    assert outcome.params.shape == (plain.n_params,)
+    assert outcome.params.tobytes() == seen[1].tobytes() != seen[2].tobytes()
+    logits = plain.forward(numpy_kernels, outcome.params, samples[0], 1 / 255)
+    assert (logits.argmax(axis=1) == samples[1]).mean() > 0.9
 
 
 def test_patience_stops_and_restores_the_best_weights(samples):

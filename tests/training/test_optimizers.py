@@ -20,6 +20,9 @@ DEFAULTS = {
     "seed": 0,
     "epoch": 0,
     "probs_clip": 0.0,
+    "label_smoothing": 0.0,
+    "norm_momentum": 0.1,
+    "norm_eps": 1e-5,
     "skip_zeros": 1,
 }
 GIVEN = {
@@ -35,6 +38,9 @@ GIVEN = {
     "seed": 3,
     "epoch": 4,
     "probs_clip": 0.125,
+    "label_smoothing": 0.375,
+    "norm_momentum": 0.75,
+    "norm_eps": 1e-2,
     "skip_zeros": False,
 }
 
@@ -49,8 +55,11 @@ def test_defaults_are_those_of_adam():
 
 
 def test_each_option_goes_to_its_own_field():
-    expected = GIVEN | {"optimizer": OPTIMIZERS["sgd"], "nesterov": 1, "skip_zeros": 0}
-    assert fields(make_options("sgd", **GIVEN)) == expected
+    given = GIVEN | {"label_smoothing": 0.0}  # which excludes probs_clip
+    expected = given | {"optimizer": OPTIMIZERS["sgd"], "nesterov": 1, "skip_zeros": 0}
+    assert fields(make_options("sgd", **given)) == expected
+    given = GIVEN | {"probs_clip": 0.0}
+    assert fields(make_options("sgd", **given)) == expected | given
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
@@ -75,6 +84,11 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"weight_decay": -1e-9}, "weight_decay must be at least 0"),
         ({"probs_clip": 0.5}, r"probs_clip must be in \[0, 0.5\), got 0.5"),
         ({"probs_clip": -0.1}, "probs_clip must be"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"label_smoothing": 0.1, "probs_clip": 0.1}, "exclude each other"),
+        ({"norm_momentum": 0.0}, r"norm_momentum must be in \(0, 1\], got 0.0"),
+        ({"norm_momentum": 1.5}, "norm_momentum must be"),
+        ({"norm_eps": 0.0}, "norm_eps must be positive"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"batch_size": 0}, "batch_size must be in"),
     ],
@@ -86,7 +100,7 @@ def test_a_number_outside_its_range_is_refused(option, message):
 
 def test_a_number_at_the_end_of_its_range_is_taken():
     ends = {"momentum": 0.0, "beta1": 0.0, "beta2": 0.0, "weight_decay": 0.0, "batch_size": 1}
-    ends |= {"probs_clip": 0.4999, "eps": 5e-324}
+    ends |= {"probs_clip": 0.4999, "eps": 5e-324, "norm_momentum": 1.0}
     assert fields(make_options(**ends)) == DEFAULTS | ends
 
 

@@ -3,6 +3,7 @@
 
 cpdef enum:  # from ``layout``
     # The columns of the layer table.
+    KIND = 0
     FAN_IN = 1
     FAN_OUT = 2
     ACTIVATION = 3
@@ -10,6 +11,8 @@ cpdef enum:  # from ``layout``
     BIAS_OFFSET = 5
     DECAY = 6
     DROPOUT = 7
+    # A code in its KIND column.
+    NORMALIZED = 1
     # The codes in its ACTIVATION column.
     IDENTITY = 0
     LOGISTIC = 1

@@ -214,10 +214,23 @@ cdef void update_layer(
         unit += high - low
 
 
+cdef void update_slots(
+    const Update *update, const float *gradient, int64_t n, float *const *slots, int64_t at
+) noexcept nogil:
+    """Apply a gradient to n biases or gains, with their rows of state in the other slots."""
+    if update.rule == GRADIENT:
+        memcpy(slots[1] + at, gradient, n * sizeof(float))
+    else:
+        update_flat(update, gradient, n, slots[0] + at, slots[1] + at, slots[2] + at)
+
+
 cdef void update_biases(
     const Layer *layer, const Update *update, const Team *team, int64_t rows
 ) noexcept nogil:
-    """Compute the bias gradients of this thread's panels, summed row by row, and apply them."""
+    """Compute the bias gradients of this thread's panels, summed row by row, and apply them.
+
+    Those of a normalised layer have been summed already, and those of its gains.
+    """
     cdef Update plain = update[0]
     cdef float gradient[SPARSE_FLOATS]
     cdef int64_t p, v, row, at
@@ -227,6 +240,11 @@ cdef void update_biases(
         share(layer.panels, team.thread, team.threads),
         share(layer.panels, team.thread + 1, team.threads),
     ):
+        at = p * layer.width
+        if layer.normalized:
+            update_slots(&plain, statistic(layer, BIAS_SUM, at), layer.width, layer.bias, at)
+            update_slots(&plain, statistic(layer, GAIN_SUM, at), layer.width, layer.gain, at)
+            continue
         for v in range(layer.width // VL):
             total = splat(0)
             for row in range(rows):
@@ -234,11 +252,4 @@ cdef void update_biases(
                     layer.dz + (p * layer.batch_size + row) * layer.width + v * VL
                 )
             store(gradient + v * VL, total)
-        at = p * layer.width
-        if plain.rule == GRADIENT:
-            memcpy(layer.bias[1] + at, gradient, layer.width * sizeof(float))
-        else:
-            update_flat(
-                &plain, gradient, layer.width, layer.bias[0] + at, layer.bias[1] + at,
-                layer.bias[2] + at,
-            )
+        update_slots(&plain, gradient, layer.width, layer.bias, at)

@@ -173,8 +173,34 @@ cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noe
             layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, fractions, dzt,
             layer.batch_width, batch.losses + row, batch.hits + row,
         )
+        if run.options.label_smoothing:
+            smooth_block(
+                <float> run.options.label_smoothing, layer, row, rows, labels, fractions, dzt,
+                batch.losses + row,
+            )
         transpose_gradient(layer, row, rows, dzt)
         row += VL
+
+
+cdef void smooth_block(
+    float smoothing, const Layer *layer, int64_t row, int64_t rows, const int32_t *labels,
+    const float *fractions, float *columns, double *losses,
+) noexcept nogil:
+    """Change the losses and gradients of loss_block to those of smoothed targets."""
+    cdef int64_t r, c, classes = layer.fan_out
+    cdef const float *logits
+    cdef double total
+    cdef vec spread = load_first(fractions, rows) * splat(smoothing / classes)
+    for c in range(classes):
+        store(
+            columns + c * layer.batch_width, load(columns + c * layer.batch_width) - spread
+        )
+    for r in range(rows):
+        columns[labels[r] * layer.batch_width + r] += smoothing * fractions[r]
+        logits, total = layer.a + (row + r) * layer.lda, 0
+        for c in range(classes):
+            total += <double> logits[labels[r]] - <double> logits[c]
+        losses[r] += smoothing * (total / classes)
 
 
 cdef inline void transpose_logits(

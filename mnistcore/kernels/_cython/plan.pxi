@@ -1,10 +1,9 @@
 # Where everything lies in the workspace and how a step is divided, both of which depend on shapes
-# alone; and the packing of parameters.
+# alone.
 
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
     MOST_MARKED = 4096  # rows of a batch: with more, marks and copies would outgrow the caches
-    STRIPE = 8  # rows of weights that are packed together: both sides are read and written in runs
     SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
 
 cdef struct Layer:
@@ -15,6 +14,8 @@ cdef struct Layer:
     int64_t bias_offset
     int64_t decay
     int64_t dropout
+    bint normalized  # over the batch
+    int64_t norm_offset  # of its running means in the buffers
     bint skips  # its inputs may be mostly zero: they are then not multiplied
     int64_t width  # of the panels that fan_out is cut into
     int64_t panels
@@ -24,6 +25,9 @@ cdef struct Layer:
     const float *end  # of the parameters that in_place points into
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
+    float *gain[SLOTS]  # as bias, if normalised
+    float *z  # (batch_size, lda) products, normalised in place, if normalised
+    float *statistics  # (STATISTICS, panels * width), if normalised
     float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
     float *dz  # panels (panels, batch_size, width): B of the weight gradient
@@ -50,6 +54,9 @@ cdef struct Options:
     double eps
     double weight_decay
     double probs_clip
+    double label_smoothing
+    double norm_momentum
+    double norm_eps
     int64_t skip_zeros
 
 cdef struct Batch:
@@ -90,6 +97,8 @@ cdef struct Run:
     float *params
     float *state  # (slots - 1, n_params)
     int64_t n_params
+    float *buffers  # (2, n_normalized) running means and variances
+    int64_t n_normalized  # units of all normalised layers
     double *metrics
     int64_t steps_done
 
@@ -98,9 +107,12 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
     """Plan how a training step is divided among threads."""
     cdef Plan plan
     cdef int64_t depth, weights = 0
-    for depth in range(1, n_layers):
-        weights += layers[depth].fan_in * layers[depth].fan_out
-    plan.rows_alone = weights <= LIGHT
+    cdef bint normalized = False  # then the rows of a batch are not independent
+    for depth in range(n_layers):
+        normalized |= layers[depth].normalized
+        if depth:
+            weights += layers[depth].fan_in * layers[depth].fan_out
+    plan.rows_alone = weights <= LIGHT and not normalized
     plan.shared_inputs = batch_size > MOST_MARKED
     plan.parts = 1
     if (
@@ -121,6 +133,7 @@ cdef void read_layer(
     layer.weight_offset = table[depth, WEIGHT_OFFSET]
     layer.bias_offset = table[depth, BIAS_OFFSET]
     layer.dropout = table[depth, DROPOUT]
+    layer.normalized = table[depth, KIND] == NORMALIZED
     if depth == 0:
         layer.skips = skip == SKIP_ALL
     else:
@@ -147,6 +160,9 @@ cdef Run make_run(
     run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
     for depth in range(run.n_layers):
         read_layer(table, depth, batch_size, skip, &run.layers[depth])
+        run.layers[depth].norm_offset = run.n_normalized
+        if run.layers[depth].normalized:
+            run.n_normalized += run.layers[depth].fan_out
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
     if run.plan.parts > 1 or run.plan.shared_inputs:
         read_layer(table, 0, batch_size, SKIP_NOTHING, run.layers)
@@ -206,6 +222,15 @@ cdef void place_bias(Layer *layer, int64_t slots, Space *space) noexcept nogil:
         layer.bias[slot] = take(space, layer.panels * layer.width)
 
 
+cdef void place_normalization(Layer *layer, int64_t slots, Space *space) noexcept nogil:
+    """Take places for what only a normalised layer has."""
+    cdef int64_t slot
+    for slot in range(slots):
+        layer.gain[slot] = take(space, layer.panels * layer.width)
+    layer.z = take(space, layer.batch_size * layer.lda)
+    layer.statistics = take(space, STATISTICS * layer.panels * layer.width)
+
+
 cdef void place_outputs(Layer *layer, Space *space) noexcept nogil:
     """Take places for the outputs and their gradients."""
     layer.a = take(space, layer.batch_size * layer.lda)
@@ -235,6 +260,8 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
                 place_weights(layer, run.slots, space)
             place_bias(layer, run.slots, space)
             place_outputs(layer, space)
+            if layer.normalized:
+                place_normalization(layer, run.slots, space)
     for thread in range(run.threads):
         run.batches[thread].layers = &run.layers[thread * run.n_layers if copies > 1 else 0]
         if run.plan.parts > 1:
@@ -269,80 +296,11 @@ def division(const int64_t[:, ::1] table, int64_t batch_size):
     """Return how often the threads of a team meet in a step, and how many can share it."""
     cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING)
     cdef Plan plan = run.plan
+    cdef int64_t depth, meetings = 2 * table.shape[0]
+    for depth in range(run.n_layers):
+        meetings += run.layers[depth].normalized
     release(run.layers)
     release(run.batches)
     if plan.parts > 1:
         return 1, plan.parts
-    return (3 if plan.rows_alone else 2 * table.shape[0]), MAX_THREADS
-
-
-# ---------------------------------------------------------------------------------------------
-# Packing
-# ---------------------------------------------------------------------------------------------
-
-cdef void pack_weights(
-    const Team *team, const Layer *layer, int64_t slot, const float *flat
-) noexcept nogil:
-    """Copy a share of the weights from a flat vector to panels; slot 0 is the parameters."""
-    cdef int64_t stripe, low, n, panel, column
-    for stripe in range(divide_up(layer.fan_in, STRIPE)):
-        low = stripe * STRIPE
-        n = min(layer.fan_in - low, <int64_t> STRIPE)
-        for panel in range(
-            share(layer.panels, team.thread, team.threads),
-            share(layer.panels, team.thread + 1, team.threads),
-        ):
-            column = panel * layer.width
-            pack_rows(
-                flat + layer.weight_offset + low * layer.fan_out + column, layer.fan_out, n,
-                layer.fan_out - column, layer.width,
-                layer.weights[slot] + (panel * layer.fan_in + low) * layer.width,
-            )
-
-
-cdef void pack_bias(
-    const Team *team, const Layer *layer, int64_t slot, const float *flat
-) noexcept nogil:
-    """Copy a share of the bias from a flat vector to panels, as pack_weights does."""
-    cdef int64_t column
-    cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
-    while next_tile(&tiles):
-        column = tiles.panel * layer.width
-        pack_rows(
-            flat + layer.bias_offset + column, 0, 1, layer.fan_out - column, layer.width,
-            layer.bias[slot] + column,
-        )
-
-
-cdef void unpack_weights(
-    const Team *team, const Layer *layer, int64_t slot, float *flat
-) noexcept nogil:
-    """Copy a share of the weights from panels to a flat vector: the inverse of pack_weights."""
-    cdef int64_t stripe, low, k, panel, column
-    for stripe in range(divide_up(layer.fan_in, STRIPE)):
-        low = stripe * STRIPE
-        for panel in range(
-            share(layer.panels, team.thread, team.threads),
-            share(layer.panels, team.thread + 1, team.threads),
-        ):
-            column = panel * layer.width
-            for k in range(low, min(layer.fan_in, low + STRIPE)):
-                memcpy(
-                    flat + layer.weight_offset + k * layer.fan_out + column,
-                    layer.weights[slot] + (panel * layer.fan_in + k) * layer.width,
-                    min(layer.width, layer.fan_out - column) * sizeof(float),
-                )
-
-
-cdef void unpack_bias(
-    const Team *team, const Layer *layer, int64_t slot, float *flat
-) noexcept nogil:
-    """Copy a share of the bias from panels to a flat vector: the inverse of pack_bias."""
-    cdef int64_t column
-    cdef Tiles tiles = tiles_of(team, layer.panels, 1, 1)
-    while next_tile(&tiles):
-        column = tiles.panel * layer.width
-        memcpy(
-            flat + layer.bias_offset + column, layer.bias[slot] + column,
-            min(layer.fan_out - column, layer.width) * sizeof(float),
-        )
+    return (3 if plan.rows_alone else meetings), MAX_THREADS

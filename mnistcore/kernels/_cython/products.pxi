@@ -69,7 +69,7 @@ cdef inline void forward_tile(
     const Layer *layer, const Inputs *inputs, const Tiles *tiles, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """Compute the outputs of the current tile."""
+    """Compute the outputs of the current tile, or only the products if they are normalised."""
     cdef float scratch[TILE + GUARD_WORDS]
     cdef Product product
     product.a, product.a_row, product.a_step = inputs.a + tiles.low * inputs.ld, inputs.ld, 1
@@ -77,6 +77,10 @@ cdef inline void forward_tile(
     product.a_segment = 0
     product.b = layer.weights[0] + tiles.panel * layer.fan_in * layer.width
     product.b_step = product.out_row = layer.width
+    if layer.normalized:
+        product.out, product.out_row = out + tiles.low * ld + tiles.panel * layer.width, ld
+        multiply_panel(tiles.high - tiles.low, layer.width, &product)
+        return
     product.out = scratch
     set_guard(scratch + TILE)
     multiply_panel(tiles.high - tiles.low, layer.width, &product)
@@ -115,14 +119,18 @@ cdef void forward_sparse(
             product.add = word > 0
             multiply_sparse(tiles.high - tiles.low, layer.width, &product)
             word += most
-        finish_tile(layer, tiles, masks, product.out, ld, out, ld)
+        if not layer.normalized:
+            finish_tile(layer, tiles, masks, product.out, ld, out, ld)
 
 
 cdef void forward_layer(
     const Layer *layer, const Inputs *inputs, Tiles *tiles, const Masks *masks, float *out,
     int64_t ld,
 ) noexcept nogil:
-    """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row)."""
+    """Compute the outputs (rows, ld) of a layer for this thread's share of (panel, row).
+
+    Of a normalised layer it computes the products alone.
+    """
     if inputs.marks != NULL:
         forward_sparse(layer, inputs, tiles, masks, out, ld)
         return

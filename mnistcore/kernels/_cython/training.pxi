@@ -1,15 +1,5 @@
 # ``train_steps`` and ``loss_and_gradient``: many steps in one compiled call.
 
-cdef inline Parts parts_of(const Run *run, const Team *team) noexcept nogil:
-    """Return the parts of the inputs that a thread owns; all threads share a single part."""
-    cdef Parts parts
-    parts.first, parts.stop = 0, 1
-    if run.plan.parts > 1:
-        parts.first = share(run.plan.parts, team.thread, team.threads)
-        parts.stop = share(run.plan.parts, team.thread + 1, team.threads)
-    return parts
-
-
 cdef void next_batch(
     Run *run, const Team *team, Batch *batch, int64_t step
 ) noexcept nogil:
@@ -107,7 +97,9 @@ cdef void first_layer(
     cdef int64_t part
     if run.plan.parts == 1:
         tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
-        forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
+        forward_layer(
+            layer, &inputs, &tiles, &masks, layer.z if layer.normalized else layer.a, layer.lda
+        )
         return
     for part in range(parts.first, parts.stop):
         part_sums(
@@ -160,14 +152,21 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
     cdef Masks masks
     cdef Tiles tiles
     cdef int64_t depth, first, last, vectors
-    for depth in range(1, run.n_layers):
+    for depth in range(run.n_layers):
         layer = &run.layers[depth]
-        inputs = inputs_of(run, depth, batch)
-        mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
         masks = masks_of(run, depth, batch)
-        tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
-        forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
-        meet(team)
+        if depth:
+            inputs = inputs_of(run, depth, batch)
+            mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
+            tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
+            forward_layer(
+                layer, &inputs, &tiles, &masks, layer.z if layer.normalized else layer.a,
+                layer.lda,
+            )
+            meet(team)
+        if layer.normalized:
+            normalize_layer(layer, team, batch.rows, run.options.norm_eps, &masks)
+            meet(team)
     row_share(team, batch.rows, &first, &last)
     loss_rows(run, batch, first, last)
     meet(team)
@@ -175,17 +174,14 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
         layer = &run.layers[depth]
         masks = masks_of(run, depth - 1, batch)
         vectors = divide_up(layer.fan_in, VL)  # a share is whole vectors of units
+        first = share(vectors, team.thread, team.threads) * VL
+        last = min(layer.fan_in, share(vectors, team.thread + 1, team.threads) * VL)
         input_gradient(
-            layer, &run.layers[depth - 1], &masks,
-            share(vectors, team.thread, team.threads) * VL,
-            min(layer.fan_in, share(vectors, team.thread + 1, team.threads) * VL), 0, batch.rows,
+            layer, &run.layers[depth - 1], &masks, first, last, 0, batch.rows
         )
+        if run.layers[depth - 1].normalized:
+            differentiate_layer(&run.layers[depth - 1], first, last, batch.rows)
         meet(team)
-
-
-cdef Team owners_of(const Run *run, const Team *team) noexcept nogil:
-    """Return the team that divides the layers after the first: a team of one if copied."""
-    return alone() if run.plan.parts > 1 else team[0]
 
 
 cdef void update_step(
@@ -219,50 +215,8 @@ cdef void update_step(
                     mark_columns(layer.fan_in, batch.rows, &batch.hidden)
             update_layer(layer, &inputs, update, &owners, batch.rows)
         update_biases(layer, update, &owners, batch.rows)
-
-
-cdef inline float *flat_of(const Run *run, int64_t slot) noexcept nogil:
-    """Return a flat vector: the parameters for slot 0, else a row of state."""
-    return run.params if slot == 0 else run.state + (slot - 1) * run.n_params
-
-
-cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
-    """Pack the parameters and the state, and clear the padding."""
-    cdef Layer *layer
-    cdef Team owners = owners_of(run, team)
-    cdef Parts parts = parts_of(run, team)
-    cdef int64_t depth, slot, part
-    for depth in range(run.n_layers):
-        layer = &batch.layers[depth]
-        for slot in range(1 if run.gradient_only else run.slots):
-            if depth == 0 and run.plan.parts > 1:
-                for part in range(parts.first, parts.stop):
-                    pack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
-            else:
-                pack_weights(&owners, layer, slot, flat_of(run, slot))
-            pack_bias(&owners, layer, slot, flat_of(run, slot))
-        if owners.thread == owners.threads - 1:
-            memset(layer.dz, 0, gradient_size(layer) * sizeof(float))
-            memset(layer.dzt, 0, transposed_size(layer) * sizeof(float))
-
-
-cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
-    """Unpack what changed. If each thread has copies, all are equal and thread 0's are used."""
-    cdef Layer *layer
-    cdef Team owners = owners_of(run, team)
-    cdef Parts parts = parts_of(run, team)
-    cdef bint mine = team.thread == 0 or run.plan.parts == 1
-    cdef int64_t depth, slot, part
-    for depth in range(run.n_layers):
-        layer = &batch.layers[depth]
-        for slot in range(1 if run.gradient_only else 0, run.slots):
-            if depth == 0 and run.plan.parts > 1:
-                for part in range(parts.first, parts.stop):
-                    unpack_strips(&batch.strips, layer, part, slot, flat_of(run, slot))
-            elif mine:
-                unpack_weights(&owners, layer, slot, flat_of(run, slot))
-            if mine:
-                unpack_bias(&owners, layer, slot, flat_of(run, slot))
+        if layer.normalized:
+            update_running(run, layer, &owners, batch.rows)
 
 
 cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
@@ -316,8 +270,8 @@ cdef class Training:
         computes the gradient of one batch, all of x, and writes it to the row of state; the
         parameters are then only read.
     outputs
-        params (P,) and state (slots, P), float32, changed in place; workspace, ``training_size``
-        floats; metrics (3,) float64, which are added to.
+        params (P,), state (slots, P) and buffers, float32, changed in place; workspace,
+        ``training_size`` floats; metrics (3,) float64, which are added to.
     """
 
     cdef Run state
@@ -401,10 +355,12 @@ cdef class Training:
         cdef Run *run = &self.state
         cdef const float[::1] params = outputs[0]
         cdef float[:, ::1] state = outputs[1]
-        cdef float[::1] workspace = outputs[2]
-        cdef double[::1] metrics = outputs[3]
+        cdef float[::1] buffers = outputs[2]
+        cdef float[::1] workspace = outputs[3]
+        cdef double[::1] metrics = outputs[4]
         run.params, run.n_params = <float *> &params[0], params.shape[0]
         run.state, run.metrics = out_address(state), &metrics[0]
+        run.buffers = &buffers[0] if buffers.shape[0] else NULL
         self.space = space_in(workspace)
         place_run(run, &self.space)
         require(self.space.used + LINE_FLOATS <= workspace.shape[0])

@@ -7,6 +7,7 @@ from .functions import call, inner
 from .inputs import Marks
 from .machine import VL
 from .memory import load_index, load_record, store_record
+from .normalization import BIAS_SUM, GAIN_SUM, statistic
 from .plan import Layer, layer_at
 from .products import inputs_of
 from .sparse import SparseProduct
@@ -74,7 +75,7 @@ def update_panel(functions, place, number, panel, low, high, batch):
         w = layer.weights + (panel * layer.fan_in + top) * width
         multiply_panel(
             functions.multiply_tile, high - top, width, a + 4 * top, 1, inputs.ld, dz, place.sums,
-            base + 4 * place.scratch,
+            base + 4 * place.scratch, width,
         )  # fmt: skip
         call(
             functions.update_vectors,
@@ -116,19 +117,34 @@ def update_sparse(functions, place, number, marks_at, panel, low, high, batch):
 
 @inner
 def update_biases(functions, place, team, number, batch):
-    """Update this thread's panels of a bias, whose gradient is the sum of dz over the batch."""
+    """Update this thread's panels of a bias, whose gradient is the sum of dz over the batch.
+
+    That of a normalised layer has been summed already, and that of its gain.
+    """
     base, layer = place.base, load_record(layer_at(place.net, number), Layer)
     width = layer.width
     first, stop = share(layer.panels, team.thread, team.threads)
     for panel in range(first, stop):
-        dz = layer.dz + panel * layer.capacity * width
-        for c in range(0, width, VL):
-            gradient = splat(0.0)
-            for b in range(batch):
-                gradient = gradient + load(base, dz + b * width + c)
-            store(base, place.scratch + c, gradient)
-        w = layer.bias + panel * width
-        call(
-            functions.update_vectors,
-            (place.update, 0, base, w, place.slot_size, place.scratch, width),
-        )
+        column, g = panel * width, place.scratch
+        if layer.normalized:
+            g = statistic(layer, BIAS_SUM, column)
+            gain, of_gain = layer.gain + column, statistic(layer, GAIN_SUM, column)
+            call(
+                functions.update_vectors,
+                (place.update, 0, base, gain, place.slot_size, of_gain, width),
+            )
+        else:
+            sum_dz(base, layer, panel, batch, g)
+        w = layer.bias + column
+        call(functions.update_vectors, (place.update, 0, base, w, place.slot_size, g, width))
+
+
+@inner
+def sum_dz(base, layer, panel, batch, out):
+    """Sum a panel of dz over the rows of the batch."""
+    dz = layer.dz + panel * layer.capacity * layer.width
+    for c in range(0, layer.width, VL):
+        gradient = splat(0.0)
+        for b in range(batch):
+            gradient = gradient + load(base, dz + b * layer.width + c)
+        store(base, out + c, gradient)

@@ -19,7 +19,7 @@ from .memory import (
     store_double,
     store_scalar,
 )
-from .plan import Layer
+from .plan import Batch, Layer
 from .tile import copy_row
 from .vectors import (
     keep_lanes,
@@ -189,24 +189,47 @@ def loss_sum(run, place, batch):
     return total
 
 
-@c_function(10)
-def loss_rows(base, at, low, high, rows, targets, sample_weight, samples, losses, hits):
-    """Do softmax-cross-entropy on rows [low, high): losses, hits, both layouts of dlogits.
+@inner
+def smooth(base, position, n, label, share_of_each):
+    """Spread a share of a row's target over all n classes: change the gradient of its logits."""
+    for c in range(n):
+        gradient = load_scalar(base, position + c) - share_of_each
+        store_scalar(base, position + c, gradient)
+    gradient = load_scalar(base, position + label)
+    store_scalar(base, position + label, gradient + np.float32(n) * share_of_each)
 
-    ``at`` is the address of the last layer, ``rows`` counts all rows of the batch, and
+
+@inner
+def mean_gap(base, position, n, label):
+    """Return the label's logit less the mean of all n."""
+    gaps, own = 0.0, np.float64(load_scalar(base, position + label))
+    for c in range(n):
+        gaps += own - np.float64(load_scalar(base, position + c))
+    return gaps / n
+
+
+@c_function(8)
+def loss_rows(base, at, batch_at, targets, sample_weight, losses, hits, options):
+    """Do softmax-cross-entropy on a thread's rows: losses, hits, both layouts of dlogits.
+
+    ``at`` is the address of the last layer, ``batch_at`` that of a :class:`.plan.Batch`, and
     ``sample_weight`` is an address, or 0 for weights of 1.
     """
-    layer = load_record(at, Layer)
-    total = weight_sum(sample_weight, samples, rows)
+    layer, batch = load_record(at, Layer), load_record(batch_at, Batch)
+    samples, smoothing = batch.samples, option(options, "label_smoothing")
+    total = weight_sum(sample_weight, samples, batch.rows)
     classes, width, batch_width = layer.fan_out, layer.width, layer.batch_width
-    for b in range(low, high):
+    for b in range(batch.low, batch.high):
         logits, weight = layer.a + b * layer.lda, np.float64(1.0)
         if sample_weight:
             weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
         inverse = np.float32(weight / total if total != 0.0 else 0.0)
         label = load_int32(targets, load_index(samples, b))
+        gap = mean_gap(base, logits, classes, label) if smoothing else 0.0
         loss, hit = softmax_loss(base, logits, classes, label, inverse)
-        store_double(losses, b, loss)
+        if smoothing:
+            smooth(base, logits, classes, label, np.float32(smoothing / classes) * inverse)
+        store_double(losses, b, loss + smoothing * gap)
         store_double(hits, b, weight if hit else 0.0)
         for panel in range(layer.panels):
             out, column = layer.dz + (panel * layer.capacity + b) * width, panel * width

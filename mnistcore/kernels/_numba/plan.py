@@ -38,10 +38,9 @@ from .functions import inner
 from .machine import VL
 from .memory import LINE_FLOATS
 from .sparse import sparse_width
-from .team import share
-from .tile import SCRATCH, TILE, copy_row, leading_dimension, panel_width
+from .tile import SCRATCH, TILE, leading_dimension, panel_width
 
-STRIPE = 8  # rows of weights that are packed together, in runs of cache lines on both sides
+STATISTICS = 5  # of each unit of a normalised layer: see normalization
 LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
 MOST_LISTED = 4096  # rows of a batch: beyond, lists and copies would outgrow the caches
 
@@ -68,13 +67,18 @@ class Layer(NamedTuple):
     bias_offset: int
     decay: int
     dropout: int
+    normalized: int  # 1: over the batch
+    norm_offset: int  # of its running means in the buffers
     skips: int  # 1: its inputs may be mostly zero, and zeros are then not multiplied
     width: int  # of its panels
     panels: int
     weights: int  # place of the packed weights
     bias: int  # place of the packed bias
+    gain: int  # place of the packed gain, if normalised
     a: int  # place of its output, after activation and dropout
-    lda: int  # leading dimension of a
+    lda: int  # leading dimension of a, and of z
+    z: int  # place of its products, normalised in place, if normalised; else of its output
+    statistics: int  # place of (STATISTICS, panels * width), if normalised
     dz: int
     dzt: int
     capacity: int  # rows of a batch that a, dz and dzt hold
@@ -100,13 +104,14 @@ class Plan(NamedTuple):
     parts: int  # that the inputs are divided into
     rows_alone: int  # 1: what follows the first layer is divided by rows
     copies: int  # of all but the first layer's weights: one for each thread, or 1
+    normalized: int  # layers that are normalised
     total: int  # floats in all, LINE_FLOATS included
 
     def meetings(self, n_layers: int) -> int:
         """Return how often the threads of a team meet in a step."""
         if self.parts > 1:
             return 1
-        return 3 if self.rows_alone else 2 * n_layers
+        return 3 if self.rows_alone else 2 * n_layers + self.normalized
 
     def most_threads(self) -> int:
         """Return the most threads that can share a step."""
@@ -135,6 +140,8 @@ class Run(NamedTuple):
     n_params: int
     state: int
     slots: int
+    buffers: int
+    n_normalized: int  # units of all normalised layers
     workspace: int  # of its first whole cache line
     marks: int  # of the address of each thread's Marks; 0: none
     hidden: int  # the same, for the layer at work, if it is not the first
@@ -194,7 +201,9 @@ def _make_plan(
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
     width = int(panel_width(first[layout.FAN_OUT]))
-    rows_alone = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
+    normalized = sum(row[layout.KIND] == layout.NORMALIZED for row in table)
+    light = sum(row[layout.FAN_IN] * row[layout.FAN_OUT] for row in table[1:]) <= LIGHT
+    rows_alone = light and not normalized  # otherwise rows are not independent
     few = batch_size <= MOST_LISTED
     parts = 1
     if training and rows_alone and few and first[layout.FAN_OUT] <= width:
@@ -225,6 +234,7 @@ def _make_plan(
         parts=parts,
         rows_alone=int(rows_alone),
         copies=copies,
+        normalized=normalized,
         total=total,
     )
 
@@ -244,7 +254,7 @@ def place_weights(
     nets: list[list[dict[str, int]]] = []
     offset = 0
     for copy in range(copies):
-        net = []
+        net, norm_offset = [], 0
         for number in range(len(table)):
             layer = _described(number, table, skip, narrow)
             if copy and number == 0:
@@ -254,6 +264,10 @@ def place_weights(
                 offset += _packed_size(layer, narrow and number == 0)
             layer["bias"] = offset
             offset += layer["panels"] * layer["width"]
+            if layer["normalized"]:
+                layer["gain"], layer["norm_offset"] = offset, norm_offset
+                offset += layer["panels"] * layer["width"]
+                norm_offset += layer["fan_out"]
             net.append(layer)
         nets.append(net)
     return nets, offset
@@ -273,6 +287,7 @@ def _described(number: int, table: list[list[int]], skip: int, narrow: bool) -> 
         layer[name] = row[getattr(layout, name.upper())]
     layer["weight_offset"] = row[layout.WEIGHT_OFFSET]
     layer["bias_offset"] = row[layout.BIAS_OFFSET]
+    layer["normalized"] = int(row[layout.KIND] == layout.NORMALIZED)
     if number == 0:
         skips = bool(skip == layout.SKIP_ALL) and not narrow
     else:
@@ -291,60 +306,17 @@ def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int
     for layer in (layer for net in nets for layer in net):
         layer["capacity"], layer["batch_width"] = batch_size, batch_width
         layer["lda"] = leading_dimension(layer["panels"] * layer["width"])
-        layer["a"] = offset
+        layer["a"] = layer["z"] = offset
         layer["dz"] = layer["a"] + batch_size * layer["lda"]
         layer["dzt"] = layer["dz"] + layer["panels"] * batch_size * layer["width"]
         offset = layer["dzt"] + -(-batch_size // batch_width) * layer["fan_out"] * batch_width
+        if layer["normalized"]:
+            layer["z"], layer["statistics"] = offset, offset + batch_size * layer["lda"]
+            offset = layer["statistics"] + STATISTICS * layer["panels"] * layer["width"]
     return offset
-
-
-# ---------------------------------------------------------------------------------------------
-# Packing: between the public row-major layout and the panels
-# ---------------------------------------------------------------------------------------------
 
 
 @inner
 def layer_at(net, number):
     """Return the address of a layer."""
     return net + 8 * LAYER_FIELDS * number
-
-
-@inner
-def pack_weights(layer, flat, base, packed, thread, threads):
-    """Pack this thread's share of a layer's weights at ``flat`` into panels at base + packed."""
-    first, last = share(layer.panels, thread, threads)
-    for top in range(0, layer.fan_in, STRIPE):
-        for panel in range(first, last):
-            column, width = panel * layer.width, layer.width
-            for i in range(top, min(top + STRIPE, layer.fan_in)):
-                source = layer.weight_offset + i * layer.fan_out + column
-                target = packed + layer.weights + (panel * layer.fan_in + i) * width
-                copy_row(flat, source, layer.fan_out - column, base, target, width)
-
-
-@inner
-def unpack_weights(layer, base, packed, flat, thread, threads):
-    """Unpack: the inverse of :func:`pack_weights`."""
-    first, last = share(layer.panels, thread, threads)
-    for top in range(0, layer.fan_in, STRIPE):
-        for panel in range(first, last):
-            column = panel * layer.width
-            n = min(layer.width, layer.fan_out - column)
-            for i in range(top, min(top + STRIPE, layer.fan_in)):
-                source = packed + layer.weights + (panel * layer.fan_in + i) * layer.width
-                target = layer.weight_offset + i * layer.fan_out + column
-                copy_row(base, source, n, flat, target, n)
-
-
-@inner
-def pack_bias(layer, flat, base, packed):
-    """Pack a layer's bias, zero-padded to whole panels."""
-    width = layer.width * layer.panels
-    copy_row(flat, layer.bias_offset, layer.fan_out, base, packed + layer.bias, width)
-
-
-@inner
-def unpack_bias(layer, base, packed, flat):
-    """Unpack: the inverse of :func:`pack_bias`."""
-    n = layer.fan_out
-    copy_row(base, packed + layer.bias, n, flat, layer.bias_offset, n)

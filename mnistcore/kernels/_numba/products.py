@@ -20,6 +20,7 @@ from .machine import VL
 from .memory import load_index, load_record, store_record
 from .plan import Layer, layer_at
 from .sparse import SparseProduct
+from .team import share
 from .tile import MR, TILE, Sum, multiply_panel, tile_height
 from .vectors import load, splat, store, store_first
 
@@ -46,6 +47,9 @@ class Functions(NamedTuple):
     update_part: int = 0
     pack_strips: int = 0
     unpack_strips: int = 0
+    normalize_panels: int = 0  # these three are of normalised layers
+    differentiate_layer: int = 0
+    update_running: int = 0
 
 
 class Place(NamedTuple):
@@ -70,6 +74,7 @@ class Place(NamedTuple):
     update: int  # address of an update
     losses: int  # address of float64, one for each row of a batch
     hits: int  # the same
+    options: int  # address of one record
 
 
 class Masks(NamedTuple):
@@ -146,6 +151,7 @@ def mark_inputs(functions, place, number, low, high):
 def forward_layer(functions, place, number, marks, batch, low, high, first, stop):
     """Compute a = dropout(activation(x w + b)) for rows of a batch and a share of (panel, row).
 
+    Of a normalised layer, it computes z = x w alone.
     ``batch`` is the number of rows; those in question are [low, high) of each panel, the units
     [first, stop) panel by panel. ``marks`` is the address of the inputs' marks, or 0.
     """
@@ -168,17 +174,16 @@ def forward_panel(functions, place, number, panel, start, end):
     weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
     while start < end:
         rows, a = tile_height(end - start), base + 4 * (inputs.a + start * inputs.ld)
-        out = base + 4 * place.scratch
+        out, out_row = place.scratch, width
+        if layer.normalized:
+            out, out_row = layer.z + start * layer.lda + panel * width, layer.lda
         multiply_panel(
-            functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
-        )
-        call(
-            functions.finish_tile,
-            (
-                base, layer_at(place.net, number), panel, start, rows, place.masks,
-                place.scratch, width,
-            ),
+            functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums,
+            base + 4 * out, out_row,
         )  # fmt: skip
+        if not layer.normalized:
+            at = layer_at(place.net, number)
+            call(functions.finish_tile, (base, at, panel, start, rows, place.masks, out, width))
         start += rows
 
 
@@ -190,7 +195,7 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
     """
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, marks, width = place.base, load_record(marks_at, Marks), layer.width
-    most, out = WEIGHTS_AT_ONCE // (WORD * width), layer.a + start * layer.lda + panel * width
+    most, out = WEIGHTS_AT_ONCE // (WORD * width), layer.z + start * layer.lda + panel * width
     for word in range(0, marks.words, most):
         column = word * WORD
         product = SparseProduct(
@@ -207,8 +212,23 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
         )
         store_record(place.product, product)
         call(load_index(functions.sparse, width // VL - 1), (end - start, place.product))
+    if not layer.normalized:
+        at, rows = layer_at(place.net, number), end - start
+        call(functions.finish_tile, (base, at, panel, start, rows, place.masks, out, layer.lda))
+
+
+@inner
+def normalize_layer(functions, place, team, number, batch):
+    """Compute the outputs of a normalised layer from z, for this thread's panels."""
     at = layer_at(place.net, number)
-    call(functions.finish_tile, (base, at, panel, start, end - start, place.masks, out, layer.lda))
+    first, stop = share(load_record(at, Layer).panels, team.thread, team.threads)
+    call(
+        functions.normalize_panels,
+        (
+            place.base, at, first, stop, batch, place.options, place.masks, place.scratch,
+            functions.finish_tile,
+        ),
+    )  # fmt: skip
 
 
 @inner

@@ -270,17 +270,16 @@ def multiply_tile(rows, width, a, a_row, a_step, b, b_step, total, out, out_row)
 
 
 @inner
-def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out):
+def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out, out_row):
     """Compute the rows of a tile in a panel of any width, with tiles of at most NR columns.
 
-    ``multiply_tile`` is the pointer of that; the rows of B and of the result are ``width`` floats
-    apart.
+    ``multiply_tile`` is the pointer of that; the rows of B are ``width`` floats apart.
     """
     for c in range(0, width, NR):
         columns = min(NR, width - c)
         call(
             multiply_tile,
-            (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, width),
+            (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, out_row),
         )
 
 

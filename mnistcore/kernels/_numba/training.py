@@ -22,8 +22,9 @@ from numba import types
 
 from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
+from . import normalization
 from .bits import WORD
-from .functions import c_function, call, entry, inner, pointer
+from .functions import call, entry, inner, pointer
 from .gradients import update_biases, update_layer
 from .inputs import SPARSE, Source, gather, make_marks, mark_columns, mark_rows
 from .losses import count_losses, loss_rows
@@ -38,6 +39,7 @@ from .memory import (
     store_record,
 )
 from .narrow import Strips, functions_for, make_strips, next_strips
+from .packing import copy_parameters, pack, parts_of, unpack
 from .plan import (
     CAPACITY,
     LAYER_FIELDS,
@@ -48,10 +50,6 @@ from .plan import (
     Plan,
     Run,
     layer_at,
-    pack_bias,
-    pack_weights,
-    unpack_bias,
-    unpack_weights,
 )
 from .products import (
     Functions,
@@ -64,10 +62,11 @@ from .products import (
     forward_layer,
     input_gradient,
     mark_inputs,
+    normalize_layer,
 )
 from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct, sparse_pointers
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import SUM, multiply_tile
+from .tile import SUM, TILE, multiply_tile
 from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
 
 # What a thread keeps in its int64: a square of bits, and records.
@@ -87,12 +86,6 @@ def samples_of(run, step):
     size = option(run.options, "batch_size")
     start = min(step * size, run.n_order)
     return run.order + 8 * start, min(size, run.n_order - start)
-
-
-@inner
-def parts_of(place, team):
-    """Return the first part of the inputs that a thread owns, and where its last part ends."""
-    return share(load_record(place.strips, Strips).parts, team.thread, team.threads)
 
 
 @inner
@@ -132,6 +125,7 @@ def place_of(run, plan, thread, threads):
         run.workspace + 4 * (scratch + plan.scratch_size - UPDATE),
         run.losses + 8 * capacity * copy,
         run.hits + 8 * capacity * copy,
+        run.options,
     )
 
 
@@ -179,6 +173,9 @@ def forward_layers(functions, place, team, batch, number):
         forward_layer(functions, place, number, marks, batch.rows, low, high, first, stop)
         if not (number and place.rows_alone):
             meet(team)
+        if load_record(layer_at(place.net, number), Layer).normalized:
+            normalize_layer(functions, place, team, number, batch.rows)
+            meet(team)
         number += 1
 
 
@@ -197,6 +194,13 @@ def backward_layers(functions, place, team, batch):
             vector, last_vector = share(-(-fan_in // VL), team.thread, team.threads)
             first, stop = vector * VL, min(last_vector * VL, fan_in)
             input_gradient(functions, place, number, 0, batch.rows, first, stop)
+            before = layer_at(place.net, number - 1)
+            if load_record(before, Layer).normalized:
+                block = place.scratch + TILE
+                call(
+                    functions.differentiate_layer,
+                    (place.base, before, first, stop, batch.rows, block),
+                )
 
 
 @inner
@@ -207,12 +211,13 @@ def forward_and_back(run, functions, place, team, batch, step):
     if place.strips:
         first_layer(functions, place, team, batch, step)
     forward_layers(functions, place, team, batch, 1 if place.strips else 0)
-    last = layer_at(place.net, place.n_layers - 1)
+    last, batch_at = layer_at(place.net, place.n_layers - 1), place.sums + 8 * SUM
+    store_record(batch_at, batch)  # where a Pending will be
     call(
         functions.loss_rows,
         (
-            place.base, last, batch.low, batch.high, batch.rows, run.targets, run.sample_weight,
-            batch.samples, place.losses, place.hits,
+            place.base, last, batch_at, run.targets, run.sample_weight, place.losses, place.hits,
+            run.options,
         ),
     )  # fmt: skip
     backward_layers(functions, place, team, batch)
@@ -248,6 +253,17 @@ def update_step(run, functions, place, team, batch, step):
         if number or not place.strips:
             update_layer(functions, place, sharers, number, marks, batch.rows)
         update_biases(functions, place, sharers, number, batch.rows)
+        at = layer_at(place.net, number)
+        layer = load_record(at, Layer)
+        if layer.normalized and not run.gradient_only:
+            panel, last = share(layer.panels, team.thread, team.threads)
+            call(
+                functions.update_running,
+                (
+                    place.base, at, panel, last, batch.rows, run.options, run.buffers,
+                    run.n_normalized,
+                ),
+            )  # fmt: skip
 
 
 @inner
@@ -296,54 +312,6 @@ def make_steps(run, plan, functions, place, team):
             meet(team)
     meet(team)
     return done
-
-
-@c_function(8)
-def pack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """Pack a flat vector; with ``own_copies``, all but the first layer's weights by each thread."""
-    own_thread, own_threads = (0, 1) if own_copies else (thread, threads)
-    for number in range(n_layers):
-        layer = load_record(layer_at(net, number), Layer)
-        if number or not own_copies:
-            pack_weights(layer, flat, base, packed, own_thread, own_threads)
-        if own_thread == 0:
-            pack_bias(layer, flat, base, packed)
-
-
-@c_function(8)
-def unpack(net, n_layers, flat, base, packed, thread, threads, own_copies):
-    """Unpack: the inverse of :func:`pack`; of equal copies, the first thread's is used."""
-    for number in range(n_layers):
-        layer = load_record(layer_at(net, number), Layer)
-        if not own_copies:
-            unpack_weights(layer, base, packed, flat, thread, threads)
-        elif number and thread == 0:
-            unpack_weights(layer, base, packed, flat, 0, 1)
-        if thread == 0:
-            unpack_bias(layer, base, packed, flat)
-
-
-@inner
-def copy_parameters(copy, copy_strips, run, plan, place, team, first_slot):
-    """Pack, or unpack: ``copy`` is one of the two, ``copy_strips`` the same for strips.
-
-    Slot 0 is the parameters, 1 + i is row i of the state; those from ``first_slot`` on.
-    """
-    own_copies = plan.parts > 1
-    for slot in range(first_slot, run.slots + 1):
-        flat = run.state + 4 * (slot - 1) * run.n_params if slot else run.params
-        packed = slot * plan.slot_size
-        call(
-            copy,
-            (
-                place.net, place.n_layers, flat, place.base, packed, team.thread, team.threads,
-                own_copies,
-            ),
-        )  # fmt: skip
-        if place.strips:
-            first, stop = parts_of(place, team)
-            for part in range(first, stop):
-                call(copy_strips, (place.strips, place.net, flat, place.base, packed, part))
 
 
 SIGNATURE = types.int64, types.int64, types.boolean  # of the one program that there is
@@ -395,16 +363,21 @@ FUNCTIONS = {
 
 
 @cache
-def function_pointers(narrow: tuple[int, bool, int] | None, widths: tuple[int, ...]) -> np.ndarray:
+def function_pointers(
+    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], normalized: bool
+) -> np.ndarray:
     """Compile the C functions that a program needs and return the record of their pointers.
 
     ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow;
-    ``widths`` are those of the panels of layers whose inputs may be mostly zero.
+    ``widths`` are those of the panels of layers whose inputs may be mostly zero; ``normalized``
+    says whether there is a normalised layer.
     """
     functions = dict(FUNCTIONS)
     if narrow:
         del functions["gather"]
         functions |= functions_for(*narrow)
+    if normalized:
+        functions |= normalization.FUNCTIONS
     if widths:
         functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
     pointers = {name: pointer(function) for name, function in functions.items()}
@@ -467,17 +440,18 @@ class Training:
             "gradient_only": int(gradient_only),
             "integers_size": integers.shape[1],
         }
-        self._threads = threads
+        self._threads, self._normalized = threads, plan.normalized
 
     def run(self, workspace: np.ndarray, first_step: int, **arrays: np.ndarray) -> int:
         """Make the steps; return how many were made.
 
         ``arrays`` are the arguments of ``train_steps`` of these names: x, targets,
-        sample_weight, order, learning_rates, options, params, state and metrics.
+        sample_weight, order, learning_rates, options, params, state, buffers and metrics.
         """
         options, floats = arrays["options"], arrays["x"].dtype == np.float32
         narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
-        arrays["functions"] = function_pointers(narrow, sparse_widths(self._arrays["net"]))
+        widths, normalized = sparse_widths(self._arrays["net"]), bool(self._normalized)
+        arrays["functions"] = function_pointers(narrow, widths, normalized)
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
         arrays |= self._arrays | {"scaling": scaling}
         record = Run(
@@ -489,6 +463,7 @@ class Training:
             first_step=first_step,
             n_params=len(arrays["params"]),
             slots=len(arrays["state"]),
+            n_normalized=len(arrays["buffers"]) // 2,
             workspace=aligned(address_of(workspace)),
         )
         run = np.array(record, np.int64)

@@ -184,12 +184,14 @@ def check_adam(
 def check_constants(function: str, **constants: float) -> None:
     """Check the range of each constant of an optimizer or loss, given by name."""
     for name, value in constants.items():
-        if name == "eps":
+        if name in ("eps", "norm_eps"):
             good, wanted = 0.0 < value < math.inf, "positive"
         elif name == "weight_decay":
             good, wanted = 0.0 <= value < math.inf, "at least 0"
         elif name == "probs_clip":
             good, wanted = 0.0 <= value < 0.5, "in [0, 0.5)"
+        elif name == "norm_momentum":
+            good, wanted = 0.0 < value <= 1.0, "in (0, 1]"
         else:
             good, wanted = 0.0 <= value < 1.0, "in [0, 1)"
         if not good:

@@ -33,7 +33,7 @@ from .kernels import check_constants, check_labels
 
 # The columns of the layer table and the options that hold codes, and the codes.
 LAYER_CODES = (
-    (KIND, "kind", (layout.DENSE,)),
+    (KIND, "kind", (layout.DENSE, layout.NORMALIZED)),
     (ACTIVATION, "activation", tuple(layout.ACTIVATIONS.values())),
     (DECAY, "decay", (0, 1)),
 )
@@ -42,7 +42,10 @@ OPTION_CODES = (
     ("nesterov", (0, 1)),
     ("skip_zeros", (0, 1)),
 )
-CONSTANTS = ("momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip")
+CONSTANTS = (
+    "momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip", "label_smoothing",
+    "norm_momentum", "norm_eps",
+)  # fmt: skip
 MOST_ROWS = 2**31 - 1  # of a batch: its rows are numbered in int32
 MOST_OUTPUTS = 2**56  # of a layer for a batch: more than any memory, but their bytes fit an int64
 
@@ -74,8 +77,10 @@ def check_layers(function: str, layers: np.ndarray) -> list[list[int]]:
             raise ValueError(
                 f"{function}: the fan_in of a layer must be the fan_out of the one before"
             )
-    if rows[-1][ACTIVATION] != layout.IDENTITY or rows[-1][DROPOUT]:
-        raise ValueError(f"{function}: the last layer must have neither activation nor dropout")
+    if rows[-1][ACTIVATION] != layout.IDENTITY or rows[-1][DROPOUT] or rows[-1][KIND]:
+        raise ValueError(
+            f"{function}: the last layer must have no activation, dropout or batch normalisation"
+        )
     return rows
 
 
@@ -93,7 +98,8 @@ def check_parameters(
     rows, spans = check_layers(function, layers), []
     for row in rows:
         weights, bias, fan_out = row[WEIGHT_OFFSET], row[BIAS_OFFSET], row[FAN_OUT]
-        spans += [(weights, weights + row[FAN_IN] * fan_out), (bias, bias + fan_out)]
+        bias_end = bias + fan_out * (2 if row[KIND] == layout.NORMALIZED else 1)  # gains follow
+        spans += [(weights, weights + row[FAN_IN] * fan_out), (bias, bias_end)]
     spans.sort()
     if max(stop for _, stop in spans) > params.size:
         raise ValueError(f"{function}: layers reach beyond the {params.size} params")
@@ -118,6 +124,8 @@ def check_options(function: str, options: np.ndarray) -> Options:
             known = ", ".join(map(str, codes))
             raise ValueError(f"{function}: options have {name} {fields[name]}; known: {known}")
     check_constants(function, **{name: fields[name] for name in CONSTANTS})
+    if record.label_smoothing and record.probs_clip:
+        raise ValueError(f"{function}: label_smoothing and probs_clip exclude each other")
     return record
 
 
@@ -160,6 +168,18 @@ def _check_flat(function: str, floats: Sequence[np.dtype], workspace: np.ndarray
 # ---------------------------------------------------------------------------------------------
 
 
+def check_prediction(
+    function: str, floats: Sequence[np.dtype], params: np.ndarray, layers: np.ndarray
+) -> list[list[int]]:
+    """Check layers and parameters as :func:`check_parameters`, for a network that predicts."""
+    rows = check_parameters(function, floats, params, layers)
+    if any(row[KIND] == layout.NORMALIZED for row in rows):
+        raise ValueError(
+            f"{function}: fold the batch normalisation of layers into their weights first"
+        )
+    return rows
+
+
 def check_forward_program(
     floats: Sequence[np.dtype],
     x: np.ndarray,
@@ -169,7 +189,7 @@ def check_forward_program(
     logits: np.ndarray,
 ) -> None:
     """Check the arguments of ``forward``, apart from the size of its workspace."""
-    rows = check_parameters("forward", floats, params, layers)
+    rows = check_prediction("forward", floats, params, layers)
     check_inputs("forward", rows[0][FAN_IN], rows[-1][FAN_OUT], params.dtype, x, logits)
     _check_flat("forward", floats, workspace)
     outputs = (("logits", logits), ("workspace", workspace))
@@ -298,7 +318,7 @@ def check_train_steps(
         ("learning_rates", learning_rates, (-(-order.size // record.batch_size),)),
         ("params", params, ("P",)),
         ("state", state, (layout.state_slots(record.optimizer, record.momentum), "P")),
-        ("buffers", buffers, (0,)),
+        ("buffers", buffers, (layout.buffer_size(layers),)),
         ("metrics", metrics, (METRICS,)),
     )
     check_indices(function, "order", order, len(x))

@@ -1,0 +1,1 @@
+"""What the reference backend computes beneath its kernels and programs."""

@@ -1,0 +1,88 @@
+"""Formulas that several kernels or programs of the reference share, on checked arrays."""
+
+import numpy as np
+
+from .. import layout
+
+
+def layer(flat: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights (I, O) and the bias (O,) of a layer as views of a flat vector (P,)."""
+    fan_in, fan_out = row[layout.FAN_IN], row[layout.FAN_OUT]
+    weights, bias = flat[row[layout.WEIGHT_OFFSET] :], flat[row[layout.BIAS_OFFSET] :]
+    return weights[: fan_in * fan_out].reshape(fan_in, fan_out), bias[:fan_out]
+
+
+def gain(flat: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return the gains (O,) of a normalised layer as a view of a flat vector (P,)."""
+    gains = row[layout.BIAS_OFFSET] + row[layout.FAN_OUT]
+    return flat[gains : gains + row[layout.FAN_OUT]]
+
+
+def weights(sample_weight: np.ndarray, samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return the weights (B,) of the given samples: 1 if ``sample_weight`` has length 0."""
+    return sample_weight[samples] if sample_weight.size else np.ones(len(samples), dtype)
+
+
+def weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
+    """Return the sum of values times weights, in float64."""
+    return float((values.astype(np.float64) * weights).sum())
+
+
+@np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
+def cross_entropy(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, smoothing: float = 0.0
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return the loss of each row (B,), the sum of weights, and the mean loss's gradient (B, C).
+
+    ``smoothing`` is the share of each target that is spread evenly over all classes. Source:
+    Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
+    """
+    rows = np.arange(len(labels))
+    z = logits - logits.max(axis=1, keepdims=True)
+    z_label = z[rows, labels]
+    others = np.exp(z)
+    others[rows, labels] = 0
+    sum_others = others.sum(axis=1)
+    sum_all = sum_others + np.exp(z_label)
+    total = float(weights.sum(dtype=np.float64))
+    factors = weights * (1.0 / total if total else 0.0) / sum_all
+    dlogits = others * factors[:, None]
+    # probs - 1 for the label, without the loss of digits by cancellation as probs nears 1.
+    dlogits[rows, labels] = -sum_others * factors
+    losses = np.log(sum_all) - z_label
+    if smoothing:
+        losses += smoothing * (z_label - z.mean(axis=1))
+        shares = smoothing * (weights * (1.0 / total if total else 0.0))
+        dlogits -= (shares / logits.shape[1])[:, None]
+        dlogits[rows, labels] += shares
+    return losses, total, dlogits
+
+
+def normalize(z: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return z (B, O) with mean 0 and variance 1, its mean, its variance and its deviation (O,).
+
+    Source: Ioffe and Szegedy 2015, "Batch normalization", algorithm 1.
+    """
+    mean = z.sum(axis=0) / max(len(z), 1)
+    centred = z - mean
+    variance = np.square(centred).sum(axis=0) / max(len(z), 1)
+    deviation = np.sqrt(variance + float(eps))
+    return centred / deviation, mean, variance, deviation
+
+
+def update_buffers(
+    statistics: list[tuple[np.ndarray, np.ndarray]],
+    rows: int,
+    momentum: float,
+    buffers: np.ndarray,
+) -> None:
+    """Let the statistics of a batch of ``rows`` rows enter the running ones.
+
+    The running variances are unbiased, so a single row, which has none, enters nothing.
+    """
+    if rows < 2 or not statistics:
+        return
+    means = np.concatenate([mean for mean, _ in statistics])
+    variances = np.concatenate([variance for _, variance in statistics])
+    batch = np.concatenate([means, variances * (rows / (rows - 1))])
+    buffers += float(momentum) * (batch - buffers)
