@@ -103,6 +103,29 @@ def row_length(typingctx, tile):
     return types.int64(tile), generate
 
 
+@twin_of(lambda tile: tile.size)
+def tile_size(typingctx, tile):
+    """Return the number of floats in a tile."""
+
+    def generate(context, builder, signature, args):
+        return I64(signature.args[0].count * signature.args[0].dtype.count * VL)
+
+    return types.int64(tile), generate
+
+
+@twin_of(lambda tile, i: tile.reshape(-1, VL)[i] if i * VL < tile.size else np.zeros(VL))
+def tile_vector(typingctx, tile, i):
+    """Return vector i (a literal) of a tile, counted row by row; zeros after the last."""
+    row, column = divmod(i.literal_value, tile.dtype.count)
+
+    def generate(context, builder, signature, args):
+        if row < signature.args[0].count:
+            return builder.extract_value(args[0], [row, column])
+        return ir.Constant(VECTOR, None)
+
+    return vector_type(tile, i), generate
+
+
 def _tile_places(builder, tile, base, offset, stride):
     """Yield row, column and pointer of each vector of a tile of a type, at base + offset."""
     for row in range(tile.count):
