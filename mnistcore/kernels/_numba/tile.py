@@ -293,14 +293,14 @@ def multiply_tile(rows, width, a, a_row, a_step, b, b_step, total, out, out_row)
 
 
 @inner
-def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out):
-    """Compute the rows of a tile in a panel of any width, with tiles of at most NR columns.
+def multiply_panel(multiply_tile, rows, used, width, a, a_row, a_step, b, runs, out):
+    """Compute rows of a panel, its first ``used`` columns, with tiles of at most NR columns.
 
     ``multiply_tile`` is the pointer of that; the rows of B and of the result are ``width`` floats
     apart.
     """
-    for c in range(0, width, NR):
-        columns = min(NR, width - c)
+    for c in range(0, used, NR):
+        columns = min(NR, used - c)
         call(
             multiply_tile,
             (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, width),
