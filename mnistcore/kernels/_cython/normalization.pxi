@@ -22,20 +22,20 @@ cdef inline void normalize_units(
     const Layer *layer, int64_t unit, int64_t rows, float eps
 ) noexcept nogil:
     """Normalise a vector of units in place: z becomes (z - mean) / sqrt(variance + eps)."""
-    cdef float *z = layer.z + unit
+    cdef float *z = z_of(layer, unit // layer.width, 0) + unit % layer.width
     cdef vec x, mean, inverse, total = splat(0), squares = splat(0)
     cdef vec share_of_row = splat(<float> (1.0 / rows))
     cdef int64_t row
     for row in range(rows):
-        total = total + load(z + row * layer.lda)
+        total = total + load(z + row * layer.width)
     mean = total * share_of_row
     for row in range(rows):
-        x = load(z + row * layer.lda) - mean
+        x = load(z + row * layer.width) - mean
         squares = fma(x, x, squares)
     squares = squares * share_of_row
     inverse = splat(1) / sqrt(squares + splat(eps))
     for row in range(rows):
-        store(z + row * layer.lda, (load(z + row * layer.lda) - mean) * inverse)
+        store(z + row * layer.width, (load(z + row * layer.width) - mean) * inverse)
     store(statistic(layer, MEAN, unit), mean)
     store(statistic(layer, VARIANCE, unit), squares)
     store(statistic(layer, INVERSE, unit), inverse)
@@ -49,23 +49,24 @@ cdef void normalize_layer(
     They are dropout(activation(gain * normalised z + bias)).
     """
     cdef float scratch[TILE + GUARD_WORDS]
-    cdef int64_t panel, row, v, unit, width = layer.width
+    cdef int64_t panel, row, v, unit, used, width = layer.width
     cdef Tiles tiles
     set_guard(scratch + TILE)
     for panel in range(
         share(layer.panels, team.thread, team.threads),
         share(layer.panels, team.thread + 1, team.threads),
     ):
-        for v in range(width // VL):
+        used = used_width(layer, panel)
+        for v in range(used // VL):
             normalize_units(layer, panel * width + v * VL, rows, <float> eps)
         tiles = tiles_between(rows, 1, panel * rows, (panel + 1) * rows)
         while next_tile(&tiles):
             for row in range(tiles.low, tiles.high):
-                for v in range(width // VL):
+                for v in range(used // VL):
                     unit = panel * width + v * VL
                     store(
                         scratch + (row - tiles.low) * width + v * VL,
-                        load(layer.z + row * layer.lda + unit) * load(layer.gain[0] + unit),
+                        load(z_of(layer, panel, row) + v * VL) * load(layer.gain[0] + unit),
                     )
             finish_tile(layer, &tiles, masks, scratch, width, layer.a, layer.lda)
     remove_guard(scratch + TILE)
@@ -76,19 +77,19 @@ cdef inline void differentiate_units(
 ) noexcept nogil:
     """Turn the gradient of a vector of units' normalised outputs in dz into that of z, in place."""
     cdef float *dz = dz_of(layer, unit, 0)
-    cdef const float *z = layer.z + unit
+    cdef const float *z = z_of(layer, unit // layer.width, 0) + unit % layer.width
     cdef vec dy, bias_sum = splat(0), gain_sum = splat(0)
     cdef vec bias_mean, gain_mean, factor, share_of_row = splat(<float> (1.0 / rows))
     cdef int64_t row
     for row in range(rows):
         dy = load(dz + row * layer.width)
         bias_sum = bias_sum + dy
-        gain_sum = fma(dy, load(z + row * layer.lda), gain_sum)
+        gain_sum = fma(dy, load(z + row * layer.width), gain_sum)
     factor = load(layer.gain[0] + unit) * load(statistic(layer, INVERSE, unit))
     bias_mean, gain_mean = bias_sum * share_of_row, gain_sum * share_of_row
     for row in range(rows):
         dy = load(dz + row * layer.width) - fma(
-            load(z + row * layer.lda), gain_mean, bias_mean
+            load(z + row * layer.width), gain_mean, bias_mean
         )
         store(dz + row * layer.width, factor * dy)
     store(statistic(layer, BIAS_SUM, unit), bias_sum)

@@ -26,7 +26,7 @@ cdef struct Layer:
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
     float *gain[SLOTS]  # as bias, if normalised
-    float *z  # (batch_size, lda) products, normalised in place, if normalised
+    float *z  # panels (panels, batch_size, width): products, normalised in place, if normalised
     float *statistics  # (STATISTICS, panels * width), if normalised
     float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
@@ -178,8 +178,13 @@ cdef Run make_run(
 # Places
 # ---------------------------------------------------------------------------------------------
 
+cdef inline int64_t used_width(const Layer *layer, int64_t panel) noexcept nogil:
+    """Return the columns of a panel that hold units, in whole vectors; the last has padding."""
+    return min(layer.width, divide_up(layer.fan_out - panel * layer.width, VL) * VL)
+
+
 cdef inline int64_t gradient_size(const Layer *layer) noexcept nogil:
-    """Return the number of floats of dz."""
+    """Return the number of floats of dz, and of z."""
     return layer.batch_size * layer.panels * layer.width
 
 
@@ -198,6 +203,11 @@ cdef inline float *dz_of(const Layer *layer, int64_t unit, int64_t row) noexcept
         layer.dz + (unit // layer.width * layer.batch_size + row) * layer.width
         + unit % layer.width
     )
+
+
+cdef inline float *z_of(const Layer *layer, int64_t panel, int64_t row) noexcept nogil:
+    """Return the address of z for a panel and a row of the batch."""
+    return layer.z + (panel * layer.batch_size + row) * layer.width
 
 
 cdef inline float *dzt_of(const Layer *layer, int64_t unit, int64_t row) noexcept nogil:
@@ -227,7 +237,7 @@ cdef void place_normalization(Layer *layer, int64_t slots, Space *space) noexcep
     cdef int64_t slot
     for slot in range(slots):
         layer.gain[slot] = take(space, layer.panels * layer.width)
-    layer.z = take(space, layer.batch_size * layer.lda)
+    layer.z = take(space, gradient_size(layer))
     layer.statistics = take(space, STATISTICS * layer.panels * layer.width)
 
 

@@ -97,9 +97,7 @@ cdef void first_layer(
     cdef int64_t part
     if run.plan.parts == 1:
         tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
-        forward_layer(
-            layer, &inputs, &tiles, &masks, layer.z if layer.normalized else layer.a, layer.lda
-        )
+        forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
         part_sums(
@@ -159,10 +157,7 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
             inputs = inputs_of(run, depth, batch)
             mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
             tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
-            forward_layer(
-                layer, &inputs, &tiles, &masks, layer.z if layer.normalized else layer.a,
-                layer.lda,
-            )
+            forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
             meet(team)
         if layer.normalized:
             normalize_layer(layer, team, batch.rows, run.options.norm_eps, &masks)

@@ -10,7 +10,7 @@ from .blocks import load_block, store_block, transpose
 from .functions import c_function, call, inner
 from .machine import VL
 from .memory import load_record, load_scalar, option, store_scalar
-from .plan import Layer
+from .plan import Layer, used_width
 from .tile import MR
 from .vectors import fma, load, splat, sqrt, store
 
@@ -29,20 +29,27 @@ def statistic(layer, row, unit):
 
 
 @inner
+def in_panels(layer, place, unit):
+    """Return the place of a unit in panels over the batch that begin at ``place``: z, or dz."""
+    width = layer.width
+    return place + unit // width * layer.capacity * width + unit % width
+
+
+@inner
 def normalize_units(base, layer, unit, rows, eps):
     """Normalise a vector of units in place: z becomes (z - mean) / sqrt(variance + eps)."""
-    share_of_row, z = splat(np.float32(1.0 / rows)), layer.z + unit
+    share_of_row, z = splat(np.float32(1.0 / rows)), in_panels(layer, layer.z, unit)
     total, squares = splat(0.0), splat(0.0)
     for row in range(rows):
-        total = total + load(base, z + row * layer.lda)
+        total = total + load(base, z + row * layer.width)
     mean = total * share_of_row
     for row in range(rows):
-        x = load(base, z + row * layer.lda) - mean
+        x = load(base, z + row * layer.width) - mean
         squares = fma(x, x, squares)
     squares = squares * share_of_row
     inverse = splat(1.0) / sqrt(squares + splat(eps))
     for row in range(rows):
-        store(base, z + row * layer.lda, (load(base, z + row * layer.lda) - mean) * inverse)
+        store(base, z + row * layer.width, (load(base, z + row * layer.width) - mean) * inverse)
     store(base, statistic(layer, MEAN, unit), mean)
     store(base, statistic(layer, VARIANCE, unit), squares)
     store(base, statistic(layer, INVERSE, unit), inverse)
@@ -58,34 +65,34 @@ def normalize_panels(base, at, first, stop, rows, options, masks, scratch, finis
     layer, eps = load_record(at, Layer), np.float32(option(options, "norm_eps"))
     width = layer.width
     for panel in range(first, stop):
-        for c in range(0, width, VL):
+        used = used_width(layer, panel)
+        for c in range(0, used, VL):
             normalize_units(base, layer, panel * width + c, rows, eps)
         for top in range(0, rows, MR):
             height = min(MR, rows - top)
             for r in range(height):
-                for c in range(0, width, VL):
-                    unit = panel * width + c
-                    z = load(base, layer.z + (top + r) * layer.lda + unit)
-                    store(base, scratch + r * width + c, z * load(base, layer.gain + unit))
+                row = layer.z + (panel * layer.capacity + top + r) * width
+                for c in range(0, used, VL):
+                    gain = load(base, layer.gain + panel * width + c)
+                    store(base, scratch + r * width + c, load(base, row + c) * gain)
             call(finish_tile, (base, at, panel, top, height, masks, scratch, width))
 
 
 @inner
 def differentiate_units(base, layer, unit, rows):
     """Turn the gradient of a vector of units' normalised outputs in dz into that of z, in place."""
-    width, z = layer.width, layer.z + unit
-    dz = layer.dz + unit // width * layer.capacity * width + unit % width
+    width, z, dz = layer.width, in_panels(layer, layer.z, unit), in_panels(layer, layer.dz, unit)
     share_of_row = splat(np.float32(1.0 / rows))
     bias_sum, gain_sum = splat(0.0), splat(0.0)
     for row in range(rows):
         dy = load(base, dz + row * width)
         bias_sum = bias_sum + dy
-        gain_sum = fma(dy, load(base, z + row * layer.lda), gain_sum)
+        gain_sum = fma(dy, load(base, z + row * layer.width), gain_sum)
     factor = load(base, layer.gain + unit) * load(base, statistic(layer, INVERSE, unit))
     bias_mean, gain_mean = bias_sum * share_of_row, gain_sum * share_of_row
     for row in range(rows):
         dy = load(base, dz + row * width)
-        dy = dy - fma(load(base, z + row * layer.lda), gain_mean, bias_mean)
+        dy = dy - fma(load(base, z + row * layer.width), gain_mean, bias_mean)
         store(base, dz + row * width, factor * dy)
     store(base, statistic(layer, BIAS_SUM, unit), bias_sum)
     store(base, statistic(layer, GAIN_SUM, unit), gain_sum)
@@ -94,8 +101,7 @@ def differentiate_units(base, layer, unit, rows):
 @inner
 def transpose_units(base, layer, unit, rows, block):
     """Copy dz of a vector of units to dz^T, by way of a square block of scratch."""
-    width, batch_width = layer.width, layer.batch_width
-    dz = layer.dz + unit // width * layer.capacity * width + unit % width
+    width, batch_width, dz = layer.width, layer.batch_width, in_panels(layer, layer.dz, unit)
     for row in range(0, rows, VL):
         within = row % batch_width
         out = layer.dzt + ((row - within) * layer.fan_out) + unit * batch_width + within

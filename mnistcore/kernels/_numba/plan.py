@@ -76,8 +76,8 @@ class Layer(NamedTuple):
     bias: int  # place of the packed bias
     gain: int  # place of the packed gain, if normalised
     a: int  # place of its output, after activation and dropout
-    lda: int  # leading dimension of a, and of z
-    z: int  # place of its products, normalised in place, if normalised; else of its output
+    lda: int  # leading dimension of a
+    z: int  # place of panels of its products, normalised in place, if normalised
     statistics: int  # place of (STATISTICS, panels * width), if normalised
     dz: int
     dzt: int
@@ -306,13 +306,14 @@ def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int
     for layer in (layer for net in nets for layer in net):
         layer["capacity"], layer["batch_width"] = batch_size, batch_width
         layer["lda"] = leading_dimension(layer["panels"] * layer["width"])
-        layer["a"] = layer["z"] = offset
+        layer["a"] = offset
         layer["dz"] = layer["a"] + batch_size * layer["lda"]
         layer["dzt"] = layer["dz"] + layer["panels"] * batch_size * layer["width"]
         offset = layer["dzt"] + -(-batch_size // batch_width) * layer["fan_out"] * batch_width
         if layer["normalized"]:
-            layer["z"], layer["statistics"] = offset, offset + batch_size * layer["lda"]
-            offset = layer["statistics"] + STATISTICS * layer["panels"] * layer["width"]
+            units = layer["panels"] * layer["width"]
+            layer["z"], layer["statistics"] = offset, offset + batch_size * units
+            offset = layer["statistics"] + STATISTICS * units
     return offset
 
 
@@ -320,3 +321,9 @@ def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int
 def layer_at(net, number):
     """Return the address of a layer."""
     return net + 8 * LAYER_FIELDS * number
+
+
+@inner
+def used_width(layer, panel):
+    """Return the columns of a panel that hold units, in whole vectors; the last has padding."""
+    return min(layer.width, -((panel * layer.width - layer.fan_out) // VL) * VL)

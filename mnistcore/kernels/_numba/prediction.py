@@ -26,7 +26,7 @@ from .team import Team, attend, enter, lead, leave
 from .tile import MR, SUM, copy_row
 from .training import FUNCTIONS, forward_layers, pack, sparse_widths
 
-_A, _Z, _DROPOUT = (Layer._fields.index(name) for name in ("a", "z", "dropout"))
+_A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 
 
 class Call(NamedTuple):
@@ -78,7 +78,6 @@ def own_net(job, net, own):
     for number in range(job.n_layers):
         layer = layer_at(net, number)
         store_index(layer, _A, load_index(layer, _A) + own)
-        store_index(layer, _Z, load_index(layer, _Z) + own)
         store_index(layer, _DROPOUT, 0)
 
 

@@ -18,7 +18,7 @@ from .functions import c_function, call, inner
 from .inputs import SPARSE, Marks
 from .machine import VL
 from .memory import load_index, load_record, store_record
-from .plan import Layer, layer_at
+from .plan import Layer, layer_at, used_width
 from .sparse import SparseProduct
 from .team import share
 from .tile import MR, TILE, Sum, multiply_panel, tile_height
@@ -120,16 +120,16 @@ def finish_tile(base, at, panel, top, rows, masks_at, sums, sums_row):
     The sums are at base + ``sums``, their rows ``sums_row`` floats apart; a may take their place.
     """
     layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
-    first = panel * layer.width
+    first, used = panel * layer.width, used_width(layer, panel)
     out = layer.a + top * layer.lda + first
     for r in range(rows):
-        for c in range(0, layer.width, VL):
+        for c in range(0, used, VL):
             z = load(base, sums + r * sums_row + c) + load(base, layer.bias + first + c)
             store(base, out + c, activate(layer.activation, z))
         if layer.dropout:
             sample = load_index(masks.samples, top + r)
             key = row_key(masks.seed, masks.epoch, sample, layer.number)
-            drop_row(base, out, layer.width, first, key, layer.dropout, base, out)
+            drop_row(base, out, used, first, key, layer.dropout, base, out)
         out += layer.lda
 
 
@@ -174,12 +174,12 @@ def forward_panel(functions, place, number, panel, start, end):
     weights = base + 4 * (layer.weights + panel * layer.fan_in * width)
     while start < end:
         rows, a = tile_height(end - start), base + 4 * (inputs.a + start * inputs.ld)
-        out, out_row = place.scratch, width
+        out = place.scratch
         if layer.normalized:
-            out, out_row = layer.z + start * layer.lda + panel * width, layer.lda
+            out = layer.z + (panel * layer.capacity + start) * width
         multiply_panel(
-            functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums,
-            base + 4 * out, out_row,
+            functions.multiply_tile, rows, used_width(layer, panel), width, a, inputs.ld, 1,
+            weights, place.sums, base + 4 * out,
         )  # fmt: skip
         if not layer.normalized:
             at = layer_at(place.net, number)
@@ -195,7 +195,10 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
     """
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, marks, width = place.base, load_record(marks_at, Marks), layer.width
-    most, out = WEIGHTS_AT_ONCE // (WORD * width), layer.z + start * layer.lda + panel * width
+    most, out, out_row = WEIGHTS_AT_ONCE // (WORD * width), layer.a + panel * width, layer.lda
+    if layer.normalized:
+        out, out_row = layer.z + panel * layer.capacity * width, width
+    out += start * out_row
     for word in range(0, marks.words, most):
         column = word * WORD
         product = SparseProduct(
@@ -207,7 +210,7 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
             np.int64(1),
             base + 4 * (layer.weights + (panel * layer.fan_in + column) * width),
             base + 4 * out,
-            layer.lda,
+            out_row,
             min(word, 1),
         )
         store_record(place.product, product)
