@@ -372,7 +372,7 @@ def loss_and_gradient(
         layers,
         one_step,
         threads,
-        layout.skipped_zeros(options, params),
+        layout.skipped_zeros(options, params, x),
         (x, targets, sample_weight),
         None,
         (params, gradient[None, :], np.empty(0, np.float32), workspace, metrics),
@@ -411,7 +411,7 @@ def train_steps(
     )  # fmt: skip
     if not len(order):
         return 0
-    batch_size, skip = int(options["batch_size"][0]), layout.skipped_zeros(options, params)
+    batch_size, skip = int(options["batch_size"][0]), layout.skipped_zeros(options, params, x)
     done, part, made = 0, 0, 0
     while made == part and done < len(learning_rates):
         threads = _step_team("train_steps", layers, batch_size, len(state), workspace)

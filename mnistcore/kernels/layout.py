@@ -102,12 +102,24 @@ def skippable_zeros(scale: float, shift: float, params: np.ndarray) -> int:
     return SKIP_ALL if shift == 0.0 and np.isfinite(scale) else SKIP_HIDDEN
 
 
-def skipped_zeros(options: np.ndarray, params: np.ndarray) -> int:
-    """Return which zeros a training program leaves out: none, if its options say so."""
+DENSE_SHARE = 0.75  # of inputs that are not zero: with more, looking for zeros does not pay
+SAMPLE = 8  # rows that are looked at
+
+
+def skipped_zeros(options: np.ndarray, params: np.ndarray, x: np.ndarray) -> int:
+    """Return which zeros a training program leaves out: none, if its options say so.
+
+    It does not look for zeros among inputs ``x`` that have hardly any, to judge by a few rows.
+    """
     record = options[0]
     if not record["skip_zeros"]:
         return SKIP_NOTHING
-    return skippable_zeros(float(record["scale"]), float(record["shift"]), params)
+    skip = skippable_zeros(float(record["scale"]), float(record["shift"]), params)
+    if skip == SKIP_ALL:
+        rows = x[:: max(1, len(x) // SAMPLE)][:SAMPLE]
+        if np.count_nonzero(rows) > DENSE_SHARE * rows.size:
+            return SKIP_HIDDEN
+    return skip
 
 
 def dropout_threshold(rate: float) -> int:

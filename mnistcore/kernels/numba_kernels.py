@@ -398,7 +398,7 @@ def _train(
     programs.TRAINING.load()
     options, order, rates = arrays["options"], arrays["order"], arrays["learning_rates"]
     batch_size, slots = int(options["batch_size"][0]), len(arrays["state"])
-    skip = layout.skipped_zeros(options, arrays["params"])
+    skip = layout.skipped_zeros(options, arrays["params"], arrays["x"])
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):
         net, plan, threads = _train_plan(name, layers, batch_size, slots, skip, workspace)

@@ -340,3 +340,15 @@ def test_gradients_and_predictions(compiled, density, images):
             assert_relative(logits, expected, 1e-5)
             predictor = network.predictor(compiled, params, 0.01)
             np.testing.assert_array_equal(predictor.forward(x), logits)
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.0, layout.SKIP_ALL), (0.5, layout.SKIP_ALL), (0.9, layout.SKIP_HIDDEN)]
+)
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 1000])
+def test_dense_inputs_are_not_searched_for_zeros(share, wanted, n):
+    x = np.zeros((n, 100), np.float32)
+    x[:, : int(100 * share)] = 1
+    params = np.ones(3, np.float32)
+    assert layout.skipped_zeros(make_options(), params, x) == wanted
+    assert layout.skipped_zeros(make_options(skip_zeros=False), params, x) == layout.SKIP_NOTHING
