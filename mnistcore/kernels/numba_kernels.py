@@ -13,7 +13,8 @@ from types import ModuleType
 
 import numpy as np
 
-from . import EXPORTS, checks, layout
+from . import EXPORTS, checks, deformation, layout
+from ._numba import augment as images_kernel
 from ._numba import dropout as masks
 from ._numba import elementwise, losses, programs, team, training, updates
 from ._numba.functions import JIT, pointer
@@ -167,6 +168,25 @@ def dropout(
     checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
     masks.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
+
+
+def augment(
+    images: np.ndarray,
+    order: np.ndarray,
+    options: np.ndarray,
+    seed: int,
+    epoch: int,
+    out: np.ndarray,
+) -> None:
+    """Deform images: out[i] is images[order[i]], rotated, sheared, scaled, shifted and bent.
+
+    images (N, side * side), out (n, side * side) uint8, order (n,) int64; see :mod:`.deformation`.
+    """
+    side = checks.check_augment(images, order, options, out)
+    made = deformation.plan(options, side)
+    threads = _tasks_team_size(deformation.WORK * out.size)
+    key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
+    images_kernel.augment((images, order, out), made, *key, threads)
 
 
 def sgd_update(

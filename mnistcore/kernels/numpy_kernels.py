@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import EXPORTS, checks, layout
+from .deformation import augment as augment
 from .layout import Options
 
 __all__ = EXPORTS

@@ -70,6 +70,7 @@ cdef extern from *:
     vec select(ivec mask, vec a, vec b) noexcept nogil  # a where the mask is set, else b
     ivec as_bits "(ivec)"(vec x) noexcept nogil
     uvec as_unsigned "(uvec)"(ivec x) noexcept nogil
+    ivec as_signed "(ivec)"(uvec x) noexcept nogil
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip_low(vec a, vec b) noexcept nogil  # a0 b0 a1 b1 ... of the lower halves
     vec zip_high(vec a, vec b) noexcept nogil  # the same of the upper halves
