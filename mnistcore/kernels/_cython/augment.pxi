@@ -174,13 +174,50 @@ cdef Affine draw_affine(uint32_t key, const Deformation *plan) noexcept nogil:
     return to
 
 
+cdef inline ivec load_bytes_first(const uint8_t *p, int64_t n) noexcept nogil:
+    """Load n <= VL bytes, then zeros; memory after them is not touched."""
+    cdef uint8_t octets[VL]
+    cdef int32_t numbers[VL]
+    cdef int i
+    if n == VL:
+        memcpy(octets, p, VL)
+    else:
+        memset(octets, 0, VL)
+        for i in range(n):
+            octets[i] = p[i]
+    for i in range(VL):
+        numbers[i] = octets[i]
+    return load_ints(numbers)
+
+
+cdef inline void store_bytes_first(uint8_t *p, ivec x, int64_t n) noexcept nogil:
+    """Write the low bytes of the first n <= VL lanes; memory after them is not touched."""
+    cdef uint8_t octets[VL]
+    cdef int32_t numbers[VL]
+    cdef int i
+    store_ints(numbers, x)
+    for i in range(VL):
+        octets[i] = <uint8_t> numbers[i]
+    if n == VL:
+        memcpy(p, octets, VL)
+    else:
+        for i in range(n):
+            p[i] = octets[i]
+
+
+cdef inline int64_t whole_part(int64_t part, int64_t side) noexcept nogil:
+    """Return where a part of a row begins: the last one overlaps, so that it is a whole vector."""
+    return max(min(part * VL, side - VL), <int64_t> 0)
+
+
 cdef void read_image(const uint8_t *image, int64_t side, const Places *places) noexcept nogil:
     """Copy an image between the zeros around it."""
     cdef int32_t *pixels = places.pixels + places.ld + 1
-    cdef int64_t row, column
+    cdef int64_t row, part, v, n = min(side, <int64_t> VL)
     for row in range(side):
-        for column in range(side):
-            pixels[row * places.ld + column] = image[row * side + column]
+        for part in range(divide_up(side, VL)):
+            v = whole_part(part, side)
+            store_ints(pixels + row * places.ld + v, load_bytes_first(image + row * side + v, n))
 
 
 cdef inline ivec extreme(ivec a, ivec b, ivec c, bint thickens) noexcept nogil:
@@ -261,11 +298,10 @@ cdef void sample_row(
     cdef ivec outside = splat_ints(plan.side + 1), one = splat_ints(1)
     cdef ivec row_weights[4]
     cdef ivec steps, x, y, place
-    cdef int32_t shown[VL]
     for i in range(4):
         row_weights[i] = splat_ints(asked.weights[(first + i) * line + row])
     for part in range(divide_up(plan.side, VL)):
-        v = part * VL
+        v = whole_part(part, plan.side)
         steps = splat_ints(v) + lanes()
         x = bent_by(bent + v, line, row_weights) >> <int> plan.elastic_bits
         y = bent_by(bent + plan.controls * line + v, line, row_weights) >> <int> plan.elastic_bits
@@ -275,9 +311,8 @@ cdef void sample_row(
         place = place + least_unsigned((x >> POSITION_BITS) + one, outside)
         x = low_bytes(x >> (POSITION_BITS - 8))
         y = low_bytes(y >> (POSITION_BITS - 8))
-        store_ints(shown, interpolate(gather_ints(places.words, place), x, y))
-        for i in range(min(plan.side - v, <int64_t> VL)):
-            out[v + i] = <uint8_t> shown[i]
+        x = interpolate(gather_ints(places.words, place), x, y)
+        store_bytes_first(out + v, x, min(plan.side, <int64_t> VL))
 
 
 cdef void augment_image(const Images *asked, const Places *places, int64_t number) noexcept nogil:
