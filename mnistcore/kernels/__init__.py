@@ -46,18 +46,18 @@ Tier 1: kernels, each usable on its own
 ``softmax_cross_entropy(logits, labels,``               the mean loss, and its gradient
 ``sample_weight, dlogits) -> loss``
 ``dropout(a, samples, rate, seed, epoch, layer, out)``  out = a / (1 - rate), or 0 where dropped
-``augment(images, order, options, seed, epoch, out)``    out[i] = images[order[i]], deformed
+``augment(images, order, options, seed, epoch, out)``    out[s] = images[s] deformed, s in order
 ``sgd_update(gradient, learning_rate, momentum,``       one step of gradient descent in place
 ``nesterov, weight_decay, params, velocity)``
 ``adam_update(gradient, learning_rate, beta1, beta2,``  one step of Adam or AdamW in place
 ``eps, weight_decay, decoupled, step, params, m, v)``
 ======================================================  =======================================
 
-``augment`` takes and writes square images as rows of uint8 (N, side * side), with order (n,) int64
-within range, and options of one record of :data:`.layout.AUGMENTATION_DTYPE`. It rotates, shears,
-scales, shifts and bends images in one bilinear interpolation, with zeros outside, after it made
-strokes thicker or thinner: see :mod:`.deformation`. The results of all backends are the same to
-the bit.
+``augment`` takes and writes square images as rows of uint8 (N, side * side). It deforms those whose
+numbers are in order (n,) int64 and leaves the other rows of ``out`` alone. The strengths are in one
+record of :data:`.layout.AUGMENTATION_DTYPE`. Images are rotated, sheared, scaled, shifted and bent in
+one bilinear interpolation, with zeros outside, once strokes were made thicker or thinner: see
+:mod:`.deformation`. The results of all backends are the same to the bit.
 
 Tier 2: programs, which run the backend's own kernels inside one call
 ---------------------------------------------------------------------

@@ -220,9 +220,10 @@ def augment(
     epoch: int,
     out: np.ndarray,
 ) -> None:
-    """Deform images: out[i] is images[order[i]], rotated, sheared, scaled, shifted and bent.
+    """Rotate, shear, scale, shift and bend the images whose numbers are in ``order``.
 
-    images (N, side * side), out (n, side * side) uint8, order (n,) int64; see :mod:`.deformation`.
+    images and out (N, side * side) uint8, order (n,) int64. out[s] is images[s] deformed, for each
+    s in ``order``; other rows are not touched. See :mod:`.deformation`.
     """
     side = checks.check_augment(images, order, options, out)
     arrays, plan = (images, order, out), deformation.plan(options, side)
@@ -231,7 +232,7 @@ def augment(
     def lead(desk: int, n: int) -> None:
         _core.augment(arrays, *plan, *key, desk, n)
 
-    run_tasks(tasks_team_size(deformation.WORK * out.size), lead, _core.attend)
+    run_tasks(tasks_team_size(deformation.WORK * len(order) * side * side), lead, _core.attend)
 
 
 def sgd_update(

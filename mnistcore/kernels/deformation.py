@@ -89,19 +89,20 @@ def augment(
     epoch: int,
     out: np.ndarray,
 ) -> None:
-    """Deform images: out[i] is images[order[i]], rotated, sheared, scaled, shifted and bent.
+    """Rotate, shear, scale, shift and bend the images whose numbers are in ``order``.
 
-    images (N, side * side) and out (n, side * side) uint8, order (n,) int64, options (1,)
-    :data:`.layout.AUGMENTATION_DTYPE`. A deformation is a hash of (seed, epoch, order[i]).
+    images and out (N, side * side) uint8, order (n,) int64, options (1,)
+    :data:`.layout.AUGMENTATION_DTYPE`. out[s] is images[s] deformed, for each s in ``order``, by
+    random numbers that are a hash of (seed, epoch, s); other rows are not touched.
 
     Examples
     --------
     >>> import numpy as np
     >>> from mnistcore.kernels import layout, numpy_kernels
     >>> images = np.arange(9, dtype=np.uint8).reshape(1, 9)
-    >>> options, out = np.zeros(1, layout.AUGMENTATION_DTYPE), np.empty((2, 9), np.uint8)
+    >>> options, out = np.zeros(1, layout.AUGMENTATION_DTYPE), np.empty_like(images)
     >>> options["smoothness"] = 0.2  # all strengths are 0
-    >>> numpy_kernels.augment(images, np.array([0, 0]), options, 0, 1, out)
+    >>> numpy_kernels.augment(images, np.array([0]), options, 0, 1, out)
     >>> bool((out == images).all())
     True
     """
@@ -117,7 +118,7 @@ def augment(
         x, y = _positions(numbers, drawn)
         bent_x, bent_y = _elastic(numbers, weights, drawn)
         shown = _interpolated(pixels, x + bent_x, y + bent_y)
-        out[start : start + BLOCK] = shown.reshape(len(samples), -1)
+        out[samples] = shown.reshape(len(samples), -1)
 
 
 def _thickened(pixels: np.ndarray, thickness: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class Augmentation(NamedTuple):
     thickness: float  # the largest change of strokes: 1 adds a pixel on each side, in [0, 1]
 
 
-AUGMENTATION_DTYPE = np.dtype([(name, np.float64) for name in Augmentation._fields])
+AUGMENTATION_DTYPE = np.dtype([(name, np.float64) for name in Augmentation._fields], align=True)
 
 # The units of the random numbers that deform a sample, and the layer that they count as.
 ROTATED, SHEARED, WIDENED, HEIGHTENED, SHIFTED_X, SHIFTED_Y, THICKENED = range(7)

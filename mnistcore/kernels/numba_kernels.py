@@ -178,13 +178,14 @@ def augment(
     epoch: int,
     out: np.ndarray,
 ) -> None:
-    """Deform images: out[i] is images[order[i]], rotated, sheared, scaled, shifted and bent.
+    """Rotate, shear, scale, shift and bend the images whose numbers are in ``order``.
 
-    images (N, side * side), out (n, side * side) uint8, order (n,) int64; see :mod:`.deformation`.
+    images and out (N, side * side) uint8, order (n,) int64. out[s] is images[s] deformed, for each
+    s in ``order``; other rows are not touched. See :mod:`.deformation`.
     """
     side = checks.check_augment(images, order, options, out)
     made = deformation.plan(options, side)
-    threads = _tasks_team_size(deformation.WORK * out.size)
+    threads = _tasks_team_size(deformation.WORK * len(order) * side * side)
     key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
     images_kernel.augment((images, order, out), made, *key, threads)
 

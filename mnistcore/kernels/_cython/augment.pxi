@@ -51,49 +51,6 @@ cdef struct Affine:
     int64_t y_down
 
 
-cdef inline ivec load_ints(const int32_t *p) noexcept nogil:
-    cdef ivec x
-    memcpy(&x, p, sizeof(x))
-    return x
-
-
-cdef inline void store_ints(int32_t *p, ivec x) noexcept nogil:
-    memcpy(p, &x, sizeof(x))
-
-
-cdef inline ivec splat_ints(int64_t x) noexcept nogil:
-    return as_signed(splat_bits(<uint32_t> x))
-
-
-cdef inline ivec lanes() noexcept nogil:
-    """Return the numbers 0, 1, 2 and so on."""
-    cdef int32_t numbers[VL]
-    cdef int i
-    for i in range(VL):
-        numbers[i] = i
-    return load_ints(numbers)
-
-
-cdef inline ivec choose(ivec mask, ivec a, ivec b) noexcept nogil:
-    return (mask & a) | (~mask & b)
-
-
-cdef inline ivec least_unsigned(ivec a, ivec b) noexcept nogil:
-    """Return the smaller, lane by lane, where a negative number counts as a large one."""
-    return choose(less_bits(as_unsigned(a), as_unsigned(b)), a, b)
-
-
-cdef inline ivec gather_ints(const int32_t *base, ivec offsets) noexcept nogil:
-    """Load for each lane the int32 at base + its offset."""
-    cdef int32_t places[VL]
-    cdef int32_t found[VL]
-    cdef int i
-    store_ints(places, offsets)
-    for i in range(VL):
-        found[i] = base[places[i]]
-    return load_ints(found)
-
-
 cdef inline int64_t whole(int64_t n) noexcept nogil:
     """Return n rounded up to whole vectors of the largest size."""
     return divide_up(n, 16) * 16
@@ -174,37 +131,6 @@ cdef Affine draw_affine(uint32_t key, const Deformation *plan) noexcept nogil:
     return to
 
 
-cdef inline ivec load_bytes_first(const uint8_t *p, int64_t n) noexcept nogil:
-    """Load n <= VL bytes, then zeros; memory after them is not touched."""
-    cdef uint8_t octets[VL]
-    cdef int32_t numbers[VL]
-    cdef int i
-    if n == VL:
-        memcpy(octets, p, VL)
-    else:
-        memset(octets, 0, VL)
-        for i in range(n):
-            octets[i] = p[i]
-    for i in range(VL):
-        numbers[i] = octets[i]
-    return load_ints(numbers)
-
-
-cdef inline void store_bytes_first(uint8_t *p, ivec x, int64_t n) noexcept nogil:
-    """Write the low bytes of the first n <= VL lanes; memory after them is not touched."""
-    cdef uint8_t octets[VL]
-    cdef int32_t numbers[VL]
-    cdef int i
-    store_ints(numbers, x)
-    for i in range(VL):
-        octets[i] = <uint8_t> numbers[i]
-    if n == VL:
-        memcpy(p, octets, VL)
-    else:
-        for i in range(n):
-            p[i] = octets[i]
-
-
 cdef inline int64_t whole_part(int64_t part, int64_t side) noexcept nogil:
     """Return where a part of a row begins: the last one overlaps, so that it is a whole vector."""
     return max(min(part * VL, side - VL), <int64_t> 0)
@@ -276,10 +202,6 @@ cdef inline ivec bent_by(
     )
 
 
-cdef inline ivec low_bytes(ivec x) noexcept nogil:
-    return x & splat_ints(255)
-
-
 cdef inline ivec interpolate(ivec four, ivec x, ivec y) noexcept nogil:
     """Return the pixel among four at a place in units of 2**-8."""
     cdef ivec upper = low_bytes(four), lower = low_bytes(four >> 16)
@@ -329,7 +251,7 @@ cdef void augment_image(const Images *asked, const Places *places, int64_t numbe
     draw_controls(key, plan, places)
     bend_rows(plan, places, asked.weights)
     for row in range(side):
-        sample_row(row, asked, places, &affine, asked.out + (number * side + row) * side)
+        sample_row(row, asked, places, &affine, asked.out + (sample * side + row) * side)
 
 
 cdef void take_images(void *arguments, int64_t thread, int64_t threads) noexcept nogil:

@@ -30,6 +30,7 @@ from libc.math cimport isfinite, log, log1p, pow
 include "constants.pxi"
 include "machine.pxi"
 include "vectors.pxi"
+include "integers.pxi"
 include "memory.pxi"
 include "bits.pxi"
 include "blocks.pxi"

@@ -273,7 +273,7 @@ def augment_image(asked, plan, places, number):
     bend_rows(plan, places, asked.weights)
     affine, shared = draw_affine(key, plan), (asked.firsts, asked.weights)
     for y in range(plan.side):
-        sample_row(y, plan, places, affine, shared, asked.out + number * size)
+        sample_row(y, plan, places, affine, shared, asked.out + sample * size)
 
 
 @c_function(3)

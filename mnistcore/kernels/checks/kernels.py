@@ -172,7 +172,7 @@ def check_augment(
         ("images", images, ("N", "I")),
         ("order", order, ("n",)),
         ("options", options, (1,)),
-        ("out", out, ("n", "I")),
+        ("out", out, ("N", "I")),
     )
     pixels = images.shape[1]
     side = math.isqrt(pixels)
