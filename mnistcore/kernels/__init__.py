@@ -54,9 +54,9 @@ Tier 1: kernels, each usable on its own
 ======================================================  =======================================
 
 ``augment`` takes and writes square images as rows of uint8 (N, side * side). It deforms those whose
-numbers are in order (n,) int64 and leaves the other rows of ``out`` alone. The strengths are in one
-record of :data:`.layout.AUGMENTATION_DTYPE`. Images are rotated, sheared, scaled, shifted and bent in
-one bilinear interpolation, with zeros outside, once strokes were made thicker or thinner: see
+numbers are in order (n,) int64, and leaves the other rows of ``out`` alone. Its strengths are one
+record of :data:`.layout.AUGMENTATION_DTYPE`. It makes strokes thicker or thinner, then rotates,
+shears, scales, shifts and bends the image in one bilinear interpolation, with zeros outside: see
 :mod:`.deformation`. The results of all backends are the same to the bit.
 
 Tier 2: programs, which run the backend's own kernels inside one call

@@ -4,6 +4,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ..kernels.checks.kernels import MOST_SIDE
 from ..kernels.layout import AUGMENTATION_DTYPE, Augmentation
 
 # Chosen by accuracy on images held out of MNIST's training set.
@@ -28,7 +29,7 @@ def make_augmentation(**strengths: float) -> np.ndarray:
 
     Raises
     ------
-    TypeError
+    ValueError
         If a name is not that of a field.
 
     Examples
@@ -40,16 +41,30 @@ def make_augmentation(**strengths: float) -> np.ndarray:
     unknown = sorted(strengths.keys() - set(Augmentation._fields))
     if unknown:
         known = ", ".join(Augmentation._fields)
-        raise TypeError(f"unknown strengths of augmentation: {', '.join(unknown)}; known: {known}")
+        raise ValueError(f"augment has no strength {', '.join(unknown)}; known: {known}")
     options = np.zeros(1, AUGMENTATION_DTYPE)
     options[0] = STRENGTHS._replace(**strengths)
     return options
 
 
-class Augmenter:
-    """Deforms the rows of x that a slice trains on, before it does.
+def check_images(images: np.ndarray) -> None:
+    """Raise ValueError unless images can be deformed: squares (N, side, side) of 8-bit pixels."""
+    shape = images.shape[1:]
+    if len(shape) != 2 or shape[0] != shape[1] or not 1 <= shape[0] <= MOST_SIDE:
+        size = " x ".join(map(str, shape))
+        raise ValueError(
+            f"augment deforms square images of up to {MOST_SIDE} pixels a side; these are {size}"
+        )
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"augment deforms 8-bit pixels (uint8); those of the images are {images.dtype}"
+        )
 
-    A deformation depends on seed, epoch and row alone, so slices may be cut anywhere.
+
+class Augmenter:
+    """Deforms the rows of x that are trained on next.
+
+    A deformation depends on seed, epoch and row alone, so an epoch may be cut anywhere.
 
     Parameters
     ----------
@@ -57,32 +72,19 @@ class Augmenter:
         The module of a backend.
     x
         (N, side * side) uint8, C-contiguous, not written.
-    options
+    strengths
         From :func:`make_augmentation`.
-    seed
-        The seed of the deformations.
-
-    Raises
-    ------
-    ValueError
-        If the pixels are not 8-bit numbers, the images not squares or too large, or a strength is
-        out of range.
     """
 
-    def __init__(
-        self, kernels: ModuleType, x: np.ndarray, options: np.ndarray, seed: int
-    ) -> None:
-        if x.dtype != np.uint8:
-            raise ValueError(
-                f"augmentation deforms 8-bit pixels (uint8), and these are {x.dtype}"
-            )
-        self._kernels, self._x, self._options, self._seed = kernels, x, options, seed
-        self._deformed = np.empty_like(x)  # takes no memory until it is written
-        self(0, np.empty(0, np.int64))
+    def __init__(self, kernels: ModuleType, x: np.ndarray, strengths: np.ndarray) -> None:
+        self._kernels, self._x, self._strengths = kernels, x, strengths
+        self._deformed = np.empty_like(x)
 
-    def __call__(self, epoch: int, samples: np.ndarray) -> np.ndarray:
-        """Deform the rows whose numbers are in ``samples``, and return an x that has them."""
-        self._kernels.augment(
-            self._x, samples, self._options, self._seed, epoch, self._deformed
-        )
+    def __call__(self, options: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Return an x whose rows ``samples`` are deformed for the seed and epoch of ``options``.
+
+        The array is the same in each call. Its other rows are those of past calls, or undefined.
+        """
+        seed, epoch = int(options["seed"][0]), int(options["epoch"][0])
+        self._kernels.augment(self._x, samples, self._strengths, seed, epoch, self._deformed)
         return self._deformed

@@ -32,6 +32,7 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
     """Declare an option that every recipe sets; its default, None, means the recipe's value."""
     default = RECIPES[DEFAULT_RECIPE].settings[name]
     spelled = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    spelled = "off" if spelled is False else spelled
     shown = f"{spelled}, or the {source}'s"
     return option(None, kind, help, optional=True, shown_default=shown, **settings)
 
@@ -124,6 +125,9 @@ class TrainConfig(DataOptions):
         many=True,
         limits=_SHARE,
         metavar="RATE",
+    )
+    augment: bool = _from_recipe(
+        "augment", bool, "deform the training images anew in each epoch; for square images"
     )
     validation_fraction: float = option(
         0.1,

@@ -19,6 +19,7 @@ from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import Evaluation
 from ..models.network import Network
 from ..system.pages import in_large_pages
+from .augmentation import Augmenter
 from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
@@ -55,6 +56,8 @@ class Trainer:
         The learning-rate schedule.
     check
         Called before each slice; an exception that it raises ends the epoch there.
+    strengths
+        From :func:`.make_augmentation`, to deform x anew in each epoch; None trains on x itself.
 
     Attributes
     ----------
@@ -77,6 +80,7 @@ class Trainer:
         options: np.ndarray,
         rates: RateSchedule,
         check: Callable[[], None] = lambda: None,
+        strengths: np.ndarray | None = None,
     ) -> None:
         self.params = params
         self.step = 0
@@ -92,6 +96,7 @@ class Trainer:
         self._options["batch_size"] = self._batch_size
         self._rates = rates
         self._check = check
+        self._augment = None if strengths is None else Augmenter(kernels, self._x, strengths)
         self._state = make_state(options, params)
         self._buffers = np.empty(0, params.dtype)
         size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
@@ -156,8 +161,9 @@ class Trainer:
         return seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
+        x = self._augment(self._options, samples) if self._augment else self._x
         done: int = self._kernels.train_steps(
-            self._x, self._targets, self._no_weights, samples, rates, self._layers,
+            x, self._targets, self._no_weights, samples, rates, self._layers,
             self._options, self.step, self.params, self._state, self._buffers, self._workspace,
             metrics,
         )  # fmt: skip

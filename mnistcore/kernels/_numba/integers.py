@@ -129,9 +129,7 @@ def gather_ints(typingctx, base, offsets):
         wide = ir.VectorType(I64, VL)
         starts = broadcast(builder, base, wide)
         steps = builder.shl(builder.sext(offsets, wide), ir.Constant(wide, [I64(2)] * VL))
-        pointers = builder.inttoptr(
-            builder.add(starts, steps), ir.VectorType(I32.as_pointer(), VL)
-        )
+        pointers = builder.inttoptr(builder.add(starts, steps), ir.VectorType(I32.as_pointer(), VL))
         every = ir.Constant(ir.VectorType(ir.IntType(1), VL), [1] * VL)
         name = f"llvm.masked.gather.v{VL}i32.v{VL}p0"
         return call_llvm(builder, name, INTS, pointers, I32(4), every, ir.Constant(INTS, None))
