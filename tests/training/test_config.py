@@ -31,6 +31,7 @@ FLAGS = [
     "--epochs",
     "--weight-decay",
     "--dropout",
+    "--augment",
     "--validation-fraction",
     "--patience",
     "--standardize",
