@@ -61,6 +61,38 @@ def check_images(images: np.ndarray) -> None:
         )
 
 
+def deform(
+    kernels: ModuleType, images: np.ndarray, samples: np.ndarray, seed: int, epochs: int
+) -> np.ndarray:
+    """Return what a run trains on in place of some images, from its first epoch on.
+
+    Parameters
+    ----------
+    kernels
+        The module of a backend.
+    images
+        (N, side, side) uint8, C-contiguous, the training images of the run.
+    samples
+        (n,) int64, the numbers of the images to deform.
+    seed
+        The seed of the run.
+    epochs
+        How many epochs.
+
+    Returns
+    -------
+    deformed
+        (n, epochs, side, side) uint8.
+    """
+    x = images.reshape(len(images), -1)
+    out, strengths = np.empty_like(x), make_augmentation()
+    shown = []
+    for epoch in range(1, epochs + 1):
+        kernels.augment(x, samples, strengths, seed, epoch, out)
+        shown.append(out[samples])
+    return np.stack(shown, axis=1).reshape(len(samples), epochs, *images.shape[1:])
+
+
 class Augmenter:
     """Deforms the rows of x that are trained on next.
 
