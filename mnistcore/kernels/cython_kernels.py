@@ -230,7 +230,7 @@ def augment(
     key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
 
     def lead(desk: int, n: int) -> None:
-        _core.augment(arrays, *plan, *key, desk, n)
+        _core.augment_images(arrays, *plan, *key, desk, n)
 
     run_tasks(tasks_team_size(deformation.WORK * len(order) * side * side), lead, _core.attend)
 

@@ -14,7 +14,6 @@ from types import ModuleType
 import numpy as np
 
 from . import EXPORTS, checks, deformation, layout
-from ._numba import augment as images_kernel
 from ._numba import dropout as masks
 from ._numba import elementwise, losses, programs, team, training, updates
 from ._numba.functions import JIT, pointer
@@ -183,11 +182,13 @@ def augment(
     images and out (N, side * side) uint8, order (n,) int64. out[s] is images[s] deformed, for each
     s in ``order``; other rows are not touched. See :mod:`.deformation`.
     """
+    from ._numba.augment import augment_images  # most runs do without it
+
     side = checks.check_augment(images, order, options, out)
     made = deformation.plan(options, side)
     threads = _tasks_team_size(deformation.WORK * len(order) * side * side)
     key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
-    images_kernel.augment((images, order, out), made, *key, threads)
+    augment_images((images, order, out), made, *key, threads)
 
 
 def sgd_update(

@@ -269,7 +269,7 @@ cdef void take_images(void *arguments, int64_t thread, int64_t threads) noexcept
             augment_image(asked, &places, number)
 
 
-def augment(
+def augment_images(
     arrays, plan, const int32_t[::1] firsts, const int32_t[:, ::1] weights, int64_t seed,
     int64_t epoch, int64_t desk, int64_t threads,
 ):

@@ -318,7 +318,7 @@ def scratch_size(plan: Deformation) -> int:
     return -(-2 * n * n // 16) * 16 + 2 * n * plan.line + padded + 16
 
 
-def augment(
+def augment_images(
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     made: tuple[Deformation, np.ndarray, np.ndarray],
     seed: int,
