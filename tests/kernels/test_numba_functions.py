@@ -8,7 +8,7 @@ import pytest
 numba = pytest.importorskip("numba")
 
 from mnistcore.kernels import layout  # noqa: E402
-from mnistcore.kernels._numba import functions, memory  # noqa: E402
+from mnistcore.kernels._numba import bits, functions, memory  # noqa: E402
 from mnistcore.kernels._numba.team import share  # noqa: E402
 
 needs_jit = pytest.mark.skipif(not functions.JIT, reason="nothing is compiled")
@@ -81,3 +81,16 @@ def test_a_c_function_is_called_through_its_pointer():
     out = np.zeros(4, np.float32)
     caller(functions.pointer(write), out)
     assert out.view(np.int64)[0] == 7
+
+
+def test_a_square_of_bits_is_transposed():
+    @functions.entry
+    def transpose(at):
+        bits.transpose_bits(at)
+
+    square = np.random.default_rng(0).integers(0, 2, (64, 64), np.uint8)
+    words = np.packbits(square, axis=1, bitorder="little").view(np.int64).ravel()
+    transpose(words.ctypes.data)
+    transposed = np.unpackbits(words.view(np.uint8).reshape(64, 8), axis=1, bitorder="little")
+    np.testing.assert_array_equal(transposed, square.T)
+    assert (transposed != square).any()

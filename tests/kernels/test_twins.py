@@ -54,7 +54,7 @@ NUMBA = [
     ),
     (
         "tile",
-        "tile_type zero_tile row_length add_outer load_tile",
+        "tile_type zero_tile tile_size tile_vector row_length add_outer load_tile",
         "a tile's shape is in its type",
     ),
     ("sparse", "union", "a tile's shape is in its type"),
@@ -78,6 +78,7 @@ NUMBA = [
     ("losses", "loss_sum add_to", "written in place in C"),
     ("updates", "rule_of write_update", "a record of float32 is written field by field"),
     ("updates", "adam descend with_decay update_vectors update_vector", "specialised by rule in C"),
+    ("updates", "Constants constants_of", "C loads each constant where it is used"),
     ("matmul", "Division make_job packed_at", "the record of a job; a struct in C"),
     ("matmul", "is_plain", "lets arrays skip Numba's dispatch"),
     ("inputs", "bits_of gather_word", "steps of gather on offsets"),

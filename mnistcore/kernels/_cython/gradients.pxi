@@ -51,7 +51,8 @@ cdef inline void update_tile(
 ) noexcept nogil:
     """Compute the gradient of n rows of a panel, summed over the batch, and apply it."""
     cdef float scratch[TILE + GUARD_WORDS]
-    cdef int64_t at = (panel * layer.fan_in + first) * layer.width
+    cdef int64_t row, at = (panel * layer.fan_in + first) * layer.width
+    cdef int64_t used = used_width(layer, panel)
     cdef Product product
     require(first + n <= layer.fan_in)
     product.a, product.a_row, product.a_step = inputs.a + first, 1, inputs.ld
@@ -62,9 +63,10 @@ cdef inline void update_tile(
     product.out = scratch
     set_guard(scratch + TILE)
     fetch_weights(update, layer, at, n * layer.width)
-    multiply_panel(n, layer.width, &product)
+    multiply_panel(n, used, &product)
     remove_guard(scratch + TILE)
-    update_weights(update, layer, at, n * layer.width, scratch)
+    for row in range(n):
+        update_weights(update, layer, at + row * layer.width, used, scratch + row * layer.width)
 
 
 cdef inline void flush(const Layer *layer, Pending *pending) noexcept nogil:
@@ -88,7 +90,7 @@ cdef void update_panel(
     Each tile is applied while the next one is computed.
     """
     cdef float scratch[2][TILE + GUARD_WORDS]
-    cdef int64_t at, column = 0, row = low, tile = 0
+    cdef int64_t at, column = 0, row = low, tile = 0, used = used_width(layer, panel)
     cdef Product product
     cdef Pending pending
     memset(&pending, 0, sizeof(Pending))
@@ -96,15 +98,15 @@ cdef void update_panel(
     product.K = product.segment = rows
     product.b_step, product.out_row = layer.width, NR
     pending.update, pending.stride = update, layer.width
-    while column < layer.width:
+    while column < used:
         product.b = layer.dz + panel * layer.batch_size * layer.width + column
         row = low
         while high - row >= UPDATED:
             product.a, product.out = inputs.a + row, scratch[tile]
-            multiply_and_update(min(layer.width - column, <int64_t> NR), &product, &pending)
+            multiply_and_update(min(used - column, <int64_t> NR), &product, &pending)
             at = (panel * layer.fan_in + row) * layer.width + column
             pending.gradient = scratch[tile]
-            pending.vectors = UPDATED * (2 if layer.width - column >= NR else 1)
+            pending.vectors = UPDATED * (2 if used - column >= NR else 1)
             pending.w, pending.first = layer.weights[0] + at, layer.weights[1] + at
             pending.second = layer.weights[2] + at
             row += UPDATED

@@ -162,6 +162,11 @@ cdef Run make_run(
 # Places
 # ---------------------------------------------------------------------------------------------
 
+cdef inline int64_t used_width(const Layer *layer, int64_t panel) noexcept nogil:
+    """Return the columns of a panel that hold units, in whole vectors; the last has padding."""
+    return min(layer.width, divide_up(layer.fan_out - panel * layer.width, VL) * VL)
+
+
 cdef inline int64_t gradient_size(const Layer *layer) noexcept nogil:
     """Return the number of floats of dz."""
     return layer.batch_size * layer.panels * layer.width

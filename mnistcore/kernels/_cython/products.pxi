@@ -29,7 +29,7 @@ cdef inline void finish_rows(
     Dropped units are written as -0.0 and kept ones never are, so that the backward pass can
     tell them apart without drawing the mask again.
     """
-    cdef int64_t row, v, unit
+    cdef int64_t row, v, unit, used = used_width(layer, tiles.panel)
     cdef uint32_t key = 0
     cdef vec a
     for row in range(tiles.low, tiles.high):
@@ -37,7 +37,7 @@ cdef inline void finish_rows(
             key = row_key(
                 masks.seed, masks.epoch, row_id(masks.samples, row), masks.layer
             )
-        for v in range(layer.width // VL):
+        for v in range(used // VL):
             unit = tiles.panel * layer.width + v * VL
             a = activate(activation, load(sums + v * VL) + load(layer.bias[0] + unit))
             if masks.threshold:
@@ -79,7 +79,7 @@ cdef inline void forward_tile(
     product.b_step = product.out_row = layer.width
     product.out = scratch
     set_guard(scratch + TILE)
-    multiply_panel(tiles.high - tiles.low, layer.width, &product)
+    multiply_panel(tiles.high - tiles.low, used_width(layer, tiles.panel), &product)
     remove_guard(scratch + TILE)
     finish_tile(layer, tiles, masks, scratch, layer.width, out, ld)
 

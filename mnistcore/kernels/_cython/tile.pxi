@@ -127,13 +127,13 @@ cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noe
         sized_tile(1, <int> rows, product)
 
 
-cdef void multiply_panel(int64_t rows, int64_t width, Product *product) noexcept nogil:
-    """Compute the rows of a tile in a panel of any width, at most NR columns at a time."""
-    while width > 0:
-        multiply_tile(rows, min(width, <int64_t> NR), product)
+cdef void multiply_panel(int64_t rows, int64_t used, Product *product) noexcept nogil:
+    """Compute rows of a panel, its first ``used`` columns, at most NR columns at a time."""
+    while used > 0:
+        multiply_tile(rows, min(used, <int64_t> NR), product)
         product.b += NR
         product.out += NR
-        width -= NR
+        used -= NR
 
 
 cdef int64_t panel_width(int64_t n) noexcept nogil:

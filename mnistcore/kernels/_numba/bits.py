@@ -1,11 +1,14 @@
 """Sets of up to 64 elements, as the bits of an int64."""
 
+import ctypes
+
+import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .functions import inner
 from .intrinsics import (
     F32,
+    I32,
     I64,
     call_llvm,
     element_of,
@@ -13,9 +16,10 @@ from .intrinsics import (
     pointer_to,
     signed,
     twin_of,
+    view,
     view_inputs,
 )
-from .memory import load_index, store_index
+from .memory import load_index
 
 # ---------------------------------------------------------------------------------------------
 # Bits: sets of up to 64 elements in an int64
@@ -120,16 +124,39 @@ def count_bits(typingctx, bits):
     return types.int64(types.int64), generate
 
 
-@inner
-def transpose_bits(square):
-    """Transpose 64 x 64 bits in place by swapping ever smaller squares (Warren 2012, 7-3)."""
-    half, mask = 32, 0xFFFFFFFF
-    while half:
-        for pair in range(32 // half):
-            for i in range(2 * pair * half, (2 * pair + 1) * half):
-                low, high = load_index(square, i), load_index(square, i + half)
-                swapped = ((low >> half) ^ high) & mask
-                store_index(square, i, low ^ (swapped << half))
-                store_index(square, i + half, high ^ swapped)
-        half //= 2
-        mask ^= mask << half
+def _transpose_twin(square):
+    rows = view(square, 0, 8 * WORD, ctypes.c_uint8)
+    bits = np.unpackbits(rows.reshape(WORD, 8), axis=1, bitorder="little")
+    rows[:] = np.packbits(bits.T, axis=1, bitorder="little").ravel()
+
+
+@twin_of(_transpose_twin)
+def transpose_bits(typingctx, square):
+    """Transpose 64 x 64 bits at an address by swapping ever smaller squares (Warren 2012, 7-3).
+
+    All rows are one vector. Half of each row stays, and half comes from the row that is ``half``
+    rows on or back, moved by as many bits.
+    """
+    rows, marks = ir.VectorType(I64, WORD), ir.VectorType(I32, WORD)
+
+    def generate(context, builder, signature, args):
+        pointer = pointer_to(builder, args[0], I64(0), rows)
+        bits = builder.load(pointer, align=8, typ=rows)
+        half, mask = 32, 0xFFFFFFFF
+        while half:
+            lower = [row & half == 0 for row in range(WORD)]
+            partners = ir.Constant(marks, [row ^ half for row in range(WORD)])
+            moves = ir.Constant(rows, [half if low else WORD - half for low in lower])
+            kept = [signed(mask if low else ~mask) for low in lower]
+            others = builder.shuffle_vector(bits, bits, partners)
+            moved = call_llvm(builder, f"llvm.fshl.v{WORD}i64", rows, others, others, moves)
+            bits = builder.or_(
+                builder.and_(bits, ir.Constant(rows, kept)),
+                builder.and_(moved, ir.Constant(rows, [~one for one in kept])),
+            )
+            half //= 2
+            mask ^= mask << half
+        builder.store(bits, pointer, align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate

@@ -7,7 +7,7 @@ from .functions import call, inner
 from .inputs import Marks
 from .machine import VL
 from .memory import load_index, load_record, store_record
-from .plan import Layer, layer_at
+from .plan import Layer, layer_at, used_width
 from .products import inputs_of
 from .sparse import SparseProduct
 from .team import share
@@ -47,8 +47,9 @@ def update_panel(functions, place, number, panel, low, high, batch):
     base, width, at = place.base, layer.width, place.sums + 8 * SUM
     a, dz = base + 4 * inputs.a, base + 4 * (layer.dz + panel * layer.capacity * width)
     none, top = np.int64(0), low + (high - low) // UPDATED * UPDATED
-    for column in range(0, width, NR):
-        columns, out = min(NR, width - column), place.scratch
+    used = used_width(layer, panel)
+    for column in range(0, used, NR):
+        columns, out = min(NR, used - column), place.scratch
         w = layer.weights + (panel * layer.fan_in + low) * width + column
         pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, none, width)
         for row in range(low, top, UPDATED):
@@ -73,16 +74,15 @@ def update_panel(functions, place, number, panel, low, high, batch):
     if top < high:
         w = layer.weights + (panel * layer.fan_in + top) * width
         multiply_panel(
-            functions.multiply_tile, high - top, width, a + 4 * top, 1, inputs.ld, dz, place.sums,
-            base + 4 * place.scratch,
+            functions.multiply_tile, high - top, used, width, a + 4 * top, 1, inputs.ld, dz,
+            place.sums, base + 4 * place.scratch,
         )  # fmt: skip
-        call(
-            functions.update_vectors,
-            (
-                place.update, layer.decay, base, w, place.slot_size, place.scratch,
-                (high - top) * width,
-            ),
-        )  # fmt: skip
+        for i in range(0, (high - top) * width, width):
+            g = place.scratch + i
+            call(
+                functions.update_vectors,
+                (place.update, layer.decay, base, w + i, place.slot_size, g, used),
+            )
 
 
 @inner

@@ -310,6 +310,12 @@ def layer_at(net, number):
 
 
 @inner
+def used_width(layer, panel):
+    """Return the columns of a panel that hold units, in whole vectors; the last has padding."""
+    return min(layer.width, -((panel * layer.width - layer.fan_out) // VL) * VL)
+
+
+@inner
 def pack_weights(layer, flat, base, packed, thread, threads):
     """Pack this thread's share of a layer's weights at ``flat`` into panels at base + packed."""
     first, last = share(layer.panels, thread, threads)

@@ -18,7 +18,7 @@ from .functions import c_function, call, inner
 from .inputs import SPARSE, Marks
 from .machine import VL
 from .memory import load_index, load_record, store_record
-from .plan import Layer, layer_at
+from .plan import Layer, layer_at, used_width
 from .sparse import SparseProduct
 from .tile import MR, TILE, Sum, multiply_panel, tile_height
 from .vectors import load, splat, store, store_first
@@ -115,16 +115,16 @@ def finish_tile(base, at, panel, top, rows, masks_at, sums, sums_row):
     The sums are at base + ``sums``, their rows ``sums_row`` floats apart; a may take their place.
     """
     layer, masks = load_record(at, Layer), load_record(masks_at, Masks)
-    first = panel * layer.width
+    first, used = panel * layer.width, used_width(layer, panel)
     out = layer.a + top * layer.lda + first
     for r in range(rows):
-        for c in range(0, layer.width, VL):
+        for c in range(0, used, VL):
             z = load(base, sums + r * sums_row + c) + load(base, layer.bias + first + c)
             store(base, out + c, activate(layer.activation, z))
         if layer.dropout:
             sample = load_index(masks.samples, top + r)
             key = row_key(masks.seed, masks.epoch, sample, layer.number)
-            drop_row(base, out, layer.width, first, key, layer.dropout, base, out)
+            drop_row(base, out, used, first, key, layer.dropout, base, out)
         out += layer.lda
 
 
@@ -170,8 +170,9 @@ def forward_panel(functions, place, number, panel, start, end):
         rows, a = tile_height(end - start), base + 4 * (inputs.a + start * inputs.ld)
         out = base + 4 * place.scratch
         multiply_panel(
-            functions.multiply_tile, rows, width, a, inputs.ld, 1, weights, place.sums, out
-        )
+            functions.multiply_tile, rows, used_width(layer, panel), width, a, inputs.ld, 1,
+            weights, place.sums, out,
+        )  # fmt: skip
         call(
             functions.finish_tile,
             (

@@ -23,9 +23,11 @@ from .tile import (
     load_tile,
     row_length,
     store_tile,
+    tile_size,
+    tile_vector,
     zero_tile,
 )
-from .updates import MOMENTS, RULE, Pending, adam, fetch_weights, update_vector
+from .updates import Pending, constants_of, fetch_weights, update_vector
 
 FLOATS_AHEAD = 4 * SPARSE_FLOATS  # by which weights are prefetched before their update
 
@@ -100,24 +102,24 @@ def sparse_group(total, product, row):
     store_tile(add_marked(total, product, row), out, 0, product.out_row)
 
 
-@inner
-def update_group(total, rows, product, row, pending):
-    """Compute the gradient of ``rows`` rows of weights from ``row`` on, and apply it.
+@inner(forceinline=True)
+def update_group(total, product, row, pending, constants):
+    """Compute the gradient of rows of weights from ``row`` on, and apply it.
 
-    With little in between, the divisions and roots of one group are computed while the sums of
-    the next are being added.
+    ``total`` is zeros, of at most SPARSE_VECTORS vectors. Without a detour through memory, the
+    divisions and roots of one group are computed while the sums of the next are being added.
     """
-    width = row_length(total)
-    w, moments = pending.w + row * width, load_index(pending.update, RULE) == MOMENTS
-    for i in range(0, rows * width, VL):
+    base, slot_size, w = pending.base, pending.slot_size, pending.w + row * row_length(total)
+    for i in range(0, tile_size(total), VL):
         fetch_weights(pending, w + FLOATS_AHEAD + i)
-    store_tile(add_marked(total, product, row), product.out, 0, width)
-    for i in range(0, rows * width, VL):
-        arguments = pending.update, pending.decayed, pending.base, w + i, pending.slot_size
-        if moments:
-            adam(*arguments, pending.g + i)
-        else:
-            update_vector(*arguments, pending.g + i)
+    total = add_marked(total, product, row)
+    update_vector(constants, tile_vector(total, 0), base, w, slot_size)
+    if tile_size(total) > VL:
+        update_vector(constants, tile_vector(total, 1), base, w + VL, slot_size)
+    if tile_size(total) > 2 * VL:
+        update_vector(constants, tile_vector(total, 2), base, w + 2 * VL, slot_size)
+    if tile_size(total) > 3 * VL:
+        update_vector(constants, tile_vector(total, 3), base, w + 3 * VL, slot_size)
 
 
 # For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an
@@ -162,35 +164,37 @@ def _multiply_four(rows, at):
 @c_function(3)
 def _update_one(rows, at, pending_at):
     product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    grouped = rows // 4 * 4
+    constants, grouped = constants_of(pending.update, pending.decayed), rows // 4 * 4
     for row in range(0, grouped, 4):
-        update_group(zero_tile(4, (0,)), 4, product, row, pending)
+        update_group(zero_tile(4, (0,)), product, row, pending, constants)
     for row in range(grouped, rows):
-        update_group(zero_tile(1, (0,)), 1, product, row, pending)
+        update_group(zero_tile(1, (0,)), product, row, pending, constants)
 
 
 @c_function(3)
 def _update_two(rows, at, pending_at):
     product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    grouped = rows // 2 * 2
+    constants, grouped = constants_of(pending.update, pending.decayed), rows // 2 * 2
     for row in range(0, grouped, 2):
-        update_group(zero_tile(2, (0, 0)), 2, product, row, pending)
+        update_group(zero_tile(2, (0, 0)), product, row, pending, constants)
     for row in range(grouped, rows):
-        update_group(zero_tile(1, (0, 0)), 1, product, row, pending)
+        update_group(zero_tile(1, (0, 0)), product, row, pending, constants)
 
 
 @c_function(3)
 def _update_three(rows, at, pending_at):
     product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
     for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0)), 1, product, row, pending)
+        update_group(zero_tile(1, (0, 0, 0)), product, row, pending, constants)
 
 
 @c_function(3)
 def _update_four(rows, at, pending_at):
     product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
     for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0)), 1, product, row, pending)
+        update_group(zero_tile(1, (0, 0, 0, 0)), product, row, pending, constants)
 
 
 MULTIPLY = _multiply_one, _multiply_two, _multiply_three, _multiply_four

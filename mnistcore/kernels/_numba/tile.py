@@ -103,6 +103,29 @@ def row_length(typingctx, tile):
     return types.int64(tile), generate
 
 
+@twin_of(lambda tile: tile.size)
+def tile_size(typingctx, tile):
+    """Return the number of floats in a tile."""
+
+    def generate(context, builder, signature, args):
+        return I64(signature.args[0].count * signature.args[0].dtype.count * VL)
+
+    return types.int64(tile), generate
+
+
+@twin_of(lambda tile, i: tile.reshape(-1, VL)[i] if i * VL < tile.size else np.zeros(VL))
+def tile_vector(typingctx, tile, i):
+    """Return vector i (a literal) of a tile, counted row by row; zeros after the last."""
+    row, column = divmod(i.literal_value, tile.dtype.count)
+
+    def generate(context, builder, signature, args):
+        if row < signature.args[0].count:
+            return builder.extract_value(args[0], [row, column])
+        return ir.Constant(VECTOR, None)
+
+    return vector_type(tile, i), generate
+
+
 def _tile_places(builder, tile, base, offset, stride):
     """Yield row, column and pointer of each vector of a tile of a type, at base + offset."""
     for row in range(tile.count):
@@ -270,14 +293,14 @@ def multiply_tile(rows, width, a, a_row, a_step, b, b_step, total, out, out_row)
 
 
 @inner
-def multiply_panel(multiply_tile, rows, width, a, a_row, a_step, b, runs, out):
-    """Compute the rows of a tile in a panel of any width, with tiles of at most NR columns.
+def multiply_panel(multiply_tile, rows, used, width, a, a_row, a_step, b, runs, out):
+    """Compute rows of a panel, its first ``used`` columns, with tiles of at most NR columns.
 
     ``multiply_tile`` is the pointer of that; the rows of B and of the result are ``width`` floats
     apart.
     """
-    for c in range(0, width, NR):
-        columns = min(NR, width - c)
+    for c in range(0, used, NR):
+        columns = min(NR, used - c)
         call(
             multiply_tile,
             (rows, columns, a, a_row, a_step, b + 4 * c, width, runs, out + 4 * c, width),

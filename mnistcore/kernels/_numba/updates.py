@@ -5,7 +5,7 @@ The constants of one optimizer step are in memory as an *update*, UPDATE float32
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -97,48 +97,78 @@ def _with_decay(weights, decay, gradient):
     return fma(select_less(splat(0.0), decay, weights, splat(0.0)), decay, gradient)
 
 
+class Constants(NamedTuple):
+    """The rule and the constants of an update, these as vectors."""
+
+    rule: int
+    step: Any  # the learning rate, negative
+    momentum: Any
+    decay: Any
+    shrink: Any
+    beta1: Any
+    beta1_rest: Any
+    beta2: Any
+    beta2_rest: Any
+    m_scale: Any
+    v_scale: Any
+    eps: Any
+
+
 @inner
-def _descend(rule, update, decayed, base, w, slot_size, g):
+def constants_of(update, decayed):
+    """Load the constants of an update, for parameters with weight decay or without."""
+    return Constants(
+        load_index(update, RULE),
+        splat(-load_scalar(update, LEARNING_RATE)),
+        splat(load_scalar(update, MOMENTUM_FACTOR)),
+        splat(load_scalar(update, DECAY) if decayed else np.float32(0.0)),
+        splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0)),
+        splat(load_scalar(update, BETA1)),
+        splat(load_scalar(update, BETA1_REST)),
+        splat(load_scalar(update, BETA2)),
+        splat(load_scalar(update, BETA2_REST)),
+        splat(load_scalar(update, M_SCALE)),
+        splat(load_scalar(update, V_SCALE)),
+        splat(load_scalar(update, EPS)),
+    )
+
+
+@inner
+def _descend(constants, gradient, base, w, slot_size):
     """Apply SGD: without momentum, with it, or with Nesterov's look-ahead."""
-    momentum = splat(load_scalar(update, MOMENTUM_FACTOR))
-    step = splat(-load_scalar(update, LEARNING_RATE))
-    decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
     weights = load(base, w)
-    gradient = _with_decay(weights, decay, load(base, g))
-    if rule != PLAIN:
-        velocity = fma(load(base, w + slot_size), momentum, gradient)
+    gradient = _with_decay(weights, constants.decay, gradient)
+    if constants.rule != PLAIN:
+        velocity = fma(load(base, w + slot_size), constants.momentum, gradient)
         store(base, w + slot_size, velocity)
-        gradient = fma(velocity, momentum, gradient) if rule == NESTEROV else velocity
-    store(base, w, fma(gradient, step, weights))
+        nesterov = constants.rule == NESTEROV
+        gradient = fma(velocity, constants.momentum, gradient) if nesterov else velocity
+    store(base, w, fma(gradient, constants.step, weights))
 
 
 @inner
-def adam(update, decayed, base, w, slot_size, g):
-    decay = splat(load_scalar(update, DECAY) if decayed else np.float32(0.0))
-    shrink = splat(load_scalar(update, SHRINK) if decayed else np.float32(1.0))
-    beta1, beta1_rest = splat(load_scalar(update, BETA1)), splat(load_scalar(update, BETA1_REST))
-    beta2, beta2_rest = splat(load_scalar(update, BETA2)), splat(load_scalar(update, BETA2_REST))
-    m_scale, v_scale = splat(load_scalar(update, M_SCALE)), splat(load_scalar(update, V_SCALE))
-    eps = splat(load_scalar(update, EPS))
-    weights = load(base, w) * shrink
-    gradient = _with_decay(weights, decay, load(base, g))
-    m = fma(gradient, beta1_rest, load(base, w + slot_size) * beta1)
-    v = fma(gradient * gradient, beta2_rest, load(base, w + 2 * slot_size) * beta2)
+def _adam(constants, gradient, base, w, slot_size):
+    weights = load(base, w)
+    gradient = _with_decay(weights, constants.decay, gradient)
+    m = fma(gradient, constants.beta1_rest, load(base, w + slot_size) * constants.beta1)
+    v = fma(
+        gradient * gradient, constants.beta2_rest, load(base, w + 2 * slot_size) * constants.beta2
+    )
     store(base, w + slot_size, m)
     store(base, w + 2 * slot_size, v)
-    store(base, w, weights - m * m_scale / fma(sqrt(v), v_scale, eps))
+    root = fma(sqrt(v), constants.v_scale, constants.eps)
+    store(base, w, weights * constants.shrink - m * constants.m_scale / root)
 
 
-@inner
-def update_vector(update, decayed, base, w, slot_size, g):
+@inner(forceinline=True)
+def update_vector(constants, gradient, base, w, slot_size):
     """Apply the rule of an update to the vector of parameters at base + w."""
-    rule = load_index(update, RULE)
-    if rule == MOMENTS:
-        adam(update, decayed, base, w, slot_size, g)
-    elif rule == GRADIENT:
-        store(base, w + slot_size, load(base, g))
+    if constants.rule == MOMENTS:
+        _adam(constants, gradient, base, w, slot_size)
+    elif constants.rule == GRADIENT:
+        store(base, w + slot_size, gradient)
     else:
-        _descend(rule, update, decayed, base, w, slot_size, g)
+        _descend(constants, gradient, base, w, slot_size)
 
 
 @c_function(7)
@@ -149,8 +179,9 @@ def update_vectors(update, decayed, base, w, slot_size, g, n):
     and base + w + 2 * slot_size. ``update`` is an address; weight decay acts where ``decayed`` is
     not 0.
     """
+    constants = constants_of(update, decayed)
     for i in range(0, n, VL):
-        update_vector(update, decayed, base, w + i, slot_size, g + i)
+        update_vector(constants, load(base, g + i), base, w + i, slot_size)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -199,8 +230,8 @@ def updating_body(tile, a, a_step, b, b_step, k, out, pending_at):
             row_of_b += b_step
         i = g // width * pending.stride + g % width
         update_vector(
-            pending.update, pending.decayed, pending.base, pending.w + i, pending.slot_size,
-            pending.g + g,
+            constants_of(pending.update, pending.decayed), load(pending.base, pending.g + g),
+            pending.base, pending.w + i, pending.slot_size,
         )  # fmt: skip
         fetch_weights(pending, pending.w + UPDATED * pending.stride + i)
     while row_of_b < k * b_step:
