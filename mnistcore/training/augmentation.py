@@ -9,11 +9,11 @@ from ..kernels.layout import AUGMENTATION_DTYPE, Augmentation
 
 # Chosen by accuracy on images held out of MNIST's training set.
 STRENGTHS = Augmentation(
-    rotation=15.0,
-    shear=0.15,
-    scale=0.15,
-    shift=0.07,
-    elastic=0.04,
+    rotation=10.0,
+    shear=0.12,
+    scale=0.12,
+    shift=0.03,
+    elastic=0.03,
     smoothness=0.16,
     thickness=0.5,
 )
