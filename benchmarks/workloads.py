@@ -18,6 +18,7 @@ from mnistcore import get_backend
 from mnistcore.data import Dataset, load_data
 from mnistcore.kernels.layout import METRICS
 from mnistcore.models.network import Network
+from mnistcore.training.augmentation import make_augmentation
 from mnistcore.training.optimizers import make_options, make_state
 
 from .sizes import CLASSES, ELEMENTWISE_SHAPE, SAMPLES, UPDATED_NETWORK, Case
@@ -114,7 +115,7 @@ class KernelCall:
                 array.flags.writeable = False
         if not self.in_place:
             for array in arguments.written:
-                array.fill(np.nan)
+                array.fill(np.nan if array.dtype.kind == "f" else 77)
         return arguments
 
     def _compare(self, actual: object, expected: object) -> None:
@@ -151,6 +152,7 @@ def elementwise_calls() -> dict[str, KernelCall]:
         KernelCall("sum_rows", _sum_rows, moved_bytes=size + 4 * columns),
         _elementwise("dropout", lambda z, da: (z, np.arange(rows), 0.2, 3, 4, 5), 2 * size),
     ]
+    calls.append(KernelCall("augment", _augment, moved_bytes=2 * rows * 784, exact=True))
     for activation in ("tanh", "relu", "logistic"):
         calls += [
             _elementwise(f"{activation}_forward", lambda z, da: (z,), 2 * size),
@@ -179,6 +181,12 @@ def _output_and_gradient(z: np.ndarray, da: np.ndarray) -> tuple[object, ...]:
 def _sum_rows(rng: np.random.Generator) -> Arguments:
     whole = rng.integers(-8, 9, ELEMENTWISE_SHAPE).astype(np.float32)
     return Arguments((whole,), (np.empty(ELEMENTWISE_SHAPE[1], np.float32),))
+
+
+def _augment(rng: np.random.Generator) -> Arguments:
+    images = rng.integers(0, 256, (ELEMENTWISE_SHAPE[0], 784)).astype(np.uint8)
+    options = make_augmentation()
+    return Arguments((images, rng.permutation(len(images)), options, 1, 2), (images[::-1].copy(),))
 
 
 def _loss_calls(rows: int) -> list[KernelCall]:

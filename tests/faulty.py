@@ -102,7 +102,8 @@ def _transposed(values, before):
 
 def _one_element(values, before):
     values = values.copy()
-    values.flat[values.size // 2] = np.nan
+    middle = values.size // 2
+    values.flat[middle] = np.nan if values.dtype.kind == "f" else 255 - values.flat[middle]
     return values
 
 

@@ -16,7 +16,7 @@ from mnistcore.models.model import TrainedOn
 from mnistcore.runs.folder import create_run_folder
 from mnistcore.runs.job import execute, prepare
 from mnistcore.terminal.training import PlainDisplay
-from mnistcore.train import TrainConfig, TrainingInterrupted, run
+from mnistcore.train import TrainConfig, TrainingInterrupted, main, run
 from mnistcore.training.records import Listener, NonFiniteLossError
 
 SUMMARY = {
@@ -209,6 +209,30 @@ def test_the_number_of_threads_changes_nothing(compiled, dataset, make_config):
         for n in (1, 3)
     )
     np.testing.assert_array_equal(one, three)
+
+
+def test_augmented_runs_are_the_same_for_every_number_of_threads(kernels, dataset, make_config):
+    options = {"backend": backend_of(kernels), "augment": True, "dropout": 0.2, "epochs": 2}
+    one, three, plain = (
+        run(make_config(**options | changed, output=f"run{i}"), dataset=dataset)
+        for i, changed in enumerate(({"threads": 1}, {"threads": 3}, {"augment": False}))
+    )
+    assert one.model.config["augment"] is True
+    np.testing.assert_array_equal(one.model.params, three.model.params)
+    assert not np.array_equal(one.model.params, plain.model.params)
+
+
+def test_an_augmented_run_needs_square_images_of_bytes(dataset, make_config, tmp_path, capsys):
+    narrow = scaled(dataset, lambda x: np.ascontiguousarray(x[:, :, :5]))
+    with pytest.raises(ValueError, match=r"square images of up to 1024 .* these are 6 x 5"):
+        prepare(make_config(augment=True), narrow)
+    with pytest.raises(ValueError, match=r"8-bit pixels .* are float32"):
+        prepare(make_config(augment=True), scaled(dataset, lambda x: x / 255))
+    np.savez(tmp_path / "floats.npz", x_train=np.ones((9, 4, 4)) / 2, y_train=np.arange(9) % 2)
+    assert main(["--data", str(tmp_path / "floats.npz"), "--augment", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mnistcore train: error: augment deforms 8-bit pixels")
+    assert error.count("\n") == 1
 
 
 def test_a_cap_on_threads_holds_for_the_run_alone(compiled, dataset, make_config):

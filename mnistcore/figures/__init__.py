@@ -9,7 +9,13 @@ from .baselines import compare_baselines
 from .calibration import reliability_diagram
 from .comparison import compare_accuracy, compare_learning
 from .confusion import confusion_matrix
-from .data import class_distribution, pixel_statistics, preprocessing, sample_sheet
+from .data import (
+    class_distribution,
+    deformations,
+    pixel_statistics,
+    preprocessing,
+    sample_sheet,
+)
 from .galleries import mistakes_gallery, predictions_gallery
 from .learning import learning_curves
 from .network import first_layer_weights, hidden_activations, hidden_projection
@@ -20,6 +26,7 @@ __all__ = [
     "compare_baselines",
     "compare_learning",
     "confusion_matrix",
+    "deformations",
     "first_layer_weights",
     "hidden_activations",
     "hidden_projection",

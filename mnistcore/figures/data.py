@@ -105,6 +105,35 @@ def sample_sheet(
     return figure
 
 
+def deformations(images: np.ndarray, deformed: np.ndarray) -> Figure:
+    """Draw each image in a row with what augmentation made of it in several epochs.
+
+    Parameters
+    ----------
+    images
+        (N, H, W).
+    deformed
+        (N, E, H, W), the images of E epochs.
+    """
+    _, epochs, height, width = deformed.shape
+    gap = max(2, width // 10)
+    left = style.mosaic(images, 1, gap)
+    right = style.mosaic(deformed.reshape(-1, height, width), epochs, gap)
+    sheet = np.hstack([left, np.full((len(left), 3 * gap), np.nan), right])
+    figure = style.new_figure(0.97 * style.WIDTH * sheet.shape[0] / sheet.shape[1] + 0.4)
+    axes = figure.add_subplot()
+    axes.imshow(
+        sheet, cmap=style.IMAGE_MAP, vmin=0, vmax=pixel_range(images), interpolation="nearest"
+    )
+    style.bare(axes)
+    axes.xaxis.tick_top()
+    places = width + 3 * gap + np.arange(epochs) * (width + gap)
+    middles = np.array([0, *places]) + (width - 1) / 2
+    axes.set_xticks(middles, ["image", *(f"epoch {epoch}" for epoch in range(1, epochs + 1))])
+    axes.tick_params(axis="x", labelsize=style.LABEL, labelcolor=style.INK)
+    return figure
+
+
 def pixel_statistics(images: np.ndarray, pixel_max: float = 255.0) -> Figure:
     """Draw the mean image, the standard deviation of each pixel, and a histogram of the values.
 

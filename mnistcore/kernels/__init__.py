@@ -46,11 +46,18 @@ Tier 1: kernels, each usable on its own
 ``softmax_cross_entropy(logits, labels,``               the mean loss, and its gradient
 ``sample_weight, dlogits) -> loss``
 ``dropout(a, samples, rate, seed, epoch, layer, out)``  out = a / (1 - rate), or 0 where dropped
+``augment(images, order, options, seed, epoch, out)``    out[s] = images[s] deformed, s in order
 ``sgd_update(gradient, learning_rate, momentum,``       one step of gradient descent in place
 ``nesterov, weight_decay, params, velocity)``
 ``adam_update(gradient, learning_rate, beta1, beta2,``  one step of Adam or AdamW in place
 ``eps, weight_decay, decoupled, step, params, m, v)``
 ======================================================  =======================================
+
+``augment`` takes and writes square images as rows of uint8 (N, side * side). It deforms those whose
+numbers are in order (n,) int64, and leaves the other rows of ``out`` alone. Its strengths are one
+record of :data:`.layout.AUGMENTATION_DTYPE`. It makes strokes thicker or thinner, then rotates,
+shears, scales, shifts and bends the image in one bilinear interpolation, with zeros outside: see
+:mod:`.deformation`. The results of all backends are the same to the bit.
 
 Tier 2: programs, which run the backend's own kernels inside one call
 ---------------------------------------------------------------------
@@ -140,7 +147,8 @@ Rules
   backends with any number of threads: each output element has one owner, and the order of a sum
   depends on shapes only. The order in which NumPy's BLAS adds may depend on its threads.
 * Random numbers are a counter hash of (seed, epoch, sample, layer, unit), computed by
-  :func:`.layout.random_bits`: dropout masks do not depend on threads, batches or resuming.
+  :func:`.layout.random_bits`: neither the masks of dropout nor the deformations of ``augment``
+  depend on threads, batches or resuming.
 """
 
 KERNELS = (
@@ -158,6 +166,7 @@ KERNELS = (
     "softmax",
     "softmax_cross_entropy",
     "dropout",
+    "augment",
     "sgd_update",
     "adam_update",
 )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import EXPORTS, checks, layout
+from . import EXPORTS, checks, deformation, layout
 from .checks import FLOAT32, check_backward, check_forward
 from .threads import (
     WAKING,
@@ -217,6 +217,29 @@ def dropout(
     checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
     _core.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
+
+
+def augment(
+    images: np.ndarray,
+    order: np.ndarray,
+    options: np.ndarray,
+    seed: int,
+    epoch: int,
+    out: np.ndarray,
+) -> None:
+    """Rotate, shear, scale, shift and bend the images whose numbers are in ``order``.
+
+    images and out (N, side * side) uint8, order (n,) int64. out[s] is images[s] deformed, for each
+    s in ``order``; other rows are not touched. See :mod:`.deformation`.
+    """
+    side = checks.check_augment(images, order, options, out)
+    arrays, plan = (images, order, out), deformation.plan(options, side)
+    key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
+
+    def lead(desk: int, n: int) -> None:
+        _core.augment_images(arrays, *plan, *key, desk, n)
+
+    run_tasks(tasks_team_size(deformation.WORK * len(order) * side * side), lead, _core.attend)
 
 
 def sgd_update(

@@ -71,6 +71,50 @@ OPTIONS_DTYPE = np.dtype(
     [(name, _EIGHT_BYTES[kind]) for name, kind in Options.__annotations__.items()], align=True
 )
 
+
+class Augmentation(NamedTuple):
+    """The fields of the record of :func:`.augment`'s options, in order: the strength of each part.
+
+    The defaults of ``training.augmentation`` suit digits. All parts at 0 leave an image as it is.
+    """
+
+    rotation: float  # the largest rotation in degrees, in [0, 90]
+    shear: float  # the largest slant: columns of width 1 for each row, in [0, 1]
+    scale: float  # the largest change of width, and of height, as a share, in [0, 0.9]
+    shift: float  # the largest shift along each axis, as a share of the side, in [0, 1]
+    elastic: float  # root mean square of the elastic displacements, as a share of the side, to 0.5
+    smoothness: float  # width of the Gaussian that smooths them, share of the side, in [0.02, 1]
+    thickness: float  # the largest change of strokes: 1 adds a pixel on each side, in [0, 1]
+
+
+AUGMENTATION_DTYPE = np.dtype([(name, np.float64) for name in Augmentation._fields], align=True)
+
+# The units of the random numbers that deform a sample, and the layer that they count as.
+ROTATED, SHEARED, WIDENED, HEIGHTENED, SHIFTED_X, SHIFTED_Y, THICKENED = range(7)
+FIRST_CONTROL = 8  # here and after it: displacements of the control points, first all along x
+AUGMENTATION_LAYER = 0xFFFFFFFF
+
+# Fixed-point numbers of the deformation: integers, so that all backends agree to the bit.
+POSITION_BITS = 16  # of the fraction of a position, in pixels
+TURN_BITS = 30  # of the fraction of a sine or cosine
+WEIGHT_BITS = 14  # of the fraction of the weight of a control point
+
+
+class Deformation(NamedTuple):
+    """The strengths of an augmentation as whole numbers: see :func:`.deformation.plan`."""
+
+    side: int
+    controls: int  # control points along each axis
+    line: int  # the length of a row of weights: the side, rounded up to whole vectors
+    rotation: int  # radians, in units of 2**-TURN_BITS
+    shear: int  # in units of 2**-POSITION_BITS, like the next two
+    scale: int
+    shift: int  # pixels
+    thickness: int  # in units of 2**-8
+    elastic: int  # largest displacement of a control point: 2**-(elastic_bits + 2) pixels are 1
+    elastic_bits: int
+
+
 # The entries of ``metrics``.
 LOSS_SUM = 0  # sum of weight * loss
 WEIGHT_SUM = 1

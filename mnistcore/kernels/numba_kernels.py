@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from . import EXPORTS, checks, layout
+from . import EXPORTS, checks, deformation, layout
 from ._numba import dropout as masks
 from ._numba import elementwise, losses, programs, team, training, updates
 from ._numba.functions import JIT, pointer
@@ -164,6 +164,28 @@ def dropout(
     checks.check_dropout(FLOATS, a, samples, out)
     key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
     masks.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
+
+
+def augment(
+    images: np.ndarray,
+    order: np.ndarray,
+    options: np.ndarray,
+    seed: int,
+    epoch: int,
+    out: np.ndarray,
+) -> None:
+    """Rotate, shear, scale, shift and bend the images whose numbers are in ``order``.
+
+    images and out (N, side * side) uint8, order (n,) int64. out[s] is images[s] deformed, for each
+    s in ``order``; other rows are not touched. See :mod:`.deformation`.
+    """
+    from ._numba.augment import augment_images  # most runs do without it
+
+    side = checks.check_augment(images, order, options, out)
+    made = deformation.plan(options, side)
+    threads = _tasks_team_size(deformation.WORK * len(order) * side * side)
+    key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
+    augment_images((images, order, out), made, *key, threads)
 
 
 def sgd_update(

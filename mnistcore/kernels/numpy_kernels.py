@@ -11,6 +11,7 @@ import numpy as np
 
 from . import EXPORTS, checks, layout
 from ._numpy import formulas
+from .deformation import augment as augment
 from .layout import Options
 
 __all__ = EXPORTS

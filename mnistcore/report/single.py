@@ -17,10 +17,12 @@ from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
 from ..terminal.tables import most_often_taken_for
+from ..training.augmentation import check_images, deform
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
 _MISTAKES = 20
+_DEFORMED, _EPOCHS = 6, 8  # training images and epochs that show augmentation
 _WATCHED = 2000  # images whose hidden activations are drawn
 _MOST_ACTIVATIONS = 50_000_000  # values of one layer
 
@@ -34,7 +36,7 @@ def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
         Section("Learning", list(_learning(run))),
         Section("Mistakes", list(_mistakes(scores, images))),
         Section("Confidence", list(_confidence(scores, images))),
-        Section("Data", list(_data(model, dataset))),
+        Section("Data", [*_data(model, dataset), *_augmentation(kernels, model, dataset)]),
         Section("Inside the network", list(_inside(kernels, model, dataset))),
         Section("Configuration", list(_configuration(run))),
     ]
@@ -213,6 +215,23 @@ def _data(model: Model, dataset: Dataset) -> Iterable[Part]:
         figures.preprocessing(dataset.train_images[0], model.scale, model.shift, dataset.pixel_max),
         "How an image is prepared for the network: every pixel is scaled and shifted, and the"
         " rows are laid end to end. The network is not told which pixels are neighbours.",
+    )
+
+
+def _augmentation(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Part]:
+    images, seed = dataset.train_images, model.config.get("seed")
+    if not model.config.get("augment") or not isinstance(seed, int):
+        return
+    try:
+        check_images(images)
+    except ValueError:  # of other data than the run's
+        return
+    samples = np.unique(dataset.train_labels, return_index=True)[1][:_DEFORMED]
+    yield Drawing(
+        "augmentation",
+        figures.deformations(images[samples], deform(kernels, images, samples, seed, _EPOCHS)),
+        "Training images, and what the network saw of them in the first epochs: every epoch"
+        " rotates, slants, scales, shifts and bends them anew, with thicker or thinner strokes.",
     )
 
 

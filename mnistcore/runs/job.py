@@ -23,6 +23,7 @@ from ..models.model import Model, TrainedOn
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
 from ..system.machine import library_versions
+from ..training.augmentation import check_images, make_augmentation
 from ..training.config import TrainConfig
 from ..training.loop import Fit, Trainer, fit
 from ..training.optimizers import make_options
@@ -169,6 +170,8 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     for part, labels in (("training", dataset.train_labels), ("test", dataset.test_labels)):
         if not len(labels):
             raise ValueError(f"{dataset.name} has no {part} images")
+    if config.augment:
+        check_images(dataset.train_images)
     train_indices, validation_indices = dataset.split(config.validation_fraction, config.seed)
     scale, shift = input_scaling(dataset.train_images, config.standardize, dataset.pixel_max)
     n_inputs = int(np.prod(dataset.train_images.shape[1:]))
@@ -270,6 +273,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         options,
         rates,
         check,
+        make_augmentation() if config.augment else None,
     )
 
 

@@ -53,7 +53,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     shuffle
         Whether to shuffle the samples in each epoch.
     random_state
-        Seed or RandomState of the initial weights, the validation split, shuffling and dropout.
+        Seed or RandomState of the initial weights, the validation split, shuffling, dropout and
+        augmentation.
     tol
         The least improvement of the loss (with early stopping, of the validation score) that
         counts; for "lbfgs", the largest gradient component at convergence.
@@ -80,6 +81,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         frequency), or None for weights of 1.
     dropout
         The dropout rate after the hidden layers: one for all, or one per layer.
+    augment
+        Whether to deform the training images anew in each epoch, for "sgd" and "adam". Rows of X
+        are then square images, of uint8, or of floats in [0, 1], which are rounded to multiples of
+        1/255. A dict sets strengths, as in
+        :func:`mnistcore.training.augmentation.make_augmentation`: ``{"rotation": 5}``.
     backend
         "cython", "numba", "numpy", or "auto", the first of these that is available.
     n_threads
@@ -128,6 +134,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [None, dict, list, StrOptions({"balanced"})],
+        "augment": ["boolean", dict],
     }
 
     def __init__(
@@ -158,6 +165,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun: int = 15000,
         class_weight: Any = None,
         dropout: Any = 0.0,
+        augment: Any = False,
         backend: str = "auto",
         n_threads: int | None = None,
         callbacks: Any = None,
@@ -188,6 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.max_fun = max_fun
         self.class_weight = class_weight
         self.dropout = dropout
+        self.augment = augment
         self.backend = backend
         self.n_threads = n_threads
         self.callbacks = callbacks

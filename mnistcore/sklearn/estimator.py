@@ -22,6 +22,7 @@ from ..models.fitted import FittedNetwork
 from ..models.inference import logits_of
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
+from ..training.augmentation import make_augmentation
 from ..training.schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
 from .layerwise import LayerwiseObjective, sparse_logits
@@ -42,6 +43,7 @@ class BaseMLP(LearningCurves):
     """Base class of the estimators; not to be used on its own."""
 
     _their_type: type = np.float64  # the dtype that scikit-learn's parameters would have
+    augment: Any = False  # a parameter of the classifier
 
     # ---- hooks of the estimators ------------------------------------------------------------
 
@@ -123,9 +125,14 @@ class BaseMLP(LearningCurves):
     def _objective(self, network: Network, samples: Samples) -> Objective:
         """Return the objective of the stochastic solvers."""
         if self._link is not SOFTMAX or issparse(samples.x):
+            if self.augment:
+                raise ValueError("augment is for a dense X, and for one label per sample")
             return self._layerwise(network, samples)
-        pinned = self._n_logits > self.n_outputs_
-        return SoftmaxObjective(get_backend(self.backend), network, samples, self._eps, pinned)
+        pinned, strengths = self._n_logits > self.n_outputs_, None
+        if self.augment:
+            strengths = make_augmentation(**({} if self.augment is True else self.augment))
+        kernels = get_backend(self.backend)
+        return SoftmaxObjective(kernels, network, samples, self._eps, pinned, strengths)
 
     def _check_settings(self, incremental: bool) -> None:
         if self.early_stopping and incremental:
@@ -134,6 +141,8 @@ class BaseMLP(LearningCurves):
             raise ValueError(
                 "dropout needs solver='sgd' or 'adam': lbfgs minimises one fixed function"
             )
+        if self.solver == "lbfgs" and self.augment:
+            raise ValueError("augment needs solver='sgd' or 'adam'")
         for callback in self._callbacks():
             if not callable(callback):
                 raise ValueError(f"callbacks must be functions, got {callback!r}")
@@ -290,7 +299,7 @@ class BaseMLP(LearningCurves):
                 self.beta_2,
                 self.epsilon,
             )
-            if np.any(self.dropout):
+            if np.any(self.dropout) or self.augment:
                 self._optimizer.options["seed"] = self._random_state.randint(2**31 - 1)
         if self._optimizer.options.dtype != OPTIONS_DTYPE:
             raise ValueError(

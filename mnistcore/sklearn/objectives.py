@@ -7,6 +7,7 @@ the same kernels one at a time from Python.
 """
 
 import abc
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,6 +18,7 @@ import numpy as np
 from ..kernels.layout import BIAS_OFFSET, METRICS, WEIGHT_OFFSET
 from ..kernels.threads import WAKING, limited_threads, team_size
 from ..models.network import Network
+from ..training.augmentation import Augmenter, check_images
 from .optimizer import Optimizer
 
 EMPTY = np.empty(0, np.float32)
@@ -113,6 +115,7 @@ class SoftmaxObjective(Objective):
 
     With ``pinned``, the first of two outputs is kept at 0, so that the softmax is the logistic
     function of the second. This equals scikit-learn's network with one output for two classes.
+    ``strengths`` are those with which the samples, which are images, are deformed in training.
     """
 
     def __init__(
@@ -122,8 +125,13 @@ class SoftmaxObjective(Objective):
         samples: Samples,
         eps: float,
         pinned: bool = False,
+        strengths: np.ndarray | None = None,
     ) -> None:
         super().__init__(kernels, network, samples, eps)
+        self._augment, self._scale = None, 1.0
+        if strengths is not None:
+            pixels, self._scale = _pixels(samples.x)
+            self._augment = Augmenter(kernels, pixels, strengths)
         self._pinned = pinned
         self._workspace, self._room_for = EMPTY, (0, 0)
         if pinned:
@@ -133,11 +141,12 @@ class SoftmaxObjective(Objective):
         self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
     ) -> np.ndarray:
         samples, metrics = self.samples, np.zeros(METRICS)
-        optimizer.options["probs_clip"] = self.eps
+        optimizer.options["probs_clip"], optimizer.options["scale"] = self.eps, self._scale
+        x = self._augment(optimizer.options, order) if self._augment else samples.x
         workspace = self._room(optimizer.batch_size, len(optimizer.state))
         with self._team(len(order), params), quiet():
             done = self._kernels.train_steps(
-                samples.x, samples.targets, samples.weights, order, rates, self._layers,
+                x, samples.targets, samples.weights, order, rates, self._layers,
                 optimizer.options, optimizer.step, params, optimizer.state, EMPTY, workspace,
                 metrics,
             )  # fmt: skip
@@ -165,3 +174,20 @@ class SoftmaxObjective(Objective):
             needed = self._kernels.workspace_size(self._layers, batch_size, slots)
             self._workspace, self._room_for = np.empty(needed, np.float32), (batch_size, slots)
         return self._workspace
+
+
+def _pixels(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return images (N, side * side) as uint8, and what a pixel of 1 was in x.
+
+    Raises ValueError if they are not square, or their pixels are neither uint8 nor in [0, 1].
+    """
+    scale, side = 1.0, math.isqrt(x.shape[1])
+    if x.dtype != np.uint8:
+        if not 0 <= x.min() <= x.max() <= 1:
+            raise ValueError(
+                "augment deforms 8-bit pixels: X must be uint8, or floats in [0, 1],"
+                f" got {x.min():g} to {x.max():g}"
+            )
+        x, scale = np.rint(x * 255).astype(np.uint8), 1 / 255
+    check_images(x.reshape(-1, side, side) if side * side == x.shape[1] else x)
+    return x, scale

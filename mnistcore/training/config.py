@@ -32,6 +32,7 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
     """Declare an option that every recipe sets; its default, None, means the recipe's value."""
     default = RECIPES[DEFAULT_RECIPE].settings[name]
     spelled = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    spelled = "off" if spelled is False else spelled
     shown = f"{spelled}, or the {source}'s"
     return option(None, kind, help, optional=True, shown_default=shown, **settings)
 
@@ -134,6 +135,9 @@ class TrainConfig(DataOptions):
         "share of each target that is spread evenly over all classes",
         limits=_SHARE,
         metavar="SHARE",
+    )
+    augment: bool = _from_recipe(
+        "augment", bool, "deform the training images anew in each epoch; for square images"
     )
     validation_fraction: float = option(
         0.1,

@@ -19,6 +19,7 @@ from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import Evaluation
 from ..models.network import Network
 from ..system.pages import in_large_pages
+from .augmentation import Augmenter
 from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
 
@@ -56,6 +57,8 @@ class Trainer:
         The learning-rate schedule.
     check
         Called before each slice; an exception that it raises ends the epoch there.
+    strengths
+        From :func:`.make_augmentation`, to deform x anew in each epoch; None trains on x itself.
 
     Attributes
     ----------
@@ -78,6 +81,7 @@ class Trainer:
         options: np.ndarray,
         rates: RateSchedule,
         check: Callable[[], None] = lambda: None,
+        strengths: np.ndarray | None = None,
     ) -> None:
         self.params = params
         self.step = 0
@@ -93,6 +97,7 @@ class Trainer:
         self._options["batch_size"] = self._batch_size
         self._rates = rates
         self._check = check
+        self._augment = None if strengths is None else Augmenter(kernels, self._x, strengths)
         self._state = make_state(options, params)
         self._buffers = network.init_buffers(params.dtype.type)
         size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
@@ -101,8 +106,7 @@ class Trainer:
 
     def inference_params(self) -> np.ndarray:
         """Return the parameters of ``network.plain``: batch normalisation is folded into them."""
-        eps = float(self._options["norm_eps"][0])
-        return self._network.folded(self.params, self._buffers, eps)
+        return self._network.folded(self.params, self._buffers, self._options["norm_eps"][0])
 
     def prepare(self) -> None:
         """Load or compile the kernels, by training on no samples."""
@@ -157,14 +161,15 @@ class Trainer:
                 f"the loss is no longer finite at step {self.step + 1}: training diverged;"
                 " try a lower learning rate"
             )
-        length = SLICE_SECONDS + PACKING * self.params.size
-        fitting = int(done * length / max(seconds, 1e-9))
+        wanted = SLICE_SECONDS + PACKING * self.params.size
+        fitting = int(done * wanted / max(seconds, 1e-9))
         self._slice_steps = max(1, min(fitting, GROWTH * self._slice_steps))
         return seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
+        x = self._augment(self._options, samples) if self._augment else self._x
         done: int = self._kernels.train_steps(
-            self._x, self._targets, self._no_weights, samples, rates, self._layers,
+            x, self._targets, self._no_weights, samples, rates, self._layers,
             self._options, self.step, self.params, self._state, self._buffers, self._workspace,
             metrics,
         )  # fmt: skip
@@ -287,12 +292,6 @@ def _one_epoch(
             f"the validation loss is not finite after epoch {epoch}: training diverged;"
             " try a lower learning rate"
         )
-    return EpochRecord(
-        epoch,
-        train.loss,
-        train.accuracy,
-        validation.loss if validation else None,
-        validation.accuracy if validation else None,
-        learning_rate,
-        seconds,
-    )
+    loss = validation.loss if validation else None
+    accuracy = validation.accuracy if validation else None
+    return EpochRecord(epoch, train.loss, train.accuracy, loss, accuracy, learning_rate, seconds)

@@ -32,6 +32,7 @@ RECIPES: dict[str, Recipe] = {
             "epochs": 100,
             "weight_decay": 0.0003,
             "dropout": (0.0,),
+            "augment": False,
         },
     ),
     "relu-two-hidden": Recipe(
@@ -46,6 +47,7 @@ RECIPES: dict[str, Recipe] = {
             "epochs": 10,
             "weight_decay": 0.0,
             "dropout": (0.0,),
+            "augment": False,
         },
     ),
     "relu-1024-128": Recipe(
@@ -60,6 +62,7 @@ RECIPES: dict[str, Recipe] = {
             "epochs": 10,
             "weight_decay": 0.0,
             "dropout": (0.0,),
+            "augment": False,
         },
     ),
 }

@@ -190,6 +190,21 @@ def test_a_sample_sheet_has_a_row_a_class():
     assert set(bottom[np.isfinite(bottom)]) == {1, 3, 5}
 
 
+def test_deformations_stand_beside_their_image():
+    images = np.array([[[10, 20], [30, 40]], [[50, 60], [70, 80]]], np.uint8)
+    deformed = np.stack([images + 1, images + 2, images + 3], axis=1)
+    figure = draws(figures.deformations(images, deformed))
+    (axes,) = figure.axes
+    sheet = np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
+    first, last = (row[np.isfinite(row)] for row in sheet[[0, -1]])
+    np.testing.assert_array_equal(first, [10, 20, 11, 21, 12, 22, 13, 23])
+    np.testing.assert_array_equal(last, [70, 80, 71, 81, 72, 82, 73, 83])
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["image", "epoch 1", "epoch 2", "epoch 3"]
+    columns = (axes.get_xticks() - 0.5).astype(int)
+    np.testing.assert_array_equal(sheet[0, columns], [10, 11, 12, 13])
+
+
 def test_pixel_statistics_are_those_of_numpy():
     images = RNG.integers(0, 256, (2500, 3, 5), np.uint8)
     figure = draws(figures.pixel_statistics(images))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mnistcore.kernels import KERNELS, PROGRAMS, numpy_kernels
+from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
@@ -54,6 +54,12 @@ def _call(name):
         counts = {"rate": 0.5, "seed": 1, "epoch": 2, "layer": 3}
         inputs = {"a": two["a"], "samples": np.arange(3)}
         return Call(inputs | counts | {"out": floats(3, 5)}, ("out",), ("a",))
+    if name == "augment":
+        images = rng.integers(0, 256, (3, 25)).astype(np.uint8)
+        settings = np.zeros(1, layout.AUGMENTATION_DTYPE)
+        settings["smoothness"] = settings["elastic"] = 0.2
+        inputs = {"images": images, "order": np.array([2, 0, 1]), "options": settings}
+        return Call(inputs | {"seed": 1, "epoch": 2, "out": images[::-1].copy()}, ("out",))
     if name == "softmax_cross_entropy":
         inputs = {"logits": two["z"], "labels": labels, "sample_weight": weights}
         return Call(inputs | {"dlogits": floats(3, 5)}, ("dlogits",), ("logits",))
@@ -172,6 +178,8 @@ SPOILED = {
 def _is_spoiled(array, kind):
     if kind in ("spread", "reversed"):
         return not SPOILED[kind][0](array).flags.c_contiguous
+    if kind == "swapped":
+        return array.dtype.newbyteorder() != array.dtype
     if kind == "misaligned":
         return array.itemsize > 1 and array.size > 0
     return kind != "a matrix" or (array.ndim == 2 and array.size > 0)

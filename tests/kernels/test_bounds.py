@@ -70,6 +70,16 @@ CASES = {
             kernels.softmax_cross_entropy(z, labels, abs(floats(b)), out)
             kernels.dropout(z, guarded(np.arange(b)), 0.5, 1, 2, 3, out)
     """,
+    "images": """
+        from mnistcore.kernels import layout
+        options = guarded(np.zeros(1, layout.AUGMENTATION_DTYPE))
+        strengths = (90, 1, 0.9, 1, 0.5, 0.05, 1), (15, 0.1, 0.1, 0.1, 0.05, 0.2, 0.5)
+        for side in (1, 2, 15, 16, 17, 27, 28, 33):
+            for options[0] in strengths:
+                images = guarded(rng.integers(0, 256, (3, side**2)).astype(np.uint8))
+                order, out = guarded(rng.integers(0, 3, 40)), guarded(images)
+                kernels.augment(images, order, options, 1, 2, out)
+    """,
     "updates": """
         for n in (1, 15, 17, 40):
             kernels.sgd_update(floats(n), 0.1, 0.9, True, 0.1, floats(n), floats(n))

@@ -12,7 +12,7 @@ import pytest
 from tolerances import assert_relative
 
 from mnistcore import set_num_threads
-from mnistcore.kernels import numpy_kernels
+from mnistcore.kernels import layout, numpy_kernels
 from mnistcore.kernels import threads as teams
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state

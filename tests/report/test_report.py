@@ -98,6 +98,16 @@ def test_the_page_about_a_run_is_whole_and_alone(here):
     assert re.search(r"url\(|@import|http", "".join(page.text)) is None
 
 
+def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
+    options = {"hidden": 8, "epochs": 1, "backend": "numpy", "augment": True}
+    config = TrainConfig(**options, data=str(place / "data"), output=str(tmp_path / "run"))
+    train(config)
+    figures = tmp_path / "figures"
+    page = read(run(str(tmp_path / "run"), ReportConfig(backend="numpy", figures=figures)).path)
+    assert len(page.images) == 14
+    assert (figures / "augmentation.png").is_file()
+
+
 def test_the_page_that_compares_runs(here):
     report = run(["one", "two"], NUMPY)
     assert report.path == Path("comparison.html")

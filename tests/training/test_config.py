@@ -33,6 +33,7 @@ FLAGS = [
     "--dropout",
     "--batch-norm",
     "--label-smoothing",
+    "--augment",
     "--validation-fraction",
     "--patience",
     "--standardize",

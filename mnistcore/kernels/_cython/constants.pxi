@@ -30,6 +30,19 @@ cpdef enum:  # from ``layout``
     SKIP_NOTHING = 0
     SKIP_HIDDEN = 1
     SKIP_ALL = 2
+    # The random numbers that deform an image, and its numbers in fixed point.
+    ROTATED = 0
+    SHEARED = 1
+    WIDENED = 2
+    HEIGHTENED = 3
+    SHIFTED_X = 4
+    SHIFTED_Y = 5
+    THICKENED = 6
+    FIRST_CONTROL = 8
+    AUGMENTATION_LAYER = 0xFFFFFFFF
+    POSITION_BITS = 16
+    TURN_BITS = 30
+    WEIGHT_BITS = 14
     # A factor in the hash that makes random numbers.
     GOLDEN = 0x9E3779B9
 

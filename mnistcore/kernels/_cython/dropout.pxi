@@ -20,8 +20,8 @@ cdef inline double dropout_rate(uint32_t threshold) noexcept nogil:
     return threshold / 4294967296.0
 
 
-cdef inline ivec keep_mask(uint32_t key, int64_t unit, uint32_t threshold) noexcept nogil:
-    """Return a mask of all ones where the units unit, unit + 1, ... of the sample are kept."""
+cdef inline uvec random_lanes(uint32_t key, int64_t unit) noexcept nogil:
+    """Return the random numbers of the units unit, unit + 1, ... of a sample."""
     cdef uint32_t units[VL]
     cdef uvec x
     cdef int i
@@ -31,8 +31,12 @@ cdef inline ivec keep_mask(uint32_t key, int64_t unit, uint32_t threshold) noexc
     x = splat_bits(key) ^ x
     x = (x ^ (x >> 16)) * splat_bits(0x7FEB352D)
     x = (x ^ (x >> 15)) * splat_bits(0x846CA68B)
-    x = x ^ (x >> 16)
-    return ~less_bits(x, splat_bits(threshold))
+    return x ^ (x >> 16)
+
+
+cdef inline ivec keep_mask(uint32_t key, int64_t unit, uint32_t threshold) noexcept nogil:
+    """Return a mask of all ones where the units unit, unit + 1, ... of the sample are kept."""
+    return ~less_bits(random_lanes(key, unit), splat_bits(threshold))
 
 
 def dropout(

@@ -75,6 +75,7 @@ cdef extern from *:
     vec select(ivec mask, vec a, vec b) noexcept nogil  # a where the mask is set, else b
     ivec as_bits "(ivec)"(vec x) noexcept nogil
     uvec as_unsigned "(uvec)"(ivec x) noexcept nogil
+    ivec as_signed "(ivec)"(uvec x) noexcept nogil
     vec from_bits "(vec)"(ivec x) noexcept nogil
     vec zip(vec a, vec b, int i) noexcept nogil  # a[i] b[i] a[i+1] b[i+1] ..., half of each
     strip_vec zip_strips(strip_vec a, strip_vec b, int i) noexcept nogil

@@ -7,11 +7,13 @@
 ``machine``      instruction sets, atomic numbers, the floating-point mode
 ``memory``       numbers, addresses and records
 ``vectors``      the vector type
+``integers``     the same of int32
 ``blocks``       square blocks of vectors, transposed
 ``bits``         sets of bits
 ``tile``         the register tile, and panels
 ``elementwise``  exp, tanh and the activations
 ``dropout``, ``losses``, ``updates``   as named, on vectors and as kernels
+``augment``      deformed images
 ``team``         barriers between the threads of a team, the division of work
 ``inputs``       the gather of a batch, and lists of its nonzeros
 ``narrow``       a first layer of few units, ``strips`` its vectors

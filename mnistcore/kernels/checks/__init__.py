@@ -16,6 +16,7 @@ from .arrays import FLOAT32, FLOAT64, INT32, INT64, UINT8
 from .kernels import (
     check_adam,
     check_add_bias,
+    check_augment,
     check_backward,
     check_cross_entropy,
     check_dropout,
@@ -45,6 +46,7 @@ __all__ = [
     "UINT8",
     "check_adam",
     "check_add_bias",
+    "check_augment",
     "check_backward",
     "check_cross_entropy",
     "check_dropout",

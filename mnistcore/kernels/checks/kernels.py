@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..layout import AUGMENTATION_DTYPE
 from .arrays import (
     INT32,
     INT64,
+    UINT8,
     Argument,
     are_good,
     check_apart,
@@ -18,6 +20,18 @@ from .arrays import (
     check_indices,
     check_shapes,
 )
+
+# The ranges of the strengths of an augmentation.
+STRENGTHS = {
+    "rotation": (0, 90),
+    "shear": (0, 1),
+    "scale": (0, 0.9),
+    "shift": (0, 1),
+    "elastic": (0, 0.5),
+    "smoothness": (0.02, 1),
+    "thickness": (0, 1),
+}
+MOST_SIDE = 1024  # of an image to deform, whose positions are numbers of 32 bits
 
 
 def check_kernel(
@@ -142,6 +156,38 @@ def check_dropout(
     check_array("dropout", "samples", samples, (INT64,), written=False)
     check_shapes("dropout", ("a", a, ("B", "O")), ("samples", samples, ("B",)))
     check_apart("dropout", (("out", out),), (("samples", samples),))
+
+
+def check_augment(
+    images: np.ndarray, order: np.ndarray, options: np.ndarray, out: np.ndarray
+) -> int:
+    """Check the arguments of ``augment``, all values of ``order`` too; return the images' side."""
+    function = "augment"
+    check_array(function, "images", images, (UINT8,), written=False)
+    check_array(function, "order", order, (INT64,), written=False)
+    check_array(function, "options", options, (AUGMENTATION_DTYPE,), written=False)
+    check_array(function, "out", out, (UINT8,), written=True)
+    check_shapes(
+        function,
+        ("images", images, ("N", "I")),
+        ("order", order, ("n",)),
+        ("options", options, (1,)),
+        ("out", out, ("N", "I")),
+    )
+    pixels = images.shape[1]
+    side = math.isqrt(pixels)
+    if side * side != pixels or not 1 <= side <= MOST_SIDE:
+        raise ValueError(
+            f"{function}: images must be squares of 1 to {MOST_SIDE} pixels a side,"
+            f" got rows of {pixels} pixels"
+        )
+    for (name, (low, high)), value in zip(STRENGTHS.items(), options[0].item(), strict=True):
+        if not low <= value <= high:
+            raise ValueError(f"{function}: {name} must be in [{low}, {high}], got {value}")
+    check_indices(function, "order", order, len(images))
+    inputs = (("images", images), ("order", order), ("options", options))
+    check_apart(function, (("out", out),), inputs)
+    return side
 
 
 def check_sgd(

@@ -1,0 +1,122 @@
+"""Training images that are deformed anew in each epoch: see the kernel ``augment``."""
+
+from types import ModuleType
+
+import numpy as np
+
+from ..kernels.checks.kernels import MOST_SIDE
+from ..kernels.layout import AUGMENTATION_DTYPE, Augmentation
+
+# Chosen by accuracy on images held out of MNIST's training set.
+STRENGTHS = Augmentation(
+    rotation=10.0,
+    shear=0.12,
+    scale=0.12,
+    shift=0.03,
+    elastic=0.03,
+    smoothness=0.16,
+    thickness=0.5,
+)
+
+
+def make_augmentation(**strengths: float) -> np.ndarray:
+    """Return the options (1,) of ``augment``.
+
+    Parameters
+    ----------
+    **strengths
+        Fields of :class:`.layout.Augmentation`; the others have the strengths that suit digits.
+
+    Raises
+    ------
+    ValueError
+        If a name is not that of a field.
+
+    Examples
+    --------
+    >>> from mnistcore.training.augmentation import make_augmentation
+    >>> float(make_augmentation(rotation=5)["rotation"][0])
+    5.0
+    """
+    unknown = sorted(strengths.keys() - set(Augmentation._fields))
+    if unknown:
+        known = ", ".join(Augmentation._fields)
+        raise ValueError(f"augment has no strength {', '.join(unknown)}; known: {known}")
+    options = np.zeros(1, AUGMENTATION_DTYPE)
+    options[0] = STRENGTHS._replace(**strengths)
+    return options
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raise ValueError unless images can be deformed: squares (N, side, side) of 8-bit pixels."""
+    shape = images.shape[1:]
+    if len(shape) != 2 or shape[0] != shape[1] or not 1 <= shape[0] <= MOST_SIDE:
+        size = " x ".join(map(str, shape))
+        raise ValueError(
+            f"augment deforms square images of up to {MOST_SIDE} pixels a side; these are {size}"
+        )
+    if images.dtype != np.uint8:
+        raise ValueError(
+            f"augment deforms 8-bit pixels (uint8); those of the images are {images.dtype}"
+        )
+
+
+def deform(
+    kernels: ModuleType, images: np.ndarray, samples: np.ndarray, seed: int, epochs: int
+) -> np.ndarray:
+    """Return what a run trains on in place of some images, from its first epoch on.
+
+    Parameters
+    ----------
+    kernels
+        The module of a backend.
+    images
+        (N, side, side) uint8, C-contiguous, the training images of the run.
+    samples
+        (n,) int64, the numbers of the images to deform.
+    seed
+        The seed of the run.
+    epochs
+        How many epochs.
+
+    Returns
+    -------
+    deformed
+        (n, epochs, side, side) uint8.
+    """
+    x = images.reshape(len(images), -1)
+    out, strengths = np.empty_like(x), make_augmentation()
+    shown = []
+    for epoch in range(1, epochs + 1):
+        kernels.augment(x, samples, strengths, seed, epoch, out)
+        shown.append(out[samples])
+    return np.stack(shown, axis=1).reshape(len(samples), epochs, *images.shape[1:])
+
+
+class Augmenter:
+    """Deforms the rows of x that are trained on next.
+
+    A deformation depends on seed, epoch and row alone, so an epoch may be cut anywhere.
+
+    Parameters
+    ----------
+    kernels
+        The module of a backend.
+    x
+        (N, side * side) uint8, C-contiguous, not written.
+    strengths
+        From :func:`make_augmentation`.
+    """
+
+    def __init__(self, kernels: ModuleType, x: np.ndarray, strengths: np.ndarray) -> None:
+        self._kernels, self._x, self._strengths = kernels, x, strengths
+        self._deformed = np.empty_like(x)
+
+    def __call__(self, options: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """Return an x whose rows ``samples`` are deformed for the seed and epoch of ``options``.
+
+        The array is the same in each call. Its other rows are those of past calls, or undefined.
+        """
+        seed, epoch = int(options["seed"][0]), int(options["epoch"][0])
+        self._kernels.augment(self._x, samples, self._strengths, seed, epoch, self._deformed)
+        return self._deformed

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from mnistcore.kernels import numpy_kernels
+from mnistcore.kernels.layout import Augmentation
+from mnistcore.models.network import Network
+from mnistcore.training.augmentation import Augmenter, check_images, make_augmentation
+from mnistcore.training.loop import Trainer
+from mnistcore.training.optimizers import make_options
+
+SIDE, N = 9, 60
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).integers(0, 256, (N, SIDE * SIDE)).astype(np.uint8)
+
+
+def make_trainer(x, kernels=numpy_kernels, **settings):
+    network = Network((x.shape[1], 6, 3), "relu", 0.3)
+    params = network.init(np.random.default_rng(1))
+    options = make_options("adam", batch_size=7, scale=1 / 255, seed=4)
+    targets = (np.arange(N) % 3).astype(np.int32)
+    indices = np.arange(5, N)
+    rates = lambda first, steps: np.full(steps, 0.01)  # noqa: E731
+    return Trainer(kernels, network, params, x, targets, indices, options, rates, **settings)
+
+
+class Spy:
+    """The reference backend, which remembers what ``train_steps`` trains on."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __getattr__(self, name):
+        return getattr(numpy_kernels, name)
+
+    def train_steps(self, x, targets, sample_weight, order, *arguments):
+        self.seen.append((x[order].copy(), order.copy()))
+        return numpy_kernels.train_steps(x, targets, sample_weight, order, *arguments)
+
+
+def test_strengths_are_those_asked_for():
+    options = make_augmentation(rotation=3, thickness=0)
+    assert (options["rotation"], options["thickness"]) == (3, 0)
+    assert options["elastic"] == make_augmentation()["elastic"] > 0
+    assert options.dtype.names == Augmentation._fields
+    with pytest.raises(ValueError, match="augment has no strength turn; known: rotation, shear"):
+        make_augmentation(turn=3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((3, 6, 5), np.uint8), "square images of up to 1024 pixels a side; .* are 6 x 5"),
+        (np.zeros((3, 36), np.uint8), "these are 36"),
+        (np.zeros((3, 5, 5, 3), np.uint8), "these are 5 x 5 x 3"),
+        (np.zeros((0, 1025, 1025), np.uint8), "these are 1025 x 1025"),
+        (np.zeros((3, 6, 6), np.float32), r"8-bit pixels \(uint8\); .* are float32"),
+    ],
+    ids=str,
+)
+def test_images_that_cannot_be_deformed_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        check_images(images)
+
+
+def test_an_augmenter_deforms_the_samples_that_it_is_given(x, kernels):
+    original, strengths = x.copy(), make_augmentation()
+    augment = Augmenter(kernels, x, strengths)
+    options = make_options(seed=5)
+    options["epoch"] = 3
+    samples = np.array([7, 2, 59])
+    expected = np.zeros_like(x)
+    numpy_kernels.augment(x, samples, strengths, 5, 3, expected)
+    np.testing.assert_array_equal(augment(options, samples)[samples], expected[samples])
+    np.testing.assert_array_equal(x, original)
+
+
+def test_every_epoch_trains_on_new_images_with_their_own_numbers(x):
+    """Numbers stay, so that targets, weights and the masks of dropout are those of the samples."""
+    spy = Spy()
+    trainer = make_trainer(x, spy, strengths=make_augmentation())
+    for epoch in (1, 2):
+        trainer.train_epoch(epoch, lambda progress: None)
+    rows, order = map(np.concatenate, zip(*spy.seen, strict=True))
+    for epoch, first in ((1, 0), (2, N - 5)):
+        samples = order[first : first + N - 5]
+        assert sorted(samples) == list(range(5, N))
+        expected = np.zeros_like(x)
+        numpy_kernels.augment(x, samples, make_augmentation(), 4, epoch, expected)
+        np.testing.assert_array_equal(rows[first : first + N - 5], expected[samples])
+
+
+def test_slices_change_nothing(x, monkeypatch):
+    trained = []
+    for seconds in (0.0, 1e9):  # a step at a time, and ever more of them
+        monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", seconds)
+        trainer = make_trainer(x, strengths=make_augmentation())
+        trainer.train_epoch(1, lambda progress: None)
+        trained.append(trainer.params)
+    np.testing.assert_array_equal(*trained)
+
+
+def test_strengths_of_zero_train_as_without(x, kernels):
+    nothing = make_augmentation(**dict.fromkeys(Augmentation._fields, 0) | {"smoothness": 1})
+    trained = []
+    for strengths in (None, nothing):
+        trainer = make_trainer(x, kernels, strengths=strengths)
+        trainer.prepare()
+        trainer.train_epoch(1, lambda progress: None)
+        trained.append(trainer.params)
+    np.testing.assert_array_equal(*trained)
