@@ -117,10 +117,13 @@ cdef inline void sized_tile(
 
 
 cdef void multiply_tile(int64_t rows, int64_t width, const Product *product) noexcept nogil:
-    """Compute a tile of the product, with rows in [1, MR] and width VL or NR."""
+    """Compute a tile of the product, with rows in [1, MR] and width VL or NR.
+
+    Rows are stored one after the other: if ``out_row`` is smaller than ``width``, each overwrites
+    the padding of the row before.
+    """
     require(rows >= 1)
     require(rows <= MR)
-    require(product.out_row >= width)
     if width == NR:
         sized_tile(2, <int> rows, product)
     else:
