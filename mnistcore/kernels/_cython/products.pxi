@@ -215,6 +215,8 @@ cdef inline void derive_block(
         else:
             x[i] = derive(activation, x[i], a)
         store(dz + i * layer.width, x[i])
+    if layer.normalized:  # its dz is transposed once it is final
+        return
     transpose(x)
     for i in range(min(units, <int64_t> VL)):
         store(dzt + i * layer.batch_width, x[i])

@@ -322,7 +322,7 @@ def derive_tile(base, at, top, rows, start, n, columns, masks_at, scratch):
             for c in range(min(VL, n - left)):
                 b, out = start + left + c, block + c * VL
                 derive_row(base, layer, masks, undo, b, unit, units, out)
-            if layer.number:
+            if layer.number and not layer.normalized:  # its dz is transposed once it is final
                 store_block(transpose(load_block(base, block, VL)), base, block, VL)
                 out = layer.dzt + (start - within) * layer.fan_out
                 out += unit * batch_width + within + left
