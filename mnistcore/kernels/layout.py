@@ -73,7 +73,7 @@ OPTIONS_DTYPE = np.dtype(
 
 
 class Augmentation(NamedTuple):
-    """The fields of the record of :func:`.augment`'s options, in order: the strength of each part.
+    """The fields of the options of the kernel ``augment``, in order: the strength of each part.
 
     The defaults of ``training.augmentation`` suit digits. All parts at 0 leave an image as it is.
     """
