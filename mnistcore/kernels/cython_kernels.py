@@ -299,7 +299,8 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     rows = min(batch_size, _core.block_rows() * get_num_threads())
     inference = _core.weights_size(layers) + _core.buffers_size(layers, rows)
     threads = min(_core.division(layers, batch_size)[1], get_num_threads())
-    return max(inference, _core.training_size(layers, batch_size, max(slots, 1), threads))
+    totals = [_core.training_size(layers, batch_size, max(slots, 1), n) for n in {1, threads}]
+    return max(inference, *totals)
 
 
 def forward(

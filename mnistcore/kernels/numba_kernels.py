@@ -240,8 +240,9 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
     totals = [
-        make_plan(layers, batch_size, max(slots, 1), threads, skip)[1].total
+        make_plan(layers, batch_size, max(slots, 1), n, skip)[1].total
         for skip in range(layout.SKIP_ALL + 1)
+        for n in {1, threads}
     ]
     _, plan, own_size = forward_plan(layers, batch_size)
     packed = plan.slot_size + LINE_FLOATS

@@ -4,7 +4,7 @@
 # what is not zero: see sparse.pxi. A narrow first layer reads the source itself: see narrow.pxi.
 
 cdef enum:
-    ROWS_AHEAD = 2  # rows to prefetch ahead: those of a shuffled batch lie anywhere in memory
+    ROWS_AHEAD = 4  # rows to prefetch ahead: those of a shuffled batch lie anywhere in memory
 
 cdef struct Source:
     # The rows that a program reads. Either ``bytes`` or ``floats`` is NULL.

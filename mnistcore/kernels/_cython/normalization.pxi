@@ -123,7 +123,8 @@ cdef void differentiate_layer(
     """
     while unit < end:
         differentiate_units(layer, unit, rows)
-        transpose_units(layer, unit, rows)
+        if layer.dzt != NULL:
+            transpose_units(layer, unit, rows)
         unit += VL
 
 

@@ -116,7 +116,8 @@ cdef void pack(Run *run, const Team *team, const Batch *batch) noexcept nogil:
             pack_bias(&owners, layer, slot, flat_of(run, slot))
         if owners.thread == owners.threads - 1:
             memset(layer.dz, 0, gradient_size(layer) * sizeof(float))
-            memset(layer.dzt, 0, transposed_size(layer) * sizeof(float))
+            if layer.dzt != NULL:
+                memset(layer.dzt, 0, transposed_size(layer) * sizeof(float))
 
 
 cdef void unpack(Run *run, const Team *team, const Batch *batch) noexcept nogil:

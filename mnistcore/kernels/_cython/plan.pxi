@@ -26,12 +26,12 @@ cdef struct Layer:
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
     float *gain[SLOTS]  # as bias, if normalised
-    float *z  # panels (panels, batch_size, width): products, normalised in place, if normalised
+    float *z  # panels (panels, batch_size, width): where products are summed and normalised, or NULL
     float *statistics  # (STATISTICS, panels * width), if normalised
     float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
     float *dz  # panels (panels, batch_size, width): B of the weight gradient
-    float *dzt  # panels (batch panels, fan_out, batch_width): B of the input gradient
+    float *dzt  # panels (batch panels, fan_out, batch_width): B of the input gradient, or NULL
 
 cdef struct Plan:
     # How a training step is divided among the threads of a team.
@@ -124,7 +124,8 @@ cdef Plan make_plan(const Layer *layers, int64_t n_layers, int64_t batch_size) n
 
 
 cdef void read_layer(
-    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, int64_t skip, Layer *layer
+    const int64_t[:, ::1] table, int64_t depth, int64_t batch_size, int64_t skip, int64_t threads,
+    Layer *layer,
 ) noexcept:
     """Read a layer from a table (layers, columns), without assigning memory to it."""
     memset(layer, 0, sizeof(Layer))
@@ -142,7 +143,10 @@ cdef void read_layer(
             skip != SKIP_NOTHING and table[depth - 1, ACTIVATION] == RELU
             and layer.fan_out > 2 * VL
         )
-    layer.width = sparse_width(layer.fan_out) if layer.skips else panel_width(layer.fan_out)
+    layer.width = (
+        sparse_width(layer.fan_out, threads if depth == 0 else 1) if layer.skips
+        else panel_width(layer.fan_out)
+    )
     layer.panels = divide_up(layer.fan_out, layer.width)
     layer.lda = leading_dimension(layer.panels * layer.width)
     layer.batch_size, layer.batch_width = batch_size, panel_width(batch_size)
@@ -159,13 +163,13 @@ cdef Run make_run(
     run.options.batch_size, run.slots, run.n_layers = batch_size, slots, table.shape[0]
     run.layers = <Layer *> allocate(threads * run.n_layers * sizeof(Layer))
     for depth in range(run.n_layers):
-        read_layer(table, depth, batch_size, skip, &run.layers[depth])
+        read_layer(table, depth, batch_size, skip, threads, &run.layers[depth])
         run.layers[depth].norm_offset = run.n_normalized
         if run.layers[depth].normalized:
             run.n_normalized += run.layers[depth].fan_out
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
     if run.plan.parts > 1 or run.plan.shared_inputs:
-        read_layer(table, 0, batch_size, SKIP_NOTHING, run.layers)
+        read_layer(table, 0, batch_size, SKIP_NOTHING, threads, run.layers)
     run.threads = threads
     run.batches = <Batch *> allocate(threads * sizeof(Batch))
     memset(run.batches, 0, threads * sizeof(Batch))
@@ -237,15 +241,21 @@ cdef void place_normalization(Layer *layer, int64_t slots, Space *space) noexcep
     cdef int64_t slot
     for slot in range(slots):
         layer.gain[slot] = take(space, layer.panels * layer.width)
-    layer.z = take(space, gradient_size(layer))
     layer.statistics = take(space, STATISTICS * layer.panels * layer.width)
 
 
-cdef void place_outputs(Layer *layer, Space *space) noexcept nogil:
-    """Take places for the outputs and their gradients."""
+cdef void place_outputs(Layer *layer, bint transposed, Space *space) noexcept nogil:
+    """Take places for the outputs and their gradients.
+
+    Sparse products are summed in z, some words of the inputs at a time: threads that did so side
+    by side in the rows of ``a`` would keep taking its cache lines from each other.
+    """
     layer.a = take(space, layer.batch_size * layer.lda)
     layer.dz = take(space, gradient_size(layer))
-    layer.dzt = take(space, transposed_size(layer))
+    if layer.normalized or layer.skips:
+        layer.z = take(space, gradient_size(layer))
+    if transposed:
+        layer.dzt = take(space, transposed_size(layer))
 
 
 cdef void place_run(Run *run, Space *space) noexcept nogil:
@@ -269,7 +279,8 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
             if depth:
                 place_weights(layer, run.slots, space)
             place_bias(layer, run.slots, space)
-            place_outputs(layer, space)
+            # The first layer needs no input gradient, but the loss of the last writes dz^T.
+            place_outputs(layer, depth > 0 or run.n_layers == 1, space)
             if layer.normalized:
                 place_normalization(layer, run.slots, space)
     for thread in range(run.threads):

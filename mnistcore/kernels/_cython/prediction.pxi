@@ -20,7 +20,7 @@ def weights_size(const int64_t[:, ::1] table):
     cdef Layer layer
     cdef int64_t depth
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, SKIP_ALL, &layer)
+        read_layer(table, depth, 1, SKIP_ALL, 1, &layer)
         place_weights(&layer, 1, &space)
         place_bias(&layer, 1, &space)
     return space.used + LINE_FLOATS
@@ -31,7 +31,7 @@ def buffers_size(const int64_t[:, ::1] table, int64_t rows):
     cdef Layer layer
     cdef int64_t depth, ld = 0
     for depth in range(table.shape[0]):
-        read_layer(table, depth, 1, SKIP_ALL, &layer)
+        read_layer(table, depth, 1, SKIP_ALL, 1, &layer)
         ld = max(ld, leading_dimension(layer.fan_in), layer.lda)
     return 2 * rows * ld + LINE_FLOATS
 
@@ -75,7 +75,7 @@ cdef class Weights:
         self.params, self.arrays = &params[0], (params, workspace)
         for depth in range(self.n_layers):
             layer = &self.layers[depth]
-            read_layer(table, depth, 1, SKIP_ALL, layer)
+            read_layer(table, depth, 1, SKIP_ALL, 1, layer)
             self.ld = max(self.ld, leading_dimension(layer.fan_in), layer.lda)
             if in_place:
                 layer.in_place = &params[0] + layer.weight_offset

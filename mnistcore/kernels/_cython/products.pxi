@@ -105,9 +105,9 @@ cdef void forward_sparse(
     cdef int64_t most = WEIGHTS_AT_ONCE // (WORD * layer.width)
     cdef SparseProduct product
     product.marks_row, product.a_row, product.a_step = words, inputs.ld, 1
-    product.out_row = layer.width if layer.normalized else ld
+    product.out_row = ld if layer.z == NULL else layer.width
     while next_range(tiles):
-        if layer.normalized:
+        if layer.z != NULL:
             product.out = z_of(layer, tiles.panel, tiles.low)
         else:
             product.out = out + tiles.low * ld + tiles.panel * layer.width
@@ -123,7 +123,7 @@ cdef void forward_sparse(
             multiply_sparse(tiles.high - tiles.low, layer.width, &product)
             word += most
         if not layer.normalized:
-            finish_tile(layer, tiles, masks, product.out, ld, out, ld)
+            finish_tile(layer, tiles, masks, product.out, product.out_row, out, ld)
 
 
 cdef void forward_layer(
@@ -188,7 +188,7 @@ cdef inline void derive_block(
     const int64_t activation, const Layer *layer, const Masks *masks, int64_t unit, int64_t units,
     int64_t row, int64_t rows, const float *da, float *dzt,
 ) noexcept nogil:
-    """Compute dz in both layouts from VL units by VL rows of da^T.
+    """Compute dz in both layouts from VL units by VL rows of da^T; without dz^T if ``dzt`` is NULL.
 
     This takes two transpositions in registers: lanes are rows in da^T and dz^T, but units in
     the outputs and dz. The rows of da^T and dz^T are batch_width floats apart.
@@ -215,7 +215,7 @@ cdef inline void derive_block(
         else:
             x[i] = derive(activation, x[i], a)
         store(dz + i * layer.width, x[i])
-    if layer.normalized:  # its dz is transposed once it is final
+    if dzt == NULL:
         return
     transpose(x)
     for i in range(min(units, <int64_t> VL)):
@@ -228,12 +228,14 @@ cdef inline void derive_blocks(
 ) noexcept nogil:
     """Call derive_block on ``units`` units and ``rows`` rows, starting at ``unit`` and ``row``."""
     cdef int64_t u, r, width = layer.batch_width
-    cdef float *dzt = dzt_of(layer, unit, row)
+    cdef float *dzt = NULL
     for u in range(divide_up(units, VL)):
         for r in range(divide_up(rows, VL)):
+            if layer.dzt != NULL and not layer.normalized:  # whose dz is not final yet
+                dzt = dzt_of(layer, unit, row) + u * VL * width + r * VL
             derive_block(
                 activation, layer, masks, unit + u * VL, units - u * VL, row + r * VL,
-                rows - r * VL, da + u * VL * width + r * VL, dzt + u * VL * width + r * VL,
+                rows - r * VL, da + u * VL * width + r * VL, dzt,
             )
 
 

@@ -101,9 +101,15 @@ cdef void multiply_sparse(
         sparse_groups(1, 4, rows, product)
 
 
-cdef int64_t sparse_width(int64_t n) noexcept nogil:
-    """Return the width of the panels for n columns: three or four vectors, or all if fewer."""
+cdef int64_t sparse_width(int64_t n, int64_t threads) noexcept nogil:
+    """Return the width of the panels for n columns: three or four vectors, or all if fewer.
+
+    It is less where that gives each of the threads a panel of its own: the weights that it
+    updates are then those that it reads in the next step.
+    """
     cdef int64_t vectors = divide_up(n, VL)
+    if divide_up(vectors, SPARSE_VECTORS) < threads:
+        return divide_up(vectors, threads) * VL
     if vectors < SPARSE_VECTORS:
         return vectors * VL
     return (3 if divide_up(vectors, 3) * 27 < divide_up(vectors, 4) * 32 else 4) * VL

@@ -30,7 +30,7 @@ from .memory import (
 )
 from .vectors import fma, load_input, load_input_first, splat, store
 
-ROWS_AHEAD = 2  # rows of a shuffled batch lie anywhere in memory: ask for them early
+ROWS_AHEAD = 4  # rows of a shuffled batch lie anywhere in memory: ask for them early
 
 
 class Source(NamedTuple):

@@ -2,7 +2,7 @@
 
 The workspace is one flat float32 array, cut up by offsets::
 
-    [packed params | packed state rows | a, dz, dzt of the layers | a_0 of each thread
+    [packed params | packed state rows | a, dz, dzt, z of the layers | a_0 of each thread
      | partial sums | scratch of each thread]
 
 Packed parameters are panels: layer by layer (n_panels, fan_in, width), then the bias padded to
@@ -15,6 +15,7 @@ array    layout                          who reads it, and how
 ``a``    (batch, lda)                    forward and weight gradient, broadcast
 ``dz``   (n_panels, batch, width)        weight gradient, as vectors
 ``dzt``  (batch panels, fan_out, width)  input gradient, as vectors over the samples
+``z``    (n_panels, batch, width)        forward, and the normalisation
 =======  ==============================  ===========================================
 
 A step is divided by units (a row of a panel) layer by layer, unless
@@ -77,10 +78,10 @@ class Layer(NamedTuple):
     gain: int  # place of the packed gain, if normalised
     a: int  # place of its output, after activation and dropout
     lda: int  # leading dimension of a
-    z: int  # place of panels of its products, normalised in place, if normalised
+    z: int  # place of panels where products are summed and normalised, or 0
     statistics: int  # place of (STATISTICS, panels * width), if normalised
     dz: int
-    dzt: int
+    dzt: int  # or 0: the first layer needs no input gradient
     capacity: int  # rows of a batch that a, dz and dzt hold
     batch_width: int  # columns of a panel over the samples
 
@@ -209,11 +210,11 @@ def _make_plan(
     if training and rows_alone and few and first[layout.FAN_OUT] <= width:
         parts = narrow_parts(first[layout.FAN_IN], first[layout.FAN_OUT])
     copies = threads if parts > 1 else 1
-    nets, slot_size = place_weights(table, copies, skip, parts > 1)
+    nets, slot_size = place_weights(table, copies, skip, parts > 1, threads)
     if not few:
         for net in nets:
             net[0]["skips"] = 0
-    inputs = place_outputs(nets, slot_size * (1 + slots), batch_size)
+    inputs = place_outputs(nets, slot_size * (1 + slots), batch_size, training)
     # A gather writes whole vectors, the last one possibly past the last column.
     ld = leading_dimension(first[layout.FAN_IN] + VL)
     gathered = 0 if parts > 1 else threads if few else 1  # copies of the inputs
@@ -248,7 +249,7 @@ def narrow_parts(fan_in: int, fan_out: int) -> int:
 
 
 def place_weights(
-    table: list[list[int]], copies: int, skip: int, narrow: bool
+    table: list[list[int]], copies: int, skip: int, narrow: bool, threads: int
 ) -> tuple[list[list[dict[str, int]]], int]:
     """Return the layers of each copy, and the floats that the packed parameters take."""
     nets: list[list[dict[str, int]]] = []
@@ -256,7 +257,7 @@ def place_weights(
     for copy in range(copies):
         net, norm_offset = [], 0
         for number in range(len(table)):
-            layer = _described(number, table, skip, narrow)
+            layer = _described(number, table, skip, narrow, 1 if number else threads)
             if copy and number == 0:
                 layer["weights"] = nets[0][0]["weights"]
             else:
@@ -280,7 +281,9 @@ def _packed_size(layer: dict[str, int], strips: bool) -> int:
     return layer["fan_in"] * layer["panels"] * layer["width"]
 
 
-def _described(number: int, table: list[list[int]], skip: int, narrow: bool) -> dict[str, int]:
+def _described(
+    number: int, table: list[list[int]], skip: int, narrow: bool, threads: int
+) -> dict[str, int]:
     """Return the fields of a :class:`Layer` that follow from its row of the layer table."""
     row, layer = table[number], dict.fromkeys(Layer._fields, 0)
     for name in ("fan_in", "fan_out", "activation", "decay", "dropout"):
@@ -295,25 +298,37 @@ def _described(number: int, table: list[list[int]], skip: int, narrow: bool) -> 
         before = table[number - 1][layout.ACTIVATION]
         active = skip != layout.SKIP_NOTHING and before == layout.RELU
         skips = active and layer["fan_out"] > 2 * VL
-    width = (sparse_width if skips else panel_width)(layer["fan_out"])
+    fan_out = layer["fan_out"]
+    width = sparse_width(fan_out, threads) if skips else panel_width(fan_out)
     panels = -(-layer["fan_out"] // width)
     return layer | {"number": number, "skips": int(skips), "width": width, "panels": panels}
 
 
-def place_outputs(nets: list[list[dict[str, int]]], offset: int, batch_size: int) -> int:
-    """Lay out the layers' other arrays from ``offset`` on; return where they end."""
+def place_outputs(
+    nets: list[list[dict[str, int]]], offset: int, batch_size: int, training: bool
+) -> int:
+    """Lay out the layers' other arrays from ``offset`` on; return where they end.
+
+    In training, sparse products are summed in z, some words of the inputs at a time: threads that
+    did so side by side in the rows of ``a`` would keep taking its cache lines from each other.
+    """
     batch_width = int(panel_width(batch_size))
     for layer in (layer for net in nets for layer in net):
         layer["capacity"], layer["batch_width"] = batch_size, batch_width
         layer["lda"] = leading_dimension(layer["panels"] * layer["width"])
         layer["a"] = offset
         layer["dz"] = layer["a"] + batch_size * layer["lda"]
-        layer["dzt"] = layer["dz"] + layer["panels"] * batch_size * layer["width"]
-        offset = layer["dzt"] + -(-batch_size // batch_width) * layer["fan_out"] * batch_width
+        units = layer["panels"] * layer["width"]
+        offset = layer["dz"] + batch_size * units
+        if layer["number"] or len(nets[0]) == 1:  # for the loss of the last layer writes it
+            layer["dzt"] = offset
+            offset += -(-batch_size // batch_width) * layer["fan_out"] * batch_width
+        if layer["normalized"] or (training and layer["skips"]):
+            layer["z"] = offset
+            offset += batch_size * units
         if layer["normalized"]:
-            units = layer["panels"] * layer["width"]
-            layer["z"], layer["statistics"] = offset, offset + batch_size * units
-            offset = layer["statistics"] + STATISTICS * units
+            layer["statistics"] = offset
+            offset += STATISTICS * units
     return offset
 
 

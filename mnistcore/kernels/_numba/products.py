@@ -196,7 +196,7 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, marks, width = place.base, load_record(marks_at, Marks), layer.width
     most, out, out_row = WEIGHTS_AT_ONCE // (WORD * width), layer.a + panel * width, layer.lda
-    if layer.normalized:
+    if layer.z:
         out, out_row = layer.z + panel * layer.capacity * width, width
     out += start * out_row
     for word in range(0, marks.words, most):
@@ -217,7 +217,7 @@ def forward_sparse(functions, place, number, marks_at, panel, start, end):
         call(load_index(functions.sparse, width // VL - 1), (end - start, place.product))
     if not layer.normalized:
         at, rows = layer_at(place.net, number), end - start
-        call(functions.finish_tile, (base, at, panel, start, rows, place.masks, out, layer.lda))
+        call(functions.finish_tile, (base, at, panel, start, rows, place.masks, out, out_row))
 
 
 @inner

@@ -201,9 +201,15 @@ MULTIPLY = _multiply_one, _multiply_two, _multiply_three, _multiply_four
 UPDATE_MARKED = _update_one, _update_two, _update_three, _update_four
 
 
-def sparse_width(n: int) -> int:
-    """Return the width of the panels for n columns: three or four vectors, or all if fewer."""
+def sparse_width(n: int, threads: int) -> int:
+    """Return the width of the panels for n columns: three or four vectors, or all if fewer.
+
+    It is less where that gives each of the threads a panel of its own: the weights that it
+    updates are then those that it reads in the next step.
+    """
     vectors = -(-n // VL)
+    if -(-vectors // SPARSE_VECTORS) < threads:
+        return -(-vectors // threads) * VL
     if vectors < SPARSE_VECTORS:
         return vectors * VL
     return (3 if -(-vectors // 3) * 27 < -(-vectors // 4) * 32 else 4) * VL
