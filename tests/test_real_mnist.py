@@ -18,11 +18,13 @@ from mnistcore.training.schedules import learning_rates
 pytestmark = pytest.mark.slow
 
 # Lowest and highest test accuracy of a right program: several standard deviations around the
-# mean of five seeds (94.0, 98.0 and 98.6 %). Higher than the band is as suspicious as lower.
+# mean of five seeds (94.0, 98.0, 98.6 and 98.4 %). Higher than the band is as suspicious as lower.
+# The other recipes take minutes or hours: ``python -m benchmarks.accuracy`` runs them.
 BANDS = {
     "tanh-10-10": (0.930, 0.950),
     "relu-two-hidden": (0.975, 0.985),
     "relu-1024-128": (0.982, 0.990),
+    "fast": (0.979, 0.988),
 }
 # The norm of the difference over the norm of the parameters, from the float64 reference.
 AGREEMENT = {"tanh-10-10": 1e-5, "relu-two-hidden": 1e-5, "relu-1024-128": 1e-3}
@@ -34,7 +36,7 @@ def mnist(mnist_dir):
     return load_data("mnist", mnist_dir)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", BANDS)
 def test_accuracy(compiled, recipe, mnist, tmp_path):
     backend = compiled.NAME
     config = TrainConfig(recipe=recipe, backend=backend, output=str(tmp_path / "run"), seed=1)
@@ -81,7 +83,7 @@ def exact(mnist):
     return train
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", AGREEMENT)
 def test_two_hundred_steps_agree_with_float64(compiled, recipe, mnist, exact):
     """The median of several initialisations.
 
@@ -97,7 +99,7 @@ def test_two_hundred_steps_agree_with_float64(compiled, recipe, mnist, exact):
     assert np.median(differences) < AGREEMENT[recipe], differences
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", AGREEMENT)
 def test_two_hundred_steps_have_the_same_bits_for_every_number_of_threads(compiled, recipe, mnist):
     runs = []
     for threads in (1, 2, 3, 4, 4):

@@ -126,11 +126,11 @@ class TrainConfig(DataOptions):
         limits=_SHARE,
         metavar="RATE",
     )
-    batch_norm: bool = option(
-        False, bool, "normalise the hidden units over each batch, before their activation"
+    batch_norm: bool = _from_recipe(
+        "batch_norm", bool, "normalise the hidden units over each batch, before their activation"
     )
-    label_smoothing: float = option(
-        0.0,
+    label_smoothing: float = _from_recipe(
+        "label_smoothing",
         float,
         "share of each target that is spread evenly over all classes",
         limits=_SHARE,
@@ -139,8 +139,8 @@ class TrainConfig(DataOptions):
     augment: bool = _from_recipe(
         "augment", bool, "deform the training images anew in each epoch; for square images"
     )
-    validation_fraction: float = option(
-        0.1,
+    validation_fraction: float = _from_recipe(
+        "validation_fraction",
         float,
         "share of the training images kept for validation; 0 trains on all of them",
         limits=_SHARE,
