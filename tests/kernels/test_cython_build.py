@@ -216,6 +216,7 @@ WRONG = {
 STRAIGHT_IN = """
 import numpy as np
 from mnistcore import get_backend
+from mnistcore.kernels.layout import SKIP_ALL
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options
 core, network = get_backend("cython")._core, Network((20, 30, 10))
@@ -226,7 +227,7 @@ workspace = np.zeros(core.training_size(layers, 8, 0, 1), np.float32)
 params = network.init(np.random.default_rng(0))
 {wrong}
 program = core.Training(
-    layers, options, 1, True, (x, labels, none), (order, np.zeros(5), 0),
+    layers, options, 1, SKIP_ALL, (x, labels, none), (order, np.zeros(5), 0),
     (params, np.zeros((0, len(params)), np.float32), none, workspace, np.zeros(3)))
 program.run(0, True)
 print(program.steps_done)
