@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import table
+from benchmarks import ablation, accuracy
 from benchmarks.peers import tables
 from benchmarks.peers.results import SECTIONS, read_results
 
@@ -45,10 +45,15 @@ def test_the_python_of_the_first_page_runs(place, monkeypatch, capsys):
     assert (place / folder / "model.safetensors").is_file()
 
 
-def test_the_accuracies_are_those_of_the_results():
-    shown = re.search(r"<!-- accuracy: begin.*?-->\n(.*?)\n?<!-- accuracy: end -->", README, re.S)
-    rows = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))
-    assert shown.group(1) == table(rows)
+@pytest.mark.parametrize(
+    "name, page, table",
+    [("accuracy", "README.md", accuracy.table), ("ablation", "docs/accuracy.md", ablation.table)],
+)
+def test_the_accuracies_are_those_of_the_results(name, page, table):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- {name}: begin.*?-->\n(.*?)\n?<!-- {name}: end -->", text, re.S)
+    file = ROOT / "benchmarks/results" / f"{name}.json"
+    assert shown.group(1) == table(json.loads(file.read_text(encoding="utf-8")))
 
 
 def test_the_comparison_is_that_of_the_results(tmp_path):
