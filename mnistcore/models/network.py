@@ -158,6 +158,8 @@ class Network:
 
     def gains(self, flat: np.ndarray) -> list[np.ndarray]:
         """Return the gains (fan_out,) of the normalised layers, as views of ``flat``."""
+        if not self.batch_norm:
+            return []
         table = self.layers()
         rows = table[table[:, layout.KIND] == layout.NORMALIZED]
         ends = rows[:, layout.BIAS_OFFSET] + rows[:, layout.FAN_OUT]
@@ -172,7 +174,7 @@ class Network:
     @property
     def plain(self) -> "Network":
         """The network without batch normalisation, whose parameters :meth:`folded` returns."""
-        return dataclasses.replace(self, batch_norm=False)
+        return dataclasses.replace(self, batch_norm=False) if self.batch_norm else self
 
     def folded(self, params: np.ndarray, buffers: np.ndarray, eps: float = 1e-5) -> np.ndarray:
         """Return the parameters of :attr:`plain` that compute the same without normalising.

@@ -283,7 +283,8 @@ class BaseMLP(LearningCurves):
                         objective, weights, optimizer, self.alpha, rows, rates, interrupt.check
                     )
                     self.t_ += len(order)
-                    self._unpack(weights)
+                    if self.batch_norm:
+                        self._unpack(weights)
                     stop = self._end_epoch(weights, sums, validation, rates[-1], show)
                     if self._should_stop(optimizer) or stop:
                         break
