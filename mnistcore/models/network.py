@@ -152,12 +152,14 @@ class Network:
             else:
                 bound = np.sqrt(6.0 / (fan_in + fan_out))
                 weights[...] = rng.uniform(-bound, bound, weights.shape)
-        for gains in self._gains(params):
+        for gains in self.gains(params):
             gains[...] = 1
         return params
 
-    def _gains(self, flat: np.ndarray) -> list[np.ndarray]:
+    def gains(self, flat: np.ndarray) -> list[np.ndarray]:
         """Return the gains (fan_out,) of the normalised layers, as views of ``flat``."""
+        if not self.batch_norm:
+            return []
         table = self.layers()
         rows = table[table[:, layout.KIND] == layout.NORMALIZED]
         ends = rows[:, layout.BIAS_OFFSET] + rows[:, layout.FAN_OUT]
@@ -172,7 +174,7 @@ class Network:
     @property
     def plain(self) -> "Network":
         """The network without batch normalisation, whose parameters :meth:`folded` returns."""
-        return dataclasses.replace(self, batch_norm=False)
+        return dataclasses.replace(self, batch_norm=False) if self.batch_norm else self
 
     def folded(self, params: np.ndarray, buffers: np.ndarray, eps: float = 1e-5) -> np.ndarray:
         """Return the parameters of :attr:`plain` that compute the same without normalising.
@@ -190,7 +192,7 @@ class Network:
         if buffers.shape != (layout.buffer_size(self.layers()),):
             raise ValueError(f"expected running statistics of {self}, got shape {buffers.shape}")
         folded = np.empty(self.plain.n_params, params.dtype)
-        targets, gains = self.plain.views(folded), self._gains(params)
+        targets, gains = self.plain.views(folded), self.gains(params)
         means, variances = np.split(buffers, 2)
         position = 0
         for index, ((weights, bias), (w, b)) in enumerate(

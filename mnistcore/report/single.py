@@ -99,8 +99,8 @@ def _learning(run: Run) -> Iterable[Part]:
         "learning-curves",
         figures.learning_curves(run.history),
         "Loss and accuracy by epoch. Those of training are running means over the epoch, taken"
-        " before each update and with dropout if used, so early epochs may look worse on the"
-        " training images than on the validation images. Validation follows each epoch.",
+        f" before each update{_harder(run.model.config)}; they may be worse than those of"
+        " validation, which follows each epoch.",
     )
     yield Table(
         ["epoch", "training loss", "validation loss", "training", "validation", "rate", "seconds"],
@@ -119,6 +119,17 @@ def _learning(run: Run) -> Iterable[Part]:
         "Epochs" if len(run.history) <= _ROWS else "A selection of epochs",
         frozenset(range(7)),
     )
+
+
+def _harder(config: Mapping[str, Any]) -> str:
+    """Name what makes the images of training harder than those of validation."""
+    dropout = config.get("dropout")
+    reasons = {
+        "with dropout": any(dropout) if isinstance(dropout, list | tuple) else dropout,
+        "on deformed images": config.get("augment"),
+        "for smoothed labels": config.get("label_smoothing"),
+    }
+    return "".join(f", {reason}" for reason, holds in reasons.items() if holds)
 
 
 _ROWS = 24  # most epochs that the table lists

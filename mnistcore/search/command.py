@@ -24,8 +24,8 @@ from .space import parameters, parse_entry
 _EXAMPLES = """
 A searchable option is fixed if it has one value, a choice if it has several, and a range if
 written as LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear. Ranges of units, learning rates and weight
-decays are logarithmic by default. Architectures are written as 512-256. If no searchable option
-is given, a default space is searched.
+decays are logarithmic by default. Architectures are written as 512-256, switches as on and off. If
+no searchable option is given, a default space is searched.
 
 examples:
   mnistcore search --trials 30 --epochs 5
@@ -97,7 +97,8 @@ def _entries_given(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in parameters():
         texts = getattr(arguments, name)
         if texts is not None:
-            entries[name] = texts if name == "hidden" else parse_entry(flag_of(name), texts)
+            entry = texts if name == "hidden" else parse_entry(flag_of(name), texts or ["on"])
+            entries[name] = entry
     return entries
 
 
@@ -134,11 +135,16 @@ def _parser() -> Parser:
     )
     searched = parser.add_argument_group("searchable options (VALUE, VALUE VALUE ... or LOW:HIGH)")
     for name, opt in parameters().items():
-        about = _ABOUT.get(name, opt.help) + (f": {', '.join(opt.choices)}" if opt.choices else "")
+        switch = opt.kind is bool
+        choices = ("on", "off") if switch else opt.choices
+        about = _ABOUT.get(name, opt.help) + (f": {', '.join(choices)}" if choices else "")
         action = searched.add_argument(
-            flag_of(name), nargs="+", metavar="VALUE", help=about.replace("%", "%%")
+            flag_of(name),
+            nargs="*" if switch else "+",
+            metavar="VALUE",
+            help=about.replace("%", "%%"),
         )
-        offer(action, opt.choices)
+        offer(action, choices)
     fixed = parser.add_argument_group("options of train, the same in all trials")
     add_flags(fixed, TrainConfig, _fixed_names())
     return parser

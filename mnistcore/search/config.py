@@ -281,8 +281,8 @@ def _default_entries(config: SearchConfig, train: Mapping[str, Any]) -> dict[str
     if "layers" in train:  # and units: together they fix hidden
         default.pop("hidden", None)
     if train.get("hidden") == () or train.get("layers") == 0:
-        default.pop("dropout", None)
-        default.pop("activation", None)
+        for name in ("dropout", "activation", "batch_norm"):
+            default.pop(name, None)
     left = {name: entry for name, entry in default.items() if name not in train}
     if not left:
         raise ValueError(f"nothing is left to search: {', '.join(train)} are fixed")

@@ -13,6 +13,7 @@ from ..terminal.tables import facts_table, notice_panel
 from ..terminal.training import preparing_line
 from .preparation import Search, SearchListener
 from .results import SearchResult, Standing, TrialRecord
+from .space import worded
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -332,7 +333,7 @@ def spelled(point: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
+    return f"{value:.2g}" if isinstance(value, float) else worded(value)
 
 
 def _course(record: TrialRecord) -> str:
@@ -371,7 +372,7 @@ def _intentions(search: Search) -> Mapping[str, str]:
 
 
 def _plain(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else worded(value)
 
 
 def _workers(plan: "Plan") -> str:

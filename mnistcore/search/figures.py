@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from ..figures import style
 from ..system.files import replacing
 from .results import SearchResult, TrialRecord
+from .space import worded
 
 _TICKS = 5  # values of a parameter that are all labelled
 _BINS = 7  # at most, between round numbers
@@ -152,7 +153,8 @@ class _Scale:
     """Maps the values of a parameter to [0, 1]: numbers by size, others evenly in order."""
 
     def __init__(self, values: Sequence[Any], log: bool) -> None:
-        self._numbers = all(isinstance(value, int | float) for value in values)
+        switch = any(isinstance(value, bool) for value in values)
+        self._numbers = not switch and all(isinstance(value, int | float) for value in values)
         self._whole = all(isinstance(value, int) for value in values)
         self._names = sorted(set(values), key=_natural)
         self._low, self._high = self._names[0], self._names[-1]
@@ -220,7 +222,7 @@ def _spelled(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         digits = 6 if float(value).is_integer() else 3
         return re.sub(r"e([+-])0*(\d)", r"e\1\2", f"{value:.{digits}g}").replace("e+", "e")
-    return style.plain(str(value), _LONGEST)
+    return style.plain(worded(value), _LONGEST)
 
 
 def _accuracy(record: TrialRecord) -> float:

@@ -51,7 +51,8 @@ def prepare(plan: Plan, progress: bool = False) -> Search:
     folder = plan.config.folder
     if not (folder / MARKER_FILE).exists():
         check_output(str(folder))
-    job = prepare_training(plan.train_config({}), progress=progress)
+    augmented = {"augment": True} if "augment" in plan.space.dimensions else {}
+    job = prepare_training(plan.train_config(augmented), progress=progress)
     url = storage_url(plan.config.storage, folder)
     if plan.config.storage is None:
         folder.mkdir(parents=True, exist_ok=True)

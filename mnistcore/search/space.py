@@ -27,7 +27,7 @@ _OWN = {
 }
 _TRAINING = (
     "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "schedule",
-    "batch_size", "epochs", "weight_decay", "dropout", "label_smoothing",
+    "batch_size", "epochs", "weight_decay", "dropout", "batch_norm", "label_smoothing", "augment",
 )  # fmt: skip
 _BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
 _LISTED_AT_MOST = 20  # values of an integer range that a grid lists without grid_points
@@ -42,6 +42,8 @@ DEFAULT_SPACE: dict[str, Any] = {
     "batch_size": [64, 128, 256],
     "weight_decay": {"low": 1e-6, "high": 1e-3},
     "dropout": {"low": 0.0, "high": 0.3},
+    "batch_norm": [False, True],
+    "label_smoothing": {"low": 0.0, "high": 0.1},
 }
 DEFAULT_GRID: dict[str, Any] = {
     "hidden": [[128, 64], [256, 128], [512, 256]],
@@ -75,7 +77,7 @@ class Choices:
         return self.values
 
     def __str__(self) -> str:
-        return ", ".join(str(label(value)) for value in self.values)
+        return ", ".join(map(worded, self.values))
 
     def largest(self) -> int:
         """Return the largest of the whole numbers among the values."""
@@ -253,7 +255,7 @@ def _applicable(point: Point) -> Point:
     if point.get("optimizer", "sgd") != "sgd":
         idle.add("momentum")
     if point.get("layers", 1) == 0 or point.get("hidden", 1) == ():
-        idle |= {"units", "activation", "dropout"}
+        idle |= {"units", "activation", "dropout", "batch_norm"}
     return {name: value for name, value in point.items() if name not in idle}
 
 
@@ -269,6 +271,13 @@ def train_options(point: Mapping[str, Value]) -> dict[str, Any]:
 def label(value: Value) -> int | float | str:
     """Return the stored and displayed form of a value; architectures: ``512-256``, ``none``."""
     return ("-".join(map(str, value)) or "none") if isinstance(value, tuple) else value
+
+
+def worded(value: Value) -> str:
+    """Return a value as a person reads it, and as flags spell it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(label(value))
 
 
 def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict[str, Value]]:
@@ -311,7 +320,7 @@ def parse_entry(flag: str, texts: Sequence[str]) -> Any:
         If a range is malformed. The message begins with ``flag``.
     """
     if not any(":" in text for text in texts):
-        values = [_number(text) for text in texts]
+        values = [_value_of(text) for text in texts]
         return values if len(values) > 1 else values[0]
     low, _, rest = texts[0].partition(":")
     high, _, scale = rest.partition(":")
@@ -320,11 +329,16 @@ def parse_entry(flag: str, texts: Sequence[str]) -> Any:
             f"{flag}: a range is LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear, got {' '.join(texts)!r}"
         )
     scaled = {"log": scale == "log"} if scale else {}
-    return {"low": _number(low), "high": _number(high), **scaled}
+    return {"low": _value_of(low), "high": _value_of(high), **scaled}
 
 
-def _number(text: str) -> int | float | str:
-    """Convert to a number if possible; the option rejects other text later."""
+_SWITCH = {"on": True, "true": True, "off": False, "false": False}
+
+
+def _value_of(text: str) -> int | float | str:
+    """Convert to a switch or a number if possible; the option rejects other text later."""
+    if text in _SWITCH:
+        return _SWITCH[text]
     for kind in (int, float):
         try:
             return kind(text)

@@ -1,18 +1,20 @@
 """``MLPClassifier``: binary, multiclass and multilabel classification."""
 
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import compute_class_weight, compute_sample_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..models.model import Model
-from .estimator import BaseMLP, flat_column, float_type
+from .estimator import BaseMLP
+from .inputs import flat_column, float_type
 from .links import LOGISTIC, SOFTMAX, Link
 from .objectives import Samples
 from .parameters import is_stochastic
@@ -81,6 +83,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         frequency), or None for weights of 1.
     dropout
         The dropout rate after the hidden layers: one for all, or one per layer.
+    batch_norm
+        Whether to normalise the hidden units over each mini-batch before their activation, for
+        "sgd" and "adam" (Ioffe and Szegedy 2015). Predictions use running statistics, which are
+        folded into ``coefs_`` and ``intercepts_`` after each epoch; the penalty is that of the
+        weights before.
+    label_smoothing
+        The share of each target that is spread evenly over all classes, or with several labels per
+        sample over yes and no.
     augment
         Whether to deform the training images anew in each epoch, for "sgd" and "adam". Rows of X
         are then square images, of uint8, or of floats in [0, 1], which are rounded to multiples of
@@ -134,6 +144,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseMLP._parameter_constraints,
         "class_weight": [None, dict, list, StrOptions({"balanced"})],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "augment": ["boolean", dict],
     }
 
@@ -165,6 +176,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_fun: int = 15000,
         class_weight: Any = None,
         dropout: Any = 0.0,
+        batch_norm: bool = False,
+        label_smoothing: float = 0.0,
         augment: Any = False,
         backend: str = "auto",
         n_threads: int | None = None,
@@ -196,6 +209,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.max_fun = max_fun
         self.class_weight = class_weight
         self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.label_smoothing = label_smoothing
         self.augment = augment
         self.backend = backend
         self.n_threads = n_threads

@@ -12,13 +12,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..kernels.backends import get_backend
 from ..models.inference import logits_of
-from ..models.network import Network
 from .layerwise import sparse_logits
 from .links import Link
 from .notices import warn
 from .objectives import Samples
 from .parameters import Parameters
 from .training import EpochSums
+from .weights import Weights
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and"
@@ -61,7 +61,7 @@ class LearningCurves(Parameters, abc.ABC):
     validation_loss_curve_: Any
     best_validation_score_: Any
     best_loss_: Any
-    _best_params: Any
+    _best_weights: Any
     _eps: float  # probabilities are clipped to [eps, 1 - eps] in the loss
 
     @property
@@ -80,7 +80,7 @@ class LearningCurves(Parameters, abc.ABC):
         self.train_scores_: list[float] = []
         self.validation_scores_ = self.validation_loss_curve_ = None
         self.best_loss_ = None if self._stops_by_score else np.inf
-        self.best_validation_score_ = self._best_params = None
+        self.best_validation_score_ = self._best_weights = None
         self._no_improvement_count = 0
 
     def _begin(self, validation: Samples | None) -> None:
@@ -99,8 +99,7 @@ class LearningCurves(Parameters, abc.ABC):
 
     def _end_epoch(
         self,
-        network: Network,
-        params: np.ndarray,
+        weights: Weights,
         sums: EpochSums,
         validation: Samples | None,
         learning_rate: float | None,
@@ -117,11 +116,11 @@ class LearningCurves(Parameters, abc.ABC):
         if validation is not None:
             loss, score = math.nan, math.nan
             if math.isfinite(sums.loss):
-                loss, score = self._validate(network, params, validation)
+                loss, score = self._validate(weights, validation)
             self.validation_loss_curve_.append(loss)
             self.validation_scores_.append(score)
             self._say(f"Validation score: {score:f}")
-        self._count_improvements(params, score)
+        self._count_improvements(weights, score)
         figures = f"loss {sums.loss:.4f}" + ("" if score is None else f"  validation {score:.4f}")
         show(self.n_iter_, figures)
         rate = None if learning_rate is None else float(learning_rate)
@@ -140,7 +139,7 @@ class LearningCurves(Parameters, abc.ABC):
         """Whether training stops by the validation score rather than by the training loss."""
         return self.early_stopping and self.solver != "lbfgs"
 
-    def _count_improvements(self, params: np.ndarray, score: float | None) -> None:
+    def _count_improvements(self, weights: Weights, score: float | None) -> None:
         """Count the epochs that did not improve by ``tol``; keep the best score and weights."""
         if score is None or not self._stops_by_score:
             improved = self.loss_ <= self.best_loss_ - self.tol
@@ -150,13 +149,11 @@ class LearningCurves(Parameters, abc.ABC):
         self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
         if score is not None and score > self.best_validation_score_:
             self.best_validation_score_ = score
-            self._best_params = params.copy() if self._stops_by_score else None
+            self._best_weights = weights.copy() if self._stops_by_score else None
 
-    def _validate(
-        self, network: Network, params: np.ndarray, samples: Samples
-    ) -> tuple[float, float]:
+    def _validate(self, weights: Weights, samples: Samples) -> tuple[float, float]:
         """Return the mean loss and the score; NaN if the outputs are not finite."""
-        kernels = get_backend(self.backend)
+        kernels, (network, params) = get_backend(self.backend), weights.plain()
         if issparse(samples.x):
             logits = sparse_logits(kernels, network.activation, network.views(params), samples.x)
         else:
@@ -164,16 +161,16 @@ class LearningCurves(Parameters, abc.ABC):
         logits = logits.astype(np.float64)
         if not np.isfinite(logits).all():
             return math.nan, math.nan
-        weights = samples.weights if samples.weights.size else None
+        shares = samples.weights if samples.weights.size else None
         means = self._link.mean(logits)
-        loss = np.average(self._link.losses(means, samples.targets, self._eps), weights=weights)
+        loss = np.average(self._link.losses(means, samples.targets, self._eps), weights=shares)
         return float(loss), float(self._score_means(means, samples))
 
-    def _end(self, params: np.ndarray) -> None:
+    def _end(self, weights: Weights) -> None:
         """Restore the best weights after early stopping; warn or raise if training diverged."""
         diverged = self.loss_curve_ and not math.isfinite(self.loss_curve_[-1])
-        if self._stops_by_score and self._best_params is not None:
-            params[:] = self._best_params
+        if self._stops_by_score and self._best_weights is not None:
+            weights.restore(self._best_weights)
             if diverged:
                 warn(
                     "The loss is no longer finite: training diverged, and the best weights"

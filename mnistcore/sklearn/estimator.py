@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -25,6 +25,7 @@ from ..system.interrupt import DeferredInterrupt
 from ..training.augmentation import make_augmentation
 from ..training.schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
+from .inputs import as_engine_input, float_type
 from .layerwise import LayerwiseObjective, sparse_logits
 from .links import SOFTMAX
 from .notices import warn
@@ -34,16 +35,17 @@ from .parameters import OWN_SCHEDULES
 from .progress import progress_bar
 from .threads import computing_on
 from .training import EpochSums, minimise, train_epoch
+from .weights import Weights
 
 SMALLEST_RATE = 1e-6  # at which "adaptive" stops
-DENSE = 1 / 6  # a sparse matrix with more of its values stored is faster as a dense one
 
 
 class BaseMLP(LearningCurves):
     """Base class of the estimators; not to be used on its own."""
 
     _their_type: type = np.float64  # the dtype that scikit-learn's parameters would have
-    augment: Any = False  # a parameter of the classifier
+    augment: Any = False  # parameters of the classifier
+    label_smoothing: float = 0.0
 
     # ---- hooks of the estimators ------------------------------------------------------------
 
@@ -89,8 +91,8 @@ class BaseMLP(LearningCurves):
         sizes = self._hidden_sizes()
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
-        weights = self._weigh(sample_weight, X, self._class_weights(y, targets))
-        samples = Samples(as_engine_input(X, self._precision), targets, weights)
+        sample_weight = self._weigh(sample_weight, X, self._class_weights(y, targets))
+        samples = Samples(as_engine_input(X, self._precision), targets, sample_weight)
         self.n_outputs_, self.out_activation_ = self._count_outputs(targets)
         self._random_state = check_random_state(self.random_state)
         network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
@@ -99,13 +101,14 @@ class BaseMLP(LearningCurves):
             self._their_type = float_type(X)
         # The eps of the dtype in which scikit-learn would compute probabilities.
         self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
-        params = self._pack(network, self._precision)
+        weights = self._starting_weights(network, first_pass)
+        self._unfolded = weights if self.batch_norm else None
         own_validation = self._own_validation(X_val, y_val)
         with computing_on(self.n_threads, self.backend):
             if self.solver == "lbfgs":
-                self._fit_lbfgs(network, samples, own_validation, params)
+                self._fit_lbfgs(samples, own_validation, weights)
             else:
-                self._fit_stochastic(network, samples, own_validation, params, incremental)
+                self._fit_stochastic(samples, own_validation, weights, incremental)
         if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
             raise ValueError(NOT_FINITE)
         return self
@@ -118,8 +121,9 @@ class BaseMLP(LearningCurves):
     def _layerwise(self, network: Network, samples: Samples) -> LayerwiseObjective:
         kernels = get_backend("numpy" if self.solver == "lbfgs" else self.backend)
         pinned = self._n_logits > self.n_outputs_
+        smoothing = float(self.label_smoothing)
         return LayerwiseObjective(
-            kernels, network, samples, self._link, self._eps, pinned, self._precision
+            kernels, network, samples, self._link, self._eps, pinned, smoothing, self._precision
         )
 
     def _objective(self, network: Network, samples: Samples) -> Objective:
@@ -131,8 +135,8 @@ class BaseMLP(LearningCurves):
         pinned, strengths = self._n_logits > self.n_outputs_, None
         if self.augment:
             strengths = make_augmentation(**({} if self.augment is True else self.augment))
-        kernels = get_backend(self.backend)
-        return SoftmaxObjective(kernels, network, samples, self._eps, pinned, strengths)
+        kernels, smoothing = get_backend(self.backend), float(self.label_smoothing)
+        return SoftmaxObjective(kernels, network, samples, self._eps, pinned, smoothing, strengths)
 
     def _check_settings(self, incremental: bool) -> None:
         if self.early_stopping and incremental:
@@ -141,8 +145,9 @@ class BaseMLP(LearningCurves):
             raise ValueError(
                 "dropout needs solver='sgd' or 'adam': lbfgs minimises one fixed function"
             )
-        if self.solver == "lbfgs" and self.augment:
-            raise ValueError("augment needs solver='sgd' or 'adam'")
+        for name in ("augment", "batch_norm"):
+            if self.solver == "lbfgs" and getattr(self, name):
+                raise ValueError(f"{name} needs solver='sgd' or 'adam'")
         for callback in self._callbacks():
             if not callable(callback):
                 raise ValueError(f"callbacks must be functions, got {callback!r}")
@@ -170,7 +175,7 @@ class BaseMLP(LearningCurves):
         dropout = self.dropout
         if isinstance(dropout, Iterable):
             dropout = tuple(float(rate) for rate in dropout)
-        return Network(layer_sizes, self.activation, dropout)
+        return Network(layer_sizes, self.activation, dropout, self.batch_norm)
 
     def _initialize(self, network: Network) -> None:
         """Draw new weights and biases as scikit-learn does, and reset the history.
@@ -211,11 +216,31 @@ class BaseMLP(LearningCurves):
             bias[...] = self.intercepts_[layer]
         return params
 
-    def _unpack(self, network: Network, params: np.ndarray) -> None:
-        """Make ``coefs_`` and ``intercepts_`` views of ``params``."""
-        pairs = self._shown(network, params)
-        self.coefs_ = [weights for weights, _ in pairs]
+    def _unpack(self, weights: Weights) -> None:
+        """Set ``coefs_`` and ``intercepts_``: views of the parameters, or folded from them."""
+        pairs = self._shown(*weights.plain())
+        self.coefs_ = [coefs for coefs, _ in pairs]
         self.intercepts_ = [bias for _, bias in pairs]
+
+    def _starting_weights(self, network: Network, first_pass: bool) -> Weights:
+        """Return what training starts from: the weights of the last fit, or those just drawn.
+
+        Batch normalisation goes on from the weights that were folded into ``coefs_``.
+        """
+        params = self._pack(network.plain, self._precision)
+        last: Weights | None = None if first_pass else getattr(self, "_unfolded", None)
+        if not first_pass and network.batch_norm != (last is not None):
+            raise ValueError(
+                "batch_norm has changed since the last fit; use warm_start=False and fit"
+            )
+        if last is None:
+            return Weights.of_plain(network, params)
+        if not np.array_equal(params, last.plain()[1], equal_nan=True):
+            raise ValueError(
+                "coefs_ or intercepts_ were set by hand: with batch_norm, training cannot go on"
+                " from them; use warm_start=False and fit"
+            )
+        return Weights(network, last.params.copy(), last.buffers.copy())
 
     def _own_validation(self, X_val: Any, y_val: Any) -> Samples | None:
         if X_val is None and y_val is None:
@@ -229,19 +254,18 @@ class BaseMLP(LearningCurves):
 
     def _fit_stochastic(
         self,
-        network: Network,
         samples: Samples,
         validation: Samples | None,
-        params: np.ndarray,
+        weights: Weights,
         incremental: bool,
     ) -> None:
         order = np.arange(len(samples))
         if self._stops_by_score and validation is None:
             order, validation = self._split(samples)
-        optimizer = self._optimizer_for(params, incremental)
+        optimizer = self._optimizer_for(weights.params, incremental)
         optimizer.options["batch_size"] = self._batch_size_for(len(order))
-        objective = self._objective(network, samples)
-        self._unpack(network, params)
+        objective = self._objective(weights.network, samples)
+        self._unpack(weights)
         self._begin(validation)
         epochs = 1 if incremental else self.max_iter
         interrupt = DeferredInterrupt()
@@ -256,10 +280,12 @@ class BaseMLP(LearningCurves):
                     # A single batch needs no order; sorting makes its sums independent of it.
                     rows = order if len(rates) > 1 else np.sort(order)
                     sums = train_epoch(
-                        objective, params, optimizer, self.alpha, rows, rates, interrupt.check
+                        objective, weights, optimizer, self.alpha, rows, rates, interrupt.check
                     )
                     self.t_ += len(order)
-                    stop = self._end_epoch(network, params, sums, validation, rates[-1], show)
+                    if self.batch_norm:
+                        self._unpack(weights)
+                    stop = self._end_epoch(weights, sums, validation, rates[-1], show)
                     if self._should_stop(optimizer) or stop:
                         break
                     if not incremental and self.n_iter_ == self.max_iter:
@@ -269,7 +295,8 @@ class BaseMLP(LearningCurves):
             interrupt.during(train)
         except KeyboardInterrupt:
             warn("Training interrupted by user.")
-        self._end(params)
+        self._end(weights)
+        self._unpack(weights)
 
     def _split(self, samples: Samples) -> tuple[np.ndarray, Samples]:
         """Return the rows to train on, and the remaining samples as a validation set."""
@@ -362,26 +389,24 @@ class BaseMLP(LearningCurves):
             ConvergenceWarning,
         )
 
-    def _fit_lbfgs(
-        self, network: Network, samples: Samples, validation: Samples | None, start: np.ndarray
-    ) -> None:
-        params = start.astype(np.float32)
-        self._unpack(network, params)
+    def _fit_lbfgs(self, samples: Samples, validation: Samples | None, start: Weights) -> None:
+        weights = Weights(start.network, start.params.astype(np.float32), start.buffers)
+        self._unpack(weights)
         self._begin(validation)
         stopped = False
 
         def on_iteration(loss: float) -> bool:
             nonlocal stopped
             sums = EpochSums(loss, None)
-            stopped = self._end_epoch(network, params, sums, validation, None, show)
+            stopped = self._end_epoch(weights, sums, validation, None, show)
             return stopped
 
         threads = limited("numpy", self.n_threads) if self.n_threads else nullcontext()
         with threads, progress_bar(self.progress_bar, self.max_iter) as show:
             result = minimise(
-                self._layerwise(network, samples),
-                start,
-                params,
+                self._layerwise(start.network, samples),
+                start.params,
+                weights.params,
                 self.alpha,
                 self.max_iter,
                 self.max_fun,
@@ -457,35 +482,3 @@ class BaseMLP(LearningCurves):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def as_engine_input(X: Any, dtype: type = np.float32) -> Any:
-    """Convert a validated X to a C-contiguous array of uint8, float32 or ``dtype``, or to CSR.
-
-    A sparse matrix stays sparse unless a share of more than DENSE of its values is stored.
-    """
-    if issparse(X):
-        X = X.tocsr().astype(dtype, copy=False)
-        if X.nnz <= DENSE * X.shape[0] * X.shape[1]:
-            return X
-        return X.toarray()
-    if X.dtype in (np.uint8, np.float32):
-        dtype = X.dtype
-    return np.ascontiguousarray(X, dtype)
-
-
-def flat_column(y: np.ndarray) -> np.ndarray:
-    """Flatten a y of shape (N, 1) to (N,), with scikit-learn's warning; return others unchanged."""
-    if y.ndim != 2 or y.shape[1] != 1:
-        return y
-    warn(
-        "A column-vector y was passed when a 1d array was expected. Please change the shape of y"
-        " to (n_samples, ), for example using ravel().",
-        DataConversionWarning,
-    )
-    return y.ravel()
-
-
-def float_type(X: Any) -> type:
-    """Return the dtype of scikit-learn's predictions for X: float32 for float32, else float64."""
-    return np.float32 if X.dtype == np.float32 else np.float64

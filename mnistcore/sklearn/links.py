@@ -34,12 +34,16 @@ class Link:
     hits: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
-def residuals(means: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the derivative (N, O) of each row's loss, summed over outputs, by its logits."""
+def residuals(means: np.ndarray, targets: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
+    """Return the derivative (N, O) of each row's loss, summed over outputs, by its logits.
+
+    ``smoothing`` is the share of class ids that is spread evenly over all classes, and of a label
+    over yes and no.
+    """
     if targets.ndim > 1:
-        return means - targets
-    differences = means.copy()
-    differences[np.arange(len(targets)), targets] -= 1.0
+        return means - (_smoothed(targets, smoothing) if smoothing else targets)
+    differences = means - smoothing / means.shape[1]
+    differences[np.arange(len(targets)), targets] -= 1.0 - smoothing
     return differences
 
 
@@ -53,6 +57,24 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the softmax of each row of logits (N, C), with the row maximum subtracted first."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
+
+
+def _smoothed(labels: np.ndarray, smoothing: float) -> np.ndarray:
+    return (1 - smoothing) * labels + 0.5 * smoothing
+
+
+def smoothed_losses(logits: np.ndarray, labels: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return the loss (N,) of logits (N, C) for labels of which a share is spread evenly.
+
+    Not clipped, unlike the losses of a :class:`Link`. Labels are class ids (N,) or (N, C).
+    """
+    if labels.ndim > 1:
+        expected = _smoothed(labels, smoothing) * logits
+        return (np.logaddexp(0, logits) - expected).sum(axis=1)
+    z = logits - logits.max(axis=1, keepdims=True)
+    expected = (1 - smoothing) * z[np.arange(len(z)), labels] + smoothing * z.mean(axis=1)
+    losses: np.ndarray = np.log(np.exp(z).sum(axis=1)) - expected
+    return losses
 
 
 def _cross_entropy(probs: np.ndarray, labels: np.ndarray, eps: float) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..kernels.threads import WAKING, limited_threads, team_size
 from ..models.network import Network
 from ..training.augmentation import Augmenter, check_images
 from .optimizer import Optimizer
+from .weights import Weights
 
 EMPTY = np.empty(0, np.float32)
 UNLIMITED = 1 << 30
@@ -66,7 +67,7 @@ class Objective(abc.ABC):
         The network and the samples.
     eps
         Probabilities are clipped to [eps, 1 - eps] in the reported loss, as in scikit-learn's
-        ``log_loss``, but not in the gradient.
+        ``log_loss``, but not in the gradient, nor with label smoothing.
     longest_run
         The maximum number of steps in one call of :meth:`train`.
     counts_hits
@@ -96,9 +97,9 @@ class Objective(abc.ABC):
 
     @abc.abstractmethod
     def train(
-        self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
+        self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, weights: Weights
     ) -> np.ndarray:
-        """Update ``params`` (P,) in place, one step per mini-batch of ``order``.
+        """Update ``weights`` in place, one step per mini-batch of ``order``.
 
         ``rates`` holds the learning rate of each step; batch size and weight decay are in the
         optimizer's options. Training stops before the update of a non-finite loss.
@@ -115,6 +116,7 @@ class SoftmaxObjective(Objective):
 
     With ``pinned``, the first of two outputs is kept at 0, so that the softmax is the logistic
     function of the second. This equals scikit-learn's network with one output for two classes.
+    ``smoothing`` is the share of each target that is spread evenly over all classes, and
     ``strengths`` are those with which the samples, which are images, are deformed in training.
     """
 
@@ -125,6 +127,7 @@ class SoftmaxObjective(Objective):
         samples: Samples,
         eps: float,
         pinned: bool = False,
+        smoothing: float = 0.0,
         strengths: np.ndarray | None = None,
     ) -> None:
         super().__init__(kernels, network, samples, eps)
@@ -132,23 +135,25 @@ class SoftmaxObjective(Objective):
         if strengths is not None:
             pixels, self._scale = _pixels(samples.x)
             self._augment = Augmenter(kernels, pixels, strengths)
-        self._pinned = pinned
+        self._pinned, self._smoothing = pinned, smoothing
         self._workspace, self._room_for = EMPTY, (0, 0)
         if pinned:
             self.longest_run = 1
 
     def train(
-        self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, params: np.ndarray
+        self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, weights: Weights
     ) -> np.ndarray:
-        samples, metrics = self.samples, np.zeros(METRICS)
-        optimizer.options["probs_clip"], optimizer.options["scale"] = self.eps, self._scale
+        samples, params, metrics = self.samples, weights.params, np.zeros(METRICS)
+        optimizer.options["label_smoothing"] = self._smoothing
+        optimizer.options["probs_clip"] = 0.0 if self._smoothing else self.eps
+        optimizer.options["scale"] = self._scale
         x = self._augment(optimizer.options, order) if self._augment else samples.x
         workspace = self._room(optimizer.batch_size, len(optimizer.state))
         with self._team(len(order), params), quiet():
             done = self._kernels.train_steps(
                 x, samples.targets, samples.weights, order, rates, self._layers,
-                optimizer.options, optimizer.step, params, optimizer.state, EMPTY, workspace,
-                metrics,
+                optimizer.options, optimizer.step, params, optimizer.state, weights.buffers,
+                workspace, metrics,
             )  # fmt: skip
         optimizer.step += done
         if self._pinned:

@@ -45,6 +45,7 @@ class Parameters(BaseEstimator):
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "batch_norm": ["boolean"],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "callbacks": [None, callable, list, tuple],
@@ -76,6 +77,7 @@ class Parameters(BaseEstimator):
     n_iter_no_change: float
     max_fun: int
     dropout: Any
+    batch_norm: bool
     backend: str
     n_threads: int | None
     callbacks: Any

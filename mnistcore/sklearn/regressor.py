@@ -9,7 +9,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .estimator import BaseMLP, flat_column, float_type
+from .estimator import BaseMLP
+from .inputs import flat_column, float_type
 from .links import EXP, IDENTITY, Link
 from .objectives import Samples
 from .parameters import is_stochastic
@@ -77,6 +78,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The maximum number of loss evaluations of "lbfgs".
     dropout
         The dropout rate after the hidden layers: one for all, or one per layer.
+    batch_norm
+        Whether to normalise the hidden units over each mini-batch before their activation, for
+        "sgd" and "adam" (Ioffe and Szegedy 2015). Predictions use running statistics, which are
+        folded into ``coefs_`` and ``intercepts_`` after each epoch; the penalty is that of the
+        weights before.
     backend
         "cython", "numba", "numpy", or "auto", the first of these that is available.
     n_threads
@@ -154,6 +160,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         dropout: Any = 0.0,
+        batch_norm: bool = False,
         backend: str = "auto",
         n_threads: int | None = None,
         callbacks: Any = None,
@@ -184,6 +191,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.dropout = dropout
+        self.batch_norm = batch_norm
         self.backend = backend
         self.n_threads = n_threads
         self.callbacks = callbacks

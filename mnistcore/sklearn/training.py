@@ -15,6 +15,7 @@ from ..kernels.layout import HIT_SUM, LOSS_SUM, WEIGHT_SUM
 from .layerwise import LayerwiseObjective
 from .objectives import Objective, quiet
 from .optimizer import Optimizer
+from .weights import Weights
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -36,21 +37,21 @@ class EpochSums(NamedTuple):
 
 def train_epoch(
     objective: Objective,
-    params: np.ndarray,
+    weights: Weights,
     optimizer: Optimizer,
     alpha: float,
     order: np.ndarray,
     rates: np.ndarray,
     check: Callable[[], None],
 ) -> EpochSums:
-    """Train on the rows of ``order`` once, changing the parameters in place.
+    """Train on the rows of ``order`` once, changing the weights in place.
 
     Parameters
     ----------
     objective
         The objective to minimise.
-    params
-        (P,) float32.
+    weights
+        The parameters, float32, and running statistics.
     optimizer
         The optimizer, with batch size, seed and epoch set in its options.
     alpha
@@ -62,7 +63,7 @@ def train_epoch(
     check
         Called before every call of the kernels; an exception that it raises ends the epoch.
     """
-    batch_size = optimizer.batch_size
+    batch_size, params = optimizer.batch_size, weights.params
     totals = _weights_of_batches(objective.samples.weights, order, batch_size)
     longest = max(1, min(objective.longest_run, CALL // (3 * batch_size * params.size)))
     loss = score = 0.0
@@ -74,7 +75,7 @@ def train_epoch(
         rows = order[first * batch_size : last * batch_size]
         decay = alpha / totals[first] if totals[first] else 0.0
         optimizer.options["weight_decay"] = decay
-        sums = objective.train(rows, rates[first:last], optimizer, params)
+        sums = objective.train(rows, rates[first:last], optimizer, weights)
         if not np.isfinite(sums[LOSS_SUM]):
             return EpochSums(np.nan, np.nan)
         weight = sums[WEIGHT_SUM] or 1.0

@@ -105,6 +105,7 @@ def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
     figures = tmp_path / "figures"
     page = read(run(str(tmp_path / "run"), ReportConfig(backend="numpy", figures=figures)).path)
     assert len(page.images) == 14
+    assert "before each update, on deformed images; they may be worse" in " ".join(page.text)
     assert (figures / "augmentation.png").is_file()
 
 

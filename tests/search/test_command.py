@@ -11,6 +11,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_search import FLAGS, ROOT
 
@@ -110,6 +111,22 @@ def test_no_trial_at_all_is_a_bad_result(place, capsys):
     assert re.fullmatch(r"mnistcore search: error: no trial was trained to its end .*\n", err)
 
 
+def test_switches_are_fixed_or_searched(place, capsys):
+    flags = ["--batch-norm", "off", "on", "--augment", "--label-smoothing", "0:0.1"]
+    flags = [*flags, "--sampler", "random", "--pruner", "none", "--workers", "1", "--trials", "3"]
+    assert search(*flags, "--output", "out") == command_line.DONE
+    out = capsys.readouterr().out
+    assert "batch norm off, on" in out
+    assert "augment on" in out
+    assert re.search(r"^trial 0 .*, batch norm (on|off)", out, re.MULTILINE)
+    best = tomllib.loads(Path("out/best.toml").read_text())
+    assert best["augment"] is True
+    assert best["batch_norm"] in (False, True)
+    rows = list(csv.DictReader(Path("out/trials.csv").read_text().splitlines()))
+    assert {row["batch_norm"] for row in rows} <= {"True", "False"}
+    assert search(*flags, "--output", "out", "--quiet") == command_line.DONE  # the same study
+
+
 def test_a_flag_of_architectures_wins_over_layers_and_units(place, capsys):
     Path("space.toml").write_text("[space]\nlayers = [1, 2]\nunits = [4, 8]\n[train]\nepochs = 1\n")
     flags = ["--space", "space.toml", "--hidden", "4", "8", "--sampler", "grid", "--workers", "1"]
@@ -183,6 +200,8 @@ BAD_LINES = [
     (["--validation-fraction", "0"], "a search needs validation"),
     (["--patience", "0"], "--patience must be in"),
     (["--study", "a/b"], "study must be a plain name"),
+    (["--batch-norm", "on", "maybe"], "batch_norm must be true or false, got 'maybe'"),
+    (["--augment", "on", "off", "--data", "flat.npz"], "augment deforms square images"),
     (["--space", "none.toml"], "none.toml: No such file or directory"),
     (["--space", "bad.toml"], r"bad.toml: unknown option 'trails' in \[search\]; did you mean"),
     (["--space", "."], "Is a directory"),
@@ -201,6 +220,7 @@ BAD_LINES = [
 @pytest.mark.parametrize(("flags", "message"), BAD_LINES)
 def test_a_bad_command_line_gets_one_clear_line(place, capsys, flags, message):
     Path("bad.toml").write_text("[search]\ntrails = 3\n")
+    np.savez("flat.npz", x=np.zeros((40, 5, 7), np.uint8), y=np.arange(40) % 4)
     Path("full").mkdir()
     Path("full", "thesis.tex").write_text("years of work")
     assert search(*flags) == command_line.BAD_INPUT

@@ -24,6 +24,13 @@ def test_what_is_fixed_is_not_searched_by_default():
     assert plan.train_config({}).hidden == (32,)
 
 
+def test_a_network_without_hidden_layers_has_none_of_their_options():
+    plan = make_plan(SearchConfig(), None, {"hidden": ()})
+    assert set(plan.space.dimensions) == {
+        "optimizer", "learning_rate", "batch_size", "weight_decay", "label_smoothing"
+    }  # fmt: skip
+
+
 def test_a_point_becomes_a_training_run():
     plan = make_plan(SearchConfig(), None, {"epochs": 3})
     config = plan.train_config({"layers": 2, "units": 30, "activation": "tanh", "dropout": 0.2})

@@ -76,6 +76,7 @@ def test_ticks_of_parallel_coordinates_are_short_numbers_apart_from_each_other()
     assert ticks_of([64, 128, 256], log=True) == ["64", "128", "256"]
     assert ticks_of([0.5]) == ["0.5"]
     assert ticks_of(["relu", "tanh"]) == ["relu", "tanh"]
+    assert ticks_of([True, False]) == ["off", "on"]
     assert len(ticks_of([f"{i}-{i}" for i in range(1, 60)])) < 20
 
 

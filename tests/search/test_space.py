@@ -33,6 +33,21 @@ def test_a_grid_leaves_out_the_momentum_of_adam():
     ]
 
 
+def test_switches_are_searched_where_there_is_something_to_switch():
+    space = space_of(hidden=["none", [8]], batch_norm=[False, True], augment=[True, False])
+    assert space.points() == [
+        {"hidden": (), "augment": True},
+        {"hidden": (), "augment": False},
+        {"hidden": (8,), "batch_norm": False, "augment": True},
+        {"hidden": (8,), "batch_norm": False, "augment": False},
+        {"hidden": (8,), "batch_norm": True, "augment": True},
+        {"hidden": (8,), "batch_norm": True, "augment": False},
+    ]
+    assert space.describe()[1:] == ["batch norm off, on", "augment on, off"]
+    assert space.point_of({"hidden": "8", "augment": True})["augment"] is True
+    assert read_entries({"batch_norm": True}) == ({}, {"batch_norm": True})
+
+
 def test_a_grid_takes_points_of_a_range():
     rate = {"low": 0.001, "high": 0.1, "points": 3}
     rates = [p["learning_rate"] for p in space_of(learning_rate=rate).points()]
@@ -81,6 +96,9 @@ def test_a_stored_point_is_read_back():
         (["1:3"], {"low": 1, "high": 3}),
         (["1e-4:1e-2:log"], {"low": 1e-4, "high": 1e-2, "log": True}),
         (["1:9:linear"], {"low": 1, "high": 9, "log": False}),
+        (["on"], True),
+        (["off", "on"], [False, True]),
+        (["true", "false"], [True, False]),
     ],
 )
 def test_entries_of_the_command_line(texts, entry):
@@ -123,6 +141,8 @@ BAD = [
     ({"dropout": {"low": 0.0, "high": 1.0}}, ValueError, r"dropout must be in \[0, 1\)"),
     ({"batch_size": {"low": 16, "high": 64, "step": 100}}, ValueError, "step must fit"),
     ({"batch_size": [16.5, 32]}, TypeError, "whole number"),
+    ({"batch_norm": {"low": False, "high": True}}, ValueError, "not a number"),
+    ({"augment": ["on", "off"]}, TypeError, "augment must be true or false, got 'on'"),
     ({"activation": {"low": 1, "high": 2}}, ValueError, "not a number"),
     ({"activation": ["relu", "gelu"]}, ValueError, "activation must be one of"),
     ({"units": [8, 16]}, ValueError, "layers and units belong together"),
