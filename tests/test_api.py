@@ -121,7 +121,7 @@ def test_help_describes_every_option(name):
         described = re.search(rf"^{field.name} : (.+)\n    (.+)", parameters, re.M)
         assert described, field.name
         option = field.metadata["option"]
-        assert option.help.startswith(described.group(2)[:30])
+        assert option.help.startswith(described.group(2)[:25])
         shown = option.shown_default or repr(field.default)
         assert described.group(1).endswith(f"default {shown}")
     assert max(map(len, text.splitlines())) <= 100

@@ -46,7 +46,7 @@ def test_the_python_of_the_first_page_runs(place, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "name, page, table",
+    ("name", "page", "table"),
     [("accuracy", "README.md", accuracy.table), ("ablation", "docs/accuracy.md", ablation.table)],
 )
 def test_the_accuracies_are_those_of_the_results(name, page, table):

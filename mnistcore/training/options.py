@@ -81,10 +81,16 @@ class Option:
     metavar: str | None = None
     shown_default: str | None = None
 
+    @property
+    def many_choices(self) -> bool:
+        """Whether the choices do not fit into a line."""
+        return sum(map(len, self.choices or ())) > 40
+
     def described(self, default: Any) -> str:
         """Return the type and the default for a docstring, such as "int, default 64"."""
-        kind = "{" + ", ".join(map(repr, self.choices)) + "}" if self.choices else None
-        kind = kind or self.kind.__name__
+        kind = self.kind.__name__
+        if self.choices and not self.many_choices:
+            kind = "{" + ", ".join(map(repr, self.choices)) + "}"
         if self.many:
             kind = f"{kind} or a sequence of them"
         if self.optional and self.shown_default is None:
@@ -171,8 +177,9 @@ def document_options(cls: _Class) -> _Class:
     for field in dataclasses.fields(cls):
         opt: Option = field.metadata["option"]
         lines.append(f"    {field.name} : {opt.described(field.default)}")
+        choices = f"; one of {', '.join(opt.choices)}" if opt.choices and opt.many_choices else ""
         lines += textwrap.wrap(
-            opt.help,
+            opt.help + choices,
             width=96,
             initial_indent="        ",
             subsequent_indent="        ",
