@@ -93,4 +93,21 @@ RECIPES: dict[str, Recipe] = {
             "validation_fraction": 0.0,
         },
     ),
+    "augmented": Recipe(
+        "784-2048-1024-512-10, deformed images, batch normalisation, dropout: half an hour",
+        {
+            "hidden": (2048, 1024, 512),
+            **_COMMON,
+            "optimizer": "adamw",
+            "learning_rate": 0.003,
+            "batch_size": 256,
+            "epochs": 240,
+            "weight_decay": 0.03,
+            "dropout": (0.3,),
+            "batch_norm": True,
+            "label_smoothing": 0.05,
+            "augment": True,
+            "validation_fraction": 0.0,
+        },
+    ),
 }
