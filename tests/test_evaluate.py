@@ -308,7 +308,8 @@ BAD_LINES = [
     (["run", "--json", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--json", "no/such.json"], "because there is no folder no"),
     ([""], "an argument is empty"),
-    (["run", "stray"], "unrecognized arguments: stray"),
+    (["run", "stray"], "stray: no such file; give a run folder"),
+    (["run", "--stray"], "there is no option --stray"),
 ]
 
 

@@ -387,9 +387,9 @@ def test_a_bad_picture_gets_one_clear_line(place, capsys, name, flags):
 
 
 BAD_LINES = [
-    ([], r"the following arguments are required: [RUN] IMAGE"),
+    ([], r"the following arguments are required: [RUN ...] IMAGE"),
     (["run"], "name a picture to read: mnistcore predict run IMAGE"),
-    (["0.png", "run"], "run: is a run; name one run, before the pictures"),
+    (["0.png", "run"], "run: is a run; name runs before the pictures"),
     (["0.png"], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
     (["run", "none.png"], "none.png: No such file or directory"),
     (["run", "*.gif"], "*.gif: no file matches this pattern"),
