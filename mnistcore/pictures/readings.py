@@ -2,7 +2,7 @@
 
 import glob
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -151,8 +151,8 @@ def predict_pictures(
     if isinstance(pictures, str | bytes | Path | np.ndarray):
         raise TypeError("pictures must be a list; for a single one give [picture]")
     model = load_together(run)
-    for member in _members(model):
-        _check(member)
+    for name, member in _members(model).items():
+        _check(member, name)
     kernels = get_ready_backend(backend)
 
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
@@ -170,7 +170,7 @@ def predict_pictures(
     return (_read(name, opens, reader, many) for name, opens in opened)
 
 
-def _check(model: Model) -> None:
+def _check(model: Model, name: str) -> None:
     """Raise ValueError if a model cannot read characters."""
     n_inputs = model.network.layer_sizes[0]
     if n_inputs != SIZE * SIZE:
@@ -185,16 +185,18 @@ def _check(model: Model) -> None:
             f" ({len(model.class_names)} in all); predict needs a network trained on characters"
         )
     if not np.isfinite(model.params).all():
-        raise ValueError("the network's weights are not all finite; train it again")
+        raise ValueError(f"the weights of {name} are not all finite; train it again")
 
 
-def _members(model: Model | Ensemble) -> Sequence[Model]:
-    return model.members if isinstance(model, Ensemble) else (model,)
+def _members(model: Model | Ensemble) -> dict[str, Model]:
+    if isinstance(model, Model):
+        return {"the network": model}
+    return dict(zip(model.names, model.members, strict=True))
 
 
 def doubt(model: Model | Ensemble) -> str:
     """Return a warning about the images that a model, or one of several, was trained on, or ""."""
-    return next(filter(None, map(_doubt, _members(model))), "")
+    return next(filter(None, map(_doubt, _members(model).values())), "")
 
 
 def _doubt(model: Model) -> str:

@@ -77,7 +77,7 @@ class EvaluateConfig(SourceConfig):
     test_time_augmentation: int = option(
         1,
         int,
-        "average over N versions of each image: itself, and N - 1 that are deformed a little",
+        "average over N versions of each image: itself, and N - 1 with thicker or thinner strokes",
         limits=Range(1, 1000),
         metavar="N",
     )

@@ -120,7 +120,7 @@ def _networks(runs: Sequence[Run], scores: "Scores") -> dict[str, str]:
 def _averaged_over(versions: int) -> dict[str, str]:
     if versions == 1:
         return {}
-    words = f"means over {versions} versions of each image, {versions - 1} of them deformed"
+    words = f"mean of {versions} versions of each image, its strokes thicker or thinner"
     return {"test-time augmentation": words}
 
 

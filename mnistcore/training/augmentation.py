@@ -20,9 +20,15 @@ STRENGTHS = Augmentation(
 )
 
 
-# For the test, by the same images: see docs/using.md.
-TEST_STRENGTHS = STRENGTHS._replace(
-    **{name: getattr(STRENGTHS, name) / 2 for name in STRENGTHS._fields if name != "smoothness"}
+# For the test, chosen likewise: of all strengths only the thickness of strokes gains there.
+TEST_STRENGTHS = Augmentation(
+    rotation=0.0,
+    shear=0.0,
+    scale=0.0,
+    shift=0.0,
+    elastic=0.0,
+    smoothness=0.16,
+    thickness=0.25,
 )
 
 
@@ -102,7 +108,7 @@ def deform(
 def versions_of(
     kernels: ModuleType, images: np.ndarray, samples: np.ndarray, versions: int, seed: int = 0
 ) -> Iterator[np.ndarray]:
-    """Yield images as they are, then deformed a little in ``versions - 1`` ways.
+    """Yield images as they are, then with thicker or thinner strokes in ``versions - 1`` ways.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ def test_what_is_not_finite_does_not_vanish_in_a_mean():
 
 def test_an_ensemble_gives_the_mean_of_its_members(kernels, members):
     ensemble = Ensemble(members)
-    each = [member.predict_proba(IMAGES, kernels) for member in members]
+    each = [member.predict_proba(IMAGES.reshape(20, 36), kernels) for member in members]
     expected = np.mean(each, axis=0)
     assert np.abs(each[0] - each[1]).max() > 0.1
     np.testing.assert_allclose(ensemble.predict_proba(IMAGES, kernels), expected, atol=1e-6)
