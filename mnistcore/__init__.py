@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .info import run as info
     from .ladder import run as ladder
     from .models.checkpoint import load
+    from .models.ensemble import Ensemble
     from .models.model import Model
     from .predict import run as predict
     from .report import ReportConfig
@@ -49,6 +50,7 @@ __version__ = version.VERSION
 __all__ = [
     "BackendUnavailableError",
     "Dataset",
+    "Ensemble",
     "EvaluateConfig",
     "Model",
     "ReportConfig",
@@ -77,6 +79,7 @@ __all__ = [
 # Names that are imported on first use, and the modules that define them.
 _HOMES = {
     "Dataset": "data",
+    "Ensemble": "models.ensemble",
     "EvaluateConfig": "runs.scores",
     "MLPClassifier": "sklearn",
     "MLPRegressor": "sklearn",

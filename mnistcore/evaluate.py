@@ -1,19 +1,24 @@
-"""Evaluate a network: ``run("runs/...")`` in Python, ``mnistcore evaluate`` in the shell."""
+"""Evaluate a network, or several that predict together: ``mnistcore evaluate RUN ...``.
+
+In Python: ``run("runs/...")``, or ``run(["runs/...", "runs/..."])``.
+"""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from .data import Dataset
 from .data.preprocess import as_bytes
 from .runs.data import load_run_data, trained_on
-from .runs.folder import is_run, load_run
-from .runs.scores import EvaluateConfig, Sample, Scores, run, run_sample
+from .runs.folder import Run, is_run
+from .runs.scores import EvaluateConfig, Sample, Scores, load_members, run, run_sample
 from .system.callable_module import make_callable
 from .system.files import check_target, write_json
 from .terminal.command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
-from .terminal.runs import add_run, run_or_newest
+from .terminal.runs import add_runs, runs_or_newest
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample"]
 
@@ -28,31 +33,22 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         config = EvaluateConfig(**flags_given(arguments, EvaluateConfig))
         if arguments.json not in (None, "-"):
-            if arguments.run is None and is_run(arguments.json):
+            if is_run(arguments.json):
                 raise CommandError(f"--json {arguments.json}: is a run; name it before --json")
             check_target(Path(arguments.json))
         if arguments.test_index is not None and config.split != "test":
             raise CommandError("--test-index counts the test images; leave --split out")
-        source = load_run(run_or_newest(arguments.run))
-        dataset = load_run_data(source, config)
+        runs = load_members(runs_or_newest(arguments.runs))
+        dataset = load_run_data(runs, config)
         for notice in dataset.notices:
             print(notice, file=sys.stderr)
         with busy("evaluating (the first run with numba compiles its kernels)"):
             if arguments.test_index is not None:
-                sample, image = run_sample(source, arguments.test_index, config, dataset=dataset)
-                facts = sample.to_dict()
+                sample, image = run_sample(runs, arguments.test_index, config, dataset=dataset)
+                facts = _about(runs, dataset) | sample.to_dict()
             else:
-                scores = run(source, config, dataset=dataset)
-                facts = scores.to_dict(config.mistakes)
-        facts = {
-            "run": str(source.path),
-            "data": dataset.name,
-            "data_checksum": dataset.checksum,
-            "trained_on": source.model.data and source.model.data.to_dict(),
-            "trained_on_this": trained_on(source, dataset),
-            "notices": list(dataset.notices),
-            **facts,
-        }
+                scores = run(runs, config, dataset=dataset)
+                facts = _about(runs, dataset) | scores.to_dict(config.mistakes)
         if arguments.json == "-":
             print_json(facts)
             return DONE
@@ -65,17 +61,38 @@ def _main(argv: Sequence[str]) -> int:
     if arguments.test_index is not None:
         show_sample(Console(), sample, as_bytes(image, dataset.pixel_max))
     else:
-        show_scores(Console(), source, dataset, scores, config.mistakes)
+        show_scores(Console(), runs, dataset, scores, config.mistakes)
     return DONE
+
+
+def _about(runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:
+    """Return what JSON says of the data and of the runs; each of several is a member."""
+    members = [
+        {
+            "run": str(run.path),
+            "trained_on": run.model.data and run.model.data.to_dict(),
+            "trained_on_this": trained_on(run, dataset),
+        }
+        for run in runs
+    ]
+    several = {"run": None, "trained_on": None, "trained_on_this": trained_on(runs, dataset)}
+    return {
+        "data": dataset.name,
+        "data_checksum": dataset.checksum,
+        **(members[0] if len(runs) == 1 else several),
+        "members": members if len(runs) > 1 else [],
+        "notices": list(dataset.notices),
+    }
 
 
 def _parser() -> Parser:
     parser = Parser(
         "evaluate",
-        "Evaluate a trained network: accuracy with its 95 % interval, loss, precision, recall and"
-        " F1 of each class, the confusion matrix, calibration, the most confident mistakes.",
+        "Evaluate a trained network, or several by their mean probabilities: accuracy with its 95 %"
+        " interval, loss, precision, recall and F1 of each class, the confusion matrix,"
+        " calibration, the most confident mistakes.",
     )
-    add_run(parser)
+    add_runs(parser, "; the probabilities of several are averaged")
     add_flags(parser, EvaluateConfig)
     parser.add_argument(
         "--test-index",

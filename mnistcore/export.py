@@ -9,10 +9,10 @@ from typing import Any
 from .interchange import to_c, to_onnx
 from .interchange.exporting import FORMATS, Exported, run
 from .system.callable_module import make_callable
-from .terminal.command_line import DONE, Parser, run_command, user_errors
+from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
-from .terminal.runs import add_run, run_or_newest
+from .terminal.runs import add_runs, runs_or_newest
 from .training.data_options import RunDataOptions
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
@@ -26,8 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     with user_errors():
+        source, *others = runs_or_newest(arguments.runs)
+        if others:
+            raise CommandError("no format holds several networks; export each RUN alone")
         exported = run(
-            run_or_newest(arguments.run),
+            source,
             arguments.to,
             arguments.output,
             int8=arguments.int8,
@@ -43,7 +46,7 @@ def _main(argv: Sequence[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("export", "Write a model in a format that other programs run.")
-    add_run(parser)
+    add_runs(parser)
     parser.add_argument(
         "--to",
         required=True,

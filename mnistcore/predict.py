@@ -1,4 +1,4 @@
-"""Read the digits in pictures: ``mnistcore predict [RUN] IMAGE ...``."""
+"""Read the digits in pictures: ``mnistcore predict [RUN ...] IMAGE ...``."""
 
 import sys
 from argparse import Namespace
@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from .kernels.backends import BACKENDS
-from .models import checkpoint
+from .models.ensemble import Ensemble, load_together
 from .models.model import Model
 from .pictures.files import FORMATS
 from .pictures.readings import STDIN, Reading, doubt, predict_pictures
@@ -17,7 +17,7 @@ from .system.callable_module import make_callable
 from .system.files import check_target, replacing
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
-from .terminal.runs import run_or_newest, split_run
+from .terminal.runs import runs_or_newest, split_runs
 from .terminal.streams import output_error
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]
@@ -36,8 +36,8 @@ def _main(argv: Sequence[str]) -> int:
     with user_errors():
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
-        named, pictures = split_run(arguments.words)
-        model = checkpoint.load(run_or_newest(named))
+        named, pictures = split_runs(arguments.words)
+        model = load_together(runs_or_newest(named))
         if table := only_table(pictures):
             return _predict_table(model, table, arguments)
         if arguments.output:
@@ -62,7 +62,7 @@ def _main(argv: Sequence[str]) -> int:
     return status
 
 
-def _predict_table(model: Model, table: Path, arguments: Namespace) -> int:
+def _predict_table(model: Model | Ensemble, table: Path, arguments: Namespace) -> int:
     """Write Kaggle's ImageId,Label for a table to a file, or to stdout."""
     others = ("many", "show", "json", "pictures")
     if other := next((name for name in others if getattr(arguments, name)), None):
@@ -84,14 +84,14 @@ def _predict_table(model: Model, table: Path, arguments: Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser("predict", "Read the digits in pictures: photographs, scans, drawings.")
-    parser.usage = "%(prog)s [OPTION ...] [RUN] IMAGE ..."
+    parser.usage = "%(prog)s [OPTION ...] [RUN ...] IMAGE ..."
     parser.add_argument(
         "words",
-        metavar="[RUN] IMAGE",
+        metavar="[RUN ...] IMAGE",
         nargs="+",
-        help="RUN: a run folder or its .safetensors file (default: the newest run in runs/)."
-        " IMAGE: files, folders, patterns such as 'scans/*.png', or - for standard input;"
-        f" {', '.join(FORMATS)}; or a CSV file with a picture in each row",
+        help="RUN: a run folder or its .safetensors file (default: the newest run in runs/);"
+        " several are averaged. IMAGE: files, folders, patterns such as 'scans/*.png', or -"
+        f" for standard input; {', '.join(FORMATS)}; or a CSV file with a picture in each row",
     )
     parser.add_argument(
         "--many",

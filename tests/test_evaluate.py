@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def place(tmp_path_factory):
         )
     )  # fmt: skip
     return place
+
+
+@pytest.fixture(scope="module")
+def two(place):
+    """Two runs on the data: ``run``, and one of other layers and the same validation images."""
+    config = json.loads((place / "run/config.json").read_text())
+    network = {"hidden": (6, 5), "activation": "tanh", "standardize": True}
+    train(TrainConfig(**config | network | {"output": str(place / "other")}))
+    return [place / "run", place / "other"]
 
 
 @pytest.fixture
@@ -117,6 +127,51 @@ def test_a_sample_has_the_probabilities_of_its_row(place):
     np.testing.assert_allclose(sample.probabilities, scores.probabilities[42], rtol=1e-5)
     np.testing.assert_array_equal(image, load_data(place / "data").test_images[42])
     assert (sample.label, sample.prediction) == (scores.labels[42], scores.predictions[42])
+
+
+def test_several_runs_are_scored_by_their_mean_probabilities(two, kernels):
+    config = EvaluateConfig(backend=kernels.NAME, split="validation")
+    each = [run(source, config) for source in two]
+    together = run(two, config)
+    mean = np.mean([scores.probabilities for scores in each], axis=0)
+    np.testing.assert_allclose(together.probabilities, mean, atol=1e-6)
+    np.testing.assert_array_equal(together.predictions, mean.argmax(axis=1))
+    own = mean[np.arange(len(mean)), together.labels]
+    assert together.loss == pytest.approx(-np.log(own).mean(), rel=1e-4)
+    assert together.member_accuracies == tuple(scores.accuracy for scores in each)
+    assert each[0].member_accuracies == (each[0].accuracy,)
+    np.testing.assert_array_equal(run(two[::-1], config).predictions, together.predictions)
+
+
+def test_a_sample_of_several_runs_and_versions_is_that_of_its_row(two):
+    config = EvaluateConfig(backend="numpy", test_time_augmentation=3)
+    scores = run(two, config)
+    sample, image = run_sample(two, 42, config)
+    np.testing.assert_allclose(sample.probabilities, scores.probabilities[42], rtol=1e-5)
+    np.testing.assert_array_equal(image, load_data(two[0].parent / "data").test_images[42])
+    assert sample.versions == scores.versions == 3
+
+
+def test_test_time_augmentation_averages_versions_and_repeats_itself(place, kernels):
+    plain, *augmented = (
+        run(place / "run", EvaluateConfig(backend=kernels.NAME, test_time_augmentation=n))
+        for n in (1, 2, 3, 3)
+    )
+    two, three, again = (scores.probabilities.astype(float) for scores in augmented)
+    np.testing.assert_array_equal(three, again)
+    second, third = 2 * two - plain.probabilities, 3 * three - 2 * two  # each version alone
+    for version in (second, third):
+        assert np.abs(version - plain.probabilities).max() > 1e-3
+        np.testing.assert_allclose(version.sum(axis=1), 1, atol=1e-4)
+        assert version.min() > -1e-5
+    assert np.abs(second - third).max() > 1e-3
+
+
+def test_images_that_cannot_be_deformed_are_refused(tmp_path, make_run):
+    dataset = write_data(tmp_path / "odd", (5, 9), 3)
+    config = EvaluateConfig(backend="numpy", test_time_augmentation=2)
+    with pytest.raises(ValueError, match="test-time augmentation deforms square images"):
+        run(make_run((45, 5, 3), (5, 9)), config, dataset=dataset)
 
 
 @pytest.mark.parametrize("index", [-1, N_TEST])
@@ -286,6 +341,58 @@ def test_other_data_are_named_on_stderr(here, place, capsys):
     assert caught[0].filename == __file__
 
 
+def test_an_ensemble_is_shown_with_its_members(here, two, capsys):
+    flags = ["--backend", "numpy", "--test-time-augmentation", "2"]
+    assert evaluate(*map(str, two), *flags, "--json", "out.json") == command_line.DONE
+    out, err = capsys.readouterr()
+    assert err == ""
+    words = " ".join(out.split())
+    assert "2 networks, by their mean probabilities" in words
+    assert "mean of 2 versions of each image" in words
+    assert words.count("% alone; 36-") == 2
+    facts = json.loads(Path("out.json").read_text())
+    assert [member["run"] for member in facts["members"]] == list(map(str, two))
+    assert (facts["run"], facts["trained_on_this"]) == (None, True)
+    assert (len(facts["member_accuracies"]), facts["test_time_augmentation"]) == (2, 2)
+    assert evaluate(*map(str, two), *flags, "--test-index", "3") == command_line.DONE
+    assert "mean of 2 versions of each image" in capsys.readouterr().out
+
+
+def test_members_trained_on_other_data(here, place, two, capsys):
+    """Without a name for the data it is an error, with one each other member is named."""
+    shutil.copytree(place / "data", here / "others")
+    path = here / "others/t10k-labels-idx1-ubyte"
+    write_idx(path, 3 - read_idx(path))
+    config = TrainConfig(backend="numpy", hidden=4, epochs=1, data="others", output="third")
+    train(config)
+    names = ["run", "third"]
+    assert evaluate(*names, "--backend", "numpy") == command_line.BAD_INPUT
+    message = "run and third were trained on different data; name with data what to evaluate them"
+    assert message in capsys.readouterr().err
+    assert evaluate(*names, "--backend", "numpy", "--data", "others", "--json") == 0
+    out, err = capsys.readouterr()
+    words = "The network of run was trained on other data (data); these are figures on others."
+    assert err == f"{words}\n"
+    facts = json.loads(out)
+    assert facts["trained_on_this"] is False
+    assert [member["trained_on_this"] for member in facts["members"]] == [False, True]
+
+
+def test_members_of_different_validation_images_are_tested_alone(here, place, capsys):
+    config = json.loads((place / "run/config.json").read_text())
+    train(TrainConfig(**config | {"seed": 1, "output": "second"}))
+    assert evaluate("run", "second", "--split", "validation") == command_line.BAD_INPUT
+    assert "held out different images for validation" in capsys.readouterr().err
+    assert evaluate("run", "second", "--backend", "numpy") == command_line.DONE
+
+
+def test_a_member_whose_outputs_are_not_finite_is_named(tmp_path, make_run):
+    dataset = write_data(tmp_path / "data", (6, 6), N_CLASSES)
+    good, bad = (make_run((36, 8, N_CLASSES), (6, 6), scale=scale) for scale in (1, 1e38))
+    with pytest.raises(ValueError, match="bad: the outputs of the network are not finite"):
+        run([good, replace(bad, path=Path("bad"))], NUMPY, dataset=dataset)
+
+
 BAD_LINES = [
     ([], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
     (["--json", "run"], "--json run: is a run; name it before --json"),
@@ -308,7 +415,14 @@ BAD_LINES = [
     (["run", "--json", "empty"], "empty: cannot be written, because it is a folder"),
     (["run", "--json", "no/such.json"], "because there is no folder no"),
     ([""], "an argument is empty"),
-    (["run", "stray"], "unrecognized arguments: stray"),
+    (["run", "stray"], "stray: no such file; give a run folder"),
+    (["run", "run"], "run: is the same network as run; name it once"),
+    (["run", "run/model.safetensors"], "is the same network as run; name it once"),
+    (["run", "empty"], "empty/model.safetensors: no such file"),
+    (["run", "text.safetensors"], "text.safetensors: is not a safetensors file"),
+    (["run", "--json", "run/model.safetensors"], "is a run; name it before --json"),
+    (["run", "--test-time-augmentation", "0"], "--test-time-augmentation must be in"),
+    (["run", "--stray"], "there is no option --stray"),
 ]
 
 

@@ -17,10 +17,10 @@ from mnistcore.runs.folder import load_run
 NEEDS = {"search": "optuna", "baselines": "sklearn", "MLPClassifier": "sklearn"}
 NEEDS |= {"MLPClassifier.fit": "sklearn", "MLPRegressor": "sklearn"}
 PUBLIC = [
-    "available_backends", "baselines", "convert", "Dataset", "evaluate", "export", "get_backend",
-    "get_num_threads", "gradcheck", "load", "load_data", "MLPClassifier", "MLPClassifier.fit",
-    "MLPRegressor", "Model.predict", "Model.predict_proba", "predict", "report", "search",
-    "set_num_threads", "train",
+    "available_backends", "baselines", "convert", "Dataset", "Ensemble", "evaluate", "export",
+    "get_backend", "get_num_threads", "gradcheck", "load", "load_data", "MLPClassifier",
+    "MLPClassifier.fit", "MLPRegressor", "Model.predict", "Model.predict_proba", "predict",
+    "report", "search", "set_num_threads", "train",
 ]  # fmt: skip
 SLOW = ("report", "search")
 OTHERS = [load_run, save, Network, read_idx, write_idx]

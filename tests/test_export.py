@@ -149,6 +149,7 @@ BAD_LINES = [
     (["--to", "c"], "there is no finished run in runs/; name a RUN, or make one: mnistcore"),
     (["run"], "the following arguments are required: --to"),
     (["run", "--to", "tflite"], "argument --to: must be one of onnx, .*, c, got 'tflite'"),
+    (["run", "run", "--to", "c"], "no format holds several networks; export each RUN alone"),
     (["none", "--to", "c"], "none: no such file; give a run folder or a .safetensors file"),
     (["empty", "--to", "c"], "empty/model.safetensors: no such file"),
     (["text.safetensors", "--to", "c"], "is not a safetensors file, or is damaged"),

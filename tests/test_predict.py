@@ -19,6 +19,7 @@ from PIL import Image
 from mnistcore.__main__ import main
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.models.ensemble import Ensemble
 from mnistcore.models.model import Model, TrainedOn
 from mnistcore.models.network import Network
 from mnistcore.pictures.frame import normalised
@@ -386,10 +387,51 @@ def test_a_bad_picture_gets_one_clear_line(place, capsys, name, flags):
     assert message in err
 
 
+@pytest.fixture
+def noisy(place, model):
+    """A second run, ``noisy``, whose probabilities are less certain."""
+    params = (0.3 * model.params).astype(np.float32)
+    noisy = dataclasses.replace(model, params=params)
+    Path("noisy").mkdir()
+    checkpoint.save(Path("noisy", checkpoint.MODEL_FILE), noisy)
+    return noisy
+
+
+def test_several_runs_read_by_their_mean_probabilities(place, model, noisy, capsys):
+    readings = [
+        next(iter(predict_pictures(source, ["3.png"], backend="numpy")))
+        for source in ("run", Path("noisy"), ["run", "noisy"], Ensemble([model, noisy]))
+    ]
+    first, second, both, again = (reading.probabilities for reading in readings)
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_allclose(both, (first + second) / 2, atol=1e-5)
+    np.testing.assert_array_equal(both, again)
+    assert predict("noisy", "3.png", "--json") == DONE
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert facts["digit"] == 3
+    np.testing.assert_allclose(facts["probabilities"], both, atol=1e-5)
+
+
+def test_a_warning_about_any_member_is_shown(place, model, noisy, capsys):
+    turned = TrainedOn("turned", "0" * 64, look="rotated by 90 degrees")
+    path = Path("noisy", checkpoint.MODEL_FILE)
+    checkpoint.save(path, dataclasses.replace(noisy, data=turned))
+    assert predict("noisy", "3.png") == DONE
+    assert "trained on turned, whose images look like" in capsys.readouterr().err
+
+
+def test_a_member_with_weights_that_are_not_finite_is_named(place, noisy, capsys):
+    params = np.full_like(noisy.params, np.nan)
+    path = Path("noisy", checkpoint.MODEL_FILE)
+    checkpoint.save(path, dataclasses.replace(noisy, params=params))
+    assert predict("noisy", "3.png") == BAD_INPUT
+    assert "the weights of noisy are not all finite" in capsys.readouterr().err
+
+
 BAD_LINES = [
-    ([], r"the following arguments are required: [RUN] IMAGE"),
+    ([], r"the following arguments are required: [RUN ...] IMAGE"),
     (["run"], "name a picture to read: mnistcore predict run IMAGE"),
-    (["0.png", "run"], "run: is a run; name one run, before the pictures"),
+    (["0.png", "run"], "run: is a run; name runs before the pictures"),
     (["0.png"], "there is no finished run in runs/; name a RUN, or make one: mnistcore train"),
     (["run", "none.png"], "none.png: No such file or directory"),
     (["run", "*.gif"], "*.gif: no file matches this pattern"),
@@ -400,6 +442,10 @@ BAD_LINES = [
         "argument --backend: must be one of auto, cython, numba, numpy, got 'cuda'",
     ),
     (["run", "0.png", "--pictures", "."], ".: is not empty; give --pictures a new or an empty"),
+    (["run", "none", "0.png"], "none: there is no such run or picture"),
+    (["run", "run", "0.png"], "run: is the same network as run; name it once"),
+    (["run", "small.safetensors", "0.png"], "small.safetensors: takes images of"),
+    (["run", "runs/stopped", "0.png"], "runs/stopped/model.safetensors: no such file; give a run"),
     (["none", "0.png"], "none: there is no such run or picture"),
     (["runs/stopped", "0.png"], "runs/stopped/model.safetensors: no such file; give a run"),
     (["broken.safetensors", "0.png"], "broken.safetensors: is not a safetensors file, or is dam"),

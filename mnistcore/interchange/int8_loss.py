@@ -56,7 +56,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     """
     dataset = fitted(model, dataset)
     images, labels = dataset.test_images, dataset.test_labels
-    model = scaled_alike(model, dataset)
+    model = scaled_alike(model, dataset.pixel_max)
     exact = model.logits(get_backend(), images).argmax(axis=1)
     layers = quantize(model)
     rounded = np.concatenate(

@@ -314,11 +314,11 @@ def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int,
     return tuple(shape)
 
 
-def scaled_alike(model: Model, dataset: Dataset) -> Model:
-    """Return the model, rescaled if the data set's pixels have another range."""
-    if model.pixel_max is None or same_scale(model.pixel_max, dataset.pixel_max):
+def scaled_alike(model: Model, pixel_max: float) -> Model:
+    """Return the model, rescaled if pixels up to ``pixel_max`` are on another scale than its."""
+    if model.pixel_max is None or same_scale(model.pixel_max, pixel_max):
         return model
-    return model.taking(dataset.pixel_max)
+    return model.taking(pixel_max)
 
 
 def fitted(model: Model, dataset: Dataset) -> Dataset:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..kernels.backends import get_ready_backend
-from ..models import checkpoint
+from ..models.ensemble import Ensemble, Sources, load_together
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
 from ..system.errors import error_words
@@ -97,7 +97,7 @@ class Reading:
 
 
 def predict_pictures(
-    run: str | Path | Model,
+    run: Sources,
     pictures: Iterable[Source],
     many: bool = False,
     backend: str = "auto",
@@ -107,7 +107,8 @@ def predict_pictures(
     Parameters
     ----------
     run
-        A run folder, a safetensors file of this package, or a loaded model. It must take images
+        A run folder, a safetensors file of this package, a list of these whose probabilities are
+        averaged, or a loaded model or ensemble. It must take images
         of 28 x 28 pixels, and its classes must be characters: names of at most three letters.
         Only if all are digits, other ink is told from them and refused.
     pictures
@@ -149,8 +150,9 @@ def predict_pictures(
     """
     if isinstance(pictures, str | bytes | Path | np.ndarray):
         raise TypeError("pictures must be a list; for a single one give [picture]")
-    model = run if isinstance(run, Model) else checkpoint.load(run)
-    _check(model)
+    model = load_together(run)
+    for name, member in _members(model).items():
+        _check(member, name)
     kernels = get_ready_backend(backend)
 
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
@@ -168,7 +170,7 @@ def predict_pictures(
     return (_read(name, opens, reader, many) for name, opens in opened)
 
 
-def _check(model: Model) -> None:
+def _check(model: Model, name: str) -> None:
     """Raise ValueError if a model cannot read characters."""
     n_inputs = model.network.layer_sizes[0]
     if n_inputs != SIZE * SIZE:
@@ -183,11 +185,21 @@ def _check(model: Model) -> None:
             f" ({len(model.class_names)} in all); predict needs a network trained on characters"
         )
     if not np.isfinite(model.params).all():
-        raise ValueError("the network's weights are not all finite; train it again")
+        raise ValueError(f"the weights of {name} are not all finite; train it again")
 
 
-def doubt(model: Model) -> str:
-    """Return a warning about the images that a model was trained on, or ""."""
+def _members(model: Model | Ensemble) -> dict[str, Model]:
+    if isinstance(model, Model):
+        return {"the network": model}
+    return dict(zip(model.names, model.members, strict=True))
+
+
+def doubt(model: Model | Ensemble) -> str:
+    """Return a warning about the images that a model, or one of several, was trained on, or ""."""
+    return next(filter(None, map(_doubt, _members(model).values())), "")
+
+
+def _doubt(model: Model) -> str:
     if model.data is None or model.data.look in (None, "upright"):
         return ""
     if model.data.look == "no digits" and noun_of(model.class_names) != "digit":

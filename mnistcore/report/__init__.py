@@ -22,7 +22,7 @@ from ..system.files import check_folder, check_target, replacing
 from ..system.machine import cpu_model
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flag_of, flags_given
-from ..terminal.runs import run_or_newest
+from ..terminal.runs import add_runs, runs_or_newest
 from ..training.options import document_options, option
 from .page import MARK, Page
 
@@ -215,17 +215,12 @@ def _main(argv: Sequence[str]) -> int:
         "Write the numbers and figures of a run as one HTML page that opens anywhere and prints"
         " well; of several runs, a page that compares them.",
     )
-    parser.add_argument(
-        "runs",
-        metavar="RUN",
-        nargs="*",
-        help="a run folder or a .safetensors file (default: the newest run in runs/)",
-    )
+    add_runs(parser, "; several are compared")
     add_flags(parser, ReportConfig)
     arguments = parser.parse_args(argv)
     with user_errors():
         config = ReportConfig(**flags_given(arguments, ReportConfig))
-        runs = arguments.runs or [run_or_newest(None)]
+        runs = runs_or_newest(arguments.runs)
     with user_errors(), busy("evaluating and drawing"):
         report = run(runs, config)
     for notice in report.notices:

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,11 @@ class Run:
         """The name of the run: that of its folder, or of its model file without the suffix."""
         path = self.path.resolve()
         return path.name if path.is_dir() else path.stem
+
+
+def as_runs(run: Run | Sequence[Run]) -> tuple[Run, ...]:
+    """Return one run or several as a tuple."""
+    return (run,) if isinstance(run, Run) else tuple(run)
 
 
 def load_run(path: str | Path) -> Run:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import BACKENDS, get_backend
 from ..kernels.blas import limited
+from ..models.ensemble import Ensemble, averaged
 from ..models.inference import NOT_FINITE
 from ..models.metrics import (
     Calibration,
@@ -23,11 +25,14 @@ from ..models.metrics import (
     top_k_accuracy,
     wilson_interval,
 )
-from ..models.model import Model, fitted, scaled_alike
+from ..models.model import fitted, scaled_alike
+from ..training.augmentation import versions_of
 from ..training.data_options import RunDataOptions
 from ..training.options import Range, document_options, option
-from .data import SPLITS, load_run_data, split_indices
-from .folder import Run, load_run
+from .data import SPLITS, common_indices, load_run_data
+from .folder import Run, as_runs, load_run
+
+Source = str | Path | Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +74,18 @@ class EvaluateConfig(SourceConfig):
     mistakes: int = option(
         10, int, "number of confident mistakes to list", limits=Range(0, 10**6), metavar="N"
     )
+    test_time_augmentation: int = option(
+        1,
+        int,
+        "average over N versions of each image: itself, and N - 1 with thicker or thinner strokes",
+        limits=Range(1, 1000),
+        metavar="N",
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Scores of a model on N images of C classes.
+    """Scores of a model, or of several that predict together, on N images of C classes.
 
     Attributes
     ----------
@@ -99,6 +111,10 @@ class Scores:
         How well the confidences match the accuracy.
     class_names
         The name of each class.
+    member_accuracies
+        The accuracy of each model alone.
+    versions
+        How many versions of each image the probabilities are the mean of; 1 is the image itself.
     """
 
     split: str
@@ -116,6 +132,8 @@ class Scores:
     f1: np.ndarray
     calibration: Calibration
     class_names: tuple[str, ...]
+    member_accuracies: tuple[float, ...]
+    versions: int = 1
 
     @property
     def hits(self) -> np.ndarray:
@@ -140,6 +158,7 @@ class Scores:
             int(self.labels[row]),
             self.probabilities[row],
             self.class_names,
+            self.versions,
         )
 
     def to_dict(self, mistakes: int = 10) -> dict[str, Any]:
@@ -158,9 +177,11 @@ class Scores:
         ]
         return {
             "split": self.split,
+            "test_time_augmentation": self.versions,
             "images": len(self.labels),
             "mistakes": int((~self.hits).sum()),
             "accuracy": self.accuracy,
+            "member_accuracies": list(self.member_accuracies),
             "accuracy_interval_95": [low, high],
             "top_2_accuracy": self.top_2_accuracy,
             "loss": self.loss,
@@ -175,13 +196,17 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The prediction for one image: its true class id and the class probabilities (C,)."""
+    """The prediction for one image: its true class id and the class probabilities (C,).
+
+    ``versions`` is as in :class:`Scores`.
+    """
 
     split: str
     index: int
     label: int
     probabilities: np.ndarray
     class_names: tuple[str, ...]
+    versions: int = 1
 
     @property
     def prediction(self) -> int:
@@ -192,6 +217,7 @@ class Sample:
         """Return the sample as a dictionary for strict JSON."""
         return {
             "split": self.split,
+            "test_time_augmentation": self.versions,
             "index": self.index,
             "label": self.class_names[self.label],
             "prediction": self.class_names[self.prediction],
@@ -200,17 +226,18 @@ class Sample:
 
 
 def run(
-    source: str | Path | Run,
+    source: Source | Sequence[Source],
     config: EvaluateConfig | None = None,
     *,
     dataset: Dataset | None = None,
 ) -> Scores:
-    """Evaluate a trained network.
+    """Evaluate a trained network, or several whose probabilities are averaged.
 
     Parameters
     ----------
     source
-        A run folder, a ``.safetensors`` file, or a run that :func:`.load_run` returned.
+        A run folder, a ``.safetensors`` file, or a run that :func:`.load_run` returned; or a list
+        of these, which make an :class:`.Ensemble`.
     config
         The options; by default the test images of the data that the run was trained on.
     dataset
@@ -231,8 +258,8 @@ def run(
     FileNotFoundError
         If there is no such run.
     ValueError
-        If the run or its data cannot be used or do not fit together, or if the model's outputs
-        are not finite.
+        If the run or its data cannot be used or do not fit together, if the model's outputs
+        are not finite, or if test-time augmentation cannot deform the images.
     BackendUnavailableError
         If the backend cannot be loaded.
     OSError
@@ -251,15 +278,34 @@ def run(
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
     with limited(kernels.NAME, config.threads):
-        return score(kernels, loaded, dataset, config.split, config.bins)
+        versions = config.test_time_augmentation
+        return score(kernels, loaded, dataset, config.split, config.bins, versions)
+
+
+def load_members(sources: Source | Sequence[Source]) -> list[Run]:
+    """Load the runs that are evaluated together, one or several.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, OSError
+        As :func:`.load_run`; or if the runs make no :class:`.Ensemble`.
+    """
+    listed = [sources] if isinstance(sources, str | Path | Run) else sources
+    runs = [source if isinstance(source, Run) else load_run(source) for source in listed]
+    _together(runs)
+    return runs
+
+
+def _together(runs: Sequence[Run]) -> Ensemble:
+    return Ensemble([run.model for run in runs], [str(run.path) for run in runs])
 
 
 def _loaded(
-    source: str | Path | Run, config: EvaluateConfig, dataset: Dataset | None
-) -> tuple[ModuleType, Run, Dataset]:
-    """Load the backend, the run and the data; the backend first, as it may be unavailable."""
+    source: Source | Sequence[Source], config: EvaluateConfig, dataset: Dataset | None
+) -> tuple[ModuleType, list[Run], Dataset]:
+    """Load the backend, the runs and the data; the backend first, as it may be unavailable."""
     kernels = get_backend(config.backend)
-    loaded = source if isinstance(source, Run) else load_run(source)
+    loaded = load_members(source)
     if dataset is None:
         dataset = load_run_data(loaded, config)
         for notice in dataset.notices:
@@ -268,24 +314,31 @@ def _loaded(
 
 
 def score(
-    kernels: ModuleType, run: Run, dataset: Dataset, split: str = "test", bins: int = 15
+    kernels: ModuleType,
+    run: Run | Sequence[Run],
+    dataset: Dataset,
+    split: str = "test",
+    bins: int = 15,
+    versions: int = 1,
 ) -> Scores:
-    """Evaluate a loaded run on a loaded data set; :func:`run` loads both.
+    """Evaluate one loaded run or several on a loaded data set; :func:`run` loads them.
 
     Raises
     ------
     ValueError
-        If model and data do not fit, the split is unknown or empty, or outputs are not finite.
+        If models and data do not fit, the split is unknown or empty, outputs are not finite, or
+        the images cannot be deformed.
     """
-    dataset = fitted(run.model, dataset)
-    model = scaled_alike(run.model, dataset)
-    indices = split_indices(model, dataset, split)
+    ensemble, dataset = _fitted(_together(as_runs(run)), dataset)
+    indices = common_indices(ensemble.members, dataset, split)
     images, labels = images_of(dataset, split)
     if not len(indices):
         raise ValueError(f"{dataset.name} has no {split} images")
-    if len(indices) < len(labels):
-        images, labels = images[indices], labels[indices]
-    logits, probabilities = _outputs(kernels, run, model, images)
+    labels = labels[indices]
+    by_member = _logits(kernels, ensemble, images, indices, versions)
+    logits = averaged(by_member)
+    probabilities = np.empty_like(logits)
+    kernels.softmax(logits, probabilities)
     predictions = logits.argmax(axis=1)
     hits = predictions == labels
     confusion = confusion_matrix(labels, predictions, logits.shape[1])
@@ -303,12 +356,14 @@ def score(
         confusion,
         *class_scores(confusion),
         calibration(confidences, hits, bins),
-        model.class_names,
+        ensemble.class_names,
+        tuple(accuracy(labels, member.argmax(axis=1)) for member in by_member),
+        versions,
     )
 
 
 def run_sample(
-    source: str | Path | Run,
+    source: Source | Sequence[Source],
     index: int,
     config: EvaluateConfig | None = None,
     *,
@@ -320,28 +375,37 @@ def run_sample(
     """
     config = config or EvaluateConfig()
     kernels, loaded, dataset = _loaded(source, config, dataset)
-    dataset = fitted(loaded.model, dataset)
-    n = len(dataset.test_labels)
+    ensemble, dataset = _fitted(_together(loaded), dataset)
+    n, versions = len(dataset.test_labels), config.test_time_augmentation
     if not 0 <= index < n:
         raise ValueError(f"the index of a test image must be in [0, {n}), got {index}")
-    image = dataset.test_images[index : index + 1]
+    images, label = dataset.test_images, int(dataset.test_labels[index])
     with limited(kernels.NAME, config.threads):
-        model = scaled_alike(loaded.model, dataset)
-        _, probabilities = _outputs(kernels, loaded, model, image)
-    label = int(dataset.test_labels[index])
-    return Sample("test", index, label, probabilities[0], loaded.model.class_names), image[0]
+        logits = averaged(_logits(kernels, ensemble, images, np.array([index]), versions))
+        kernels.softmax(logits, logits)
+    return Sample("test", index, label, logits[0], ensemble.class_names, versions), images[index]
 
 
-def _outputs(
-    kernels: ModuleType, run: Run, model: Model, images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return logits and probabilities (N, C); raise ValueError if they are not finite."""
-    logits = model.logits(kernels, np.ascontiguousarray(images))
-    if not np.isfinite(logits).all():
-        raise ValueError(f"{run.path}: {NOT_FINITE}")
-    probabilities = np.empty_like(logits)
-    kernels.softmax(logits, probabilities)
-    return logits, probabilities
+def _fitted(ensemble: Ensemble, dataset: Dataset) -> tuple[Ensemble, Dataset]:
+    """Return the members scaled for the pixels of the data, and the data in their classes."""
+    for member in ensemble.members:
+        dataset = fitted(member, dataset)
+    return ensemble.each(lambda member: scaled_alike(member, dataset.pixel_max)), dataset
+
+
+def _logits(
+    kernels: ModuleType, ensemble: Ensemble, images: np.ndarray, indices: np.ndarray, versions: int
+) -> np.ndarray:
+    """Return the logits (M, N, C) of each member for some images, averaged over versions of them.
+
+    Raises ValueError if they are not finite.
+    """
+    shown = versions_of(kernels, images, indices, versions)
+    by_member = averaged(ensemble.member_logits(kernels, version) for version in shown)
+    for name, logits in zip(ensemble.names, by_member, strict=True):
+        if not np.isfinite(logits).all():
+            raise ValueError(f"{name}: {NOT_FINITE}")
+    return by_member
 
 
 def images_of(dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray]:

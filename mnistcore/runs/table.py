@@ -1,5 +1,6 @@
 """The predictions of a network for a table of pictures, as Kaggle takes them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -8,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.csv_file import recognises
-from ..data.preprocess import pixel_range, same_scale
+from ..data.preprocess import pixel_range
 from ..data.table import read_table
 from ..kernels.backends import get_ready_backend
+from ..models.ensemble import Ensemble
 from ..models.inference import NOT_FINITE
-from ..models.model import Model
+from ..models.model import Model, scaled_alike
 from ..system.errors import by
 
 
@@ -44,7 +46,9 @@ def only_table(paths: Sequence[str]) -> Path | None:
     return tables[0] if tables else None
 
 
-def predict_table(model: Model, path: str | Path, backend: str = "auto") -> TablePredictions:
+def predict_table(
+    model: Model | Ensemble, path: str | Path, backend: str = "auto"
+) -> TablePredictions:
     """Predict the class of each row of a CSV file or another table of pictures.
 
     Rows are named as a column ``id`` or ``ImageId`` does, else counted from 1. Labels in the table
@@ -52,7 +56,7 @@ def predict_table(model: Model, path: str | Path, backend: str = "auto") -> Tabl
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
     path : str or Path
         A table as :func:`.read_table` takes it.
     backend : str
@@ -70,7 +74,7 @@ def predict_table(model: Model, path: str | Path, backend: str = "auto") -> Tabl
     path = Path(path)
     table = read_table(path)
     images, notices = table.images, list(table.notices)
-    if images[0].size != model.network.layer_sizes[0]:
+    if images[0].size != math.prod(model.input_shape):
         raise ValueError(
             f"{path}: holds pictures of {by(images.shape[1:])} pixels, the network takes"
             f" {by(model.input_shape)}"
@@ -85,10 +89,12 @@ def predict_table(model: Model, path: str | Path, backend: str = "auto") -> Tabl
     return TablePredictions(("ImageId", "Label"), rows, classes, tuple(notices))
 
 
-def _classes(model: Model, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
+def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
     top = pixel_range(images)
-    if model.pixel_max is not None and not same_scale(model.pixel_max, top):
-        model = model.taking(top)
+    if isinstance(model, Ensemble):
+        model = model.each(lambda member: scaled_alike(member, top))
+    else:
+        model = scaled_alike(model, top)
     with np.errstate(over="ignore", invalid="ignore"):
         logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():

@@ -1,12 +1,13 @@
 """Output of ``mnistcore evaluate``: the scores of a model, or its prediction for one image."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..data import Dataset
 from ..models.metrics import percent
-from ..runs.folder import Run
+from ..runs.folder import Run, as_runs
 from .half_blocks import half_blocks
 from .tables import (
     confusion_fits,
@@ -31,7 +32,11 @@ _BESIDE = 20  # columns between the image and the bars, and for the numbers and 
 
 
 def show_scores(
-    console: "Console", run: Run, dataset: Dataset, scores: "Scores", mistakes: int
+    console: "Console",
+    run: Run | Sequence[Run],
+    dataset: Dataset,
+    scores: "Scores",
+    mistakes: int,
 ) -> None:
     """Print an evaluation: scores, per-class table, confusion matrix, most confident mistakes.
 
@@ -40,7 +45,7 @@ def show_scores(
     from rich.text import Text
 
     parts: list[RenderableType] = [
-        facts_table(_facts(run, dataset, scores)),
+        facts_table(_facts(as_runs(run), dataset, scores)),
         _class_table(scores),
     ]
     size = scores.confusion, scores.class_names, console.width
@@ -73,19 +78,21 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, _bars(sample, letters, bar))
     console.print(_verdict(sample))
+    for name, words in _averaged_over(sample.versions).items():
+        console.print(f"{name}: {words}")
     console.print()
     console.print(table)
 
 
-def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
+def _facts(runs: Sequence[Run], dataset: Dataset, scores: "Scores") -> dict[str, str]:
     low_high = [100 * bound for bound in scores.interval]
     wrong = int((~scores.hits).sum())
     mean = float(scores.confidences.mean())
     return {
-        "run": str(run.path),
-        "network": str(run.model.network),
+        **_networks(runs, scores),
         "data": f"{dataset.name}: {len(scores.labels):,} {scores.split} images",
-        "trained on": _trained_on(run, dataset),
+        "trained on": "; ".join(dict.fromkeys(_trained_on(run, dataset) for run in runs)),
+        **_averaged_over(scores.versions),
         "accuracy": f"{percent(scores.accuracy)}, 95 % interval"
         f" {low_high[0]:.2f} to {low_high[1]:.2f} %",
         "mistakes": f"{wrong:,}",
@@ -94,6 +101,27 @@ def _facts(run: Run, dataset: Dataset, scores: "Scores") -> dict[str, str]:
         "calibration": f"expected error {percent(scores.calibration.expected_error)};"
         f" mean confidence {percent(mean)}",
     }
+
+
+def _networks(runs: Sequence[Run], scores: "Scores") -> dict[str, str]:
+    """Describe the run, or each member of an ensemble with its accuracy."""
+    if len(runs) == 1:
+        return {"run": str(runs[0].path), "network": str(runs[0].model.network)}
+    members = [
+        f"{run.path}: {percent(share)} alone; {run.model.network}"
+        for run, share in zip(runs, scores.member_accuracies, strict=True)
+    ]
+    return {
+        "ensemble": f"{len(runs)} networks, by their mean probabilities",
+        "members": "\n".join(members),
+    }
+
+
+def _averaged_over(versions: int) -> dict[str, str]:
+    if versions == 1:
+        return {}
+    words = f"mean of {versions} versions of each image, its strokes thicker or thinner"
+    return {"test-time augmentation": words}
 
 
 def _trained_on(run: Run, dataset: Dataset) -> str:

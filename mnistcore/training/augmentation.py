@@ -1,5 +1,6 @@
-"""Training images that are deformed anew in each epoch: see the kernel ``augment``."""
+"""Images that are deformed for training, anew in each epoch, or for a test: see ``augment``."""
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +17,18 @@ STRENGTHS = Augmentation(
     elastic=0.03,
     smoothness=0.16,
     thickness=0.5,
+)
+
+
+# For the test, chosen likewise: of all strengths only the thickness of strokes gains there.
+TEST_STRENGTHS = Augmentation(
+    rotation=0.0,
+    shear=0.0,
+    scale=0.0,
+    shift=0.0,
+    elastic=0.0,
+    smoothness=0.16,
+    thickness=0.25,
 )
 
 
@@ -47,17 +60,20 @@ def make_augmentation(**strengths: float) -> np.ndarray:
     return options
 
 
-def check_images(images: np.ndarray) -> None:
-    """Raise ValueError unless images can be deformed: squares (N, side, side) of 8-bit pixels."""
+def check_images(images: np.ndarray, what: str = "augment") -> None:
+    """Raise ValueError unless images can be deformed: squares (N, side, side) of 8-bit pixels.
+
+    ``what`` is what deforms them in the message.
+    """
     shape = images.shape[1:]
     if len(shape) != 2 or shape[0] != shape[1] or not 1 <= shape[0] <= MOST_SIDE:
         size = " x ".join(map(str, shape))
         raise ValueError(
-            f"augment deforms square images of up to {MOST_SIDE} pixels a side; these are {size}"
+            f"{what} deforms square images of up to {MOST_SIDE} pixels a side; these are {size}"
         )
     if images.dtype != np.uint8:
         raise ValueError(
-            f"augment deforms 8-bit pixels (uint8); those of the images are {images.dtype}"
+            f"{what} deforms 8-bit pixels (uint8); those of the images are {images.dtype}"
         )
 
 
@@ -84,13 +100,61 @@ def deform(
     deformed
         (n, epochs, side, side) uint8.
     """
+    return np.stack(
+        list(_deformed(kernels, images, samples, make_augmentation(), seed, epochs)), axis=1
+    )
+
+
+def versions_of(
+    kernels: ModuleType, images: np.ndarray, samples: np.ndarray, versions: int, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Yield images as they are, then with thicker or thinner strokes in ``versions - 1`` ways.
+
+    Parameters
+    ----------
+    kernels
+        The module of a backend.
+    images
+        (N, H, W); to be deformed, (N, side, side) uint8.
+    samples
+        (n,) int64, the numbers of the images to yield.
+    versions
+        How many versions, at least 1.
+    seed
+        With the number of an image and that of the version, it determines the deformation.
+
+    Yields
+    ------
+    version
+        (n, H, W), C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one version, and the images cannot be deformed.
+    """
+    images = np.ascontiguousarray(images)
+    if versions > 1:
+        check_images(images, "test-time augmentation")
+    yield images if len(samples) == len(images) else images[samples]
+    strengths = make_augmentation(**TEST_STRENGTHS._asdict())
+    yield from _deformed(kernels, images, samples, strengths, seed, versions - 1)
+
+
+def _deformed(
+    kernels: ModuleType,
+    images: np.ndarray,
+    samples: np.ndarray,
+    strengths: np.ndarray,
+    seed: int,
+    epochs: int,
+) -> Iterator[np.ndarray]:
+    """Yield some images (n, side, side) as they are deformed in each epoch from 1 on."""
     x = images.reshape(len(images), -1)
-    out, strengths = np.empty_like(x), make_augmentation()
-    shown = []
+    out = np.empty_like(x)
     for epoch in range(1, epochs + 1):
         kernels.augment(x, samples, strengths, seed, epoch, out)
-        shown.append(out[samples])
-    return np.stack(shown, axis=1).reshape(len(samples), epochs, *images.shape[1:])
+        yield out[samples].reshape(len(samples), *images.shape[1:])
 
 
 class Augmenter:

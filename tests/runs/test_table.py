@@ -1,5 +1,6 @@
 """Predictions for a table of pictures: the function, and the command that writes Kaggle's file."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mnistcore.__main__ import main
 from mnistcore.data import DataError
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.models.ensemble import Ensemble
 from mnistcore.runs.table import only_table, predict_table
 from mnistcore.terminal.command_line import BAD_INPUT, DONE
 
@@ -72,6 +74,15 @@ def test_labels_are_not_used(model, expected, tmp_path):
 def test_pixels_on_another_scale(model, expected, tmp_path):
     found = predict_table(model, write(tmp_path / "test.csv", X / 255), "numpy")
     assert sum(a == b for a, b in zip(found.classes, expected, strict=True)) >= 29
+
+
+def test_an_ensemble_predicts_by_its_mean_probabilities(model, expected, tmp_path):
+    wide = make_model((36, 5, 4), "relu", (6, 6), scale=0.02, pixel_max=255.0, seed=3)
+    unit = dataclasses.replace(wide.taking(1.0), class_names=NAMES)
+    ensemble = Ensemble([model, unit])
+    mean = np.mean([one.predict_proba(X, numpy_kernels, pixel_max=255) for one in (model, unit)], 0)
+    found = predict_table(ensemble, write(tmp_path / "test.csv"), "numpy")
+    assert found.classes == [NAMES[i] for i in mean.argmax(axis=1)] != expected
 
 
 def test_tables_that_do_not_fit(model, tmp_path):

@@ -4,7 +4,13 @@ import pytest
 from mnistcore.kernels import numpy_kernels
 from mnistcore.kernels.layout import Augmentation
 from mnistcore.models.network import Network
-from mnistcore.training.augmentation import Augmenter, check_images, make_augmentation
+from mnistcore.training.augmentation import (
+    TEST_STRENGTHS,
+    Augmenter,
+    check_images,
+    make_augmentation,
+    versions_of,
+)
 from mnistcore.training.loop import Trainer
 from mnistcore.training.optimizers import make_options
 
@@ -111,3 +117,24 @@ def test_strengths_of_zero_train_as_without(x, kernels):
         trainer.train_epoch(1, lambda progress: None)
         trained.append(trainer.params)
     np.testing.assert_array_equal(*trained)
+
+
+def test_versions_are_the_images_and_deformations_that_depend_on_seed_and_number(x, kernels):
+    images, samples = x.reshape(N, SIDE, SIDE), np.array([3, 50])
+    first, *others = versions_of(kernels, images, samples, 4, seed=2)
+    np.testing.assert_array_equal(first, images[samples])
+    assert len(others) == 3
+    out = np.empty_like(x)
+    for epoch, version in enumerate(others, 1):
+        strengths = make_augmentation(**TEST_STRENGTHS._asdict())
+        numpy_kernels.augment(x, np.arange(N), strengths, 2, epoch, out)
+        np.testing.assert_array_equal(version, out[samples].reshape(2, SIDE, SIDE))
+        assert (version != first).any(axis=(1, 2)).all()
+
+
+def test_images_that_cannot_be_deformed_have_one_version(x):
+    images = x.reshape(N, SIDE, SIDE).astype(np.float32)
+    (only,) = versions_of(numpy_kernels, images, np.arange(N), 1)
+    np.testing.assert_array_equal(only, images)
+    with pytest.raises(ValueError, match="test-time augmentation deforms 8-bit pixels"):
+        next(versions_of(numpy_kernels, images, np.arange(N), 2))
