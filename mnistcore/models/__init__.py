@@ -1,1 +1,1 @@
-"""Networks and their weights: layout, initialisation, inference, metrics and the model file."""
+"""Networks: layout of weights, initialisation, inference, ensembles, metrics, the model file."""

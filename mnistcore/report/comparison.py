@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import figures
 from ..data import Dataset
-from ..models.metrics import exact_mcnemar, percent
+from ..models.metrics import accuracy, exact_mcnemar, percent
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
 from .page import Drawing, Page, Part, Section, Table, Text
@@ -24,6 +24,7 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
     by_name = dict(zip(names, runs, strict=True))
     sections = [Section("Results", list(_results(by_name, results, datasets)))]
     if _same_data(all_scores, datasets):
+        sections[0].parts.append(_together(all_scores))
         sections.append(Section("More than chance?", list(_chance(results)), False))
     sections.append(Section("Learning", list(_learning(by_name)), False))
     sections.append(Section("What differs", list(_differences(by_name)), False))
@@ -106,6 +107,16 @@ def _results(
         ),
         "Test accuracy. Each interval is Wilson's; it holds for one set of weights and says"
         " nothing about how another seed would do.",
+    )
+
+
+def _together(all_scores: Sequence[Scores]) -> Text:
+    """Say how the runs do as an ensemble; all were tested on the same images."""
+    mean = np.mean([scores.probabilities for scores in all_scores], axis=0)
+    share = accuracy(all_scores[0].labels, mean.argmax(axis=1))
+    return Text(
+        f"Together the runs read {percent(share)} right, by the mean of their probabilities, as"
+        " mnistcore evaluate does if it is given all of them."
     )
 
 

@@ -19,7 +19,6 @@ STRENGTHS = Augmentation(
     thickness=0.5,
 )
 
-
 # For the test, chosen likewise: of all strengths only the thickness of strokes gains there.
 TEST_STRENGTHS = Augmentation(
     rotation=0.0,
@@ -106,9 +105,14 @@ def deform(
 
 
 def versions_of(
-    kernels: ModuleType, images: np.ndarray, samples: np.ndarray, versions: int, seed: int = 0
+    kernels: ModuleType,
+    images: np.ndarray,
+    samples: np.ndarray,
+    versions: int,
+    seed: int = 0,
+    strengths: Augmentation = TEST_STRENGTHS,
 ) -> Iterator[np.ndarray]:
-    """Yield images as they are, then with thicker or thinner strokes in ``versions - 1`` ways.
+    """Yield images as they are, then deformed in ``versions - 1`` ways.
 
     Parameters
     ----------
@@ -122,6 +126,8 @@ def versions_of(
         How many versions, at least 1.
     seed
         With the number of an image and that of the version, it determines the deformation.
+    strengths
+        How much they are deformed: by default, strokes become a little thicker or thinner.
 
     Yields
     ------
@@ -137,8 +143,8 @@ def versions_of(
     if versions > 1:
         check_images(images, "test-time augmentation")
     yield images if len(samples) == len(images) else images[samples]
-    strengths = make_augmentation(**TEST_STRENGTHS._asdict())
-    yield from _deformed(kernels, images, samples, strengths, seed, versions - 1)
+    options = make_augmentation(**strengths._asdict())
+    yield from _deformed(kernels, images, samples, options, seed, versions - 1)
 
 
 def _deformed(

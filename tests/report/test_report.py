@@ -12,8 +12,10 @@ from small_digits import small_digits, write_small_digits
 
 from mnistcore.__main__ import main
 from mnistcore.data import load_data, write_idx
+from mnistcore.evaluate import EvaluateConfig
 from mnistcore.evaluate import run as evaluate
 from mnistcore.models.checkpoint import load, save
+from mnistcore.models.metrics import percent
 from mnistcore.report import ReportConfig, run, single
 from mnistcore.report.page import Drawing, Page, Section, Table, Text, Tiles
 from mnistcore.report.style import STYLE
@@ -116,6 +118,8 @@ def test_the_page_that_compares_runs(here):
     text = " ".join(page.text)
     assert "2 runs compared" in text
     assert "McNemar" in text
+    together = evaluate(["one", "two"], EvaluateConfig(backend="numpy"))
+    assert f"Together the runs read {percent(together.accuracy)} right" in text
     assert "Options that differ between the runs" in text
     assert "36-8-4" in text
     assert "36-4-4" in text
@@ -129,6 +133,7 @@ def test_runs_on_other_data_are_compared_without_a_test(here, tmp_path):
     text = " ".join(read(run(["one", "three"], NUMPY).path).text)
     assert "test images of data and others" in text
     assert "McNemar" not in text
+    assert "Together" not in text
 
 
 def test_data_sets_of_the_same_name_are_told_apart(here, place, tmp_path):

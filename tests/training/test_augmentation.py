@@ -5,6 +5,7 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.kernels.layout import Augmentation
 from mnistcore.models.network import Network
 from mnistcore.training.augmentation import (
+    STRENGTHS,
     TEST_STRENGTHS,
     Augmenter,
     check_images,
@@ -119,15 +120,18 @@ def test_strengths_of_zero_train_as_without(x, kernels):
     np.testing.assert_array_equal(*trained)
 
 
-def test_versions_are_the_images_and_deformations_that_depend_on_seed_and_number(x, kernels):
+@pytest.mark.parametrize("strengths", [TEST_STRENGTHS, STRENGTHS._replace(rotation=3.0)])
+def test_versions_are_the_images_and_deformations_that_depend_on_seed_and_number(
+    x, kernels, strengths
+):
     images, samples = x.reshape(N, SIDE, SIDE), np.array([3, 50])
-    first, *others = versions_of(kernels, images, samples, 4, seed=2)
+    first, *others = versions_of(kernels, images, samples, 4, 2, strengths)
     np.testing.assert_array_equal(first, images[samples])
     assert len(others) == 3
     out = np.empty_like(x)
     for epoch, version in enumerate(others, 1):
-        strengths = make_augmentation(**TEST_STRENGTHS._asdict())
-        numpy_kernels.augment(x, np.arange(N), strengths, 2, epoch, out)
+        options = make_augmentation(**strengths._asdict())
+        numpy_kernels.augment(x, np.arange(N), options, 2, epoch, out)
         np.testing.assert_array_equal(version, out[samples].reshape(2, SIDE, SIDE))
         assert (version != first).any(axis=(1, 2)).all()
 
