@@ -22,8 +22,8 @@ from mnistcore.training.records import Listener, NonFiniteLossError
 SUMMARY = {
     "test_accuracy", "test_loss", "confusion_matrix", "train_seconds", "total_seconds",
     "samples_per_second", "epochs_run", "best_epoch", "outcome", "interrupted", "backend",
-    "threads", "data", "data_folder", "data_checksum", "pixel_max", "notices", "layer_sizes",
-    "seed", "versions",
+    "threads", "data", "data_folder", "data_checksum", "pixel_max", "teachers", "notices",
+    "layer_sizes", "seed", "versions",
 }  # fmt: skip
 RECORD = [
     "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy",

@@ -86,7 +86,8 @@ Arguments of the programs
 ============== =====================================================================================
 x              (N, I) uint8 or float32; a value enters the network as ``x * scale + shift``. The
                gather does this, and is the only place that handles uint8
-targets        (N,) int32 class ids in [0, C)
+targets        (N,) int32 class ids in [0, C), or (N, C) float32 soft targets: probabilities that
+               need not be one-hot, each row with a sum of 1 to within 0.001. Not with probs_clip
 sample_weight  (N,) float32, or length 0 for weights of 1; the loss is divided by the sum of the
                batch's weights; if that sum is 0, the loss and its gradient are 0. Any value is
                accepted; a non-finite weight gives a non-finite loss
@@ -106,7 +107,8 @@ state          (slots, P) float32, the optimizer state: no rows (plain SGD), the
                (momentum), or m and v (Adam); the same layout as ``params``
 buffers        (2 S,) float32, where S is the number of units of all normalised layers: their
                running means, then their running variances; ``buffer_size`` of :mod:`.layout`
-metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits
+metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits;
+               of a soft target the first of its largest classes is the label
 ============== =====================================================================================
 
 Rules
@@ -120,9 +122,9 @@ Rules
   array that is written may overlap another argument.
 * The compiled backends are float32; ``numpy_kernels`` also takes float64 throughout.
 * A call that raises writes nothing, and no compiled loop reads or writes outside its arrays,
-  whatever values they hold. A call checks only the labels and indices that it will use, so its
+  whatever values they hold. A call checks only the targets and indices that it will use, so its
   cost depends on its own samples alone. ``ValueError``: a wrong shape, a read-only output,
-  overlapping arrays, a code, constant, label or index out of range. ``TypeError``: a wrong dtype
+  overlapping arrays, a code, constant, target or index out of range. ``TypeError``: a wrong dtype
   or byte order, an array that is not contiguous or not aligned, a subclass other than
   ``np.memmap`` (its mask or unit would be ignored, and ``np.matrix`` multiplies differently).
 * Any shape works, including sizes of 1 and a partial last batch. With no rows, the loss and the
@@ -140,7 +142,11 @@ Rules
   ``sqrt(variance + norm_eps)``, times its gain, plus its bias; the statistics count each row
   once, whatever its weight. After the update the running statistics move by ``norm_momentum``
   towards those of the batch, its variances made unbiased; a batch of one row moves nothing.
-* With ``label_smoothing`` s, the target of a class is s / C, and 1 - s more for the label.
+* The loss of a soft target t is ``sum(t) log(sum(exp(z))) - sum(t z)``, summed over the classes.
+  Its gradient in the logits z is ``sum(t) softmax(z) - t``, which lacks the digits that cancel
+  where both are near 1. A loss with class ids avoids that.
+* With ``label_smoothing`` s, the target of a class is s / C, and 1 - s more for the label; of a
+  soft target it is s / C more than (1 - s) t. It is computed as a soft target.
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * The same seed, backend, instruction set and library versions give the same bits, in the compiled

@@ -393,7 +393,7 @@ def _logits(
 
 def _backpropagate(
     x: np.ndarray,
-    labels: np.ndarray,
+    targets: np.ndarray,
     weights: np.ndarray,
     samples: np.ndarray,
     params: np.ndarray,
@@ -429,8 +429,12 @@ def _backpropagate(
             a, rate = a.copy(), row[layout.DROPOUT] / 2**32
             dropout(a, samples, rate, record.seed, record.epoch, depth, a)
 
-    losses, weight_sum, dz = formulas.cross_entropy(a, labels, weights, record.label_smoothing)
-    hits = a.argmax(axis=1) == labels
+    if targets.ndim > 1 or record.label_smoothing:
+        found = formulas.soft_cross_entropy(a, targets, weights, record.label_smoothing)
+    else:
+        found = formulas.cross_entropy(a, targets, weights)
+    losses, weight_sum, dz = found
+    hits = a.argmax(axis=1) == (targets if targets.ndim == 1 else targets.argmax(axis=1))
     for depth in reversed(range(len(layers))):
         dw, db = formulas.layer(gradient, layers[depth])
         np.sum(dz, axis=0, out=db)

@@ -6,6 +6,7 @@ test set is evaluated once, at the end.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progre
 from ..training.schedules import learning_rates
 from .folder import RunFolder, check_output, create_run_folder
 from .logs import check_logs, open_logs
+from .teachers import Teacher, load_teachers, soft_targets
 
 _INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
@@ -55,6 +57,8 @@ class Job:
         A raw pixel enters the network as ``pixel * scale + shift``.
     began
         The time at which preparation began, as ``time.perf_counter`` gives it.
+    teachers
+        The networks to learn from, in addition to the labels.
     """
 
     config: TrainConfig
@@ -66,6 +70,7 @@ class Job:
     scale: float
     shift: float
     began: float
+    teachers: tuple[Teacher, ...]
 
     @property
     def backend(self) -> str:
@@ -122,7 +127,7 @@ def run(
     Raises
     ------
     ValueError
-        If the data cannot be found or used, or the output folder is not empty.
+        If the data or a teacher cannot be found or used, or the output folder is not empty.
     BackendUnavailableError
         If the backend cannot be loaded.
     MissingExtraError
@@ -180,7 +185,7 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     network = Network(sizes, config.activation, dropout, config.batch_norm)
     return Job(
         config, kernels, dataset, network, train_indices, validation_indices,
-        scale, shift, began,
+        scale, shift, began, load_teachers(config.teacher, dataset),
     )  # fmt: skip
 
 
@@ -194,8 +199,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     listener = listener or Listener()
     interrupt = DeferredInterrupt()
     with limited(job.backend, job.config.threads):
-        trainer = _trainer(job, interrupt.check)
-        _load_kernels(job, trainer, listener)
+        trainer = _prepared_trainer(job, listener, interrupt.check)
         folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
         try:
             folder.write_config(job.config.to_dict())
@@ -228,16 +232,19 @@ def fit_in_memory(
 
 def load_kernels(job: Job, listener: Listener) -> None:
     """Load the kernels, compiling them on first use, without training."""
-    _load_kernels(job, _trainer(job, lambda: None), listener)
+    _prepared_trainer(job, listener, lambda: None)
 
 
-def _load_kernels(job: Job, trainer: Trainer, listener: Listener) -> None:
+def _prepared_trainer(job: Job, listener: Listener, check: Callable[[], None]) -> Trainer:
+    """Load the kernels, make the trainer, and call what it will use."""
     listener.preparing(job.backend, not job.kernels.compiled())
     job.kernels.compile_programs(listener.compiling)
+    trainer = _trainer(job, check)
     trainer.prepare()
     images = job.dataset.train_images[:1]
     job.network.plain.forward(job.kernels, trainer.inference_params(), images)
     listener.prepared()
+    return trainer
 
 
 def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
@@ -262,13 +269,17 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         rate = config.learning_rate
         return learning_rates(config.schedule, rate, first_step, steps, total_steps)
 
+    targets = job.dataset.train_labels
+    if job.teachers:
+        how = config.teacher_temperature, config.teacher_weight
+        targets = soft_targets(job.teachers, job.kernels, job.dataset, *how)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_INIT_STREAM,)))
     return Trainer(
         job.kernels,
         job.network,
         job.network.init(rng, config.init),
         flatten(job.dataset.train_images),
-        job.dataset.train_labels,
+        targets,
         job.train_indices,
         options,
         rates,
@@ -384,6 +395,10 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
         "data_folder": job.dataset.folder,
         "data_checksum": job.dataset.checksum,
         "pixel_max": job.dataset.pixel_max,
+        "teachers": [
+            {"path": os.path.abspath(teacher.path), "checksum": teacher.checksum}
+            for teacher in job.teachers
+        ],
         "notices": list(job.dataset.notices),
         "layer_sizes": list(job.network.layer_sizes),
         "seed": job.config.seed,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from ..runs.job import Job, TrainResult
+    from ..training.config import TrainConfig
 
 
 class Display(Screen, Listener):
@@ -246,11 +247,20 @@ def _intentions(job: "Job") -> Mapping[str, str]:
         "network": str(job.network),
         "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
         f" ({config.schedule}), batches of {config.batch_size}, {_epochs(config.epochs)}",
+        **_teachers(config),
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
         **_pixels(dataset.pixel_max, config.standardize),
         "backend": job.backend + _threads(job),
     }
+
+
+def _teachers(config: "TrainConfig") -> Mapping[str, str]:
+    """What is learned from other networks, if anything is."""
+    if not config.teacher:
+        return {}
+    how = f"temperature {config.teacher_temperature:g}, weight {config.teacher_weight:g}"
+    return {"teachers": f"{', '.join(config.teacher)}: {how}"}
 
 
 def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:

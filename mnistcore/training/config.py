@@ -136,6 +136,24 @@ class TrainConfig(DataOptions):
         limits=_SHARE,
         metavar="SHARE",
     )
+    teacher: tuple[str, ...] = option(
+        (),
+        str,
+        "learn from the mean probabilities of trained networks too, run folders or model files",
+        many=True,
+        empty="none",
+        metavar="RUN",
+    )
+    teacher_temperature: float = option(
+        1.0, float, "divides the teachers' logits", limits=_POSITIVE, metavar="T"
+    )
+    teacher_weight: float = option(
+        0.5,
+        float,
+        "share of the teachers in each target; the rest is the label's",
+        limits=Range(0, 1),
+        metavar="SHARE",
+    )
     augment: bool = _from_recipe(
         "augment", bool, "deform the training images anew in each epoch; for square images"
     )
@@ -219,11 +237,13 @@ class TrainConfig(DataOptions):
     def to_dict(self) -> dict[str, Any]:
         """Return the options by name, for JSON, so that the run can be repeated from any folder.
 
-        ``output`` is left out, paths of data are absolute, and classes are named one by one.
+        ``output`` is left out, paths of data and of teachers are absolute, and classes are named
+        one by one.
         """
         values = dataclasses.asdict(self)
         del values["output"]
         values["data"] = absolute(self.data or "auto")
+        values["teacher"] = tuple(map(os.path.abspath, self.teacher))
         if self.data_dir is not None:
             values["data_dir"] = os.path.abspath(os.path.expanduser(self.data_dir))
         return values

@@ -239,7 +239,7 @@ def _network_cases(rng: np.random.Generator) -> Iterable[Case]:
     """Yield the loss of random networks as a function of their parameters.
 
     For each activation: with dropout and without, and with batch normalisation and smoothed
-    labels; and one without a hidden layer.
+    labels; and one without a hidden layer, with class ids and with soft targets.
     """
     for activation in ACTIVATIONS:
         for dropout in (0.0, 0.3):
@@ -248,11 +248,17 @@ def _network_cases(rng: np.random.Generator) -> Iterable[Case]:
         normalized = Network((_FAN_IN, 19, _FAN_OUT, 10), activation, batch_norm=True)
         yield _network_case(rng, normalized, label_smoothing=0.1)
     yield _network_case(rng, Network((_FAN_IN, 10), "identity"))
+    yield _network_case(rng, Network((_FAN_IN, 10), "identity"), soft=True)
 
 
-def _network_case(rng: np.random.Generator, network: Network, label_smoothing: float = 0.0) -> Case:
+def _network_case(
+    rng: np.random.Generator, network: Network, label_smoothing: float = 0.0, soft: bool = False
+) -> Case:
     x = rng.integers(0, 256, (_BATCH, network.layer_sizes[0]), np.uint8)
     targets = rng.integers(0, network.layer_sizes[-1], _BATCH, np.int32)
+    if soft:
+        eighths = rng.multinomial(8, np.full(10, 0.1), _BATCH)  # exact in float32
+        targets = eighths / 8
     weights = rng.integers(1, 4, _BATCH).astype(np.float64)
     params = network.init(rng, dtype=np.float32).astype(np.float64)
     for _, bias in network.views(params):
@@ -267,15 +273,17 @@ def _network_case(rng: np.random.Generator, network: Network, label_smoothing: f
         gradient = np.empty_like(at)
         workspace = np.empty(kernels.workspace_size(layers, _BATCH, 0), np.float32)
         loss = kernels.loss_and_gradient(
-            x, targets, weights.astype(at.dtype), at, layers, options, workspace, gradient
-        )
+            x, targets.astype(at.dtype) if soft else targets, weights.astype(at.dtype), at, layers,
+            options, workspace, gradient,
+        )  # fmt: skip
         return loss, gradient
 
     how = ", dropout" if network.dropout else ""
     how += ", normalised" if network.batch_norm else ""
+    how += ", soft targets" if soft else ""
     hidden = len(network.layer_sizes) > 2
     return Case(
-        f"{network.activation} network{how}" if hidden else "no hidden layer",
+        f"{network.activation} network{how}" if hidden else f"no hidden layer{how}",
         params,
         lambda at: loss_and_gradient(reference, at)[0],
         lambda kernels, dtype: loss_and_gradient(kernels, params.astype(dtype))[1],

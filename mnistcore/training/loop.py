@@ -48,7 +48,7 @@ class Trainer:
     x
         (N, I) uint8 or float32, C-contiguous, neither copied nor written.
     targets
-        (N,) int32 class ids.
+        (N,) int32 class ids, or (N, C) float32 soft targets, of x as it is, deformed or not.
     indices
         (n,) int64, the rows of x to train on.
     options

@@ -131,6 +131,22 @@ CASES = {
                 x, targets, abs(floats(n)), params, layers, options,
                 floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
     """,
+    "soft targets": """
+        for sizes, batch in (((7, 17, 3), 9), ((30, 5, 70), 16), ((784, 10, 10), 3)):
+            network, n = Network(sizes, "relu", 0.5), 21
+            layers = guarded(network.layers())
+            x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(np.uint8))
+            targets = guarded(rng.dirichlet(np.ones(sizes[-1]), n).astype(np.float32))
+            options, params = make_options(batch_size=batch), guarded(network.init(rng))
+            state, order = guarded(make_state(options, params)), guarded(rng.permutation(n))
+            kernels.train_steps(
+                x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
+                layers, options, 0, params, state, np.zeros(0, np.float32),
+                floats(kernels.workspace_size(layers, batch, 2)), guarded(np.zeros(3)))
+            kernels.loss_and_gradient(
+                x, targets, abs(floats(n)), params, layers, options,
+                floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
+    """,
 }
 
 

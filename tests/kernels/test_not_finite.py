@@ -212,12 +212,15 @@ def test_forward_and_predictor(kernels, name, place, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_loss_and_gradient(kernels, name, place, value):
+def test_loss_and_gradient(kernels, name, soft, place, value):
     """Of a loss that is not finite nothing is left but NaN."""
     network = NETWORKS[name]
     layers, options = network.layers(), make_options(seed=3)
     x, targets, weights, params = _spoiled(network, place, value, 20, 7)
+    if soft:
+        targets = np.eye(network.layer_sizes[-1], dtype=np.float32)[targets]
     results = []
     for module in (kernels, numpy_kernels):
         gradient = np.full_like(params, 7)

@@ -59,10 +59,22 @@ def _data(network, n, *, images, sparse=True, seed=0):
     return (x if images else (x / np.float32(255)).astype(np.float32)), targets
 
 
+def _soft(targets, classes, dtype=np.float32):
+    """Rows of probabilities: some one-hot, with zeros in others, the largest often the label's."""
+    rng = np.random.default_rng(9)
+    rows = rng.dirichlet(np.full(classes, 0.3), len(targets))
+    rows[rng.random(rows.shape) < 0.2] = 0
+    rows += 0.5 * np.eye(classes)[targets] + 1e-3
+    rows[::5] = np.eye(classes)[targets[::5]]
+    return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32).astype(dtype)
+
+
 def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.float32, **how):
     """Some passes over a small data set: (params, state, metrics, steps, buffers)."""
     images, weighted = how.get("images", True), how.get("weighted", False)
     x, targets = _data(network, n, images=images)
+    if how.get("soft"):
+        targets = _soft(targets, network.layer_sizes[-1], dtype)
     rng = np.random.default_rng(1)
     weights = rng.uniform(0.2, 2, n).astype(dtype) if weighted else np.zeros(0, dtype)
     if not images:
@@ -137,22 +149,59 @@ def test_smoothed_labels_match_the_reference(kernels, name, weighted, smoothing)
     _compare(kernels, network, rule, weighted=weighted, smoothing=smoothing, bound=1e-4)
 
 
-def test_the_loss_of_smoothed_labels_by_definition(kernels):
-    """The cross-entropy of softmax with the target (1 - s) onehot + s / C."""
-    network = Network((4, 3))
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+def test_soft_targets_match_the_reference(kernels, network, rule):
+    _compare(kernels, network, rule, soft=True, bound=1e-4)
+
+
+SPREADS = [
+    dict(zip(("weighted", "images", "smoothing", "batch_size"), values, strict=True))
+    for values in itertools.product((True, False), (True, False), (0.0, 0.3), (1, 16, 33, 100))
+]
+
+
+@pytest.mark.parametrize("how", SPREADS, ids=str)
+@pytest.mark.parametrize("name", ["784-10-10", "wide classes"])
+def test_circumstances_of_soft_targets_match_the_reference(kernels, name, how):
+    _compare(kernels, NETWORKS[name], OPTIMIZERS["adamw"], soft=True, bound=1e-4, **how)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("classes", [3, 40])
+def test_the_loss_of_spread_targets_by_definition(kernels, classes, soft, smoothing):
+    """The cross-entropy of softmax with (1 - s) t + s / C, where t is one-hot for a label."""
+    network = Network((4, classes))
     x, targets = _data(network, 6, images=False)
     params = network.init(np.random.default_rng(0))
     logits = network.forward(kernels, params, x).astype(np.float64)
     log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    smooth = 0.7 * np.eye(3)[targets] + 0.3 / 3
-    gradient, options = np.empty_like(params), make_options(label_smoothing=0.3)
+    given = _soft(targets, classes) if soft else np.eye(classes)[targets]
+    spread = (1 - smoothing) * given + smoothing / classes
+    gradient, options = np.empty_like(params), make_options(label_smoothing=smoothing)
     workspace = np.zeros(kernels.workspace_size(network.layers(), 6, 1), np.float32)
     loss = kernels.loss_and_gradient(
-        x, targets, np.zeros(0, np.float32), params, network.layers(), options, workspace, gradient
-    )
-    assert loss == pytest.approx(-(smooth * log_probs).sum(axis=1).mean(), rel=1e-5)
-    bias_gradient = (np.exp(log_probs) - smooth).mean(axis=0)
+        x, given if soft else targets, np.zeros(0, np.float32), params, network.layers(), options,
+        workspace, gradient,
+    )  # fmt: skip
+    assert loss == pytest.approx(-(spread * log_probs).sum(axis=1).mean(), rel=1e-5)
+    bias_gradient = (np.exp(log_probs) - spread).mean(axis=0)
     np.testing.assert_allclose(network.views(gradient)[0][1], bias_gradient, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["one layer", "784-10-10", "wide classes", "normalised, wide"])
+def test_one_hot_targets_are_labels(kernels, name):
+    network = NETWORKS[name]
+    x, labels = _data(network, 23, images=True)
+    rows = np.eye(network.layer_sizes[-1], dtype=np.float32)[labels]
+    none, params = np.zeros(0, np.float32), network.init(np.random.default_rng(5))
+    (loss, gradient), (soft_loss, soft_gradient) = (
+        _gradient(kernels, network, params, x, targets, none, np.float32)
+        for targets in (labels, rows)
+    )
+    assert soft_loss == pytest.approx(loss, rel=1e-5)
+    assert_relative(soft_gradient, gradient.astype(np.float64), 1e-5)
 
 
 def _one_step(kernels, network, x, targets, params, buffers, options, order=None):
@@ -229,13 +278,14 @@ def test_a_normalised_network_is_not_used_for_prediction(kernels):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bits_do_not_depend_on_threads(compiled, name, monkeypatch):
-    results = []
     monkeypatch.setattr(teams, "WORTHWHILE", 0)  # a team even for work as small as this
-    for threads in (1, 2, 3, 4):
-        set_num_threads(threads)
-        params, state, metrics, _, buffers = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"])
-        results.append(tuple(a.tobytes() for a in (params, state, metrics, buffers)))
-    assert len(set(results)) == 1
+    for soft in (False, True):
+        results = []
+        for threads in (1, 2, 3, 4):
+            set_num_threads(threads)
+            trained = _train(compiled, NETWORKS[name], OPTIMIZERS["adam"], soft=soft)
+            results.append(tuple(a.tobytes() for a in trained if isinstance(a, np.ndarray)))
+        assert len(set(results)) == 1
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -496,11 +546,24 @@ def test_hits_are_counted_as_argmax_counts_them(kernels):
     np.testing.assert_allclose(metrics, [8 * np.log(4), 8, 3], rtol=1e-6)
 
 
+SOFT = np.full((60, 10), 0.1, np.float32)
 BAD_PROGRAM_CALLS = {
     "order beyond the data": {"order": np.array([0, 60])},
     "negative order": {"order": np.array([-1, 0])},
     "too few learning rates": {"learning_rates": np.zeros(0)},
     "label beyond the classes": {"targets": np.full(60, 10, np.int32)},
+    "soft targets of fewer classes": {"targets": np.full((60, 5), 0.2, np.float32)},
+    "soft targets of fewer rows": {"targets": SOFT[:59]},
+    "soft targets of three dimensions": {"targets": SOFT[None]},
+    "soft targets of float64": {"targets": SOFT.astype(np.float64)},
+    "soft targets, not contiguous": {"targets": np.asfortranarray(SOFT)},
+    "logits": {"targets": 3 * SOFT},
+    "negative soft targets": {"targets": SOFT + np.array([-0.2, 0.2] + 8 * [0], np.float32)},
+    "soft targets that are not finite": {"targets": SOFT + np.float32(np.nan)},
+    "soft targets and clipped losses": {
+        "targets": SOFT,
+        "options": make_options(batch_size=10, probs_clip=0.1),
+    },
     "x of another width": {"x": np.zeros((60, 19), np.uint8)},
     "params too short": {"params": np.zeros(5, np.float32)},
     "state without rows": {"state": np.zeros((0, 1427), np.float32)},

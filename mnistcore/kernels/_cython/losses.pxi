@@ -1,9 +1,9 @@
 # Softmax and its loss, VL rows at a time: each lane is a row, so nothing is summed across lanes.
 
-cdef inline void exponentials(
-    float *columns, int64_t width, int64_t classes, vec *largest, vec *best
+cdef inline void first_largest(
+    const float *columns, int64_t width, int64_t classes, vec *largest, vec *best
 ) noexcept nogil:
-    """Set columns[c] to exp(columns[c] - largest); give the maximum and its first class."""
+    """Give the maximum of the columns, and its first class."""
     cdef int64_t c
     cdef ivec larger
     cdef vec z, top = load(columns), first = splat(0)
@@ -12,10 +12,17 @@ cdef inline void exponentials(
         larger = less(top, z)
         top = select(larger, z, top)
         first = select(larger, splat(c), first)
-    for c in range(classes):
-        z = exp(load(columns + c * width) - top)
-        store(columns + c * width, z)
     largest[0], best[0] = top, first
+
+
+cdef inline void exponentials(
+    float *columns, int64_t width, int64_t classes, vec *largest, vec *best
+) noexcept nogil:
+    """Set columns[c] to exp(columns[c] - largest); give the maximum and its first class."""
+    cdef int64_t c
+    first_largest(columns, width, classes, largest, best)
+    for c in range(classes):
+        store(columns + c * width, exp(load(columns + c * width) - largest[0]))
 
 
 cdef inline vec sum_columns(const float *columns, int64_t width, int64_t classes) noexcept nogil:
@@ -162,45 +169,79 @@ cdef void loss_rows(Run *run, const Batch *batch, int64_t row, int64_t last) noe
     cdef float fractions[VL]
     cdef int64_t rows, r
     cdef float *dzt
+    cdef bint soft = run.soft_targets != NULL or run.options.label_smoothing != 0
     while row < last:
         rows = min(last - row, <int64_t> VL)
         for r in range(rows):
-            labels[r] = run.targets[row_id(batch.samples, row + r)]
+            if not soft:
+                labels[r] = run.targets[row_id(batch.samples, row + r)]
             fractions[r] = <float> (weight_of(run, batch, row + r) * inverse)
         dzt = dzt_of(layer, 0, row)
         transpose_logits(layer, row, rows, dzt)
-        loss_block(
-            layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, fractions, dzt,
-            layer.batch_width, batch.losses + row, batch.hits + row,
-        )
-        if run.options.label_smoothing:
-            smooth_block(
-                <float> run.options.label_smoothing, layer, row, rows, labels, fractions, dzt,
-                batch.losses + row,
+        if soft:
+            soft_block(run, batch, row, rows, fractions, dzt)
+        else:
+            loss_block(
+                layer.a + row * layer.lda, layer.lda, rows, layer.fan_out, labels, fractions, dzt,
+                layer.batch_width, batch.losses + row, batch.hits + row,
             )
         transpose_gradient(layer, row, rows, dzt)
         row += VL
 
 
-cdef void smooth_block(
-    float smoothing, const Layer *layer, int64_t row, int64_t rows, const int32_t *labels,
-    const float *fractions, float *columns, double *losses,
+cdef inline vec given_targets(
+    const Run *run, const Batch *batch, int64_t row, int64_t rows, int64_t unit
 ) noexcept nogil:
-    """Change the losses and gradients of loss_block to those of smoothed targets."""
-    cdef int64_t r, c, classes = layer.fan_out
-    cdef const float *logits
-    cdef double total
-    cdef vec spread = load_first(fractions, rows) * splat(smoothing / classes)
-    for c in range(classes):
-        store(
-            columns + c * layer.batch_width, load(columns + c * layer.batch_width) - spread
-        )
+    """Return the targets of a class, a unit of the last layer, for VL rows; 0 after the last."""
+    cdef float lanes[VL]
+    cdef int64_t r, sample, classes = batch.layers[run.n_layers - 1].fan_out
+    store(lanes, splat(0))
     for r in range(rows):
-        columns[labels[r] * layer.batch_width + r] += smoothing * fractions[r]
-        logits, total = layer.a + (row + r) * layer.lda, 0
-        for c in range(classes):
-            total += <double> logits[labels[r]] - <double> logits[c]
-        losses[r] += smoothing * (total / classes)
+        sample = row_id(batch.samples, row + r)
+        if run.soft_targets != NULL:
+            lanes[r] = run.soft_targets[sample * classes + unit]
+        else:
+            lanes[r] = run.targets[sample] == unit
+    return load(lanes)
+
+
+cdef void soft_block(
+    const Run *run, const Batch *batch, int64_t row, int64_t rows, const float *fractions,
+    float *columns,
+) noexcept nogil:
+    """Do what loss_block does for soft targets, and for labels that are smoothed.
+
+    All terms of the loss, ``sum(t) log(sum(exp(z - max))) + sum(t (max - z))``, are positive.
+    """
+    cdef const Layer *layer = &batch.layers[run.n_layers - 1]
+    cdef int64_t r, c, width = layer.batch_width, classes = layer.fan_out
+    cdef double smoothing = run.options.label_smoothing
+    cdef vec kept = splat(1 - smoothing), spread = splat(smoothing / classes)
+    cdef vec given, target, largest, best, most = splat(-1), label = splat(0)
+    cdef vec whole = splat(0), gaps = splat(0), in_all, factor, share_of_loss
+    cdef ivec larger
+    cdef float lanes[4][VL]
+    first_largest(columns, width, classes, &largest, &best)
+    for c in range(classes):
+        given = given_targets(run, batch, row, rows, c)
+        larger = less(most, given)
+        most, label = select(larger, given, most), select(larger, splat(c), label)
+        target = fma(given, kept, spread)
+        whole, gaps = whole + target, fma(target, largest - load(columns + c * width), gaps)
+    exponentials(columns, width, classes, &largest, &best)
+    in_all, share_of_loss = sum_columns(columns, width, classes), load_first(fractions, rows)
+    factor = whole / in_all
+    for c in range(classes):
+        target = fma(given_targets(run, batch, row, rows, c), kept, spread)
+        given = (load(columns + c * width) * factor - target) * share_of_loss
+        store(columns + c * width, given)
+    store(lanes[0], whole)
+    store(lanes[1], in_all)
+    store(lanes[2], gaps)
+    store(lanes[3], best - label)
+    for r in range(rows):
+        batch.losses[row + r] = lanes[0][r] * log(<double> lanes[1][r]) + lanes[2][r]
+        batch.hits[row + r] = lanes[3][r] == 0
 
 
 cdef inline void transpose_logits(

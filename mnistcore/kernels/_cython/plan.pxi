@@ -86,7 +86,8 @@ cdef struct Run:
     Batch *batches  # (threads,)
     int64_t threads
     Source source
-    const int32_t *targets
+    const int32_t *targets  # class ids, or NULL
+    const float *soft_targets  # rows of probabilities, or NULL
     const float *sample_weight  # NULL: all are 1
     const int64_t *order  # NULL: the rows in order
     int64_t n_order

@@ -259,7 +259,8 @@ cdef class Training:
     skip
         Which zeros are not multiplied: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     samples
-        x (N, I) uint8 or float32, targets (N,) int32, sample_weight (N,) float32 or of length 0.
+        x (N, I) uint8 or float32, targets (N,) int32 or (N, C) float32, sample_weight (N,) float32
+        or of length 0.
     steps
         order (n,) int64, learning_rates (steps,) float64 and the number of the first step. None
         computes the gradient of one batch, all of x, and writes it to the row of state; the
@@ -310,7 +311,8 @@ cdef class Training:
     cdef int read_samples(self, tuple samples, int64_t skip) except -1:
         """Read what to train on."""
         cdef Run *run = &self.state
-        cdef const int32_t[::1] targets = samples[1]
+        cdef const int32_t[::1] targets
+        cdef const float[:, ::1] soft_targets
         cdef const float[::1] sample_weight = samples[2]
         cdef int64_t depth, thread, widest = 0, batch = run.options.batch_size
         set_rows(&run.source, samples[0])
@@ -328,7 +330,12 @@ cdef class Training:
                 )
             if widest:
                 run.batches[thread].hidden = make_marks(batch, widest)
-        run.targets = &targets[0]
+        if samples[1].ndim == 1:
+            targets = samples[1]
+            run.targets = &targets[0]
+        else:
+            soft_targets = samples[1]
+            run.soft_targets = &soft_targets[0, 0]
         run.sample_weight = &sample_weight[0] if sample_weight.shape[0] else NULL
         return 0
 

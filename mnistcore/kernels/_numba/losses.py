@@ -22,9 +22,11 @@ from .memory import (
 from .plan import Batch, Layer
 from .tile import copy_row
 from .vectors import (
+    fma,
     keep_lanes,
     largest,
     load,
+    load_first,
     select_less,
     splat,
     store,
@@ -190,53 +192,113 @@ def loss_sum(run, place, batch):
 
 
 @inner
-def smooth(base, position, n, label, share_of_each):
-    """Spread a share of a row's target over all n classes: change the gradient of its logits."""
-    for c in range(n):
-        gradient = load_scalar(base, position + c) - share_of_each
-        store_scalar(base, position + c, gradient)
-    gradient = load_scalar(base, position + label)
-    store_scalar(base, position + label, gradient + np.float32(n) * share_of_each)
+def fraction(sample_weight, samples, row, total):
+    """Return the weight of a row's sample, and its share of the ``total`` of the batch."""
+    weight = np.float64(1.0)
+    if sample_weight:
+        weight = np.float64(load_scalar(sample_weight, load_index(samples, row)))
+    return weight, np.float32(weight / total if total != 0.0 else 0.0)
 
 
 @inner
-def mean_gap(base, position, n, label):
-    """Return the label's logit less the mean of all n."""
-    gaps, own = 0.0, np.float64(load_scalar(base, position + label))
-    for c in range(n):
-        gaps += own - np.float64(load_scalar(base, position + c))
-    return gaps / n
+def copy_gradient(base, layer, row):
+    """Copy a row of dlogits, which is where the logits were, to both layouts of dz."""
+    logits, classes, batch_width = layer.a + row * layer.lda, layer.fan_out, layer.batch_width
+    for panel in range(layer.panels):
+        column = panel * layer.width
+        out = layer.dz + (panel * layer.capacity + row) * layer.width
+        copy_row(base, logits + column, classes - column, base, out, layer.width)
+    out = layer.dzt + row // batch_width * classes * batch_width + row % batch_width
+    for o in range(classes):
+        store_scalar(base, out + o * batch_width, load_scalar(base, logits + o))
 
 
-@c_function(8)
-def loss_rows(base, at, batch_at, targets, sample_weight, losses, hits, options):
+@c_function(7)
+def loss_rows(base, at, batch_at, targets, sample_weight, losses, hits):
     """Do softmax-cross-entropy on a thread's rows: losses, hits, both layouts of dlogits.
 
     ``at`` is the address of the last layer, ``batch_at`` that of a :class:`.plan.Batch`, and
     ``sample_weight`` is an address, or 0 for weights of 1.
     """
     layer, batch = load_record(at, Layer), load_record(batch_at, Batch)
-    samples, smoothing = batch.samples, option(options, "label_smoothing")
+    samples = batch.samples
     total = weight_sum(sample_weight, samples, batch.rows)
-    classes, width, batch_width = layer.fan_out, layer.width, layer.batch_width
     for b in range(batch.low, batch.high):
-        logits, weight = layer.a + b * layer.lda, np.float64(1.0)
-        if sample_weight:
-            weight = np.float64(load_scalar(sample_weight, load_index(samples, b)))
-        inverse = np.float32(weight / total if total != 0.0 else 0.0)
+        weight, inverse = fraction(sample_weight, samples, b, total)
         label = load_int32(targets, load_index(samples, b))
-        gap = mean_gap(base, logits, classes, label) if smoothing else 0.0
-        loss, hit = softmax_loss(base, logits, classes, label, inverse)
-        if smoothing:
-            smooth(base, logits, classes, label, np.float32(smoothing / classes) * inverse)
-        store_double(losses, b, loss + smoothing * gap)
+        loss, hit = softmax_loss(base, layer.a + b * layer.lda, layer.fan_out, label, inverse)
+        store_double(losses, b, loss)
         store_double(hits, b, weight if hit else 0.0)
-        for panel in range(layer.panels):
-            out, column = layer.dz + (panel * layer.capacity + b) * width, panel * width
-            copy_row(base, logits + column, classes - column, base, out, width)
-        out = layer.dzt + b // batch_width * classes * batch_width + b % batch_width
-        for o in range(classes):
-            store_scalar(base, out + o * batch_width, load_scalar(base, logits + o))
+        copy_gradient(base, layer, b)
+
+
+@inner
+def first_largest(base, position, n):
+    """Return the number of the first of the largest of n floats."""
+    best = np.int64(0)
+    for i in range(1, n):
+        if load_scalar(base, position + i) > load_scalar(base, position + best):
+            best = np.int64(i)
+    return best
+
+
+@inner
+def given_targets(target, label, i, n, smoothing):
+    """Return the targets of VL classes of a row from class ``i`` on, and 0 after the last of n.
+
+    ``target`` is the address of a row of soft targets, or 0: then the target is the label.
+    """
+    zeros = splat(0.0)
+    given = load_first(target, i, n - i) if target else where_lane(label - i, splat(1.0), zeros)
+    kept, spread = np.float32(1.0 - smoothing), np.float32(smoothing / n)
+    return keep_lanes(fma(given, splat(kept), splat(spread)), n - i, zeros)
+
+
+@inner
+def soft_loss(base, position, n, target, label, smoothing, inverse):
+    """Do what :func:`softmax_loss` does for :func:`given_targets`, whose largest is the label's.
+
+    All terms of the loss, ``sum(t) log(sum(exp(z - max))) + sum(t (max - z))``, are positive.
+    """
+    maximum = row_maximum(base, position, n)
+    hit = first_largest(base, position, n) == label
+    whole, gaps, zeros = splat(0.0), splat(0.0), splat(0.0)
+    for i in range(0, n, VL):
+        t = given_targets(target, label, i, n, smoothing)
+        gap = keep_lanes(splat(maximum) - load(base, position + i), n - i, zeros)
+        whole, gaps = whole + t, fma(t, gap, gaps)
+    exponentials(base, position, n, maximum)
+    in_all, sum_of_targets = row_sum(base, position, n), total(whole)
+    factor = splat(sum_of_targets / in_all)
+    for i in range(0, n, VL):
+        t = given_targets(target, label, i, n, smoothing)
+        gradient = (load(base, position + i) * factor - t) * splat(inverse)
+        store(base, position + i, gradient)
+    loss = np.float64(sum_of_targets) * math.log(np.float64(in_all)) + np.float64(total(gaps))
+    return loss, hit
+
+
+@c_function(9)
+def soft_rows(base, at, batch_at, targets, soft_targets, sample_weight, losses, hits, options):
+    """Do what :func:`loss_rows` does with soft targets, or with labels that are smoothed.
+
+    ``soft_targets`` is an address, or 0: then ``targets`` is that of the labels.
+    """
+    layer, batch = load_record(at, Layer), load_record(batch_at, Batch)
+    samples, smoothing, n = batch.samples, option(options, "label_smoothing"), layer.fan_out
+    weights = weight_sum(sample_weight, samples, batch.rows)
+    for b in range(batch.low, batch.high):
+        weight, inverse = fraction(sample_weight, samples, b, weights)
+        sample, target = load_index(samples, b), np.int64(0)
+        if soft_targets:
+            target = soft_targets + 4 * n * sample
+            label = first_largest(target, 0, n)
+        else:
+            label = load_int32(targets, sample)
+        loss, hit = soft_loss(base, layer.a + b * layer.lda, n, target, label, smoothing, inverse)
+        store_double(losses, b, loss)
+        store_double(hits, b, weight if hit else 0.0)
+        copy_gradient(base, layer, b)
 
 
 @inner

@@ -128,7 +128,8 @@ class Run(NamedTuple):
     n_layers: int
     x: int  # of bytes, or of floats
     floats: int
-    targets: int
+    targets: int  # of class ids, or 0
+    soft_targets: int  # of rows of probabilities, or 0
     sample_weight: int  # or 0: all are 1
     order: int
     n_order: int

@@ -50,6 +50,7 @@ class Functions(NamedTuple):
     normalize_panels: int = 0  # these three are of normalised layers
     differentiate_layer: int = 0
     update_running: int = 0
+    soft_rows: int = 0  # in place of loss_rows, for soft targets and smoothed labels
 
 
 class Place(NamedTuple):

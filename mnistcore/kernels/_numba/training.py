@@ -27,7 +27,7 @@ from .bits import WORD
 from .functions import call, entry, inner, pointer
 from .gradients import update_biases, update_layer
 from .inputs import SPARSE, Source, gather, make_marks, mark_columns, mark_rows
-from .losses import count_losses, loss_rows
+from .losses import count_losses, loss_rows, soft_rows
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
     address_of,
@@ -213,13 +213,22 @@ def forward_and_back(run, functions, place, team, batch, step):
     forward_layers(functions, place, team, batch, 1 if place.strips else 0)
     last, batch_at = layer_at(place.net, place.n_layers - 1), place.sums + 8 * SUM
     store_record(batch_at, batch)  # where a Pending will be
-    call(
-        functions.loss_rows,
-        (
-            place.base, last, batch_at, run.targets, run.sample_weight, place.losses, place.hits,
-            run.options,
-        ),
-    )  # fmt: skip
+    if functions.soft_rows:
+        call(
+            functions.soft_rows,
+            (
+                place.base, last, batch_at, run.targets, run.soft_targets, run.sample_weight,
+                place.losses, place.hits, run.options,
+            ),
+        )  # fmt: skip
+    else:
+        call(
+            functions.loss_rows,
+            (
+                place.base, last, batch_at, run.targets, run.sample_weight, place.losses,
+                place.hits,
+            ),
+        )  # fmt: skip
     backward_layers(functions, place, team, batch)
     if not place.strips:
         meet(team)
@@ -364,13 +373,13 @@ FUNCTIONS = {
 
 @cache
 def function_pointers(
-    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], normalized: bool
+    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], normalized: bool, soft: bool
 ) -> np.ndarray:
     """Compile the C functions that a program needs and return the record of their pointers.
 
     ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow;
     ``widths`` are those of the panels of layers whose inputs may be mostly zero; ``normalized``
-    says whether there is a normalised layer.
+    says whether there is a normalised layer, ``soft`` whether targets are spread over the classes.
     """
     functions = dict(FUNCTIONS)
     if narrow:
@@ -378,6 +387,8 @@ def function_pointers(
         functions |= functions_for(*narrow)
     if normalized:
         functions |= normalization.FUNCTIONS
+    if soft:
+        functions["soft_rows"] = soft_rows
     if widths:
         functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
     pointers = {name: pointer(function) for name, function in functions.items()}
@@ -451,7 +462,12 @@ class Training:
         options, floats = arrays["options"], arrays["x"].dtype == np.float32
         narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
         widths, normalized = sparse_widths(self._arrays["net"]), bool(self._normalized)
-        arrays["functions"] = function_pointers(narrow, widths, normalized)
+        targets = arrays["targets"]
+        are_ids = targets.ndim == 1
+        soft = not are_ids or bool(options["label_smoothing"][0])
+        arrays["functions"] = function_pointers(narrow, widths, normalized, soft)
+        arrays["targets"] = targets if are_ids else targets[:0]
+        arrays["soft_targets"] = targets[:0] if are_ids else targets
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
         arrays |= self._arrays | {"scaling": scaling}
         record = Run(

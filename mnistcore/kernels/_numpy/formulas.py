@@ -30,13 +30,9 @@ def weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
 
 @np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
 def cross_entropy(
-    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, smoothing: float = 0.0
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return the loss of each row (B,), the sum of weights, and the mean loss's gradient (B, C).
-
-    ``smoothing`` is the share of each target that is spread evenly over all classes. Source:
-    Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
-    """
+    """Return the loss of each row (B,), the sum of weights, and the mean loss's gradient (B, C)."""
     rows = np.arange(len(labels))
     z = logits - logits.max(axis=1, keepdims=True)
     z_label = z[rows, labels]
@@ -49,13 +45,29 @@ def cross_entropy(
     dlogits = others * factors[:, None]
     # probs - 1 for the label, without the loss of digits by cancellation as probs nears 1.
     dlogits[rows, labels] = -sum_others * factors
-    losses = np.log(sum_all) - z_label
-    if smoothing:
-        losses += smoothing * (z_label - z.mean(axis=1))
-        shares = smoothing * (weights * (1.0 / total if total else 0.0))
-        dlogits -= (shares / logits.shape[1])[:, None]
-        dlogits[rows, labels] += shares
-    return losses, total, dlogits
+    return np.log(sum_all) - z_label, total, dlogits
+
+
+@np.errstate(invalid="ignore")
+def soft_cross_entropy(
+    logits: np.ndarray, targets: np.ndarray, weights: np.ndarray, smoothing: float
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return what :func:`cross_entropy` does, for labels (B,) or soft targets (B, C).
+
+    ``smoothing`` is the share of each target that is spread evenly over all classes. Source:
+    Szegedy et al. 2016, "Rethinking the Inception architecture", section 7.
+    """
+    classes = logits.shape[1]
+    if targets.ndim == 1:
+        targets = np.eye(classes, dtype=logits.dtype)[targets]
+    targets = targets * (1.0 - smoothing) + smoothing / classes
+    z = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(z)
+    sum_all, whole = exponentials.sum(axis=1), targets.sum(axis=1)
+    total = float(weights.sum(dtype=np.float64))
+    factors = weights * (1.0 / total if total else 0.0)
+    dlogits = (exponentials * (whole / sum_all)[:, None] - targets) * factors[:, None]
+    return whole * np.log(sum_all) - (targets * z).sum(axis=1), total, dlogits
 
 
 def normalize(z: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

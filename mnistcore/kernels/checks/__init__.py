@@ -7,9 +7,9 @@
 ==============  ================================================================
 
 A check looks at shapes, dtypes, tables and options, which takes the same time for any amount of
-data, and at the values that the call itself uses as indices: labels and ``order``. The cost of a
-call thus depends on its own samples alone, and no compiled loop reads outside its arrays. Errors
-are raised before anything is written.
+data, and at the targets and the ``order`` that the call itself uses. The cost of a call thus
+depends on its own samples alone, and no compiled loop reads outside its arrays. Errors are raised
+before anything is written.
 """
 
 from .arrays import FLOAT32, FLOAT64, INT32, INT64, UINT8

@@ -141,10 +141,17 @@ def check_labels(
 ) -> None:
     """Check class ids (B,) and sample weights, (B,) or length 0, but not their values."""
     check_array(function, name, labels, (INT32,), written=False)
+    check_weights(function, (name, labels, ("B",)), sample_weight, floats)
+
+
+def check_weights(
+    function: str, targets: Argument, sample_weight: np.ndarray, floats: np.dtype
+) -> None:
+    """Check the shape of targets, and that each or none has a sample weight."""
     check_array(function, "sample_weight", sample_weight, (floats,), written=False)
-    check_shapes(function, (name, labels, ("B",)))
+    check_shapes(function, targets)
     if sample_weight.shape != (0,):
-        check_shapes(function, (name, labels, ("B",)), ("sample_weight", sample_weight, ("B",)))
+        check_shapes(function, targets, ("sample_weight", sample_weight, targets[2][:1]))
 
 
 def check_dropout(

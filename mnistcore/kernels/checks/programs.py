@@ -22,14 +22,16 @@ from ..layout import (
 )
 from .arrays import (
     FLOAT64,
+    INT32,
     INT64,
     UINT8,
+    Dimension,
     check_apart,
     check_array,
     check_indices,
     check_shapes,
 )
-from .kernels import check_constants, check_labels
+from .kernels import check_constants, check_labels, check_weights
 
 # The columns of the layer table and the options that hold codes, and the codes.
 LAYER_CODES = (
@@ -46,6 +48,7 @@ CONSTANTS = (
     "momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip", "label_smoothing",
     "norm_momentum", "norm_eps",
 )  # fmt: skip
+ROUNDING = 1e-3  # how far a row of soft targets may be from a sum of 1
 MOST_ROWS = 2**31 - 1  # of a batch: its rows are numbered in int32
 MOST_OUTPUTS = 2**56  # of a layer for a batch: more than any memory, but their bytes fit an int64
 
@@ -244,12 +247,31 @@ def _check_samples(
     targets: np.ndarray,
     sample_weight: np.ndarray,
     floats: np.dtype,
-    fan_in: int,
+    rows: list[list[int]],
+    record: Options,
 ) -> None:
     """Check the arrays of the samples that a program trains on, but not their values."""
     check_array(function, "x", x, (UINT8, floats), written=False)
-    check_labels(function, "targets", targets, sample_weight, floats)
-    check_shapes(function, ("x", x, ("N", fan_in)), ("targets", targets, ("N",)))
+    axes: tuple[Dimension, ...] = ("N",)
+    if not (isinstance(targets, np.ndarray) and targets.dtype != INT32 and targets.ndim == 2):
+        check_labels(function, "targets", targets, sample_weight, floats)
+    else:
+        axes = ("N", rows[-1][FAN_OUT])
+        check_array(function, "targets", targets, (floats,), written=False)
+        check_weights(function, ("targets", targets, axes), sample_weight, floats)
+        if record.probs_clip:
+            raise ValueError(f"{function}: soft targets and probs_clip exclude each other")
+    check_shapes(function, ("x", x, ("N", rows[0][FAN_IN])), ("targets", targets, axes))
+
+
+def _check_targets(function: str, targets: np.ndarray, classes: int) -> None:
+    """Check the values of the targets that a call uses: class ids, or rows of probabilities."""
+    if targets.ndim == 1:
+        check_indices(function, "targets", targets, classes, "class ids")
+    elif targets.size and not (
+        targets.min() >= 0 and abs(targets.sum(axis=1) - 1).max() <= ROUNDING  # false for NaN
+    ):
+        raise ValueError(f"{function}: targets must be probabilities, each row with a sum of 1")
 
 
 def check_loss_and_gradient(
@@ -266,13 +288,13 @@ def check_loss_and_gradient(
     """Check the arguments of ``loss_and_gradient``, apart from the size of its workspace."""
     function = "loss_and_gradient"
     rows = check_parameters(function, floats, params, layers)
-    check_options(function, options)
-    _check_samples(function, x, targets, sample_weight, params.dtype, rows[0][FAN_IN])
+    record = check_options(function, options)
+    _check_samples(function, x, targets, sample_weight, params.dtype, rows, record)
     _check_batch(function, rows, max(len(x), 1))
     _check_flat(function, floats, workspace)
     check_array(function, "gradient", gradient, (params.dtype,), written=True)
     check_shapes(function, ("params", params, ("P",)), ("gradient", gradient, ("P",)))
-    check_indices(function, "targets", targets, rows[-1][FAN_OUT], "class ids")
+    _check_targets(function, targets, rows[-1][FAN_OUT])
     inputs = (
         ("x", x), ("targets", targets), ("sample_weight", sample_weight), ("params", params),
         ("layers", layers), ("options", options),
@@ -298,13 +320,13 @@ def check_train_steps(
 ) -> None:
     """Check the arguments of ``train_steps``, apart from the size of its workspace.
 
-    The values checked are those that compiled loops use as indices: ``order`` and the labels that
-    it selects. This takes a few nanoseconds per sample used, whatever the size of the data set.
+    The values checked are ``order`` and the targets that it selects: compiled loops use them as
+    indices. This takes a few nanoseconds per sample used, whatever the size of the data set.
     """
     function = "train_steps"
     rows = check_parameters(function, floats, params, layers, written=True)
     record = check_options(function, options)
-    _check_samples(function, x, targets, sample_weight, params.dtype, rows[0][FAN_IN])
+    _check_samples(function, x, targets, sample_weight, params.dtype, rows, record)
     check_array(function, "order", order, (INT64,), written=False)
     check_array(function, "learning_rates", learning_rates, (FLOAT64,), written=False)
     for name, array in (("state", state), ("buffers", buffers)):
@@ -322,7 +344,7 @@ def check_train_steps(
         ("metrics", metrics, (METRICS,)),
     )
     check_indices(function, "order", order, len(x))
-    check_indices(function, "targets", targets[order], rows[-1][FAN_OUT], "class ids")
+    _check_targets(function, targets[order], rows[-1][FAN_OUT])
     if not np.isfinite(learning_rates).all():
         raise ValueError(f"{function}: learning_rates must be finite")
     if first_step < 0:
