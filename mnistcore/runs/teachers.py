@@ -72,7 +72,7 @@ def _load(path: str, dataset: Dataset) -> Teacher:
         raise ValueError(f"{path}: {NOT_FINITE}")
     file = Path(path, checkpoint.MODEL_FILE) if Path(path).is_dir() else Path(path)
     checksum = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Teacher(path, checksum, scaled_alike(model, dataset))
+    return Teacher(path, checksum, scaled_alike(model, dataset.pixel_max))
 
 
 def soft_targets(

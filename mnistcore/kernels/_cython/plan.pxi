@@ -26,7 +26,7 @@ cdef struct Layer:
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
     float *gain[SLOTS]  # as bias, if normalised
-    float *z  # panels (panels, batch_size, width): where products are summed and normalised, or NULL
+    float *z  # panels (panels, batch_size, width): products are summed there and normalised
     float *statistics  # (STATISTICS, panels * width), if normalised
     float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
