@@ -22,7 +22,7 @@ from numba import types
 
 from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
-from . import normalization
+from . import normalization, norms
 from .bits import WORD
 from .functions import call, entry, inner, pointer
 from .gradients import update_biases, update_layer
@@ -313,6 +313,8 @@ def make_steps(run, plan, functions, place, team):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
         update_step(run, functions, place, team, batch, step)
+        if functions.limit_units:
+            norms.limit_norms(functions, place, team)
         done += 1
         if plan.input_size == 0:
             meet(team)
@@ -369,26 +371,30 @@ FUNCTIONS = {
     "update_vectors": update_vectors,
     "multiply_and_update": multiply_and_update,
 }
+# Those of some programs, by what they are for.
+FURTHER = {
+    "normalized": normalization.FUNCTIONS,
+    "soft": {"soft_rows": soft_rows},
+    "limited": norms.FUNCTIONS,
+}
 
 
 @cache
 def function_pointers(
-    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], normalized: bool, soft: bool
+    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], *further: str
 ) -> np.ndarray:
     """Compile the C functions that a program needs and return the record of their pointers.
 
     ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow;
-    ``widths`` are those of the panels of layers whose inputs may be mostly zero; ``normalized``
-    says whether there is a normalised layer, ``soft`` whether targets are spread over the classes.
+    ``widths`` are those of the panels of layers whose inputs may be mostly zero; ``further``
+    names more sets of functions, of FURTHER.
     """
     functions = dict(FUNCTIONS)
     if narrow:
         del functions["gather"]
         functions |= functions_for(*narrow)
-    if normalized:
-        functions |= normalization.FUNCTIONS
-    if soft:
-        functions["soft_rows"] = soft_rows
+    for name in further:
+        functions |= FURTHER[name]
     if widths:
         functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
     pointers = {name: pointer(function) for name, function in functions.items()}
@@ -461,11 +467,18 @@ class Training:
         """
         options, floats = arrays["options"], arrays["x"].dtype == np.float32
         narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
-        widths, normalized = sparse_widths(self._arrays["net"]), bool(self._normalized)
         targets = arrays["targets"]
         are_ids = targets.ndim == 1
-        soft = not are_ids or bool(options["label_smoothing"][0])
-        arrays["functions"] = function_pointers(narrow, widths, normalized, soft)
+        wanted = {
+            "normalized": self._normalized,
+            "soft": not are_ids or options["label_smoothing"][0],
+            "limited": options["max_norm"][0],
+        }
+        arrays["functions"] = function_pointers(
+            narrow,
+            sparse_widths(self._arrays["net"]),
+            *(name for name, needed in wanted.items() if needed),
+        )
         arrays["targets"] = targets if are_ids else targets[:0]
         arrays["soft_targets"] = targets[:0] if are_ids else targets
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)
