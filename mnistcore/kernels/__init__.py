@@ -100,7 +100,7 @@ layers         (n_layers, 8) int64, a row per layer with the columns of :mod:`.l
                folded into the weights first
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
                above 0, weight decay at least 0, probs_clip in [0, 0.5), label_smoothing in
-               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0
+               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0, max_norm at least 0
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,), and
                for a normalised layer the gains (O,)
 state          (slots, P) float32, the optimizer state: no rows (plain SGD), the velocity
@@ -147,6 +147,8 @@ Rules
   where both are near 1. A loss with class ids avoids that.
 * With ``label_smoothing`` s, the target of a class is s / C, and 1 - s more for the label; of a
   soft target it is s / C more than (1 - s) t. It is computed as a soft target.
+* With ``max_norm``, the weights (I,) of each unit whose norm exceeds it after an update, biases
+  left out, are scaled to that norm.
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * The same seed, backend, instruction set and library versions give the same bits, in the compiled

@@ -389,12 +389,10 @@ def loss_and_gradient(
         gradient[...] = 0.0
         return 0.0
     threads = _step_team("loss_and_gradient", layers, len(x), 1, workspace)
-    one_step = options.copy()
-    one_step["batch_size"] = len(x)
     metrics = np.zeros(layout.METRICS)
     program = _core.Training(
         layers,
-        one_step,
+        layout.gradient_options(options, len(x)),
         threads,
         layout.skipped_zeros(options, params, x),
         (x, targets, sample_weight),

@@ -62,6 +62,7 @@ class Options(NamedTuple):
     label_smoothing: float  # share of the target that is spread evenly over all classes
     norm_momentum: float  # share of a batch in the running statistics of batch normalisation
     norm_eps: float  # added to its variances
+    max_norm: float  # the largest norm of a unit's weights, to which larger ones shrink; 0: none
     skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
 
 
@@ -127,6 +128,18 @@ def state_slots(optimizer: int, momentum: float) -> int:
     if optimizer == SGD:
         return 1 if momentum else 0
     return 2
+
+
+def gradient_options(options: np.ndarray, batch_size: int) -> np.ndarray:
+    """Return options for the gradient of one batch: those that act on an update are 0."""
+    options = options.copy()
+    options["batch_size"], options["max_norm"] = batch_size, 0.0
+    return options
+
+
+def divides_inputs(options: np.ndarray) -> bool:
+    """Whether threads may own parts of a narrow first layer: not if an update needs all of it."""
+    return not options["max_norm"][0]
 
 
 def buffer_size(layers: np.ndarray) -> int:

@@ -240,9 +240,10 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
     totals = [
-        make_plan(layers, batch_size, max(slots, 1), n, skip)[1].total
+        make_plan(layers, batch_size, max(slots, 1), n, skip, narrow=narrow)[1].total
         for skip in range(layout.SKIP_ALL + 1)
         for n in {1, threads}
+        for narrow in (False, True)
     ]
     _, plan, own_size = forward_plan(layers, batch_size)
     packed = plan.slot_size + LINE_FLOATS
@@ -330,8 +331,7 @@ def loss_and_gradient(
         gradient[...] = 0.0
         return 0.0
     metrics = np.zeros(layout.METRICS)
-    whole = options.copy()
-    whole["batch_size"] = len(x)
+    whole = layout.gradient_options(options, len(x))
     _train(
         "loss_and_gradient", layers, workspace, 0, True, x=x, targets=targets,
         sample_weight=sample_weight, order=np.arange(len(x)), learning_rates=np.zeros(1),
@@ -391,19 +391,21 @@ def _weights(layers: np.ndarray) -> int:
 def _train_plan(
     name: str,
     layers: np.ndarray,
-    batch_size: int,
+    options: np.ndarray,
     slots: int,
     skip: int,
     workspace: np.ndarray,
 ) -> tuple[np.ndarray, Plan, int]:
     """Return a training step's layers, its plan, and as many threads as pay off and fit."""
-    _, least = make_plan(layers, batch_size, slots, 1, skip)
+    batch_size = int(options["batch_size"][0])
+    make = partial(make_plan, narrow=layout.divides_inputs(options))
+    _, least = make(layers, batch_size, slots, 1, skip)
     checks.check_workspace(name, workspace, least.total)
     # Each weight takes part in three products per sample.
     threads = _team_size(3 * _weights(layers) * batch_size, least.meetings(len(layers)))
     threads = min(threads, least.most_threads())
     while True:
-        net, plan = make_plan(layers, batch_size, slots, threads, skip)
+        net, plan = make(layers, batch_size, slots, threads, skip)
         if plan.total <= workspace.size:
             return net, plan, threads
         threads -= 1
@@ -424,7 +426,7 @@ def _train(
     skip = layout.skipped_zeros(options, arrays["params"], arrays["x"])
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):
-        net, plan, threads = _train_plan(name, layers, batch_size, slots, skip, workspace)
+        net, plan, threads = _train_plan(name, layers, options, slots, skip, workspace)
         part = trial_steps(len(rates) - done, threads)
         arrays["order"] = order[done * batch_size : (done + part) * batch_size]
         arrays["learning_rates"] = rates[done : done + part]

@@ -362,6 +362,8 @@ def train_steps(
             return step
         metrics += sums
         _update(gradient, learning_rate, first_step + step + 1, layers, record, params, state)
+        if record.max_norm:
+            formulas.limit_norms(params, layers, record.max_norm)
         formulas.update_buffers(statistics, len(samples), record.norm_momentum, buffers)
     return len(learning_rates)
 

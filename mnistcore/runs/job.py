@@ -262,6 +262,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         shift=job.shift,
         seed=config.seed,
         label_smoothing=config.label_smoothing,
+        max_norm=config.max_norm,
     )
     total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
 

@@ -154,6 +154,13 @@ class TrainConfig(DataOptions):
         limits=Range(0, 1),
         metavar="SHARE",
     )
+    max_norm: float = _from_recipe(
+        "max_norm",
+        float,
+        "largest norm of the weights into each unit; larger ones shrink to it; 0: no limit",
+        limits=Range(0),
+        metavar="NORM",
+    )
     augment: bool = _from_recipe(
         "augment", bool, "deform the training images anew in each epoch; for square images"
     )

@@ -31,6 +31,7 @@ def make_options(
     label_smoothing: float = 0.0,
     norm_momentum: float = 0.1,
     norm_eps: float = 1e-5,
+    max_norm: float = 0.0,
     skip_zeros: bool = True,
 ) -> np.ndarray:
     """Return the (1,) record of options that ``train_steps`` takes.
@@ -39,7 +40,8 @@ def make_options(
     the key of the dropout masks. Losses are reported for probabilities clipped to
     [probs_clip, 1 - probs_clip]. ``label_smoothing`` is the share of each target that is spread
     evenly over all classes (Szegedy et al. 2016, section 7). A batch counts ``norm_momentum`` in
-    the running statistics of batch normalisation, which adds ``norm_eps`` to variances. Without
+    the running statistics of batch normalisation, which adds ``norm_eps`` to variances. With
+    ``max_norm``, the weights of a unit shrink to that norm where they exceed it. Without
     ``skip_zeros`` the compiled backends also multiply by inputs that are zero: the same results
     in more time, for benchmarks of their products.
 
@@ -69,6 +71,7 @@ def make_options(
         label_smoothing=label_smoothing,
         norm_momentum=norm_momentum,
         norm_eps=norm_eps,
+        max_norm=max_norm,
         skip_zeros=skip_zeros,
     )
     options = np.array([record], OPTIONS_DTYPE)

@@ -95,7 +95,8 @@ CASES = {
                 layers = guarded(network.layers())
                 x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(dtype))
                 targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
-                options = make_options(batch_size=batch, scale=1 / 255)
+                more = {'max_norm': 0.5} if dtype == np.uint8 else {}
+                options = make_options(batch_size=batch, scale=1 / 255, **more)
                 params = guarded(network.init(rng))
                 state = guarded(make_state(options, params))
                 order = guarded(rng.permutation(n))
@@ -120,7 +121,8 @@ CASES = {
             layers = guarded(network.layers())
             x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(np.uint8))
             targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
-            options = make_options(batch_size=batch, scale=1 / 255, label_smoothing=0.1)
+            options = make_options(
+                batch_size=batch, scale=1 / 255, label_smoothing=0.1, max_norm=0.5)
             params, buffers = guarded(network.init(rng)), guarded(network.init_buffers())
             state, order = guarded(make_state(options, params)), guarded(rng.permutation(n))
             kernels.train_steps(

@@ -38,6 +38,10 @@ OPTIMIZERS = {
     "adam with decay": {"optimizer": "adam", "weight_decay": 0.02, "beta1": 0.8},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.05, "beta2": 0.99, "eps": 1e-6},
 }
+# Options that add something to the update of a step.
+MORE = {
+    "max-norm": {"max_norm": 0.4},
+}
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
 DTYPES = {"numpy": np.float64}
 
@@ -82,6 +86,7 @@ def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.fl
     options = make_options(
         **rule, batch_size=batch_size, seed=11, scale=1 / 255 if images else 1.0,
         shift=how.get("shift", 0.0), label_smoothing=how.get("smoothing", 0.0),
+        **how.get("more", {}),
     )  # fmt: skip
     params = network.init(np.random.default_rng(2), dtype=np.float32).astype(dtype)
     params += np.float32(0.01)  # biases other than zero
@@ -336,6 +341,85 @@ def test_slices_of_an_epoch_are_the_epoch(kernels):
             )  # fmt: skip
         results.append((params.tobytes(), state.tobytes()))
     assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_update_options_match_the_reference(kernels, name, rule, more):
+    _compare(kernels, NETWORKS[name], rule, more=more)
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("batch_size", [1, 16, 57])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["two hidden", "normalised, wide"])
+def test_update_options_in_circumstances(kernels, name, weighted, batch_size, more):
+    how = {"weighted": weighted, "batch_size": batch_size, "smoothing": 0.1, "images": weighted}
+    _compare(kernels, NETWORKS[name], OPTIMIZERS["adamw"], bound=1e-3, more=more, **how)
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_of_update_options_do_not_depend_on_threads(compiled, name, more, monkeypatch):
+    results = []
+    monkeypatch.setattr(teams, "WORTHWHILE", 0)  # a team even for work as small as this
+    for threads in (1, 2, 3, 4):
+        set_num_threads(threads)
+        params, state, metrics, _, buffers = _train(
+            compiled, NETWORKS[name], OPTIMIZERS["adam"], more=more
+        )
+        results.append(tuple(a.tobytes() for a in (params, state, metrics, buffers)))
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+@pytest.mark.parametrize("name", ["784-10-10", "dropout"])
+def test_slices_of_an_epoch_with_update_options(kernels, name, more):
+    network = NETWORKS[name]
+    x, targets = _data(network, 157, images=True)
+    options = make_options("adam", batch_size=8, scale=1 / 255, **more)
+    layers, order, rates = network.layers(), np.arange(157)[::-1].copy(), np.full(20, 1e-3)
+    results = []
+    for cuts in ([0, 20], [0, 7, 20], [0, 1, 2, 8, 16, 17, 20]):
+        params = network.init(np.random.default_rng(0))
+        state, metrics = make_state(options, params), np.zeros(3)
+        workspace = np.zeros(kernels.workspace_size(layers, 8, len(state)), np.float32)
+        for first, stop in itertools.pairwise(cuts):
+            kernels.train_steps(
+                x, targets, np.zeros(0, np.float32), order[8 * first : 8 * stop],
+                rates[first:stop], layers, options, first, params, state,
+                np.zeros(0, np.float32), workspace, metrics,
+            )  # fmt: skip
+        results.append((params.tobytes(), state.tobytes()))
+    assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("more", MORE.values(), ids=MORE)
+def test_update_options_leave_the_gradient(kernels, more):
+    """They act on updates alone."""
+    network = NETWORKS["two hidden"]
+    x, targets = _data(network, 23, images=True)
+    params, layers = network.init(np.random.default_rng(5)), network.layers()
+    results = []
+    for given in (more, {}):
+        gradient, options = np.empty_like(params), make_options(scale=1 / 255, **given)
+        workspace = np.zeros(kernels.workspace_size(layers, 23, 1), np.float32)
+        none = np.zeros(0, np.float32)
+        kernels.loss_and_gradient(x, targets, none, params, layers, options, workspace, gradient)
+        results.append(gradient.tobytes())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("name", ["784-10-10", "wide classes", "normalised, wide"])
+def test_no_norm_exceeds_its_limit(kernels, name):
+    """Some weights reach it, the biases have none, and smaller weights are left alone."""
+    network, rule = NETWORKS[name], {"optimizer": "sgd"}
+    params = _train(kernels, network, rule, more={"max_norm": 0.3})[0]
+    norms = np.concatenate([np.linalg.norm(w, axis=0) for w, _ in network.views(params)])
+    assert norms.max() == pytest.approx(0.3, rel=1e-5)
+    loose, free = (_train(kernels, network, rule, more={"max_norm": n})[0] for n in (1e6, 0.0))
+    np.testing.assert_allclose(loose, free, rtol=1e-4, atol=1e-6)
 
 
 def _gradient(kernels, network, params, x, targets, weights, workspace_of):

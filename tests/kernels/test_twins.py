@@ -18,6 +18,7 @@ FILES = {
         "cache": "Numba compiles at run time, into a folder named after a hash of all sources",
         "compiler": "how Numba compiles; C's compiler is told by flags",
         "functions": "the kinds of compiled function; C's compiler knows them",
+        "selection": "which C functions a program needs; C's are in the build",
         "programs": "what is compiled together at run time, by several processes",
         "intrinsics": "what instructions that Numba has no word for are made of",
     },
@@ -107,7 +108,6 @@ NUMBA = [
     ("losses", "soft_loss soft_rows", "in C a branch of loss_rows: soft_block"),
     ("losses", "copy_gradient", "a row at a time"),
     ("training", "samples_of", "written in place in C"),
-    ("training", "function_pointers sparse_widths", "C functions are called by address"),
     ("prediction", "Job forward_plan function_pointers own_net", "records of offsets"),
     ("prediction", "pack_share place_of predict tasks", "entry points of their own"),
 ]

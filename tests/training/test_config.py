@@ -36,6 +36,7 @@ FLAGS = [
     "--teacher",
     "--teacher-temperature",
     "--teacher-weight",
+    "--max-norm",
     "--augment",
     "--validation-fraction",
     "--patience",

@@ -23,6 +23,7 @@ DEFAULTS = {
     "label_smoothing": 0.0,
     "norm_momentum": 0.1,
     "norm_eps": 1e-5,
+    "max_norm": 0.0,
     "skip_zeros": 1,
 }
 GIVEN = {
@@ -41,6 +42,7 @@ GIVEN = {
     "label_smoothing": 0.375,
     "norm_momentum": 0.75,
     "norm_eps": 1e-2,
+    "max_norm": 1.5,
     "skip_zeros": False,
 }
 
@@ -89,6 +91,8 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"norm_momentum": 0.0}, r"norm_momentum must be in \(0, 1\], got 0.0"),
         ({"norm_momentum": 1.5}, "norm_momentum must be"),
         ({"norm_eps": 0.0}, "norm_eps must be positive"),
+        ({"max_norm": -1.0}, "max_norm must be at least 0, got -1.0"),
+        ({"max_norm": float("inf")}, "max_norm must be at least 0"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"batch_size": 0}, "batch_size must be in"),
     ],

@@ -26,7 +26,7 @@ cdef struct Layer:
     float *weights[SLOTS]  # panels (panels, fan_in, width): parameters, then the rows of state
     float *bias[SLOTS]  # (panels * width,) each
     float *gain[SLOTS]  # as bias, if normalised
-    float *z  # panels (panels, batch_size, width): products are summed there and normalised
+    float *z  # panels (panels, batch_size, width): sums of products, normalised later, or NULL
     float *statistics  # (STATISTICS, panels * width), if normalised
     float *a  # (batch_size, lda) outputs after activation and dropout
     int64_t lda
@@ -57,6 +57,7 @@ cdef struct Options:
     double label_smoothing
     double norm_momentum
     double norm_eps
+    double max_norm
     int64_t skip_zeros
 
 cdef struct Batch:
@@ -155,9 +156,12 @@ cdef void read_layer(
 
 cdef Run make_run(
     const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads,
-    int64_t skip,
+    int64_t skip, bint narrow,
 ) except *:
-    """Make what follows from the shapes alone; allocate its layers and batches."""
+    """Make what follows from the shapes alone; allocate its layers and batches.
+
+    ``narrow`` allows the inputs of a narrow first layer to be divided into parts.
+    """
     cdef Run run
     cdef int64_t depth
     memset(&run, 0, sizeof(Run))
@@ -169,6 +173,8 @@ cdef Run make_run(
         if run.layers[depth].normalized:
             run.n_normalized += run.layers[depth].fan_out
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
+    if not narrow:
+        run.plan.parts = 1
     if run.plan.parts > 1 or run.plan.shared_inputs:
         read_layer(table, 0, batch_size, SKIP_NOTHING, threads, run.layers)
     run.threads = threads
@@ -306,17 +312,19 @@ def training_size(
     cdef Space space
     cdef int64_t size = 0
     for skip in range(SKIP_NOTHING, SKIP_ALL + 1):
-        run, space = make_run(table, batch_size, 1 + slots, threads, skip), no_space()
-        place_run(&run, &space)
-        release(run.layers)
-        release(run.batches)
-        size = max(size, space.used)
+        for narrow in range(2):
+            run = make_run(table, batch_size, 1 + slots, threads, skip, narrow)
+            space = no_space()
+            place_run(&run, &space)
+            release(run.layers)
+            release(run.batches)
+            size = max(size, space.used)
     return size + LINE_FLOATS
 
 
 def division(const int64_t[:, ::1] table, int64_t batch_size):
     """Return how often the threads of a team meet in a step, and how many can share it."""
-    cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING)
+    cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING, True)
     cdef Plan plan = run.plan
     cdef int64_t depth, meetings = 2 * table.shape[0]
     for depth in range(run.n_layers):

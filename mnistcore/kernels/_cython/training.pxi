@@ -234,6 +234,8 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
         if not count_losses(run, team, batch):
             break
         update_step(run, team, step, batch)
+        if run.options.max_norm:
+            limit_norms(run, team)
         if run.plan.shared_inputs:
             meet(team)
         next_batch(run, team, batch, step + 1)
@@ -287,7 +289,10 @@ cdef class Training:
     ):
         cdef Run *run = &self.state
         cdef float[:, ::1] state = outputs[1]
-        run[0] = make_run(table, options[0].batch_size, 1 + state.shape[0], threads, skip)
+        run[0] = make_run(
+            table, options[0].batch_size, 1 + state.shape[0], threads, skip,
+            options[0].max_norm == 0,
+        )
         run.options, run.gradient_only = options[0], steps is None
         self.arrays = (samples, steps, outputs)
         self.read_samples(samples, skip)

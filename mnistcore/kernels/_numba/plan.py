@@ -168,7 +168,13 @@ class Batch(NamedTuple):
 
 
 def make_plan(
-    layers: np.ndarray, batch_size: int, slots: int, threads: int, skip: int, training: bool = True
+    layers: np.ndarray,
+    batch_size: int,
+    slots: int,
+    threads: int,
+    skip: int,
+    training: bool = True,
+    narrow: bool = True,
 ) -> tuple[np.ndarray, Plan]:
     """Return the layers and the plan for a network, a batch size, rows of state and threads.
 
@@ -186,6 +192,8 @@ def make_plan(
         Which zeros may be left out: SKIP_NOTHING, SKIP_HIDDEN or SKIP_ALL.
     training
         Whether the plan is that of a training step; else that of a block of predictions.
+    narrow
+        Whether the inputs of a narrow first layer may be divided into parts, in training.
 
     Returns
     -------
@@ -193,12 +201,20 @@ def make_plan(
         Records of :class:`Layer` as a read-only array (copies, n_layers, LAYER_FIELDS), int64;
         the rest.
     """
-    return _make_plan(layers.tobytes(), batch_size, slots, threads, skip, training)
+    return _make_plan(
+        layers.tobytes(), batch_size, slots, threads, skip, training, training and narrow
+    )
 
 
 @lru_cache(maxsize=64)
 def _make_plan(
-    layers: bytes, batch_size: int, slots: int, threads: int, skip: int, training: bool
+    layers: bytes,
+    batch_size: int,
+    slots: int,
+    threads: int,
+    skip: int,
+    training: bool,
+    narrow: bool,
 ) -> tuple[np.ndarray, Plan]:
     table = np.frombuffer(layers, np.int64).reshape(-1, layout.LAYER_COLUMNS).tolist()
     first = table[0]
@@ -208,7 +224,7 @@ def _make_plan(
     rows_alone = light and not normalized  # otherwise rows are not independent
     few = batch_size <= MOST_LISTED
     parts = 1
-    if training and rows_alone and few and first[layout.FAN_OUT] <= width:
+    if narrow and rows_alone and few and first[layout.FAN_OUT] <= width:
         parts = narrow_parts(first[layout.FAN_IN], first[layout.FAN_OUT])
     copies = threads if parts > 1 else 1
     nets, slot_size = place_weights(table, copies, skip, parts > 1, threads)

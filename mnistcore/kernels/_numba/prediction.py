@@ -19,12 +19,14 @@ from .memory import (
     store_index,
     store_record,
 )
+from .packing import pack
 from .plan import LAYER_FIELDS, SKIPS, Batch, Layer, Plan, layer_at, make_plan
 from .products import Functions, Masks, Place
+from .selection import FUNCTIONS, sparse_widths
 from .sparse import MULTIPLY, SparseProduct, sparse_pointers
 from .team import Team, attend, enter, lead, leave
 from .tile import MR, SUM, copy_row
-from .training import FUNCTIONS, forward_layers, pack, sparse_widths
+from .training import forward_layers
 
 _A, _DROPOUT = Layer._fields.index("a"), Layer._fields.index("dropout")
 

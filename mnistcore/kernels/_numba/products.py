@@ -51,6 +51,7 @@ class Functions(NamedTuple):
     differentiate_layer: int = 0
     update_running: int = 0
     soft_rows: int = 0  # in place of loss_rows, for soft targets and smoothed labels
+    limit_units: int = 0  # of a limit for the norms of weights
 
 
 class Place(NamedTuple):

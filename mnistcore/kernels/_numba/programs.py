@@ -24,10 +24,11 @@ from .functions import JIT, compile_function, is_cached, name_of
 from .inputs import mark_columns, mark_rows
 from .memory import address_in
 from .prediction import CALLED, pack_share, predict, take_blocks
+from .selection import FUNCTIONS
 from .sparse import MULTIPLY, UPDATE_MARKED
 from .team import attend
-from .training import FUNCTIONS, train
 from .training import SIGNATURE as TRAIN
+from .training import train
 
 Function = tuple[Any, Any]  # an entry and its signature, or a C function and None
 

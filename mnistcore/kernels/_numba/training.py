@@ -15,19 +15,17 @@ is in the L1 cache, so gradients are never written to memory. Each thread gather
 itself, since reading memory is faster than reading another core's cache.
 """
 
-from functools import cache
-
 import numpy as np
 from numba import types
 
 from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
-from . import normalization
+from . import norms
 from .bits import WORD
-from .functions import call, entry, inner, pointer
+from .functions import call, entry, inner
 from .gradients import update_biases, update_layer
-from .inputs import SPARSE, Source, gather, make_marks, mark_columns, mark_rows
-from .losses import count_losses, loss_rows, soft_rows
+from .inputs import SPARSE, Source, make_marks
+from .losses import count_losses
 from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
     address_of,
@@ -38,13 +36,12 @@ from .memory import (
     option,
     store_record,
 )
-from .narrow import Strips, functions_for, make_strips, next_strips
-from .packing import copy_parameters, pack, parts_of, unpack
+from .narrow import Strips, make_strips, next_strips
+from .packing import copy_parameters, parts_of
 from .plan import (
     CAPACITY,
     LAYER_FIELDS,
     SKIPS,
-    WIDTH,
     Batch,
     Layer,
     Plan,
@@ -57,17 +54,16 @@ from .products import (
     Place,
     add_parts,
     clear_gradient,
-    derive_tile,
-    finish_tile,
     forward_layer,
     input_gradient,
     mark_inputs,
     normalize_layer,
 )
-from .sparse import MULTIPLY, UPDATE_MARKED, SparseProduct, sparse_pointers
+from .selection import function_pointers, further_functions, sparse_widths
+from .sparse import SparseProduct
 from .team import alone, enter, leave, make_team, meet, share
-from .tile import SUM, TILE, multiply_tile
-from .updates import UPDATE, Pending, multiply_and_update, update_vectors, write_update
+from .tile import SUM, TILE
+from .updates import UPDATE, Pending, write_update
 
 # What a thread keeps in its int64: a square of bits, and records.
 SQUARE = 0
@@ -313,6 +309,8 @@ def make_steps(run, plan, functions, place, team):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
         update_step(run, functions, place, team, batch, step)
+        if functions.limit_units:
+            norms.limit_norms(functions, place, team)
         done += 1
         if plan.input_size == 0:
             meet(team)
@@ -356,49 +354,6 @@ def train(run_at, gate, leads):
 # ---------------------------------------------------------------------------------------------
 # From Python
 # ---------------------------------------------------------------------------------------------
-
-# The C functions of every training program; further ones are for some networks and data.
-FUNCTIONS = {
-    "multiply_tile": multiply_tile,
-    "gather": gather,
-    "finish_tile": finish_tile,
-    "pack": pack,
-    "unpack": unpack,
-    "loss_rows": loss_rows,
-    "derive_tile": derive_tile,
-    "update_vectors": update_vectors,
-    "multiply_and_update": multiply_and_update,
-}
-
-
-@cache
-def function_pointers(
-    narrow: tuple[int, bool, int] | None, widths: tuple[int, ...], normalized: bool, soft: bool
-) -> np.ndarray:
-    """Compile the C functions that a program needs and return the record of their pointers.
-
-    ``narrow`` are the arguments of :func:`.narrow.functions_for`, if the first layer is narrow;
-    ``widths`` are those of the panels of layers whose inputs may be mostly zero; ``normalized``
-    says whether there is a normalised layer, ``soft`` whether targets are spread over the classes.
-    """
-    functions = dict(FUNCTIONS)
-    if narrow:
-        del functions["gather"]
-        functions |= functions_for(*narrow)
-    if normalized:
-        functions |= normalization.FUNCTIONS
-    if soft:
-        functions["soft_rows"] = soft_rows
-    if widths:
-        functions |= {"mark_rows": mark_rows, "mark_columns": mark_columns}
-    pointers = {name: pointer(function) for name, function in functions.items()}
-    sparse = sparse_pointers(widths, (*MULTIPLY, *UPDATE_MARKED))
-    return np.array(Functions(**pointers, sparse=address_of(sparse)), np.int64)
-
-
-def sparse_widths(net: np.ndarray) -> tuple[int, ...]:
-    """Return the widths of the panels of those layers whose inputs may be mostly zero."""
-    return tuple(sorted({int(layer[WIDTH]) for layer in net[0] if layer[SKIPS]}))
 
 
 class Training:
@@ -461,11 +416,11 @@ class Training:
         """
         options, floats = arrays["options"], arrays["x"].dtype == np.float32
         narrow = self._narrow and (self._narrow[0], bool(floats), self._narrow[1])
-        widths, normalized = sparse_widths(self._arrays["net"]), bool(self._normalized)
         targets = arrays["targets"]
         are_ids = targets.ndim == 1
-        soft = not are_ids or bool(options["label_smoothing"][0])
-        arrays["functions"] = function_pointers(narrow, widths, normalized, soft)
+        further = further_functions(options, self._normalized > 0, not are_ids)
+        widths = sparse_widths(self._arrays["net"])
+        arrays["functions"] = function_pointers(narrow, widths, *further)
         arrays["targets"] = targets if are_ids else targets[:0]
         arrays["soft_targets"] = targets[:0] if are_ids else targets
         scaling = np.array([options["scale"][0], options["shift"][0]], np.float32)

@@ -18,6 +18,18 @@ def gain(flat: np.ndarray, row: np.ndarray) -> np.ndarray:
     return flat[gains : gains + row[layout.FAN_OUT]]
 
 
+def limit_norms(params: np.ndarray, layers: np.ndarray, limit: float) -> None:
+    """Shrink the weights of each unit whose norm is above a limit to that norm.
+
+    Source: Srivastava et al. 2014, "Dropout", section 5.1.
+    """
+    for row in layers:
+        w, _ = layer(params, row)
+        norms = np.sqrt(np.square(w).sum(axis=0))
+        above = norms > limit
+        w[:, above] *= limit / norms[above]
+
+
 def weights(sample_weight: np.ndarray, samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return the weights (B,) of the given samples: 1 if ``sample_weight`` has length 0."""
     return sample_weight[samples] if sample_weight.size else np.ones(len(samples), dtype)
