@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 
+import numpy as np
+
 from mnistcore.data import load_data
 from mnistcore.training.recipes import RECIPES
 
@@ -90,8 +92,6 @@ def pytorch(folder: str, seed: int, threads: int) -> tuple[float, float]:
 
 def save_data(folder: str) -> None:
     """Write the images and labels as PyTorch's process reads them, ready to use."""
-    import numpy as np
-
     data = load_data("mnist")
     for name, array in {
         "images": data.train_images.reshape(len(data.train_images), -1),

@@ -137,7 +137,7 @@ def _loaded(source: Any) -> tuple[Source, Path | None]:
     """Return what to write, and the file that it comes from."""
     if isinstance(source, str | os.PathLike):
         file = Path(source)
-        return checkpoint.load(file), file / checkpoint.MODEL_FILE if file.is_dir() else file
+        return checkpoint.load(file), checkpoint.model_file(file)
     if isinstance(source, Model):
         return source, None
     if hasattr(source, "fitted_network"):  # an estimator; this package does not import them

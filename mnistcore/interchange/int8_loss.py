@@ -7,7 +7,7 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import get_backend
 from ..models.metrics import accuracy, percent
-from ..models.model import Model, fitted, scaled_alike
+from ..models.model import Model, fitted
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -56,7 +56,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     """
     dataset = fitted(model, dataset)
     images, labels = dataset.test_images, dataset.test_labels
-    model = scaled_alike(model, dataset.pixel_max)
+    model = model.scaled_alike(dataset.pixel_max)
     exact = model.logits(get_backend(), images).argmax(axis=1)
     layers = quantize(model)
     rounded = np.concatenate(

@@ -85,9 +85,7 @@ def load(path: str | Path) -> Model:
     >>> model.input_shape, len(model.class_names)
     ((28, 28), 10)
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / MODEL_FILE
+    path = model_file(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file; give a run folder or a {Path(MODEL_FILE).suffix} file"
@@ -96,6 +94,11 @@ def load(path: str | Path) -> Model:
         return _read(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def model_file(path: str | Path) -> Path:
+    """Return the file of a model that is named by itself or by its run folder."""
+    return Path(path, MODEL_FILE) if Path(path).is_dir() else Path(path)
 
 
 def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:

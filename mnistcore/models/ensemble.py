@@ -1,6 +1,7 @@
 """Several trained models that predict together."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from pathlib import Path
@@ -87,9 +88,15 @@ class Ensemble:
         """Return the ensemble with each member rescaled for pixels from 0 to 255."""
         return self.each(Model.taking_bytes)
 
+    def scaled_alike(self, pixel_max: float) -> "Ensemble":
+        """Return the ensemble with each member on the scale of pixels up to ``pixel_max``."""
+        return self.each(lambda member: member.scaled_alike(pixel_max))
+
     def each(self, change: Callable[[Model], Model]) -> "Ensemble":
-        """Return the ensemble of the changed members."""
-        return Ensemble([change(member) for member in self.members], self.names)
+        """Return the ensemble of the changed members, which still agree: nothing is checked."""
+        changed = copy(self)
+        object.__setattr__(changed, "members", tuple(map(change, self.members)))
+        return changed
 
     def member_logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
         """Return the logits (M, N, C) float32 of each member; see :meth:`.Model.logits`."""

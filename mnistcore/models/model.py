@@ -123,6 +123,12 @@ class Model:
         scale = self.scale * self.pixel_max / pixel_max
         return dataclasses.replace(self, scale=scale, pixel_max=pixel_max)
 
+    def scaled_alike(self, pixel_max: float) -> "Model":
+        """Return the model, rescaled if its scale is not that of pixels up to ``pixel_max``."""
+        if self.pixel_max is None or same_scale(self.pixel_max, pixel_max):
+            return self
+        return self.taking(pixel_max)
+
     def taking_bytes(self) -> "Model":
         """Return the model rescaled for pixels from 0 to 255."""
         return dataclasses.replace(self.taking(255.0), float_pixels=False)
@@ -312,13 +318,6 @@ def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int,
             f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
         )
     return tuple(shape)
-
-
-def scaled_alike(model: Model, pixel_max: float) -> Model:
-    """Return the model, rescaled if pixels up to ``pixel_max`` are on another scale than its."""
-    if model.pixel_max is None or same_scale(model.pixel_max, pixel_max):
-        return model
-    return model.taking(pixel_max)
 
 
 def fitted(model: Model, dataset: Dataset) -> Dataset:

@@ -12,7 +12,7 @@ from .. import figures
 from ..data import Dataset
 from ..models.inference import activations_of
 from ..models.metrics import percent
-from ..models.model import Model, scaled_alike
+from ..models.model import Model
 from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
@@ -30,7 +30,7 @@ _MOST_ACTIVATIONS = 50_000_000  # values of one layer
 def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
     """Evaluate a run on the test images and describe it: numbers, figures, configuration."""
     scores = score(kernels, run, dataset)
-    images, model = dataset.test_images, scaled_alike(run.model, dataset.pixel_max)
+    images, model = dataset.test_images, run.model.scaled_alike(dataset.pixel_max)
     sections = [
         Section("Results", [_tiles(scores, run.summary), _class_table(scores)]),
         Section("Learning", list(_learning(run))),

@@ -25,7 +25,7 @@ from ..models.metrics import (
     top_k_accuracy,
     wilson_interval,
 )
-from ..models.model import fitted, scaled_alike
+from ..models.model import fitted
 from ..training.augmentation import versions_of
 from ..training.data_options import RunDataOptions
 from ..training.options import Range, document_options, option
@@ -390,7 +390,7 @@ def _fitted(ensemble: Ensemble, dataset: Dataset) -> tuple[Ensemble, Dataset]:
     """Return the members scaled for the pixels of the data, and the data in their classes."""
     for member in ensemble.members:
         dataset = fitted(member, dataset)
-    return ensemble.each(lambda member: scaled_alike(member, dataset.pixel_max)), dataset
+    return ensemble.scaled_alike(dataset.pixel_max), dataset
 
 
 def _logits(

@@ -14,7 +14,7 @@ from ..data.table import read_table
 from ..kernels.backends import get_ready_backend
 from ..models.ensemble import Ensemble
 from ..models.inference import NOT_FINITE
-from ..models.model import Model, scaled_alike
+from ..models.model import Model
 from ..system.errors import by
 
 
@@ -91,10 +91,7 @@ def predict_table(
 
 def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
     top = pixel_range(images)
-    if isinstance(model, Ensemble):
-        model = model.each(lambda member: scaled_alike(member, top))
-    else:
-        model = scaled_alike(model, top)
+    model = model.scaled_alike(top)
     with np.errstate(over="ignore", invalid="ignore"):
         logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():

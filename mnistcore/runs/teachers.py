@@ -9,7 +9,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..data import Dataset
 from ..data.preprocess import one_hot
 from ..models import checkpoint
 from ..models.inference import NOT_FINITE
-from ..models.model import Model, scaled_alike
+from ..models.model import Model
 from ..system.errors import by, few
 
 
@@ -70,9 +69,8 @@ def _load(path: str, dataset: Dataset) -> Teacher:
         )
     if not np.isfinite(model.params).all():
         raise ValueError(f"{path}: {NOT_FINITE}")
-    file = Path(path, checkpoint.MODEL_FILE) if Path(path).is_dir() else Path(path)
-    checksum = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Teacher(path, checksum, scaled_alike(model, dataset.pixel_max))
+    checksum = hashlib.sha256(checkpoint.model_file(path).read_bytes()).hexdigest()
+    return Teacher(path, checksum, model.scaled_alike(dataset.pixel_max))
 
 
 def soft_targets(

@@ -20,14 +20,8 @@ STRENGTHS = Augmentation(
 )
 
 # For the test, chosen likewise: of all strengths only the thickness of strokes gains there.
-TEST_STRENGTHS = Augmentation(
-    rotation=0.0,
-    shear=0.0,
-    scale=0.0,
-    shift=0.0,
-    elastic=0.0,
-    smoothness=0.16,
-    thickness=0.25,
+TEST_STRENGTHS = STRENGTHS._replace(
+    rotation=0.0, shear=0.0, scale=0.0, shift=0.0, elastic=0.0, thickness=0.25
 )
 
 

@@ -322,24 +322,27 @@ def test_a_run_repeats_itself(kernels):
         np.testing.assert_array_equal(one, other)
 
 
+def _cut_at(kernels, network, cuts, n, more):
+    """The bytes of parameters and state after an epoch of n samples that is cut at some batches."""
+    x, targets = _data(network, n, images=True)
+    options = make_options("adam", batch_size=8, scale=1 / 255, **more)
+    layers, order, rates = network.layers(), np.arange(n)[::-1].copy(), np.full(cuts[-1], 1e-3)
+    params = network.init(np.random.default_rng(0))
+    state, metrics = make_state(options, params), np.zeros(3)
+    workspace = np.zeros(kernels.workspace_size(layers, 8, len(state)), np.float32)
+    for first, stop in itertools.pairwise(cuts):
+        kernels.train_steps(
+            x, targets, np.zeros(0, np.float32), order[8 * first : 8 * stop],
+            rates[first:stop], layers, options, first, params, state,
+            np.zeros(0, np.float32), workspace, metrics,
+        )  # fmt: skip
+    return params.tobytes(), state.tobytes()
+
+
 def test_slices_of_an_epoch_are_the_epoch(kernels):
     """Cutting the order at batch boundaries changes nothing, to the bit."""
-    network = NETWORKS["dropout"]
-    x, targets = _data(network, 57, images=True)
-    options = make_options("adam", batch_size=8, scale=1 / 255)
-    layers, order, rates = network.layers(), np.arange(57)[::-1].copy(), np.full(8, 1e-3)
-    results = []
-    for cuts in ([0, 8], [0, 3, 8], [0, 1, 2, 7, 8]):
-        params = network.init(np.random.default_rng(0))
-        state, metrics = make_state(options, params), np.zeros(3)
-        workspace = np.zeros(kernels.workspace_size(layers, 8, 2), np.float32)
-        for first, stop in itertools.pairwise(cuts):
-            kernels.train_steps(
-                x, targets, np.zeros(0, np.float32), order[8 * first : 8 * stop],
-                rates[first:stop], layers, options, first, params, state,
-                np.zeros(0, np.float32), workspace, metrics,
-            )  # fmt: skip
-        results.append((params.tobytes(), state.tobytes()))
+    every = [0, 8], [0, 3, 8], [0, 1, 2, 7, 8]
+    results = [_cut_at(kernels, NETWORKS["dropout"], cuts, 57, {}) for cuts in every]
     assert len(set(results)) == 1
 
 
@@ -376,22 +379,8 @@ def test_bits_of_update_options_do_not_depend_on_threads(compiled, name, more, m
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 @pytest.mark.parametrize("name", ["784-10-10", "dropout"])
 def test_slices_of_an_epoch_with_update_options(kernels, name, more):
-    network = NETWORKS[name]
-    x, targets = _data(network, 157, images=True)
-    options = make_options("adam", batch_size=8, scale=1 / 255, **more)
-    layers, order, rates = network.layers(), np.arange(157)[::-1].copy(), np.full(20, 1e-3)
-    results = []
-    for cuts in ([0, 20], [0, 7, 20], [0, 1, 2, 8, 16, 17, 20]):
-        params = network.init(np.random.default_rng(0))
-        state, metrics = make_state(options, params), np.zeros(3)
-        workspace = np.zeros(kernels.workspace_size(layers, 8, len(state)), np.float32)
-        for first, stop in itertools.pairwise(cuts):
-            kernels.train_steps(
-                x, targets, np.zeros(0, np.float32), order[8 * first : 8 * stop],
-                rates[first:stop], layers, options, first, params, state,
-                np.zeros(0, np.float32), workspace, metrics,
-            )  # fmt: skip
-        results.append((params.tobytes(), state.tobytes()))
+    every = [0, 20], [0, 7, 20], [0, 1, 2, 8, 16, 17, 20]
+    results = [_cut_at(kernels, NETWORKS[name], cuts, 157, more) for cuts in every]
     assert len(set(results)) == 1
 
 
