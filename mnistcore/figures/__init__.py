@@ -18,7 +18,7 @@ from .data import (
 )
 from .galleries import mistakes_gallery, predictions_gallery
 from .learning import learning_curves
-from .network import first_layer_weights, hidden_activations, hidden_projection
+from .network import first_layer_weights, hidden_activations, hidden_projection, saliency
 
 __all__ = [
     "class_distribution",
@@ -36,5 +36,6 @@ __all__ = [
     "predictions_gallery",
     "preprocessing",
     "reliability_diagram",
+    "saliency",
     "sample_sheet",
 ]

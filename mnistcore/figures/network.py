@@ -60,6 +60,39 @@ def _whole_rows(count: int, shape: float) -> int:
     return min(range(1, count + 1), key=cost)
 
 
+def saliency(images: np.ndarray, gradients: np.ndarray) -> Figure:
+    """Draw images, and beneath each how its pixels speak for the network's answer.
+
+    Red pixels speak for it and blue ones against it, on a scale of each image's own.
+
+    Parameters
+    ----------
+    images
+        (N, H, W), or (N, pixels) that make a square; more than a dozen are hard to read.
+    gradients
+        Of the same shape, from :meth:`.Model.saliency`.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+    """
+    if images.shape != gradients.shape:
+        raise ValueError(f"images {images.shape} and gradients {gradients.shape} do not fit")
+    figure = style.new_figure(2.1)
+    rows = figure.subplots(2, max(len(images), 1), squeeze=False).T
+    if not len(images):
+        style.say(rows[0, 0], "no images")
+    for axes, image, gradient in zip(rows, images, gradients, strict=False):
+        axes[0].imshow(style.as_image(image, image.shape), cmap=style.IMAGE_MAP)
+        drawn = style.as_image(gradient, gradient.shape)
+        reach = float(np.nanmax(np.abs(drawn), initial=0)) or 1.0
+        axes[1].imshow(drawn, cmap=style.DIVERGING_MAP, norm=CenteredNorm(0, reach))
+    for axes in rows.flat:
+        style.bare(axes, frame=True)
+    return figure
+
+
 def hidden_activations(
     activations: Sequence[np.ndarray], labels: np.ndarray, class_names: Sequence[str]
 ) -> Figure:
@@ -68,7 +101,7 @@ def hidden_activations(
     Parameters
     ----------
     activations
-        (N, units) of each hidden layer, as :func:`.inference.activations_of` returns them.
+        (N, units) of each hidden layer, as :class:`.ForwardPass` has them.
     labels
         (N,) class ids.
     class_names

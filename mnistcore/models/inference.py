@@ -6,7 +6,6 @@ from types import ModuleType
 
 import numpy as np
 
-from ..data.preprocess import flatten, scale_images
 from .metrics import accuracy, confusion_matrix, cross_entropy
 from .network import Network
 
@@ -67,29 +66,3 @@ def evaluate(
         accuracy(labels, predictions),
         confusion_matrix(labels, predictions, logits.shape[1]),
     )
-
-
-def activations_of(
-    kernels: ModuleType,
-    network: Network,
-    params: np.ndarray,
-    x: np.ndarray,
-    scale: float = 1.0,
-    shift: float = 0.0,
-) -> list[np.ndarray]:
-    """Return the outputs (N, units) of each hidden layer, from first to last, without dropout.
-
-    Calls the backend's kernels one at a time. Arguments as in :func:`logits_of`.
-    """
-    a = scale_images(flatten(np.ascontiguousarray(x)), scale, shift).astype(params.dtype)
-    outputs = []
-    for weights, bias in network.views(params)[:-1]:
-        z = np.empty((len(a), weights.shape[1]), params.dtype)
-        kernels.matmul(a, np.ascontiguousarray(weights), z)
-        kernels.add_bias(z, bias, z)
-        a = z
-        if network.activation != "identity":
-            a = np.empty_like(z)
-            getattr(kernels, f"{network.activation}_forward")(z, a)
-        outputs.append(a)
-    return outputs

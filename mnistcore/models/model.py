@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..data import DataNotFoundError, Dataset, load_data
-from ..data.preprocess import as_pixels, flatten, pixel_range, same_scale
+from ..data.preprocess import as_pixels, flatten, pixel_range, same_scale, scale_images
 from ..kernels.backends import get_ready_backend
 from ..system.errors import by
-from .inference import NOT_FINITE, logits_of
+from .forward_pass import ForwardPass
+from .inference import NOT_FINITE, PART, logits_of
 from .network import Network
 
 _BYTE = 255.0
@@ -241,6 +242,53 @@ class Model:
         """
         _, logits = self._checked_logits(images, backend, pixel_max)
         return logits.argmax(axis=1)
+
+    def forward_pass(self, kernels: ModuleType, images: np.ndarray) -> ForwardPass:
+        """Return what each layer makes of raw images (N, H, W) or (N, H * W), in float32.
+
+        As in :meth:`logits`, they are not checked.
+        """
+        x = scale_images(flatten(images), self.scale, self.shift)
+        return ForwardPass(kernels, self.network, self.params, x)
+
+    def saliency(
+        self,
+        images: Any,
+        backend: str | ModuleType = "auto",
+        *,
+        pixel_max: float | None = None,
+    ) -> np.ndarray:
+        """Return how much each pixel speaks for the predicted class of images.
+
+        That is the gradient, by the inputs as they enter the network, of the logit of the
+        predicted class less the mean of all logits (Simonyan et al. 2014, "Deep inside
+        convolutional networks", section 3). More ink on a pixel above 0 speaks for the class, on
+        one below 0 against it. Parameters and errors are those of :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, H, W)
+
+        Examples
+        --------
+        >>> import mnistcore
+        >>> model = mnistcore.load("runs/first")
+        >>> model.saliency(mnistcore.load_data("synthetic").test_images[:3]).shape
+        (3, 28, 28)
+        """
+        kernels = get_ready_backend(backend) if isinstance(backend, str) else backend
+        model, x = self._taken(images, pixel_max)
+        gradient = np.empty((len(x), *self.input_shape), np.float32)
+        for first in range(0, len(x), PART):
+            part = slice(first, first + PART)
+            forward = model.forward_pass(kernels, x[part])
+            logits = forward.logits
+            if not np.isfinite(logits).all():
+                raise ValueError(NOT_FINITE)
+            dlogits = np.full_like(logits, -1 / logits.shape[1])
+            dlogits[np.arange(len(logits)), logits.argmax(axis=1)] += 1
+            gradient[part] = forward.input_gradient(dlogits).reshape(-1, *self.input_shape)
+        return gradient
 
     def _checked_logits(
         self, images: Any, backend: str | ModuleType, pixel_max: float | None

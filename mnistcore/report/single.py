@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import figures
 from ..data import Dataset
-from ..models.inference import activations_of
 from ..models.metrics import percent
 from ..models.model import Model
 from ..runs.data import split_indices
@@ -21,6 +20,7 @@ from ..training.augmentation import check_images, deform
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
+_EXPLAINED = 10  # images with the pixels that speak for the answer
 _MISTAKES = 20
 _DEFORMED, _EPOCHS = 6, 8  # training images and epochs that show augmentation
 _WATCHED = 2000  # images whose hidden activations are drawn
@@ -266,13 +266,22 @@ def _inside(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Par
         "What each unit of the first layer looks for: ink on red pixels excites it, ink on blue"
         " pixels inhibits it. Pixels that never hold ink keep their random initial weights.",
     )
+    first = np.unique(dataset.test_labels, return_index=True)[1][:_EXPLAINED]
+    yield Drawing(
+        "saliency",
+        figures.saliency(
+            dataset.test_images[first], model.saliency(dataset.test_images[first], kernels)
+        ),
+        "The first test image of each class, and what the network's answer hangs on: ink on red"
+        " pixels speaks for its answer, ink on blue pixels against it.",
+    )
     if len(model.network.layer_sizes) == 2:
         yield Text("The network has no hidden layer.")
         return
     widest = max(model.network.layer_sizes[1:-1])
     n = max(50, min(_WATCHED, _MOST_ACTIVATIONS // widest))
     images, labels = dataset.test_images[:n], dataset.test_labels[:n]
-    layers = activations_of(kernels, model.network, model.params, images, model.scale, model.shift)
+    layers = model.forward_pass(kernels, images).hidden
     yield Drawing(
         "activations",
         figures.hidden_activations(layers, labels, model.class_names),

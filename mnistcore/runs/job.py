@@ -288,6 +288,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         rates,
         check,
         make_augmentation() if config.augment else None,
+        config.adversarial,
     )
 
 

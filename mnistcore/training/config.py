@@ -178,6 +178,13 @@ class TrainConfig(DataOptions):
     augment: bool = _from_recipe(
         "augment", bool, "deform the training images anew in each epoch; for square images"
     )
+    adversarial: float = _from_recipe(
+        "adversarial",
+        float,
+        "train on images moved by this norm to confuse the network, too; 0: no such images",
+        limits=Range(0),
+        metavar="RADIUS",
+    )
     validation_fraction: float = _from_recipe(
         "validation_fraction",
         float,

@@ -19,6 +19,7 @@ from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import Evaluation
 from ..models.network import Network
 from ..system.pages import in_large_pages
+from .adversarial import VirtualAdversary
 from .augmentation import Augmenter
 from .optimizers import make_state
 from .records import EpochRecord, Listener, NonFiniteLossError, Progress
@@ -59,6 +60,8 @@ class Trainer:
         Called before each slice; an exception that it raises ends the epoch there.
     strengths
         From :func:`.make_augmentation`, to deform x anew in each epoch; None trains on x itself.
+    adversarial
+        The radius of a :class:`.VirtualAdversary`; 0 trains without one.
 
     Attributes
     ----------
@@ -82,12 +85,12 @@ class Trainer:
         rates: RateSchedule,
         check: Callable[[], None] = lambda: None,
         strengths: np.ndarray | None = None,
+        adversarial: float = 0.0,
     ) -> None:
         self.params = params
         self.step = 0
         self.samples = 0
         self.seconds = 0.0
-        self._kernels = kernels
         self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
         self._network, self._layers = network, network.layers()
@@ -102,6 +105,10 @@ class Trainer:
         self._buffers = network.init_buffers(params.dtype.type)
         size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
         self._workspace = np.empty(size, np.float32)
+        trained = self._batch_size, len(self._state)
+        self._steps = (
+            VirtualAdversary(kernels, network, adversarial, *trained) if adversarial else kernels
+        )
         self._slice_steps = 1
 
     def inference_params(self) -> np.ndarray:
@@ -169,7 +176,7 @@ class Trainer:
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
         x = self._augment(self._options, samples) if self._augment else self._x
-        done: int = self._kernels.train_steps(
+        done: int = self._steps.train_steps(
             x, self._targets, self._no_weights, samples, rates, self._layers,
             self._options, self.step, self.params, self._state, self._buffers, self._workspace,
             metrics,

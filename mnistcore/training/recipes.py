@@ -32,6 +32,7 @@ _COMMON = {
     "clip_norm": 0.0,
     "max_norm": 0.0,
     "augment": False,
+    "adversarial": 0.0,
     "validation_fraction": 0.1,
 }
 

@@ -40,6 +40,7 @@ FLAGS = [
     "--clip-norm",
     "--max-norm",
     "--augment",
+    "--adversarial",
     "--validation-fraction",
     "--patience",
     "--standardize",
