@@ -26,10 +26,10 @@ class VirtualAdversary:
     ----------
     kernels
         The module of a backend.
-    network
-        The network, with or without batch normalisation.
     radius
         The norm, in units of the scaled inputs.
+    network
+        The network, with or without batch normalisation.
     batch_size
         The most samples of a batch, their adversarial versions not counted.
     slots
@@ -37,7 +37,7 @@ class VirtualAdversary:
     """
 
     def __init__(
-        self, kernels: ModuleType, network: Network, radius: float, batch_size: int, slots: int
+        self, kernels: ModuleType, radius: float, network: Network, batch_size: int, slots: int
     ) -> None:
         self._kernels, self._network, self._radius = kernels, network, np.float32(radius)
         n_inputs, *_, n_classes = network.layer_sizes

@@ -60,8 +60,8 @@ class Trainer:
         Called before each slice; an exception that it raises ends the epoch there.
     strengths
         From :func:`.make_augmentation`, to deform x anew in each epoch; None trains on x itself.
-    adversarial
-        The radius of a :class:`.VirtualAdversary`; 0 trains without one.
+    radius
+        That of a :class:`.VirtualAdversary`; 0 trains without one.
 
     Attributes
     ----------
@@ -85,11 +85,10 @@ class Trainer:
         rates: RateSchedule,
         check: Callable[[], None] = lambda: None,
         strengths: np.ndarray | None = None,
-        adversarial: float = 0.0,
+        radius: float = 0.0,
     ) -> None:
         self.params = params
-        self.step = 0
-        self.samples = 0
+        self.step = self.samples = 0
         self.seconds = 0.0
         self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
@@ -98,17 +97,13 @@ class Trainer:
         self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
         self._options["batch_size"] = self._batch_size
-        self._rates = rates
-        self._check = check
+        self._rates, self._check = rates, check
         self._augment = None if strengths is None else Augmenter(kernels, self._x, strengths)
         self._state = make_state(options, params)
         self._buffers = network.init_buffers(params.dtype.type)
-        size = kernels.workspace_size(self._layers, self._batch_size, len(self._state))
-        self._workspace = np.empty(size, np.float32)
-        trained = self._batch_size, len(self._state)
-        self._steps = (
-            VirtualAdversary(kernels, network, adversarial, *trained) if adversarial else kernels
-        )
+        sizes = self._batch_size, len(self._state)
+        self._workspace = np.empty(kernels.workspace_size(self._layers, *sizes), np.float32)
+        self._steps = VirtualAdversary(kernels, radius, network, *sizes) if radius else kernels
         self._slice_steps = 1
 
     def inference_params(self) -> np.ndarray:

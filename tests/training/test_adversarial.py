@@ -35,7 +35,7 @@ def steps(kernels, first, stop, params, network=NETWORK, targets=LABELS, radius=
     """Train steps of one epoch over all samples."""
     options = make_options("sgd", batch_size=BATCH, scale=1 / 255, seed=3, **more)
     state, buffers = make_state(options, params), network.init_buffers()
-    adversary = VirtualAdversary(kernels, network, radius, BATCH, len(state))
+    adversary = VirtualAdversary(kernels, radius, network, BATCH, len(state))
     metrics = np.zeros(3)
     done = adversary.train_steps(
         X, targets, np.empty(0, np.float32), np.arange(N)[first * BATCH : stop * BATCH],
@@ -135,9 +135,7 @@ def test_a_trainer_with_a_radius_trains_adversarially():
     spy, params = Spy(), NETWORK.init(np.random.default_rng(1))
     options = make_options("sgd", batch_size=BATCH, scale=1 / 255)
     rates = lambda first, steps: np.full(steps, 0.1)  # noqa: E731
-    trainer = Trainer(
-        spy, NETWORK, params, X, LABELS, np.arange(N), options, rates, adversarial=RADIUS
-    )
+    trainer = Trainer(spy, NETWORK, params, X, LABELS, np.arange(N), options, rates, radius=RADIUS)
     trainer.prepare()
     assert spy.batches == []
     progress, _, _ = trainer.train_epoch(1, lambda progress: None)
