@@ -97,6 +97,19 @@ RECIPES: dict[str, Recipe] = {
             "validation_fraction": 0.0,
         },
     ),
+    "plain": Recipe(
+        "784-1200-600-300-150-10, adversarial images: no use of what is near what",
+        {
+            "hidden": (1200, 600, 300, 150),
+            **_COMMON,
+            "learning_rate": 0.002,
+            "batch_size": 100,
+            "epochs": 25,
+            "batch_norm": True,
+            "adversarial": 2.0,
+            "validation_fraction": 0.0,
+        },
+    ),
     "augmented": Recipe(
         "784-2048-1024-512-10, deformed images, half an hour: the most accurate",
         {

@@ -214,6 +214,23 @@ def test_pixel_statistics_are_those_of_numpy():
     assert sum(histogram.lines[0].get_ydata()) == pytest.approx(100)
 
 
+def test_saliency_has_a_scale_for_each_image():
+    images, gradients = RNG.integers(0, 256, (3, 4, 5), np.uint8), RNG.normal(size=(3, 4, 5))
+    gradients[1] = 0
+    figure = draws(figures.saliency(images, gradients))
+    shown = [axes.images[0] for axes in figure.axes]
+    assert len(shown) == 6
+    np.testing.assert_array_equal(shown[2].get_array(), images[2])
+    for image, gradient in zip(shown[3:], gradients, strict=True):
+        np.testing.assert_array_equal(image.get_array(), gradient)
+        reach = np.abs(gradient).max() or 1.0
+        assert (image.norm.vmin, image.norm.vmax) == (-reach, reach)
+    draws(figures.saliency(images[:0], gradients[:0]))
+    draws(figures.saliency(images.reshape(3, 20), gradients.reshape(3, 20)))
+    with pytest.raises(ValueError, match="do not fit"):
+        figures.saliency(images, gradients[:2])
+
+
 def test_preprocessing_shows_what_the_network_gets():
     image = RNG.integers(0, 256, (4, 6), np.uint8)
     figure = draws(figures.preprocessing(image, 0.01, -0.4))

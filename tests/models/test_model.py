@@ -138,3 +138,32 @@ def test_images_are_only_read():
     images = IMAGES / np.float32(255)
     images.flags.writeable = False
     MODEL.predict(images, pixel_max=1)
+
+
+def test_saliency_is_the_slope_of_the_answer_above_the_mean(kernels):
+    gradient = MODEL.saliency(IMAGES, kernels)
+    assert (gradient.dtype, gradient.shape) == (np.float32, IMAGES.shape)
+    answers = PROBS.argmax(axis=1)
+
+    def margins(inputs):
+        logits = NETWORK.forward(numpy_kernels, PARAMS.astype(float), inputs)
+        return logits[np.arange(len(logits)), answers] - logits.mean(axis=1)
+
+    inputs = IMAGES.reshape(7, 12) / 255
+    for pixel in range(12):
+        step = np.eye(12)[pixel] * 1e-6
+        slopes = (margins(inputs + step) - margins(inputs - step)) / 2e-6
+        np.testing.assert_allclose(gradient.reshape(7, 12)[:, pixel], slopes, atol=1e-4)
+
+
+def test_saliency_takes_what_predictions_take():
+    np.testing.assert_allclose(
+        MODEL.saliency(IMAGES / 255, pixel_max=1), MODEL.saliency(IMAGES), atol=1e-6
+    )
+    assert MODEL.saliency(IMAGES[0]).shape == (1, 3, 4)
+    assert MODEL.saliency(IMAGES[:0]).shape == (0, 3, 4)
+    with pytest.raises(ValueError, match=r"pixels reach 0\.99"):
+        MODEL.saliency(IMAGES / 255)
+    lost = dataclasses.replace(MODEL, params=np.full_like(PARAMS, np.nan))
+    with pytest.raises(ValueError, match="not finite"):
+        lost.saliency(IMAGES)

@@ -90,7 +90,7 @@ def test_the_page_about_a_run_is_whole_and_alone(here):
     report = run("one", NUMPY)
     assert report.path == Path("one/report.html")
     page = read(report.path)
-    assert len(page.images) == 13
+    assert len(page.images) == 14
     text = " ".join(page.text)
     summary = json.loads(Path("one/summary.json").read_text())
     assert f"{100 * summary['test_accuracy']:.2f} %" in text
@@ -106,7 +106,7 @@ def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
     train(config)
     figures = tmp_path / "figures"
     page = read(run(str(tmp_path / "run"), ReportConfig(backend="numpy", figures=figures)).path)
-    assert len(page.images) == 14
+    assert len(page.images) == 15
     assert "before each update, on deformed images; they may be worse" in " ".join(page.text)
     assert (figures / "augmentation.png").is_file()
 
