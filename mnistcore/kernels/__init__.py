@@ -100,11 +100,13 @@ layers         (n_layers, 8) int64, a row per layer with the columns of :mod:`.l
                folded into the weights first
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
                above 0, weight decay at least 0, probs_clip in [0, 0.5), label_smoothing in
-               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0, max_norm at least 0
+               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0, max_norm at least 0,
+               ema_decay in [0, 1)
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,), and
                for a normalised layer the gains (O,)
 state          (slots, P) float32, the optimizer state: no rows (plain SGD), the velocity
-               (momentum), or m and v (Adam); the same layout as ``params``
+               (momentum), or m and v (Adam); then, with ema_decay, an average of ``params``,
+               which starts as a copy of them. A row has the layout of ``params``
 buffers        (2 S,) float32, where S is the number of units of all normalised layers: their
                running means, then their running variances; ``buffer_size`` of :mod:`.layout`
 metrics        (3,) float64 running sums, updated in place: weighted loss, weight, weighted hits;
@@ -149,6 +151,9 @@ Rules
   soft target it is s / C more than (1 - s) t. It is computed as a soft target.
 * With ``max_norm``, the weights (I,) of each unit whose norm exceeds it after an update, biases
   left out, are scaled to that norm.
+* With ``ema_decay``, after updates whose number t, from 1, is a multiple of ``AVERAGE_EVERY`` (8),
+  the average moves towards the parameters by 1 - d^8, where d is the lesser of ``ema_decay`` and
+  (1 + t) / (10 + t).
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * The same seed, backend, instruction set and library versions give the same bits, in the compiled

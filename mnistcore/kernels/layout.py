@@ -63,6 +63,7 @@ class Options(NamedTuple):
     norm_momentum: float  # share of a batch in the running statistics of batch normalisation
     norm_eps: float  # added to its variances
     max_norm: float  # the largest norm of a unit's weights, to which larger ones shrink; 0: none
+    ema_decay: float  # of the average of the parameters, per update; 0: none
     skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
 
 
@@ -123,17 +124,27 @@ HIT_SUM = 2  # sum of weight where the largest logit is the label's
 METRICS = 3
 
 
-def state_slots(optimizer: int, momentum: float) -> int:
+AVERAGE_EVERY = 8  # updates from one entry into the average of the parameters to the next
+MOST_SLOTS = 4  # rows of state
+
+
+def optimizer_slots(record: Options) -> int:
     """Return how many rows of ``state`` an optimizer keeps: 0, 1 (velocity) or 2 (m, v)."""
-    if optimizer == SGD:
-        return 1 if momentum else 0
+    if record.optimizer == SGD:
+        return 1 if record.momentum else 0
     return 2
+
+
+def state_slots(record: Options) -> int:
+    """Return the rows of ``state``: those of the optimizer, and the average of the parameters."""
+    return optimizer_slots(record) + (record.ema_decay > 0)
 
 
 def gradient_options(options: np.ndarray, batch_size: int) -> np.ndarray:
     """Return options for the gradient of one batch: those that act on an update are 0."""
     options = options.copy()
-    options["batch_size"], options["max_norm"] = batch_size, 0.0
+    options["batch_size"] = batch_size
+    options["max_norm"] = options["ema_decay"] = 0.0
     return options
 
 

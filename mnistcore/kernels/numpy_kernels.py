@@ -361,9 +361,12 @@ def train_steps(
         if not math.isfinite(sums[layout.LOSS_SUM]):
             return step
         metrics += sums
-        _update(gradient, learning_rate, first_step + step + 1, layers, record, params, state)
+        count = first_step + step + 1
+        _update(gradient, learning_rate, count, layers, record, params, state)
         if record.max_norm:
             formulas.limit_norms(params, layers, record.max_norm)
+        if record.ema_decay and count % layout.AVERAGE_EVERY == 0:
+            formulas.move_average(params, record.ema_decay, count, state[-1])
         formulas.update_buffers(statistics, len(samples), record.norm_momentum, buffers)
     return len(learning_rates)
 
@@ -481,8 +484,8 @@ def _update(
         else:
             dw += decay * w
     if record.optimizer == layout.SGD:
-        velocity, nesterov = state[0] if len(state) else params[:0], bool(record.nesterov)
+        velocity, nesterov = state[0] if record.momentum else params[:0], bool(record.nesterov)
         sgd_update(gradient, learning_rate, record.momentum, nesterov, 0.0, params, velocity)
     else:
-        betas, (m, v) = (record.beta1, record.beta2), state
+        betas, (m, v) = (record.beta1, record.beta2), state[:2]
         adam_update(gradient, learning_rate, *betas, record.eps, 0.0, False, step, params, m, v)

@@ -263,6 +263,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         seed=config.seed,
         label_smoothing=config.label_smoothing,
         max_norm=config.max_norm,
+        ema_decay=config.ema,
     )
     total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
 

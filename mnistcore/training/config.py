@@ -154,6 +154,13 @@ class TrainConfig(DataOptions):
         limits=Range(0, 1),
         metavar="SHARE",
     )
+    ema: float = _from_recipe(
+        "ema",
+        float,
+        "decay per step of an average of the weights, which is what is kept; 0: no average",
+        limits=_SHARE,
+        metavar="DECAY",
+    )
     max_norm: float = _from_recipe(
         "max_norm",
         float,

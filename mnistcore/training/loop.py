@@ -105,8 +105,9 @@ class Trainer:
         self._slice_steps = 1
 
     def inference_params(self) -> np.ndarray:
-        """Return the parameters of ``network.plain``: batch normalisation is folded into them."""
-        return self._network.folded(self.params, self._buffers, self._options["norm_eps"][0])
+        """Return the parameters, or their average, with batch normalisation folded into them."""
+        params = self._state[-1] if self._options["ema_decay"][0] else self.params
+        return self._network.folded(params, self._buffers, self._options["norm_eps"][0])
 
     def prepare(self) -> None:
         """Load or compile the kernels, by training on no samples."""

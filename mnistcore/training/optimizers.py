@@ -32,6 +32,7 @@ def make_options(
     norm_momentum: float = 0.1,
     norm_eps: float = 1e-5,
     max_norm: float = 0.0,
+    ema_decay: float = 0.0,
     skip_zeros: bool = True,
 ) -> np.ndarray:
     """Return the (1,) record of options that ``train_steps`` takes.
@@ -41,7 +42,9 @@ def make_options(
     [probs_clip, 1 - probs_clip]. ``label_smoothing`` is the share of each target that is spread
     evenly over all classes (Szegedy et al. 2016, section 7). A batch counts ``norm_momentum`` in
     the running statistics of batch normalisation, which adds ``norm_eps`` to variances. With
-    ``max_norm``, the weights of a unit shrink to that norm where they exceed it. Without
+    ``max_norm``, the weights of a unit shrink to that norm where they exceed it. With
+    ``ema_decay``, the state has an average of the parameters that decays so much in each step,
+    less at first, though it moves only every :data:`.layout.AVERAGE_EVERY` steps. Without
     ``skip_zeros`` the compiled backends also multiply by inputs that are zero: the same results
     in more time, for benchmarks of their products.
 
@@ -72,6 +75,7 @@ def make_options(
         norm_momentum=norm_momentum,
         norm_eps=norm_eps,
         max_norm=max_norm,
+        ema_decay=ema_decay,
         skip_zeros=skip_zeros,
     )
     options = np.array([record], OPTIONS_DTYPE)
@@ -82,7 +86,13 @@ def make_options(
 
 
 def make_state(options: np.ndarray, params: np.ndarray) -> np.ndarray:
-    """Return zeros (slots, P), of the dtype of params (P,), for the state of the optimizer."""
-    record = options[0]
-    slots = state_slots(int(record["optimizer"]), float(record["momentum"]))
-    return np.zeros((slots, params.size), params.dtype)
+    """Return the initial state (slots, P), of the dtype of params (P,).
+
+    It is zeros for the optimizer and, if the options ask for one, an average of the parameters,
+    the last row.
+    """
+    record = Options(*options[0].item())
+    state = np.zeros((state_slots(record), params.size), params.dtype)
+    if record.ema_decay:
+        state[-1] = params
+    return state

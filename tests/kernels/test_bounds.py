@@ -95,16 +95,17 @@ CASES = {
                 layers = guarded(network.layers())
                 x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(dtype))
                 targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
-                more = {'max_norm': 0.5} if dtype == np.uint8 else {}
-                options = make_options(batch_size=batch, scale=1 / 255, **more)
+                limit = 0.5 if dtype == np.float32 else 0.0
+                options = make_options(
+                    batch_size=batch, scale=1 / 255, ema_decay=0.9, max_norm=limit)
                 params = guarded(network.init(rng))
                 state = guarded(make_state(options, params))
                 order = guarded(rng.permutation(n))
-                size = kernels.workspace_size(layers, batch, 2)
+                size = kernels.workspace_size(layers, batch, len(state))
                 workspace = floats(size)
                 kernels.train_steps(
                     x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
-                    layers, options, 0, params, state, np.zeros(0, np.float32), workspace,
+                    layers, options, 6, params, state, np.zeros(0, np.float32), workspace,
                     guarded(np.zeros(3)))
                 size = kernels.workspace_size(layers, n, 0)
                 kernels.forward(x, params, layers, 1.0, 0.0, floats(size), floats(n, sizes[-1]))
@@ -122,13 +123,14 @@ CASES = {
             x = guarded(rng.integers(0, 256, (n, sizes[0])).astype(np.uint8))
             targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
             options = make_options(
-                batch_size=batch, scale=1 / 255, label_smoothing=0.1, max_norm=0.5)
+                batch_size=batch, scale=1 / 255, label_smoothing=0.1, max_norm=0.5,
+                ema_decay=0.9)
             params, buffers = guarded(network.init(rng)), guarded(network.init_buffers())
             state, order = guarded(make_state(options, params)), guarded(rng.permutation(n))
             kernels.train_steps(
                 x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
-                layers, options, 0, params, state, buffers,
-                floats(kernels.workspace_size(layers, batch, 2)), guarded(np.zeros(3)))
+                layers, options, 6, params, state, buffers,
+                floats(kernels.workspace_size(layers, batch, len(state))), guarded(np.zeros(3)))
             kernels.loss_and_gradient(
                 x, targets, abs(floats(n)), params, layers, options,
                 floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))
@@ -144,7 +146,7 @@ CASES = {
             kernels.train_steps(
                 x, targets, abs(floats(n)), order, guarded(np.full(-(-n // batch), 1e-3)),
                 layers, options, 0, params, state, np.zeros(0, np.float32),
-                floats(kernels.workspace_size(layers, batch, 2)), guarded(np.zeros(3)))
+                floats(kernels.workspace_size(layers, batch, len(state))), guarded(np.zeros(3)))
             kernels.loss_and_gradient(
                 x, targets, abs(floats(n)), params, layers, options,
                 floats(kernels.workspace_size(layers, n, 1)), guarded(np.empty_like(params)))

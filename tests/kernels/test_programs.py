@@ -41,6 +41,8 @@ OPTIMIZERS = {
 # Options that add something to the update of a step.
 MORE = {
     "max-norm": {"max_norm": 0.4},
+    "average": {"ema_decay": 0.8},
+    "all": {"max_norm": 0.6, "ema_decay": 0.95},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
 DTYPES = {"numpy": np.float64}
@@ -409,6 +411,37 @@ def test_no_norm_exceeds_its_limit(kernels, name):
     assert norms.max() == pytest.approx(0.3, rel=1e-5)
     loose, free = (_train(kernels, network, rule, more={"max_norm": n})[0] for n in (1e6, 0.0))
     np.testing.assert_allclose(loose, free, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["784-10-10", "normalised, wide"])
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_average_of_the_parameters_changes_nothing_else(kernels, name, rule):
+    network, decay = NETWORKS[name], 0.7
+    params, state, metrics, _, _ = _train(kernels, network, rule, more={"ema_decay": decay})
+    plain, plain_state, plain_metrics, _, _ = _train(kernels, network, rule)
+    assert params.tobytes() == plain.tobytes()
+    assert state[:-1].tobytes() == plain_state.tobytes()
+    np.testing.assert_array_equal(metrics, plain_metrics)
+
+
+def test_the_average_of_the_parameters_is_that_of_its_definition(kernels):
+    network, decay = NETWORKS["two hidden"], 0.6
+    x, targets = _data(network, 40, images=True)
+    options = make_options("sgd", batch_size=10, scale=1 / 255, ema_decay=decay)
+    layers, params = network.layers(), network.init(np.random.default_rng(0))
+    state, average = make_state(options, params), params.astype(np.float64)
+    none = np.zeros(0, np.float32)
+    workspace = np.zeros(kernels.workspace_size(layers, 10, 1), np.float32)
+    np.testing.assert_array_equal(state, params[None])
+    for step in range(20):
+        kernels.train_steps(
+            x, targets, none, np.arange(10) + step % 4 * 10, np.array([0.1]), layers, options,
+            step, params, state, none, workspace, np.zeros(3),
+        )  # fmt: skip
+        if step in (7, 15):
+            kept = min(decay, (step + 2) / (step + 11)) ** 8
+            average = kept * average + (1 - kept) * params
+        np.testing.assert_allclose(state[0], average, rtol=1e-4, atol=1e-6)
 
 
 def _gradient(kernels, network, params, x, targets, weights, workspace_of):

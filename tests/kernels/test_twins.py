@@ -115,6 +115,7 @@ CYTHON = [
     ("machine", "instruction_sets", "the build is chosen at import, among those of the machine"),
     ("memory", "allocate release", "C owns memory; Numba's arrays are NumPy's"),
     ("memory", "Space space_in take no_space", "places are pointers, taken one after another"),
+    ("narrow", "strips_size", "the plan's packed_size in Numba"),
     ("memory", "set_guard remove_guard", "of the debug build"),
     ("memory", "out_address divide_up", "what an expression says in Python"),
     ("vectors", "check_lanes splat_bits", "of the debug build; a vector of integers"),

@@ -36,6 +36,7 @@ FLAGS = [
     "--teacher",
     "--teacher-temperature",
     "--teacher-weight",
+    "--ema",
     "--max-norm",
     "--augment",
     "--validation-fraction",

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mnistcore.kernels import numpy_kernels
+from mnistcore.kernels.layout import AVERAGE_EVERY
 from mnistcore.models.inference import Evaluation, evaluate, logits_of
 from mnistcore.models.network import Network
 from mnistcore.training.loop import Trainer, fit
@@ -60,12 +61,15 @@ def make_trainer(
     activation="tanh",
     batch_size=BATCH,
     batch_norm=False,
+    ema_decay=0.0,
     **settings,
 ):
     x, targets = samples
     network = Network((5, 7, 3), activation, batch_norm=batch_norm)
     params = network.init(np.random.default_rng(1))
-    options = make_options("sgd", batch_size=batch_size, momentum=0.5, scale=1 / 255, seed=4)
+    options = make_options(
+        "sgd", batch_size=batch_size, momentum=0.5, scale=1 / 255, seed=4, ema_decay=ema_decay
+    )
     indices = np.arange(N) if indices is None else indices
     rates = lambda first, steps: np.full(steps, rate)  # noqa: E731
     return Trainer(kernels, network, params, x, targets, indices, options, rates, **settings)
@@ -191,6 +195,23 @@ def test_a_fit_with_batch_normalisation_keeps_folded_weights(samples):
     assert outcome.params.shape == (plain.n_params,)
     assert outcome.params.tobytes() == seen[1].tobytes() != seen[2].tobytes()
     logits = plain.forward(numpy_kernels, outcome.params, samples[0], 1 / 255)
+    assert (logits.argmax(axis=1) == samples[1]).mean() > 0.9
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_fit_with_an_average_of_the_weights_keeps_the_average(samples, batch_norm):
+    trainer = make_trainer(samples, batch_norm=batch_norm, batch_size=4, ema_decay=0.5)
+    start, network = trainer.params.copy(), Network((5, 7, 3), "tanh", batch_norm=batch_norm)
+    np.testing.assert_array_equal(
+        trainer.inference_params(), network.folded(start, network.init_buffers())
+    )
+    outcome = fit(trainer, 2)
+    assert trainer.step >= AVERAGE_EVERY
+    params = trainer._state[-1], trainer.params
+    average, latest = (network.folded(each, trainer._buffers) for each in params)
+    np.testing.assert_array_equal(outcome.params, average)
+    assert np.abs(outcome.params - latest).max() > 1e-4
+    logits = network.plain.forward(numpy_kernels, outcome.params, samples[0], 1 / 255)
     assert (logits.argmax(axis=1) == samples[1]).mean() > 0.9
 
 

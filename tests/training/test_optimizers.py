@@ -24,6 +24,7 @@ DEFAULTS = {
     "norm_momentum": 0.1,
     "norm_eps": 1e-5,
     "max_norm": 0.0,
+    "ema_decay": 0.0,
     "skip_zeros": 1,
 }
 GIVEN = {
@@ -43,6 +44,7 @@ GIVEN = {
     "norm_momentum": 0.75,
     "norm_eps": 1e-2,
     "max_norm": 1.5,
+    "ema_decay": 0.875,
     "skip_zeros": False,
 }
 
@@ -93,6 +95,7 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"norm_eps": 0.0}, "norm_eps must be positive"),
         ({"max_norm": -1.0}, "max_norm must be at least 0, got -1.0"),
         ({"max_norm": float("inf")}, "max_norm must be at least 0"),
+        ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\), got 1.0"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"batch_size": 0}, "batch_size must be in"),
     ],
@@ -118,3 +121,12 @@ def test_the_state_is_zeros_of_the_rows_that_the_rule_keeps(optimizer, momentum,
     assert state.shape == (slots, 5)
     assert state.dtype == params.dtype
     assert not state.any()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_state_ends_with_an_average_that_is_the_parameters_at_first(optimizer):
+    params = np.arange(5.0)
+    *rows, average = make_state(make_options(optimizer, ema_decay=0.9), params)
+    assert len(rows) == (2 if optimizer == "adam" else 0)
+    assert not np.any(rows)
+    np.testing.assert_array_equal(average, params)

@@ -43,6 +43,8 @@ cpdef enum:  # from ``layout``
     POSITION_BITS = 16
     TURN_BITS = 30
     WEIGHT_BITS = 14
+    # Updates from one entry into the average of the parameters to the next.
+    AVERAGE_EVERY = 8
     # A factor in the hash that makes random numbers.
     GOLDEN = 0x9E3779B9
 

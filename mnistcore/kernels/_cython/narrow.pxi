@@ -414,11 +414,16 @@ cdef void update_part(
 # Packing
 # ---------------------------------------------------------------------------------------------
 
+cdef inline int64_t strips_size(const Layer *layer) noexcept nogil:
+    """Return the floats that the packed weights take."""
+    return divide_up(layer.fan_in, PAIR) * PAIR * layer.fan_out
+
+
 cdef void place_strips(Layer *layer, int64_t slots, Space *space) noexcept nogil:
     """Take places for the packed weights and their rows of state."""
-    cdef int64_t slot, pairs = divide_up(layer.fan_in, PAIR)
+    cdef int64_t slot
     for slot in range(slots):
-        layer.weights[slot] = take(space, pairs * PAIR * layer.fan_out)
+        layer.weights[slot] = take(space, strips_size(layer))
 
 
 cdef void pack_strips(

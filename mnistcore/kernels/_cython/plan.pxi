@@ -4,7 +4,7 @@
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
     MOST_MARKED = 4096  # rows of a batch: with more, marks and copies would outgrow the caches
-    SLOTS = 3  # the most for a layer: the parameters and two rows of optimizer state
+    SLOTS = 5  # the most for a layer: the parameters and four rows of state
 
 cdef struct Layer:
     int64_t fan_in
@@ -58,6 +58,7 @@ cdef struct Options:
     double norm_momentum
     double norm_eps
     double max_norm
+    double ema_decay
     int64_t skip_zeros
 
 cdef struct Batch:

@@ -236,6 +236,8 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
         update_step(run, team, step, batch)
         if run.options.max_norm:
             limit_norms(run, team)
+        if run.options.ema_decay:
+            average_parameters(run, team, batch, run.first_step + step + 1)
         if run.plan.shared_inputs:
             meet(team)
         next_batch(run, team, batch, step + 1)

@@ -185,7 +185,7 @@ def make_plan(
     batch_size
         The most rows of a batch.
     slots
-        Rows of the optimizer's state: 0, 1 or 2.
+        Rows of state.
     threads
         How many threads share the work.
     skip

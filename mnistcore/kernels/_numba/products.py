@@ -52,6 +52,7 @@ class Functions(NamedTuple):
     update_running: int = 0
     soft_rows: int = 0  # in place of loss_rows, for soft targets and smoothed labels
     limit_units: int = 0  # of a limit for the norms of weights
+    move_average: int = 0  # of an average of the parameters
 
 
 class Place(NamedTuple):

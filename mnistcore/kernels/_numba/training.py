@@ -20,7 +20,7 @@ from numba import types
 
 from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
-from . import norms
+from .averaging import average_parameters
 from .bits import WORD
 from .functions import call, entry, inner
 from .gradients import update_biases, update_layer
@@ -37,6 +37,7 @@ from .memory import (
     store_record,
 )
 from .narrow import Strips, make_strips, next_strips
+from .norms import limit_norms
 from .packing import copy_parameters, parts_of
 from .plan import (
     CAPACITY,
@@ -310,7 +311,9 @@ def make_steps(run, plan, functions, place, team):
             break
         update_step(run, functions, place, team, batch, step)
         if functions.limit_units:
-            norms.limit_norms(functions, place, team)
+            limit_norms(functions, place, team)
+        if functions.move_average:
+            average_parameters(functions, run, place, team, run.first_step + step + 1)
         done += 1
         if plan.input_size == 0:
             meet(team)

@@ -30,6 +30,16 @@ def limit_norms(params: np.ndarray, layers: np.ndarray, limit: float) -> None:
         w[:, above] *= limit / norms[above]
 
 
+def move_average(params: np.ndarray, decay: float, step: int, average: np.ndarray) -> None:
+    """Let the parameters enter their average after a step, counted from 1, in place.
+
+    This is an average that decays by ``decay`` in each step but moves only every so many steps.
+    It decays faster at first, so as not to keep the initial parameters.
+    """
+    decay = min(decay, (1.0 + step) / (10.0 + step)) ** layout.AVERAGE_EVERY
+    average += (1.0 - decay) * (params - average)
+
+
 def weights(sample_weight: np.ndarray, samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return the weights (B,) of the given samples: 1 if ``sample_weight`` has length 0."""
     return sample_weight[samples] if sample_weight.size else np.ones(len(samples), dtype)

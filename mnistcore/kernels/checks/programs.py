@@ -46,7 +46,7 @@ OPTION_CODES = (
 )
 CONSTANTS = (
     "momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip", "label_smoothing",
-    "norm_momentum", "norm_eps", "max_norm",
+    "norm_momentum", "norm_eps", "max_norm", "ema_decay",
 )  # fmt: skip
 ROUNDING = 1e-3  # how far a row of soft targets may be from a sum of 1
 MOST_ROWS = 2**31 - 1  # of a batch: its rows are numbered in int32
@@ -148,8 +148,8 @@ def _check_batch(function: str, rows: list[list[int]], batch_size: int) -> None:
 def check_sizes(function: str, layers: np.ndarray, batch_size: int, slots: int) -> None:
     """Check the arguments of ``workspace_size``."""
     _check_batch(function, check_layers(function, layers), batch_size)
-    if not 0 <= slots <= 2:
-        raise ValueError(f"{function}: slots must be 0, 1 or 2, got {slots}")
+    if not 0 <= slots <= layout.MOST_SLOTS:
+        raise ValueError(f"{function}: slots must be in [0, {layout.MOST_SLOTS}], got {slots}")
 
 
 def check_workspace(function: str, workspace: np.ndarray, needed: int) -> None:
@@ -339,7 +339,7 @@ def check_train_steps(
         ("order", order, ("n",)),
         ("learning_rates", learning_rates, (-(-order.size // record.batch_size),)),
         ("params", params, ("P",)),
-        ("state", state, (layout.state_slots(record.optimizer, record.momentum), "P")),
+        ("state", state, (layout.state_slots(record), "P")),
         ("buffers", buffers, (layout.buffer_size(layers),)),
         ("metrics", metrics, (METRICS,)),
     )
