@@ -298,7 +298,8 @@ def test_options_reach_the_kernels(dataset, make_config):
         {}, {"momentum": 0.8}, {"nesterov": True}, {"weight_decay": 0.01}, {"dropout": 0.3},
         {"init": "glorot"}, {"batch_size": 17}, {"activation": "tanh"}, {"standardize": True},
         {"learning_rate": 0.02}, {"schedule": "one-cycle"}, {"validation_fraction": 0.2},
-        {"label_smoothing": 0.1}, {"batch_norm": True}, {"max_norm": 0.5}, {"ema": 0.8},
+        {"label_smoothing": 0.1}, {"batch_norm": True}, {"max_norm": 0.5},
+        {"ema": 0.8}, {"clip_norm": 0.1},
     ]  # fmt: skip
     adams = [
         {},

@@ -100,8 +100,8 @@ layers         (n_layers, 8) int64, a row per layer with the columns of :mod:`.l
                folded into the weights first
 options        (1,) records of :data:`.layout.OPTIONS_DTYPE`: momentum and betas in [0, 1), eps
                above 0, weight decay at least 0, probs_clip in [0, 0.5), label_smoothing in
-               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0, max_norm at least 0,
-               ema_decay in [0, 1)
+               [0, 1), not both; norm_momentum in (0, 1], norm_eps above 0, max_norm and
+               clip_norm at least 0, ema_decay in [0, 1)
 params         (P,) float32: per layer the weights (I, O) row by row, then the bias (O,), and
                for a normalised layer the gains (O,)
 state          (slots, P) float32, the optimizer state: no rows (plain SGD), the velocity
@@ -149,6 +149,8 @@ Rules
   where both are near 1. A loss with class ids avoids that.
 * With ``label_smoothing`` s, the target of a class is s / C, and 1 - s more for the label; of a
   soft target it is s / C more than (1 - s) t. It is computed as a soft target.
+* With ``clip_norm``, a gradient is multiplied by the lesser of 1 and ``clip_norm / (n + 1e-6)``,
+  where n is its norm over all parameters; weight decay is added to it afterwards.
 * With ``max_norm``, the weights (I,) of each unit whose norm exceeds it after an update, biases
   left out, are scaled to that norm.
 * With ``ema_decay``, after updates whose number t, from 1, is a multiple of ``AVERAGE_EVERY`` (8),

@@ -64,6 +64,7 @@ class Options(NamedTuple):
     norm_eps: float  # added to its variances
     max_norm: float  # the largest norm of a unit's weights, to which larger ones shrink; 0: none
     ema_decay: float  # of the average of the parameters, per update; 0: none
+    clip_norm: float  # the largest norm of the whole gradient, to which larger ones shrink; 0: none
     skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
 
 
@@ -125,7 +126,7 @@ METRICS = 3
 
 
 AVERAGE_EVERY = 8  # updates from one entry into the average of the parameters to the next
-MOST_SLOTS = 4  # rows of state
+MOST_SLOTS = 3  # rows of state
 
 
 def optimizer_slots(record: Options) -> int:
@@ -144,13 +145,13 @@ def gradient_options(options: np.ndarray, batch_size: int) -> np.ndarray:
     """Return options for the gradient of one batch: those that act on an update are 0."""
     options = options.copy()
     options["batch_size"] = batch_size
-    options["max_norm"] = options["ema_decay"] = 0.0
+    options["max_norm"] = options["ema_decay"] = options["clip_norm"] = 0.0
     return options
 
 
 def divides_inputs(options: np.ndarray) -> bool:
     """Whether threads may own parts of a narrow first layer: not if an update needs all of it."""
-    return not options["max_norm"][0]
+    return not (options["max_norm"][0] or options["clip_norm"][0])
 
 
 def buffer_size(layers: np.ndarray) -> int:

@@ -240,7 +240,7 @@ def workspace_size(layers: np.ndarray, batch_size: int, slots: int) -> int:
     checks.check_sizes("workspace_size", layers, batch_size, slots)
     threads = min(get_num_threads(), MAX_THREADS)
     totals = [
-        make_plan(layers, batch_size, max(slots, 1), n, skip, narrow=narrow)[1].total
+        make_plan(layers, batch_size, slots + 1, n, skip, narrow=narrow)[1].total
         for skip in range(layout.SKIP_ALL + 1)
         for n in {1, threads}
         for narrow in (False, True)
@@ -422,7 +422,8 @@ def _train(
     """Run the steps of ``train_steps``, given its array arguments by name; return their number."""
     programs.TRAINING.load()
     options, order, rates = arrays["options"], arrays["order"], arrays["learning_rates"]
-    batch_size, slots = int(options["batch_size"][0]), len(arrays["state"])
+    batch_size = int(options["batch_size"][0])
+    slots = len(arrays["state"]) + bool(options["clip_norm"][0])
     skip = layout.skipped_zeros(options, arrays["params"], arrays["x"])
     done, part, made = 0, 0, 0
     while made == part and done < len(rates):

@@ -361,6 +361,8 @@ def train_steps(
         if not math.isfinite(sums[layout.LOSS_SUM]):
             return step
         metrics += sums
+        if record.clip_norm:
+            formulas.clip_gradient(gradient, record.clip_norm)
         count = first_step + step + 1
         _update(gradient, learning_rate, count, layers, record, params, state)
         if record.max_norm:

@@ -264,6 +264,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         label_smoothing=config.label_smoothing,
         max_norm=config.max_norm,
         ema_decay=config.ema,
+        clip_norm=config.clip_norm,
     )
     total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
 

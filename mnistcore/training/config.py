@@ -161,6 +161,13 @@ class TrainConfig(DataOptions):
         limits=_SHARE,
         metavar="DECAY",
     )
+    clip_norm: float = _from_recipe(
+        "clip_norm",
+        float,
+        "largest norm of the gradient as a whole; larger ones shrink to it; 0: no limit",
+        limits=Range(0),
+        metavar="NORM",
+    )
     max_norm: float = _from_recipe(
         "max_norm",
         float,

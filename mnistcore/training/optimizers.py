@@ -33,6 +33,7 @@ def make_options(
     norm_eps: float = 1e-5,
     max_norm: float = 0.0,
     ema_decay: float = 0.0,
+    clip_norm: float = 0.0,
     skip_zeros: bool = True,
 ) -> np.ndarray:
     """Return the (1,) record of options that ``train_steps`` takes.
@@ -43,6 +44,7 @@ def make_options(
     evenly over all classes (Szegedy et al. 2016, section 7). A batch counts ``norm_momentum`` in
     the running statistics of batch normalisation, which adds ``norm_eps`` to variances. With
     ``max_norm``, the weights of a unit shrink to that norm where they exceed it. With
+    ``clip_norm``, gradients whose norm, over all parameters, exceeds it shrink to it. With
     ``ema_decay``, the state has an average of the parameters that decays so much in each step,
     less at first, though it moves only every :data:`.layout.AVERAGE_EVERY` steps. Without
     ``skip_zeros`` the compiled backends also multiply by inputs that are zero: the same results
@@ -76,6 +78,7 @@ def make_options(
         norm_eps=norm_eps,
         max_norm=max_norm,
         ema_decay=ema_decay,
+        clip_norm=clip_norm,
         skip_zeros=skip_zeros,
     )
     options = np.array([record], OPTIONS_DTYPE)

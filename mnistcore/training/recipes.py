@@ -29,6 +29,7 @@ _COMMON = {
     "batch_norm": False,
     "label_smoothing": 0.0,
     "ema": 0.0,
+    "clip_norm": 0.0,
     "max_norm": 0.0,
     "augment": False,
     "validation_fraction": 0.1,

@@ -97,7 +97,8 @@ CASES = {
                 targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
                 limit = 0.5 if dtype == np.float32 else 0.0
                 options = make_options(
-                    batch_size=batch, scale=1 / 255, ema_decay=0.9, max_norm=limit)
+                    batch_size=batch, scale=1 / 255, ema_decay=0.9, max_norm=limit,
+                    clip_norm=limit)
                 params = guarded(network.init(rng))
                 state = guarded(make_state(options, params))
                 order = guarded(rng.permutation(n))
@@ -124,7 +125,7 @@ CASES = {
             targets = guarded(rng.integers(0, sizes[-1], n).astype(np.int32))
             options = make_options(
                 batch_size=batch, scale=1 / 255, label_smoothing=0.1, max_norm=0.5,
-                ema_decay=0.9)
+                ema_decay=0.9, clip_norm=0.5)
             params, buffers = guarded(network.init(rng)), guarded(network.init_buffers())
             state, order = guarded(make_state(options, params)), guarded(rng.permutation(n))
             kernels.train_steps(

@@ -323,8 +323,8 @@ def test_labels_that_a_call_does_not_read_are_not_looked_at(kernels):
     [
         ((2**31, 1), "batch_size must be in"),
         ((0, 1), "batch_size must be in"),
-        ((4, 5), "slots must be in [0, 4], got 5"),
-        ((4, -1), "slots must be in [0, 4], got -1"),
+        ((4, 4), "slots must be in [0, 3], got 4"),
+        ((4, -1), "slots must be in [0, 3], got -1"),
     ],
 )
 def test_workspace_size_refuses_what_has_none(kernels, change, words):

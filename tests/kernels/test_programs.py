@@ -42,7 +42,8 @@ OPTIMIZERS = {
 MORE = {
     "max-norm": {"max_norm": 0.4},
     "average": {"ema_decay": 0.8},
-    "all": {"max_norm": 0.6, "ema_decay": 0.95},
+    "clipping": {"clip_norm": 0.3},
+    "all": {"max_norm": 0.6, "ema_decay": 0.95, "clip_norm": 0.5},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
 DTYPES = {"numpy": np.float64}
@@ -442,6 +443,36 @@ def test_the_average_of_the_parameters_is_that_of_its_definition(kernels):
             kept = min(decay, (step + 2) / (step + 11)) ** 8
             average = kept * average + (1 - kept) * params
         np.testing.assert_allclose(state[0], average, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("name", ["two hidden", "wide classes", "normalised, wide"])
+def test_a_limit_that_no_gradient_reaches_changes_nothing(kernels, name, rule):
+    """Not a bit: the gradient that is written first is the one that would be applied at once."""
+    network = NETWORKS[name]
+    free, limited = (_train(kernels, network, rule, more={"clip_norm": n}) for n in (0.0, 1e6))
+    for one, other in zip(free, limited, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["784-10-10", "two hidden", "normalised, wide"])
+def test_a_long_gradient_shrinks_to_the_limit(kernels, name):
+    """A step of descent is as long as the limit says, in the direction of the gradient."""
+    network, limit = NETWORKS[name], 0.01
+    layers, params = network.layers(), network.init(np.random.default_rng(5))
+    x, targets = _data(network, 23, images=True)
+    none, buffers = np.zeros(0, np.float32), network.init_buffers()
+    options = make_options("sgd", batch_size=23, scale=1 / 255, seed=3, clip_norm=limit)
+    workspace = np.zeros(kernels.workspace_size(layers, 23, 1), np.float32)
+    samples, old, gradient = np.arange(23), params.copy(), np.empty_like(params)
+    kernels.loss_and_gradient(x, targets, none, params, layers, options, workspace, gradient)
+    kernels.train_steps(
+        x, targets, none, samples, np.array([1.0]), layers, options, 0, params,
+        make_state(options, params), buffers, workspace, np.zeros(3),
+    )  # fmt: skip
+    assert np.linalg.norm(gradient) > 2 * limit
+    expected = gradient * (limit / np.linalg.norm(gradient))
+    np.testing.assert_allclose(old - params, expected, rtol=1e-3, atol=3e-7)
 
 
 def _gradient(kernels, network, params, x, targets, weights, workspace_of):

@@ -37,6 +37,7 @@ FLAGS = [
     "--teacher-temperature",
     "--teacher-weight",
     "--ema",
+    "--clip-norm",
     "--max-norm",
     "--augment",
     "--validation-fraction",

@@ -25,6 +25,7 @@ DEFAULTS = {
     "norm_eps": 1e-5,
     "max_norm": 0.0,
     "ema_decay": 0.0,
+    "clip_norm": 0.0,
     "skip_zeros": 1,
 }
 GIVEN = {
@@ -45,6 +46,7 @@ GIVEN = {
     "norm_eps": 1e-2,
     "max_norm": 1.5,
     "ema_decay": 0.875,
+    "clip_norm": 2.5,
     "skip_zeros": False,
 }
 
@@ -95,6 +97,7 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"norm_eps": 0.0}, "norm_eps must be positive"),
         ({"max_norm": -1.0}, "max_norm must be at least 0, got -1.0"),
         ({"max_norm": float("inf")}, "max_norm must be at least 0"),
+        ({"clip_norm": -1.0}, "clip_norm must be at least 0, got -1.0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\), got 1.0"),
         ({"nesterov": True}, "nesterov needs a momentum above 0"),
         ({"batch_size": 0}, "batch_size must be in"),

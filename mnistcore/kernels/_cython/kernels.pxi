@@ -25,7 +25,7 @@ Sizes are int64 and strides count elements. The files have the same names as tho
 engine; ``constants.pxi`` has what C must know of ``layout`` and ``threads`` at compile time.
 """
 
-from libc.math cimport isfinite, log, log1p, pow
+from libc.math cimport isfinite, log, log1p, pow, sqrt as sqrt_double
 
 include "constants.pxi"
 include "machine.pxi"
@@ -55,4 +55,5 @@ include "gradients.pxi"
 include "norms.pxi"
 include "averaging.pxi"
 include "training.pxi"
+include "clipping.pxi"
 include "prediction.pxi"

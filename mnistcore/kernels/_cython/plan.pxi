@@ -4,7 +4,7 @@
 cdef enum:
     LIGHT = 1 << 14  # weights that every thread may read in a step: 64 KiB
     MOST_MARKED = 4096  # rows of a batch: with more, marks and copies would outgrow the caches
-    SLOTS = 5  # the most for a layer: the parameters and four rows of state
+    SLOTS = 5  # the most for a layer: the parameters, three rows of state, a gradient
 
 cdef struct Layer:
     int64_t fan_in
@@ -59,6 +59,7 @@ cdef struct Options:
     double norm_eps
     double max_norm
     double ema_decay
+    double clip_norm
     int64_t skip_zeros
 
 cdef struct Batch:
@@ -82,6 +83,7 @@ cdef struct Run:
     Layer *layers
     int64_t n_layers
     int64_t slots
+    bint clipped  # gradients have a slot too, the last
     Plan plan
     float *partial  # (2, parts, batch_size, width) sums of the first layer, if it has parts
     int64_t ld_inputs
@@ -102,6 +104,7 @@ cdef struct Run:
     int64_t n_params
     float *buffers  # (2, n_normalized) running means and variances
     int64_t n_normalized  # units of all normalised layers
+    double *squares  # of a gradient, of each vector of units of each layer; scratch
     double *metrics
     int64_t steps_done
 
@@ -157,11 +160,12 @@ cdef void read_layer(
 
 cdef Run make_run(
     const int64_t[:, ::1] table, int64_t batch_size, int64_t slots, int64_t threads,
-    int64_t skip, bint narrow,
+    int64_t skip, bint narrow, bint clipped,
 ) except *:
     """Make what follows from the shapes alone; allocate its layers and batches.
 
-    ``narrow`` allows the inputs of a narrow first layer to be divided into parts.
+    ``narrow`` allows the inputs of a narrow first layer to be divided into parts; ``clipped``
+    gives gradients a slot.
     """
     cdef Run run
     cdef int64_t depth
@@ -173,6 +177,7 @@ cdef Run make_run(
         run.layers[depth].norm_offset = run.n_normalized
         if run.layers[depth].normalized:
             run.n_normalized += run.layers[depth].fan_out
+    run.clipped = clipped
     run.plan = make_plan(run.layers, run.n_layers, batch_size)
     if not narrow:
         run.plan.parts = 1
@@ -273,24 +278,25 @@ cdef void place_run(Run *run, Space *space) noexcept nogil:
     once for each thread except for the weights of the first layer. The gathered inputs follow.
     """
     cdef int64_t depth, thread, batch = run.options.batch_size
+    cdef int64_t slots = run.slots + run.clipped
     cdef int64_t copies = run.threads if run.plan.parts > 1 else 1
     cdef Layer *layer
     if run.plan.parts > 1:
-        place_strips(&run.layers[0], run.slots, space)
+        place_strips(&run.layers[0], slots, space)
     else:
-        place_weights(&run.layers[0], run.slots, space)
+        place_weights(&run.layers[0], slots, space)
     for thread in range(copies):
         for depth in range(run.n_layers):
             layer = &run.layers[thread * run.n_layers + depth]
             if thread:
                 layer[0] = run.layers[depth]
             if depth:
-                place_weights(layer, run.slots, space)
-            place_bias(layer, run.slots, space)
+                place_weights(layer, slots, space)
+            place_bias(layer, slots, space)
             # The first layer needs no input gradient, but the loss of the last writes dz^T.
             place_outputs(layer, depth > 0 or run.n_layers == 1, space)
             if layer.normalized:
-                place_normalization(layer, run.slots, space)
+                place_normalization(layer, slots, space)
     for thread in range(run.threads):
         run.batches[thread].layers = &run.layers[thread * run.n_layers if copies > 1 else 0]
         if run.plan.parts > 1:
@@ -314,7 +320,7 @@ def training_size(
     cdef int64_t size = 0
     for skip in range(SKIP_NOTHING, SKIP_ALL + 1):
         for narrow in range(2):
-            run = make_run(table, batch_size, 1 + slots, threads, skip, narrow)
+            run = make_run(table, batch_size, 1 + slots, threads, skip, narrow, not narrow)
             space = no_space()
             place_run(&run, &space)
             release(run.layers)
@@ -325,7 +331,7 @@ def training_size(
 
 def division(const int64_t[:, ::1] table, int64_t batch_size):
     """Return how often the threads of a team meet in a step, and how many can share it."""
-    cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING, True)
+    cdef Run run = make_run(table, batch_size, 1, 1, SKIP_NOTHING, True, False)
     cdef Plan plan = run.plan
     cdef int64_t depth, meetings = 2 * table.shape[0]
     for depth in range(run.n_layers):

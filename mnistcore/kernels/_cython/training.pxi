@@ -182,20 +182,26 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
 cdef void update_step(
     Run *run, const Team *team, int64_t step, Batch *batch
 ) noexcept nogil:
-    """Compute and apply the gradients of all layers.
+    """Compute and apply the gradients of all layers, or write them if they are to be clipped.
 
     If the first layer has parts, each thread updates its parts and its own copy of the rest.
     """
     cdef Update updates[2]
     cdef Update *update
     cdef Layer *layer
+    cdef Layer written
     cdef Inputs inputs
     cdef Parts parts = parts_of(run, team)
     cdef Team owners = owners_of(run, team)
     cdef int64_t depth, part
     updates[0], updates[1] = update_of(run, step, False), update_of(run, step, True)
+    if run.clipped:
+        updates[0].rule = updates[1].rule = GRADIENT
     for depth in range(run.n_layers - 1, -1, -1):
         layer = &batch.layers[depth]
+        if run.clipped:
+            written = with_gradient(layer, run.slots)
+            layer = &written
         update = &updates[layer.decay != 0]
         inputs = inputs_of(run, depth, batch)
         if depth == 0 and run.plan.parts > 1:
@@ -234,6 +240,8 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
         if not count_losses(run, team, batch):
             break
         update_step(run, team, step, batch)
+        if run.clipped:
+            clip_and_apply(run, team, step)
         if run.options.max_norm:
             limit_norms(run, team)
         if run.options.ema_decay:
@@ -293,7 +301,7 @@ cdef class Training:
         cdef float[:, ::1] state = outputs[1]
         run[0] = make_run(
             table, options[0].batch_size, 1 + state.shape[0], threads, skip,
-            options[0].max_norm == 0,
+            options[0].max_norm == 0 and options[0].clip_norm == 0, options[0].clip_norm != 0,
         )
         run.options, run.gradient_only = options[0], steps is None
         self.arrays = (samples, steps, outputs)
@@ -312,6 +320,7 @@ cdef class Training:
                 release_strips(&run.batches[thread].strips)
         release(run.batches)
         release(run.layers)
+        release(run.squares)
         release(self.losses)
         release(self.hits)
 
@@ -378,7 +387,10 @@ cdef class Training:
     cdef int allocate_losses(self) except -1:
         """Allocate the losses and hits of each row, for each copy."""
         cdef Run *run = &self.state
-        cdef int64_t i, thread, batch = run.options.batch_size
+        cdef int64_t i, thread, vectors = 0, batch = run.options.batch_size
+        for i in range(run.n_layers):
+            vectors += divide_up(run.layers[i].fan_out, VL)
+        run.squares = <double *> allocate(vectors * sizeof(double))
         self.losses = <double *> allocate(run.threads * batch * sizeof(double))
         self.hits = <int32_t *> allocate(run.threads * batch * sizeof(int32_t))
         for thread in range(run.threads):

@@ -152,6 +152,7 @@ class Run(NamedTuple):
     scaling: int  # of two float32
     integers: int  # (threads, integers_size) int64 of scratch
     integers_size: int
+    squares: int  # float64 of scratch, one for each vector of units of each layer
     losses: int  # (copies, batch_size) float64 of scratch
     hits: int  # the same
     metrics: int
@@ -185,7 +186,7 @@ def make_plan(
     batch_size
         The most rows of a batch.
     slots
-        Rows of state.
+        Rows of state, and one for a gradient that is clipped.
     threads
         How many threads share the work.
     skip

@@ -53,6 +53,8 @@ class Functions(NamedTuple):
     soft_rows: int = 0  # in place of loss_rows, for soft targets and smoothed labels
     limit_units: int = 0  # of a limit for the norms of weights
     move_average: int = 0  # of an average of the parameters
+    sum_squares: int = 0  # these two are of clipped gradients
+    apply_gradient: int = 0
 
 
 class Place(NamedTuple):

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from . import averaging, normalization, norms
+from . import averaging, clipping, normalization, norms
 from .functions import pointer
 from .inputs import gather, mark_columns, mark_rows
 from .losses import loss_rows, soft_rows
@@ -35,6 +35,7 @@ FURTHER = {
     "soft": {"soft_rows": soft_rows},
     "limited": norms.FUNCTIONS,
     "averaged": averaging.FUNCTIONS,
+    "clipped": clipping.FUNCTIONS,
 }
 
 
@@ -45,6 +46,7 @@ def further_functions(options: np.ndarray, normalized: bool, soft_targets: bool)
         "soft": soft_targets or options["label_smoothing"][0],
         "limited": options["max_norm"][0],
         "averaged": options["ema_decay"][0],
+        "clipped": options["clip_norm"][0],
     }
     return [name for name in FURTHER if needed[name]]
 

@@ -22,6 +22,7 @@ from ..layout import FAN_IN, FAN_OUT, SKIP_ALL
 from ..threads import run_team
 from .averaging import average_parameters
 from .bits import WORD
+from .clipping import clip_and_apply, gradient_place
 from .functions import call, entry, inner
 from .gradients import update_biases, update_layer
 from .inputs import SPARSE, Source, make_marks
@@ -93,8 +94,11 @@ def row_share(rows, thread, threads):
 
 
 @inner
-def place_of(run, plan, thread, threads):
-    """Return where a thread's data are, having written the thread's own records."""
+def place_of(run, plan, slot_size, thread, threads):
+    """Return where a thread's data are, having written the thread's own records.
+
+    ``slot_size`` is the distance from a parameter to its place in the first row of state.
+    """
     own_copies = plan.parts > 1  # each thread works on its own copy, for itself
     copy = thread if own_copies else 0
     own = run.integers + 8 * run.integers_size * thread
@@ -115,7 +119,7 @@ def place_of(run, plan, thread, threads):
         own + 8 * PRODUCT,
         load_index(run.strips, thread) if run.strips else 0,
         plan.partial,
-        plan.slot_size,
+        slot_size,
         scratch,
         own + 8 * SUMS,
         own + 8 * MASKS,
@@ -234,10 +238,14 @@ def forward_and_back(run, functions, place, team, batch, step):
 
 @inner
 def update_step(run, functions, place, team, batch, step):
-    """Do the weight gradients and updates of this thread's share, or its parts and own copy."""
+    """Do the weight gradients and updates of this thread's share, or its parts and own copy.
+
+    Gradients that are to be clipped are only written, as if to the first row of state.
+    """
     rate = load_double(run.learning_rates, step)
     count = run.first_step + step + 1
-    write_update(run.options, run.gradient_only, rate, count, place.update)
+    only_written = run.gradient_only or functions.sum_squares != 0
+    write_update(run.options, only_written, rate, count, place.update)
     sharers = team
     if place.strips:
         first, stop = parts_of(place, team)
@@ -303,13 +311,18 @@ def next_batch(run, functions, plan, place, team, step):
 @inner
 def make_steps(run, plan, functions, place, team):
     """Make steps until a loss is not finite; return the number of steps done."""
-    done = 0
+    done, updated = 0, place
+    if functions.sum_squares:
+        distance = gradient_place(run, plan.slot_size)
+        updated = place_of(run, plan, distance, team.thread, team.threads)
     batch = next_batch(run, functions, plan, place, team, 0)
     meet(team)
     for step in range(run.n_steps):
         if not forward_and_back(run, functions, place, team, batch, step):
             break
-        update_step(run, functions, place, team, batch, step)
+        update_step(run, functions, updated, team, batch, step)
+        if functions.sum_squares:
+            clip_and_apply(functions, run, place, team, step)
         if functions.limit_units:
             limit_norms(functions, place, team)
         if functions.move_average:
@@ -340,7 +353,7 @@ def train(run_at, gate, leads):
     mode = flush_denormals()
     run = load_record(run_at, Run)
     plan, functions = load_record(run.plan, Plan), load_record(run.functions, Functions)
-    place = place_of(run, plan, thread, threads)
+    place = place_of(run, plan, plan.slot_size, thread, threads)
     team = make_team(gate, thread, threads, place.masks + 8 * (MEETINGS - MASKS))
     copy_parameters(functions.pack, functions.pack_strips, run, plan, place, team, 0)
     if thread == 0 or plan.parts > 1:
@@ -400,6 +413,7 @@ class Training:
             "marks": np.array([address_of(marks) for marks in self._marks], np.int64),
             "hidden": np.array([address_of(marks) for marks in self._hidden], np.int64),
             "integers": integers,
+            "squares": np.empty(sum(-(-int(units) // VL) for units in layers[:, FAN_OUT])),
             "losses": results[0],
             "hits": results[1],
         }

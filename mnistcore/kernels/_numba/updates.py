@@ -54,6 +54,7 @@ BETA2_REST = 9
 M_SCALE = 10  # learning_rate / (1 - beta1**step)
 V_SCALE = 11  # 1 / sqrt(1 - beta2**step)
 EPS = 12
+FACTOR = 13  # of a clipped gradient
 UPDATE = 16  # floats to keep free for one
 
 

@@ -30,6 +30,16 @@ def limit_norms(params: np.ndarray, layers: np.ndarray, limit: float) -> None:
         w[:, above] *= limit / norms[above]
 
 
+def clip_gradient(gradient: np.ndarray, limit: float) -> None:
+    """Shrink a gradient (P,) in place to a limit for its norm, as PyTorch's clip_grad_norm_ does.
+
+    Source: Pascanu, Mikolov and Bengio 2013, "On the difficulty of training recurrent neural
+    networks", algorithm 1.
+    """
+    factor = limit / (float(np.linalg.norm(gradient)) + 1e-6)
+    gradient *= 1.0 if factor >= 1.0 else factor
+
+
 def move_average(params: np.ndarray, decay: float, step: int, average: np.ndarray) -> None:
     """Let the parameters enter their average after a step, counted from 1, in place.
 

@@ -239,7 +239,7 @@ def check_constants(function: str, **constants: float) -> None:
     for name, value in constants.items():
         if name in ("eps", "norm_eps"):
             good, wanted = 0.0 < value < math.inf, "positive"
-        elif name in ("weight_decay", "max_norm"):
+        elif name in ("weight_decay", "max_norm", "clip_norm"):
             good, wanted = 0.0 <= value < math.inf, "at least 0"
         elif name == "probs_clip":
             good, wanted = 0.0 <= value < 0.5, "in [0, 0.5)"

@@ -46,7 +46,7 @@ OPTION_CODES = (
 )
 CONSTANTS = (
     "momentum", "beta1", "beta2", "eps", "weight_decay", "probs_clip", "label_smoothing",
-    "norm_momentum", "norm_eps", "max_norm", "ema_decay",
+    "norm_momentum", "norm_eps", "max_norm", "ema_decay", "clip_norm",
 )  # fmt: skip
 ROUNDING = 1e-3  # how far a row of soft targets may be from a sum of 1
 MOST_ROWS = 2**31 - 1  # of a batch: its rows are numbered in int32
