@@ -1,8 +1,8 @@
 """The metrics of a run for other programs: a CSV table, and TensorBoard's event files.
 
 Both lie in the run folder and have each epoch as soon as it is over, so that a run can be followed
-while it trains, and one that is killed loses nothing. A run that is continued has the epochs before in
-them too.
+while it trains, and one that is killed loses nothing. Those of a run that goes on have the epochs
+before, too.
 """
 
 import dataclasses

@@ -60,8 +60,11 @@ def resume(
 
     Examples
     --------
+    >>> import mnistcore
     >>> from mnistcore.train import resume
-    >>> resume("runs/first", epochs=2).summary["epochs_run"]
+    >>> config = mnistcore.TrainConfig(data="synthetic", epochs=1, output="runs/longer")
+    >>> result = mnistcore.train(config)
+    >>> resume("runs/longer", epochs=2).summary["epochs_run"]
     2
     """
     return completed(execute(prepare_resumed(path, changes, dataset), listener))
@@ -108,7 +111,7 @@ def _prepared(
 
 def _check_options(path: Path, checkpoint: Checkpoint | None, config: TrainConfig) -> None:
     """Check that the run goes on with the options that it had."""
-    if config.output is not None and not path.samefile(config.output):
+    if config.output is not None and Path(config.output).resolve() != path.resolve():
         raise ValueError(f"{path}: the run goes on in its folder; leave output out")
     if checkpoint is not None:
         before = {**checkpoint.run["config"], "backend": checkpoint.run["backend"]}

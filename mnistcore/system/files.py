@@ -81,7 +81,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.replace(beside, path)
             _sync_folder(path.parent)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise
 
 

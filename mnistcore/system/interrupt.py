@@ -24,12 +24,14 @@ ENDING = tuple(
 def starts_command() -> bool:
     """Return whether this process was started as ``mnistcore`` or ``python -m mnistcore``.
 
-    Before it has found the module of ``-m``, Python has "-m" in its place. A process started by
+    While Python looks for the module of ``-m``, it has "-m" in its place. A process started by
     ``multiprocessing`` has the arguments of another.
     """
     program = sys.argv[0] if getattr(sys, "argv", None) else ""
-    is_script = os.path.basename(program) == "mnistcore" and program in sys.orig_argv
-    return program == "-m" or is_script
+    words = [*sys.orig_argv, ""]
+    if program == "-m" and "-m" in words:
+        return words[words.index("-m") + 1].partition(".")[0] == "mnistcore"
+    return os.path.basename(program) == "mnistcore" and program in words
 
 
 def end_at_once() -> None:
@@ -51,11 +53,20 @@ def answered() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+class Signalled(KeyboardInterrupt):
+    """A signal was received; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class DeferredInterrupt:
     """Defers SIGINT, and other signals if wanted, while :meth:`during` runs some work.
 
-    :meth:`check` or the end of the work raises KeyboardInterrupt; a second SIGINT raises it at
-    once. A signal is not deferred outside the main thread, or if the program handles it.
+    :meth:`check` or the end of the work raises :class:`Signalled`; a second SIGINT raises
+    KeyboardInterrupt at once. A signal is not deferred outside the main thread, or if the program
+    handles it.
 
     Parameters
     ----------
@@ -89,10 +100,10 @@ class DeferredInterrupt:
         return result
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal has been received."""
+        """Raise Signalled if a signal has been received."""
         if self.number:
             self._raised = True
-            raise KeyboardInterrupt
+            raise Signalled(self.number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._over:  # restoring the handler was interrupted

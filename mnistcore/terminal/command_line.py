@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from ..kernels.backends import BackendUnavailableError
 from ..system.errors import error_words, suggestion
 from ..system.extras import MissingExtraError
-from ..system.interrupt import answered
+from ..system.interrupt import Signalled, answered
 from .streams import lasting_output, output_error
 
 DONE = 0
@@ -136,9 +136,9 @@ def run_command(
         except (CommandError, OSError, MemoryError) as failure:
             complain(command, error_words(failure))
             return BAD_INPUT
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print(f"mnistcore {command}: interrupted", file=sys.stderr)
-            return INTERRUPTED
+            return SIGNALLED + interrupt.number if isinstance(interrupt, Signalled) else INTERRUPTED
 
 
 def complain(command: str, message: str) -> None:

@@ -20,6 +20,7 @@ from mnistcore.__main__ import COMMANDS, main
 from mnistcore.data import write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.synthetic import make_digits
+from mnistcore.system.interrupt import Signalled
 from mnistcore.terminal import command_line
 from mnistcore.terminal.command_line import CommandError, run_command, user_errors
 
@@ -468,6 +469,7 @@ def raising(error):
         (FileNotFoundError(2, "No such file", "a/b"), 2, "mnistcore x: error: a/b: No such file\n"),
         (MemoryError(), 2, "mnistcore x: error: there is not enough memory\n"),
         (KeyboardInterrupt(), 130, "mnistcore x: interrupted\n"),
+        (Signalled(15), 143, "mnistcore x: interrupted\n"),
     ],
 )
 def test_a_users_error_is_a_line(capsys, error, status, line):
