@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from small_digits import write_small_digits
@@ -79,13 +80,12 @@ def is_finished(run):
 
 
 def newest_of(run):
-    """What tells one checkpoint from the next."""
-    return max(((p.stat().st_mtime_ns, p.name) for p in listed(run, "checkpoint-*")), default=None)
-
-
-def listed(run, pattern):
-    """The files of a folder that do not vanish while they are looked at."""
-    return [path for path in run.glob(pattern) if path.exists()]
+    """What tells one checkpoint from the next; they come and go while a process trains."""
+    found = []
+    for path in run.glob("checkpoint-*"):
+        with suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime_ns, path.name))
+    return max(found, default=None)
 
 
 def check(run):
