@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import METRICS
-from ..models.checkpoint import CheckpointError, encode
+from ..models.checkpoint import STATE_FORMAT, CheckpointError, encode
 from ..system.files import replacing
 from ..training.fit import Fit
 from ..training.intervals import Interval
@@ -33,7 +33,6 @@ from ..training.loop import COUNTS, Trainer
 from ..training.records import EpochRecord, Listener, Progress
 from .folder import RunFolder
 
-FORMAT = "mnistcore checkpoint"
 FORMAT_VERSION = 1
 KEPT = 2  # checkpoints of a run that trains; should the newest be damaged, there is another
 
@@ -159,7 +158,7 @@ def save(folder: Path, trainer: Trainer, outcome: Fit, run: Mapping[str, Any]) -
     history = [dataclasses.asdict(record) for record in outcome.history]
     entries = {"run": run, "counts": trainer.counts(), "history": history}
     metadata = {name: json.dumps(entry, allow_nan=False) for name, entry in entries.items()}
-    metadata |= {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+    metadata |= {"format": STATE_FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata["checksum"] = _checksum(arrays, metadata)
     with replacing(folder / _NAME.format(trainer.step)) as file:
         file.write(encode(arrays, metadata))
@@ -234,7 +233,7 @@ _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 
 
 def _decode(arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Checkpoint:
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != STATE_FORMAT:
         raise CheckpointError("is not a checkpoint of mnistcore")
     if metadata.get("format_version") != str(FORMAT_VERSION):
         raise CheckpointError(

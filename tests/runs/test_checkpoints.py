@@ -172,5 +172,5 @@ def test_what_no_run_has_written_is_refused(saved, changes, message):
 
 
 def test_a_checkpoint_is_no_model(saved):
-    with pytest.raises(CheckpointError, match="its metadata lack the format"):
+    with pytest.raises(CheckpointError, match="is the state of a run, not a model; name the run"):
         load_model(files(saved[0])[0])

@@ -57,8 +57,10 @@ def make_config(tmp_path, monkeypatch):
 
 
 def trained(config, dataset):
-    """The result of an undisturbed run in a folder of its own."""
-    return run(dataclasses.replace(config, output="undisturbed"), dataset=dataset)
+    """The result of an undisturbed run, in slices of many steps, in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnistcore.training.loop.SLICE_SECONDS", 1e9)
+        return run(dataclasses.replace(config, output="undisturbed"), dataset=dataset)
 
 
 def interrupted(config, dataset, slices, error=KeyboardInterrupt):
