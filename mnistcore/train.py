@@ -48,7 +48,7 @@ def _main(argv: Sequence[str]) -> int:
     if result.message:
         print(f"mnistcore train: error: {result.message}", file=sys.stderr)
         return BAD_RESULT
-    display.advise(result.folder.path, reported)
+    display.advise(result, reported)
     return SIGNALLED + result.signal if result.signal else DONE
 
 

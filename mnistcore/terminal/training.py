@@ -15,6 +15,7 @@ import numpy as np
 
 from ..kernels.blas import threads_of
 from ..models.metrics import percent
+from ..runs.checkpoints import files
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
 from .display import Screen, choose, print_json
@@ -41,7 +42,7 @@ class Display(Screen, Listener):
     def reported(self, path: Path) -> None:
         """Called when the HTML report is written to ``path``."""
 
-    def advise(self, run: Path, reported: bool) -> None:
+    def advise(self, result: "TrainResult", reported: bool) -> None:
         """Called at the end of a run that has not diverged."""
 
 
@@ -95,10 +96,12 @@ class PlainDisplay(Display):
     def reported(self, path: Path) -> None:
         self._line(f"{'report':<15}{path}")
 
-    def advise(self, run: Path, reported: bool) -> None:
+    def advise(self, result: "TrainResult", reported: bool) -> None:
         """Print commands to go on with."""
-        name = shlex.quote(str(run))
+        name = shlex.quote(str(result.folder.path))
         self._line("\nnext:")
+        if result.signal and files(result.folder.path):
+            self._line(f"  mnistcore train --resume {name}")
         self._line(f"  mnistcore evaluate {name}")
         if not reported:
             self._line(f"  mnistcore report {name}")

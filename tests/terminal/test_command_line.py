@@ -246,6 +246,7 @@ def test_ctrl_c_saves_the_best_weights_and_exits_with_130(place):
     assert summary["test_accuracy"] is None
     assert summary["epochs_run"] == len(Path("run/metrics.jsonl").read_text().splitlines())
     assert f"interrupted; the weights of epoch {summary['best_epoch']} are kept" in out
+    assert "\nnext:\n  mnistcore train --resume run\n" in out
     assert Path("run/model.safetensors").exists()
     assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
 
