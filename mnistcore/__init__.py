@@ -17,6 +17,11 @@ first use; the estimators need scikit-learn.
 
 from typing import TYPE_CHECKING, Any
 
+from .system import interrupt
+
+if interrupt.starts_command():
+    interrupt.end_at_once()
+
 from .kernels.backends import BackendUnavailableError, available_backends, get_backend
 from .kernels.threads import get_num_threads, set_num_threads
 from .system import version

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .runs.job import Job, TrainingInterrupted, TrainResult, execute, prepare, run
+from .runs.resuming import prepare_resumed, resume
 from .system.callable_module import make_callable
-from .terminal.command_line import BAD_RESULT, DONE, INTERRUPTED, Parser, run_command, user_errors
+from .terminal.command_line import BAD_RESULT, DONE, SIGNALLED, Parser, run_command, user_errors
 from .terminal.flags import add_flags, flags_given
 from .terminal.training import choose_display, print_recipes
-from .training.config import TrainConfig, build_config
+from .training.config import TrainConfig, given_options
 
-__all__ = ["TrainConfig", "TrainResult", "TrainingInterrupted", "main", "run"]
+__all__ = ["TrainConfig", "TrainResult", "TrainingInterrupted", "main", "resume", "run"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,10 +29,15 @@ def _main(argv: Sequence[str]) -> int:
         print_recipes()
         return DONE
     with user_errors():
-        config = build_config(flags_given(arguments, TrainConfig), arguments.config)
+        given = given_options(flags_given(arguments, TrainConfig), arguments.config)
+        config = None if arguments.resume else TrainConfig(**given)
     display = choose_display(arguments.quiet, arguments.json)
+    progress = display.shows_progress
     with user_errors():
-        job = prepare(config, progress=display.shows_progress)
+        if config is None:
+            job = prepare_resumed(arguments.resume, given, progress=progress)
+        else:
+            job = prepare(config, progress=progress)
     display.started(job)
     with display:
         result = execute(job, display)
@@ -42,8 +48,8 @@ def _main(argv: Sequence[str]) -> int:
     if result.message:
         print(f"mnistcore train: error: {result.message}", file=sys.stderr)
         return BAD_RESULT
-    display.advise(result.folder.path, reported)
-    return INTERRUPTED if result.summary["interrupted"] else DONE
+    display.advise(result, reported)
+    return SIGNALLED + result.signal if result.signal else DONE
 
 
 def _report(job: Job, result: TrainResult) -> Path:
@@ -64,6 +70,12 @@ def _parser() -> Parser:
     add_flags(parser, TrainConfig)
     parser.add_argument(
         "--list-recipes", action="store_true", help="list the recipes and do nothing else"
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in this folder, from its last checkpoint; a run that is over goes"
+        " on with more --epochs N: its learning rates are from there on those of N epochs in all",
     )
     parser.add_argument("--config", metavar="FILE", help="read options from a .toml or .json file")
     parser.add_argument(

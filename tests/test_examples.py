@@ -12,6 +12,7 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.models.checkpoint import save
 from mnistcore.models.network import Network
 from mnistcore.runs.folder import load_run
+from mnistcore.train import resume
 
 # What these need is not always installed; the examples of all else run on the base installation.
 NEEDS = {"search": "optuna", "baselines": "sklearn", "MLPClassifier": "sklearn"}
@@ -23,7 +24,7 @@ PUBLIC = [
     "report", "search", "set_num_threads", "train",
 ]  # fmt: skip
 SLOW = ("report", "search")
-OTHERS = [load_run, save, Network, read_idx, write_idx]
+OTHERS = [load_run, resume, save, Network, read_idx, write_idx]
 KERNELS = ["matmul", "softmax", "softmax_cross_entropy", "sgd_update"]
 
 

@@ -30,6 +30,7 @@ from .network import Network
 
 FORMAT = "mnistcore"
 FORMAT_VERSION = 1
+STATE_FORMAT = "mnistcore checkpoint"  # the state of a run that trains, which is not a model
 MODEL_FILE = "model.safetensors"
 
 
@@ -167,6 +168,8 @@ def _read(path: Path) -> Model:
 
 def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
     """Build a model from an open safetensors file, checking all shapes before allocating."""
+    if metadata.get("format") == STATE_FORMAT:
+        raise CheckpointError("is the state of a run, not a model; name the run folder")
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             "was not written by mnistcore: its metadata lack the format; `mnistcore convert` takes"

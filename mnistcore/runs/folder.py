@@ -5,15 +5,19 @@
 ``metrics.jsonl``     a line of JSON per epoch, appended during the run
 ``model.safetensors`` the weights and their metadata: :mod:`.checkpoint`
 ``summary.json``      the results of the whole run
+``checkpoint-*``      the state of the run, to be continued: :mod:`.checkpoints`
 ``metrics.csv``       with ``log`` "csv": :mod:`.logs`
 ``events.out.*``      with ``log`` "tensorboard"
 ====================  ====================================================================
 """
 
 import dataclasses
+import errno
 import json
 import math
+import os
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +26,8 @@ from typing import Any
 
 from ..models import checkpoint
 from ..models.model import Model
-from ..system.files import append_line, check_folder, write_json
+from ..system.files import append_line, check_folder, is_empty, replacing, write_json
+from ..system.locks import open_folder, try_lock, unlock
 from ..training.records import EpochRecord
 
 RUNS = "runs"  # the parent of run folders that the user does not name
@@ -30,12 +35,41 @@ CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
 
+_NOT_EMPTY = "is not empty; give {} a new or an empty folder"
+
 
 class RunFolder:
-    """The folder of one run. It was new or empty, so that no existing file is ever touched."""
+    """The folder of a run that this process trains; another process that wants it is refused.
+
+    It was new or empty, or that of the run which is continued, so that no other file is touched.
+
+    Raises
+    ------
+    OSError
+        If another process trains in it, or it cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = open_folder(path)
+        if self._lock is not None:
+            self._close = weakref.finalize(self, os.close, self._lock)
+            self._close.atexit = False  # a forked process has its own end
+            if try_lock(self._lock) is False:
+                self._close()
+                raise BlockingIOError(errno.EAGAIN, "another process is training there", str(path))
+
+    def release(self) -> None:
+        """Let other processes have the folder."""
+        if self._lock is not None and self._close.alive:
+            unlock(self._lock)
+            self._close()
+
+    def rewind(self, history: Sequence[EpochRecord]) -> None:
+        """Leave the records of these epochs alone, and no summary; the model stays."""
+        with replacing(self.path / METRICS_FILE) as file:
+            file.write("".join(f"{_line(record)}\n" for record in history).encode())
+        (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``."""
@@ -43,7 +77,7 @@ class RunFolder:
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Append an epoch's line to ``metrics.jsonl``."""
-        append_line(self.path / METRICS_FILE, json.dumps(dataclasses.asdict(record)))
+        append_line(self.path / METRICS_FILE, _line(record))
 
     def write_model(self, model: Model) -> None:
         """Write ``model.safetensors``."""
@@ -52,6 +86,10 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``."""
         write_json(self.path / SUMMARY_FILE, summary)
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps(dataclasses.asdict(record))
 
 
 def check_output(output: str | None, option: str = "output") -> None:
@@ -65,8 +103,8 @@ def check_output(output: str | None, option: str = "output") -> None:
         If the folder is not empty or cannot be written to.
     """
     path = Path(RUNS if output is None else output)
-    if output is not None and path.is_dir() and any(path.iterdir()):
-        raise ValueError(f"{path}: is not empty; give {option} a new or an empty folder")
+    if output is not None and path.is_dir() and not is_empty(path):
+        raise ValueError(f"{path}: {_NOT_EMPTY.format(option)}")
     check_folder(path)
 
 
@@ -75,15 +113,16 @@ def create_run_folder(output: str | None, label: str) -> RunFolder:
 
     Raises
     ------
-    ValueError
-        As :func:`check_output`.
     OSError
-        If the folder cannot be created.
+        If the folder cannot be created, or another process has begun a run in it.
     """
     if output is not None:
-        check_output(output)
         Path(output).mkdir(parents=True, exist_ok=True)
-        return RunFolder(Path(output))
+        folder = RunFolder(Path(output))
+        if not is_empty(folder.path):
+            folder.release()
+            raise OSError(errno.ENOTEMPTY, _NOT_EMPTY.format("output"), output)
+        return folder
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{label}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         path = Path(RUNS, name + suffix)
@@ -158,7 +197,7 @@ def load_run(path: str | Path) -> Run:
     model = checkpoint.load(path)
     if not path.is_dir():
         return Run(path, model, [], {})
-    return Run(path, model, _read_metrics(path / METRICS_FILE), _read_summary(path / SUMMARY_FILE))
+    return Run(path, model, _read_metrics(path / METRICS_FILE), read_summary(path))
 
 
 def newest_run(parent: str | Path = RUNS) -> Path:
@@ -217,7 +256,15 @@ def _record(entry: Mapping[str, Any]) -> EpochRecord:
     return EpochRecord(**values)
 
 
-def _read_summary(path: Path) -> Mapping[str, Any]:
+def read_summary(folder: Path) -> Mapping[str, Any]:
+    """Read ``summary.json`` of a run folder; empty if there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    path = folder / SUMMARY_FILE
     if not path.exists():
         return {}
     text = _text_of(path)

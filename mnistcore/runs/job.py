@@ -2,11 +2,12 @@
 
 :func:`prepare` checks and loads all input, so that :func:`execute` cannot fail on it; :func:`run`
 does both. Some of the training images are held out for validation, one backend trains, and the
-test set is evaluated once, at the end.
+test set is evaluated once, at the end. :mod:`.resuming` prepares a run that goes on.
 """
 
 import math
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,18 +23,22 @@ from ..kernels.blas import limited, threads_of
 from ..models.inference import Evaluation, evaluate
 from ..models.model import Model, TrainedOn
 from ..models.network import Network
-from ..system.interrupt import DeferredInterrupt
+from ..system.interrupt import ENDING, DeferredInterrupt
 from ..system.machine import library_versions
 from ..training.augmentation import check_images, make_augmentation
 from ..training.config import TrainConfig
-from ..training.loop import Fit, Trainer, fit
+from ..training.fit import Fit, fit
+from ..training.intervals import parse_interval
+from ..training.loop import Trainer
 from ..training.optimizers import make_options
 from ..training.records import EpochRecord, Listener, NonFiniteLossError, Progress
 from ..training.schedules import learning_rates
+from .checkpoints import Keeper, Past
 from .folder import RunFolder, check_output, create_run_folder
 from .logs import check_logs, open_logs
 from .teachers import Teacher, load_teachers, soft_targets
 
+COMPLETE = ("finished", "stopped early")  # the endings of a training that was not cut off
 _INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
 
@@ -59,6 +64,8 @@ class Job:
         The time at which preparation began, as ``time.perf_counter`` gives it.
     teachers
         The networks to learn from, in addition to the labels.
+    past
+        The run to go on with; None for a new one.
     """
 
     config: TrainConfig
@@ -71,6 +78,7 @@ class Job:
     shift: float
     began: float
     teachers: tuple[Teacher, ...]
+    past: Past | None = None
 
     @property
     def backend(self) -> str:
@@ -78,12 +86,18 @@ class Job:
         name: str = self.kernels.NAME
         return name
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know about the data, and about a run that goes on."""
+        return (*self.dataset.notices, *(self.past.notices if self.past else ()))
+
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
     """The result of a run: model, a record per epoch, content of ``summary.json``, run folder.
 
-    ``message`` says why training diverged, and is empty otherwise.
+    ``message`` says why training diverged, and is empty otherwise. ``signal`` is the number of
+    the one that interrupted the run, or 0.
     """
 
     model: Model
@@ -91,10 +105,11 @@ class TrainResult:
     summary: dict[str, Any]
     folder: RunFolder
     message: str = ""
+    signal: int = 0
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a run after its best weights were saved; ``result`` holds them."""
+    """A signal ended a run after its best weights and its state were saved; see ``result``."""
 
     def __init__(self, result: TrainResult) -> None:
         super().__init__(f"interrupted; the best weights so far are in {result.folder.path}")
@@ -137,7 +152,7 @@ def run(
     NonFiniteLossError
         If training diverged. The last good weights are in the run folder.
     TrainingInterrupted
-        On Ctrl-C. The best weights so far are in the run folder.
+        On Ctrl-C, SIGTERM or SIGHUP. The best weights so far are in the run folder.
 
     Examples
     --------
@@ -149,7 +164,11 @@ def run(
     >>> mnistcore.load(result.folder.path).network.layer_sizes
     (784, 128, 64, 10)
     """
-    result = execute(prepare(config or TrainConfig(), dataset), listener)
+    return completed(execute(prepare(config or TrainConfig(), dataset), listener))
+
+
+def completed(result: TrainResult) -> TrainResult:
+    """Return the result, or raise the last two errors of :func:`run`."""
     outcome = result.summary["outcome"]
     if outcome == "interrupted":
         raise TrainingInterrupted(result)
@@ -158,14 +177,20 @@ def run(
     return result
 
 
-def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool = False) -> Job:
+def prepare(
+    config: TrainConfig,
+    dataset: Dataset | None = None,
+    progress: bool = False,
+    past: Past | None = None,
+) -> Job:
     """Check and load everything that a run needs, so that it cannot fail on its input.
 
-    ``progress`` shows a progress bar for downloads. Raises as :func:`run`, except for the last
-    two errors.
+    ``progress`` shows a progress bar for downloads; ``past`` is the run to go on with. Raises as
+    :func:`run`, except for the last two errors.
     """
     began = time.perf_counter()
-    check_output(config.output)
+    if past is None:
+        check_output(config.output)
     check_logs(config.log)
     kernels = get_backend(config.backend)
     with limited(kernels.NAME, config.threads):
@@ -185,29 +210,43 @@ def prepare(config: TrainConfig, dataset: Dataset | None = None, progress: bool 
     network = Network(sizes, config.activation, dropout, config.batch_norm)
     return Job(
         config, kernels, dataset, network, train_indices, validation_indices,
-        scale, shift, began, load_teachers(config.teacher, dataset),
+        scale, shift, began, load_teachers(config.teacher, dataset), past,
     )  # fmt: skip
 
 
 def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     """Run a prepared job: train, evaluate on the test set, and write the run folder.
 
-    Ctrl-C and a non-finite loss end the training but raise no exception: the best weights so far
-    are written, and ``summary["outcome"]`` says how training ended. Only a Ctrl-C before
-    training begins raises KeyboardInterrupt; nothing has been written at that point.
+    Ctrl-C, SIGTERM, SIGHUP and a non-finite loss end the training but raise no exception: the best
+    weights so far are written, and ``summary["outcome"]`` says how training ended. Only a Ctrl-C
+    before training begins raises KeyboardInterrupt; nothing has been written at that point.
     """
     listener = listener or Listener()
-    interrupt = DeferredInterrupt()
-    with limited(job.backend, job.config.threads):
-        trainer = _prepared_trainer(job, listener, interrupt.check)
-        folder = create_run_folder(job.config.output, f"{job.config.recipe}-{job.backend}")
-        try:
-            folder.write_config(job.config.to_dict())
-        except OSError:
-            if job.config.output is None:
-                folder.path.rmdir()
-            raise
-        return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt.check))
+    interrupt = DeferredInterrupt(ENDING)
+    folder = job.past.folder if job.past else None
+    try:
+        with limited(job.backend, job.config.threads):
+            trainer = _prepared_trainer(job, listener, interrupt.check)
+            folder = folder or create_run_folder(
+                job.config.output, f"{job.config.recipe}-{job.backend}"
+            )
+            _begin(job, folder)
+            return interrupt.during(lambda: _train(job, trainer, folder, listener, interrupt))
+    finally:
+        if folder is not None:
+            folder.release()
+
+
+def _begin(job: Job, folder: RunFolder) -> None:
+    """Write the options; if that fails, nothing is left of a new run."""
+    try:
+        folder.write_config(job.config.to_dict())
+    except OSError:
+        if job.past is None and job.config.output is None:
+            folder.path.rmdir()
+        raise
+    if job.past is not None:
+        job.past.rewind()
 
 
 def fit_in_memory(
@@ -221,7 +260,7 @@ def fit_in_memory(
         The prepared job.
     listener
         Receives progress events. Its exceptions end the fit and are passed on, except for
-        KeyboardInterrupt and NonFiniteLossError: see :func:`.loop.fit`.
+        KeyboardInterrupt and NonFiniteLossError: see :func:`.fit.fit`.
     check
         Called between slices of training; its exceptions are treated like the listener's.
     """
@@ -247,9 +286,10 @@ def _prepared_trainer(job: Job, listener: Listener, check: Callable[[], None]) -
     return trainer
 
 
-def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
+def engine_options(job: Job) -> np.ndarray:
+    """Return the options that ``train_steps`` takes."""
     config = job.config
-    options = make_options(
+    return make_options(
         config.optimizer,
         batch_size=config.batch_size,
         momentum=config.momentum,
@@ -266,6 +306,10 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         ema_decay=config.ema,
         clip_norm=config.clip_norm,
     )
+
+
+def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
+    config = job.config
     total_steps = config.epochs * -(-len(job.train_indices) // config.batch_size)
 
     def rates(first_step: int, steps: int) -> np.ndarray:
@@ -284,7 +328,7 @@ def _trainer(job: Job, check: Callable[[], None]) -> Trainer:
         flatten(job.dataset.train_images),
         targets,
         job.train_indices,
-        options,
+        engine_options(job),
         rates,
         check,
         make_augmentation() if config.augment else None,
@@ -297,13 +341,19 @@ def _train(
     trainer: Trainer,
     folder: RunFolder,
     listener: Listener,
-    check: Callable[[], None],
+    interrupt: DeferredInterrupt,
 ) -> TrainResult:
-    config = job.config
+    config, check = job.config, interrupt.check
+    outcome = Fit(trainer.inference_params().copy())
+    if job.past is not None and job.past.checkpoint is not None:
+        job.past.checkpoint.restore(trainer, outcome)
+    every = parse_interval(config.checkpoint_every, "checkpoint_every")
+    keeper = Keeper(folder.path, every, trainer, outcome, lambda: describe(job))
     validate = _validation(job, trainer, check)
-    with open_logs(config.log, folder.path, len(job.train_indices)) as logs:
-        recorder = _Recorder(folder, [*logs, listener])
-        outcome = fit(trainer, config.epochs, validate, config.patience, recorder)
+    history = job.past.history if job.past else None
+    with open_logs(config.log, folder.path, len(job.train_indices), history) as logs:
+        recorder = _Recorder(folder, [*logs, keeper, listener])
+        fit(trainer, config.epochs, validate, config.patience, recorder, outcome)
     test = _final_test(job, outcome, check)
     model = Model(
         job.network.plain,
@@ -317,10 +367,32 @@ def _train(
         job.dataset.train_images.dtype != np.uint8,
         TrainedOn.of(job.dataset),
     )
-    folder.write_model(model)
+    folder.write_model(model)  # before the larger checkpoint, for a disk that is nearly full
+    if outcome.ending != "diverged":
+        keeper.save()
     summary = _summary(job, trainer, outcome, test)
     folder.write_summary(summary)
-    return TrainResult(model, outcome.history, summary, folder, outcome.message)
+    if outcome.ending in COMPLETE:
+        keeper.finish()
+    number = (interrupt.number or signal.SIGINT) if outcome.ending == "interrupted" else 0
+    return TrainResult(model, outcome.history, summary, folder, outcome.message, number)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return what is trained, and on what, for checkpoints; and the time it has taken so far."""
+    versions = {**library_versions(job.backend), "instruction set": job.kernels.INSTRUCTION_SET}
+    return {
+        "config": job.config.to_dict(),
+        "backend": job.backend,
+        "data": TrainedOn.of(job.dataset).to_dict(),
+        "teachers": [teacher.checksum for teacher in job.teachers],
+        "versions": versions,
+        "total_seconds": _total_seconds(job),
+    }
+
+
+def _total_seconds(job: Job) -> float:
+    return time.perf_counter() - job.began + (job.past.seconds if job.past else 0.0)
 
 
 def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation | None:
@@ -328,7 +400,7 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
 
     Return None if training did not complete, or if the test is interrupted or diverges.
     """
-    if outcome.ending not in ("finished", "stopped early"):
+    if outcome.ending not in COMPLETE:
         return None
     try:
         x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
@@ -387,7 +459,7 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
         "test_loss": test.loss if test else None,
         "confusion_matrix": test.confusion.tolist() if test else None,
         "train_seconds": trainer.seconds,
-        "total_seconds": time.perf_counter() - job.began,
+        "total_seconds": _total_seconds(job),
         "samples_per_second": trainer.samples / max(trainer.seconds, 1e-9),
         "epochs_run": len(outcome.history),
         "best_epoch": outcome.best_epoch or None,
@@ -403,7 +475,7 @@ def _summary(job: Job, trainer: Trainer, outcome: Fit, test: Evaluation | None) 
             {"path": os.path.abspath(teacher.path), "checksum": teacher.checksum}
             for teacher in job.teachers
         ],
-        "notices": list(job.dataset.notices),
+        "notices": list(job.notices),
         "layer_sizes": list(job.network.layer_sizes),
         "seed": job.config.seed,
         "versions": library_versions(job.backend),

@@ -29,7 +29,7 @@ PRUNERS = ("none", "successive-halving", "hyperband", "median")
 DEFAULT_TRIALS = 20
 
 # Options of train that the search itself sets.
-OURS = ("output", "threads", "log")
+OURS = ("output", "threads", "log", "checkpoint_every")
 
 
 @document_options

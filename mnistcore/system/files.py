@@ -4,13 +4,19 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .locks import open_folder, try_lock
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TEMPORARY = re.compile(r"\.mnistcore-[0-9a-f]{16}\.tmp")
+_BEGINNING = 60.0  # seconds after which an empty temporary file has no owner any more
 
 
 def check_target(path: Path) -> None:
@@ -49,29 +55,66 @@ def check_folder(path: Path) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces ``path`` when the block ends without an error.
 
+    The new file is on the disk, and known there by its name, when this ends. Temporary files that
+    killed processes have left in the folder are removed.
+
     Raises
     ------
     OSError
         If the file cannot be written, such as on a full disk; it names ``path``, and nothing is
         left of the temporary file.
     """
-    beside = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    with naming(path, beside), beside.open("xb", buffering=0) as raw:
-        file = io.BufferedWriter(raw)
-        try:
-            yield file
-            file.flush()
-            os.fsync(raw.fileno())
-        except BaseException:
-            raw.close()  # first: closing the buffer would write the rest
-            beside.unlink(missing_ok=True)
-            raise
+    remove_leftovers(path.parent)
+    beside = path.with_name(f".mnistcore-{secrets.token_hex(8)}.tmp")
     try:
         with naming(path, beside):
+            with beside.open("xb", buffering=0) as raw:
+                try_lock(raw.fileno())
+                file = io.BufferedWriter(raw)
+                try:
+                    yield file
+                    file.flush()
+                    os.fsync(raw.fileno())
+                except BaseException:
+                    raw.close()  # first: closing the buffer would write the rest
+                    raise
             os.replace(beside, path)
+            _sync_folder(path.parent)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder has no files, or at most temporary ones of :func:`replacing`."""
+    return all(_TEMPORARY.fullmatch(path.name) for path in folder.iterdir())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of :func:`replacing` whose processes were killed.
+
+    A process at work holds a lock on its file, except in the moment before it begins to write.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                with suppress(OSError), path.open("rb") as file:
+                    found = os.stat(file.fileno())
+                    begun = found.st_size > 0 or time.time() - found.st_mtime > _BEGINNING
+                    if begun and try_lock(file.fileno()):
+                        path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can do that."""
+    with suppress(OSError):
+        descriptor = open_folder(folder)
+        if descriptor is not None:
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 A command is a module with ``run`` for Python and ``main(argv)`` for the shell. Exit status: 0
 on success; 1 if the result is bad (training diverged, a check failed); 2 for a user error;
-130 after Ctrl-C. User errors are reported in one line, bugs with a traceback.
+130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. User errors are reported in one line, bugs
+with a traceback.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from typing import Any, NoReturn
 from ..kernels.backends import BackendUnavailableError
 from ..system.errors import error_words, suggestion
 from ..system.extras import MissingExtraError
+from ..system.interrupt import Signalled, answered
 from .streams import lasting_output, output_error
 
 DONE = 0
 BAD_RESULT = 1
 BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells report a program stopped by Ctrl-C
+SIGNALLED = 128  # plus the number of the signal, as shells report a program that one stopped
+INTERRUPTED = SIGNALLED + 2  # by SIGINT, which is Ctrl-C
 
 COMPLETING = "_ARGCOMPLETE"  # set by a shell that asks for completions
 
@@ -122,7 +125,7 @@ def run_command(
     OSError and MemoryError never count as bugs: disks fill up and memory runs out. Output that
     cannot be written is an error, but one that is reported when the work is done.
     """
-    with lasting_output():
+    with lasting_output(), answered():
         try:
             status = body(sys.argv[1:] if argv is None else argv)
             sys.stdout.flush()
@@ -133,9 +136,9 @@ def run_command(
         except (CommandError, OSError, MemoryError) as failure:
             complain(command, error_words(failure))
             return BAD_INPUT
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             print(f"mnistcore {command}: interrupted", file=sys.stderr)
-            return INTERRUPTED
+            return SIGNALLED + interrupt.number if isinstance(interrupt, Signalled) else INTERRUPTED
 
 
 def complain(command: str, message: str) -> None:

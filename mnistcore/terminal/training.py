@@ -15,6 +15,7 @@ import numpy as np
 
 from ..kernels.blas import threads_of
 from ..models.metrics import percent
+from ..runs.checkpoints import files
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
 from .display import Screen, choose, print_json
@@ -32,7 +33,7 @@ class Display(Screen, Listener):
 
     def started(self, job: "Job") -> None:
         """Called when the data is loaded and training is about to begin."""
-        for notice in job.dataset.notices:
+        for notice in job.notices:
             print(notice, file=sys.stderr)
 
     def finished(self, result: "TrainResult") -> None:
@@ -41,7 +42,7 @@ class Display(Screen, Listener):
     def reported(self, path: Path) -> None:
         """Called when the HTML report is written to ``path``."""
 
-    def advise(self, run: Path, reported: bool) -> None:
+    def advise(self, result: "TrainResult", reported: bool) -> None:
         """Called at the end of a run that has not diverged."""
 
 
@@ -72,7 +73,7 @@ class PlainDisplay(Display):
     def started(self, job: "Job") -> None:
         self._epochs = job.config.epochs
         self._samples = len(job.train_indices)
-        for notice in job.dataset.notices:
+        for notice in job.notices:
             self._console.print(notice_panel(notice))
         self._console.print(facts_table(_intentions(job)))
         self._console.print()
@@ -95,10 +96,12 @@ class PlainDisplay(Display):
     def reported(self, path: Path) -> None:
         self._line(f"{'report':<15}{path}")
 
-    def advise(self, run: Path, reported: bool) -> None:
+    def advise(self, result: "TrainResult", reported: bool) -> None:
         """Print commands to go on with."""
-        name = shlex.quote(str(run))
+        name = shlex.quote(str(result.folder.path))
         self._line("\nnext:")
+        if result.signal and files(result.folder.path):
+            self._line(f"  mnistcore train --resume {name}")
         self._line(f"  mnistcore evaluate {name}")
         if not reported:
             self._line(f"  mnistcore report {name}")
@@ -133,8 +136,12 @@ class LiveDisplay(PlainDisplay):
         self._bar = self._bars.add_task("", figures="", visible=False)
         self._status = console.status("")
         self._preparing = ""
-        self._began = 0.0
+        self._began = self._share_before = 0.0
         self._last: EpochRecord | None = None
+
+    def started(self, job: "Job") -> None:
+        super().started(job)
+        self._share_before = _share_before(job)
 
     def restore(self) -> None:
         self._status.stop()
@@ -176,7 +183,8 @@ class LiveDisplay(PlainDisplay):
 
     def _running_figures(self, progress: Progress) -> str:
         share = (progress.epoch - 1 + progress.samples_done / progress.samples) / self._epochs
-        left = (time.perf_counter() - self._began) * (1 - share) / share
+        done = max(share - self._share_before, 1e-9)
+        left = (time.perf_counter() - self._began) * (1 - share) / done
         parts = [f"loss {progress.loss:.4f}", f"train {percent(progress.accuracy)}"]
         if self._width >= 80:
             parts.insert(0, f"{progress.samples_per_second:,.0f}/s")
@@ -251,8 +259,27 @@ def _intentions(job: "Job") -> Mapping[str, str]:
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
         **_pixels(dataset.pixel_max, config.standardize),
+        **_continued(job),
         "backend": job.backend + _threads(job),
     }
+
+
+def _share_before(job: "Job") -> float:
+    """Return the share of a run that was trained before it goes on."""
+    if job.past is None or job.past.checkpoint is None:
+        return 0.0
+    counts = job.past.checkpoint.counts
+    part = counts["epoch_steps"] * job.config.batch_size / len(job.train_indices)
+    return max(counts["epoch"] - 1 + min(part, 1.0), 0.0) / job.config.epochs
+
+
+def _continued(job: "Job") -> Mapping[str, str]:
+    """Where a run goes on, if it does."""
+    if job.past is None:
+        return {}
+    checkpoint = job.past.checkpoint
+    done = f"after step {checkpoint.counts['step']:,}" if checkpoint else "from the beginning"
+    return {"goes on": f"{done}, in {job.past.folder.path}"}
 
 
 def _teachers(config: "TrainConfig") -> Mapping[str, str]:

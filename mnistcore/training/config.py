@@ -16,6 +16,7 @@ from ..kernels.backends import BACKENDS
 from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
 from ..models.network import INITIALIZATIONS
 from .data_options import DataOptions
+from .intervals import parse_interval
 from .optimizers import LEARNING_RATES
 from .options import Range, document_options, option, read_options
 from .recipes import DEFAULT_RECIPE, RECIPES
@@ -220,6 +221,13 @@ class TrainConfig(DataOptions):
         empty="none",
         choices=LOGS,
     )
+    checkpoint_every: str = option(
+        "1minutes",
+        str,
+        "how often to save the state of the run, which --resume goes on from: 5epochs, 2minutes, or"
+        " none; unless that, also at the end",
+        metavar="INTERVAL",
+    )
     output: str | None = option(
         None,
         str,
@@ -246,6 +254,7 @@ class TrainConfig(DataOptions):
                 self._set(name, value)
 
     def _check_together(self) -> None:
+        parse_interval(self.checkpoint_every, "checkpoint_every")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is for optimizer sgd, not {self.optimizer}")
         if self.nesterov and not self.momentum:
@@ -277,6 +286,19 @@ class TrainConfig(DataOptions):
         return values
 
 
+def given_options(
+    flags: Mapping[str, Any], config_file: str | Path | None = None
+) -> dict[str, Any]:
+    """Return the options given as flags or in a TOML or JSON file; flags win.
+
+    Raises
+    ------
+    ValueError, OSError
+        As :func:`.options.read_options`.
+    """
+    return {**(read_options(config_file, TrainConfig) if config_file is not None else {}), **flags}
+
+
 def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None) -> TrainConfig:
     """Build a TrainConfig from explicit values and a TOML or JSON file; explicit values win.
 
@@ -285,5 +307,4 @@ def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None
     TypeError, ValueError, OSError
         As :class:`TrainConfig` and :func:`.options.read_options`.
     """
-    values = read_options(config_file, TrainConfig) if config_file is not None else {}
-    return TrainConfig(**{**values, **flags})
+    return TrainConfig(**given_options(flags, config_file))

@@ -2,34 +2,30 @@
 
 A :class:`Trainer` is a run in memory: parameters, optimizer state and the current step. It
 passes slices of an epoch to the kernels' ``train_steps``, short enough for a progress bar to
-move and for a quick reaction to Ctrl-C. :func:`fit` repeats epochs, validates after each and
-keeps the best weights.
+move and for a quick reaction to Ctrl-C. :func:`.fit.fit` repeats epochs.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 
 from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
-from ..models.inference import Evaluation
 from ..models.network import Network
 from ..system.pages import in_large_pages
 from .adversarial import VirtualAdversary
 from .augmentation import Augmenter
 from .optimizers import make_state
-from .records import EpochRecord, Listener, NonFiniteLossError, Progress
+from .records import NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
 PACKING = 60e-9  # added for each parameter, so that packing them takes at most a tenth of a slice
 GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
-# How a fit ended.
-Ending = Literal["finished", "stopped early", "interrupted", "diverged"]
+# The numbers that belong to the state of a Trainer, by their names as its attributes.
+COUNTS = ("epoch", "epoch_steps", "epoch_seconds", "step", "samples", "seconds")
 
 # (first step, number of steps) -> the learning rate of each, float64.
 RateSchedule = Callable[[int, int], np.ndarray]
@@ -65,12 +61,18 @@ class Trainer:
 
     Attributes
     ----------
+    epoch
+        The epoch that is being trained on, or was last; from 1, and 0 before the first.
+    epoch_steps, epoch_seconds
+        The number of updates made in that epoch, and the time spent on it.
     step
-        The number of updates made.
+        The number of updates made in all.
     samples
         The number of samples trained on.
     seconds
         The time spent in training, excluding validation, display and files.
+    between_slices
+        False while a slice changes the state, and for good if an exception ended that.
     """
 
     def __init__(
@@ -88,8 +90,9 @@ class Trainer:
         radius: float = 0.0,
     ) -> None:
         self.params = params
-        self.step = self.samples = 0
-        self.seconds = 0.0
+        self.epoch = self.epoch_steps = self.step = self.samples = 0
+        self.epoch_seconds = self.seconds = 0.0
+        self.between_slices = True
         self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
         self._network, self._layers = network, network.layers()
@@ -101,6 +104,7 @@ class Trainer:
         self._augment = None if strengths is None else Augmenter(kernels, self._x, strengths)
         self._state = make_state(options, params)
         self._buffers = network.init_buffers(params.dtype.type)
+        self._metrics = np.zeros(METRICS)  # of the samples so far in this epoch
         sizes = self._batch_size, len(self._state)
         self._workspace = np.empty(kernels.workspace_size(self._layers, *sizes), np.float32)
         self._steps = VirtualAdversary(kernels, radius, network, *sizes) if radius else kernels
@@ -115,10 +119,34 @@ class Trainer:
         """Load or compile the kernels, by training on no samples."""
         self._train_steps(np.empty(0, np.int64), np.empty(0), np.zeros(METRICS))
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays of the state, not copied.
+
+        With :meth:`counts` they are all that the rest of the training depends on, apart from what
+        the trainer was made of: the order of an epoch follows from seed and epoch, and so does
+        every other random draw from its own place.
+        """
+        names = ("params", "state", "buffers", "metrics")
+        values = (self.params, self._state, self._buffers, self._metrics)
+        return dict(zip(names, values, strict=True))
+
+    def counts(self) -> dict[str, int | float]:
+        """Return the numbers of the state: how far the training has come."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], counts: Mapping[str, int | float]) -> None:
+        """Continue where :meth:`arrays` and :meth:`counts` of an equal trainer were taken."""
+        for name, array in self.arrays().items():
+            array[...] = arrays[name]
+        for name in COUNTS:
+            setattr(self, name, counts[name])
+
     def train_epoch(
         self, epoch: int, on_slice: Callable[[Progress], None]
     ) -> tuple[Progress, float, float]:
-        """Train for one pass over the samples; ``epoch`` counts from 1.
+        """Train for one pass over the samples, or for what is left of it.
+
+        ``epoch`` counts from 1. It goes on where the last call or :meth:`restore` left it.
 
         Returns
         -------
@@ -131,34 +159,34 @@ class Trainer:
             If a loss is not finite. The parameters are those before that step's update.
         """
         began = time.perf_counter()
+        if epoch != self.epoch:
+            self.epoch, self.epoch_steps, self.epoch_seconds = epoch, 0, 0.0
+            self._metrics[:] = 0.0
         seed = int(self._options["seed"][0])
         order = np.random.default_rng([seed, epoch]).permutation(len(self._indices))
         order = self._indices[order]
         steps = math.ceil(len(order) / self._batch_size)
-        rates = self._rates(self.step, steps)
+        rates = self._rates(self.step - self.epoch_steps, steps)
         self._options["epoch"] = epoch
-        metrics = np.zeros(METRICS)
-        seconds = time.perf_counter() - began
-        self.seconds += seconds
-        done = 0
-        while done < steps:
+        self._count_seconds(time.perf_counter() - began)
+        while self.epoch_steps < steps:
             self._check()
-            last = min(done + self._slice_steps, steps)
+            done, last = self.epoch_steps, min(self.epoch_steps + self._slice_steps, steps)
             samples = order[done * self._batch_size : last * self._batch_size]
-            seconds += self._train_slice(samples, rates[done:last], metrics)
-            done = last
-            progress = self._progress(epoch, done, len(order), metrics, seconds)
-            on_slice(progress)
-        return progress, float(rates[-1]), seconds
+            self._train_slice(samples, rates[done:last])
+            on_slice(self._progress(len(order)))
+        return self._progress(len(order)), float(rates[-1]), self.epoch_seconds
 
-    def _train_slice(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> float:
-        """Train on a slice and return the seconds that it took."""
+    def _train_slice(self, samples: np.ndarray, rates: np.ndarray) -> None:
         began = time.perf_counter()
-        done = self._train_steps(samples, rates, metrics)
+        self.between_slices = False
+        done = self._train_steps(samples, rates, self._metrics)
         seconds = time.perf_counter() - began
         self.step += done
+        self.epoch_steps += done
         self.samples += min(done * self._batch_size, len(samples))
-        self.seconds += seconds
+        self._count_seconds(seconds)
+        self.between_slices = True
         if done < len(rates):
             raise NonFiniteLossError(
                 f"the loss is no longer finite at step {self.step + 1}: training diverged;"
@@ -167,7 +195,10 @@ class Trainer:
         wanted = SLICE_SECONDS + PACKING * self.params.size
         fitting = int(done * wanted / max(seconds, 1e-9))
         self._slice_steps = max(1, min(fitting, GROWTH * self._slice_steps))
-        return seconds
+
+    def _count_seconds(self, seconds: float) -> None:
+        self.epoch_seconds += seconds
+        self.seconds += seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
         x = self._augment(self._options, samples) if self._augment else self._x
@@ -178,123 +209,9 @@ class Trainer:
         )  # fmt: skip
         return done
 
-    def _progress(
-        self, epoch: int, steps: int, samples: int, metrics: np.ndarray, seconds: float
-    ) -> Progress:
-        done = min(steps * self._batch_size, samples)
-        loss, hits = metrics[[LOSS_SUM, HIT_SUM]] / metrics[WEIGHT_SUM]
-        return Progress(epoch, done, samples, float(loss), float(hits), done / max(seconds, 1e-9))
-
-
-@dataclass(eq=False)
-class Fit:
-    """The result of a fit.
-
-    Attributes
-    ----------
-    params
-        (P,) float32, the weights that are kept, of ``network.plain``: see :func:`fit`.
-    ending
-        How the fit ended.
-    history
-        A record of each completed epoch.
-    best_epoch
-        The epoch with the best validation, or 0 without validation.
-    message
-        What went wrong, if the run diverged.
-    """
-
-    params: np.ndarray
-    ending: Ending = "finished"
-    history: list[EpochRecord] = field(default_factory=list)
-    best_epoch: int = 0
-    message: str = ""
-
-
-def fit(
-    trainer: Trainer,
-    epochs: int,
-    validate: Callable[[], Evaluation] | None = None,
-    patience: int | None = None,
-    listener: Listener | None = None,
-) -> Fit:
-    """Train for some epochs, validating after each.
-
-    The weights kept are normally the last ones, or with ``patience`` those of the epoch with the
-    best validation. If the run is interrupted or its loss is not finite, they are those with the
-    best validation so far or, without validation, the latest ones, which fall back to the initial
-    ones if not finite. The best validation has the highest accuracy; lower loss breaks ties.
-
-    Ctrl-C (KeyboardInterrupt) and a loss that is not finite end the fit without an exception;
-    ``ending`` of the result says so.
-
-    Parameters
-    ----------
-    trainer
-        The training to run.
-    epochs
-        The maximum number of epochs.
-    validate
-        Evaluates the ``inference_params()`` of ``trainer`` on the validation samples.
-    patience
-        Stop after this many epochs without a better validation.
-    listener
-        Called after every slice and epoch.
-    """
-    listener = listener or Listener()
-    outcome = Fit(trainer.inference_params().copy())
-    best = _Best()
-    try:
-        for epoch in range(1, epochs + 1):
-            record = _one_epoch(trainer, epoch, validate, listener)
-            outcome.history.append(record)
-            best.see(record, trainer)
-            outcome.best_epoch = best.epoch
-            listener.epoch_done(record)
-            if patience is not None and epoch - best.epoch >= patience:
-                outcome.ending = "stopped early"
-                break
-    except KeyboardInterrupt:
-        outcome.ending = "interrupted"
-    except NonFiniteLossError as error:
-        outcome.ending, outcome.message = "diverged", str(error)
-    if best.params is not None and (patience is not None or outcome.ending != "finished"):
-        outcome.params = best.params
-    elif np.isfinite(latest := trainer.inference_params()).all():
-        outcome.params = latest
-    return outcome
-
-
-class _Best:
-    """The weights with the best validation so far, and their epoch, which is 0 before the first."""
-
-    def __init__(self) -> None:
-        self.epoch = 0
-        self.params: np.ndarray | None = None
-        self._score = (-math.inf, -math.inf)
-
-    def see(self, record: EpochRecord, trainer: Trainer) -> None:
-        if record.validation_accuracy is None or record.validation_loss is None:
-            return
-        score = record.validation_accuracy, -record.validation_loss
-        if score > self._score:
-            self.epoch, self._score = record.epoch, score
-            self.params = trainer.inference_params().copy()
-
-
-def _one_epoch(
-    trainer: Trainer,
-    epoch: int,
-    validate: Callable[[], Evaluation] | None,
-    listener: Listener,
-) -> EpochRecord:
-    train, learning_rate, seconds = trainer.train_epoch(epoch, listener.slice_done)
-    validation = validate() if validate else None
-    if validation is not None and not math.isfinite(validation.loss):
-        raise NonFiniteLossError(
-            f"the validation loss is not finite after epoch {epoch}: training diverged;"
-            " try a lower learning rate"
-        )
-    loss = validation.loss if validation else None
-    accuracy = validation.accuracy if validation else None
-    return EpochRecord(epoch, train.loss, train.accuracy, loss, accuracy, learning_rate, seconds)
+    def _progress(self, samples: int) -> Progress:
+        """Return the progress of this epoch, which has so many samples."""
+        done = min(self.epoch_steps * self._batch_size, samples)
+        loss, hits = self._metrics[[LOSS_SUM, HIT_SUM]] / self._metrics[WEIGHT_SUM]
+        speed = done / max(self.epoch_seconds, 1e-9)
+        return Progress(self.epoch, done, samples, float(loss), float(hits), speed)

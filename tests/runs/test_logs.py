@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from small_digits import small_digits
 
+from mnistcore.data import load_data
 from mnistcore.system.extras import MissingExtraError
-from mnistcore.train import TrainConfig, run
+from mnistcore.train import TrainConfig, resume, run
 from mnistcore.training.records import Listener
 
 COLUMNS = [
@@ -132,6 +133,29 @@ def test_what_is_logged_is_on_disk_when_the_epoch_is_over(make):
 
     make(Look(), log=("csv", "tensorboard"))
     assert seen == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_the_events_of_a_run_that_goes_on_replace_those_after_its_checkpoint(make):
+    session_log = pytest.importorskip("tensorboardX.proto.event_pb2").SessionLog
+
+    class Killed(Listener):
+        def epoch_done(self, record):
+            if record.epoch == 3:
+                raise LookupError
+
+    with pytest.raises(LookupError):
+        make(Killed(), log="tensorboard", epochs=5, checkpoint_every="2epochs")
+    history = resume("run", dataset=load_data("data")).history
+    first, second = sorted(Path("run").glob("events.out.tfevents.*"), key=lambda path: path.name)
+    assert [event.step for event in read_events(first)] == [0, 1, 2, 3]
+    _, start, *events = read_events(second)
+    assert (start.step, start.session_log.status) == (3, session_log.START)
+    assert [event.step for event in events] == [3, 4, 5]
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator("run")
+    events.Reload()
+    losses = [(e.step, e.value) for e in events.Scalars("loss/train")]
+    assert losses == [(r.epoch, pytest.approx(r.train_loss, rel=1e-6)) for r in history]
 
 
 def test_without_the_library_a_run_does_not_begin(make, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 import pytest
 from interruptions import interrupted_everywhere
 
-from mnistcore.system.interrupt import DeferredInterrupt
+from mnistcore.system.interrupt import ENDING, DeferredInterrupt, Signalled, answered, end_at_once
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,35 @@ def test_one_that_was_raised_and_caught_is_not_raised_again():
         return "done"
 
     assert interrupt.during(work) == "done"
+
+
+@pytest.mark.parametrize("numbers", [[15], [1], [15, 1, 15], [1, 2], [2, 15, 15]])
+def test_other_signals_are_deferred_if_wanted_and_never_obeyed_at_once(numbers):
+    interrupt, done = DeferredInterrupt(ENDING), []
+
+    def work():
+        for number in numbers:
+            signal.raise_signal(number)
+            done.append(number)
+
+    with pytest.raises(Signalled) as caught:
+        interrupt.during(work)
+    assert done == numbers
+    assert caught.value.number == interrupt.number == numbers[0]
+    assert all(signal.getsignal(number) is signal.SIG_DFL for number in (15, 1))
+
+
+def test_a_command_that_starts_leaves_ctrl_c_to_the_system():
+    end_at_once()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt), answered():
+        _press()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_at_once()
+    with answered():
+        _press()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_an_error_in_the_block_is_not_hidden():

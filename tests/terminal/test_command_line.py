@@ -20,6 +20,7 @@ from mnistcore.__main__ import COMMANDS, main
 from mnistcore.data import write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.synthetic import make_digits
+from mnistcore.system.interrupt import Signalled
 from mnistcore.terminal import command_line
 from mnistcore.terminal.command_line import CommandError, run_command, user_errors
 
@@ -245,6 +246,7 @@ def test_ctrl_c_saves_the_best_weights_and_exits_with_130(place):
     assert summary["test_accuracy"] is None
     assert summary["epochs_run"] == len(Path("run/metrics.jsonl").read_text().splitlines())
     assert f"interrupted; the weights of epoch {summary['best_epoch']} are kept" in out
+    assert "\nnext:\n  mnistcore train --resume run\n" in out
     assert Path("run/model.safetensors").exists()
     assert not [path for path in Path("run").iterdir() if path.name.startswith(".")]
 
@@ -320,6 +322,7 @@ def shell(line, **settings):
 
 TRAIN = f'"$@" train {" ".join(QUICK)} --data ../data --output run'
 FILES = {"config.json", "metrics.jsonl", "model.safetensors", "summary.json"}
+FILES.add("checkpoint-34.safetensors")  # 2 epochs of 17 updates
 
 
 @pytest.mark.parametrize(
@@ -467,6 +470,7 @@ def raising(error):
         (FileNotFoundError(2, "No such file", "a/b"), 2, "mnistcore x: error: a/b: No such file\n"),
         (MemoryError(), 2, "mnistcore x: error: there is not enough memory\n"),
         (KeyboardInterrupt(), 130, "mnistcore x: interrupted\n"),
+        (Signalled(15), 143, "mnistcore x: interrupted\n"),
     ],
 )
 def test_a_users_error_is_a_line(capsys, error, status, line):

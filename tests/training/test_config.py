@@ -47,6 +47,7 @@ FLAGS = [
     "--seed",
     "--threads",
     "--log",
+    "--checkpoint-every",
     "--output",
 ]
 
@@ -116,6 +117,9 @@ def test_a_network_without_hidden_layers_is_allowed():
         ({"output": ""}, "output must not be empty"),
         ({"momentum": 0.9}, "momentum is for optimizer sgd, not adam"),
         ({"nesterov": True}, "nesterov needs"),
+        ({"checkpoint_every": "often"}, "checkpoint_every must be a number of epochs or minutes"),
+        ({"checkpoint_every": "0epochs"}, "such as 5epochs or 2minutes, or none; got '0epochs'"),
+        ({"checkpoint_every": "1.5minutes"}, "got '1.5minutes'"),
         ({"patience": 3, "validation_fraction": 0}, "patience needs validation"),
     ],
 )

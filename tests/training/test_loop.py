@@ -8,7 +8,8 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.kernels.layout import AVERAGE_EVERY
 from mnistcore.models.inference import Evaluation, evaluate, logits_of
 from mnistcore.models.network import Network
-from mnistcore.training.loop import Trainer, fit
+from mnistcore.training.fit import fit
+from mnistcore.training.loop import Trainer
 from mnistcore.training.optimizers import make_options
 from mnistcore.training.records import Listener, NonFiniteLossError
 

@@ -18,6 +18,7 @@ from typing import Any
 from numba import types
 from numba.core.compiler_lock import global_compiler_lock
 
+from ...system.interrupt import DeferredInterrupt
 from ..threads import available_cores, get_num_threads
 from .cache import CACHE_FOLDER
 from .functions import JIT, compile_function, is_cached, name_of
@@ -74,18 +75,30 @@ class Program:
                 self._work = _Work(self._name, missing)
 
     def load(self, report: Callable[[str], None] = lambda text: None) -> None:
-        """Compile what is not cached; ``report`` is told before each function which one it is."""
+        """Compile what is not cached; ``report`` is told before each function which one it is.
+
+        Ctrl-C waits for the end of a function: LLVM calls Python where exceptions are lost.
+        """
         if self._loaded:
             return
+        interrupt = DeferredInterrupt()
+
+        def compile_number(number: int) -> None:
+            interrupt.check()
+            self._compile(number, report)
+
         with global_compiler_lock:
             if not self._loaded:
-                self.begin()
-                work, self._work = self._work, None
-                if work:
-                    work.finish(lambda number: self._compile(number, report))
-                    for number in self._missing():  # what a helper left that failed
-                        self._compile(number, report)
+                interrupt.during(lambda: self._compile_missing(compile_number))
                 self._loaded = True
+
+    def _compile_missing(self, compile_number: Callable[[int], None]) -> None:
+        self.begin()
+        work, self._work = self._work, None
+        if work:
+            work.finish(compile_number)
+            for number in self._missing():  # what a helper left that failed
+                compile_number(number)
 
     def help(self, folder: str, parent: int) -> None:
         """Compile functions whose numbers come from the standard input: a helper's whole work."""

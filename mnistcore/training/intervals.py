@@ -1,0 +1,33 @@
+"""How often something is done during a run: "5epochs", "2minutes", or "none" for never."""
+
+import re
+from typing import NamedTuple
+
+_SECONDS = {"second": 1, "minute": 60}
+
+
+class Interval(NamedTuple):
+    """So many epochs or so many seconds; both are 0 for never."""
+
+    epochs: int = 0
+    seconds: int = 0
+
+
+def parse_interval(text: str, name: str) -> Interval:
+    """Read a whole number and its unit: epochs, minutes or seconds; or "none".
+
+    Raises
+    ------
+    ValueError
+        If the text is anything else; the message begins with ``name``.
+    """
+    if text == "none":
+        return Interval()
+    found = re.fullmatch(r"([1-9][0-9]{0,8}) ?(epoch|minute|second)s?", text)
+    if found is None:
+        raise ValueError(
+            f"{name} must be a number of epochs or minutes, such as 5epochs or 2minutes, or none;"
+            f" got {text!r}"
+        )
+    number, unit = int(found[1]), found[2]
+    return Interval(epochs=number) if unit == "epoch" else Interval(seconds=number * _SECONDS[unit])
