@@ -428,7 +428,7 @@ FOREIGN_FILES = {
     "other zip": ("w.npz", zip_of({"x.txt": b"x"}), "holds no weights but x.txt"),
     "odd zip": ("w.npz", zip_of({"x\n.txt": b"x"}), "impossible name"),
     "empty zip": ("w.npz", zip_of({}), "holds no weights but nothing"),
-    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is damaged"),
+    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is a damaged zip file"),
     "changed": ("w.npz", changed(zip_of({"a.npy": npy(np.arange(999.0))}), 300), "is a damaged"),
     "no array": ("w.npz", zip_of({"a.npy": b"hello"}), "magic string|is a damaged"),
     "objects": (
