@@ -1,6 +1,7 @@
 """Arrays in ``.npz`` files, of sizes that their headers declare; no pickle is ever opened."""
 
 import math
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ _LAST = 0x10FFFF  # code point
 def unzipped(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     """Open a zip file that anyone may have written; any error of its content is a ValueError."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's of odd headers
             yield archive
     except (FileNotFoundError, PermissionError, MemoryError):
         raise

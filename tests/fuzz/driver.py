@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 import traceback
+import warnings
 
 from .mutation import mutated
 from .targets import TARGETS
@@ -35,9 +36,12 @@ def fuzz(name, executions, folder, seed=0, seconds=float("inf")):
         start = time.monotonic()
         faulthandler.dump_traceback_later(20 * target.seconds, exit=True)
         try:
-            _read(target, files, folder)
-        except target.allowed:
-            pass
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                with contextlib.suppress(*target.allowed):
+                    _read(target, files, folder)
+            if warned:
+                raise RuntimeError(f"warned {warned[0]}")
         except Exception as error:
             raise FindingError(f"{name}, execution {done}: {_last_words(error)}") from error
         finally:

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import struct
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +77,7 @@ def _table_seeds():
     rows = [",".join(map(str, [label, *range(25)])) for label in (3, 1, 3, 1, 3, 1, 3, 1)]
     header = ",".join(["label", *(f"p{i}" for i in range(25))])
     named = "\n".join([header, *rows]).replace("3,0", '"a,b",0').replace("1,0", "=c(),0")
-    libsvm = "\n".join(f"{k % 2} 1:{k} 5:0.25 25:255" for k in range(8))
+    libsvm = "\n".join(f"{k % 2} 1:{k} 2:9 3:0.5 4:1 5:2 25:255" for k in range(8))
     texts = ("\n".join(rows), named, "\n".join(rows).replace(",", ";"))
     seeds = [{"csv": text.encode()} for text in texts]
     return [*seeds, {"csv": gzip.compress(named.encode())}, {"libsvm": libsvm.encode()}]
@@ -324,5 +323,3 @@ TARGETS = {
         _run_seeds, _commands("report"), (), "run", _run_folder, seconds=60, short=2
     ),
 }  # fmt: skip
-
-warnings.filterwarnings("ignore", module="PIL")
