@@ -483,6 +483,15 @@ def test_a_bomb_is_told_by_its_size_before_it_is_unpacked(place, capsys, monkeyp
     refused(capsys, ["bomb.npz"], "holds 33,554,688 bytes of arrays; at most 33,554,432 are read")
 
 
+def test_small_numbers_count_as_the_large_ones_that_they_become(place, capsys, monkeypatch):
+    weights = {"w": np.zeros((784, 200), np.float16)}
+    np.savez_compressed("w.npz", **weights)
+    save_file(weights, "w.safetensors")
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 2**20)  # thrice what float16 takes
+    for path in ("w.npz", "w.safetensors"):
+        refused(capsys, [path], "holds 156,800 numbers; at most 131,072 are read")
+
+
 def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monkeypatch):
     save(sequential(model), ".safetensors")
     monkeypatch.setattr(weight_file, "MAX_BYTES", 1000)
