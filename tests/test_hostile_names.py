@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from fuzz.targets import DIGITS, NAMES, digits_file, hostile_model, run_command
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from mnistcore.interchange import to_numpy
 from mnistcore.models import checkpoint
@@ -78,6 +80,23 @@ def test_no_name_reaches_the_terminal_as_it_is(words, place):
     _, out, errors = run_command(words)
     assert "\x1b]" not in out + errors
     assert "\x1b[2J" not in out + errors
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export", "report", "convert"])
+@pytest.mark.parametrize("name", ["format_version", "format", "layers", "tensors"])
+def test_metadata_of_a_model_reach_no_terminal(command, name, folder, tmp_path):
+    content = checkpoint.encode({f"{ESCAPES}{i}": np.zeros(1) for i in range(3000)}, {})
+    path = tmp_path / "model.safetensors"
+    if name != "tensors":
+        checkpoint.save(path, hostile_model())
+        tensors, metadata = load_file(path), safe_open(path, framework="numpy").metadata()
+        value = json.dumps([ESCAPES]) if name == "layers" else ESCAPES * 10**5
+        content = checkpoint.encode(tensors, metadata | {name: value})
+    path.write_bytes(content)
+    more = {"predict": [str(folder / PICTURE)], "export": ["--to", "c"]}.get(command, [])
+    status, _, errors = run_command([command, str(path), *more])
+    assert status == 2 or command == "convert"  # which takes weights of any format
+    assert len(errors) < 2500
 
 
 def test_names_are_shown_with_their_signs_written_out(folder, monkeypatch):

@@ -15,7 +15,7 @@ def read(path: Path) -> WeightFile:
         If it is damaged, or its arrays are too large.
     """
     file = Npz(path)
-    check_names(file.files)
+    check_names(file.names)
     headers = {name: file.header(name) for name in file.names}
     objects = [name for name, header in headers.items() if header.dtype.hasobject]
     names = [name for name in headers if name not in objects]

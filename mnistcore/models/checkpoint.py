@@ -178,7 +178,7 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
         raise CheckpointError(
-            f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
+            f"has format version {str(version)[:20]}; this mnistcore reads version {FORMAT_VERSION}"
         )
     network = _network(_parsed(metadata, "layers", list))
     entry = _parsed(metadata, "input", dict)

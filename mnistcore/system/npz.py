@@ -17,6 +17,7 @@ _READERS: dict[tuple[int, int], Any] = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _LAST = 0x10FFFF  # code point
+_MOST = 1000  # files in a zip file, each of which is opened by itself
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def unzipped(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's of odd headers
+            if len(archive.infolist()) > _MOST:
+                raise ValueError(f"more than {_MOST:,} files in it")
             yield archive
     except (FileNotFoundError, PermissionError, MemoryError):
         raise
@@ -49,26 +52,14 @@ class Header(NamedTuple):
 
 
 class Npz:
-    """The arrays of a file. Any error of what is in it is a ValueError in a few words.
-
-    Attributes
-    ----------
-    names
-        Of the arrays, in the order of the file.
-    files
-        As `names`, with their suffix.
-    size
-        The bytes that all of them unpack to.
-    """
+    """The arrays of a file: their names in its order, and the bytes that all unpack to."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with unzipped(self._path, ".npz file") as archive:
-            members = archive.infolist()
-        self._members = {one.filename.removesuffix(".npy"): one for one in members}
+        with unzipped(path, ".npz file") as archive:
+            self._members = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
         self.names = list(self._members)
-        self.files = [one.filename for one in members]
-        self.size = sum(one.file_size for one in members)
+        self.size = sum(one.file_size for one in self._members.values())
 
     def header(self, name: str) -> Header:
         """Return what an array declares; its dtype ``hasobject`` if it holds Python objects."""

@@ -62,6 +62,14 @@ def test_damaged_compression_is_a_value_error(method, tmp_path):
             Npz(path).read("x")
 
 
+def test_very_many_files_are_not_opened_one_by_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", b"")
+    with pytest.raises(ValueError, match="more than 1,000 files in it"):
+        Npz(tmp_path / "w.npz")
+
+
 def test_a_size_is_told_from_the_header_alone(tmp_path):
     content = io.BytesIO()
     np.save(content, np.zeros((3, 5), np.float16))
