@@ -122,8 +122,7 @@ def _parser() -> Parser:
 
 
 def _show(conversion: Conversion) -> None:
-    from rich.console import Console
-
+    from .system.console import Console
     from .terminal.tables import facts_table
 
     model = conversion.model

@@ -54,8 +54,7 @@ def _main(argv: Sequence[str]) -> int:
             return DONE
         if arguments.json is not None:
             write_json(Path(arguments.json), facts)
-    from rich.console import Console
-
+    from .system.console import Console
     from .terminal.scores import show_sample, show_scores
 
     if arguments.test_index is not None:

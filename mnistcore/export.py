@@ -92,8 +92,7 @@ def _summary(exported: Exported) -> dict[str, Any]:
 
 
 def _show(exported: Exported, to: str, int8: bool) -> None:
-    from rich.console import Console
-
+    from .system.console import Console
     from .terminal.tables import facts_table
 
     network = exported.model.network

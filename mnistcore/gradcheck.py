@@ -44,8 +44,9 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _show(checks: Sequence[Check]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .system.console import Console
 
     columns = list(dict.fromkeys(check.backend for check in checks))
     table = Table("gradient of", box=None, pad_edge=False)
@@ -57,7 +58,7 @@ def _show(checks: Sequence[Check]) -> None:
         rows.setdefault(check.name, []).append(mark.format(check.error))
     for name, cells in rows.items():
         table.add_row(name, *cells)
-    console = Console()
+    console = Console(markup=True)
     console.print(table)
     tolerances = ", ".join(f"{value:.0e} in {dtype}" for dtype, value in TOLERANCES.items())
     passed = sum(check.passed for check in checks)

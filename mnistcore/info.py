@@ -173,8 +173,7 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def _show(facts: Mapping[str, Any]) -> None:
-    from rich.console import Console
-
+    from .system.console import Console
     from .terminal.tables import facts_table
 
     cpu, cache = facts["cpu"], facts["cache"]

@@ -428,7 +428,7 @@ FOREIGN_FILES = {
     "other zip": ("w.npz", zip_of({"x.txt": b"x"}), "holds no weights but x.txt"),
     "odd zip": ("w.npz", zip_of({"x\n.txt": b"x"}), "impossible name"),
     "empty zip": ("w.npz", zip_of({}), "holds no weights but nothing"),
-    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is damaged"),
+    "cut": ("w.npz", zip_of({"a.npy": npy(np.zeros(9))})[:-30], "is a damaged zip file"),
     "changed": ("w.npz", changed(zip_of({"a.npy": npy(np.arange(999.0))}), 300), "is a damaged"),
     "no array": ("w.npz", zip_of({"a.npy": b"hello"}), "magic string|is a damaged"),
     "objects": (
@@ -481,6 +481,15 @@ def test_a_bomb_is_told_by_its_size_before_it_is_unpacked(place, capsys, monkeyp
     monkeypatch.setattr(weight_file, "MAX_BYTES", 2**25)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)  # whoever unpacks fails otherwise
     refused(capsys, ["bomb.npz"], "holds 33,554,688 bytes of arrays; at most 33,554,432 are read")
+
+
+def test_small_numbers_count_as_the_large_ones_that_they_become(place, capsys, monkeypatch):
+    weights = {"w": np.zeros((784, 200), np.float16)}
+    np.savez_compressed("w.npz", **weights)
+    save_file(weights, "w.safetensors")
+    monkeypatch.setattr(weight_file, "MAX_BYTES", 2**20)  # thrice what float16 takes
+    for path in ("w.npz", "w.safetensors"):
+        refused(capsys, [path], "holds 156,800 numbers; at most 131,072 are read")
 
 
 def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monkeypatch):

@@ -132,6 +132,7 @@ def _announce(score: Score) -> None:
 def table(scores: Sequence[Score]) -> "Table":
     """Return a rich table with a line per score, the best last and ours in bold."""
     from rich.table import Table
+    from rich.text import Text
 
     lines = Table(box=None, pad_edge=False)
     lines.add_column("classifier", no_wrap=True)
@@ -140,7 +141,7 @@ def table(scores: Sequence[Score]) -> "Table":
     lines.add_column("what it is", style="dim")
     for score in sorted(scores, key=lambda score: score.test_accuracy):
         lines.add_row(
-            f"[bold]{score.name}[/]" if score.ours else score.name,
+            Text(score.name, style="bold" if score.ours else ""),
             percent(score.test_accuracy),
             f"{score.train_seconds:.2f} s",
             f"{score.predict_seconds:.2f} s",
@@ -150,7 +151,7 @@ def table(scores: Sequence[Score]) -> "Table":
 
 
 def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
-    from rich.console import Console
+    from ..system.console import Console
 
     console = Console()
     console.print()

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnistcore.data.preprocess import as_pixels
 from mnistcore.data.raw import Part, RawData
-from mnistcore.system.errors import by
+from mnistcore.system.errors import by, reason_of
 
 _COLOURS = (3, 4)
 
@@ -154,7 +154,7 @@ def _array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise ValueError(
             f"{name} is no array of equal rows ({reason}); give an array or lists of one length"
         ) from None

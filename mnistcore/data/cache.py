@@ -6,7 +6,6 @@ SHA-256 was right; a file that has changed since is hashed again. Files are repl
 so several processes may fill the cache at the same time.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 from mnistcore.data.folder import FILE_NAMES, Arrays
 from mnistcore.data.idx import IdxError, idx_sha256, map_idx, write_idx
-from mnistcore.system.files import write_json
+from mnistcore.system.files import read_bounded, write_json
+from mnistcore.system.text import parsed
 
 _RECENT_SECONDS = 600.0
 
@@ -92,7 +92,7 @@ class VerifiedCache:
         note = _read_json(self._failure)
         try:
             age, failures = time.time() - float(note["time"]), dict(note["failures"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         return (age, failures) if 0 <= age < _RECENT_SECONDS else None
 
@@ -115,7 +115,7 @@ def file_stamps(files: Sequence[Path]) -> Stamps | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(read_bounded(path))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -191,7 +191,6 @@ def _progress_bar(shown: bool) -> Iterator[Report]:
     if not shown:
         yield lambda url, received, total: None
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -201,6 +200,8 @@ def _progress_bar(shown: bool) -> Iterator[Report]:
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+
+    from mnistcore.system.console import Console
 
     columns = (
         TextColumn("{task.description}"),

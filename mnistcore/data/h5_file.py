@@ -6,7 +6,9 @@ from typing import Any
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.system.errors import reason_of
 from mnistcore.system.extras import require
+from mnistcore.system.npz import Header
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _IMAGES, _LABELS = ("data", "x", "images"), ("target", "y", "labels")
@@ -41,7 +43,7 @@ def read(path: Path) -> RawData:
             train = _part(file, "train", content["train"])
             test = _part(file, "test", content["test"]) if "test" in content else None
     except (OSError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise DataError(f"{file}: cannot be read ({reason}); download it again") from error
     return RawData(path, str(file), train, test)
 
@@ -68,7 +70,8 @@ def _part(file: Path, name: str, group: Any) -> Part:
         raise DataError(
             f"{file}: {name} holds {', '.join(keys[:6]) or 'no arrays'}; data and target are needed"
         )
-    size = sum(group[key].size * group[key].dtype.itemsize for key in (images, labels))
+    declared = (Header(group[key].shape, group[key].dtype) for key in (images, labels))
+    size = sum(header.pixels for header in declared)
     if size > MAX_BYTES:
         raise DataError(f"{file}: {name} holds {size:,} bytes; at most {MAX_BYTES:,} are read")
     try:

@@ -16,7 +16,7 @@ from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.data.text import files_in, first_line, is_training, partner_of, stem_of, text_lines
 
 _LINE = re.compile(r"\s*[-+]?[\d.]+(\s+\d+:\S+){5,}\s*")
-_LARGEST = 2**24  # pixels of a picture
+_LARGEST, _MOST = 2**24, 2**31  # pixels of a picture; label
 _USPS = {label: str(label - 1) for label in range(1, 11)}  # label 1 is the digit 0, 10 is 9
 
 
@@ -90,16 +90,18 @@ def _rows(file: Path) -> _Rows:
             continue
         pairs = rest.replace(":", " ").split()
         try:
-            row = np.array(pairs, np.float64)
-            if not (np.isfinite(row).all() and row[::2].max(initial=1) <= _LARGEST):
+            row = np.array([label, *pairs], np.float64)
+            ids, pixels = row[1::2], row[2::2]
+            limits = ((row[:1], _MOST), (ids, _LARGEST), (pixels, np.finfo(np.float32).max))
+            if not all((np.abs(part) <= limit).all() for part, limit in limits):
                 raise ValueError
-            ids, pixels = row[::2].astype(np.int32), row[1::2].astype(np.float32)
-            labels.append(int(float(label)))
-            whole = float(label).is_integer() and (ids == row[::2]).all()
+            ids, pixels = ids.astype(np.int32), pixels.astype(np.float32)
+            labels.append(int(row[0]))
+            whole = row[0].is_integer() and (ids == row[1::2]).all()
             rising = len(pairs) % 2 == 0 and (np.diff(ids, prepend=0) > 0).all()
             if not (whole and rising):
                 raise ValueError
-        except (ValueError, OverflowError):
+        except ValueError:
             raise DataError(
                 f"{file}: line {number} is not a label and pairs index:value in rising order;"
                 " check that line"

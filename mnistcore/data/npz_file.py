@@ -2,11 +2,8 @@
 
 import contextlib
 import csv
-import math
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by
+from mnistcore.system.npz import Npz
 
 # Images and labels of a part, as published or as people name them; lower case.
 _IMAGES = ("x", "images", "imgs", "data", "image", "features")
@@ -130,14 +128,14 @@ class _Arrays:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        with self._opened() as archive:
-            self._members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
-            size = sum(member.file_size for member in archive.infolist())
-            if size > MAX_BYTES:
-                raise DataError(
-                    f"{file}: unpacks to {size:,} bytes; at most {MAX_BYTES:,} are read"
-                )
-        self.names = list(self._members)
+        with self._errors():
+            self._npz = Npz(file)
+        self.names = self._npz.names
+        self._n_bytes = 0
+        if self._npz.size > MAX_BYTES:
+            raise DataError(
+                f"{file}: unpacks to {self._npz.size:,} bytes; at most {MAX_BYTES:,} are read"
+            )
 
     def part(self, words: tuple[str, ...]) -> Part | None:
         """Return the images and labels whose names hold one of these words; None if neither is."""
@@ -170,43 +168,27 @@ class _Arrays:
         return next((plain[name] for name in wanted if name in plain), None)
 
     def _read(self, name: str) -> np.ndarray:
-        member = self._members[name]
-        with self._opened() as archive, archive.open(member) as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }.get(version)
-            if read_header is None:
-                raise DataError(f"{self._file}: {name} is of an unknown version; save it again")
-            shape, _, dtype = read_header(stream)
-            if dtype.hasobject:
-                raise DataError(
-                    f"{self._file}: {name} holds Python objects, which are never read, as they"
-                    " could run any program; save numbers, as in np.savez(..., x=x.astype('uint8'))"
-                )
-            if stream.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
-                raise DataError(
-                    f"{self._file}: {name} is of another size than its header says; save it again"
-                )
-        with self._opened() as archive, archive.open(member) as stream:
-            array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-            return array
+        with self._errors():
+            header = self._npz.header(name)
+        if header.dtype.hasobject:
+            raise DataError(
+                f"{self._file}: {name} holds Python objects, which are never read, as they"
+                " could run any program; save numbers, as in np.savez(..., x=x.astype('uint8'))"
+            )
+        self._n_bytes += header.pixels
+        if self._n_bytes > MAX_BYTES:
+            raise DataError(
+                f"{self._file}: takes {self._n_bytes:,} bytes in float32; at most {MAX_BYTES:,} are"
+                " read"
+            )
+        with self._errors():
+            return self._npz.read(name)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
+    def _errors(self) -> Iterator[None]:
         try:
-            with zipfile.ZipFile(self._file) as archive:
-                yield archive
+            yield
         except FileNotFoundError as error:
             raise DataError(f"{self._file}: no such file; check the name") from error
-        except DataError:
-            raise
-        except (
-            zipfile.BadZipFile, EOFError, OSError, zlib.error, ValueError, NotImplementedError,
-            RuntimeError,
-        ) as error:  # fmt: skip
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{self._file}: is a damaged .npz file ({reason}); download it again"
-            ) from error
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self._file}: {error}; download it again") from error

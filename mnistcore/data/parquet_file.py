@@ -5,7 +5,6 @@ names stand in the schema's metadata, and the files are ``train-00000-of-00001.p
 """
 
 import io
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,9 @@ import numpy as np
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import grey, opened, size_of
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.system.errors import by
+from mnistcore.system.errors import by, reason_of
 from mnistcore.system.extras import require
+from mnistcore.system.text import parsed
 
 _IMAGES, _LABELS = ("image", "img"), ("label", "labels", "class", "target", "fine_label")
 _PARTS = {"train": ("train",), "validation": ("valid",), "test": ("test",)}
@@ -146,7 +146,7 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
         ) as error:  # the reader has classes of its own, one of them no Exception
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)
             raise DataError(
                 f"{file}: is a damaged Parquet file ({reason}); download it again"
             ) from error
@@ -179,7 +179,7 @@ def _column(file: Path, columns: Sequence[str], known: Sequence[str]) -> str:
 def _class_names(metadata: Mapping[str, str], label: str) -> dict[int, str]:
     """Return the names of the labels that Hugging Face's metadata gives, if any."""
     try:
-        names = json.loads(metadata["huggingface"])["info"]["features"][label]["names"]
+        names = parsed(metadata["huggingface"])["info"]["features"][label]["names"]
         return {number: str(name) for number, name in enumerate(names)}
     except (KeyError, TypeError, ValueError):
         return {}

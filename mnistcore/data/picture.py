@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from mnistcore.data.raw import DataError
+from mnistcore.system.decoding import decode
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,6 +51,7 @@ def _is_turned(picture: "Image.Image") -> bool:
 
 def grey(name: str, picture: "Image.Image") -> np.ndarray:
     """Return the picture as (H, W) of uint8."""
+    decode(picture)
     if picture.mode == "L" and "exif" not in picture.info and "transparency" not in picture.info:
         return np.asarray(picture)
     from PIL import Image, ImageOps

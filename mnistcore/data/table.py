@@ -368,11 +368,13 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
         if first:
             delimiter, first = _delimiter(line), False
         try:
-            yield number, _unquoted(line, delimiter) if '"' in line else line
+            line = _unquoted(line, delimiter) if '"' in line else line
         except csv.Error as error:
             raise DataError(
                 f"{path}: line {number} has quotes that do not match ({error}); check that line"
             ) from error
+        if line and not line.isspace():
+            yield number, line
 
 
 def _unquoted(line: str, delimiter: str | None) -> str:

@@ -129,6 +129,7 @@ def say(axes: Axes, text: str) -> None:
 def plain(text: str, longest: int = 40) -> str:
     """Return text safe to draw: escape dollar signs, which start formulas, and shorten it."""
     text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
     if len(text) > longest:
         text = text[: longest - 1] + "…"
     return text.replace("$", r"\$")

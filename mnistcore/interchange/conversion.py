@@ -13,6 +13,7 @@ from ..models import checkpoint
 from ..models.model import Model, image_shape
 from ..models.network import Network
 from ..system.errors import by
+from ..system.text import parsed
 from .batch_norm import PLACES, place
 from .dense import Described, parse_description
 from .dense_stack import Product, stack
@@ -345,10 +346,11 @@ def _params(folded: Folded) -> np.ndarray:
     parts = [
         part.ravel() for pair in zip(folded.weights, folded.biases, strict=True) for part in pair
     ]
-    params = np.concatenate(parts)
-    if not (np.abs(params) <= np.finfo(np.float32).max).all():
+    with np.errstate(over="ignore"):  # the check below reports it
+        params = np.concatenate(parts, dtype=np.float32, casting="same_kind")
+    if not np.isfinite(params).all():
         raise ValueError("has weights that are not finite in float32 once they are folded")
-    return params.astype(np.float32)
+    return params
 
 
 def _description(
@@ -365,8 +367,8 @@ def _description(
     values = {name: arrays[name].tolist() for name in describing}
     for name in {"config", "data"} & values.keys():
         try:
-            values[name] = json.loads(values[name])
-        except (TypeError, ValueError, RecursionError):
+            values[name] = parsed(values[name])
+        except (TypeError, ValueError):
             raise ValueError(f"has a {name!r} that cannot be read") from None
     rest = {name: array for name, array in arrays.items() if name not in describing}
     return rest, parse_description(json.dumps(values))

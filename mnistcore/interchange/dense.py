@@ -1,6 +1,5 @@
 """A model as a list of dense layers, and the description that a file needs besides weights."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from ..kernels.layout import ACTIVATIONS
 from ..models.fitted import FittedNetwork
 from ..models.model import Model, TrainedOn, parse_trained_on
+from ..system.text import parsed
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def parse_description(text: str) -> Described:
         If it is malformed, names unsupported activations, or is not that of a classifier.
     """
     try:
-        values = json.loads(text)
+        values = parsed(text)
         described = Described(
             _hidden_activation(values["activations"]),
             tuple(int(length) for length in values["input_shape"]),
@@ -142,7 +142,7 @@ def parse_description(text: str) -> Described:
             bool(values.get("float_pixels", False)),
             parse_trained_on(values.get("data")),
         )
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"has a description that cannot be read ({error!r})") from error
     if values.get("link", "softmax") != "softmax":
         raise ValueError("is of an estimator of values or of several labels, not of a classifier")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..system.extras import require
+from ..system.text import parsed
 from . import weight_file
 from .weight_file import KERAS_MODELS, KerasModel, WeightFile, check_names, from_bfloat16
 
@@ -155,7 +156,7 @@ def _json(texts: list[str] | None) -> Mapping[str, Any]:
     if not texts:
         return {}
     try:
-        parsed = json.loads(texts[0])
-    except (ValueError, RecursionError) as error:
+        found = parsed(texts[0])
+    except ValueError as error:
         raise ValueError("has a configuration that cannot be read") from error
-    return parsed if isinstance(parsed, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}

@@ -1,11 +1,11 @@
 """Read ``.keras`` files: a zip of ``config.json`` and ``model.weights.h5``."""
 
-import json
-import zipfile
 from pathlib import Path
 
+from ..system.npz import unzipped
+from ..system.text import parsed
 from . import from_hdf5
-from .weight_file import ZIP_ERRORS, WeightFile, one_line
+from .weight_file import WeightFile
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 
@@ -20,16 +20,12 @@ def read(path: Path) -> WeightFile:
     MissingExtraError
         If h5py is not installed.
     """
+    with unzipped(path, "or unknown .keras file") as archive:
+        content = archive.read(_WEIGHTS)
+        text = archive.read(_CONFIG)
     try:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(_WEIGHTS)
-            text = archive.read(_CONFIG)
-    except ZIP_ERRORS as error:
-        reason = one_line(error)
-        raise ValueError(f"is a damaged or unknown .keras file ({reason})") from error
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        config = parsed(text)
+    except ValueError as error:
         raise ValueError(f"has a {_CONFIG} that cannot be read") from error
     if not isinstance(config, dict):
         raise ValueError(f"has a {_CONFIG} that cannot be read")

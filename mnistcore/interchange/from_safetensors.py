@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .weight_file import WeightFile, check_bytes, check_names, from_bfloat16, one_line
+from ..system.errors import reason_of
+from .weight_file import WeightFile, check_bytes, check_names, check_shapes, from_bfloat16
 
 
 def read(path: Path) -> WeightFile:
@@ -24,6 +25,7 @@ def read(path: Path) -> WeightFile:
             names = list(file.keys())
             kinds = {name: file.get_slice(name).get_dtype() for name in names}
             check_names(kinds)
+            check_shapes(file.get_slice(name).get_shape() for name in names)
             arrays = {}
             for name, kind in kinds.items():
                 if kind == "BF16":
@@ -34,7 +36,7 @@ def read(path: Path) -> WeightFile:
                     arrays[name] = file.get_tensor(name)
             return WeightFile(arrays, file.metadata() or {})
     except SafetensorError as error:
-        reason = one_line(error)
+        reason = reason_of(error)
         raise ValueError(
             "has none of the formats that are read: .safetensors, .npz, .h5, .keras, .pt; or it is"
             f" damaged ({reason})"

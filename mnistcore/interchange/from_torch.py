@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..system.errors import reason_of
 from ..system.extras import MissingExtraError
-from .weight_file import WeightFile, check_bytes, check_names, one_line
+from .weight_file import WeightFile, check_bytes, check_names, check_shapes
 
 # Keys under which training scripts and Lightning keep the state_dict, the most telling first.
 _KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
@@ -44,7 +45,7 @@ def read(path: Path) -> WeightFile:
     _flatten(chosen, "", flat, 0)
     check_names([*map(str, flat), *left_out])
     tensors = {name: item for name, item in flat.items() if isinstance(item, torch.Tensor)}
-    check_bytes(sum(one.numel() * one.element_size() for one in tensors.values()))
+    check_shapes(one.shape for one in tensors.values())
     arrays = {name: _array(torch, name, tensor) for name, tensor in tensors.items()}
     return WeightFile(
         arrays, ordered=True, left_out=(*left_out, *(name for name in flat if name not in tensors))
@@ -61,7 +62,7 @@ def _load(torch: Any, path: Path) -> Any:
     except Exception as error:  # a damaged file raises whatever its bytes lead to
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if named is None:
-            reason = one_line(error)
+            reason = reason_of(error)
             raise ValueError(f"is a damaged file of PyTorch ({reason})") from error
         raise ValueError(_refusal(named[1])) from error
 

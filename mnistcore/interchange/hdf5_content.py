@@ -2,8 +2,8 @@
 
 The HDF5 library may crash or never return on a damaged file, so :mod:`.from_hdf5` runs this as a
 process of its own. It imports nothing of the package. ``FILE`` may be ``-`` for the content on
-standard input; ``LIMIT`` is the most bytes of arrays. The result on standard output is an ``.npz``
-of ``arr_0``, a JSON text in bytes, and the arrays ``arr_1``, ``arr_2`` ... in its order:
+standard input; ``LIMIT`` is the most bytes of arrays in float64. The result on standard output is
+an ``.npz`` of ``arr_0``, a JSON text in bytes, and the arrays ``arr_1``, ``arr_2`` ... in order:
 
 ==========  ===================================================================================
 names       the path of each array
@@ -48,9 +48,9 @@ def copy(source: str | BinaryIO, limit: int) -> bytes:
         objects = dict(_objects(h5py, file[_WEIGHTS] if whole else file, "", 0))
         datasets = {path: one for path, one in objects.items() if isinstance(one, h5py.Dataset)}
         numbers = {path: one for path, one in datasets.items() if _is_numbers(one)}
-        size = sum(dataset.nbytes for dataset in numbers.values())
-        if size > limit:
-            raise ValueError(f"holds {size:,} bytes of arrays; at most {limit:,} are read")
+        count = sum(dataset.size for dataset in numbers.values())
+        if count > limit // 8:
+            raise ValueError(f"holds {count:,} numbers; at most {limit // 8:,} are read")
         groups = {path: one for path, one in objects.items() if path not in datasets}
         index: dict[str, Any] = {
             "names": list(numbers),

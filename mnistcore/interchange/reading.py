@@ -3,11 +3,11 @@
 A pickle can run any program, so none is opened; the message says how to save the weights instead.
 """
 
-import zipfile
 from pathlib import Path
 
+from ..system.npz import unzipped
 from . import from_hdf5, from_keras, from_npz, from_safetensors, from_torch
-from .weight_file import ZIP_ERRORS, WeightFile, check_bytes, check_names, one_line
+from .weight_file import WeightFile, check_bytes, check_names
 
 _HDF5, _ZIP, _PICKLE, _NPY = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80", b"\x93NUMPY"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before version 1.6
@@ -71,12 +71,10 @@ def _read(path: Path) -> WeightFile:
 
 def _read_zip(path: Path) -> WeightFile:
     """Read what a zip file holds, whose size when unpacked is checked here for all formats."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            check_bytes(sum(member.file_size for member in archive.infolist()))
-    except ZIP_ERRORS as error:
-        raise ValueError(f"is damaged ({one_line(error)})") from error
+    with unzipped(path, "zip file") as archive:
+        names = archive.namelist()
+        size = sum(member.file_size for member in archive.infolist())
+    check_bytes(size)
     if "model.weights.h5" in names or "config.json" in names:
         return from_keras.read(path)
     if any(name.endswith("/data.pkl") for name in names):

@@ -27,9 +27,9 @@ def _main(argv: Sequence[str]) -> int:
         if path is not None:
             _check_place(path, suffixes)
 
-    from rich.console import Console
+    from ..system.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=True)
     with console.status("") as status, user_errors():
         ladder = run(arguments.backend, arguments.shape, arguments.seconds, status.update)
     _show(ladder, console)

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import ACTIVATIONS
+from ..system.errors import few, reason_of
 from ..system.files import replacing
+from ..system.text import parsed
 from .model import Model, parse_trained_on
 from .network import Network
 
@@ -32,6 +34,7 @@ FORMAT = "mnistcore"
 FORMAT_VERSION = 1
 STATE_FORMAT = "mnistcore checkpoint"  # the state of a run that trains, which is not a model
 MODEL_FILE = "model.safetensors"
+_LONGEST = 200  # letters of a class's name, and axes of an image
 
 
 class CheckpointError(ValueError):
@@ -114,7 +117,7 @@ def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> by
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8:start]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[start:]
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(content)[start:]])
 
 
 def _metadata(model: Model) -> dict[str, str]:
@@ -162,7 +165,7 @@ def _read(path: Path) -> Model:
         with safe_open(path, framework="numpy") as file:
             return _decode(file, file.metadata() or {})
     except SafetensorError as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise CheckpointError(f"is not a safetensors file, or is damaged ({reason})") from error
 
 
@@ -178,12 +181,14 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
     version = metadata.get("format_version")
     if version != str(FORMAT_VERSION):
         raise CheckpointError(
-            f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
+            f"has format version {str(version)[:20]}; this mnistcore reads version {FORMAT_VERSION}"
         )
     network = _network(_parsed(metadata, "layers", list))
     entry = _parsed(metadata, "input", dict)
     input_shape, scale, shift, pixel_max = _input(entry, network.layer_sizes[0])
     class_names = _parsed(metadata, "class_names", list)
+    if not all(isinstance(name, str) and len(name) <= _LONGEST for name in class_names):
+        raise CheckpointError("has a class name that is no text, or too long")
     if len(class_names) != network.layer_sizes[-1]:
         raise CheckpointError(
             f"has {len(class_names)} class names for {network.layer_sizes[-1]} outputs"
@@ -198,17 +203,27 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
         data = parse_trained_on(_parsed(metadata, "data", dict) if "data" in metadata else None)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
-    names = tuple(map(str, class_names))
     floats = bool(entry.get("float_pixels", False))
-    return Model(network, params, input_shape, scale, shift, names, config, pixel_max, floats, data)
+    return Model(
+        network,
+        params,
+        input_shape,
+        scale,
+        shift,
+        tuple(class_names),
+        config,
+        pixel_max,
+        floats,
+        data,
+    )
 
 
 def _parsed(metadata: Mapping[str, str], name: str, kind: type) -> Any:
     try:
-        value = json.loads(metadata[name])
+        value = parsed(metadata[name])
     except KeyError:
         raise CheckpointError(f"lacks {name!r} in its metadata") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         value = None
     if not isinstance(value, kind):
         raise CheckpointError(f"has a {name!r} in its metadata that cannot be read")
@@ -239,7 +254,7 @@ def _input(
     entry: dict[str, Any], n_inputs: int
 ) -> tuple[tuple[int, ...], float, float, float | None]:
     try:
-        shape = tuple(int(length) for length in entry["shape"])
+        shape = tuple(int(length) for length in entry["shape"][:_LONGEST])
         scale, shift = float(entry["scale"]), float(entry["shift"])
         pixel_max = None if entry.get("pixel_max") is None else float(entry["pixel_max"])
     except (LookupError, TypeError, ValueError, OverflowError) as error:
@@ -265,7 +280,7 @@ def _check_tensors(file: Any, network: Network) -> None:
         wanted[f"layers.{index}.bias"] = [fan_out]
     odd = sorted(set(file.keys()) ^ wanted.keys())
     if odd:
-        raise CheckpointError(f"has other tensors than its layer table says: {', '.join(odd)}")
+        raise CheckpointError(f"has other tensors than its layer table says: {few(odd)}")
     for name, shape in wanted.items():
         tensor = file.get_slice(name)
         if list(tensor.get_shape()) != shape or tensor.get_dtype() != "F32":

@@ -18,6 +18,7 @@ from .inference import NOT_FINITE, PART, logits_of
 from .network import Network
 
 _BYTE = 255.0
+_LONGEST = 10_000  # letters of a remark on data
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"has a 'data' that cannot be read ({error!r})") from error
     texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
-    if not all(isinstance(text, str) for text in texts):
+    if not all(isinstance(text, str) and len(text) < _LONGEST for text in texts):
         raise ValueError("has a 'data' that cannot be read")
     return found
 

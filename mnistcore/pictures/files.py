@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from ..system.decoding import decode
+from ..system.errors import reason_of
 from ..system.extras import MissingExtraError, installation, require
 from .kinds import is_avif, is_heif, is_raw, what_it_is
 
@@ -25,6 +27,7 @@ SUFFIXES = (
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 LEAST_SIDE = 8  # pixels of the longer side
+_BAND = 2**22  # pixels
 LONG_SIDE = 2000  # larger pictures are reduced to this; a digit of a hundredth stays legible
 
 _OVERSHOOT = 0.1  # of the largest value: lower negative values are not just rounding
@@ -91,8 +94,7 @@ def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
     except MemoryError:
         raise
     except Exception as error:  # decoders of damaged files raise almost anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"is a damaged picture ({reason})") from error
+        raise PictureError(f"is a damaged picture ({reason_of(error)})") from error
 
 
 def _formats(content: bytes) -> tuple[str, ...]:
@@ -206,7 +208,7 @@ def _picture(image: "Image.Image") -> Picture:
     _check_size(width, height)
     draft = max(max(image.size) / LONG_SIDE, 1)
     image.draft(None, (int(width / draft), int(height / draft)))  # decode a JPEG at reduced size
-    image.load()
+    decode(image)
     decoded = image.size
     ImageOps.exif_transpose(image, in_place=True)
     if image.size != decoded:
@@ -237,7 +239,7 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     Transparent parts are filled with a suitable colour, see :func:`_filled`.
     """
     if image.mode in _WIDE_MODES:
-        values = shrink(np.asarray(image)[:, :, None], reduction)
+        values = _shrunk_in_bands(image, reduction)
         return _in_unit(np.nan_to_num(values.astype(np.float32, copy=False)))
     transparent = image.has_transparency_data
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
@@ -247,6 +249,18 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
     if transparent:
         return _filled(pixels[:, :, :3], pixels[:, :, 3:])
     return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _shrunk_in_bands(image: "Image.Image", reduction: int) -> np.ndarray:
+    """Shrink a picture band by band: NumPy's copy of the whole would take thrice its memory."""
+    width, height = image.size
+    rows = reduction * max(_BAND // (width * reduction), 1)
+    whole = max(height - height % reduction, min(height, reduction))
+    bands = (
+        np.asarray(image.crop((0, top, width, min(top + rows, whole))))[:, :, None]
+        for top in range(0, whole, rows)
+    )
+    return np.concatenate([shrink(band, reduction) for band in bands])
 
 
 def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ _EXPLAINED = 10  # images with the pixels that speak for the answer
 _MISTAKES = 20
 _DEFORMED, _EPOCHS = 6, 8  # training images and epochs that show augmentation
 _WATCHED = 2000  # images whose hidden activations are drawn
+_MOST = 1e15  # seconds, or images a second
 _MOST_ACTIVATIONS = 50_000_000  # values of one layer
 
 
@@ -74,9 +75,9 @@ def _tiles(scores: Scores, summary: Mapping[str, Any]) -> Tiles:
 
 def number(value: object) -> float | None:
     """Return a finite number from a summary, which may have been edited, or None."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return None
+    if not isinstance(value, int | float) or abs(value) > _MOST or math.isnan(value):
+        return None
+    return float(value)
 
 
 def _class_table(scores: Scores) -> Table:

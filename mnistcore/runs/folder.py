@@ -26,8 +26,16 @@ from typing import Any
 
 from ..models import checkpoint
 from ..models.model import Model
-from ..system.files import append_line, check_folder, is_empty, replacing, write_json
+from ..system.files import (
+    append_line,
+    check_folder,
+    is_empty,
+    read_bounded,
+    replacing,
+    write_json,
+)
 from ..system.locks import open_folder, try_lock, unlock
+from ..system.text import parsed
 from ..training.records import EpochRecord
 
 RUNS = "runs"  # the parent of run folders that the user does not name
@@ -239,8 +247,8 @@ def _read_metrics(path: Path) -> list[EpochRecord]:
         if not line.strip():
             continue
         try:
-            records.append(_record(json.loads(line)))
-        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            records.append(_record(parsed(line)))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             if number == len(lines):
                 break
             raise ValueError(f"{path}: line {number} is not the record of an epoch") from error
@@ -269,8 +277,8 @@ def read_summary(folder: Path) -> Mapping[str, Any]:
         return {}
     text = _text_of(path)
     try:
-        summary = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        summary = parsed(text)
+    except ValueError as error:
         raise ValueError(f"{path}: is not valid JSON; it may be damaged") from error
     if not isinstance(summary, dict):
         raise ValueError(f"{path}: must hold an object, got {type(summary).__name__}")
@@ -279,6 +287,6 @@ def read_summary(folder: Path) -> Mapping[str, Any]:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bounded(path).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not text; it may be damaged") from error

@@ -16,6 +16,7 @@ from ..models.ensemble import Ensemble
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
 from ..system.errors import by
+from ..system.text import csv_row
 
 
 class TablePredictions(NamedTuple):
@@ -29,7 +30,7 @@ class TablePredictions(NamedTuple):
     def to_csv(self) -> str:
         """Return a header and a line per row."""
         pairs = zip(self.rows, self.classes, strict=True)
-        return "".join(f"{','.join(map(_quoted, pair))}\n" for pair in (self.header, *pairs))
+        return "".join(map(csv_row, (self.header, *pairs)))
 
 
 def only_table(paths: Sequence[str]) -> Path | None:
@@ -97,9 +98,3 @@ def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -
     if not np.isfinite(logits).all():
         raise ValueError(NOT_FINITE)
     return np.asarray(logits.argmax(axis=1))
-
-
-def _quoted(cell: str) -> str:
-    if any(sign in cell for sign in ',"\n'):
-        return '"' + cell.replace('"', '""') + '"'
-    return cell

@@ -12,6 +12,7 @@ from ..terminal.command_line import (
     INTERRUPTED,
     CommandError,
     Parser,
+    complain,
     run_command,
     user_errors,
 )
@@ -67,7 +68,7 @@ def _main(argv: Sequence[str]) -> int:
     except StorageUnreachableError as error:
         raise CommandError(str(error)) from error
     except (WorkersFailedError, NoWinnerError, ArithmeticError) as error:
-        print(f"mnistcore search: error: {error}", file=sys.stderr)
+        complain("search", str(error))
         return BAD_RESULT
     except SearchInterrupted as interruption:
         print(f"mnistcore search: {interruption}", file=sys.stderr)

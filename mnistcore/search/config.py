@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..kernels.threads import default_threads
-from ..system.errors import did_you_mean
+from ..system.errors import did_you_mean, reason_of
+from ..system.files import read_bounded
+from ..system.text import parsed
 from ..training.config import TrainConfig
 from ..training.options import Range, document_options, option, options_of
 from .space import (
@@ -301,9 +303,9 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: is not valid TOML: {' '.join(str(error).split())}") from error
+        content = parsed(read_bounded(path).decode("utf-8-sig"), tomllib.loads)
+    except ValueError as error:
+        raise ValueError(f"{path}: is not valid TOML: {reason_of(error)}") from error
     tables = {"search": options_of(SearchConfig), "space": parameters(), "train": None}
     tables["train"] = {k: v for k, v in options_of(TrainConfig).items() if k not in OURS}
     for name, table in content.items():

@@ -93,7 +93,7 @@ class PlainDisplay(SearchDisplay):
         self._console.print(facts_table(_figures(result)))
 
     def _line(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(text, soft_wrap=True, highlight=False)
 
 
 class LiveDisplay(PlainDisplay):
@@ -128,7 +128,7 @@ class LiveDisplay(PlainDisplay):
         """Print a line, wrapped between words and indented if the terminal is narrow."""
         width = max(self._console.width, 2 * _INDENT)
         wrapped = textwrap.fill(text, width, subsequent_indent=" " * _INDENT, tabsize=1)
-        self._console.print(wrapped, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(wrapped, soft_wrap=True, highlight=False)
 
     def working(self, pids: Sequence[int]) -> None:
         self._began = time.monotonic()
@@ -213,7 +213,7 @@ def _running(records: Sequence[TrialRecord], width: int, room: int) -> Sequence[
 
 
 def _lines(what: "RenderableType", width: int) -> int:
-    from rich.console import Console
+    from ..system.console import Console
 
     console = Console(width=width)
     return len(console.render_lines(what, console.options))
@@ -280,7 +280,7 @@ def _add(table: "Table", record: TrialRecord, values: Sequence[str]) -> None:
 
 def _width(table: "Table") -> int:
     """Return the width of a table in characters if nothing is cut off."""
-    from rich.console import Console
+    from ..system.console import Console
 
     return Console(width=10_000).measure(table).maximum
 

@@ -1,7 +1,5 @@
 """The results of a search: trials, winner, parameter importances, and the files that hold them."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +11,7 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ..system.files import replacing
+from ..system.text import csv_row
 from ..training.config import TrainConfig
 from .study import FINISHED, LOSS, SURPLUS, WORKER, in_state
 
@@ -188,18 +187,15 @@ class SearchResult:
 def write_trials(folder: Path, records: Sequence[TrialRecord]) -> None:
     """Write ``trials.csv``, with a line per finished trial."""
     names = list(dict.fromkeys(name for record in records for name in record.point))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     head = ("number", "state", "validation_accuracy", "validation_loss")
-    writer.writerow([*head, *names, "reports", "seconds", "worker"])
+    rows = [csv_row([*head, *names, "reports", "seconds", "worker"])]
     for r in sorted(records, key=lambda record: record.number):
         values = [r.point.get(name, "") for name in names]
         seconds = f"{r.seconds:.3f}"
-        writer.writerow(
-            [r.number, r.state, r.accuracy, r.loss, *values, r.reports, seconds, r.worker]
-        )
+        known = (r.number, r.state, r.accuracy, r.loss, *values, r.reports, seconds, r.worker)
+        rows.append(csv_row(known))
     with replacing(folder / TRIALS_FILE) as file:
-        file.write(text.getvalue().encode())
+        file.write("".join(rows).encode())
 
 
 def write_best(folder: Path, config: TrainConfig, winner: TrialRecord, study: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from .text import one_line
+
 
 def error_words(error: BaseException) -> str:
     """Return the message of an error, with the name of the file concerned if there is one."""
@@ -10,6 +12,12 @@ def error_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what a library says of damaged input, short enough for a line."""
+    words = " ".join(str(error)[:10_000].split()).strip("\"'") or type(error).__name__
+    return one_line(words, 200)
 
 
 def by(sizes: Iterable[int]) -> str:

@@ -17,6 +17,7 @@ from .locks import open_folder, try_lock
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\.mnistcore-[0-9a-f]{16}\.tmp")
 _BEGINNING = 60.0  # seconds after which an empty temporary file has no owner any more
+_MOST = 2**26
 
 
 def check_target(path: Path) -> None:
@@ -49,6 +50,25 @@ def check_folder(path: Path) -> None:
         raise ValueError(f"{path}: cannot be written, because {existing} is not a folder")
     if not os.access(existing, os.W_OK):
         raise ValueError(f"{path}: cannot be written, because {existing} is write-protected")
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return the content of a regular file, such as one of options.
+
+    Raises
+    ------
+    ValueError
+        If it is something else, or larger than such a file can be.
+    OSError
+        If it cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise ValueError(f"{path}: is larger than {_MOST:,} bytes")
+    return content
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ..kernels.backends import BackendUnavailableError
 from ..system.errors import error_words, suggestion
 from ..system.extras import MissingExtraError
 from ..system.interrupt import Signalled, answered
+from ..system.text import one_line
 from .streams import lasting_output, output_error
 
 DONE = 0
@@ -111,7 +112,7 @@ def busy(what: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
+    from ..system.console import Console
 
     with Console(stderr=True).status(what):
         yield
@@ -143,4 +144,4 @@ def run_command(
 
 def complain(command: str, message: str) -> None:
     """Print an error message to stderr, in one line."""
-    print(f"{f'mnistcore {command}'.strip()}: error: {message}", file=sys.stderr)
+    print(f"{f'mnistcore {command}'.strip()}: error: {one_line(message)}", file=sys.stderr)

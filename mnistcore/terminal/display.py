@@ -39,7 +39,7 @@ def choose(
     """Return ``quiet`` if given, else a live display on a terminal or a plain one elsewhere."""
     if quiet is not None:
         return quiet
-    from rich.console import Console
+    from ..system.console import Console
 
     console = Console()
     return live(console) if console.is_terminal else plain(console)

@@ -1,6 +1,5 @@
 """Output of ``mnistcore predict`` as lines of text, drawings, JSON or CSV."""
 
-import csv
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ import numpy as np
 from ..models.metrics import percent
 from ..pictures.reader import noun_of
 from ..pictures.readings import Reading, as_dict
+from ..system.text import csv_row, one_line
 from .display import print_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class _Lines:
 
     def add(self, reading: Reading) -> None:
         if not reading.error:
-            print(f"{reading.path}: {summary(reading)}")
+            print(one_line(f"{reading.path}: {summary(reading)}"))
 
     def end(self) -> None:
         pass
@@ -33,7 +33,7 @@ class _Drawings:
     """Each picture drawn in the terminal."""
 
     def __init__(self) -> None:
-        from rich.console import Console
+        from ..system.console import Console
 
         self._console = Console(highlight=False)
 
@@ -69,25 +69,27 @@ class _Csv:
 
     def __init__(self, many: bool, names: Sequence[str]) -> None:
         self._many = many
-        self._table = csv.writer(sys.stdout, lineterminator="\n")
         place = ("line", "left", "top", "right", "bottom") if many else ()
         chances = []
         for index, name in enumerate(names):
             before = names[:index].count(name)
             chances.append(f"p{name} ({before + 1})" if before else f"p{name}")
         self._columns = ("path", *place, noun_of(names), *chances)
-        self._table.writerow(self._columns)
+        self._row(*self._columns)
 
     def add(self, reading: Reading) -> None:
         for digit in reading.digits:
             place = (digit.line, *(f"{side:.0f}" for side in digit.box)) if self._many else ()
             chances = (f"{p:.6f}" for p in digit.probabilities)
-            self._table.writerow((reading.path, *place, digit.name, *chances))
+            self._row(reading.path, *place, digit.name, *chances)
         if not reading.digits:
-            self._table.writerow((reading.path, *[""] * (len(self._columns) - 1)))
+            self._row(reading.path, *[""] * (len(self._columns) - 1))
 
     def end(self) -> None:
         pass
+
+    def _row(self, *cells: object) -> None:
+        sys.stdout.write(csv_row(cells))
 
 
 def choose_output(

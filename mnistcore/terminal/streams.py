@@ -1,4 +1,4 @@
-"""Standard output and error that outlast their readers.
+"""Standard output and error that outlast their readers, and that no text can make a terminal obey.
 
 A command whose output nobody reads any more (`| head -1`, `>&-`, a full disk) still does its work:
 a run that was trained for an hour is written to its folder.
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
+
+from ..system.text import escaped
 
 
 class _Lasting(io.FileIO):
@@ -26,6 +28,19 @@ class _Lasting(io.FileIO):
         return len(data)
 
 
+class _Escaping:
+    """A stream that escapes what is printed; rich writes its colours to ``unescaped``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.unescaped = stream
+
+    def write(self, text: str) -> int:
+        return self.unescaped.write(escaped(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unescaped, name)
+
+
 def output_error() -> OSError | None:
     """Return why standard output takes nothing more; EPIPE if its reader has gone."""
     file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
@@ -37,12 +52,12 @@ def lasting_output() -> Iterator[None]:
     """Make standard output and error accept everything while the block runs.
 
     A closed one becomes the null device, as does a closed standard input. Characters that cannot
-    be encoded are escaped.
+    be encoded are escaped, and so are those that a terminal obeys.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     _occupy_descriptors()
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    sys.stdout, sys.stderr = map(_lasting, before[1:])
+    sys.stdout, sys.stderr = map(_escaping, before[1:])
     try:
         yield
     finally:
@@ -56,6 +71,10 @@ def _occupy_descriptors() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
+
+
+def _escaping(stream: Any) -> Any:
+    return stream if isinstance(stream, _Escaping) else _Escaping(_lasting(stream))
 
 
 def _lasting(stream: TextIO | None) -> TextIO:

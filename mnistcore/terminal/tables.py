@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..models.metrics import per_class_accuracy, percent
+from ..system.text import one_line
 from ..training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def confusion_table(
     from rich.console import Group
     from rich.text import Text
 
+    class_names = list(map(one_line, class_names))
     if not confusion_fits(confusion, class_names, width):
         by_class = _class_table(confusion, class_names, split)
         return Group(by_class, Text(), Text(left_out(confusion, class_names, width)))

@@ -114,7 +114,7 @@ class PlainDisplay(Display):
 
     def _line(self, text: str) -> None:
         """Print one line without wrapping: files and pipes have no width."""
-        self._console.print(text, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(text, soft_wrap=True, highlight=False)
 
     def _show(self, table: "RenderableType") -> None:
         self._console.print()
@@ -202,7 +202,7 @@ def choose_display(quiet: bool, as_json: bool) -> Display:
 
 def print_recipes() -> None:
     """Print the recipes and their settings."""
-    from rich.console import Console
+    from ..system.console import Console
 
     Console().print(recipe_list(RECIPES))
 

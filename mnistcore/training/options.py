@@ -17,7 +17,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..system.errors import did_you_mean, suggestion
+from ..system.errors import did_you_mean, reason_of, suggestion
+from ..system.files import read_bounded
+from ..system.text import parsed
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -220,12 +222,12 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     ending = path.suffix.lower()
     if ending not in (".toml", ".json"):
         raise ValueError(f"{path}: the name of a configuration file must end in .toml or .json")
-    content = path.read_bytes()
+    content = read_bounded(path)
     try:
         text = content.decode("utf-8-sig")
-        values = tomllib.loads(text) if ending == ".toml" else json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        values = parsed(text, tomllib.loads if ending == ".toml" else json.loads)
+    except ValueError as error:
+        reason = reason_of(error)
         raise ValueError(f"{path}: is not valid {ending[1:].upper()}: {reason}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: must hold an object of options, got {type(values).__name__}")

@@ -92,6 +92,9 @@ def test_npz_files_that_unpack_to_too_much(tmp_path, monkeypatch):
     monkeypatch.setattr(npz_file, "MAX_BYTES", 10**6)
     with pytest.raises(DataError, match=r"unpacks to 1,500,\d+ bytes; at most 1,000,000 are read"):
         npz_file.read(path)
+    np.savez_compressed(path, x=np.zeros((6, 250, 250), np.float16), y=Y)
+    with pytest.raises(DataError, match=r"takes 1,500,000 bytes in float32; at most 1,000,000"):
+        npz_file.read(path)
 
 
 def test_a_folder_of_npz_files(tmp_path):
@@ -126,7 +129,7 @@ SPARSE = sparse(X, Y)
     "line",
     [
         *("1 3:x", "1 3:4 3:5", "1 0:4", "1.5 1:1", "1 2:nan", "1 2", "1 1.5:3"),
-        *("1 99999999999:1", "x 1:1", "1 16777217:1"),
+        *("1 99999999999:1", "x 1:1", "1 16777217:1", "1 1:1e39", "1e300 1:1"),
     ],
 )
 def test_lines_of_libsvm_that_are_malformed(line, tmp_path):

@@ -48,7 +48,9 @@ def test_files_are_hashed_once(cache, arrays, hashed, release):
     assert len(hashed) == 4
 
 
-@pytest.mark.parametrize("note", [None, "", "[]", "{", '{"files": 3}', '{"files": null}'])
+@pytest.mark.parametrize(
+    "note", [None, "", "[]", "{", '{"files": 3}', '{"files": null}', "[" * 100_000]
+)
 def test_without_a_usable_note_files_are_hashed_again(note, cache, arrays, hashed):
     cache.store(arrays)
     hashed.clear()

@@ -506,7 +506,7 @@ def missing_array(config, variables):
         (link_outside, "has a link at 'elsewhere'; links are not followed"),
         (numbers_outside, "has 'x', whose numbers lie in another file"),
         (cycle, "more than 12 deep"),
-        (claims_much, "holds 4,398,0.* bytes of arrays; at most"),
+        (claims_much, "holds 1,099,5.* numbers; at most"),
         (cut, "is a damaged HDF5 file"),
         (missing_array, "lacks 'dense/sequential/dense/kernel', which its weight_names have"),
     ],

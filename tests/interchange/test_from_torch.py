@@ -297,7 +297,7 @@ SPOILED = {
     "text": "holds no state_dict but a str",
     "tensor": "holds no state_dict but a Tensor",
     "sparse": "has 0.weight of torch.float32, torch.sparse_coo, which is not converted",
-    "expanded": "holds 4,398,0.* bytes of arrays; at most",
+    "expanded": "holds 1,099,5.* numbers; at most",
     "float8": "has 0.weight of torch.float8_e5m2",
     "nan": "has numbers in 0 that are not finite in float32",
     "layer norm": r"has 5 \(4,\); only dense layers",

@@ -121,6 +121,49 @@ def test_only_what_is_called_is_compiled(tmp_path):
     assert modules == {"matmul", "tile"}
 
 
+@needs_jit
+def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path):
+    environment = _fresh_environment(tmp_path, MNISTCORE_NUMBA_LANES="4")
+
+    def call():
+        command = [sys.executable, "-c", IN_TURN]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        return {path: path.read_bytes() for path in tmp_path.rglob("*.nb[ic]")}
+
+    files = call()
+    assert {path.suffix for path in files} == {".nbi", ".nbc"}
+    rng = np.random.default_rng(0)
+    for path, content in files.items():
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged if path.suffix == ".nbc" or rng.random() < 0.5 else content[:40])
+    mended = call()
+    assert mended.keys() == files.keys()
+    times = {path: path.stat().st_mtime_ns for path in files}
+    assert call() == mended
+    assert {path: path.stat().st_mtime_ns for path in files} == times  # nothing is compiled again
+
+
+@needs_jit
+def test_any_flipped_bit_is_noticed(tmp_path):
+    from mnistcore.kernels._numba.cache import _CheckedFile
+
+    file = _CheckedFile(str(tmp_path), "x", "stamp")
+    file.save("key", {"code": b"abc"})
+    assert file.load("key") == {"code": b"abc"}
+    assert _CheckedFile(str(tmp_path), "x", "another stamp").load("key") is None
+    for path in tmp_path.iterdir():
+        content = path.read_bytes()
+        for bit in range(8 * len(content)):
+            damaged = bytearray(content)
+            damaged[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(damaged)
+            assert file.load("key") is None
+        path.write_bytes(content)
+    assert file.load("key") == {"code": b"abc"}
+
+
 def _compile(folder, then="pass"):
     """Start a process that compiles everything for vectors of 4, with one helper."""
     code = COMPILING.format(tests=str(Path(__file__).parent), then=then)

@@ -51,6 +51,29 @@ def test_one_dropout_rate_is_written_for_each_hidden_layer(tmp_path):
     assert checkpoint.load(tmp_path / "m").network.dropout in (0.25, (0.25, 0.25))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("class_names", ["a", "b", 3], "a class name that is no text"),
+        ("class_names", ["a", "b", "c" * 201], "a class name that is no text, or too long"),
+        ("input", {"shape": [10**3000] * 2000, "scale": 1, "shift": 0}, "has an input of shape"),
+        ("config", {"a": json.loads("[" * 60 + "]" * 60)}, "has a 'config'"),
+        ("data", {"name": "x" * 10**6, "checksum": "", "remarks": []}, "has a 'data'"),
+    ],
+    ids=["number", "long", "axes", "deep", "remark"],
+)
+def test_metadata_that_would_cost_time_or_fill_a_screen_are_refused(saved, name, value, message):
+    rewrite(saved, **{name: json.dumps(value)})
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(saved)
+
+
+def test_unknown_tensors_are_counted_rather_than_listed(saved):
+    rewrite(saved, {f"t{i}": np.zeros(1) for i in range(5000)})
+    with pytest.raises(CheckpointError, match=r"t0, t1, t10 \.\.\. t999 \(5000\)"):
+        checkpoint.load(saved)
+
+
 def checkpoint_metadata(path):
     from safetensors import safe_open
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from types import SimpleNamespace
 
 import nasty_pictures
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image, features
 
 from mnistcore.pictures import files
 from mnistcore.pictures.files import PictureError, open_picture, picture_of, shrink
+from mnistcore.system.decoding import decode
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,30 @@ def test_limits(monkeypatch):
     monkeypatch.setattr(files, "MAX_BYTES", 2**20)
     with pytest.raises(PictureError, match="is larger than 1 MiB"):
         open_picture(io.BytesIO(bytes(2**20 + 1)))
+
+
+def test_a_wide_picture_is_shrunk_in_bands_as_it_is_whole(monkeypatch):
+    rng = np.random.default_rng(0)
+    for shape in ((4700, 2111), (7, 4321), (4321, 7), (2001, 2003), (90, 80)):
+        pixels = rng.integers(0, 60_000, shape, np.uint16)
+        found = open_picture(file_of(Image.fromarray(pixels), "PNG")).pixels
+        np.testing.assert_allclose(found, picture_of(pixels).pixels, atol=1e-6)
+
+
+def test_libtiff_says_nothing_itself(grey, capfd):
+    whole = file_of(Image.fromarray(grey), "TIFF", compression="tiff_lzw")
+    for place in range(8, len(whole)):
+        with contextlib.suppress(PictureError):
+            open_picture(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    assert capfd.readouterr() == ("", "")
+    print("still here", file=sys.stderr)
+    assert capfd.readouterr().err == "still here\n"
+
+
+def test_a_tile_may_not_be_larger_than_any_picture():
+    picture = SimpleNamespace(format="TIFF", tag_v2={322: 65_535, 323: 65_535}, width=9, height=9)
+    with pytest.raises(ValueError, match="tiles of 536,854,528 bytes are not read"):
+        decode(picture)
 
 
 def test_what_is_no_picture(grey):
@@ -335,11 +361,12 @@ def test_avif_is_read_or_says_what_reads_it(grey, monkeypatch):
         open_picture(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf")
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "RGBA", "1"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "RGBA", "1", "I", "F"])
 def test_thirty_five_megapixels_take_bounded_memory(mode, tmp_path):
     """The size of a 600 dpi scan of A4: at most 10 bytes a pixel, and two seconds."""
-    path = tmp_path / "scan.png"
-    Image.new(mode, (4962, 7014)).save(path, compress_level=1)
+    path = tmp_path / ("scan.tif" if mode in "IF" else "scan.png")
+    compression = {"compression": "tiff_lzw"} if mode in "IF" else {"compress_level": 1}
+    Image.new(mode, (4962, 7014)).save(path, **compression)
     code = (
         "import resource, sys, time; from mnistcore.pictures.files import open_picture\n"
         "from PIL import Image; peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -200,10 +200,18 @@ def test_what_others_wrote_into_a_run_is_escaped_and_believed_in_no_number(here)
     path = Path("one/summary.json")
     summary = json.loads(path.read_text())
     summary.update(train_seconds="<b>", samples_per_second=float("nan"), versions=["<i>"])
+    summary.update(seconds=10**400, nested=json.loads("[" * 40 + "]" * 40))
     path.write_text(json.dumps(summary))
     page = Path(run("one", NUMPY).path).read_text()
     assert "<b>" not in page
     assert "<i>" not in page
+    path.write_text(
+        json.dumps(summary | {"train_seconds": 10**400, "samples_per_second": -(10**400)})
+    )
+    assert "Test accuracy" in Path(run("one", NUMPY).path).read_text()
+    path.write_text(json.dumps(summary).replace('"<b>"', "[" * 900 + "]" * 900))
+    with pytest.raises(ValueError, match="is not valid JSON"):
+        run("one", NUMPY)
 
 
 def test_equal_runs_make_equal_pages(here, monkeypatch):

@@ -8,13 +8,17 @@ all of them, and each function is declared while Numba's cache setting points to
 import atexit
 import hashlib
 import os
+import pickle
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numba
+from numba.core import caching
 from numba.core.compiler_lock import global_compiler_lock
 
 from ...system.cache import cache_folder, is_private, temporary_cache_folder, writable
@@ -56,16 +60,41 @@ def _folder_of_this_process() -> str:
 CACHE_FOLDER = _cache_folder()
 
 
+class _CheckedFile(caching.IndexDataCacheFile):
+    """The files of a function, each after its checksum: what is damaged is compiled anew."""
+
+    def _load_index(self):
+        version, stamp, overloads = self._load_data(self._index_name) or (None, None, {})
+        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, overloads):
+        self._save_data(self._index_name, (self._version, self._source_stamp, overloads))
+
+    def _load_data(self, name):
+        with suppress(OSError):
+            content = Path(self._data_path(name)).read_bytes()
+            if zlib.crc32(content[4:]).to_bytes(4, "little") == content[:4]:
+                return pickle.loads(content[4:])
+        return None
+
+    def _save_data(self, name, data):
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(zlib.crc32(content).to_bytes(4, "little"))
+            file.write(content)
+
+
 @contextmanager
 def cache_here() -> Iterator[None]:
     """Cache the functions that are declared within this block in the folder."""
-    with global_compiler_lock:  # the setting is global: one thread at a time changes it
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = CACHE_FOLDER
+    library: Any = caching
+    with global_compiler_lock:  # both are global: one thread at a time changes them
+        before = numba.config.CACHE_DIR, library.IndexDataCacheFile
+        numba.config.CACHE_DIR, library.IndexDataCacheFile = CACHE_FOLDER, _CheckedFile
         try:
             yield
         finally:
-            numba.config.CACHE_DIR = before
+            numba.config.CACHE_DIR, library.IndexDataCacheFile = before
 
 
 # A fork waits for a compilation in another thread; else the child would wait for it forever.
