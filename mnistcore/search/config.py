@@ -302,8 +302,9 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
         If it cannot be read.
     """
     path = Path(path)
+    encoded = read_bounded(path)
     try:
-        content = parsed(read_bounded(path).decode("utf-8-sig"), tomllib.loads)
+        content = parsed(encoded.decode("utf-8-sig"), tomllib.loads)
     except ValueError as error:
         raise ValueError(f"{path}: is not valid TOML: {reason_of(error)}") from error
     tables = {"search": options_of(SearchConfig), "space": parameters(), "train": None}

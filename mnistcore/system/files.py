@@ -62,7 +62,7 @@ def read_bounded(path: Path) -> bytes:
     OSError
         If it cannot be read.
     """
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError(f"{path}: is not a regular file")
     with path.open("rb") as file:
         content = file.read(_MOST + 1)

@@ -300,7 +300,6 @@ def run_command(words):
     return status, out.getvalue(), said
 
 
-_DATA = (ValueError, TypeError, OSError)
 TARGETS = {
     "idx": Target(_idx_seeds, _read_idx, (), short=600),
     "table": Target(_table_seeds, lambda path: load_data(path), (ValueError,)),

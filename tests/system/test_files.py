@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from mnistcore.system import files
 from mnistcore.system.errors import error_words
 from mnistcore.system.files import append_line, check_target, replacing
 
@@ -69,3 +70,19 @@ def test_a_temporary_file_is_not_named(tmp_path):
     assert error_words(caught.value) == f"{target}: cannot be written (Is a directory)"
     with pytest.raises(ValueError, match="is a folder"):
         check_target(target)
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_MOST", 5)
+    path = tmp_path / "x"
+    path.write_bytes(b"12345")
+    assert files.read_bounded(path) == b"12345"
+    path.write_bytes(b"123456")
+    with pytest.raises(ValueError, match="x: is larger than 5 bytes"):
+        files.read_bounded(path)
+    for path, error in ((tmp_path, IsADirectoryError), (tmp_path / "y", FileNotFoundError)):
+        with pytest.raises(error):
+            files.read_bounded(path)
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it
+    with pytest.raises(ValueError, match="pipe: is not a regular file"):
+        files.read_bounded(tmp_path / "pipe")
