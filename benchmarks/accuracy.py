@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -35,23 +35,23 @@ def run(recipe: str, backend: str, seed: int, data: str, folder: str) -> dict[st
     return {**summary, "seconds": seconds}
 
 
-def measure(recipe: str, backend: str, seeds: Sequence[int], data: str) -> dict[str, Any]:
-    """Train a recipe once for each seed and return the test accuracies."""
-    runs = []
+def measure(recipe: str, backend: str, seeds: Sequence[int], data: str) -> Iterator[dict[str, Any]]:
+    """Train a recipe once for each seed; yield after each the test accuracies so far."""
+    runs: list[dict[str, Any]] = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             runs.append(run(recipe, backend, seed, data, str(Path(folder, "run"))))
         accuracy, seconds = runs[-1]["test_accuracy"], runs[-1]["seconds"]
         print(f"{recipe} {backend} seed {seed}: {accuracy:.2%}, {seconds:.2f} s", flush=True)
-    return {
-        "recipe": recipe,
-        "backend": backend,
-        "data": runs[-1]["data"],
-        "threads": runs[-1]["threads"],
-        "seeds": list(seeds),
-        "test_accuracies": [one["test_accuracy"] for one in runs],
-        "seconds": [round(one["seconds"], 2) for one in runs],
-    }
+        yield {
+            "recipe": recipe,
+            "backend": backend,
+            "data": runs[-1]["data"],
+            "threads": runs[-1]["threads"],
+            "seeds": list(seeds[: len(runs)]),
+            "test_accuracies": [one["test_accuracy"] for one in runs],
+            "seconds": [round(one["seconds"], 2) for one in runs],
+        }
 
 
 def merged(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -92,16 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.table:
         print(table(json.loads(Path(arguments.table).read_text(encoding="utf-8"))))
         return 0
-    rows = [
-        measure(recipe, backend, arguments.seeds, arguments.data)
-        for recipe in arguments.recipes
-        for backend in arguments.backends
-    ]
-    if arguments.output:
-        file = Path(arguments.output)
-        old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-        rows = merged(old, rows)
-        file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    file = Path(arguments.output) if arguments.output else None
+    rows = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else []
+    for recipe in arguments.recipes:
+        for backend in arguments.backends:
+            for row in measure(recipe, backend, arguments.seeds, arguments.data):
+                rows = merged(rows, [row])
+                if file:  # after each training, as some take half an hour
+                    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table(rows))
     return 0
 
