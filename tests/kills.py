@@ -42,12 +42,12 @@ def finish(*flags):
     assert process.returncode == 0, errors
 
 
-def kill_and_resume(run, flags, kills, rng):
+def kill_and_resume(run, flags, kills, seconds, rng):
     """Train into the folder ``run``, killed so many times; return how many kills hit training.
 
-    The process is killed some time after it began or, every other time, after it has written its
-    next checkpoint: otherwise a run on a slow machine would never come on. Fewer kills are done if
-    the run is finished before.
+    Undisturbed, the run takes so many seconds. The process is killed some time after it began or,
+    every other time, after it has written its next checkpoint: otherwise a run on a slow machine
+    would never come on. Fewer kills are done if the run is finished before.
     """
     hits, done = 0, 0
     while done < kills and not is_finished(run):
@@ -57,7 +57,7 @@ def kill_and_resume(run, flags, kills, rng):
         while done % 2 and newest_of(run) == before and process.poll() is None:
             assert time.monotonic() - began < 120, "a run makes no progress"
             time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.3 if done % 2 else 2.0))
+        time.sleep(rng.uniform(0, seconds / (10 if done % 2 else 4)))
         hits += newest_of(run) != before
         if process.poll() is None:
             process.kill()
@@ -127,9 +127,11 @@ def experiment(place, backend, kills, epochs, every, seed=0):
     options = ["--data", str(data), "--backend", backend, "--epochs", str(epochs), *OPTIONS]
     options += ["--checkpoint-every", every]
     run, undisturbed = place / f"killed-{backend}", place / f"undisturbed-{backend}"
+    began = time.monotonic()
     finish(*options, "--output", str(undisturbed))
+    seconds = time.monotonic() - began
     flags = [*options, "--output", str(run)]
-    counts = kill_and_resume(run, flags, kills, random.Random(seed))
+    counts = kill_and_resume(run, flags, kills, min(seconds, 8), random.Random(seed))
     compare(run, undisturbed)
     return counts
 

@@ -89,7 +89,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with naming(path, beside):
             with beside.open("xb", buffering=0) as raw:
-                try_lock(raw.fileno())
+                locked = try_lock(raw.fileno())
                 file = io.BufferedWriter(raw)
                 try:
                     yield file
@@ -98,7 +98,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 except BaseException:
                     raw.close()  # first: closing the buffer would write the rest
                     raise
-            os.replace(beside, path)
+                if locked:  # without which another process would take it for a leftover
+                    os.replace(beside, path)
+            if not locked:  # Windows moves no open file
+                os.replace(beside, path)
             _sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):

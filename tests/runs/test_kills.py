@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_comes_to_the_same(tmp_path, compiled):
-    done, hits = kills.experiment(tmp_path, compiled.NAME, kills=4, epochs=250, every="1epochs")
+    done, hits = kills.experiment(tmp_path, compiled.NAME, kills=4, epochs=600, every="2epochs")
     assert done > 2
     assert hits > 0
 

@@ -86,3 +86,16 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")  # nobody writes into it
     with pytest.raises(ValueError, match="pipe: is not a regular file"):
         files.read_bounded(tmp_path / "pipe")
+
+
+def test_no_process_takes_a_file_for_a_leftover_before_it_has_its_name(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def after_another_looked(source, target):
+        files.remove_leftovers(tmp_path)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", after_another_looked)
+    with replacing(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
