@@ -220,7 +220,9 @@ from mnistcore.kernels.layout import SKIP_ALL
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options
 core, network = get_backend("cython")._core, Network((20, 30, 10))
-layers, options = network.layers(), make_options("sgd", batch_size=8, scale=1.0)
+layers = network.layers()
+# With clipping, a run needs all of the workspace.
+options = make_options("sgd", batch_size=8, scale=1.0, clip_norm=1.0)
 labels, order = np.zeros(100, np.int32), np.arange(40)
 x, none = np.ones((100, 20), np.float32), np.zeros(0, np.float32)
 workspace = np.zeros(core.training_size(layers, 8, 0, 1), np.float32)
