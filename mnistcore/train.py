@@ -10,7 +10,15 @@ from pathlib import Path
 from .runs.job import Job, TrainingInterrupted, TrainResult, execute, prepare, run
 from .runs.resuming import prepare_resumed, resume
 from .system.callable_module import make_callable
-from .terminal.command_line import BAD_RESULT, DONE, SIGNALLED, Parser, run_command, user_errors
+from .terminal.command_line import (
+    BAD_RESULT,
+    DONE,
+    SIGNALLED,
+    Parser,
+    complain,
+    run_command,
+    user_errors,
+)
 from .terminal.flags import add_flags, flags_given
 from .terminal.training import choose_display, print_recipes
 from .training.config import TrainConfig, given_options
@@ -46,7 +54,7 @@ def _main(argv: Sequence[str]) -> int:
     if reported:
         display.reported(_report(job, result))
     if result.message:
-        print(f"mnistcore train: error: {result.message}", file=sys.stderr)
+        complain("train", result.message)
         return BAD_RESULT
     display.advise(result, reported)
     return SIGNALLED + result.signal if result.signal else DONE

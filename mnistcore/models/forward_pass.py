@@ -53,14 +53,15 @@ class ForwardPass:
         if network.batch_norm:
             raise ValueError("batch normalisation must be folded into the weights first")
         self._kernels, self._activation = kernels, network.activation
-        self._weights = [weights for weights, _ in network.views(params)]
+        layers = network.views(params)
+        self._weights = [weights for weights, _ in layers]
         self.hidden: list[np.ndarray] = []
         a = x
-        for weights, bias in network.views(params):
+        for weights, bias in layers:
             z = np.empty((len(x), len(bias)), params.dtype)
             kernels.matmul(a, weights, z)
             kernels.add_bias(z, bias, z)
-            a = self._activated(z) if len(self.hidden) < len(self._weights) - 1 else z
+            a = self._activated(z) if len(self.hidden) < len(layers) - 1 else z
             self.hidden.append(a)
         self.logits = self.hidden.pop()
 

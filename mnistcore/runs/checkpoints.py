@@ -26,6 +26,7 @@ import numpy as np
 
 from ..kernels.layout import METRICS
 from ..models.checkpoint import STATE_FORMAT, CheckpointError, encode
+from ..system.errors import reason_of
 from ..system.files import replacing
 from ..training.fit import Fit
 from ..training.intervals import Interval
@@ -226,7 +227,7 @@ def load(path: Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (SafetensorError, *_MALFORMED) as error:
-        raise CheckpointError(f"{path}: is damaged ({' '.join(str(error).split())})") from error
+        raise CheckpointError(f"{path}: is damaged ({reason_of(error)})") from error
 
 
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

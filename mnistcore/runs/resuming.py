@@ -104,8 +104,10 @@ def _prepared(
     job = prepare(config, dataset, progress, Past(folder, checkpoint))
     if checkpoint is None:
         return job
-    _check_data(path, checkpoint, job)
-    notices = tuple(filter(None, (damage, _other_versions(path, checkpoint, job))))
+    now = describe(job)
+    _check_data(path, checkpoint.run, now)
+    _check_shapes(path, checkpoint, job)
+    notices = tuple(filter(None, (damage, _other_versions(path, checkpoint.run, now))))
     return replace(job, past=Past(folder, checkpoint, notices))
 
 
@@ -148,9 +150,8 @@ def _check_ending(path: Path, checkpoint: Checkpoint | None, config: TrainConfig
         )
 
 
-def _check_data(path: Path, checkpoint: Checkpoint, job: Job) -> None:
-    """Check that data and teachers are the same, and that the state fits the network."""
-    before, now = checkpoint.run, describe(job)
+def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that data and teachers are the same, given what :func:`.job.describe` says of both."""
     if before["data"]["checksum"] != now["data"]["checksum"]:
         then = before["data"]["folder"] or before["data"]["name"]
         here = now["data"]["folder"] or now["data"]["name"]
@@ -158,6 +159,10 @@ def _check_data(path: Path, checkpoint: Checkpoint, job: Job) -> None:
         raise ValueError(f"{path}: was trained on other data: {reason}; name them with data")
     if before["teachers"] != now["teachers"]:
         raise ValueError(f"{path}: the teachers have changed since the run began")
+
+
+def _check_shapes(path: Path, checkpoint: Checkpoint, job: Job) -> None:
+    """Check that the state fits the network and the optimizer."""
     options, layers = Options(*engine_options(job)[0].item()), job.network.layers()
     shapes = {
         "params": (job.network.n_params,),
@@ -169,9 +174,9 @@ def _check_data(path: Path, checkpoint: Checkpoint, job: Job) -> None:
         raise ValueError(f"{path}: the checkpoint is that of another network")
 
 
-def _other_versions(path: Path, checkpoint: Checkpoint, job: Job) -> str:
+def _other_versions(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return a notice of libraries and instruction sets that have changed, or nothing."""
-    before, now = checkpoint.run["versions"], describe(job)["versions"]
+    before, now = before["versions"], now["versions"]
     changed = [
         f"{name} {now.get(name)} instead of {before.get(name)}"
         for name in {**before, **now}
