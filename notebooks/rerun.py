@@ -4,9 +4,9 @@
     python notebooks/rerun.py --write [NAME ...]    run and save
 
 Outputs are compared in kind. A cell must give the same texts and the same kinds of pictures as it
-gave when it was saved, where numbers may differ, but percentages only by a few points. In cells
-with the tag "varies", whose words depend on the machine or on timing, only the kinds are compared.
-Without MNIST the saved outputs are those of other data: the notebooks only run.
+gave when it was saved, where colours and numbers may differ, but percentages only by a few points.
+In cells with the tag "varies", whose words depend on the machine or on timing, only the kinds are
+compared. Without MNIST the saved outputs are those of other data: the notebooks only run.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from mnistcore.data import load_data
 
 FOLDER = Path(__file__).parent
 POINTS = 3.0  # by which a percentage may differ
+_STYLE = re.compile(r"\x1b\[[\d;]*m")  # the escape sequences of bold, dim and colours
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
@@ -114,7 +115,7 @@ def _text(cell: Any) -> str:
             parts.append(output.evalue)
         elif not any(kind.startswith("image/") for kind in output.data):
             parts.append(output.data.get("text/markdown", output.data.get("text/plain", "")))
-    return "".join(parts)
+    return _STYLE.sub("", "".join(parts))
 
 
 def _farthest(old: Any, new: Any) -> float:
