@@ -9,7 +9,8 @@ half a core
     Twice the time of one thread alone.
 busy cores
     On n cores n + 1 programs have n / (n + 1) of a core each: with two cores 1.5 times the time of
-    one thread alone.
+    one thread alone. One thread is also measured there; and when they have left, the seconds until
+    an epoch takes what it took before.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from .sizes import NETWORKS, QUICK, Case
 from .workloads import SAMPLES, TrainingRun, problem_of
 
 BACKENDS = ("numba", "cython")
+BACK = 1.1  # times the time of an epoch before other programs came: back at full speed
 COMPARED = tuple(NETWORKS)[:3]
 CALL_SECONDS = 0.2  # of training in a call, as `train` makes them
 GROUPS = Path("/sys/fs/cgroup")
@@ -40,24 +42,44 @@ PERIOD = 100_000  # microseconds, the default of Linux and of containers
 
 def measure(backend: str, case: Case, threads: int, rounds: int) -> list[float]:
     """Seconds of an epoch, scaled up from whole calls that last for about a second a round."""
-    set_num_threads(threads)
-    run = TrainingRun(get_backend(backend), case, problem_of(case))
-    samples = 64 * case.batch_size
-    began = time.perf_counter()
-    run.train(np.arange(samples))  # also loads what is compiled
-    rng, seconds, wanted = np.random.default_rng(0), [], 0.1 if QUICK else 1.0
+    trainer = _Trainer(backend, case, threads)
+    return [trainer.epoch(0.1 if QUICK else 1.0) for _ in range(rounds)]
+
+
+def recovery(backend: str, case: Case, threads: int, rounds: int) -> list[float]:
+    """Seconds from the end of busy programs until training is as fast as before, for each round."""
+    trainer, found = _Trainer(backend, case, threads), []
     for _ in range(rounds):
-        trained, began = 0, time.perf_counter()
-        while (elapsed := time.perf_counter() - began) < wanted:
-            call = time.perf_counter()
-            run.train(rng.integers(0, SAMPLES, samples))
-            trained += samples
-            pace = samples / (time.perf_counter() - call)
-            most = SAMPLES // case.batch_size
-            samples = max(1, min(most, int(pace * CALL_SECONDS) // case.batch_size))
-            samples *= case.batch_size
-        seconds.append(elapsed / trained * 60_000)
-    return seconds
+        before = trainer.epoch(0.1 if QUICK else 2.0)
+        with _busy_cores():
+            trainer.epoch(0.1 if QUICK else 3.0)
+        began = time.perf_counter()
+        while trainer.epoch(0) > BACK * before and time.perf_counter() < began + 10:
+            pass
+        found.append(time.perf_counter() - began)
+    return found
+
+
+class _Trainer:
+    """Trains in calls that take about as long as those of `train`."""
+
+    def __init__(self, backend: str, case: Case, threads: int) -> None:
+        set_num_threads(threads)
+        self._run = TrainingRun(get_backend(backend), case, problem_of(case))
+        self._batch, self._samples = case.batch_size, 64 * case.batch_size
+        self._rng = np.random.default_rng(0)
+        self._run.train(np.arange(self._samples))  # also loads what is compiled
+
+    def epoch(self, least: float) -> float:
+        """Train for so many seconds, at least one call; return the seconds that an epoch takes."""
+        trained, elapsed, began = 0, 0.0, time.perf_counter()
+        while not trained or elapsed < least:
+            order, before = self._rng.integers(0, SAMPLES, self._samples), elapsed
+            self._run.train(order)
+            trained, elapsed = trained + len(order), time.perf_counter() - began
+            fitting = int(len(order) * CALL_SECONDS / (elapsed - before))
+            self._samples = max(1, min(SAMPLES, fitting) // self._batch) * self._batch
+        return elapsed / trained * 60_000
 
 
 @contextlib.contextmanager
@@ -96,10 +118,15 @@ def _half_a_core() -> Iterator[list[str]]:
 
 
 def _measured(
-    prefix: Sequence[str], backend: str, network: str, threads: int, rounds: int
+    backend: str,
+    network: str,
+    threads: int,
+    rounds: int,
+    prefix: Sequence[str] = (),
+    what: str = "measure",
 ) -> list[float]:
-    """What :func:`measure` returns in a process of its own."""
-    command = [*prefix, sys.executable, "-m", "benchmarks.crowded", "--one", backend, network]
+    """What :func:`measure` or :func:`recovery` returns in a process of its own."""
+    command = [*prefix, sys.executable, "-m", "benchmarks.crowded", "--one", what, backend, network]
     command += ["--threads", str(threads), "--rounds", str(rounds)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     seconds: list[float] = json.loads(done.stdout)
@@ -107,19 +134,24 @@ def _measured(
 
 
 def _line(backend: str, network: str, rounds: int) -> list[str]:
-    alone = {n: min(_measured((), backend, network, n, rounds)) for n in (1, 0)}
+    one = (backend, network)
+    alone = {n: min(_measured(*one, n, rounds)) for n in (1, 0)}
     line = [f"{backend}, {network}", f"{alone[1]:.3f}", f"{alone[0]:.3f}"]
     try:
         with _half_a_core() as prefix:
-            half = np.median(_measured(prefix, backend, network, 0, rounds))
+            half = np.median(_measured(*one, 0, rounds, prefix))
         line += [f"{half:.3f}", f"{half / (2 * alone[1]):.2f}"]
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"half a core: not measured: {error}", file=sys.stderr)
         line += ["", ""]
     with _busy_cores():
-        busy = _measured((), backend, network, 0, rounds)
+        busy = _measured(*one, 0, rounds)
+        single = float(np.median(_measured(*one, 1, rounds)))
+    back = _measured(*one, 0, rounds, what="recovery")
     middle, fair = float(np.median(busy)), (1 + 1 / available_cores()) * alone[1]
-    return [*line, f"{middle:.3f}", f"{middle / fair:.2f}", f"{max(busy) / fair:.2f}"]
+    line += [f"{middle:.3f}", f"{middle / fair:.2f}", f"{max(busy) / fair:.2f}"]
+    line += [f"{single:.3f}", f"{middle / single:.2f}"]
+    return [*line, f"{np.median(back):.2f}", f"{max(back):.2f}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,11 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--networks", nargs="+", choices=COMPARED, default=COMPARED, metavar="NAME")
     add("--rounds", type=int, default=5, metavar="N", help="rounds of a second (default: 5)")
     add("--threads", type=int, default=0, help=argparse.SUPPRESS)
-    add("--one", nargs=2, help=argparse.SUPPRESS)
+    add("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.one:
-        backend, network = options.one
-        print(json.dumps(measure(backend, NETWORKS[network], options.threads, options.rounds)))
+        what, backend, network = options.one
+        measured = {"measure": measure, "recovery": recovery}[what]
+        print(json.dumps(measured(backend, NETWORKS[network], options.threads, options.rounds)))
         return 0
     lines = [
         _line(backend, network, options.rounds)
@@ -145,7 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for backend in options.backends
     ]
     header = ["seconds per epoch", "one thread", f"{available_cores()} cores", "half a core"]
-    print(table([*header, "of the fair share", "busy cores", "of the fair share", "worst"], lines))
+    header += ["of the fair share", "busy cores", "of the fair share", "worst"]
+    print(table([*header, "one thread there", "of its time", "back after", "worst"], lines))
     return 0
 
 

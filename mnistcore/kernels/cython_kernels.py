@@ -27,7 +27,6 @@ from .threads import (
     run_team,
     tasks_team_size,
     team_size,
-    trial_steps,
 )
 
 __all__ = EXPORTS
@@ -434,24 +433,22 @@ def train_steps(
     if not len(order):
         return 0
     batch_size, skip = int(options["batch_size"][0]), layout.skipped_zeros(options, params, x)
-    done, part, made = 0, 0, 0
-    while made == part and done < len(learning_rates):
+    done = 0
+    while done < len(learning_rates):
         threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
-        part = trial_steps(len(learning_rates) - done, threads)
-        samples = order[done * batch_size : (done + part) * batch_size]
-        rates = learning_rates[done : done + part]
         program = _core.Training(
             layers,
             options,
             threads,
             skip,
             (x, targets, sample_weight),
-            (samples, rates, first_step + done),
+            (order[done * batch_size :], learning_rates[done:], first_step + done),
             (params, state, buffers, workspace, metrics),
         )
         run_team(threads, program.run)
-        made = program.steps_done
-        done += made
+        if not program.steps_done:  # a team that waits too much for its members makes at least one
+            break
+        done += program.steps_done
     return done
 
 

@@ -30,7 +30,6 @@ from .threads import (
     run_tasks,
     tasks_team_size,
     team_size,
-    trial_steps,
 )
 
 __all__ = EXPORTS
@@ -425,14 +424,14 @@ def _train(
     batch_size = int(options["batch_size"][0])
     slots = len(arrays["state"]) + bool(options["clip_norm"][0])
     skip = layout.skipped_zeros(options, arrays["params"], arrays["x"])
-    done, part, made = 0, 0, 0
-    while made == part and done < len(rates):
+    done = 0
+    while done < len(rates):
         net, plan, threads = _train_plan(name, layers, options, slots, skip, workspace)
-        part = trial_steps(len(rates) - done, threads)
-        arrays["order"] = order[done * batch_size : (done + part) * batch_size]
-        arrays["learning_rates"] = rates[done : done + part]
+        arrays["order"], arrays["learning_rates"] = order[done * batch_size :], rates[done:]
         program = training.Training(layers, net, plan, threads, skip, gradient_only)
         made = program.run(workspace, first_step + done, **arrays)
+        if not made:  # a team that waits too much for its members makes at least one
+            break
         done += made
     return done
 

@@ -138,7 +138,6 @@ def limited_threads(n: int) -> AbstractContextManager[Any]:
 # The multiply-adds that one thread does in the 0.4 us that a meeting of a team (a barrier) costs:
 # about 50 a nanosecond. A team gets only as many threads as the work pays for.
 WORTHWHILE = 20_000
-TRIAL = 16  # the part of a call's steps that a team makes whose size is on trial
 WAKING = 50  # cost of waking a team, in meetings
 MAX_THREADS = 64  # the most that the backends lay out scratch for
 
@@ -160,7 +159,17 @@ SIZE = 48  # size of the team at work; 0 until every member that was called has 
 CALLED = 49  # the size that the caller wants
 SHUT = 50  # not 0: the run has no leader, and members that wait or arrive leave
 TEAM = 51  # the address of the desk, whose AT_WORK the leader takes
-GATE_LENGTH = 64
+BEGAN = 52  # when the leader entered, in nanoseconds
+ALLOWANCE = 53  # nanoseconds that a member may wait, besides a share of the run's time
+WAITED = 64  # nanoseconds that all members together have waited at meetings, in long waits only
+LAST_STEP = 80  # the step in which the run ends early, because they waited too much; 0: none
+GATE_LENGTH = 96
+
+# In nanoseconds: a wait at a meeting that is long enough to be for a member that is off the cores,
+# and how much of a run may be spent so: ALLOWED, and one part in TOLERABLE.
+LONG_WAIT = 1_000_000
+ALLOWED = 8_000_000
+TOLERABLE = 8
 
 # A desk: int64 numbers, where a caller posts one job at a time. The backends' ``lead`` and
 # ``attend`` use it in compiled code.
@@ -178,13 +187,13 @@ class _FreeCores:
 
     If a team has more threads than there are free cores, all of its threads wait at every barrier
     for one that is not running, for a time slice of the system. A team with one thread fewer is
-    then many times faster. A thread whose elapsed time is much longer than its time on a core had
-    to share that core. After such a run teams are smaller, until a larger one is tried again: with
-    a few steps first (see :func:`trial_steps`), and less and less often if that fails.
+    then many times faster. Such a run ends early, after a few such waits. A thread whose elapsed
+    time is much longer than its time on a core had to share that core. After such a run teams are
+    smaller, until a larger one is tried again, and less often if that fails.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
-    LONGEST_HOLD = 8.0  # it doubles up to this with each trial that fails
+    LONGEST_HOLD = 2.0  # it doubles up to this with each trial that fails
     TOLERATED = 0.1  # the share of its time that a member may spend off the cores
     GRACE = 0.001  # seconds allowed on top of it: waking up, waiting for the interpreter
     CHANCE = 1  # losing runs in a row put down to chance, such as the first, which loads code
@@ -194,14 +203,14 @@ class _FreeCores:
         self._until = 0.0
         self._hold = self.HOLD
         self._losses = 0  # runs in a row that lost much time
-        self.on_trial = True  # whether no run of this size has gone well yet
+        self._on_trial = True  # whether no run of this size has gone well yet
 
     def limit(self) -> int:
         """Return the most threads that a team should have now."""
         if self._limit < MAX_THREADS and time.monotonic() > self._until:
             self._limit += 1
             self._until = time.monotonic() + self._hold
-            self.on_trial = True
+            self._on_trial = True
         return self._limit
 
     def judge(self, count: int, lost: float, seconds: float) -> None:
@@ -209,10 +218,10 @@ class _FreeCores:
         if lost <= self.GRACE + self.TOLERATED * seconds:
             self._losses = 0
             if count == self._limit or self._limit == MAX_THREADS:
-                self.on_trial, self._hold = False, self.HOLD
+                self._on_trial, self._hold = False, self.HOLD
             return
         self._losses += 1
-        again = self.on_trial and self._limit < MAX_THREADS
+        again = self._on_trial and self._limit < MAX_THREADS
         if again:
             self._hold = min(2 * self._hold, self.LONGEST_HOLD)
         if again or self._losses > self.CHANCE:
@@ -234,15 +243,6 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     return max(1, min(get_num_threads(), deserved, _free_cores.limit()))
 
 
-def trial_steps(steps: int, threads: int) -> int:
-    """Return how many of ``steps`` a team makes before its size is considered anew.
-
-    All, or a few if there may be fewer free cores than threads: these could take many times
-    longer than on one thread.
-    """
-    return -(-steps // TRIAL) if threads > 1 and _free_cores.on_trial else steps
-
-
 def tasks_team_size(multiply_adds: int) -> int:
     """Return the same for work in tasks, which does not wait for members that are off the cores."""
     if multiply_adds < alone_below():
@@ -261,7 +261,7 @@ class _Run:
 
     def __init__(self, count: int, work: Work, desk: int) -> None:
         self.gate = np.zeros(GATE_LENGTH, np.int64)
-        self.gate[CALLED], self.gate[TEAM] = count, desk
+        self.gate[CALLED], self.gate[TEAM], self.gate[ALLOWANCE] = count, desk, ALLOWED
         self._address = self.gate.ctypes.data
         self._work = work
         self._lost: list[float] = []  # seconds that each thread was off the cores

@@ -320,57 +320,61 @@ def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monk
     assert free_cores.limit() == 4
 
 
-def test_a_larger_team_is_tried_with_a_few_steps_and_less_often_if_that_fails(monkeypatch):
+def test_a_larger_team_is_tried_less_often_if_that_fails(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(teams.time, "monotonic", lambda: clock[0])
     free_cores = teams._FreeCores()
-    monkeypatch.setattr(teams, "_free_cores", free_cores)
-    assert teams.trial_steps(100, 2) == 7
-    assert teams.trial_steps(100, 1) == 100
-    free_cores.judge(2, lost=0.0, seconds=0.04)
-    assert teams.trial_steps(100, 2) == 100
     for _ in range(2):
         free_cores.judge(2, lost=0.03, seconds=0.04)
     assert free_cores.limit() == 1
     waits = []
-    for _ in range(6):
+    for _ in range(5):
         began = clock[0]
         while free_cores.limit() == 1:
             clock[0] += 0.1
         waits.append(clock[0] - began)
-        assert teams.trial_steps(100, 2) == 7
         free_cores.judge(2, lost=0.03, seconds=0.04)
-    np.testing.assert_allclose(waits, [0.5, 1, 2, 4, 8, 8], atol=0.2)
-    clock[0] += 9
+    np.testing.assert_allclose(waits, [0.5, 1, 2, 2, 2], atol=0.2)
+    clock[0] += 2.1
     assert free_cores.limit() == 2
     free_cores.judge(2, lost=0.0, seconds=0.04)
-    assert teams.trial_steps(100, 2) == 100
+    for _ in range(2):
+        free_cores.judge(2, lost=0.03, seconds=0.04)
+    clock[0] += 0.6
+    assert free_cores.limit() == 2, "it went well in the meantime"
 
 
 @pytest.mark.parametrize("stop", [1, 7, 50])
-def test_steps_made_on_trial_are_those_of_a_whole_call(compiled, stop, monkeypatch):
+def test_steps_of_runs_that_end_early_are_those_of_a_whole_call(compiled, stop, monkeypatch):
     """Also where a loss that is not finite ends them."""
     network, options = Network((50, 64, 10)), make_options(batch_size=4)
     rng = np.random.default_rng(0)
     x, targets = rng.random((200, 50), np.float32), rng.integers(0, 10, 200).astype(np.int32)
     x[4 * stop :] = np.nan
-    none, layers, results = np.zeros(0, np.float32), network.layers(), []
-    for on_trial in (False, True, None):
+    none, layers, results, runs, counts = np.zeros(0, np.float32), network.layers(), [], [], []
+    make_run = teams._Run
+    monkeypatch.setattr(teams, "_Run", lambda *of: runs.append(make_run(*of)) or runs[-1])
+    monkeypatch.setattr(teams, "WORTHWHILE", 0)
+    for threads, allowed in ((1, 0), (2, 2**60), (2, -(2**60))):
+        set_num_threads(threads)
+        monkeypatch.setattr(teams, "ALLOWED", allowed)
         free_cores = teams._FreeCores()
+        monkeypatch.setattr(free_cores, "judge", lambda *_: None)
         monkeypatch.setattr(teams, "_free_cores", free_cores)
-        if on_trial is not None:
-            monkeypatch.setattr(free_cores, "judge", lambda *_: None)
-            free_cores.on_trial = on_trial
         params = network.init(np.random.default_rng(1))
         state, metrics = make_state(options, params), np.zeros(3)
+        runs.clear()
         done = compiled.train_steps(
             x, targets, none, np.arange(200), np.linspace(1e-3, 2e-3, 50), layers, options, 3,
             params, state, none,
             np.zeros(compiled.workspace_size(layers, 4, 2), np.float32), metrics,
         )  # fmt: skip
         results.append((done, params.tobytes(), state.tobytes(), metrics.tobytes()))
+        counts.append(len(runs))
     assert results[0][0] == stop
     assert results[1] == results[2] == results[0]
+    whole = 1 if stop == 50 else 2  # the loss that is not finite is computed once more
+    assert counts == [0, whole, stop if stop == 50 else stop + 1]
 
 
 def test_a_limit_holds_for_its_own_thread_and_block_only():

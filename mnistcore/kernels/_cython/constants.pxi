@@ -51,6 +51,8 @@ cpdef enum:  # from ``layout``
 cpdef enum:  # from ``threads``
     MAX_THREADS = 64
     PATIENCE = 2000
+    LONG_WAIT = 1000000
+    TOLERABLE = 8
     ALONE = 0
     # The entries of a gate.
     ARRIVALS = 0
@@ -60,6 +62,10 @@ cpdef enum:  # from ``threads``
     CALLED = 49
     SHUT = 50
     TEAM = 51
+    BEGAN = 52
+    ALLOWANCE = 53
+    WAITED = 64
+    LAST_STEP = 80
     # The entries of a desk.
     NUMBER = 0
     FUNCTION = 1

@@ -1,6 +1,7 @@
 # What the processor does besides arithmetic: float mode, waiting, atomics, instruction sets.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cdef extern from "<sched.h>":
     void yield_core "sched_yield"() noexcept nogil
@@ -50,6 +51,13 @@ cdef inline int64_t atomic_load(const int64_t *number) noexcept nogil:
 cdef inline int64_t atomic_add(int64_t *number, int64_t n) noexcept nogil:
     """Add n to a number that several threads change; return its previous value."""
     return __atomic_fetch_add(number, n, __ATOMIC_ACQ_REL)
+
+
+cdef inline int64_t nanoseconds() noexcept nogil:
+    """Return the time since some moment."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t> now.tv_sec * 1_000_000_000 + now.tv_nsec
 
 
 cdef inline uint32_t flush_denormals() noexcept nogil:

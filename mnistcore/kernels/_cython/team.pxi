@@ -61,6 +61,7 @@ cdef Team enter(int64_t address, bint leads) noexcept nogil:
             wait_a_little(&spins)
         if not atomic_load(gate + SHUT):
             team.threads = gate[CALLED]
+            gate[BEGAN] = nanoseconds()
             atomic_add(gate + SIZE, team.threads)
             return team
     atomic_add(at_work, -1)
@@ -84,12 +85,34 @@ cdef void leave(const Team *team) noexcept nogil:
 cdef inline void meet(Team *team) noexcept nogil:
     """Wait until every thread of the team has arrived."""
     cdef int spins = 0
+    cdef int64_t began = 0
     if team.threads == 1:
         return
     team.expected += team.threads
     atomic_add(team.gate + ARRIVALS, 1)
     while atomic_load(team.gate + ARRIVALS) < team.expected:
+        if spins == PATIENCE:
+            began = nanoseconds()
         wait_a_little(&spins)
+    if spins > PATIENCE:
+        began = nanoseconds() - began
+        if began > LONG_WAIT:
+            atomic_add(team.gate + WAITED, began)
+
+
+cdef inline void watch_waits(const Team *team, int64_t step) noexcept nogil:
+    """Let the leader decide, before the first meeting of a step, whether the run ends in it."""
+    cdef int64_t waited
+    if team.threads == 1 or team.thread or step == 0:
+        return
+    waited = atomic_load(team.gate + WAITED) // (team.threads - 1) - team.gate[ALLOWANCE]
+    if waited > 0 and waited > (nanoseconds() - team.gate[BEGAN]) // TOLERABLE:
+        atomic_add(team.gate + LAST_STEP, step)
+
+
+cdef inline bint ends_early(const Team *team, int64_t step) noexcept nogil:
+    """Return whether the run ends in this step, after its first meeting: alike in every thread."""
+    return team.threads > 1 and step > 0 and atomic_load(team.gate + LAST_STEP) == step
 
 
 cdef inline void lead(int64_t address, Job job, void *arguments, int64_t threads) noexcept nogil:

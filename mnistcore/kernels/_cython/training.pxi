@@ -227,6 +227,7 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
     next_batch(run, team, batch, 0)
     meet(team)
     for step in range(run.n_steps):
+        watch_waits(team, step)
         first_layer(run, team, batch, step)
         meet(team)
         if run.plan.parts > 1:
@@ -237,7 +238,7 @@ cdef void train(Run *run, Team *team, Batch *batch) noexcept nogil:
             meet(team)
         else:
             layers_step(run, team, batch)
-        if not count_losses(run, team, batch):
+        if ends_early(team, step) or not count_losses(run, team, batch):
             break
         update_step(run, team, step, batch)
         if run.clipped:

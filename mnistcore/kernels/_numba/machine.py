@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import time
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -98,6 +99,21 @@ def yield_core(typingctx):
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+@twin_of(time.monotonic_ns)
+def nanoseconds(typingctx):
+    """Return the time since some moment: POSIX clock_gettime."""
+
+    def generate(context, builder, signature, args):
+        now = cgutils.alloca_once(builder, I64, 2)  # seconds, nanoseconds
+        call_llvm(builder, "clock_gettime", I32, I32(time.CLOCK_MONOTONIC), now)
+        seconds, rest = (
+            builder.load(builder.gep(now, [I32(i)], source_etype=I64), typ=I64) for i in range(2)
+        )
+        return builder.add(builder.mul(seconds, I64(10**9)), rest)
+
+    return types.int64(), generate
 
 
 # Bits of the x86 MXCSR (flush results to zero, read denormals as zero) and of the Arm FPCR.

@@ -5,10 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..threads import (
+    ALLOWANCE,
     ALONE,
     ARGUMENTS,
     ARRIVALS,
     AT_WORK,
+    BEGAN,
     CALLED,
     CLOSED,
     COUNT,
@@ -16,17 +18,21 @@ from ..threads import (
     FUNCTION,
     INSIDE,
     JOINED,
+    LAST_STEP,
     LEFT,
     LINGER,
+    LONG_WAIT,
     NUMBER,
     PATIENCE,
     PRESENT,
     SHUT,
     SIZE,
     TEAM,
+    TOLERABLE,
+    WAITED,
 )
 from .functions import JIT, call, entry, inner
-from .machine import atomic_add, atomic_load, pause, yield_core
+from .machine import atomic_add, atomic_load, nanoseconds, pause, yield_core
 from .memory import load_index, store_index
 
 
@@ -62,6 +68,7 @@ def enter(gate, leads):
         while atomic_load(gate, JOINED) < called - 1 and not atomic_load(gate, SHUT):
             spins = wait_a_little(spins)
         if not atomic_load(gate, SHUT):
+            store_index(gate, BEGAN, nanoseconds())
             atomic_add(gate, SIZE, called)
             return 0, called
     atomic_add(team, AT_WORK, -1)
@@ -114,9 +121,31 @@ def meet(team):
         meeting = load_index(team.meetings, 0) + 1
         store_index(team.meetings, 0, meeting)
         atomic_add(team.gate, ARRIVALS, 1)
-        spins = 0
+        spins, began = 0, np.int64(0)
         while atomic_load(team.gate, ARRIVALS) < team.threads * meeting:
+            if spins == PATIENCE:
+                began = nanoseconds()
             spins = wait_a_little(spins)
+        if spins > PATIENCE:
+            waited = nanoseconds() - began
+            if waited > LONG_WAIT:
+                atomic_add(team.gate, WAITED, waited)
+
+
+@inner
+def watch_waits(team, step):
+    """Let the leader decide, before the first meeting of a step, whether the run ends in it."""
+    if team.threads > 1 and team.thread == 0 and step:
+        waited = atomic_load(team.gate, WAITED) // (team.threads - 1)
+        waited -= load_index(team.gate, ALLOWANCE)
+        if waited > 0 and waited > (nanoseconds() - load_index(team.gate, BEGAN)) // TOLERABLE:
+            atomic_add(team.gate, LAST_STEP, step)
+
+
+@inner
+def ends_early(team, step):
+    """Return whether the run ends in this step, after its first meeting: alike in every thread."""
+    return team.threads > 1 and step > 0 and atomic_load(team.gate, LAST_STEP) == step
 
 
 @inner

@@ -63,7 +63,7 @@ from .products import (
 )
 from .selection import function_pointers, further_functions, sparse_widths
 from .sparse import SparseProduct
-from .team import alone, enter, leave, make_team, meet, share
+from .team import alone, ends_early, enter, leave, make_team, meet, share, watch_waits
 from .tile import SUM, TILE
 from .updates import UPDATE, Pending, write_update
 
@@ -233,6 +233,8 @@ def forward_and_back(run, functions, place, team, batch, step):
     backward_layers(functions, place, team, batch)
     if not place.strips:
         meet(team)
+    if ends_early(team, step):
+        return False
     return count_losses(run, place, team, batch)
 
 
@@ -318,6 +320,7 @@ def make_steps(run, plan, functions, place, team):
     batch = next_batch(run, functions, plan, place, team, 0)
     meet(team)
     for step in range(run.n_steps):
+        watch_waits(team, step)
         if not forward_and_back(run, functions, place, team, batch, step):
             break
         update_step(run, functions, updated, team, batch, step)
