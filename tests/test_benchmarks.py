@@ -14,7 +14,7 @@ import faulty
 import numpy as np
 import pytest
 
-from benchmarks import crowded, further, sizes, workloads
+from benchmarks import crowded, dense, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
@@ -632,3 +632,16 @@ def test_a_crowded_epoch_is_measured(compiled, monkeypatch):
     seconds = crowded.measure(compiled.NAME, sizes.NETWORKS["784-10-10"], 1, 2)
     assert len(seconds) == 2
     assert min(seconds) > 0
+
+
+def test_dense_training_is_measured(compiled, monkeypatch):
+    monkeypatch.setattr(dense, "STEPS", 2)
+    _, *figures = dense.shares_of_peak(compiled.NAME, 1, 2)
+    assert all(0 < float(figure.rstrip("%")) < 200 for figure in figures)
+    assert 0.2 < dense.cost_of_looking(compiled.NAME, sizes.NETWORKS["784-10-10"], 3) < 5
+
+
+def test_going_on_at_full_speed_is_measured(compiled, monkeypatch):
+    monkeypatch.setattr(crowded, "QUICK", True)
+    (seconds,) = crowded.recovery(compiled.NAME, sizes.NETWORKS["784-10-10"], 1, 1)
+    assert 0 < seconds < 30
