@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnistcore.runs.job import execute, prepare
+from mnistcore.runs.execution import execute
+from mnistcore.runs.job import prepare
 from mnistcore.terminal.training import PlainDisplay
 from mnistcore.train import TrainConfig
 

@@ -1,13 +1,14 @@
 """Train a network: ``run(TrainConfig(...))`` in Python, ``mnistcore train`` in the shell.
 
-See :mod:`.runs.job` for what a run does.
+See :mod:`.runs.execution` for what a run does.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .runs.job import Job, TrainingInterrupted, TrainResult, execute, prepare, run
+from .runs.execution import TrainingInterrupted, TrainResult, execute, run
+from .runs.job import Job, prepare
 from .runs.resuming import prepare_resumed, resume
 from .system.callable_module import make_callable
 from .terminal.command_line import (

@@ -43,7 +43,7 @@ def test_every_command_can_be_called(name, monkeypatch):
         "from mnistcore import train; import mnistcore",
         "import mnistcore.train as t; import mnistcore; assert t.run",
         "import mnistcore; mnistcore.train; import mnistcore.train",
-        "import mnistcore.runs.job, mnistcore.report",
+        "import mnistcore.runs.execution, mnistcore.report",
         "from mnistcore import *; import mnistcore",
     ],
 )

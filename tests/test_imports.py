@@ -240,7 +240,7 @@ def test_the_root_holds_commands_alone():
     [
         ("data/idx.py", "from ..models.network import Network"),  # upward
         ("figures/style.py", "from ..terminal import tables"),
-        ("training/fit.py", "def f():\n    from mnistcore.runs.job import run"),
+        ("training/fit.py", "def f():\n    from mnistcore.runs.execution import run"),
         ("kernels/numba_kernels.py", "from . import numpy_kernels"),  # between backends
         ("kernels/_numba/team.py", "from .._cython import avx2"),
         ("kernels/_cython/tile.pxi", "from mnistcore.kernels.numba_kernels import matmul"),

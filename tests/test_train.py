@@ -13,8 +13,9 @@ from mnistcore.evaluate import run as evaluate
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
+from mnistcore.runs.execution import execute
 from mnistcore.runs.folder import create_run_folder
-from mnistcore.runs.job import execute, prepare
+from mnistcore.runs.job import prepare
 from mnistcore.terminal.training import PlainDisplay
 from mnistcore.train import TrainConfig, TrainingInterrupted, main, run
 from mnistcore.training.records import Listener, NonFiniteLossError

@@ -15,7 +15,8 @@ from mnistcore.data.synthetic import make_digits
 from mnistcore.models import checkpoint
 from mnistcore.models.model import Model
 from mnistcore.pictures.likeness import WEIGHTS, features, likeness
-from mnistcore.runs.job import fit_in_memory, prepare
+from mnistcore.runs.execution import fit_in_memory
+from mnistcore.runs.job import prepare
 from mnistcore.training.config import TrainConfig
 
 from .other_ink import draw_other_ink

@@ -17,8 +17,9 @@ from ..training.fit import Fit
 from ..training.options import read_options
 from ..training.records import Listener
 from .checkpoints import Checkpoint, Past, newest
+from .execution import COMPLETE, TrainResult, completed, execute
 from .folder import CONFIG_FILE, RunFolder, read_summary
-from .job import COMPLETE, Job, TrainResult, completed, describe, engine_options, execute, prepare
+from .job import Job, describe, engine_options, prepare
 
 # The options that may change; all others decide what each step computes. Where the data are may
 # change too: their checksum may not.

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..runs.job import load_kernels
-from ..runs.job import run as train
+from ..runs.execution import load_kernels
+from ..runs.execution import run as train
 from ..system.files import write_json
 from ..system.interrupt import DeferredInterrupt
 from ..training.config import TrainConfig

@@ -9,7 +9,8 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 from ..data import Dataset
-from ..runs.job import Job, fit_in_memory, prepare
+from ..runs.execution import fit_in_memory
+from ..runs.job import Job, prepare
 from ..training.records import EpochRecord, Listener
 from .config import Plan
 from .study import LOSS, SURPLUS, WORKER, host_name, is_surplus

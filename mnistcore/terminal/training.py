@@ -24,7 +24,8 @@ from .tables import confusion_table, facts_table, notice_panel, recipe_list
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from ..runs.job import Job, TrainResult
+    from ..runs.execution import TrainResult
+    from ..runs.job import Job
     from ..training.config import TrainConfig
 
 

@@ -67,7 +67,7 @@ sys.exit(mnistcore.train.main({flags!r}))
 
 
 @pytest.mark.parametrize(
-    "module", ["numpy", "mnistcore.runs.job", "mnistcore.terminal.training", "safetensors"]
+    "module", ["numpy", "mnistcore.runs.execution", "mnistcore.terminal.training", "safetensors"]
 )
 def test_ctrl_c_is_quiet_from_the_first_import_on(tmp_path, module):
     """The process ends by the signal itself, or with the status that a shell gives to that."""
