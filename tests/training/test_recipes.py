@@ -1,4 +1,5 @@
 import pytest
+from small_digits import write_small_digits
 
 from mnistcore.train import run
 from mnistcore.training.config import TrainConfig
@@ -22,6 +23,16 @@ def test_every_recipe_sets_the_same_options():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_a_config(name):
     assert TrainConfig(recipe=name).recipe == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_trains_on_other_images(name, compiled, tmp_path):
+    """Of another size and with other classes, from a folder of IDX files."""
+    data = str(write_small_digits(tmp_path / "data"))
+    output = str(tmp_path / "run")
+    result = run(TrainConfig(recipe=name, data=data, backend=compiled.NAME, epochs=3, output=output))
+    assert result.model.network.layer_sizes[0] == 36
+    assert result.summary["test_accuracy"] > 0.5  # of four classes
 
 
 def test_an_epoch_of_the_default_recipe_on_mnist(kernels, mnist_dir, tmp_path):
