@@ -15,7 +15,7 @@ from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
 from mnistcore.runs.execution import execute
 from mnistcore.runs.folder import create_run_folder
-from mnistcore.runs.job import prepare
+from mnistcore.runs.job import engine_options, prepare
 from mnistcore.terminal.training import PlainDisplay
 from mnistcore.train import TrainConfig, TrainingInterrupted, main, run
 from mnistcore.training.records import Listener, NonFiniteLossError
@@ -287,10 +287,28 @@ def test_patience_keeps_the_best_epoch(dataset, make_config):
 
 
 def test_the_learning_rate_follows_the_schedule(dataset, make_config):
-    config = make_config(schedule="cosine", epochs=2, validation_fraction=0, batch_size=150)
+    """It ends with the last step, also if the last batch of an epoch is a partial one."""
+    config = make_config(schedule="cosine", epochs=2, validation_fraction=0, batch_size=170)
     history = run(config, dataset=dataset).history
     rates = [0.01 * (1 + math.cos(math.pi * step / 8)) / 2 for step in (3, 7)]
     assert [record.learning_rate for record in history] == pytest.approx(rates)
+
+
+def test_the_seed_decides_about_initial_weights_validation_images_and_training(
+    dataset, make_config
+):
+    """About each for itself; the rate is so small that the weights stay the initial ones."""
+    settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1e-30}
+    jobs = [
+        prepare(make_config(seed=seed, output=f"run{i}", **settings), dataset)
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    weights = [execute(job).model.params for job in jobs]
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert np.corrcoef(weights[0], weights[2])[0, 1] < 0.3
+    held_out = [set(job.validation_indices) for job in jobs]
+    assert held_out[0] == held_out[1] != held_out[2]
+    assert [int(engine_options(job)["seed"][0]) for job in jobs] == [0, 0, 1]
 
 
 def test_options_reach_the_kernels(dataset, make_config):

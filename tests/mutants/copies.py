@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,31 +15,37 @@ from mnistcore import get_backend
 
 from .bugs import ROOT
 
-SECONDS = 300  # a test that takes longer has caught the bug
-COPIED = ("mnistcore", "tests", "pyproject.toml", "setup.py", "README.md")
+SECONDS = 300  # tests that take longer have caught the bug
+COPIED = ("mnistcore", "tests", "pyproject.toml", "setup.py")
 
-# One module of the instruction set that the tests use; -O1 compiles in half of the time.
+# Builds one module, for the instruction set of this machine. -O1 takes a third of the time of -O3.
 BUILD = """
-import sys, setup
-from setuptools import setup as run
-wanted = [one for one in setup.extensions() if one.name == sys.argv[1]]
-wanted[0].extra_compile_args.append("-O1")
-setup.extensions = lambda: wanted
-run(ext_modules=setup.kernels(), script_args=["-q", "build_ext", "--inplace"])
+import setuptools, sys
+import setup
+(wanted,) = (module for module in setup.extensions() if module.name == sys.argv[1])
+wanted.extra_compile_args.append("-O1")
+setup.extensions = lambda: [wanted]
+setuptools.setup(ext_modules=setup.kernels(), script_args=["-q", "build_ext", "--inplace"])
 """
 
 
 class Outcome(NamedTuple):
-    """How a run of tests ended: ``failure`` is empty if they passed."""
+    """How a run of tests ended."""
 
-    failure: str
+    failure: str  # the first test that failed, or what else went wrong; empty if they passed
     passed: int
     seconds: float
     output: str
 
 
 class Copy:
-    """A folder with the sources as they are, in which :meth:`with_bug` plants one bug at a time."""
+    """A copy of the working tree, in which one bug at a time is planted.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder for the copy, and for the caches of what is tested there.
+    """
 
     def __init__(self, folder):
         self.folder = folder
@@ -48,79 +55,81 @@ class Copy:
                 shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
             else:
                 shutil.copy2(ROOT / name, folder / name)
-        self._built = {}  # by selection, how its tests end without a bug
+        self._outcomes = {}
 
-    def unchanged(self, tests):
-        """Return how tests end without a bug; they are run once."""
-        if tests not in self._built:
-            self._built[tests] = self.run(tests)
-        return self._built[tests]
+    def without_bug(self, tests):
+        """Return how tests end without a bug; each selection is run once."""
+        if tests not in self._outcomes:
+            self._outcomes[tests] = self.run(tests)
+        return self._outcomes[tests]
 
     @contextmanager
     def with_bug(self, bug):
         """Plant a bug for a while."""
         with self._restored(self.folder / bug.file) as path:
             path.write_text(bug.planted(path.read_text()))
-            if not bug.compiled:
-                yield
-                return
-            with self._restored(self._module()):
-                self._build()
+            if path.suffix == ".pxi":
+                with self._restored(self._module()):
+                    self._build()
+                    yield
+            else:
                 yield
 
     @contextmanager
     def _restored(self, path):
-        """Give a file back its content and its time, by which Python and Numba know their caches."""
-        kept = self.folder / "kept"
-        kept.mkdir(exist_ok=True)
-        shutil.copy2(path, kept / path.name)
+        """Restore a file afterwards, and its time, by which Python and Numba know their caches."""
+        original = self.folder / f"original-{path.name}"
+        shutil.copy2(path, original)
         try:
             yield path
         finally:
-            shutil.copy2(kept / path.name, path)
+            shutil.move(original, path)
 
     def _module(self):
-        """Return the compiled module of the Cython kernels that this machine uses."""
+        """Return the path of the Cython kernels for this machine."""
         chosen = get_backend("cython").INSTRUCTION_SET
         (path,) = (self.folder / "mnistcore/kernels/_cython").glob(f"{chosen}.*.so")
         return path
 
     def _build(self):
-        name = f"mnistcore.kernels._cython.{self._module().name.split('.')[0]}"
-        subprocess.run([sys.executable, "-c", BUILD, name], cwd=self.folder, check=True)
+        name = f"mnistcore.kernels._cython.{get_backend('cython').INSTRUCTION_SET}"
+        built = subprocess.run(
+            [sys.executable, "-c", BUILD, name], cwd=self.folder, text=True, capture_output=True
+        )
+        if built.returncode:
+            raise RuntimeError(f"{built.stdout}{built.stderr}\nthe bug does not compile")
 
     def run(self, tests):
-        """Run tests until the first failure."""
+        """Run tests, given as arguments of pytest in one line, until the first failure."""
         began = time.monotonic()
-        command = f"{sys.executable} -m pytest -x -q --tb=no -rfE -p no:cacheprovider {tests}"
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-rfE"]
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",  # the bytecode of a bug would outlive it
+            "PYTHONDONTWRITEBYTECODE": "1",  # that of a bug would outlive it
             "MNISTCORE_CACHE_DIR": str(self.folder / "cache"),
-            "NUMBA_CACHE_DIR": str(self.folder / "compiled"),
+            "NUMBA_CACHE_DIR": str(self.folder / "numba"),
         }
         process = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=self.folder, env=environment, text=True,
+            [*command, *shlex.split(tests)], cwd=self.folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            output = process.communicate(timeout=SECONDS)[0]
+            output, _ = process.communicate(timeout=SECONDS)
+            failure = _failure(process.returncode, output)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            output, status = process.communicate()[0], f"took over {SECONDS} s"
-        else:
-            status = process.returncode
-        seconds = time.monotonic() - began
+            output, _ = process.communicate()
+            failure = f"no end within {SECONDS} s"
         passed = re.search(r"(\d+) passed", output)
-        return Outcome(_failure(status, output), int(passed[1]) if passed else 0, seconds, output)
+        seconds = time.monotonic() - began
+        return Outcome(failure, int(passed[1]) if passed else 0, seconds, output)
 
 
 def _failure(status, output):
-    """Return the first test that failed, or what else went wrong."""
+    if status == 0:
+        return ""
+    if status < 0:
+        return f"a crash by {signal.Signals(-status).name}"
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
-    if failed and status in (1, 2):
-        return failed[1]
-    if isinstance(status, int) and status < 0:
-        return f"crashed ({signal.Signals(-status).name})"
-    return "" if status == 0 else str(status)
+    return failed[1] if failed else f"status {status} of pytest"

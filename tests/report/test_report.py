@@ -7,6 +7,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_digits import small_digits, write_small_digits
 
@@ -123,6 +124,21 @@ def test_the_page_that_compares_runs(here):
     assert "Options that differ between the runs" in text
     assert "36-8-4" in text
     assert "36-4-4" in text
+
+
+def test_the_table_of_chance_counts_what_one_run_alone_reads_right(here):
+    scores = [evaluate(name, EvaluateConfig(backend="numpy")) for name in ("one", "two")]
+    names = ["one", "two"]
+    if scores[1].accuracy > scores[0].accuracy:
+        scores, names = scores[::-1], names[::-1]
+    best, other = (np.array(each.labels == each.predictions) for each in scores)
+    alone = int((best & ~other).sum()), int((other & ~best).sum())
+    assert alone[0] > alone[1]
+    cells = [text.strip() for text in read(run(["one", "two"], NUMPY).path).text if text.strip()]
+    head = cells.index(f"only {names[0]} is right")
+    assert cells[head + 1 : head + 6] == [
+        "only this run is right", "p", names[1], *map(str, alone)
+    ]  # fmt: skip
 
 
 def test_runs_on_other_data_are_compared_without_a_test(here, tmp_path):

@@ -159,6 +159,19 @@ def test_folds_judge_by_their_mean(dataset, tmp_path):
     assert means[3] * 600 == pytest.approx(round(means[3] * 600))  # 3 folds of 200 images
 
 
+@pytest.mark.parametrize("patience", [None, 5])
+def test_a_trial_is_judged_by_the_epoch_whose_weights_a_run_keeps(dataset, tmp_path, patience):
+    """The last one, or with patience the best; the rate is so large that these differ."""
+    train = {**TRAIN, "learning_rate": 0.5, "epochs": 6, "patience": patience}
+    space = {"hidden": [[4], [8]]}
+    plan = small_plan(tmp_path / "out", space, train, sampler="grid", pruner="none")
+    trials = compute(plan, dataset).trials
+    reports = [[trial.intermediate_values[epoch] for epoch in range(1, 7)] for trial in trials]
+    assert all(max(values) > values[-1] for values in reports)
+    kept = [values[-1] if patience is None else max(values) for values in reports]
+    assert [trial.value for trial in trials] == kept
+
+
 def test_a_trial_that_diverges_is_pruned(dataset, tmp_path):
     train = {**TRAIN, "optimizer": "sgd", "learning_rate": 1e30}
     space = {"layers": [1, 2], "units": [4, 8]}
@@ -172,12 +185,16 @@ def test_bad_trials_are_ended_early(dataset, tmp_path, pruner):
     space = {"learning_rate": {"low": 1e-7, "high": 3e-2}}
     train = {**TRAIN, "hidden": 8, "epochs": 9}
     plan = small_plan(tmp_path / "out", space, train, sampler="random", pruner=pruner, trials=16)
-    standing = standing_of(compute(plan, dataset))
+    study = compute(plan, dataset)
+    standing = standing_of(study)
     assert len(standing.finished) == 16
     assert 0 < standing.pruned < 16
     pruned = [record for record in standing.finished if record.state == "pruned"]
     assert all(record.reports < 9 for record in pruned)
     assert standing.winner.reports == 9
+    # What is pruned is worse, and the winner is what the study calls its best.
+    assert max(record.accuracy for record in pruned) < standing.winner.accuracy
+    assert study.best_value == standing.winner.accuracy
 
 
 def test_a_study_of_another_search_is_refused(tmp_path):

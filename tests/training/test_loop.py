@@ -161,6 +161,22 @@ def test_progress_ends_at_the_means_of_the_epoch(samples):
     assert recorder.records == outcome.history
 
 
+def test_loss_and_accuracy_are_those_of_one_epoch(samples):
+    """With a single batch, they are those of the weights that the epoch begins with."""
+    trainer, network = make_trainer(samples, rate=1.0, batch_size=N), Network((5, 7, 3), "tanh")
+    before = []
+
+    def validate():
+        before.append(evaluate(numpy_kernels, network, trainer.params, *samples, 1 / 255))
+        return before[-1]
+
+    first, *later = fit(trainer, 4, validate).history
+    assert later[-1].train_loss < 0.9 * first.train_loss
+    for record, evaluation in zip(later, before, strict=False):
+        assert record.train_loss == pytest.approx(evaluation.loss, rel=1e-5)
+        assert record.train_accuracy == pytest.approx(evaluation.accuracy)
+
+
 def test_training_learns_and_validation_sees_it(samples):
     x, targets = samples
     trainer = make_trainer(samples, rate=0.3)
