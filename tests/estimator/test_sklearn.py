@@ -37,14 +37,15 @@ pytestmark = [
 
 
 def expected_failures(estimator):
-    """Checks that a weight counts like repetitions of its sample, and a row alone as among others."""
+    """Checks that a weight counts like repetitions of its sample, and of rows by themselves."""
     expected = {}
     if estimator.solver != "lbfgs":
         why = "statistics count each row once" if estimator.batch_norm else "float32 is not 1e-7"
         for kind in ("dense", "sparse"):
             expected[f"check_sample_weight_equivalence_on_{kind}_data"] = why
     if estimator.backend == "numpy":
-        expected["check_methods_subset_invariance"] = "some BLAS add up a single row in another order"
+        why = "some BLAS add up a single row in another order"
+        expected["check_methods_subset_invariance"] = why
     return expected
 
 

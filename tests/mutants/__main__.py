@@ -1,9 +1,11 @@
 """Plant bugs one at a time in a copy of the working tree, and see whether tests catch them."""
 
 import argparse
+import shlex
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from .bugs import PAGE, bugs_about, page
@@ -27,27 +29,36 @@ def main():
         return 0
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        caught = plant(bugs, Copy(Path(folder)))
-    print(f"{len(caught)} of {len(bugs)} bugs caught in {time.monotonic() - began:.0f} s")
-    if len(caught) < len(bugs):
+        copy = Copy(Path(folder))
+        check(bugs, copy)
+        caught = sum(is_caught(bug, copy) for bug in bugs)
+    print(f"{caught} of {len(bugs)} bugs caught in {time.monotonic() - began:.0f} s")
+    if caught < len(bugs):
         return 1
     if arguments.markdown:
-        PAGE.write_text(page(caught))
+        PAGE.write_text(page(bugs))
     return 0
 
 
-def plant(bugs, copy):
-    """Return pairs of a bug that was caught and the test that caught it."""
-    caught = []
+def check(bugs, copy):
+    """End the command unless the tests pass without a bug; those of equal options run together."""
+    groups = defaultdict(set)
     for bug in bugs:
-        before = copy.without_bug(bug.tests)
-        if before.failure or not before.passed:
-            sys.exit(f"{before.output}\n{bug.name}: {bug.tests}: does not pass without the bug")
-        with copy.with_bug(bug):
-            after = copy.run(bug.tests)
-        caught += [(bug, after.failure)] if after.failure else []
-        print(f"{bug.name:30}{after.seconds:6.1f} s  {after.failure or 'NOT CAUGHT'}", flush=True)
-    return caught
+        test, *options = shlex.split(bug.tests)
+        groups[tuple(options)].add(test)
+    for options, tests in groups.items():
+        outcome = copy.run(shlex.join([*sorted(tests), *options]))
+        if outcome.failure:
+            sys.exit(f"{outcome.output}\nwithout a bug: {outcome.failure}")
+
+
+def is_caught(bug, copy):
+    """Plant a bug, and return whether its tests catch it."""
+    with copy.with_bug(bug):
+        outcome = copy.run(bug.tests)
+    found = outcome.failure or f"NOT CAUGHT: {outcome.output.splitlines()[-1]}"
+    print(f"{bug.name:30}{outcome.seconds:6.1f} s  {found}", flush=True)
+    return bool(outcome.failure)
 
 
 sys.exit(main())

@@ -101,6 +101,22 @@ def test_the_page_about_a_run_is_whole_and_alone(here):
     assert re.search(r"url\(|@import|http", "".join(page.text)) is None
 
 
+def test_the_figures_at_the_top_of_a_page_are_those_of_the_evaluation(here):
+    scores = evaluate("one", EvaluateConfig(backend="numpy"))
+    wrong, n = int((scores.labels != scores.predictions).sum()), len(scores.labels)
+    assert 0 < wrong != n - wrong
+    low, high = (f"{100 * bound:.2f}" for bound in scores.interval)
+    confidence = scores.probabilities.max(axis=1).mean()
+    cells = [text.strip() for text in read(run("one", NUMPY).path).text if text.strip()]
+    for value, remark in (
+        (percent(1 - wrong / n), f"95 % interval {low} to {high} %"),
+        (str(wrong), f"of {n} images"),
+        (percent(scores.top_2_accuracy), "the truth is among the likeliest two"),
+        (percent(scores.calibration.expected_error), f"mean confidence {percent(confidence)}"),
+    ):
+        assert cells[cells.index(remark) - 1] == value
+
+
 def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
     options = {"hidden": 8, "epochs": 1, "backend": "numpy", "augment": True}
     config = TrainConfig(**options, data=str(place / "data"), output=str(tmp_path / "run"))
