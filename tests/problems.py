@@ -31,6 +31,11 @@ class Trained(NamedTuple):
         return {name: array.tobytes() for name, array in arrays.items()} | {"steps": self.steps}
 
 
+def in_dtype(array, dtype):
+    """The array, in another dtype if it holds floats."""
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
 def assert_alike(actual, expected, bound):
     """Both made the same number of steps and came to the same, by the norms of what differs."""
     assert actual.steps == expected.steps
@@ -74,7 +79,7 @@ class Problem:
             set_num_threads(threads)
 
         def given(array):
-            return place(array.astype(dtype) if array.dtype.kind == "f" else array)
+            return place(in_dtype(array, dtype))
 
         x, targets, weights = given(self.x), given(self.targets), given(self.weights)
         params, state, buffers = given(self.params), given(self.state), given(self.buffers)
