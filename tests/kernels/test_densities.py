@@ -5,17 +5,16 @@ reference, and must come to the same bits with zeros skipped and multiplied, on 
 several, and in one call and in many.
 """
 
-import itertools
-
 import numpy as np
 import pytest
+from problems import NONE, Problem
 from tolerances import assert_relative
 
 from mnistcore import set_num_threads
 from mnistcore.kernels import layout, numpy_kernels
 from mnistcore.kernels import threads as teams
 from mnistcore.models.network import Network
-from mnistcore.training.optimizers import make_options, make_state
+from mnistcore.training.optimizers import make_options
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +34,6 @@ RULES = {
 }  # fmt: skip
 RATES = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002}
 BOUND = 2e-4  # relative to the norm of the parameters
-NONE = np.zeros(0, np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -45,73 +43,32 @@ def _eager_team(monkeypatch):
     set_num_threads(0)
 
 
-class Problem:
-    """Samples in the order in which they are trained on, a network and where training begins."""
+def make_problem(network, x, rule, batch_size, **options):
+    """Train once on all samples, in their order."""
+    rng = np.random.default_rng(len(x))
+    targets = rng.integers(0, network.layer_sizes[-1], len(x)).astype(np.int32)
+    scale = 1 / 255 if x.dtype == np.uint8 else 1.0
+    options = {"batch_size": batch_size, "seed": 7, "scale": scale} | rule | options
+    rates = RATES[rule["optimizer"]] * (0.5 + np.arange(-(-len(x) // batch_size)) % 3)
+    params = network.init(rng) + np.float32(0.01)
+    return Problem(network, make_options(**options), x, targets, np.arange(len(x)), rates, params)
 
-    def __init__(self, network, x, rule, batch_size, **options):
-        rng = np.random.default_rng(len(x))
-        self.network, self.x, self.rule, self.batch_size = network, x, rule, batch_size
-        self.targets = rng.integers(0, network.layer_sizes[-1], len(x)).astype(np.int32)
-        self.weights = NONE
-        self.params = network.init(rng) + np.float32(0.01)
-        scale = 1 / 255 if x.dtype == np.uint8 else 1.0
-        self.options = {"batch_size": batch_size, "seed": 7, "scale": scale} | rule | options
-        self.state = make_state(make_options(**self.options), self.params)
-        self.steps = -(-len(x) // batch_size)
-        self.rates = RATES[rule["optimizer"]] * (0.5 + np.arange(self.steps) % 3)
 
-    def train(self, kernels, *, threads=1, cuts=(), skip_zeros=True, dtype=np.float32):
-        """Train in one call, or in one more for every cut; (params, state, metrics, steps)."""
-        set_num_threads(threads)
-        x = self.x if self.x.dtype == np.uint8 else self.x.astype(dtype)
-        options, layers = make_options(**self.options, skip_zeros=skip_zeros), self.network.layers()
-        params, state, metrics = self.params.astype(dtype), self.state.astype(dtype), np.zeros(3)
-        size = kernels.workspace_size(layers, self.batch_size, len(state))
-        workspace, order, done = np.full(size, np.nan, dtype), np.arange(len(x)), 0
-        for first, stop in itertools.pairwise([0, *cuts, self.steps]):
-            samples = order[self.batch_size * first : self.batch_size * stop]
-            done += kernels.train_steps(
-                x, self.targets, self.weights.astype(dtype), samples, self.rates[first:stop],
-                layers, options, first, params, state, NONE.astype(dtype), workspace, metrics,
-            )  # fmt: skip
-            if done < stop:  # a loss was not finite
-                break
-        return params, state, metrics, done
+def ways(problem, threads):
+    """In which a problem must come to the same bits."""
+    steps = len(problem.rates)
+    cuts = [(1,), (1, steps - 1), range(1, steps)]
+    return [
+        {"skip_zeros": False},
+        {"skip_zeros": False, "threads": threads[-1]},
+        {"cuts": cuts[steps % 3]},
+        *({"threads": n} for n in threads),
+        {"threads": threads[0], "cuts": cuts[2]},
+    ]
 
-    def check_bits(self, kernels, threads=(2, 3, 4)):
-        """The same bits however it is trained; return what comes out."""
-        result = self.train(kernels)
-        cuts = [(1,), (1, self.steps - 1), range(1, self.steps)]
-        for how in [
-            {"skip_zeros": False},
-            {"skip_zeros": False, "threads": threads[-1]},
-            {"cuts": cuts[self.steps % 3]},
-            *({"threads": n} for n in threads),
-            {"threads": threads[0], "cuts": cuts[2]},
-        ]:
-            other = self.train(kernels, **how)
-            for name, one, two in zip(("params", "state", "metrics"), result, other, strict=False):
-                assert one.tobytes() == two.tobytes(), f"{name} of {self.describe()} with {how}"
-            assert result[3] == other[3]
-        return result
 
-    def check(self, kernels, threads=(2, 3, 4), bound=BOUND):
-        """The same bits however it is trained, and close to the reference in float64."""
-        actual = self.check_bits(kernels, threads)
-        expected = self.train(numpy_kernels, dtype=np.float64)
-        assert actual[3] == expected[3] == self.steps, self.describe()
-        try:
-            assert_relative(actual[0], expected[0], bound)
-            for row, wanted in zip(actual[1], expected[1], strict=True):
-                assert_relative(row, wanted, 10 * bound)
-            np.testing.assert_allclose(actual[2], expected[2], rtol=1e-4)
-        except AssertionError as error:
-            raise AssertionError(f"{self.describe()}: {error}") from None
-
-    def describe(self):
-        sizes = "-".join(map(str, self.network.layer_sizes))
-        density = np.count_nonzero(self.x) / self.x.size
-        return f"{sizes} {self.network.activation}, {self.x.dtype}, {density:.2f}, {self.options}"
+def check(problem, kernels, threads=(2, 3, 4), bound=BOUND):
+    problem.check(kernels, ways(problem, threads), bound)
 
 
 def _values(shape, density, images, seed=0):
@@ -136,7 +93,7 @@ def test_every_density_and_size(compiled, inputs):
         sizes = (inputs, units, 10) if case % 3 else (inputs, units, 17, 4)
         network = Network(sizes, ("relu", "tanh")[case % 2], 0.25 * (case % 4 == 1))
         x = _values((3 * batch + 1, inputs), density, images=case % 5 < 3, seed=case)
-        Problem(network, x, rule, batch).check(compiled, threads=(2 + case % 3,))
+        check(make_problem(network, x, rule, batch), compiled, threads=(2 + case % 3,))
 
 
 @pytest.mark.parametrize("images", [True, False], ids=["uint8", "float32"])
@@ -148,7 +105,7 @@ def test_every_density_and_rule(compiled, sizes, rule, images):
         x = _values((3 * 16 + 1, sizes[0]), density, images, seed=case)
         x[-1:] = _values((1, sizes[0]), DENSITIES[-1 - case], images)
         network = Network(sizes, "tanh", 0.3 * (case % 2))
-        Problem(network, x, rule, 16).check(compiled, threads=(2 + case % 3,))
+        check(make_problem(network, x, rule, 16), compiled, threads=(2 + case % 3,))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -198,7 +155,7 @@ def test_columns_of_zeros(compiled, pattern, rule):
     for case, (size, batch) in enumerate(zip(sizes, (32, 64, 9, 16), strict=True)):
         x = _with_columns_of_zeros(pattern, size[0], batch, images=case % 2 == 0)
         network = Network(size, ("tanh", "relu")[case % 2], 0.2 * (case == 2))
-        Problem(network, x, rule, batch).check(compiled, threads=(2 + case % 3,))
+        check(make_problem(network, x, rule, batch), compiled, threads=(2 + case % 3,))
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -206,14 +163,14 @@ def test_columns_of_zeros(compiled, pattern, rule):
 def test_columns_of_zeros_with_a_state_from_other_data(compiled, pattern, rule):
     """A column that is never seen still moves, if the state that training goes on from moves it."""
     for sizes in [(784, 10, 10), (70, 50, 10)]:
-        problem = Problem(
+        problem = make_problem(
             Network(sizes, "tanh"), _with_columns_of_zeros(pattern, sizes[0], 16, True), rule, 16
         )
         rng = np.random.default_rng(5)
         problem.state[...] = np.square(rng.normal(size=problem.state.shape)) * 1e-3
         if len(problem.state):
             problem.state[0] *= rng.choice([-1, -1, 0, 1], size=problem.state.shape[1])
-        problem.check(compiled)
+        check(problem, compiled)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -223,7 +180,7 @@ def test_rows_of_zeros(compiled, rule, images):
         x = _values((5 * 24 + 1, sizes[0]), 0.5, images)
         rows = [np.arange(len(x)) % 8 < 7, np.arange(len(x)) < 60, np.arange(len(x)) % 3 == 0][case]
         x[rows] = 0
-        Problem(Network(sizes, "tanh"), x, rule, 24).check(compiled)
+        check(make_problem(Network(sizes, "tanh"), x, rule, 24), compiled)
 
 
 @pytest.mark.parametrize("name", ["momentum", "adam", "adam with decay", "adamw"])
@@ -234,9 +191,9 @@ def test_a_column_that_comes_back_after_many_steps(compiled, name):
         x = _values((300 * 2, sizes[0]), 0.5, images=True)
         x[2:-2, ::2] = 0
         x[20:400, 1::4] = 0
-        problem = Problem(Network(sizes, "tanh"), x, rule, 2)
+        problem = make_problem(Network(sizes, "tanh"), x, rule, 2)
         problem.rates /= 20
-        problem.check(compiled, threads=(2,), bound=1e-3)
+        check(problem, compiled, threads=(2,), bound=1e-3)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -252,9 +209,9 @@ def test_zeros_of_either_sign_and_numbers_close_to_zero(compiled, rule):
         x[(x == 0) & (rng.random(x.shape) < 0.5)] = -0.0
         x[:, ::7] = rng.choice([0.0, -0.0, 1e-42, -1e-42, 1e-30], size=x[:, ::7].shape)
         x[:, 3::9] = -0.0
-        problem = Problem(Network(sizes, "tanh"), x, rule, 16)
+        problem = make_problem(Network(sizes, "tanh"), x, rule, 16)
         problem.params[::5] = -0.0
-        problem.check(compiled)
+        check(problem, compiled)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -263,10 +220,10 @@ def test_inputs_that_are_shifted_are_dense(compiled, rule):
     for sizes in [(784, 10, 10), (64, 50, 5)]:
         network = Network(sizes, "tanh")
         x = _with_columns_of_zeros("every third, always", sizes[0], 16, images=True)
-        Problem(network, x, rule, 16, shift=-0.3).check(compiled, threads=(3,))
+        check(make_problem(network, x, rule, 16, shift=-0.3), compiled, threads=(3,))
         floats = (x / np.float32(255) - x.mean() / np.float32(255)) / np.float32(0.3)
-        Problem(network, floats.astype(np.float32), rule, 16).check(compiled, threads=(2,))
-        Problem(network, x, rule, 16, scale=-1 / 255, shift=0.0).check(compiled, threads=(4,))
+        check(make_problem(network, floats.astype(np.float32), rule, 16), compiled, threads=(2,))
+        check(make_problem(network, x, rule, 16, scale=-1 / 255, shift=0.0), compiled, threads=(4,))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan], ids=str)
@@ -274,17 +231,17 @@ def test_inputs_that_are_shifted_are_dense(compiled, rule):
 def test_a_weight_that_is_not_finite_is_not_skipped(compiled, rule, value):
     """Zero times infinity is not a number: no step is made, and nothing changes."""
     for sizes in [(784, 10, 10), (50, 33, 5)]:
-        problem = Problem(
+        problem = make_problem(
             Network(sizes, "tanh"), _values((40, sizes[0]), 0.2, images=True), rule, 16
         )
         problem.x[:, 5] = 0
         problem.network.views(problem.params)[0][0][5, 1] = value
-        params, state, metrics, done = problem.check_bits(compiled)
-        assert done == 0
-        assert problem.train(numpy_kernels, dtype=np.float64)[3] == 0
-        np.testing.assert_array_equal(params, problem.params)
-        assert not state.any()
-        assert not metrics.any()
+        trained = problem.check_bits(compiled, ways(problem, (2, 3, 4)))
+        assert trained.steps == 0
+        assert problem.train(numpy_kernels, dtype=np.float64).steps == 0
+        np.testing.assert_array_equal(trained.params, problem.params)
+        assert not trained.state.any()
+        assert not trained.metrics.any()
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
@@ -293,13 +250,13 @@ def test_training_that_stops_has_updated_columns_of_zeros(compiled, rule, images
     """Where a loss is not finite, columns that have been zero for some steps are up to date."""
     for sizes in [(784, 10, 10), (50, 33, 5)]:
         x = _with_columns_of_zeros("most after the first batch", sizes[0], 16, images)
-        problem = Problem(Network(sizes, "tanh"), x, rule, 16)
+        problem = make_problem(Network(sizes, "tanh"), x, rule, 16)
         problem.weights = np.ones(len(x), np.float32)
         problem.weights[4 * 16 + 3] = np.inf
-        actual = problem.check_bits(compiled)
+        actual = problem.check_bits(compiled, ways(problem, (2, 3, 4)))
         expected = problem.train(numpy_kernels, dtype=np.float64)
-        assert actual[3] == expected[3] == 4
-        assert_relative(actual[0], expected[0], BOUND)
+        assert actual.steps == expected.steps == 4
+        assert_relative(actual.params, expected.params, BOUND)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import naive
 import numpy as np
 import pytest
+from problems import Problem, assert_alike
 from tolerances import assert_relative
 
 from mnistcore import set_num_threads
@@ -46,7 +47,6 @@ MORE = {
     "all": {"max_norm": 0.6, "ema_decay": 0.95, "clip_norm": 0.5},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
-DTYPES = {"numpy": np.float64}
 
 
 @pytest.fixture(autouse=True)
@@ -66,57 +66,49 @@ def _data(network, n, *, images, sparse=True, seed=0):
     return (x if images else (x / np.float32(255)).astype(np.float32)), targets
 
 
-def _soft(targets, classes, dtype=np.float32):
+def _soft(targets, classes):
     """Rows of probabilities: some one-hot, with zeros in others, the largest often the label's."""
     rng = np.random.default_rng(9)
     rows = rng.dirichlet(np.full(classes, 0.3), len(targets))
     rows[rng.random(rows.shape) < 0.2] = 0
     rows += 0.5 * np.eye(classes)[targets] + 1e-3
     rows[::5] = np.eye(classes)[targets[::5]]
-    return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32).astype(dtype)
+    return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.float32, **how):
-    """Some passes over a small data set: (params, state, metrics, steps, buffers)."""
-    images, weighted = how.get("images", True), how.get("weighted", False)
+    """Some passes over a small data set, by the steps of all of them."""
+    images = how.get("images", True)
     x, targets = _data(network, n, images=images)
     if how.get("soft"):
-        targets = _soft(targets, network.layer_sizes[-1], dtype)
+        targets = _soft(targets, network.layer_sizes[-1])
     rng = np.random.default_rng(1)
-    weights = rng.uniform(0.2, 2, n).astype(dtype) if weighted else np.zeros(0, dtype)
-    if not images:
-        x = x.astype(dtype)
+    weights = rng.uniform(0.2, 2, n if how.get("weighted") else 0).astype(np.float32)
     options = make_options(
         **rule, batch_size=batch_size, seed=11, scale=1 / 255 if images else 1.0,
         shift=how.get("shift", 0.0), label_smoothing=how.get("smoothing", 0.0),
         **how.get("more", {}),
     )  # fmt: skip
-    params = network.init(np.random.default_rng(2), dtype=np.float32).astype(dtype)
+    params = network.init(np.random.default_rng(2), dtype=np.float32)
     params += np.float32(0.01)  # biases other than zero
-    state, layers = make_state(options, params), network.layers()
-    size = kernels.workspace_size(layers, batch_size, len(state))
-    workspace = np.full(size, np.nan, np.float32)
-    metrics, done, buffers = np.zeros(3), 0, network.init_buffers(dtype)
+    rates = np.full(-(-n // batch_size), RATES[rule["optimizer"]])
+    problem = Problem(network, options, x, targets, np.arange(n), rates, params, weights)
+    metrics = 0
     for epoch in range(passes):
-        options["epoch"] = epoch
-        order = np.random.default_rng([3, epoch]).permutation(n)
-        rates = np.full(-(-n // batch_size), RATES[rule["optimizer"]])
-        done += kernels.train_steps(
-            x, targets, weights, order, rates, layers, options, done, params, state,
-            buffers, workspace, metrics,
+        problem.options["epoch"] = epoch
+        problem.order = np.random.default_rng([3, epoch]).permutation(n)
+        trained = problem.train(kernels, dtype=dtype)
+        problem.params, problem.state, problem.buffers = (
+            trained.params, trained.state, trained.buffers
         )  # fmt: skip
-    return params, state, metrics, done, buffers
+        problem.first_step += trained.steps
+        metrics = metrics + trained.metrics
+    return trained._replace(metrics=metrics, steps=problem.first_step)
 
 
 def _compare(kernels, network, rule, bound=2e-5, **how):
     expected = _train(numpy_kernels, network, rule, dtype=np.float64, **how)
-    actual = _train(kernels, network, rule, **how)
-    assert_relative(actual[0], expected[0], bound)
-    for row, wanted in zip(actual[1], expected[1], strict=True):
-        assert_relative(row, wanted, 10 * bound)
-    np.testing.assert_allclose(actual[2], expected[2], rtol=1e-4)
-    assert actual[3] == expected[3]
-    assert_relative(actual[4], expected[4], bound)
+    assert_alike(_train(kernels, network, rule, **how), expected, bound)
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
