@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from fuzz.targets import DIGITS, NAMES, digits_file, hostile_model, run_command
+from fuzz.hostile import DIGITS, NAMES, digits_file, hostile_model, run_command
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file

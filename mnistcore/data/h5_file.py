@@ -1,16 +1,15 @@
 """USPS as an HDF5 file: the groups ``train`` and ``test``, each with ``data`` and ``target``."""
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.system.errors import reason_of
-from mnistcore.system.extras import require
+from mnistcore.system import hdf5
 from mnistcore.system.npz import Header
 
-_MAGIC = b"\x89HDF\r\n\x1a\n"
 _IMAGES, _LABELS = ("data", "x", "images"), ("target", "y", "labels")
 
 
@@ -31,21 +30,23 @@ def read(path: Path) -> RawData:
     """
     file = _chosen(path)
     assert file is not None
-    h5py = require("h5py", "hdf5")
     try:
-        with h5py.File(file, "r") as content:
-            names = list(content)
-            if "train" not in content:
-                raise DataError(
-                    f"{file}: holds {', '.join(names[:6]) or 'nothing'}; the groups train and test,"
-                    " each with data and target, can be read. Save other arrays with numpy.savez"
-                )
-            train = _part(file, "train", content["train"])
-            test = _part(file, "test", content["test"]) if "test" in content else None
-    except (OSError, RuntimeError, KeyError) as error:
-        reason = reason_of(error)
-        raise DataError(f"{file}: cannot be read ({reason}); download it again") from error
-    return RawData(path, str(file), train, test)
+        content = hdf5.read(file, MAX_BYTES)
+    except ValueError as error:
+        raise DataError(f"{file}: {error}; check the file, or download it again") from error
+    paths = [*content.arrays, *content.others, *content.attributes]
+    groups = dict.fromkeys(path.partition("/")[0] for path in paths if path)
+    if "train" not in groups:
+        raise DataError(
+            f"{file}: holds {_few(groups)}; the groups train and test, each with data and target,"
+            " can be read. Save other arrays with numpy.savez"
+        )
+    test = _part(file, "test", content) if "test" in groups else None
+    return RawData(path, str(file), _part(file, "train", content), test)
+
+
+def _few(names: Iterable[str]) -> str:
+    return ", ".join(islice(names, 6)) or "nothing"
 
 
 def _chosen(path: Path) -> Path | None:
@@ -57,26 +58,22 @@ def _chosen(path: Path) -> Path | None:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            return path if file.read(len(_MAGIC)) == _MAGIC else None
+            return path if file.read(len(hdf5.MAGIC)) == hdf5.MAGIC else None
     except OSError:
         return None
 
 
-def _part(file: Path, name: str, group: Any) -> Part:
-    keys = list(group) if hasattr(group, "keys") else []
+def _part(file: Path, name: str, content: hdf5.Content) -> Part:
+    keys = [path.removeprefix(f"{name}/") for path in content.arrays if path.startswith(f"{name}/")]
     images = next((key for key in _IMAGES if key in keys), None)
     labels = next((key for key in _LABELS if key in keys), None)
     if images is None or labels is None:
-        raise DataError(
-            f"{file}: {name} holds {', '.join(keys[:6]) or 'no arrays'}; data and target are needed"
-        )
-    declared = (Header(group[key].shape, group[key].dtype) for key in (images, labels))
-    size = sum(header.pixels for header in declared)
+        raise DataError(f"{file}: {name} holds {_few(keys)}; data and target are needed")
+    x, y = (content.arrays[f"{name}/{key}"] for key in (images, labels))
+    size = sum(Header(array.shape, array.dtype).pixels for array in (x, y))
     if size > MAX_BYTES:
         raise DataError(f"{file}: {name} holds {size:,} bytes; at most {MAX_BYTES:,} are read")
     try:
-        return part_of(
-            group[images][()], group[labels][()], (f"{name}/{images}", f"{name}/{labels}")
-        )
+        return part_of(x, y, (f"{name}/{images}", f"{name}/{labels}"))
     except (TypeError, ValueError) as error:
         raise DataError(f"{file}: {error}") from error

@@ -17,7 +17,6 @@
 ``from_npz``         named arrays from untrusted ``.npz`` files
 ``from_torch``       named arrays from files of PyTorch, without running a pickle
 ``from_hdf5``        variables and configuration from HDF5 files of Keras
-``hdf5_content``     what a process of its own copies from an HDF5 file
 ``from_keras``       the same from ``.keras`` files
 ``keras_layers``     a configuration of Keras to steps: products, activations, normalisation
 ``named_arrays``     named arrays to dense layers, batch normalisation, and what is no weight

@@ -8,23 +8,17 @@ variables of each layer: ``layers/dense_1/vars/0``. Source: ``legacy_h5_format.p
 ``saving_lib.py`` of Keras 3.
 """
 
-import io
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..system.extras import require
+from ..system import hdf5
 from ..system.text import parsed
 from . import weight_file
 from .weight_file import KERAS_MODELS, KerasModel, WeightFile, check_names, from_bfloat16
 
-_READER = Path(__file__).with_name("hdf5_content.py")
-_PATIENCE, _SLOWEST = 30.0, 2e7  # seconds to start; bytes a second on a slow disk
 _NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 Attributes = Mapping[str, Mapping[str, list[str]]]
@@ -48,14 +42,11 @@ def read(source: Path | bytes, config: Mapping[str, Any] | None = None) -> Weigh
     MissingExtraError
         If h5py is not installed.
     """
-    require("h5py", "hdf5")
-    with np.load(io.BytesIO(_content(source)), allow_pickle=False) as content:
-        index = json.loads(content["arr_0"].tobytes())
-        names = enumerate(index["names"], 1)
-        arrays = {name: content[f"arr_{number}"] for number, name in names}
-    check_names([*arrays, *index["others"], *index["attributes"]])
-    arrays |= {name: from_bfloat16(arrays[name]) for name in index["bfloat16"]}
-    attributes, left_out = index["attributes"], (*index["left_out"], *index["others"])
+    content = hdf5.read(source, weight_file.MAX_BYTES, least=8)
+    arrays, attributes = content.arrays, content.attributes
+    check_names([*arrays, *content.others, *attributes])
+    arrays |= {name: from_bfloat16(arrays[name]) for name in content.bfloat16}
+    left_out = (*content.left_out, *content.others)
     layers = _list(attributes[""], "layer_names")
     variables = _numbered(arrays) if layers is None else _named(attributes, layers, arrays)
     config = config or _json(attributes[""].get("model_config"))
@@ -64,23 +55,6 @@ def read(source: Path | bytes, config: Mapping[str, Any] | None = None) -> Weigh
         keras = KerasModel(config, variables, layers is not None, training)
         return WeightFile({}, left_out=left_out, keras=keras)
     return WeightFile(_flat(variables, layers is not None), left_out=left_out)
-
-
-def _content(source: Path | bytes) -> bytes:
-    """Return what :mod:`.hdf5_content` copies from a file, in a process of its own."""
-    name, given = ("-", source) if isinstance(source, bytes) else (str(source.resolve()), b"")
-    size = source.stat().st_size if isinstance(source, Path) else len(source)
-    patience = _PATIENCE + size / _SLOWEST
-    command = [sys.executable, "-P", str(_READER), name, str(weight_file.MAX_BYTES)]
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=patience)
-    except subprocess.TimeoutExpired as error:
-        raise ValueError("is a damaged HDF5 file (it takes too long to read)") from error
-    if done.returncode:
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        refused = done.returncode == 2 and reason
-        raise ValueError(reason[-1] if refused else "is a damaged HDF5 file (reading it crashes)")
-    return done.stdout
 
 
 def _named(attributes: Attributes, layers: list[str], arrays: dict[str, np.ndarray]) -> Variables:

@@ -5,11 +5,12 @@ A pickle can run any program, so none is opened; the message says how to save th
 
 from pathlib import Path
 
+from ..system.hdf5 import MAGIC
 from ..system.npz import unzipped
 from . import from_hdf5, from_keras, from_npz, from_safetensors, from_torch
 from .weight_file import WeightFile, check_bytes, check_names
 
-_HDF5, _ZIP, _PICKLE, _NPY = b"\x89HDF\r\n\x1a\n", b"PK", b"\x80", b"\x93NUMPY"
+_ZIP, _PICKLE, _NPY = b"PK", b"\x80", b"\x93NUMPY"
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before version 1.6
 _PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin")
 
@@ -59,7 +60,7 @@ def _read(path: Path) -> WeightFile:
     # A safetensors file begins with 8 arbitrary bytes, the length of the JSON header after them.
     if start[8:9] == b"{":
         return from_safetensors.read(path)
-    if start.startswith(_HDF5):
+    if start.startswith(MAGIC):
         return from_hdf5.read(path)
     if start.startswith(_ZIP):
         return _read_zip(path)

@@ -18,17 +18,30 @@ _READERS: dict[tuple[int, int], Any] = {
 }
 _LAST = 0x10FFFF  # code point
 _MOST = 1000  # files in a zip file, each of which is opened by itself
+_KIND = ".npz file"
 
 
 @contextmanager
 def unzipped(path: Path, kind: str) -> Iterator[zipfile.ZipFile]:
     """Open a zip file that anyone may have written; any error of its content is a ValueError."""
+    with _damage(kind), _opened(path) as archive:
+        yield archive
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    archive = zipfile.ZipFile(path)
+    if len(archive.infolist()) > _MOST:
+        archive.close()
+        raise ValueError(f"more than {_MOST:,} files in it")
+    return archive
+
+
+@contextmanager
+def _damage(kind: str) -> Iterator[None]:
     try:
-        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's of odd headers
-            if len(archive.infolist()) > _MOST:
-                raise ValueError(f"more than {_MOST:,} files in it")
-            yield archive
+            yield
     except (FileNotFoundError, PermissionError, MemoryError):
         raise
     except Exception as error:  # damaged bytes raise almost anything in zipfile and NumPy
@@ -52,24 +65,27 @@ class Header(NamedTuple):
 
 
 class Npz:
-    """The arrays of a file: their names in its order, and the bytes that all unpack to."""
+    """The arrays of a file: their names in its order, and the bytes that all unpack to.
+
+    The file is open, with its table of contents read once, for as long as this is.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with unzipped(path, ".npz file") as archive:
-            self._members = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
+        with _damage(_KIND):
+            self._archive = _opened(path)
+            members = self._archive.infolist()
+        self._members = {one.filename.removesuffix(".npy"): one for one in members}
         self.names = list(self._members)
         self.size = sum(one.file_size for one in self._members.values())
 
     def header(self, name: str) -> Header:
         """Return what an array declares; its dtype ``hasobject`` if it holds Python objects."""
-        with unzipped(self._path, ".npz file") as archive:
-            with archive.open(self._members[name]) as stream:
-                version = np.lib.format.read_magic(stream)
-                if version not in _READERS:
-                    raise ValueError(f"{name} is of the unknown version {version}")
-                shape, _, dtype = _READERS[version](stream)
-                size = self._members[name].file_size - stream.tell()
+        with _damage(_KIND), self._archive.open(self._members[name]) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version not in _READERS:
+                raise ValueError(f"{name} is of the unknown version {version}")
+            shape, _, dtype = _READERS[version](stream)
+            size = self._members[name].file_size - stream.tell()
             header = Header(shape, dtype)
             whole = header.size(0) == size and header.size(1) <= max(size, 1)
             if not dtype.hasobject and not whole:
@@ -78,8 +94,8 @@ class Npz:
 
     def read(self, name: str) -> np.ndarray:
         """Return an array; the caller has checked the size in its header."""
-        with unzipped(self._path, ".npz file") as archive:
-            with archive.open(self._members[name]) as stream:
+        with _damage(_KIND):
+            with self._archive.open(self._members[name]) as stream:
                 array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
             text = array.dtype.kind == "U"
             if array.dtype.names or (text and _codes(array).max(initial=0) > _LAST):

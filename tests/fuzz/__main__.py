@@ -1,30 +1,59 @@
-"""``python -m tests.fuzz TARGET ... [--executions N] [--seconds S] [--seed K]``."""
+"""``python -m tests.fuzz TARGET ... [--executions N] [--seconds S] [--seed K] [--engine E]``."""
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # what tests share
 
-from .driver import fuzz, keeping
-from .targets import TARGETS
-
 
 def main():
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="+", choices=TARGETS)
+    parser.add_argument("targets", nargs="+", metavar="TARGET")
     parser.add_argument("--executions", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--engine",
+        choices=("random", "atheris"),
+        default="random",
+        help="atheris (pip install atheris) keeps files that reach code which no other has",
+    )
+    parser.add_argument("--again", type=Path, help="read the files in this folder and no other")
     arguments = parser.parse_args()
+    if arguments.engine == "atheris":
+        from .guided import prepared
+
+        if not prepared():
+            arguments.engine = "random"
+            print("atheris is not installed; files are changed at random", file=sys.stderr)
     for name in arguments.targets:
-        began = time.monotonic()
-        kept = Path(f"fuzz-{name}-{arguments.seed}")
-        with tempfile.TemporaryDirectory() as folder, keeping(folder, kept):
-            done = fuzz(name, arguments.executions, Path(folder), arguments.seed, arguments.seconds)
-        print(f"{name}: {done:,} executions in {time.monotonic() - began:.0f} s", flush=True)
+        _run(name, arguments)
+
+
+def _run(name, arguments):
+    from .driver import Trial, fuzz, keeping, working
+    from .targets import TARGETS
+
+    if name not in TARGETS:
+        sys.exit(f"there is no target {name}; targets are {', '.join(TARGETS)}")
+    kept = Path(f"fuzz-{name}-{arguments.seed}")
+    if arguments.again:
+        files = {
+            str(path.relative_to(arguments.again)): path.read_bytes()
+            for path in arguments.again.rglob("*")
+            if path.is_file()
+        }
+        with keeping(kept) as folder, working():
+            Trial(name, folder).run(files)
+        return
+    began = time.monotonic()
+    if arguments.engine == "atheris":
+        from .guided import fuzz
+    with keeping(kept) as folder:
+        done = fuzz(name, arguments.executions, folder, arguments.seed, arguments.seconds)
+    print(f"{name}: {done:,} executions in {time.monotonic() - began:.0f} s", flush=True)
 
 
 main()

@@ -15,8 +15,9 @@ import pytest
 
 from mnistcore.__main__ import main
 from mnistcore.convert import run
-from mnistcore.interchange import from_hdf5, hdf5_content, weight_file
+from mnistcore.interchange import weight_file
 from mnistcore.kernels import numpy_kernels
+from mnistcore.system import hdf5, hdf5_content
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
@@ -143,11 +144,10 @@ def write(kind, config, variables):
 def within_this_process(monkeypatch):
     """Spare the process that reads HDF5, for tests of hundreds of files."""
 
-    def content(source):
-        opened = io.BytesIO(source) if isinstance(source, bytes) else str(source)
-        return hdf5_content.copy(opened, weight_file.MAX_BYTES)
+    def content(source, *rest):
+        hdf5_content.copy(io.BytesIO(source) if isinstance(source, bytes) else str(source), *rest)
 
-    monkeypatch.setattr(from_hdf5, "_content", content)
+    monkeypatch.setattr(hdf5, "_copy", content)
 
 
 @pytest.mark.usefixtures("within_this_process")
@@ -506,7 +506,7 @@ def missing_array(config, variables):
         (link_outside, "has a link at 'elsewhere'; links are not followed"),
         (numbers_outside, "has 'x', whose numbers lie in another file"),
         (cycle, "more than 12 deep"),
-        (claims_much, "holds 1,099,5.* numbers; at most"),
+        (claims_much, "holds 8,796,.* bytes of arrays; at most"),
         (cut, "is a damaged HDF5 file"),
         (missing_array, "lacks 'dense/sequential/dense/kernel', which its weight_names have"),
     ],
@@ -528,8 +528,8 @@ def test_a_file_on_which_the_library_crashes_or_hangs(place, capsys, monkeypatch
     config = files.sequential(NETWORKS["plain"][0])
     path = write("whole h5", config, files.variables_of(config))
     Path("reader.py").write_text(code)
-    monkeypatch.setattr(from_hdf5, "_READER", Path("reader.py").resolve())
-    monkeypatch.setattr(from_hdf5, "_PATIENCE", 2.0 if "sleep" in code else 60.0)
+    monkeypatch.setattr(hdf5, "_READER", Path("reader.py").resolve())
+    monkeypatch.setattr(hdf5, "_PATIENCE", 2.0 if "sleep" in code else 60.0)
     refused(capsys, path, message)
 
 

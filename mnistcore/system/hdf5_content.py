@@ -1,9 +1,10 @@
-"""Copy the content of an HDF5 file to plain arrays and JSON: ``python hdf5_content.py FILE LIMIT``.
+"""Copy the content of an HDF5 file to plain arrays: ``python hdf5_content.py FILE LIMIT LEAST``.
 
-The HDF5 library may crash or never return on a damaged file, so :mod:`.from_hdf5` runs this as a
-process of its own. It imports nothing of the package. ``FILE`` may be ``-`` for the content on
-standard input; ``LIMIT`` is the most bytes of arrays in float64. The result on standard output is
-an ``.npz`` of ``arr_0``, a JSON text in bytes, and the arrays ``arr_1``, ``arr_2`` ... in order:
+The HDF5 library may crash or never return on a damaged file, so :mod:`.hdf5` runs this as a process
+of its own. It imports nothing of the package. ``FILE`` may be ``-`` for the content on standard
+input; ``LIMIT`` is the most bytes of arrays if each number takes at least ``LEAST``. The result on
+standard output are arrays in NumPy's format, one after the other: a JSON text in bytes, then those
+of the file in its order. The text is an object:
 
 ==========  ===================================================================================
 names       the path of each array
@@ -13,12 +14,13 @@ left_out    the names of optimizers' groups, whose arrays are not copied
 attributes  the texts of groups, by path and by name; "" is the file
 ==========  ===================================================================================
 
-Of a whole model only ``model_weights`` is copied. Exit status 2 means that the file is refused,
-for the reason on standard error.
+Of a whole model of Keras only ``model_weights`` is copied. Exit status 2 means that the file is
+refused, for the reason on standard error.
 """
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -27,12 +29,14 @@ import numpy as np
 
 _OPTIMIZERS = ("optimizer", "optimizer_weights")
 _WEIGHTS = "model_weights"
-_DEEPEST, _MOST = 12, 10_000  # groups in groups; members of a group
+_DEEPEST, _MOST = 12, 10_000  # groups in groups; groups and arrays
 _LONGEST_TEXT = 2**24
+_LONGEST_INDEX = 2**27
+_REST = 2**28  # bytes of memory beside the arrays
 
 
-def copy(source: str | BinaryIO, limit: int) -> bytes:
-    """Return the content of a file.
+def copy(source: str | BinaryIO, limit: int, least: int, into: BinaryIO) -> None:
+    """Write the content of a file to ``into``.
 
     Raises
     ------
@@ -45,12 +49,16 @@ def copy(source: str | BinaryIO, limit: int) -> bytes:
 
     with h5py.File(source, "r") as file:
         whole = isinstance(file.get(_WEIGHTS, getlink=True), h5py.HardLink)
-        objects = dict(_objects(h5py, file[_WEIGHTS] if whole else file, "", 0))
+        objects: dict[str, Any] = {}
+        for path, one in _objects(h5py, file[_WEIGHTS] if whole else file, "", 0):
+            objects[path] = one
+            if len(objects) > _MOST:
+                raise ValueError(f"has more than {_MOST:,} groups and arrays")
         datasets = {path: one for path, one in objects.items() if isinstance(one, h5py.Dataset)}
         numbers = {path: one for path, one in datasets.items() if _is_numbers(one)}
-        count = sum(dataset.size for dataset in numbers.values())
-        if count > limit // 8:
-            raise ValueError(f"holds {count:,} numbers; at most {limit // 8:,} are read")
+        size = sum(int(one.size) * max(one.dtype.itemsize, least) for one in numbers.values())
+        if size > limit:
+            raise ValueError(f"holds {size:,} bytes of arrays; at most {limit:,} are read")
         groups = {path: one for path, one in objects.items() if path not in datasets}
         index: dict[str, Any] = {
             "names": list(numbers),
@@ -62,11 +70,21 @@ def copy(source: str | BinaryIO, limit: int) -> bytes:
                 "": {**(_texts(file[_WEIGHTS].attrs) if whole else {}), **_texts(file.attrs)},
             },
         }
-        arrays = [_array(dataset) for dataset in numbers.values()]
-    buffer = io.BytesIO()
-    text = np.frombuffer(json.dumps(index).encode(), np.uint8)
-    np.savez(buffer, text, *arrays)
-    return buffer.getvalue()
+        text = json.dumps(index).encode()
+        if len(text) > _LONGEST_INDEX:
+            raise ValueError("has names and attributes that are too long")
+        _write(np.frombuffer(text, np.uint8), into)
+        for dataset in numbers.values():
+            _write(_array(dataset), into)
+
+
+def refusal(error: Exception) -> str:
+    """Return the reason why a file is refused, in one line."""
+    reason = " ".join(str(error).split())
+    return reason if type(error) is ValueError else f"is a damaged HDF5 file ({reason[:100]})"
+
+
+REFUSALS = (ValueError, OSError, RuntimeError, KeyError, TypeError, MemoryError)
 
 
 def _objects(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -114,18 +132,39 @@ def _texts(attributes: Any) -> dict[str, list[str]]:
     return found
 
 
-def _main() -> int:
+def _write(array: np.ndarray, into: BinaryIO) -> None:
+    np.lib.format.write_array(into, array, allow_pickle=False)
+
+
+def _bound_memory(most: int) -> None:
+    """Let this process have so many bytes more than it has, where the system can do that."""
     try:
-        name, limit = sys.argv[1:]
-        source = io.BytesIO(sys.stdin.buffer.read()) if name == "-" else name
-        sys.stdout.buffer.write(copy(source, int(limit)))
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[0])
+        most += pages * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    except (ImportError, OSError, ValueError):  # not on this system, or there is a lower limit
+        return
+
+
+def _main() -> int:
+    name, limit, least = sys.argv[1], *map(int, sys.argv[2:])
+    source = io.BytesIO(sys.stdin.buffer.read()) if name == "-" else name
+    try:
+        import h5py  # noqa: F401  what it needs itself is not counted
+
+        _bound_memory(2 * limit + _REST)  # an array, and the part of the file that unpacks to it
+        copy(source, limit, least, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
         return 0
-    except (ValueError, OSError, RuntimeError, KeyError, TypeError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        known = type(error) is ValueError
-        print(reason if known else f"is a damaged HDF5 file ({reason[:100]})", file=sys.stderr)
+    except REFUSALS as error:
+        print(refusal(error), file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    status = _main()
+    sys.stderr.flush()
+    os._exit(status)  # without the end of a library that has seen damaged data
