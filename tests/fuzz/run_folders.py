@@ -24,8 +24,8 @@ from mnistcore.models import checkpoint
 from mnistcore.report import comparison, single
 from mnistcore.runs import checkpoints
 from mnistcore.runs.data import compared, split_indices
+from mnistcore.runs.execution import run as train
 from mnistcore.runs.folder import load_run
-from mnistcore.runs.job import run as train
 from mnistcore.runs.resuming import resume
 from mnistcore.runs.scores import score
 from mnistcore.training.config import TrainConfig
