@@ -12,7 +12,7 @@ _HEAD = """# Planted bugs
 Each line is a bug that somebody could have written, and a test that catches it. The command
 
 ```sh
-python -m tests.mutants                 # all, nine minutes
+python -m tests.mutants                 # all, about ten minutes
 python -m tests.mutants cython dropout  # those with one of the words in their names or files
 ```
 
