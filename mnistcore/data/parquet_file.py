@@ -18,6 +18,7 @@ from mnistcore.data.picture import grey, opened, size_of
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by, reason_of
 from mnistcore.system.extras import require
+from mnistcore.system.silence import no_stderr
 from mnistcore.system.text import parsed
 
 _IMAGES, _LABELS = ("image", "img"), ("label", "labels", "class", "target", "fine_label")
@@ -128,10 +129,12 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
         row = 0
         try:
             _check(file)
-            reader = read_parquet(str(file), batch_size=_BATCH)
+            with no_stderr():
+                reader = read_parquet(str(file), batch_size=_BATCH)
             image, label = (_column(file, reader.schema.names, k) for k in (_IMAGES, _LABELS))
             names |= _class_names(reader.schema.metadata_str, label)
-            for batch in reader:
+            batches = iter(reader)
+            while (batch := _next(batches)) is not None:
                 pictures = batch.column(image).to_pylist()
                 for picture, own in zip(pictures, batch.column(label).to_pylist(), strict=True):
                     content = picture.get("bytes") if isinstance(picture, Mapping) else picture
@@ -150,6 +153,12 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
             raise DataError(
                 f"{file}: is a damaged Parquet file ({reason}); download it again"
             ) from error
+
+
+def _next(batches: Iterator[Any]) -> Any:
+    """Return the next batch of rows, None at the end; a panic writes to standard error."""
+    with no_stderr():
+        return next(batches, None)
 
 
 def _check(file: Path) -> None:

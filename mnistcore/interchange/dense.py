@@ -9,7 +9,7 @@ import numpy as np
 from ..kernels.layout import ACTIVATIONS
 from ..models.fitted import FittedNetwork
 from ..models.model import Model, TrainedOn, parse_trained_on
-from ..system.text import parsed
+from ..system.text import parsed, spelled
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def parse_description(text: str) -> Described:
             parse_trained_on(values.get("data")),
         )
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"has a description that cannot be read ({error!r})") from error
+        raise ValueError(f"has a description that cannot be read ({spelled(error)})") from error
     if values.get("link", "softmax") != "softmax":
         raise ValueError("is of an estimator of values or of several labels, not of a classifier")
     return described

@@ -26,7 +26,7 @@ import numpy as np
 from ..kernels.layout import ACTIVATIONS
 from ..system.errors import few, reason_of
 from ..system.files import replacing
-from ..system.text import parsed
+from ..system.text import parsed, spelled
 from .model import Model, parse_trained_on
 from .network import Network
 
@@ -241,13 +241,15 @@ def _network(layers: list[Any]) -> Network:
         names = [row["activation"] for row in layers]
         hidden = set(names[:-1]) or {"identity"}
         if len(hidden) > 1 or names[-1] != "identity" or not hidden <= ACTIVATIONS.keys():
-            raise CheckpointError(f"has activations that are not supported: {', '.join(names)}")
+            raise CheckpointError(f"has activations that are not supported: {few(names)}")
         rates = tuple(float(row["dropout"]) for row in layers[:-1])
         return Network(tuple(sizes), hidden.pop(), rates)
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"has a layer table that cannot be read ({error!r})") from error
+        raise CheckpointError(
+            f"has a layer table that cannot be read ({spelled(error)})"
+        ) from error
 
 
 def _input(
@@ -258,7 +260,7 @@ def _input(
         scale, shift = float(entry["scale"]), float(entry["shift"])
         pixel_max = None if entry.get("pixel_max") is None else float(entry["pixel_max"])
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise CheckpointError(f"has an 'input' that cannot be read ({error!r})") from error
+        raise CheckpointError(f"has an 'input' that cannot be read ({spelled(error)})") from error
     product = 1
     for length in shape:
         product *= length

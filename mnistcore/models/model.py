@@ -13,6 +13,7 @@ from ..data import DataNotFoundError, Dataset, load_data
 from ..data.preprocess import as_pixels, flatten, pixel_range, same_scale, scale_images
 from ..kernels.backends import get_ready_backend
 from ..system.errors import by
+from ..system.text import spelled
 from .forward_pass import ForwardPass
 from .inference import NOT_FINITE, PART, logits_of
 from .network import Network
@@ -71,7 +72,7 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
         folder, look = entry.get("folder"), entry.get("look")
         found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
     except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"has a 'data' that cannot be read ({error!r})") from error
+        raise ValueError(f"has a 'data' that cannot be read ({spelled(error)})") from error
     texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
     if not all(isinstance(text, str) and len(text) < _LONGEST for text in texts):
         raise ValueError("has a 'data' that cannot be read")

@@ -16,6 +16,7 @@ checksum        SHA-256 of all the rest
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.layout import METRICS
+from ..kernels.layout import METRICS, WEIGHT_SUM
 from ..models.checkpoint import STATE_FORMAT, CheckpointError, encode
+from ..models.model import parse_trained_on
 from ..system.errors import reason_of
 from ..system.files import replacing
+from ..system.text import parsed, spelled
 from ..training.fit import Fit
 from ..training.intervals import Interval
 from ..training.loop import COUNTS, Trainer
@@ -40,6 +43,7 @@ KEPT = 2  # checkpoints of a run that trains; should the newest be damaged, ther
 RUN = ("config", "backend", "data", "teachers", "versions", "total_seconds")  # the entry run
 
 _NAME = "checkpoint-{}.safetensors"
+_MOST = 2**53  # steps, samples or seconds
 _BEST = "best_params"  # the array that is not the trainer's
 
 
@@ -237,24 +241,24 @@ def _decode(arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Check
     if metadata.get("format") != STATE_FORMAT:
         raise CheckpointError("is not a checkpoint of mnistcore")
     if metadata.get("format_version") != str(FORMAT_VERSION):
+        version = spelled(metadata.get("format_version"))
         raise CheckpointError(
-            f"has format version {metadata.get('format_version')!r}; this mnistcore reads version"
-            f" {FORMAT_VERSION}"
+            f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
         )
     if metadata.pop("checksum", None) != _checksum(arrays, metadata):
         raise CheckpointError("is damaged (its checksum is that of another content)")
-    counts, run = json.loads(metadata["counts"]), json.loads(metadata["run"])
-    history = [EpochRecord(**entry) for entry in json.loads(metadata["history"])]
-    _check(arrays, counts, history)
-    if list(run) != list(RUN):
-        raise CheckpointError("does not say what is trained")
+    counts, run = parsed(metadata["counts"]), parsed(metadata["run"])
+    history = [EpochRecord(**entry) for entry in parsed(metadata["history"])]
+    _check_arrays(arrays)
+    _check_counts(counts, arrays["metrics"], len(history))
+    if not all(_is_record(record, epoch) for epoch, record in enumerate(history, 1)):
+        raise CheckpointError("has a history that is not that of a checkpoint")
+    _check_run(run)
     return Checkpoint(arrays, counts, history, run)
 
 
-def _check(
-    arrays: Mapping[str, np.ndarray], counts: Mapping[str, Any], history: list[EpochRecord]
-) -> None:
-    """Check what a file with the right checksum must be like, too."""
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Check what a file with the right checksum must be like, too; so do the next functions."""
     n_params = arrays["params"].size
     shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
     wanted = {
@@ -267,10 +271,43 @@ def _check(
         wanted[_BEST] = (np.float32, (arrays[_BEST].size,))
     if shapes != wanted:
         raise CheckpointError("has arrays that are not those of a checkpoint")
-    if list(counts) != list(COUNTS) or not all(counts[name] >= 0 for name in COUNTS):
+
+
+def _check_counts(counts: Any, metrics: np.ndarray, epochs: int) -> None:
+    """Check the numbers of a trainer after so many epochs, and its sums in this one."""
+    good = isinstance(counts, dict) and list(counts) == list(COUNTS)
+    for name in COUNTS if good else ():
+        good &= _is_number(counts[name]) and 0 <= counts[name] < _MOST
+        good &= isinstance(counts[name], int) or name.endswith("seconds")
+    if (
+        not good
+        or not 0 <= counts["epoch"] - epochs <= 1
+        or counts["epoch_steps"] > counts["step"]
+        or not np.isfinite(metrics).all()
+        or (counts["epoch_steps"] and not metrics[WEIGHT_SUM] > 0)
+    ):
         raise CheckpointError("has counts that are not those of a checkpoint")
-    if [record.epoch for record in history] != list(range(1, len(history) + 1)):
-        raise CheckpointError("has a history that is not that of a checkpoint")
+
+
+def _is_record(record: EpochRecord, epoch: int) -> bool:
+    """Whether a record is that of an epoch, in which all or nothing was validated."""
+    values = dataclasses.asdict(record)
+    if record.validation_loss is None and record.validation_accuracy is None:
+        del values["validation_loss"], values["validation_accuracy"]
+    return record.epoch == epoch and all(map(_is_number, values.values()))
+
+
+def _check_run(run: Any) -> None:
+    kinds = (dict, str, dict, list, dict)
+    good = isinstance(run, dict) and list(run) == list(RUN)
+    good = good and all(map(isinstance, run.values(), kinds)) and _is_number(run["total_seconds"])
+    if not good or parse_trained_on(run["data"]) is None:
+        raise CheckpointError("does not say what is trained")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return isinstance(value, int | float) and type(value) is not bool and abs(value) < math.inf
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

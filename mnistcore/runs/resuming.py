@@ -12,6 +12,8 @@ from typing import Any
 
 from ..data import Dataset
 from ..kernels.layout import METRICS, Options, buffer_size, state_slots
+from ..system.errors import few
+from ..system.text import one_line
 from ..training.config import TrainConfig
 from ..training.fit import Fit
 from ..training.options import read_options
@@ -122,7 +124,7 @@ def _check_options(path: Path, checkpoint: Checkpoint | None, config: TrainConfi
         before = read_options(path / CONFIG_FILE, TrainConfig)
     before, now = (json.loads(json.dumps(options)) for options in (before, config.to_dict()))
     changed = [
-        f"{name} is {now[name]}, not {before[name]}"
+        f"{name} is {one_line(now[name], 200)}, not {one_line(before[name], 200)}"
         for name in sorted(before.keys() & now.keys() - set(MAY_CHANGE))
         if now[name] != before[name]
     ]
@@ -170,8 +172,9 @@ def _check_shapes(path: Path, checkpoint: Checkpoint, job: Job) -> None:
         "state": (state_slots(options), job.network.n_params),
         "buffers": (buffer_size(layers),),
         "metrics": (METRICS,),
+        "best_params": (job.network.plain.n_params,),
     }
-    if any(checkpoint.arrays[name].shape != shape for name, shape in shapes.items()):
+    if any(array.shape != shapes[name] for name, array in checkpoint.arrays.items()):
         raise ValueError(f"{path}: the checkpoint is that of another network")
 
 
@@ -179,10 +182,10 @@ def _other_versions(path: Path, before: Mapping[str, Any], now: Mapping[str, Any
     """Return a notice of libraries and instruction sets that have changed, or nothing."""
     before, now = before["versions"], now["versions"]
     changed = [
-        f"{name} {now.get(name)} instead of {before.get(name)}"
+        one_line(f"{name} {now.get(name)} instead of {before.get(name)}", 200)
         for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]
     if not changed:
         return ""
-    return f"{path}: goes on with {', '.join(changed)}: its last digits may differ"
+    return f"{path}: goes on with {few(changed)}: its last digits may differ"

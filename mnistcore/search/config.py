@@ -11,7 +11,7 @@ from typing import Any
 from ..kernels.threads import default_threads
 from ..system.errors import did_you_mean, reason_of
 from ..system.files import read_bounded
-from ..system.text import parsed
+from ..system.text import parsed, spelled
 from ..training.config import TrainConfig
 from ..training.options import Range, document_options, option, options_of
 from .space import (
@@ -311,7 +311,9 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
     tables["train"] = {k: v for k, v in options_of(TrainConfig).items() if k not in OURS}
     for name, table in content.items():
         if name not in tables or not isinstance(table, dict):
-            raise ValueError(f"{path}: has {name!r}; it may hold [search], [space] and [train]")
+            raise ValueError(
+                f"{path}: has {spelled(name)}; it may hold [search], [space] and [train]"
+            )
     read = {name: dict(content.get(name, {})) for name in tables}
     try:
         for name in ("search", "train"):
@@ -327,7 +329,7 @@ def _check_table(table: dict[str, Any], options: Mapping[str, Any] | None, name:
     for key, value in table.items():
         if key not in options:
             hint = did_you_mean(key, options, "options")
-            raise ValueError(f"unknown option {key!r} in [{name}]; {hint}")
+            raise ValueError(f"unknown option {spelled(key)} in [{name}]; {hint}")
         table[key] = options[key].checked(value, key)
 
 

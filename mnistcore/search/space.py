@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..system.text import spelled
 from ..training.config import TrainConfig
 from ..training.options import Option, Range, options_of
 
@@ -295,7 +296,7 @@ def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict
     fixed: dict[str, Value] = {}
     for name, entry in entries.items():
         if name not in known:
-            raise ValueError(f"{name!r} cannot be searched; {', '.join(known)} can")
+            raise ValueError(f"{spelled(name)} cannot be searched; {', '.join(known)} can")
         values = [entry] if _is_architecture(name, entry) else entry
         if isinstance(values, Mapping):
             dimensions[name] = _interval(name, known[name], values)

@@ -29,6 +29,11 @@ def one_line(text: object, longest: int = _LONGEST) -> str:
     return escaped(" ".join(text.splitlines()))
 
 
+def spelled(value: object) -> str:
+    """Return a value as Python spells it, short enough for a message."""
+    return one_line(repr(value), 200)
+
+
 def csv_row(cells: Iterable[object]) -> str:
     """Return a line of CSV, escaped; an apostrophe precedes what spreadsheets run as a formula."""
     line = io.StringIO()

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from ..system.errors import did_you_mean, reason_of, suggestion
 from ..system.files import read_bounded
-from ..system.text import parsed
+from ..system.text import parsed, spelled
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -128,10 +128,10 @@ class Option:
             raise ValueError(f"{name} must not be empty")
         if self.choices and value not in self.choices:
             hint = suggestion(value, self.choices)
-            words = f"must be one of {', '.join(self.choices)}, got {value!r}"
+            words = f"must be one of {', '.join(self.choices)}, got {spelled(value)}"
             raise ValueError(f"{name} {words}" + (f"; {hint}" if hint else ""))
         if self.limits is not None and value not in self.limits:
-            raise ValueError(f"{name} must be {self.limits}, got {value}")
+            raise ValueError(f"{name} must be {self.limits}, got {spelled(value)}")
         return value
 
     def _converted(self, value: Any, name: str) -> Any:
@@ -143,7 +143,7 @@ class Option:
             return int(value)
         if self.kind is float and isinstance(value, Real) and not isinstance(value, bool):
             return _as_float(value)
-        raise TypeError(f"{name} must be {_KIND_NAMES[self.kind]}, got {value!r}")
+        raise TypeError(f"{name} must be {_KIND_NAMES[self.kind]}, got {spelled(value)}")
 
     def parsed(self, text: str | list[str] | bool, name: str) -> Any:
         """Parse and check a command-line value or a list of them; raises as :meth:`checked`."""
@@ -210,7 +210,7 @@ def read_options(path: str | Path, cls: type) -> dict[str, Any]:
     for name, value in values.items():
         if name not in options:
             hint = did_you_mean(name.replace("-", "_"), options, "options")
-            raise ValueError(f"{path}: unknown option {name!r}; {hint}")
+            raise ValueError(f"{path}: unknown option {spelled(name)}; {hint}")
         try:
             checked[name] = options[name].checked(value, name)
         except (TypeError, ValueError) as error:

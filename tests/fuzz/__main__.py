@@ -23,9 +23,9 @@ def main():
     parser.add_argument("--again", type=Path, help="read the files in this folder and no other")
     arguments = parser.parse_args()
     if arguments.engine == "atheris":
-        from .guided import prepared
+        from .guided import installed
 
-        if not prepared():
+        if not installed():
             arguments.engine = "random"
             print("atheris is not installed; files are changed at random", file=sys.stderr)
     for name in arguments.targets:

@@ -1,7 +1,8 @@
 """Run a target on changed files, and stop at the first that it does not bear.
 
 A reader may raise only what it documents, by a ``raise`` of our own (so the words are ours, too),
-within a bound of seconds and of memory, and without a warning.
+within a bound of seconds and of memory. Neither it nor a library may warn or write to standard
+error.
 """
 
 import contextlib
@@ -55,7 +56,7 @@ class Trial:
 
     def run(self, files):
         """Read files; raise FindingError if the reader does not bear them."""
-        start = time.monotonic()
+        start, said = time.monotonic(), os.fstat(2).st_size
         self._watch(start)
         try:
             with warnings.catch_warnings(record=True) as warned:
@@ -66,6 +67,8 @@ class Trial:
                     _check_words(error)
             if warned:
                 raise RuntimeError(f"warned {warned[0]}")
+            if os.fstat(2).st_size > said:
+                raise RuntimeError("a library wrote to standard error")
         except Exception as error:
             raise self._finding(_last_words(error)) from error
         if time.monotonic() - start > self.target.seconds:
@@ -124,11 +127,35 @@ def _another(rng, trial, whole):
     return pack(parts | {name: mutated(parts[name], rng, others)})
 
 
+def _no_sync(descriptor):
+    pass
+
+
 @contextlib.contextmanager
 def working():
-    """Write no file through to a disk, and read HDF5 in one process that lasts."""
-    with mock.patch("os.fsync"), hdf5_server():
+    """Write no file through to a disk, read HDF5 in one process, and have standard error watched.
+
+    What is written to its descriptor goes to a file, at whose size trials look.
+    """
+    with mock.patch("os.fsync", new=_no_sync), hdf5_server(), _caught_errors():
         yield
+
+
+@contextlib.contextmanager
+def _caught_errors():
+    kept = os.dup(2)
+    with (
+        tempfile.TemporaryFile() as caught,
+        open(kept, "w", buffering=1) as ours,
+        mock.patch("sys.stderr", ours),
+    ):
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            caught.seek(0)
+            ours.write(caught.read().decode("utf-8", "replace")[:2000])
 
 
 @contextlib.contextmanager

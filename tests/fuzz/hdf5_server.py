@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
+
 from mnistcore.system import hdf5, hdf5_content
 
 _PATIENCE = 10.0  # seconds
@@ -25,8 +27,11 @@ class Server:
         self.crashes = self.hangs = 0
 
     def copy(self, source, limit, least, into):
-        """Do what ``hdf5._copy`` does."""
+        """Do what ``hdf5._copy`` does; what it would copy itself is taken as it is."""
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        if content.startswith(np.lib.format.MAGIC_PREFIX):
+            into.write(content)
+            return
         try:
             self._start()
             self._send(limit, least, content)
@@ -49,7 +54,10 @@ class Server:
     def _start(self):
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
             )
 
     def _send(self, limit, least, content):

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import io
+import json
+import math
 
 import keras_files
 import numpy as np
@@ -11,6 +13,7 @@ from small_models import make_model
 from mnistcore.interchange import to_numpy, to_torch
 from mnistcore.interchange.conversion import run as convert
 from mnistcore.models import checkpoint
+from mnistcore.system import hdf5_content
 
 from .hostile import NAMES, hostile_model
 from .target import Target, joined, members, npz, split, written, zipped
@@ -53,22 +56,75 @@ def _keras_parts():
 
 
 def _hdf5_seeds():
-    whole, older, weights = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    keras_files.write_whole(whole, *_keras_parts(), {"loss": "sparse"})
-    keras_files.write_whole(older, *_keras_parts(), keras=2)
-    keras_files.write_numbered(weights, *_keras_parts())
-    return [{"x.h5": one.getvalue()} for one in (whole, older, weights)]
+    config = keras_files.sequential([keras_files.dense("dense", 2)], (3,))
+    variables = keras_files.variables_of(config)
+    numbered, older = io.BytesIO(), io.BytesIO()
+    keras_files.write_numbered(numbered, config, variables)
+    keras_files.write_whole(older, config, variables, keras=2)
+    return [{"x.h5": one.getvalue()} for one in (numbered, older)]
 
 
 def _keras_seeds():
-    makes = (keras_files.sequential, keras_files.functional)
+    """Whole models, with what the process that reads HDF5 copies from them as parts."""
     config, variables = _keras_parts()
     layers = config["config"]["layers"][1:]
-    files = [
-        written(lambda path, m=make: keras_files.write_keras(path, m(layers, (3, 4)), variables))
-        for make in makes
-    ]
-    return [members(one) for one in files]
+    seeds = []
+    for make in (keras_files.sequential, keras_files.functional):
+        for number in (0, 1):
+            whole, file = io.BytesIO(), io.BytesIO()
+            model = make(layers, (3, 4))
+            if number:
+                keras_files.write_numbered(file, model, variables)
+            else:
+                keras_files.write_whole(file, model, variables)
+            hdf5_content.copy(file, 2**20, 8, whole)
+            whole.seek(0)
+            index = json.loads(np.lib.format.read_array(whole).tobytes())
+            arrays = {name: np.lib.format.read_array(whole) for name in index.pop("names")}
+            kinds = {name: [one.dtype.str, *one.shape] for name, one in arrays.items()}
+            parts = {"config.json": model, "arrays": kinds, **index}
+            seeds.append({name: json.dumps(part).encode() for name, part in parts.items()})
+    return seeds
+
+
+def _keras(parts):
+    """Pack what that process would say, in its form whatever the parts are, in place of HDF5."""
+    index = {name: _texts(_parsed(parts[name])) for name in ("bfloat16", "others", "left_out")}
+    attributes = _parsed(parts["attributes"])
+    groups = attributes.items() if isinstance(attributes, dict) else ()
+    index["attributes"] = {"": {}} | {
+        path: {name: _texts(one) for name, one in texts.items()}
+        for path, texts in groups
+        if isinstance(texts, dict)
+    }
+    kinds = _parsed(parts["arrays"])
+    arrays = {name: _ones(kind) for name, kind in kinds.items()} if isinstance(kinds, dict) else {}
+    index["bfloat16"] = [one for one in index["bfloat16"] if one in arrays]
+    content = io.BytesIO()
+    text = json.dumps({"names": list(arrays), **index}).encode()
+    for array in (np.frombuffer(text, np.uint8), *arrays.values()):
+        np.lib.format.write_array(content, array)
+    files = {"config.json": parts["config.json"], "model.weights.h5": content.getvalue()}
+    return zipped("x.keras")(files)
+
+
+def _parsed(content):
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(content)
+    return None
+
+
+def _texts(value):
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _ones(kind):
+    """Return a small array of a type and a shape; a number where they are none."""
+    with contextlib.suppress(ValueError, TypeError, OverflowError, IndexError):
+        dtype, shape = np.dtype(kind[0]), tuple(map(int, kind[1:]))
+        if dtype.kind in "biuf" and 0 <= math.prod(shape) < 10_000 and min(shape, default=0) >= 0:
+            return np.ones(shape, dtype)
+    return np.ones(())
 
 
 def _model_seeds():
@@ -86,6 +142,6 @@ TARGETS = {
     "model": Target(_model_seeds, _load, pack=joined),
     "weights": Target(_npz_seeds, _convert, pack=zipped("x.npz")),
     "torch-weights": Target(_torch_seeds, _convert, pack=joined),
-    "hdf5-weights": Target(_hdf5_seeds, _convert),
-    "keras": Target(_keras_seeds, _convert, pack=zipped("x.keras")),
+    "hdf5": Target(_hdf5_seeds, _convert),
+    "keras": Target(_keras_seeds, _convert, pack=_keras),
 }

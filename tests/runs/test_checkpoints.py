@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from mnistcore.kernels import numpy_kernels
+from mnistcore.kernels.layout import METRICS
 from mnistcore.models.checkpoint import CheckpointError
 from mnistcore.models.checkpoint import load as load_model
 from mnistcore.models.network import Network
@@ -18,7 +19,8 @@ from mnistcore.training.loop import Trainer
 from mnistcore.training.optimizers import make_options
 
 STEPS = 12  # of an epoch
-DESCRIBED = dict.fromkeys(RUN)
+DATA = {"name": "digits", "checksum": "0", "folder": None, "remarks": [], "look": None}
+DESCRIBED = dict(zip(RUN, ({}, "numpy", DATA, [], {}, 1.5), strict=True))
 
 
 def make_trainer():
@@ -144,7 +146,16 @@ def rewritten(path, **changes):
     save_file(arrays, path, metadata)
 
 
-COUNTS = {"epoch": 1, "epoch_steps": 1, "epoch_seconds": 1.0, "step": 1, "samples": 1}
+COUNTS = {
+    "epoch": 2, "epoch_steps": 1, "epoch_seconds": 1.0, "step": 1, "samples": 1, "seconds": 1.0
+}  # fmt: skip
+
+
+def history(**changes):
+    """The history of two epochs, with changes to the second."""
+    names = ("epoch", "train_loss", "train_accuracy", "learning_rate", "seconds")
+    record = {**dict.fromkeys(names, 1), "validation_loss": None, "validation_accuracy": None}
+    return json.dumps([record, {**record, "epoch": 2, **changes}])
 
 
 @pytest.mark.parametrize(
@@ -156,8 +167,20 @@ COUNTS = {"epoch": 1, "epoch_steps": 1, "epoch_seconds": 1.0, "step": 1, "sample
         ({"metadata": {"history": "[" * 100_000}}, "is damaged"),
         ({"metadata": {"counts": "[]"}}, "has counts that are not"),
         ({"metadata": {"counts": json.dumps({**COUNTS, "seconds": -1})}}, "has counts"),
-        ({"metadata": {"counts": json.dumps({**COUNTS, "seconds": "1"})}}, "is damaged"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "seconds": "1"})}}, "has counts"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "seconds": 1e999})}}, "has counts"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "step": True})}}, "has counts"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "step": 2**60})}}, "has counts"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "epoch": 9})}}, "has counts"),
+        ({"metadata": {"counts": json.dumps({**COUNTS, "epoch_steps": 2})}}, "has counts"),
+        ({"metadata": {"history": history(train_loss="1")}}, "has a history"),
+        ({"metadata": {"history": history(validation_loss=1.0)}}, "has a history"),
+        ({"metadata": {"history": history(epoch=3)}}, "has a history"),
         ({"metadata": {"run": "{}"}}, "does not say what is trained"),
+        ({"metadata": {"run": json.dumps({**DESCRIBED, "config": []})}}, "does not say"),
+        ({"metadata": {"run": json.dumps({**DESCRIBED, "data": {}})}}, "has a 'data' that"),
+        ({"metadata": {"run": json.dumps({**DESCRIBED, "total_seconds": 1e999})}}, "does not say"),
+        ({"metrics": np.full(METRICS, np.nan)}, "has counts"),
         ({"params": np.zeros(3, np.float32)}, "has arrays that are not"),
         ({"params": np.zeros(3)}, "has arrays that are not"),
         ({"novelty": np.zeros(3)}, "has arrays that are not"),
