@@ -333,6 +333,7 @@ class BaseMLP(LearningCurves):
                 "this estimator comes from another version of mnistcore, whose training"
                 " partial_fit cannot continue: call fit"
             )
+        self._optimizer.own_arrays()
         return self._optimizer
 
     def _batch_size_for(self, n_samples: int) -> int:

@@ -38,6 +38,11 @@ class Optimizer:
         """The size of a mini-batch."""
         return int(self.options["batch_size"][0])
 
+    def own_arrays(self) -> None:
+        """Copy the arrays that are read-only, as in an estimator that a worker process maps."""
+        self.options = np.require(self.options, requirements="W")
+        self.state = np.require(self.state, requirements="W")
+
     def change_rate(self, learning_rate: float) -> None:
         """Change the learning rate; SGD's velocity is rescaled so that its momentum is kept.
 

@@ -1,17 +1,22 @@
 """The parameters of both the classifier and the regressor, and their ranges."""
 
+import inspect
+import warnings
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..kernels.backends import BACKENDS
+from ..system.version import VERSION
 from ..training.schedules import SCHEDULES
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 OWN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn's
+_VERSION = "_mnistcore_version"  # in a pickle
 
 
 class Parameters(BaseEstimator):
@@ -82,6 +87,28 @@ class Parameters(BaseEstimator):
     n_threads: int | None
     callbacks: Any
     progress_bar: bool
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), _VERSION: VERSION}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a pickled state; parameters that its version did not have get their defaults.
+
+        Warns as scikit-learn does if it comes from another version.
+        """
+        state = dict(state)
+        version = state.pop(_VERSION, "unknown")
+        if version != VERSION:
+            name = f"mnistcore.sklearn.{type(self).__name__}"
+            warning = InconsistentVersionWarning(
+                estimator_name=name,
+                current_sklearn_version=VERSION,
+                original_sklearn_version=version,
+            )
+            warnings.warn(warning, stacklevel=2)
+        parameters = inspect.signature(type(self)).parameters.values()
+        defaults = {each.name: each.default for each in parameters}
+        super().__setstate__({**defaults, **state})
 
 
 def is_stochastic(estimator: Parameters) -> bool:
