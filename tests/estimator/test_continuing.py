@@ -150,7 +150,7 @@ def test_an_estimator_of_another_version_is_told_and_predicts(monkeypatch):
         state = estimator.__getstate__()
     del state["label_smoothing"]  # a parameter that it did not have
     older = MLPClassifier.__new__(MLPClassifier)
-    with pytest.warns(InconsistentVersionWarning, match=r"sklearn\.MLPClassifier from version 0\.0"):
+    with pytest.warns(InconsistentVersionWarning, match=r"MLPClassifier from version 0\.0"):
         older.__setstate__(state)
     np.testing.assert_array_equal(older.predict(X), estimator.predict(X))
     assert clone(older).label_smoothing == 0.0
