@@ -8,6 +8,7 @@ import numpy as np
 
 from mnistcore.data.raw import DataError
 from mnistcore.system.decoding import decode
+from mnistcore.system.text import one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +28,7 @@ def opened(source: str | BinaryIO, name: str) -> Iterator["Image.Image"]:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise almost anything
-        reason = " ".join(str(error).split()).removesuffix(f" {name!r}") or type(error).__name__
+        reason = one_line(str(error).removesuffix(f" {name!r}"), 200) or type(error).__name__
         raise DataError(
             f"{name}: cannot be read as a picture ({reason}); replace or remove it"
         ) from error

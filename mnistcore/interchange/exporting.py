@@ -10,6 +10,7 @@ from ..models import checkpoint
 from ..models.fitted import FittedNetwork
 from ..models.model import Model
 from ..system.files import check_target, replacing
+from ..system.text import one_line
 from ..training.data_options import RunDataOptions
 from . import to_c, to_numpy, to_onnx, to_torch
 from .dense import Source
@@ -192,7 +193,7 @@ def _measured(model: Model, options: RunDataOptions) -> tuple[Int8Loss | None, s
     except (ValueError, TypeError, OSError) as error:
         if named:
             raise
-        return None, " ".join(str(error).split())
+        return None, one_line(error)
 
 
 def _encoded(

@@ -6,6 +6,7 @@ limited before memory is allocated, and any error of a decoder becomes a :class:
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,6 +28,7 @@ SUFFIXES = (
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
 LEAST_SIDE = 8  # pixels of the longer side
+_MAX_WEBP_PIXELS = 60_000_000  # its decoder keeps three copies
 _BAND = 2**22  # pixels
 LONG_SIDE = 2000  # larger pictures are reduced to this; a digit of a hundredth stays legible
 
@@ -166,10 +168,10 @@ def picture_of(pixels: np.ndarray, white: float = 255.0) -> Picture:
     return Picture(np.ascontiguousarray(values), (width, height))
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    if width * height > most:
         raise PictureError(
-            f"has {width:,} x {height:,} pixels, more than {MAX_PIXELS:,}; make it smaller"
+            f"has {width:,} x {height:,} pixels, more than {most:,}; make it smaller"
         )
     if max(width, height) < LEAST_SIDE:
         raise PictureError(f"has {width} x {height} pixels, too few for a digit")
@@ -202,18 +204,31 @@ def _content(source: str | Path | bytes | BinaryIO) -> bytes:
 
 
 def _picture(image: "Image.Image") -> Picture:
-    from PIL import ImageOps
-
     width, height = image.size
-    _check_size(width, height)
+    _check_size(width, height, _MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS)
     draft = max(max(image.size) / LONG_SIDE, 1)
     image.draft(None, (int(width / draft), int(height / draft)))  # decode a JPEG at reduced size
     decode(image)
-    decoded = image.size
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.size != decoded:
-        width, height = height, width
-    return Picture(_pixels(image, -(-max(decoded) // LONG_SIDE)), (width, height))
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    pixels = _pixels(image, -(-max(image.size) // LONG_SIDE))
+    if turn is None:
+        return Picture(pixels, (width, height))
+    upright = np.ascontiguousarray(turn(pixels))
+    sideways = image.getexif()[_ORIENTATION] >= _FIRST_SIDEWAYS
+    return Picture(upright, (height, width) if sideways else (width, height))
+
+
+_ORIENTATION = 0x0112  # Exif's tag: how to turn a picture upright
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels),
+}
+_FIRST_SIDEWAYS = 5
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
@@ -243,24 +258,30 @@ def _pixels(image: "Image.Image", reduction: int) -> np.ndarray:
         return _in_unit(np.nan_to_num(values.astype(np.float32, copy=False)))
     transparent = image.has_transparency_data
     mode = "RGBA" if transparent else "L" if image.mode in ("1", "L") else "RGB"
-    image = image if image.mode == mode else image.convert(mode)
-    small = image if reduction == 1 else image.reduce(reduction)
-    pixels = np.multiply(np.asarray(small), np.float32(1 / 255), dtype=np.float32)
+    bands = _bands(image, reduction, image.height)
+    small = [np.asarray(band.convert(mode).reduce(reduction)) for band in bands]
+    pixels = np.multiply(np.concatenate(small), np.float32(1 / 255), dtype=np.float32)
     if transparent:
         return _filled(pixels[:, :, :3], pixels[:, :, 3:])
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def _shrunk_in_bands(image: "Image.Image", reduction: int) -> np.ndarray:
-    """Shrink a picture band by band: NumPy's copy of the whole would take thrice its memory."""
-    width, height = image.size
-    rows = reduction * max(_BAND // (width * reduction), 1)
-    whole = max(height - height % reduction, min(height, reduction))
-    bands = (
-        np.asarray(image.crop((0, top, width, min(top + rows, whole))))[:, :, None]
-        for top in range(0, whole, rows)
-    )
+    """Shrink a picture of wide pixels, without the rows and columns that fill no block."""
+    whole = max(image.height - image.height % reduction, min(image.height, reduction))
+    bands = (np.asarray(band)[:, :, None] for band in _bands(image, reduction, whole))
     return np.concatenate([shrink(band, reduction) for band in bands])
+
+
+def _bands(image: "Image.Image", reduction: int, height: int) -> Iterator["Image.Image"]:
+    """Yield the upper rows of a picture in bands of whole blocks.
+
+    Copies of all of it would take too much memory.
+    """
+    width = image.width
+    rows = reduction * max(_BAND // (width * reduction), 1)
+    for top in range(0, height, rows):
+        yield image.crop((0, top, width, min(top + rows, height)))
 
 
 def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:

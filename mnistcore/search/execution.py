@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..runs.execution import load_kernels
 from ..runs.execution import run as train
+from ..system.errors import reason_of
 from ..system.files import write_json
 from ..system.interrupt import DeferredInterrupt
 from ..training.config import TrainConfig
@@ -113,7 +114,7 @@ def execute(search: Search, listener: SearchListener | None = None) -> SearchRes
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
-        words = " ".join(str(error).split())
+        words = reason_of(error)
         raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
 
 

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError, SQLAlchemyError
 
+from ..system.errors import reason_of
 from .config import Plan
 from .samplers import make_pruner, make_sampler
 from .space import label
@@ -101,7 +102,7 @@ def _storage_errors(url: URL) -> Iterator[None]:
     except (*StorageErrors, ImportError, RuntimeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         original = getattr(cause, "orig", None) or cause or error
-        words = " ".join(str(original).split()) or type(original).__name__
+        words = reason_of(original)
         raise StorageUnreachableError(f"{shown(url)}: cannot be used: {words}") from error
 
 

@@ -15,6 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from ..kernels.threads import set_num_threads
+from ..system.errors import reason_of
 from .config import Plan
 from .objective import Objective, SurplusError
 from .study import (
@@ -99,7 +100,7 @@ def _main() -> int:
         storage = open_storage(storage_url(config.storage, config.folder), config.grace)
         work(open_study(plan, storage), plan, objective, stop, task["deadline"])
     except (StorageUnreachableError, *StorageErrors) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(reason_of(error), file=sys.stderr)
         return LOST_STORAGE
     return 0
 
