@@ -141,10 +141,10 @@ def _mapping(path: Path) -> Mapping[int, str]:
         The file cannot be read, or a line is malformed.
     """
     try:
+        if not path.is_file():
+            return {}
         with path.open("rb") as file:
             content = file.read(_MAX_MAPPING_BYTES + 1)
-    except FileNotFoundError:
-        return {}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check it") from error
     if len(content) > _MAX_MAPPING_BYTES:

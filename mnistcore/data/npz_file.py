@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by
+from mnistcore.system.files import read_bounded
 from mnistcore.system.npz import Npz
 
 # Images and labels of a part, as published or as people name them; lower case.
@@ -110,8 +112,8 @@ def _read_single(file: Path, stem: str) -> Part:
 def _class_map(file: Path) -> dict[int, str]:
     """Read ``index,codepoint,char``; return nothing if the file is not there or another."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as rows:
-            return {int(row["index"]): str(row["char"]) for row in csv.DictReader(rows)}
+        rows = csv.DictReader(io.StringIO(read_bounded(file).decode("utf-8-sig"), newline=""))
+        return {int(row["index"]): str(row["char"]) for row in rows}
     except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return {}
 

@@ -123,7 +123,7 @@ def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the path and the class of each picture, in the order of their names."""
     for class_folder in _folders(folder):
         with os.scandir(class_folder) as entries:
-            names = sorted(entry.name for entry in entries if _is_picture(entry.name))
+            names = sorted(e.name for e in entries if _is_picture(e.name) and e.is_file())
         for name in names:
             yield os.path.join(class_folder, name), class_folder.name
 

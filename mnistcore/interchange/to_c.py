@@ -121,6 +121,8 @@ def encode_header(model: Source, prefix: str = "model") -> bytes:
 
 def is_header(path: Path) -> bool:
     """Return whether a file is a header that an export wrote."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return _MARK.encode() in file.readline(10_000)
 

@@ -183,8 +183,15 @@ def _target(paths: Sequence[Path], output: str | None) -> Path:
 def _check_page(path: Path) -> None:
     """Raise an error unless the page can be written and replaces at most an earlier report."""
     check_target(path)
-    if path.exists() and MARK.encode() not in path.read_bytes()[:1000]:
+    if path.exists() and not _is_page(path):
         raise ValueError(f"{path}: exists and is not a report; give output another name")
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(1000)
 
 
 def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:

@@ -177,7 +177,8 @@ def keep(folder: Path, number: int) -> None:
 
 def files(folder: Path) -> list[Path]:
     """Return the checkpoints in a run folder, the newest first."""
-    found = [path for path in folder.glob(_NAME.format("*")) if _step(path) >= 0]
+    named = folder.glob(_NAME.format("*"))
+    found = [path for path in named if _step(path) >= 0 and path.is_file()]
     return sorted(found, key=_step, reverse=True)
 
 

@@ -121,7 +121,7 @@ def remove_leftovers(folder: Path) -> None:
     """
     with suppress(OSError):
         for path in folder.iterdir():
-            if _TEMPORARY.fullmatch(path.name):
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
                 with suppress(OSError), path.open("rb") as file:
                     found = os.stat(file.fileno())
                     begun = found.st_size > 0 or time.time() - found.st_mtime > _BEGINNING
