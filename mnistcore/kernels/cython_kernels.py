@@ -21,6 +21,7 @@ from . import EXPORTS, checks, deformation, layout
 from .checks import FLOAT32, check_backward, check_forward
 from .threads import (
     WAKING,
+    all_steps,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -433,8 +434,8 @@ def train_steps(
     if not len(order):
         return 0
     batch_size, skip = int(options["batch_size"][0]), layout.skipped_zeros(options, params, x)
-    done = 0
-    while done < len(learning_rates):
+
+    def run(done: int) -> int:
         threads = _step_team("train_steps", layers, batch_size, len(state), workspace)
         program = _core.Training(
             layers,
@@ -446,10 +447,10 @@ def train_steps(
             (params, state, buffers, workspace, metrics),
         )
         run_team(threads, program.run)
-        if not program.steps_done:  # a team that waits too much for its members makes at least one
-            break
-        done += program.steps_done
-    return done
+        made: int = program.steps_done
+        return made
+
+    return all_steps(len(learning_rates), run)
 
 
 def _step_team(

@@ -25,6 +25,7 @@ from ._numba.prediction import Prediction, block_rows, forward_plan
 from ._numba.tile import MR, multiply_tile
 from .threads import (
     WAKING,
+    all_steps,
     alone_below,
     get_num_threads,
     run_tasks,
@@ -424,16 +425,14 @@ def _train(
     batch_size = int(options["batch_size"][0])
     slots = len(arrays["state"]) + bool(options["clip_norm"][0])
     skip = layout.skipped_zeros(options, arrays["params"], arrays["x"])
-    done = 0
-    while done < len(rates):
+
+    def run(done: int) -> int:
         net, plan, threads = _train_plan(name, layers, options, slots, skip, workspace)
         arrays["order"], arrays["learning_rates"] = order[done * batch_size :], rates[done:]
         program = training.Training(layers, net, plan, threads, skip, gradient_only)
-        made = program.run(workspace, first_step + done, **arrays)
-        if not made:  # a team that waits too much for its members makes at least one
-            break
-        done += made
-    return done
+        return program.run(workspace, first_step + done, **arrays)
+
+    return all_steps(len(rates), run)
 
 
 @cache

@@ -243,6 +243,18 @@ def team_size(multiply_adds: int, meetings: int) -> int:
     return max(1, min(get_num_threads(), deserved, _free_cores.limit()))
 
 
+def all_steps(steps: int, run: Callable[[int], int]) -> int:
+    """Call ``run(done)`` until all steps are done, or none is made; return how many were done.
+
+    A run of a team that waits too much for its members ends early, but makes at least one step. A
+    run that makes none has met a loss that is not finite.
+    """
+    done = 0
+    while done < steps and (made := run(done)):
+        done += made
+    return done
+
+
 def tasks_team_size(multiply_adds: int) -> int:
     """Return the same for work in tasks, which does not wait for members that are off the cores."""
     if multiply_adds < alone_below():
