@@ -31,6 +31,17 @@ LEAST_SIDE = 8  # pixels of the longer side
 _MAX_WEBP_PIXELS = 60_000_000  # its decoder keeps three copies
 _BAND = 2**22  # pixels
 LONG_SIDE = 2000  # larger pictures are reduced to this; a digit of a hundredth stays legible
+_ORIENTATION = 0x0112  # Exif's tag: how to turn a picture upright
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels),
+}
+_FIRST_SIDEWAYS = 5  # from this one on width and height change places
 
 _OVERSHOOT = 0.1  # of the largest value: lower negative values are not just rounding
 _EXCESS = 0.25  # of white: values may exceed it by this much
@@ -209,26 +220,13 @@ def _picture(image: "Image.Image") -> Picture:
     draft = max(max(image.size) / LONG_SIDE, 1)
     image.draft(None, (int(width / draft), int(height / draft)))  # decode a JPEG at reduced size
     decode(image)
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    turn = _TURNS.get(orientation)
     pixels = _pixels(image, -(-max(image.size) // LONG_SIDE))
     if turn is None:
         return Picture(pixels, (width, height))
     upright = np.ascontiguousarray(turn(pixels))
-    sideways = image.getexif()[_ORIENTATION] >= _FIRST_SIDEWAYS
-    return Picture(upright, (height, width) if sideways else (width, height))
-
-
-_ORIENTATION = 0x0112  # Exif's tag: how to turn a picture upright
-_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: np.rot90(pixels, -1),
-    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda pixels: np.rot90(pixels),
-}
-_FIRST_SIDEWAYS = 5
+    return Picture(upright, (height, width) if orientation >= _FIRST_SIDEWAYS else (width, height))
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
