@@ -29,12 +29,10 @@ from mnistcore import get_backend, set_num_threads
 from mnistcore.kernels.threads import available_cores
 
 from .peers.tables import table
-from .sizes import NETWORKS, QUICK, Case
+from .sizes import BACKENDS, NETWORKS, QUICK, SMALLER_NETWORKS, Case
 from .workloads import SAMPLES, TrainingRun, problem_of
 
-BACKENDS = ("numba", "cython")
 BACK = 1.1  # times the time of an epoch before other programs came: back at full speed
-COMPARED = tuple(NETWORKS)[:3]
 CALL_SECONDS = 0.2  # of training in a call, as `train` makes them
 GROUPS = Path("/sys/fs/cgroup")
 PERIOD = 100_000  # microseconds, the default of Linux and of containers
@@ -162,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--backends", nargs="+", choices=BACKENDS, default=BACKENDS, metavar="NAME")
-    add("--networks", nargs="+", choices=COMPARED, default=COMPARED, metavar="NAME")
+    add("--networks", nargs="+", choices=SMALLER_NETWORKS, default=SMALLER_NETWORKS, metavar="NAME")
     add("--rounds", type=int, default=5, metavar="N", help="rounds of a second (default: 5)")
     add("--threads", type=int, default=0, help=argparse.SUPPRESS)
     add("--one", nargs=3, help=argparse.SUPPRESS)

@@ -17,12 +17,10 @@ from mnistcore.kernels.threads import available_cores
 
 from .ceilings import peak_gflops
 from .peers.tables import table
-from .sizes import LARGE_NETWORK, NETWORKS, QUICK, SAMPLES, Case
+from .sizes import BACKENDS, LARGE_NETWORK, NETWORKS, QUICK, SAMPLES, SMALLER_NETWORKS, Case
 from .workloads import Problem, TrainingRun, problem_of
 
-BACKENDS = ("numba", "cython")
 STEPS = 2 if QUICK else 60
-DENSE_CASES = tuple(NETWORKS)[:3]
 
 
 def seconds_of(runs: Sequence[TrainingRun], samples: int, rounds: int) -> np.ndarray:
@@ -78,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     print(table(header, lines) + "\n")
     lines = []
-    for name in DENSE_CASES:
+    for name in SMALLER_NETWORKS:
         costs = []
         for threads in teams:
             set_num_threads(threads)

@@ -73,6 +73,8 @@ FURTHER_NETWORKS = (
     "784-1000-500-250-10/512",
 )
 FURTHER_FLOPS = 2 * 10**7 if QUICK else 3 * 10**10  # of what is timed: at most a whole epoch
+BACKENDS = ("numba", "cython")  # those that compile
+SMALLER_NETWORKS = tuple(NETWORKS)[:3]
 DEFAULT_NETWORK = _CASES[1]  # that of the default recipe
 LARGE_NETWORK = _CASES[2]
 TRAIN_STEP_NETWORKS = _CASES[:2] if QUICK else _CASES
