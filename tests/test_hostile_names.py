@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from mnistcore.__main__ import COMMANDS as KNOWN
 from mnistcore.interchange import to_numpy
 from mnistcore.models import checkpoint
 
@@ -41,6 +43,7 @@ def folder(tmp_path_factory):
     with (folder / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     (folder / f"{ESCAPES}.npz").write_bytes(to_numpy.encode(hostile_model()))
+    shutil.copy(folder / "digits.npz", folder / DIGITS_FILE)
     return folder
 
 
@@ -53,6 +56,11 @@ def place(folder, request, monkeypatch):
 
 
 DATA = ["--data", "digits.npz", "--backend", "numpy"]
+DIGITS_FILE = f"<b>{ESCAPES}.npz"
+SEARCH = [
+    *("--trials", "1", "--workers", "1", "--epochs", "1", "--hidden", "none"),
+    *("--backend", "numpy", "--learning-rate", "0.1", "0.2", "--batch-size", "32"),
+]
 COMMANDS = {
     "evaluate": ["evaluate", RUN, *DATA],
     "evaluate several": ["evaluate", RUN, SECOND, *DATA],
@@ -70,14 +78,29 @@ COMMANDS = {
     "export PyTorch": ["export", RUN, "--to", "torch"],
     "convert": ["convert", f"{ESCAPES}.npz", "--output", "converted.safetensors"],
     "train": ["train", *DATA, "--epochs", "1", "--hidden", "none"],
-    "an unknown option": ["train", f"--{ESCAPES}"],
+    "resume": ["train", "--resume", RUN],
+    "report": ["report", f"{ESCAPES}", *DATA],
+    "export ONNX": ["export", RUN, "--to", "onnx"],
+    "baselines": ["baselines", "--data", DIGITS_FILE, "--models", "nearest centroid"],
+    "baselines of no kind": ["baselines", "--data", DIGITS_FILE, "--models", ESCAPES],
+    "search": ["search", "--data", DIGITS_FILE, "--study", ESCAPES, *SEARCH],
+    "search in no database": ["search", "--data", DIGITS_FILE, "--storage", ESCAPES],
+    "search in no space": ["search", "--data", DIGITS_FILE, "--space", f"{ESCAPES}.toml"],
+    "info": ["info"],
+    **{f"an unknown option of {name}": [name, f"--{ESCAPES}"] for name in KNOWN},
     "an unknown command": [f"{ESCAPES}"],
 }
+LIBRARIES = {"search": "optuna", "baselines": "sklearn", "export ONNX": "onnx"}
 
 
-@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-def test_no_name_reaches_the_terminal_as_it_is(words, place):
-    _, out, errors = run_command(words)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_name_reaches_the_terminal_as_it_is(name, place, monkeypatch):
+    for start, library in LIBRARIES.items():
+        if name.startswith(start):
+            pytest.importorskip(library)
+    if name == "info":
+        monkeypatch.setenv("MNISTCORE_DATA_DIR", ESCAPES)
+    _, out, errors = run_command(COMMANDS[name])
     assert "\x1b]" not in out + errors
     assert "\x1b[2J" not in out + errors
 
