@@ -361,7 +361,14 @@ def test_avif_is_read_or_says_what_reads_it(grey, monkeypatch):
         open_picture(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf")
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "RGBA", "1", "I", "F"])
+def test_a_tiny_file_of_webp_declares_no_more_than_its_decoder_may_take():
+    """Of 9,000 x 9,000 pixels: libwebp would take 1.2 GiB."""
+    content = bytes.fromhex("524946461a000000574542505650384c0e0000002f27e3c908071011fd0f4444ff03")
+    with pytest.raises(PictureError, match="has 9,000 x 9,000 pixels, more than 60,000,000"):
+        open_picture(content)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16", "LA", "RGBA", "1", "I", "F"])
 def test_thirty_five_megapixels_take_bounded_memory(mode, tmp_path):
     """The size of a 600 dpi scan of A4: at most 10 bytes a pixel, and two seconds."""
     path = tmp_path / ("scan.tif" if mode in "IF" else "scan.png")
