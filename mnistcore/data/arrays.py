@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mnistcore.data.preprocess import as_pixels
-from mnistcore.data.raw import Part, RawData
+from mnistcore.data.raw import MAX_IMAGES, Part, RawData
 from mnistcore.system.errors import by, reason_of
 
 _COLOURS = (3, 4)
@@ -106,6 +106,9 @@ def labels_of(y: Any, name: str = "y") -> np.ndarray:
 
 def part_of(x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Part:
     """Return images and as many labels; see `images_of` and `labels_of` for what each may be."""
+    for values, name in zip((x, y), names, strict=True):
+        if hasattr(values, "shape") and len(values.shape) and values.shape[0] > MAX_IMAGES:
+            raise ValueError(f"{name} holds {values.shape[0]:,}; at most {MAX_IMAGES:,} are read")
     images, labels = images_of(x, names[0]), labels_of(y, names[1])
     if len(images) != len(labels):
         raise ValueError(

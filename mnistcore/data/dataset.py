@@ -21,7 +21,7 @@ from mnistcore.data.preprocess import (
     same_scale,
     train_validation_split,
 )
-from mnistcore.data.raw import RawData
+from mnistcore.data.raw import LONGEST_NAME, RawData
 from mnistcore.system.errors import by, few
 
 DIGITS = tuple("0123456789")
@@ -99,6 +99,12 @@ class Dataset:
         name, count = Counter(self.class_names).most_common(1)[0] if self.class_names else ("", 0)
         if count > 1:
             raise ValueError(f"{self.name} has two classes of the name {name!r}")
+        longest = max(map(len, self.class_names), default=0)
+        if longest > LONGEST_NAME:
+            raise ValueError(
+                f"{self.name} has a class whose name has {longest:,} characters, more than"
+                f" {LONGEST_NAME}; give it a shorter one with class_names"
+            )
         for part in ("train", "test"):
             images = as_pixels(getattr(self, f"{part}_images"), f"{part}_images")
             labels = as_labels(getattr(self, f"{part}_labels"), f"{part}_labels")

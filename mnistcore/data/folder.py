@@ -8,7 +8,7 @@ import numpy as np
 
 from mnistcore.data.idx import IdxError, read_idx
 from mnistcore.data.published import names_beside
-from mnistcore.data.raw import DataNotFoundError, Part, RawData
+from mnistcore.data.raw import MAX_IMAGES, DataNotFoundError, Part, RawData
 from mnistcore.system.errors import by
 
 FILE_NAMES = (
@@ -178,6 +178,10 @@ def _checked_labels(
             )
     if images.size == 0:
         raise IdxError(f"{images_file}: holds no pixels ({by(images.shape)}); check the file")
+    if len(images) > MAX_IMAGES:
+        raise IdxError(
+            f"{images_file}: holds {len(images):,} images; at most {MAX_IMAGES:,} are read"
+        )
     if len(images) != len(labels):
         raise IdxError(
             f"{labels_file}: holds {len(labels)} labels, {images_file.name} beside it "

@@ -17,6 +17,7 @@ from mnistcore.data.text import files_in, first_line, is_training, partner_of, s
 
 _LINE = re.compile(r"\s*[-+]?[\d.]+(\s+\d+:\S+){5,}\s*")
 _LARGEST, _MOST = 2**24, 2**31  # pixels of a picture; label
+_OF_A_ROW = 500  # bytes that a row takes beside its values
 _USPS = {label: str(label - 1) for label in range(1, 11)}  # label 1 is the digit 0, 10 is 9
 
 
@@ -109,7 +110,7 @@ def _rows(file: Path) -> _Rows:
         lengths.append(len(ids))
         indices.append(ids)
         values.append(pixels)
-        n_bytes += 8 * len(ids)
+        n_bytes += 8 * len(ids) + _OF_A_ROW
         if n_bytes > 2 * MAX_BYTES:
             raise DataError(f"{file}: holds more values than the {MAX_BYTES // 4:,} that are read")
     if not labels:

@@ -5,25 +5,26 @@ names stand in the schema's metadata, and the files are ``train-00000-of-00001.p
 """
 
 import io
+import json
 import os
+import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import grey, opened, size_of
-from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.system.errors import by, reason_of
+from mnistcore.data.raw import LONGEST_NAME, DataError, Part, RawData
+from mnistcore.system import copying
+from mnistcore.system.errors import by
 from mnistcore.system.extras import require
-from mnistcore.system.silence import no_stderr
-from mnistcore.system.text import parsed
+from mnistcore.system.parquet_content import IMAGES, LABELS
 
-_IMAGES, _LABELS = ("image", "img"), ("label", "labels", "class", "target", "fine_label")
 _PARTS = {"train": ("train",), "validation": ("valid",), "test": ("test",)}
-_BATCH = 256  # rows that are unpacked at a time
+_OF_A_ROW = 1000  # bytes that a picture counts at least, as one of 28 x 28 pixels takes
 
 
 def recognises(path: Path) -> bool:
@@ -103,7 +104,7 @@ def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
                 raise DataError(f"{place} has no {what} that can be read; remove the row")
             with opened(io.BytesIO(content), place) as picture:
                 size = size_of(place, picture)
-                n_pixels += size[0] * size[1]
+                n_pixels += max(size[0] * size[1], _OF_A_ROW)
                 if n_pixels > MAX_BYTES:
                     raise DataError(f"{place}: more than {MAX_BYTES:,} pixels are not read")
                 images.append(grey(place, picture).copy())
@@ -112,6 +113,11 @@ def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
                 raise DataError(
                     f"{place} has {by(images[-1].shape)} pixels, {first} has"
                     f" {by(images[0].shape)}; all pictures must be of one size, so resize them"
+                )
+            if isinstance(label, str) and len(label) > LONGEST_NAME:
+                raise DataError(
+                    f"{place} has a label of {len(label):,} characters, more than the"
+                    f" {LONGEST_NAME} of a name; check that row"
                 )
             labels.append(label)
     if not images:
@@ -123,46 +129,41 @@ def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
 
 def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, bytes | None, Any]]:
     """Yield where each row is, the bytes of its picture and its label."""
-    from arro3.io import read_parquet
-
     for file in files:
-        row = 0
-        try:
-            _check(file)
-            with no_stderr():
-                reader = read_parquet(str(file), batch_size=_BATCH)
-            image, label = (_column(file, reader.schema.names, k) for k in (_IMAGES, _LABELS))
-            names |= _class_names(reader.schema.metadata_str, label)
-            batches = iter(reader)
-            while (batch := _next(batches)) is not None:
-                pictures = batch.column(image).to_pylist()
-                for picture, own in zip(pictures, batch.column(label).to_pylist(), strict=True):
-                    content = picture.get("bytes") if isinstance(picture, Mapping) else picture
-                    yield f"{file}, row {row}", content if isinstance(content, bytes) else None, own
+        _check(file)
+        with tempfile.TemporaryFile() as copied:
+            try:
+                copying.run("parquet_content", "Parquet", file, [MAX_BYTES], copied)
+            except ValueError as error:
+                raise DataError(f"{file}: {error}; download it again") from error
+            end = copied.seek(0, os.SEEK_END)
+            copied.seek(0)
+            index = _json(copied)
+            for known in (IMAGES, LABELS):
+                _check_column(file, index["columns"], known)
+            names |= dict(enumerate(index["names"]))
+            row = 0
+            while copied.tell() < end:
+                for content, label in _batch(copied):
+                    yield f"{file}, row {row}", content, label
                     row += 1
-        except (DataError, MemoryError):
-            raise
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error}); check the file") from error
-        except (
-            BaseException
-        ) as error:  # the reader has classes of its own, one of them no Exception
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            reason = reason_of(error)
-            raise DataError(
-                f"{file}: is a damaged Parquet file ({reason}); download it again"
-            ) from error
 
 
-def _next(batches: Iterator[Any]) -> Any:
-    """Return the next batch of rows, None at the end; a panic writes to standard error."""
-    with no_stderr():
-        return next(batches, None)
+def _batch(copied: BinaryIO) -> Iterator[tuple[bytes | None, Any]]:
+    """Yield the pictures and labels of the next batch."""
+    lengths, content, labels = copying.read(copied), copying.read(copied), _json(copied)
+    place = 0
+    for length, label in zip(lengths.tolist(), labels, strict=True):
+        yield None if length < 0 else content[place : place + length].tobytes(), label
+        place += max(length, 0)
+
+
+def _json(copied: BinaryIO) -> Any:
+    return json.loads(copying.read(copied).tobytes())
 
 
 def _check(file: Path) -> None:
-    """Check the size of a file and the marks at its ends; without them the reader panics."""
+    """Check the size of a file and the marks at its ends."""
     size = file.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{file}: is larger than the {MAX_BYTES:,} bytes that are read")
@@ -175,20 +176,9 @@ def _check(file: Path) -> None:
         raise DataError(f"{file}: is no Parquet file, or a part of one; download it again")
 
 
-def _column(file: Path, columns: Sequence[str], known: Sequence[str]) -> str:
-    found = next((name for name in known if name in columns), None)
-    if found is None:
+def _check_column(file: Path, columns: Sequence[str], known: Sequence[str]) -> None:
+    if not any(name in columns for name in known):
         raise DataError(
             f"{file}: has the columns {', '.join(columns[:6])}; one named {' or '.join(known)} is"
             " needed"
         )
-    return found
-
-
-def _class_names(metadata: Mapping[str, str], label: str) -> dict[int, str]:
-    """Return the names of the labels that Hugging Face's metadata gives, if any."""
-    try:
-        names = parsed(metadata["huggingface"])["info"]["features"][label]["names"]
-        return {number: str(name) for number, name in enumerate(names)}
-    except (KeyError, TypeError, ValueError):
-        return {}

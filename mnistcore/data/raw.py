@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+MAX_IMAGES = 2**22  # of a part; labels and orders take far more memory than a tiny image
+LONGEST_NAME = 200  # characters of a class
+
 
 class DataError(ValueError):
     """Data cannot be used; the message names the file, the place in it and what to do."""

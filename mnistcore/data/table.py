@@ -18,14 +18,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mnistcore.data.idx import MAX_BYTES
-from mnistcore.data.raw import DataError
+from mnistcore.data.raw import LONGEST_NAME, MAX_IMAGES, DataError
 from mnistcore.data.text import first_line, text_lines
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "letter")
 _ID_NAMES = ("", "id", "imageid", "index", "unnamed: 0")
 _LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measures of a letter
 _FEWEST_CELLS = 17
-_CHUNK = 2000  # rows parsed at a time
+_CHUNK, _LONGEST_CHUNK = 2000, 2**24  # rows parsed at a time, and their characters
+_LONGEST_NUMBER, _MOST_DISTINCT = 40, 100_000  # what is counted of the values of a column
 _CONSTANT = 0.9  # a pixel in the corner has one value in at least this share of the rows
 _INSIDE_QUOTES = "\x1f"  # stands for a delimiter that separates no cells
 _MANGLED = re.compile(r"(.+)\.(\d+)")
@@ -102,6 +103,8 @@ def read_table(path: Path) -> Table:
     n_bytes = n_rows * len(layout.pixels)
     if n_bytes > MAX_BYTES:
         raise DataError(f"{path}: holds {n_bytes:,} pixels; at most {MAX_BYTES:,} are read")
+    if n_rows > MAX_IMAGES:
+        raise DataError(f"{path}: holds {n_rows:,} rows; at most {MAX_IMAGES:,} are read")
     pixels = np.empty((n_rows, len(layout.pixels)), np.uint8)
     labels: list[str] = []
     hot = np.empty((n_rows, layout.n_classes), np.uint8)
@@ -115,12 +118,12 @@ def read_table(path: Path) -> Table:
             pixels = pixels.astype(np.float32)
         pixels[row : row + len(lines)] = values
         if layout.label is not None:
-            labels += [layout.cell(line, layout.label) for line in lines]
+            labels += _names(path, layout, layout.label, numbers, lines)
         if layout.n_classes:
             columns = range(layout.n_columns - layout.n_classes, layout.n_columns)
             hot[row : row + len(lines)] = _one_hot(path, layout, columns, numbers, lines)
         if layout.row_id is not None:
-            ids += [layout.cell(line, layout.row_id) for line in lines]
+            ids += _names(path, layout, layout.row_id, numbers, lines)
         row += len(lines)
     pixels, notices = _usual_pixels(pixels[:row], path)
     found = None
@@ -157,11 +160,17 @@ def _scan(path: Path) -> tuple[_Layout, int]:
         first = first or _cells(line, delimiter)
         n_rows += 1
         skipped = int(bool(names) and names[0].lower() in _ID_NAMES)
-        ends[0][line.split(delimiter, skipped + 1)[skipped]] += 1
-        ends[1][line.rsplit(delimiter, 1)[-1]] += 1
+        _count(ends[0], line.split(delimiter, skipped + 1)[skipped])
+        _count(ends[1], line.rsplit(delimiter, 1)[-1])
     if not n_rows:
         raise DataError(f"{path}: holds no rows; check the file")
     return _layout_of(path, delimiter, names, first, ends), n_rows
+
+
+def _count(counts: Counter[str], cell: str) -> None:
+    """Count a cell among the others of its column, in little memory whatever it holds."""
+    cell = cell[:_LONGEST_NUMBER]
+    counts[cell if cell in counts or len(counts) < _MOST_DISTINCT else ""] += 1
 
 
 def _layout_of(
@@ -281,6 +290,20 @@ def _parsed(
     raise DataError(f"{path}: lines {numbers[0]} to {numbers[-1]} cannot be read; check them")
 
 
+def _names(
+    path: Path, layout: _Layout, column: int, numbers: Sequence[int], lines: Sequence[str]
+) -> list[str]:
+    """Return the cells of a column, which hold labels or the names of rows."""
+    cells = [layout.cell(line, column) for line in lines]
+    for number, cell in zip(numbers, cells, strict=True):
+        if len(cell) > LONGEST_NAME:
+            raise DataError(
+                f"{path}: line {number}, {layout.name(column)} holds {len(cell):,} characters,"
+                f" more than the {LONGEST_NAME} of a name; check that line"
+            )
+    return cells
+
+
 def _one_hot(
     path: Path,
     layout: _Layout,
@@ -341,12 +364,14 @@ def _chunks(path: Path, layout: _Layout) -> Iterator[tuple[list[int], list[str]]
     """Yield the numbers of some lines and the lines."""
     numbers: list[int] = []
     lines: list[str] = []
+    length = 0
     for number, line in _rows(path, layout):
         numbers.append(number)
         lines.append(line)
-        if len(lines) == _CHUNK:
+        length += len(line)
+        if len(lines) == _CHUNK or length > _LONGEST_CHUNK:
             yield numbers, lines
-            numbers, lines = [], []
+            numbers, lines, length = [], [], 0
     if lines:
         yield numbers, lines
 

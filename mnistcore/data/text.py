@@ -15,6 +15,7 @@ from typing import IO
 from mnistcore.data.raw import DataError
 
 COMPRESSED = (".gz", ".bz2", ".xz")
+_BLANK = 100_000  # lines that hold nothing, of which a compressed file has any number
 _LONGEST = 2**24  # characters of a line: 2,048 x 2,048 pixels of three digits
 _SNIFFED = 2**16  # bytes that decide what a file is
 _EXAMINED = 200  # entries of a folder that decide what it is
@@ -35,7 +36,7 @@ def text_lines(path: Path) -> Iterator[str]:
     """
     with _opened(path) as file:
         text = io.TextIOWrapper(file, _encoding(file), errors="replace")
-        number = 0
+        number = blank = 0
         while line := text.readline(_LONGEST):
             number += 1
             if "\0" in line:
@@ -46,6 +47,9 @@ def text_lines(path: Path) -> Iterator[str]:
                 raise DataError(
                     f"{path}: line {number} has {_LONGEST:,} characters or more; check the file"
                 )
+            blank += line.isspace()
+            if blank > _BLANK:
+                raise DataError(f"{path}: has more than {_BLANK:,} blank lines; check the file")
             yield line.rstrip("\r\n")
 
 

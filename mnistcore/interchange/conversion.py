@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.raw import LONGEST_NAME
 from ..kernels.layout import ACTIVATIONS
 from ..models import checkpoint
 from ..models.model import Model, image_shape
@@ -32,6 +33,7 @@ _SINCE = ("pixel_max", "float_pixels", "data", "link", "classes")  # absent from
 # A network that multiplies its inputs by less takes raw pixels, one that multiplies them by more
 # pixels in [0, 1]: the factors that are in use are 1/255, 1/127.5 and 1/78 against 1, 2 and 3.2.
 _RAW_PIXELS = 1 / 16
+_LARGEST_DESCRIPTION = 2**24  # bytes of an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -364,6 +366,8 @@ def _description(
     if not arrays.keys() >= set(_DESCRIBING):
         return arrays, Described()
     describing = (*_DESCRIBING, *(name for name in _SINCE if name in arrays))
+    if any(arrays[name].nbytes > _LARGEST_DESCRIPTION for name in describing):
+        raise ValueError("has a description that is too large")
     values = {name: arrays[name].tolist() for name in describing}
     for name in {"config", "data"} & values.keys():
         try:
@@ -411,4 +415,6 @@ def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]
         return tuple(map(str, range(n_classes)))
     if len(names) != n_classes:
         raise ValueError(f"got {len(names)} class names for a network with {n_classes} outputs")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise ValueError(f"names of classes have at most {LONGEST_NAME} characters")
     return tuple(names)

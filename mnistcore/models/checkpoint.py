@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.raw import LONGEST_NAME
 from ..kernels.layout import ACTIVATIONS
 from ..system.errors import few, reason_of
 from ..system.files import replacing
@@ -34,7 +35,7 @@ FORMAT = "mnistcore"
 FORMAT_VERSION = 1
 STATE_FORMAT = "mnistcore checkpoint"  # the state of a run that trains, which is not a model
 MODEL_FILE = "model.safetensors"
-_LONGEST = 200  # letters of a class's name, and axes of an image
+_MOST_AXES = 200  # of an image
 
 
 class CheckpointError(ValueError):
@@ -187,7 +188,7 @@ def _decode(file: Any, metadata: Mapping[str, str]) -> Model:
     entry = _parsed(metadata, "input", dict)
     input_shape, scale, shift, pixel_max = _input(entry, network.layer_sizes[0])
     class_names = _parsed(metadata, "class_names", list)
-    if not all(isinstance(name, str) and len(name) <= _LONGEST for name in class_names):
+    if not all(isinstance(name, str) and len(name) <= LONGEST_NAME for name in class_names):
         raise CheckpointError("has a class name that is no text, or too long")
     if len(class_names) != network.layer_sizes[-1]:
         raise CheckpointError(
@@ -256,7 +257,7 @@ def _input(
     entry: dict[str, Any], n_inputs: int
 ) -> tuple[tuple[int, ...], float, float, float | None]:
     try:
-        shape = tuple(int(length) for length in entry["shape"][:_LONGEST])
+        shape = tuple(int(length) for length in entry["shape"][:_MOST_AXES])
         scale, shift = float(entry["scale"]), float(entry["shift"])
         pixel_max = None if entry.get("pixel_max") is None else float(entry["pixel_max"])
     except (LookupError, TypeError, ValueError, OverflowError) as error:

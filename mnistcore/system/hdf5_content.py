@@ -1,10 +1,6 @@
-"""Copy the content of an HDF5 file to plain arrays: ``python hdf5_content.py FILE LIMIT LEAST``.
+"""The content of an HDF5 file as plain arrays, copied by a process of its own: see :mod:`.copying`.
 
-The HDF5 library may crash or never return on a damaged file, so :mod:`.hdf5` runs this as a process
-of its own. It imports nothing of the package. ``FILE`` may be ``-`` for the content on standard
-input; ``LIMIT`` is the most bytes of arrays if each number takes at least ``LEAST``. The result on
-standard output are arrays in NumPy's format, one after the other: a JSON text in bytes, then those
-of the file in its order. The text is an object:
+The first array is a JSON text in bytes, an object; then come those of the file, in its order.
 
 ==========  ===================================================================================
 names       the path of each array
@@ -14,34 +10,33 @@ left_out    the names of optimizers' groups, whose arrays are not copied
 attributes  the texts of groups, by path and by name; "" is the file
 ==========  ===================================================================================
 
-Of a whole model of Keras only ``model_weights`` is copied. Exit status 2 means that the file is
-refused, for the reason on standard error.
+Of a whole model of Keras only ``model_weights`` is copied.
 """
 
-import io
 import json
-import os
-import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from .copying import main, write
 
 _OPTIMIZERS = ("optimizer", "optimizer_weights")
 _WEIGHTS = "model_weights"
 _DEEPEST, _MOST = 12, 10_000  # groups in groups; groups and arrays
 _LONGEST_TEXT = 2**24
 _LONGEST_INDEX = 2**27
-_REST = 2**28  # bytes of memory beside the arrays
 
 
 def copy(source: str | BinaryIO, limit: int, least: int, into: BinaryIO) -> None:
-    """Write the content of a file to ``into``.
+    """Write the content of a file to ``into``, at most ``limit`` bytes of arrays.
+
+    Each of their numbers counts at least ``least`` bytes.
 
     Raises
     ------
     ValueError
-        If it has more than ``limit`` bytes of arrays, or points into other files.
+        If it has more, or points into other files.
     OSError, RuntimeError, KeyError, TypeError
         If it is damaged.
     """
@@ -73,18 +68,9 @@ def copy(source: str | BinaryIO, limit: int, least: int, into: BinaryIO) -> None
         text = json.dumps(index).encode()
         if len(text) > _LONGEST_INDEX:
             raise ValueError("has names and attributes that are too long")
-        _write(np.frombuffer(text, np.uint8), into)
+        write(np.frombuffer(text, np.uint8), into)
         for dataset in numbers.values():
-            _write(_array(dataset), into)
-
-
-def refusal(error: Exception) -> str:
-    """Return the reason why a file is refused, in one line."""
-    reason = " ".join(str(error).split())
-    return reason if type(error) is ValueError else f"is a damaged HDF5 file ({reason[:100]})"
-
-
-REFUSALS = (ValueError, OSError, RuntimeError, KeyError, TypeError, MemoryError)
+            write(_array(dataset), into)
 
 
 def _objects(h5py: Any, group: Any, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -132,39 +118,5 @@ def _texts(attributes: Any) -> dict[str, list[str]]:
     return found
 
 
-def _write(array: np.ndarray, into: BinaryIO) -> None:
-    np.lib.format.write_array(into, array, allow_pickle=False)
-
-
-def _bound_memory(most: int) -> None:
-    """Let this process have so many bytes more than it has, where the system can do that."""
-    try:
-        import resource
-
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[0])
-        most += pages * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    except (ImportError, OSError, ValueError):  # not on this system, or there is a lower limit
-        return
-
-
-def _main() -> int:
-    name, limit, least = sys.argv[1], *map(int, sys.argv[2:])
-    source = io.BytesIO(sys.stdin.buffer.read()) if name == "-" else name
-    try:
-        import h5py  # noqa: F401  what it needs itself is not counted
-
-        _bound_memory(2 * limit + _REST)  # an array, and the part of the file that unpacks to it
-        copy(source, limit, least, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return 0
-    except REFUSALS as error:
-        print(refusal(error), file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    status = _main()
-    sys.stderr.flush()
-    os._exit(status)  # without the end of a library that has seen damaged data
+    main(copy, "HDF5")

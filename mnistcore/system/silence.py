@@ -1,4 +1,4 @@
-"""Libraries that write to standard error by themselves are kept from it: libtiff, Rust's panics."""
+"""Libraries that write to standard error by themselves, as libtiff does, are kept from it."""
 
 import os
 import threading

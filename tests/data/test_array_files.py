@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mnistcore.data import DataError, h5_file, libsvm_file, load_data, npz_file
-from mnistcore.system import hdf5
+from mnistcore.system import copying
 from mnistcore.system.extras import MissingExtraError
 
 RNG = np.random.default_rng(0)
@@ -180,8 +180,8 @@ def test_hdf5_files(tmp_path, monkeypatch):
     assert "holds 2,048,000,006 bytes of arrays; at most" in fault()
     path.write_bytes(path.read_bytes()[:900])
     assert "is a damaged HDF5 file" in fault()
-    (tmp_path / "crash.py").write_text("import os; os.kill(os.getpid(), 11)")
-    monkeypatch.setattr(hdf5, "_READER", tmp_path / "crash.py")
+    crash = "import os; os.kill(os.getpid(), 11)"
+    monkeypatch.setattr(copying, "_program", lambda copier: ["-c", crash])
     assert "is a damaged HDF5 file (reading it crashes)" in fault()
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtraError, match=r'pip install -e "\.\[hdf5\]"'):

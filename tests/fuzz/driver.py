@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
-from .hdf5_server import hdf5_server
+from .copier import lasting_copier
 from .mutation import mutated
 from .targets import TARGETS
 
@@ -133,11 +133,11 @@ def _no_sync(descriptor):
 
 @contextlib.contextmanager
 def working():
-    """Write no file through to a disk, read HDF5 in one process, and have standard error watched.
+    """Write no file through to a disk, have one process copy HDF5, and have standard error watched.
 
     What is written to its descriptor goes to a file, at whose size trials look.
     """
-    with mock.patch("os.fsync", new=_no_sync), hdf5_server(), _caught_errors():
+    with mock.patch("os.fsync", new=_no_sync), lasting_copier(), _caught_errors():
         yield
 
 

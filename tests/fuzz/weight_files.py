@@ -30,7 +30,10 @@ def _npz_seeds():
 
 
 def _convert(path):
-    convert(path, path.with_name("y.safetensors"), activation="relu")
+    """Convert weights; the model can be read."""
+    output = path.with_name("y.safetensors")
+    convert(path, output, activation="relu")
+    checkpoint.load(output)
 
 
 def _torch_seeds():

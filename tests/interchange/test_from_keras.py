@@ -17,7 +17,7 @@ from mnistcore.__main__ import main
 from mnistcore.convert import run
 from mnistcore.interchange import weight_file
 from mnistcore.kernels import numpy_kernels
-from mnistcore.system import hdf5, hdf5_content
+from mnistcore.system import copying, hdf5_content
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 
@@ -144,10 +144,11 @@ def write(kind, config, variables):
 def within_this_process(monkeypatch):
     """Spare the process that reads HDF5, for tests of hundreds of files."""
 
-    def content(source, *rest):
-        hdf5_content.copy(io.BytesIO(source) if isinstance(source, bytes) else str(source), *rest)
+    def run(copier, kind, source, numbers, into):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        hdf5_content.copy(opened, *numbers, into)
 
-    monkeypatch.setattr(hdf5, "_copy", content)
+    monkeypatch.setattr(copying, "run", run)
 
 
 @pytest.mark.usefixtures("within_this_process")
@@ -527,9 +528,8 @@ def test_damaged_and_hostile_files_are_refused(place, capsys, spoil, message):
 def test_a_file_on_which_the_library_crashes_or_hangs(place, capsys, monkeypatch, code, message):
     config = files.sequential(NETWORKS["plain"][0])
     path = write("whole h5", config, files.variables_of(config))
-    Path("reader.py").write_text(code)
-    monkeypatch.setattr(hdf5, "_READER", Path("reader.py").resolve())
-    monkeypatch.setattr(hdf5, "_PATIENCE", 2.0 if "sleep" in code else 60.0)
+    monkeypatch.setattr(copying, "_program", lambda copier: ["-c", code])
+    monkeypatch.setattr(copying, "_PATIENCE", 2.0 if "sleep" in code else 60.0)
     refused(capsys, path, message)
 
 
