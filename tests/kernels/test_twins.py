@@ -172,7 +172,7 @@ CYTHON = [
     ("products", "derive_block derive_blocks", "specialised through inlining"),
     (
         "gradients",
-        "update_tile update_rows update_weights update_groups update_marked",
+        "update_rows update_weights update_groups update_marked",
         "specialised through inlining",
     ),
     ("gradients", "flush", "a loop at the end of update_panel in Numba"),

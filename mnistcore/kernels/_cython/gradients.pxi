@@ -66,6 +66,9 @@ cdef inline void update_tile(
     fetch_weights(update, layer, at, n * layer.width)
     multiply_panel(n, used, &product)
     remove_guard(scratch + TILE)
+    if used == layer.width:
+        update_weights(update, layer, at, n * used, scratch)
+        return
     for row in range(n):
         update_weights(update, layer, at + row * layer.width, used, scratch + row * layer.width)
 
@@ -82,14 +85,11 @@ cdef inline void flush(const Layer *layer, Pending *pending) noexcept nogil:
     pending.vectors = 0
 
 
-cdef void update_panel(
+cdef void update_while_multiplying(
     const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t low,
     int64_t high, int64_t rows,
 ) noexcept nogil:
-    """Compute the gradient of rows low to high of a panel of weights, and apply it.
-
-    Each tile is applied while the next one is computed.
-    """
+    """Do what update_panel does for a multiple of UPDATED rows."""
     cdef float scratch[2][TILE + GUARD_WORDS]
     cdef int64_t at, column = 0, row = low, tile = 0, used = used_width(layer, panel)
     cdef Product product
@@ -102,7 +102,7 @@ cdef void update_panel(
     while column < used:
         product.b = layer.dz + panel * layer.batch_size * layer.width + column
         row = low
-        while high - row >= UPDATED:
+        while row < high:
             product.a, product.out = inputs.a + row, scratch[tile]
             multiply_and_update(min(used - column, <int64_t> NR), &product, &pending)
             at = (panel * layer.fan_in + row) * layer.width + column
@@ -114,8 +114,24 @@ cdef void update_panel(
             tile = 1 - tile
         column += NR
         flush(layer, &pending)
-    if row < high:
-        update_tile(layer, inputs, update, panel, row, high - row, rows)
+
+
+cdef void update_panel(
+    const Layer *layer, const Inputs *inputs, const Update *update, int64_t panel, int64_t low,
+    int64_t high, int64_t rows,
+) noexcept nogil:
+    """Compute the gradient of rows low to high of a panel of weights, and apply it.
+
+    Each tile is applied while the next one is computed, if there are registers for both.
+    """
+    cdef int64_t n, row = low
+    if FUSED:
+        row = high - (high - low) % UPDATED
+        update_while_multiplying(layer, inputs, update, panel, low, row, rows)
+    while row < high:
+        n = (high - row) // divide_up(high - row, MR)
+        update_tile(layer, inputs, update, panel, row, n, rows)
+        row += n
 
 
 cdef inline void update_group(

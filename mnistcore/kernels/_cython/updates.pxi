@@ -94,7 +94,9 @@ cdef inline void update_vec(
 # ---------------------------------------------------------------------------------------------
 
 cdef enum:
-    UPDATED = MR - 2  # rows of such a tile: the update needs registers, too
+    # Whether there are registers for both: with 16, one after the other is faster.
+    FUSED = MR > 6
+    UPDATED = MR - 2  # rows of such a tile
 
 cdef struct Pending:
     # A tile of a gradient, and the weights and rows of state that it will change.

@@ -12,8 +12,8 @@ from .plan import Layer, layer_at, used_width
 from .products import inputs_of
 from .sparse import SparseProduct
 from .team import share
-from .tile import NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel
-from .updates import UPDATED, Pending
+from .tile import NR, SPARSE_VECTORS, SUM, TILE, Sum, multiply_panel, tile_height
+from .updates import FUSED, UPDATED, Pending, fetch_weights
 from .vectors import load, splat, store
 
 
@@ -42,18 +42,55 @@ def update_layer(functions, place, team, number, marks, batch):
 def update_panel(functions, place, number, panel, low, high, batch):
     """Compute the gradient of rows [low, high) of a panel of weights, and apply it.
 
-    Each tile is applied while the next one is computed; two tiles of scratch take turns.
+    Each tile is applied while the next one is computed, if there are registers for both.
+    """
+    if FUSED:
+        top = high - (high - low) % UPDATED
+        update_while_multiplying(functions, place, number, panel, low, top, batch)
+        low = top
+    while low < high:
+        rows = tile_height(high - low)
+        update_tile(functions, place, number, panel, low, rows, batch)
+        low += rows
+
+
+@inner
+def update_tile(functions, place, number, panel, low, rows, batch):
+    """Compute the gradient of a few rows of a panel of weights, and apply it."""
+    layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
+    base, width, used = place.base, layer.width, used_width(layer, panel)
+    w, n = layer.weights + (panel * layer.fan_in + low) * width, rows * width
+    for i in range(0, n, VL):
+        fetch_weights(place.update, base, w + i, place.slot_size)
+    multiply_panel(
+        functions.multiply_tile, rows, used, width, base + 4 * (inputs.a + low), 1, inputs.ld,
+        base + 4 * (layer.dz + panel * layer.capacity * width), place.sums,
+        base + 4 * place.scratch,
+    )  # fmt: skip
+    run = n if used == width else used  # what is not used is not updated
+    for i in range(0, n, max(run, width)):
+        g = place.scratch + i
+        call(
+            functions.update_vectors,
+            (place.update, layer.decay, base, w + i, place.slot_size, g, run),
+        )
+
+
+@inner
+def update_while_multiplying(functions, place, number, panel, low, high, batch):
+    """Do what :func:`update_panel` does for a multiple of UPDATED rows.
+
+    Two tiles of scratch take turns.
     """
     layer, inputs = load_record(layer_at(place.net, number), Layer), inputs_of(place, number)
     base, width, at = place.base, layer.width, place.sums + 8 * SUM
     a, dz = base + 4 * inputs.a, base + 4 * (layer.dz + panel * layer.capacity * width)
-    none, top = np.int64(0), low + (high - low) // UPDATED * UPDATED
-    used = used_width(layer, panel)
+    none, used = np.int64(0), used_width(layer, panel)
     for column in range(0, used, NR):
         columns, out = min(NR, used - column), place.scratch
         w = layer.weights + (panel * layer.fan_in + low) * width + column
         pending = Pending(place.update, layer.decay, base, w, place.slot_size, out, none, width)
-        for row in range(low, top, UPDATED):
+        for row in range(low, high, UPDATED):
             store_record(at, pending)
             call(
                 functions.multiply_and_update,
@@ -71,18 +108,6 @@ def update_panel(functions, place, number, panel, low, high, batch):
             call(
                 functions.update_vectors,
                 (place.update, layer.decay, base, w, place.slot_size, g, columns),
-            )
-    if top < high:
-        w = layer.weights + (panel * layer.fan_in + top) * width
-        multiply_panel(
-            functions.multiply_tile, high - top, used, width, a + 4 * top, 1, inputs.ld, dz,
-            place.sums, base + 4 * place.scratch,
-        )  # fmt: skip
-        for i in range(0, (high - top) * width, width):
-            g = place.scratch + i
-            call(
-                functions.update_vectors,
-                (place.update, layer.decay, base, w + i, place.slot_size, g, used),
             )
 
 

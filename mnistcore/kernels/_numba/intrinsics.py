@@ -51,6 +51,16 @@ def pointer_to(builder, base, offset, element):
     return builder.gep(start, [offset], source_etype=element)
 
 
+def opaque(builder, value):
+    """Return the same value, of which LLVM knows nothing: it computes each one from the last.
+
+    Left to itself, it computes the places of all rows of a tile before the loop, more than there
+    are registers for, and loads them from the stack again and again.
+    """
+    same = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", "=r,0", side_effect=False)
+    return builder.call(same, [value])
+
+
 def broadcast(builder, scalar, vector):
     """Return a vector of the given type with the same number in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)

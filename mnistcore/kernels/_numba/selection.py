@@ -15,7 +15,7 @@ from .plan import SKIPS, WIDTH
 from .products import Functions, derive_tile, finish_tile
 from .sparse import MULTIPLY, UPDATE_MARKED, sparse_pointers
 from .tile import multiply_tile
-from .updates import multiply_and_update, update_vectors
+from .updates import FUSED, multiply_and_update, update_vectors
 
 # The C functions of every training program; further ones are for some networks and data.
 FUNCTIONS = {
@@ -27,8 +27,9 @@ FUNCTIONS = {
     "loss_rows": loss_rows,
     "derive_tile": derive_tile,
     "update_vectors": update_vectors,
-    "multiply_and_update": multiply_and_update,
 }
+if FUSED:
+    FUNCTIONS["multiply_and_update"] = multiply_and_update
 # Those of some programs, by what they are for.
 FURTHER = {
     "normalized": normalization.FUNCTIONS,

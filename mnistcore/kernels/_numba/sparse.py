@@ -111,7 +111,7 @@ def update_group(total, product, row, pending, constants):
     """
     base, slot_size, w = pending.base, pending.slot_size, pending.w + row * row_length(total)
     for i in range(0, tile_size(total), VL):
-        fetch_weights(pending, w + FLOATS_AHEAD + i)
+        fetch_weights(pending.update, pending.base, w + FLOATS_AHEAD + i, pending.slot_size)
     total = add_marked(total, product, row)
     update_vector(constants, tile_vector(total, 0), base, w, slot_size)
     if tile_size(total) > VL:

@@ -23,7 +23,7 @@ from numba import types
 from numba.extending import register_jitable
 
 from .functions import c_function, call, inner
-from .intrinsics import F32, I64, broadcast, pointer_to, twin_of, view
+from .intrinsics import F32, I64, broadcast, opaque, pointer_to, twin_of, view
 from .machine import VL
 from .memory import load_record
 from .vectors import (
@@ -175,9 +175,13 @@ def add_outer(typingctx, tile, a, offset, stride, b, b_offset):
             position = builder.add(b_offset, I64(column * VL))
             pointer = vector_pointer(builder, b, position, VECTOR)
             row_of_b.append(builder.load(pointer, align=4, typ=VECTOR))
+        place = pointer_to(builder, a, offset, F32)
         for row in range(rows):
-            position = builder.add(offset, builder.mul(stride, I64(row)))
-            scalar = builder.load(pointer_to(builder, a, position, F32), align=4, typ=F32)
+            if row:
+                place = builder.gep(place, [stride], source_etype=F32)
+                if not isinstance(stride, ir.Constant):
+                    place = opaque(builder, place)
+            scalar = builder.load(place, align=4, typ=F32)
             factor = broadcast(builder, scalar, VECTOR)
             for column in range(vectors):
                 before = builder.extract_value(tile, [row, column])

@@ -189,7 +189,8 @@ def update_vectors(update, decayed, base, w, slot_size, g, n):
 # A tile of a gradient, computed while the weights of the tile before it are updated
 # ---------------------------------------------------------------------------------------------
 
-UPDATED = MR - 2  # rows of such a tile: the update needs registers, too
+FUSED = MR > 6  # whether there are registers for both: with 16, one after the other is faster
+UPDATED = MR - 2  # rows of such a tile
 
 
 class Pending(NamedTuple):
@@ -206,14 +207,14 @@ class Pending(NamedTuple):
 
 
 @inner
-def fetch_weights(pending, w):
+def fetch_weights(update, base, w, slot_size):
     """Prefetch a vector of weights and their state, which will be updated."""
-    rule, line = load_index(pending.update, RULE), 4 * w
-    prefetch(pending.base, line)
+    rule, line = load_index(update, RULE), 4 * w
+    prefetch(base, line)
     if rule != PLAIN:
-        prefetch(pending.base, line + 4 * pending.slot_size)
+        prefetch(base, line + 4 * slot_size)
     if rule == MOMENTS:
-        prefetch(pending.base, line + 8 * pending.slot_size)
+        prefetch(base, line + 8 * slot_size)
 
 
 @inner
@@ -234,7 +235,8 @@ def updating_body(tile, a, a_step, b, b_step, k, out, pending_at):
             constants_of(pending.update, pending.decayed), load(pending.base, pending.g + g),
             pending.base, pending.w + i, pending.slot_size,
         )  # fmt: skip
-        fetch_weights(pending, pending.w + UPDATED * pending.stride + i)
+        ahead = pending.w + UPDATED * pending.stride + i
+        fetch_weights(pending.update, pending.base, ahead, pending.slot_size)
     while row_of_b < k * b_step:
         tile = add_outer(tile, a, position, 1, b, row_of_b)
         position += a_step
