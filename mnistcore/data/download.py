@@ -3,15 +3,25 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-SILENCE_SECONDS = 3.0  # give up on a mirror that sends nothing for this long
+from mnistcore.system.errors import error_words
+from mnistcore.system.files import naming
+from mnistcore.system.text import one_line
+
+if TYPE_CHECKING:
+    import requests
+
+SILENCE_SECONDS = 3.0  # give up on a mirror that sends less than a chunk in this time
 GIVE_UP_SECONDS = 9.0  # for all mirrors together, when none sends anything
 ROUNDS = 2
 PAUSE_SECONDS = 0.5  # between the rounds
-MAX_BYTES = 2**26
-_CHUNK = 4096  # small, so that a slow connection shows progress within SILENCE_SECONDS
+MAX_BYTES = 2**24  # the largest file of MNIST takes 9.9 MB
+_CHUNK = 4096  # bytes; what the slowest connection that is waited for brings in SILENCE_SECONDS
+_LONGEST_REASON = 300
+THREAD = "mnistcore download"  # the name of the threads that wait for bytes
 
 Report = Callable[[str, int, int], None]
 
@@ -92,21 +102,22 @@ def _download_file(
 
 
 class _Transfer:
-    """One file from one mirror, in a thread, as socket timeouts do not cover a hanging DNS lookup.
-
-    It is also the progress bar that pooch updates: `total`, `update`, `reset`, `close`.
-    """
+    """One file from one mirror, in a thread: a hanging DNS lookup has no timeout."""
 
     def __init__(self, url: str, sha256: str, path: Path, report: Report) -> None:
         self._url = url
-        self.total = 0
-        self._received = 0
-        self.answered = False
         self._sha256 = sha256
         self._path = path
         self._report = report
+        self._received = 0
+        self._response: requests.Response | None = None
         self._abandoned = False
         self._error: Exception | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the mirror has answered at all."""
+        return self._response is not None
 
     def finish(self, patience: float) -> None:
         """Transfer the file; raise whatever went wrong.
@@ -114,61 +125,67 @@ class _Transfer:
         Parameters
         ----------
         patience : float
-            Seconds to wait for the next bytes.
+            Seconds to wait for the next ``_CHUNK`` bytes.
 
         Raises
         ------
         TimeoutError
-            Nothing arrived for that long.
+            They did not arrive in time.
         """
         self._report(self._url, 0, 0)
-        thread = threading.Thread(target=self._retrieve, args=(patience,), daemon=True)
+        thread = threading.Thread(target=self._retrieve, args=(patience,), name=THREAD, daemon=True)
         thread.start()
-        before = -1
+        before = -_CHUNK
         try:
             while thread.is_alive():
-                if self._received == before:
-                    raise TimeoutError(f"silent for {patience:.1f} s after {before} bytes")
+                if (arrived := self._received - before) < _CHUNK:
+                    what = f"only {arrived} bytes" if arrived else "silent"
+                    raise TimeoutError(f"{what} for {patience:.1f} s after {before} bytes")
                 before = self._received
                 thread.join(patience)
         finally:
             self._abandoned = True
+            self._hang_up()
         if self._error is not None:
             raise self._error
 
+    def _hang_up(self) -> None:
+        """End a transfer whose bytes still trickle in; its thread would wait for them."""
+        if self._response is not None:
+            with suppress(AttributeError, OSError, RuntimeError, ValueError):  # it has ended
+                self._response.raw.shutdown()
+
     def _retrieve(self, timeout: float) -> None:
         import pooch
-        import requests
 
-        downloader = pooch.HTTPDownloader(
-            progressbar=self,
-            chunk_size=_CHUNK,
-            timeout=timeout,
-            headers={"Accept-Encoding": "identity"},  # the hash is that of the .gz itself
-        )
+        def receive(url: str, path: str, _: object) -> None:
+            with naming(self._path), open(path, "wb") as file:
+                self._receive(url, timeout, file)
+
         path, known_hash = self._path, f"sha256:{self._sha256}"
         try:
-            pooch.retrieve(self._url, known_hash, path.name, path.parent, downloader=downloader)
+            pooch.retrieve(self._url, known_hash, path.name, path.parent, downloader=receive)
         except Exception as error:
-            self.answered |= isinstance(error, requests.HTTPError | ValueError)
             self._error = error
 
-    def update(self, n_bytes: int) -> None:
-        """Count received bytes; raise to end a transfer that was given up."""
-        if self._abandoned:
-            raise TimeoutError("given up")
-        self.answered = True
-        self._received += n_bytes
-        if self._received > MAX_BYTES:
-            raise ValueError(f"sends more than {MAX_BYTES} bytes")
-        self._report(self._url, self._received, self.total)
+    def _receive(self, url: str, timeout: float, file: BinaryIO) -> None:
+        """Write to a file what the mirror sends, still packed: the hash is that of the .gz."""
+        import requests
 
-    def reset(self) -> None:
-        """Restart the count; pooch then reports the whole file at once."""
-        self._received = 0
-
-    def close(self) -> None:
-        """Do nothing; pooch calls it."""
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
+            self._response = response
+            if response.status_code != requests.codes.ok:
+                raise requests.HTTPError(response=response)
+            total = response.raw.length_remaining or 0
+            for chunk in response.raw.stream(_CHUNK, decode_content=False):
+                self._received += len(chunk)
+                if self._abandoned:
+                    raise TimeoutError("given up")
+                if max(self._received, total) > MAX_BYTES:
+                    raise ValueError(f"sends more than {MAX_BYTES} bytes")
+                file.write(chunk)
+                self._report(self._url, self._received, total)
 
 
 def _reason(error: Exception) -> str:
@@ -176,13 +193,17 @@ def _reason(error: Exception) -> str:
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return f"answers {error.response.status_code} {error.response.reason}"
-    if isinstance(error, ValueError):  # the hash differs, or the address is malformed
-        return str(error).split(". ")[0]
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    return str(cause) or type(cause).__name__
+        words = f"answers {error.response.status_code} {error.response.reason}"
+    elif isinstance(error, ValueError):  # the hash differs, or the address is malformed
+        words = str(error).split(". ")[0]
+    elif isinstance(error, OSError) and error.filename:
+        words = error_words(error)
+    else:
+        cause: BaseException = error
+        while (deeper := cause.__cause__ or cause.__context__) is not None:
+            cause = deeper
+        words = str(cause) or type(cause).__name__
+    return one_line(words, _LONGEST_REASON)
 
 
 @contextmanager

@@ -1,18 +1,28 @@
 """Downloads from servers on this machine, good and bad."""
 
+import errno
+import io
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from mirrors import BAD
 
+from mnistcore.data import cache as cache_module
 from mnistcore.data import download as download_module
 from mnistcore.data.download import DownloadError, download
 from mnistcore.data.folder import FILE_NAMES
+from mnistcore.data.mnist import MnistFinder
+from mnistcore.data.raw import DataNotFoundError
 
 LABELS = "t10k-labels-idx1-ubyte.gz"
 IMAGES = "train-images-idx3-ubyte.gz"  # 90 kB: stops half-way after some chunks
@@ -41,16 +51,158 @@ def test_good_mirror_delivers_all_files(mirrors, files, tmp_path):
     assert all(path.is_file() and path.parent == tmp_path for path in paths)
 
 
-@pytest.mark.parametrize(
-    "manner", ["missing", "wrong", "short", "silent", "stalled", "drip", "endless"]
-)
-def test_bad_mirror_is_passed_over(manner, mirrors, files, tmp_path, short_patience, monkeypatch):
-    monkeypatch.setattr(download_module, "MAX_BYTES", 2**24)
-    wanted = {IMAGES: files[IMAGES]}
-    bad, good = mirrors.url(manner), mirrors.url("good")
-    (path,) = download(wanted, [bad, good], tmp_path)
-    assert names_asked(mirrors, manner) == [IMAGES] == names_asked(mirrors, "good")
-    assert list(tmp_path.glob("*.gz")) == [path]
+@pytest.fixture
+def finder(clean_place, release, monkeypatch):
+    """Looks for the data set, with a cache and a folder for temporary files of its own."""
+    (clean_place / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(clean_place / "temporary"))
+    return MnistFinder(clean_place / "cache", release)
+
+
+def found_by(finder, *addresses, progress=False):
+    return finder.anywhere(addresses, insist=True, progress=progress)
+
+
+def assert_right(found, arrays):
+    for one, other in zip(found.arrays, arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def nothing_goes_on(seconds=5.0):
+    """Whether all transfers have ended, or do so in time."""
+    deadline = time.monotonic() + seconds
+    while any(thread.name == download_module.THREAD for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def in_cache(finder):
+    folder = finder.cache.folder
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+CACHED = {*FILE_NAMES, "verified.json"}
+
+
+@pytest.mark.parametrize("manner", BAD)
+def test_bad_mirror_is_passed_over(manner, mirrors, finder, arrays, short_patience, monkeypatch):
+    """It is told why in bounded time, nothing of it is kept, and the next mirror delivers."""
+    monkeypatch.setattr(download_module, "MAX_BYTES", 2**20)
+    bad, began = mirrors.url(manner), time.monotonic()
+    with pytest.raises(DataNotFoundError) as caught:
+        found_by(finder, bad, progress=True)
+    assert time.monotonic() - began < 10
+    told = str(caught.value).split(f"{bad}: ")[1].splitlines()[0]
+    assert BAD[manner][1] in told
+    assert 0 < len(told) < 400
+    assert told.replace("\t", " ").isprintable()
+    assert in_cache(finder) <= {"download-failed.json"}
+    assert_right(found_by(finder, bad, mirrors.url("good")), arrays)
+    assert in_cache(finder) - {"download-failed.json"} == CACHED
+    mirrors.hang_up()
+    assert nothing_goes_on()
+    assert not os.listdir(tempfile.gettempdir())
+
+
+@pytest.mark.parametrize("manner", ["moved", "labelled"])
+def test_unusual_mirror_delivers(manner, mirrors, finder, arrays):
+    assert_right(found_by(finder, mirrors.url(manner)), arrays)
+    assert in_cache(finder) == CACHED
+
+
+def test_interrupted_download_ends_at_once_and_the_next_one_delivers(
+    mirrors, finder, arrays, monkeypatch
+):
+    """Although its mirror goes on to send a byte now and then."""
+    join = threading.Thread.join
+
+    def interrupted(thread, timeout=None):
+        join(thread, min(timeout, 0.2))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            found_by(finder, mirrors.url("drip"))
+    assert nothing_goes_on()
+    assert not os.listdir(tempfile.gettempdir())
+    assert_right(found_by(finder, mirrors.url("good")), arrays)
+
+
+MOMENTS = [("shutil.move", 1), ("shutil.move", 4), *(("os.replace", n) for n in range(1, 6))]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_killed_again_and_again(mirrors, finder, arrays):
+    """When a file has come, and before each is put into the cache."""
+    for function, number in MOMENTS:
+        if (child := os.fork()) == 0:
+            try:
+                _die_at_call(function, number)
+                found_by(finder, mirrors.url("good"))
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert finder.cache.load() is None or function == "os.replace"
+    assert_right(found_by(finder, mirrors.url("good")), arrays)
+    assert in_cache(finder) == CACHED
+
+
+def _die_at_call(function, number):
+    """Kill this process in the place of a call of a function of the standard library."""
+    module = {"shutil": shutil, "os": os}[function.split(".")[0]]
+    name, calls = function.split(".")[1], iter(range(1, number))
+    original = getattr(module, name)
+
+    def counted(*arguments):
+        if next(calls, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    setattr(module, name, counted)
+
+
+def _full(file, array):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _gone(file, array):
+    shutil.rmtree(file.parent)
+
+
+@pytest.mark.parametrize("happens", [_full, _gone])
+def test_cache_that_fails_half_way_is_done_without(happens, mirrors, finder, arrays, monkeypatch):
+    written = []
+
+    def write(file, array, original=cache_module.write_idx):
+        if len(written) == 2:
+            happens(file, array)
+        original(file, array)
+        written.append(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache_module, "write_idx", write)
+        found = found_by(finder, mirrors.url("good"))
+    assert_right(found, arrays)
+    assert "cannot be written" in found.source
+    assert_right(found_by(finder, mirrors.url("good")), arrays)
+    assert in_cache(finder) == CACHED
+
+
+def test_full_disk_is_named(mirrors, finder, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(download_module, "open", Full, raising=False)
+    with pytest.raises(DataNotFoundError) as caught:
+        found_by(finder, mirrors.url("good"))
+    assert f"{tempfile.gettempdir()}{os.sep}" in str(caught.value)
+    assert "cannot be written (No space left on device); free some space" in str(caught.value)
+    assert not os.listdir(tempfile.gettempdir())
 
 
 def test_bad_mirrors_one_after_another_then_a_good_one(mirrors, files, tmp_path, short_patience):
@@ -142,13 +294,13 @@ def test_slow_but_steady_mirror_is_not_given_up(files, tmp_path, mirrors, monkey
     """What counts is silence, not the time that a file takes."""
     monkeypatch.setattr(download_module, "SILENCE_SECONDS", 0.4)
 
-    def slow(to, content):
-        mirrors._send(to, b"", len(content))
-        for start in range(0, len(content), 16384):
-            to.wfile.write(content[start : start + 16384])
+    def slow(answer):
+        answer.send(length=len(answer.content))
+        for start in range(0, len(answer.content), 16384):
+            answer.write(answer.content[start : start + 16384])
             time.sleep(0.2)
 
-    monkeypatch.setattr(mirrors, "_good", slow)
+    monkeypatch.setattr(mirrors, "good", slow)
     started = time.monotonic()
     download({IMAGES: files[IMAGES]}, [mirrors.url("good")], tmp_path)
     assert time.monotonic() - started > 2 * download_module.SILENCE_SECONDS
