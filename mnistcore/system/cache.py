@@ -44,9 +44,13 @@ def is_private(folder: Path) -> bool:
 
 
 def writable(folder: Path) -> str | None:
-    """Make a folder and return its path; None if it cannot be made or written into."""
+    """Make a folder and return its path; None if it cannot be made or written into.
+
+    It is tried, since a disk that takes no more files, or one of another machine, looks writable.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError:
         return None
-    return str(folder) if os.access(folder, os.W_OK) else None
+    return str(folder)

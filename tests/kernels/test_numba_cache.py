@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -122,6 +123,23 @@ def test_only_what_is_called_is_compiled(tmp_path):
 
 
 @needs_jit
+@pytest.mark.skipif(os.name == "nt", reason="a limit of POSIX")
+def test_a_full_disk_costs_time_only(tmp_path):
+    program = """
+import resource
+import numpy as np
+from mnistcore.kernels._numba.memory import address_in
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(address_in(id(np.zeros(3))) > 0)
+"""
+    command = [sys.executable, "-c", program]
+    environment = _fresh_environment(tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@needs_jit
 def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path):
     environment = _fresh_environment(tmp_path, MNISTCORE_NUMBA_LANES="4")
 
@@ -129,15 +147,15 @@ def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path):
         command = [sys.executable, "-c", IN_TURN]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
-        return {path: path.read_bytes() for path in tmp_path.rglob("*.nb[ic]")}
+        return {path: path.read_bytes() for path in tmp_path.rglob("*.nbc")}
 
     files = call()
-    assert {path.suffix for path in files} == {".nbi", ".nbc"}
+    assert len(files) > 1
     rng = np.random.default_rng(0)
-    for path, content in files.items():
+    for number, (path, content) in enumerate(files.items()):
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
-        path.write_bytes(damaged if path.suffix == ".nbc" or rng.random() < 0.5 else content[:40])
+        path.write_bytes(damaged if number else content[:40])
     mended = call()
     assert mended.keys() == files.keys()
     times = {path: path.stat().st_mtime_ns for path in files}
@@ -145,23 +163,63 @@ def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in files} == times  # nothing is compiled again
 
 
+def checked_files(folder, stamp="stamp"):
+    """The files of a function, as a process has them that declares it."""
+    from mnistcore.kernels._numba.cache import _CheckedFiles
+
+    return _CheckedFiles(str(folder), "x", stamp)
+
+
 @needs_jit
 def test_any_flipped_bit_is_noticed(tmp_path):
-    from mnistcore.kernels._numba.cache import _CheckedFile
+    files = checked_files(tmp_path)
+    files.save("key", {"code": b"abc"})
+    assert files.load("key") == {"code": b"abc"}
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert files.load("key") is None
+    path.write_bytes(content)
+    assert files.load("key") == {"code": b"abc"}
 
-    file = _CheckedFile(str(tmp_path), "x", "stamp")
-    file.save("key", {"code": b"abc"})
-    assert file.load("key") == {"code": b"abc"}
-    assert _CheckedFile(str(tmp_path), "x", "another stamp").load("key") is None
-    for path in tmp_path.iterdir():
-        content = path.read_bytes()
-        for bit in range(8 * len(content)):
-            damaged = bytearray(content)
-            damaged[bit // 8] ^= 1 << bit % 8
-            path.write_bytes(damaged)
-            assert file.load("key") is None
-        path.write_bytes(content)
-    assert file.load("key") == {"code": b"abc"}
+
+@needs_jit
+def test_what_is_saved_for_another_purpose_is_not_loaded(tmp_path):
+    files = checked_files(tmp_path)
+    files.save("key", "code")
+    assert not files.has("another key")
+    assert files.load("another key") is None
+    assert checked_files(tmp_path, "another stamp").load("key") is None
+    (path,) = tmp_path.iterdir()
+    files.save("another key", "another code")
+    (other,) = set(tmp_path.iterdir()) - {path}
+    other.write_bytes(path.read_bytes())  # as if both had the same name
+    assert files.load("another key") is None
+
+
+@needs_jit
+def test_functions_that_are_saved_at_once_are_each_loaded_as_they_were(tmp_path, monkeypatch):
+    """Two callers reach each replacement of a file together, so both saw the same files before."""
+    replace, together = os.replace, threading.Barrier(2, timeout=10)
+
+    def wait_and_replace(*names):
+        together.wait()
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", wait_and_replace)
+    callers = [
+        threading.Thread(target=checked_files(tmp_path).save, args=(key, f"code of {key}"))
+        for key in ("one key", "another")
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for key in ("one key", "another"):
+        assert checked_files(tmp_path).load(key) == f"code of {key}"
 
 
 def _compile(folder, then="pass"):

@@ -22,6 +22,7 @@ from numba.core import caching
 from numba.core.compiler_lock import global_compiler_lock
 
 from ...system.cache import cache_folder, is_private, temporary_cache_folder, writable
+from ...system.files import replacing
 
 TUNING_VARIABLES = ("MNISTCORE_NUMBA_LANES",)
 
@@ -60,28 +61,37 @@ def _folder_of_this_process() -> str:
 CACHE_FOLDER = _cache_folder()
 
 
-class _CheckedFile(caching.IndexDataCacheFile):
-    """The files of a function, each after its checksum: what is damaged is compiled anew."""
+class _CheckedFiles(caching.IndexDataCacheFile):
+    """What a function is compiled to: a file for each signature and processor, after its checksum.
 
-    def _load_index(self):
-        version, stamp, overloads = self._load_data(self._index_name) or (None, None, {})
-        return overloads if (version, stamp) == (self._version, self._source_stamp) else {}
+    The name of a file is a hash of what it is for. Numba itself numbers the files and keeps an
+    index, in which two processes that add to it at once may find the same number free; then one
+    loads the machine code of the other, which may be for other arguments or another processor.
+    """
 
-    def _save_index(self, overloads):
-        self._save_data(self._index_name, (self._version, self._source_stamp, overloads))
+    def has(self, key):
+        """Whether there is a file for a key."""
+        return self._path(key).is_file()
 
-    def _load_data(self, name):
-        with suppress(OSError):
-            content = Path(self._data_path(name)).read_bytes()
-            if zlib.crc32(content[4:]).to_bytes(4, "little") == content[:4]:
-                return pickle.loads(content[4:])
-        return None
-
-    def _save_data(self, name, data):
-        content = self._dump(data)
-        with self._open_for_write(self._data_path(name)) as file:
+    def save(self, key, data):
+        """Write a file; what a full disk cannot take is compiled anew next time."""
+        content = self._dump((key, data))
+        with suppress(OSError), replacing(self._path(key)) as file:
             file.write(zlib.crc32(content).to_bytes(4, "little"))
             file.write(content)
+
+    def load(self, key):
+        """Return what was saved; None if nothing was, or if it is damaged."""
+        with suppress(OSError):
+            content = self._path(key).read_bytes()
+            if zlib.crc32(content[4:]).to_bytes(4, "little") == content[:4]:
+                saved_as, data = pickle.loads(content[4:])
+                return data if saved_as == key else None
+        return None
+
+    def _path(self, key):
+        digest = hashlib.sha256(repr((self._source_stamp, key)).encode()).hexdigest()
+        return Path(self._data_path(self._data_name(int(digest[:16], 16))))
 
 
 @contextmanager
@@ -90,7 +100,7 @@ def cache_here() -> Iterator[None]:
     library: Any = caching
     with global_compiler_lock:  # both are global: one thread at a time changes them
         before = numba.config.CACHE_DIR, library.IndexDataCacheFile
-        numba.config.CACHE_DIR, library.IndexDataCacheFile = CACHE_FOLDER, _CheckedFile
+        numba.config.CACHE_DIR, library.IndexDataCacheFile = CACHE_FOLDER, _CheckedFiles
         try:
             yield
         finally:

@@ -8,7 +8,6 @@ Declaring one compiles nothing. Under ``NUMBA_DISABLE_JIT=1`` all of them are th
 that they decorate.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -185,5 +184,4 @@ def is_cached(function, signature=None):
     cache = function._cache
     codegen = cpu_target.target_context.codegen()
     key = cache._index_key(function._sig if signature is None else signature, codegen)
-    name = cache._cache_file._load_index().get(key)
-    return name is not None and (Path(cache.cache_path) / name).is_file()
+    return cache._cache_file.has(key)
