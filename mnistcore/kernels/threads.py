@@ -66,8 +66,18 @@ def n_cores() -> int:
 
 
 def default_threads() -> int:
-    """Return the number of threads without any cap: ``OMP_NUM_THREADS``, or one per core."""
-    return omp_threads() or available_cores()
+    """Return the number of threads without any cap.
+
+    That is ``OMP_NUM_THREADS``, or one per core. A worker of a ``multiprocessing`` pool, which does
+    not know how many others there are, has one.
+    """
+    return omp_threads() or (1 if in_pool() else available_cores())
+
+
+def in_pool() -> bool:
+    """Return whether this process is a worker of a ``multiprocessing`` pool."""
+    process = sys.modules.get("multiprocessing.process")  # which such a worker has imported
+    return process is not None and bool(process.current_process().daemon)
 
 
 def omp_threads() -> int | None:
@@ -99,7 +109,8 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Cap the threads of the compiled kernels at ``n``; 0 restores the default.
 
-    The default is ``OMP_NUM_THREADS``, or else one thread per core that this process may use.
+    The default is ``OMP_NUM_THREADS``, or else one thread per core that this process may use (in a
+    worker of a ``multiprocessing`` pool one).
     The compiled kernels' results are the same to the bit with any cap. The NumPy backend computes
     on its BLAS, which has threads of its own: see :mod:`.blas`. Raises ValueError if ``n`` is
     negative.

@@ -1,23 +1,19 @@
 """The number of threads of an estimator: its parameter, or its process's share of the cores."""
 
-import multiprocessing
 from contextlib import AbstractContextManager
 from typing import Any
 
 from ..kernels.blas import limited
-from ..kernels.threads import available_cores, omp_threads
+from ..kernels.threads import available_cores, default_threads
 
 
 def share_of_cores() -> int:
     """Return the number of threads that this process may use: its cores, or fewer.
 
     joblib divides the cores among its worker processes by setting ``OMP_NUM_THREADS``, which
-    scikit-learn's own loops obey too. A worker of a ``multiprocessing`` pool does not know the
-    number of workers and uses one thread.
+    scikit-learn's own loops obey too.
     """
-    if threads := omp_threads():
-        return min(available_cores(), threads)
-    return 1 if multiprocessing.current_process().daemon else available_cores()
+    return min(available_cores(), default_threads())
 
 
 def computing_on(n_threads: int | None, backend: str) -> AbstractContextManager[Any]:

@@ -28,7 +28,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
-from mnistcore.sklearn.threads import share_of_cores
 
 pytestmark = [
     pytest.mark.slow,
@@ -375,19 +374,6 @@ def test_pipeline_grid_search_and_calibration():
     assert cross_val_score(pipeline, X_IRIS, Y_IRIS, cv=3).mean() > 0.9
     calibrated = CalibratedClassifierCV(pipeline, cv=3).fit(X_IRIS, Y_IRIS)
     np.testing.assert_allclose(calibrated.predict_proba(X_IRIS).sum(axis=1), 1.0)
-
-
-@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
-def test_joblib_workers_give_the_same_and_share_the_cores(backend):
-    joblib = pytest.importorskip("joblib")
-    classifier = MLPClassifier((10,), max_iter=5, random_state=0)
-    alone = cross_val_score(classifier, X_DIGITS, Y_DIGITS, cv=2)
-    with joblib.parallel_config(backend):
-        among_others = cross_val_score(classifier, X_DIGITS, Y_DIGITS, cv=2, n_jobs=2)
-        shares = joblib.Parallel(n_jobs=2)(joblib.delayed(share_of_cores)() for _ in range(2))
-    np.testing.assert_array_equal(among_others, alone)
-    if backend != "threading":  # there a second caller of the team computes on its own thread
-        assert sum(shares) <= max(2, joblib.cpu_count())
 
 
 def test_threads_of_a_fit(monkeypatch):

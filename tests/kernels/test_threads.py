@@ -186,16 +186,21 @@ def test_more_threads_than_cores(compiled):
 
 
 def _in_a_pool(name):
+    """What is trained on the threads that a process has by default, their number, and on three."""
     from mnistcore import get_backend
 
-    return _train(get_backend(name), steps=20)
+    set_num_threads(0)
+    default = _train(get_backend(name), steps=20), get_num_threads()
+    set_num_threads(3)
+    return *default, _train(get_backend(name), steps=20)
 
 
-def test_processes_of_a_pool(compiled):
-    name = compiled.NAME
+def test_processes_of_a_pool(compiled, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    name, expected = compiled.NAME, _train(compiled, steps=20)
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
-    assert set(results) == {_train(compiled, steps=20)}
+    assert set(results) == {(expected, 1, expected)}
 
 
 class _Desk:
