@@ -25,16 +25,16 @@ def main():
     kernels.compile_programs(print)
     attempt = attempt_with(kernels)
     if options.case:
-        compared, worst = in_a_child(lambda: attempt(Case.from_line(options.case)))
+        compared, worst, _ = in_a_child(lambda: attempt(Case.from_line(options.case)))
         print(f"{compared:,} numbers, the worst at {worst:.2f} of what is allowed")
         return
     search, began = Search(attempt, options.seed), time.monotonic()
     failure = search.run(options.cases, options.seconds)
-    compared, worst = map(list, zip(*search.results, strict=True))
-    print(
-        f"{options.backend}: {search.tried:,} cases in {time.monotonic() - began:.0f} s;"
-        f" {sum(compared):,} numbers compared, the worst at {max(worst):.2f} of what is allowed"
-    )
+    seconds, total = time.monotonic() - began, sum(compared for compared, _, _ in search.results)
+    print(f"{options.backend}: {search.tried:,} cases, {total:,} numbers in {seconds:.0f} s")
+    if search.results:
+        _, worst, case = max(search.results, key=lambda result: result[1])
+        print(f"the worst at {worst:.2f} of what is allowed: {case.line()}")
     if failure:
         case, words = failure
         command = f"python -m tests.differential --backend {options.backend}"

@@ -2,18 +2,19 @@
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from problems import in_dtype
+from guarded import guarded
 
 from mnistcore import set_num_threads
 from mnistcore.kernels import numpy_kernels
 from mnistcore.kernels import threads as teams
 
-from .cases import network_of, problem_of, record_of
-from .network import Batch, back_and_forth, logits
-from .rough import CONFIDENCE, BeyondFloat32Error, Rough
-from .single import call_of
+from .calls import batch_of, call_of
+from .cases import problem_of, record_of
+from .network import back_and_forth
+from .rough import CONFIDENCE, BeyondFloat32Error
 from .update import moved_statistics, updated
 
 # The model of the errors has the values of the reference: a share of what is tolerated.
@@ -74,13 +75,28 @@ def eager_team():
 
 def check(case, kernels, comparison):
     """Raise AssertionError if a backend computes a case wrong."""
-    programs = {
-        "train_steps": check_training,
-        "loss_and_gradient": check_gradient,
-        "forward": check_predictions,
-    }
+    check_one = check_training if case.program == "train_steps" else check_call
     with eager_team(), contextlib.suppress(BeyondFloat32Error), np.errstate(all="ignore"):
-        programs.get(case.program, check_kernel)(case, kernels, comparison)
+        check_one(case, kernels, comparison)
+
+
+def touch_nothing_outside(case, kernels):
+    """Make the calls of a case on arrays beside guard pages; return how many they were."""
+    calls = 0
+    with eager_team(), np.errstate(all="ignore"):
+        for place in (guarded, partial(guarded, before=True)):
+            if case.program == "train_steps":
+                problem = problem_of(case)
+                problem.train(kernels, threads=case.threads, place=place)
+                cuts = range(1, case.steps)  # a call for each step, until a loss is not finite
+                steps = problem.train(kernels, threads=1, cuts=cuts, place=place).steps
+                calls += 1 + min(steps + 1, case.steps)
+            else:
+                call = call_of(case)
+                for run in range(len(call.runs)):
+                    call.compute(kernels, run=run, threads=case.threads, place=place)
+                calls += len(call.runs)
+    return calls
 
 
 # ---------------------------------------------------------------------------------------------
@@ -125,11 +141,6 @@ def single_steps(problem, kernels):
             return
 
 
-def batch_of(problem, samples):
-    weights = problem.weights[samples] if problem.weights.size else np.ones(len(samples))
-    return Batch(problem.x[samples], problem.targets[samples], weights, samples)
-
-
 def check_step(start, trained, comparison):
     """One step, compared with that of the reference."""
     record, batch = record_of(start.options), batch_of(start, start.order)
@@ -153,96 +164,19 @@ def check_step(start, trained, comparison):
 
 
 # ---------------------------------------------------------------------------------------------
-# The other programs
+# Kernels and the other programs
 # ---------------------------------------------------------------------------------------------
 
 
-def same_bits(compute, ways):
-    """Compute in several ways, which come to the same bits; return the first result."""
-    results = [compute(**way) for way in ways]
-    first = [np.asarray(part).tobytes() for part in results[0]]
-    for way, result in zip(ways, results, strict=True):
-        assert [np.asarray(part).tobytes() for part in result] == first, f"other bits with {way}"
-    return results[0]
-
-
-def check_gradient(case, kernels, comparison):
-    """The loss of a batch, all of the data, and its gradient."""
-    problem, layers = problem_of(case), network_of(case).layers()
-
-    def compute(kernels, dtype=np.float32, threads=1, place=np.copy):
-        set_num_threads(threads)
-        x, targets, weights, params = (
-            place(in_dtype(array, dtype))
-            for array in (problem.x, problem.targets, problem.weights, problem.params)
-        )
-        gradient = place(np.full(params.size, np.nan, dtype))
-        room = place(np.full(kernels.workspace_size(layers, case.rows, 1), np.nan, dtype))
-        loss = kernels.loss_and_gradient(
-            x, targets, weights, params, place(layers), place(problem.options), room, gradient
-        )
-        return loss, gradient
-
-    ways = [
-        {"kernels": kernels},
-        {"kernels": kernels, "threads": case.threads, "place": comparison.place},
-    ]
-    loss, gradient = same_bits(compute, ways)
-    batch = batch_of(problem, np.arange(case.rows))
-    passed = back_and_forth(problem.network, problem.params, batch, record_of(problem.options))
-    expected_loss, expected = compute(numpy_kernels, np.float64)
-    comparison.near("gradient", gradient, expected, passed.gradient)
-    total = float(batch.weights.sum(dtype=np.float64)) or 1.0
-    mean = Rough(passed.loss_sum.value / total, passed.loss_sum.error / total)
-    comparison.near("loss", loss, expected_loss, mean)
-
-
-def check_predictions(case, kernels, comparison):
-    """Logits of ``forward`` and, to the same bits, of a ``Predictor``."""
-    problem, layers = problem_of(case), network_of(case).layers()
-    scaling, shape = (case.scale, case.shift), (case.rows, case.classes)
-
-    def compute(kernels, dtype=np.float32, threads=1, place=np.copy, predictor=False):
-        set_num_threads(threads)
-        x, params = (place(in_dtype(array, dtype)) for array in (problem.x, problem.params))
-        found = place(np.full(shape, np.nan, dtype))
-        if predictor:
-            kernels.Predictor(params, place(layers), *scaling)(x, found)
-        else:
-            room = place(np.full(kernels.workspace_size(layers, case.rows, 0), np.nan, dtype))
-            kernels.forward(x, params, place(layers), *scaling, room, found)
-        return (found,)
-
-    here = {"kernels": kernels, "threads": case.threads, "place": comparison.place}
-    ways = [{"kernels": kernels}, here, here | {"predictor": True}]
-    (found,) = same_bits(compute, ways)
-    (expected,) = compute(numpy_kernels, np.float64)
-    model = logits(problem.network, problem.params, problem.x, *scaling)
-    comparison.near("logits", found, expected, model)
-
-
-def check_kernel(case, kernels, comparison):
-    """One kernel."""
-    call = call_of(case)
-
-    def compute(kernels, dtype=np.float32, threads=1, place=np.copy):
-        set_num_threads(threads)
-        arguments = [
-            place(a.astype(dtype) if a.dtype == np.float32 else a)
-            if isinstance(a, np.ndarray)
-            else a
-            for a in call.arguments
-        ]
-        returned = getattr(kernels, case.program)(*arguments)
-        found = [arguments[index] for index in call.outputs]
-        return found if returned is None else [*found, returned]
-
-    ways = [
-        {"kernels": kernels},
-        {"kernels": kernels, "threads": case.threads, "place": comparison.place},
-    ]
-    found, expected = same_bits(compute, ways), compute(numpy_kernels, np.float64)
-    for index, (actual, wanted, model) in enumerate(
-        zip(found, expected, call.models(), strict=True)
-    ):
-        comparison.near(f"output {index}", actual, wanted, model)
+def check_call(case, kernels, comparison):
+    """The same bits from each function that may make a call, as near to the reference's."""
+    call, results = call_of(case), []
+    ways = [{}, {"threads": case.threads, "place": comparison.place}]
+    ways += [ways[1] | {"run": run} for run in range(1, len(call.runs))]
+    for way in ways:
+        results.append(call.compute(kernels, **way))
+        for one, other in zip(results[0], results[-1], strict=True):
+            assert np.asarray(one).tobytes() == np.asarray(other).tobytes(), f"other with {way}"
+    expected = call.compute(numpy_kernels, dtype=np.float64)
+    for number, found in enumerate(zip(results[0], expected, call.models(), strict=True)):
+        comparison.near(f"output {number}", *found)

@@ -29,7 +29,7 @@ def attempt_with(kernels):
     def attempt(case):
         comparison = Comparison()
         check(case, kernels, comparison)
-        return comparison.compared, float(comparison.worst)
+        return comparison.compared, float(comparison.worst), case
 
     return attempt
 

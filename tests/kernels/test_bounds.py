@@ -4,42 +4,20 @@ Neither the uncompiled run nor bounds checks see past raw loads; the machine doe
 is a segmentation fault. So each case runs in a child process.
 """
 
-import ctypes
-import mmap
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.slow
-
-PAGE = mmap.PAGESIZE
-
-
-def guarded(array):
-    """A copy of ``array`` whose last byte is the last one before a page without any access."""
-    size = -(-max(array.nbytes, 1) // PAGE) * PAGE
-    memory = mmap.mmap(-1, size + PAGE)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(PAGE), 0):
-        raise OSError(ctypes.get_errno(), "mprotect failed")
-    copy = np.frombuffer(memory, array.dtype, array.size, size - array.nbytes).reshape(array.shape)
-    copy[...] = array
-    _KEPT.append(memory)
-    return copy
-
-
-_KEPT: list[mmap.mmap] = []
 
 PREAMBLE = """
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_bounds import guarded
+from guarded import guarded
 from mnistcore import get_backend, set_num_threads
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
@@ -156,7 +134,7 @@ CASES = {
 
 
 def _run(backend, body):
-    code = PREAMBLE.format(tests=str(Path(__file__).parent), backend=backend)
+    code = PREAMBLE.format(tests=str(Path(__file__).parents[1]), backend=backend)
     code += textwrap.dedent(body)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
@@ -170,6 +148,14 @@ def test_nothing_outside_the_arrays_is_touched(compiled, case):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called through Linux's libc")
-def test_the_guard_bites():
-    body = "import ctypes; ctypes.c_float.from_address(floats(4).ctypes.data + 16).value"
-    assert _run("numpy", body).returncode < 0
+@pytest.mark.parametrize(("before", "index"), [(False, 4), (True, -1)])
+def test_the_guard_bites(before, index):
+    body = f"""
+        import ctypes
+        ones = guarded(np.ones(4, np.float32), before={before})
+        for index in 0, 3, {index}:
+            print(ctypes.c_float.from_address(ones.ctypes.data + 4 * index).value, flush=True)
+    """
+    done = _run("numpy", body)
+    assert done.returncode < 0
+    assert done.stdout.split() == ["1.0", "1.0"]

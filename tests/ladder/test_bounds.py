@@ -15,7 +15,7 @@ CODE = """
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_bounds import guarded
+from guarded import guarded
 from mnistcore.ladder import steps
 rng = np.random.default_rng(0)
 for m, k, n in ((1, 1, 1), (5, 3, 7), (8, 10, 33), (9, 17, 31), (33, 16, 10), (2, 5, 130)):
@@ -42,6 +42,6 @@ def test_nothing_outside_the_arrays_is_touched(backend, pytestconfig):
     if backend == "numba" and numba.config.DISABLE_JIT:
         pytest.skip("vector instructions exist in compiled code only")
     root = Path(__file__).parents[2]
-    code = CODE.format(tests=str(root / "tests" / "kernels"), backend=backend)
+    code = CODE.format(tests=str(root / "tests"), backend=backend)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-2000:]}"
