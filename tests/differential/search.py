@@ -14,7 +14,7 @@ from .cases import draw, simpler
 from .checks import Comparison, check
 
 GROUP = 20  # cases that a process computes one after the other
-PATIENCE = 60  # seconds for them
+PATIENCE = 300  # seconds for them, also on a busy machine under a sanitizer
 SHRINKING = 300  # seconds to make one simpler
 WARM = 60  # cases that this process computes as well: a child has what its parent has compiled
 
