@@ -54,10 +54,11 @@ Tier 1: kernels, each usable on its own
 ======================================================  =======================================
 
 ``augment`` takes and writes square images as rows of uint8 (N, side * side). It deforms those whose
-numbers are in order (n,) int64, and leaves the other rows of ``out`` alone. Its strengths are one
-record of :data:`.layout.AUGMENTATION_DTYPE`. It makes strokes thicker or thinner, then rotates,
-shears, scales, shifts and bends the image in one bilinear interpolation, with zeros outside: see
-:mod:`.deformation`. The results of all backends are the same to the bit.
+numbers are in order (n,) int64, and leaves the other rows of ``out`` alone. A number that occurs
+twice has its row written twice, to the same bytes, perhaps by two threads at once. Its strengths
+are one record of :data:`.layout.AUGMENTATION_DTYPE`. It makes strokes thicker or thinner, then
+rotates, shears, scales, shifts and bends the image in one bilinear interpolation, with zeros
+outside: see :mod:`.deformation`. The results of all backends are the same to the bit.
 
 Tier 2: programs, which run the backend's own kernels inside one call
 ---------------------------------------------------------------------

@@ -54,8 +54,8 @@ CASES = {
         strengths = (90, 1, 0.9, 1, 0.5, 0.05, 1), (15, 0.1, 0.1, 0.1, 0.05, 0.2, 0.5)
         for side in (1, 2, 15, 16, 17, 27, 28, 33):
             for options[0] in strengths:
-                images = guarded(rng.integers(0, 256, (3, side**2)).astype(np.uint8))
-                order, out = guarded(rng.integers(0, 3, 40)), guarded(images)
+                images = guarded(rng.integers(0, 256, (40, side**2)).astype(np.uint8))
+                order, out = guarded(rng.permutation(40)), guarded(images)
                 kernels.augment(images, order, options, 1, 2, out)
     """,
     "updates": """
