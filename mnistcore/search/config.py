@@ -280,9 +280,7 @@ def _default_entries(config: SearchConfig, train: Mapping[str, Any]) -> dict[str
     if "hidden" in train:
         default.pop("layers", None)
         default.pop("units", None)
-    if "layers" in train:  # and units: together they fix hidden
-        default.pop("hidden", None)
-    if train.get("hidden") == () or train.get("layers") == 0:
+    if train.get("hidden") == ():
         for name in ("dropout", "activation", "batch_norm"):
             default.pop(name, None)
     left = {name: entry for name, entry in default.items() if name not in train}

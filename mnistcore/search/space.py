@@ -30,6 +30,7 @@ _TRAINING = (
     "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "schedule",
     "batch_size", "epochs", "weight_decay", "dropout", "batch_norm", "label_smoothing", "augment",
 )  # fmt: skip
+_TOGETHER = {"layers", "units"}  # what ``hidden`` of train is made of
 _BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
 _LISTED_AT_MOST = 20  # values of an integer range that a grid lists without grid_points
 
@@ -307,6 +308,9 @@ def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict
         else:
             fixed[name] = choices[0]
     _check_together(dimensions, fixed)
+    if dimensions.keys() & _TOGETHER:  # only together are they an option of train
+        dimensions |= {name: Choices((fixed.pop(name),)) for name in fixed.keys() & _TOGETHER}
+    fixed = train_options(fixed)
     # The optimizer comes first, because momentum depends on it.
     order = sorted(dimensions, key=lambda name: (name != "optimizer", list(known).index(name)))
     return {name: dimensions[name] for name in order}, fixed
@@ -410,10 +414,10 @@ def _interval(name: str, opt: Option, entry: Mapping[str, Any]) -> Interval:
 
 def _check_together(dimensions: Mapping[str, Dimension], fixed: Mapping[str, Value]) -> None:
     named = {*dimensions, *fixed}
-    if "hidden" in named and named & {"layers", "units"}:
+    if "hidden" in named and named & _TOGETHER:
         raise ValueError("give either hidden, or layers and units")
     optimizers = dimensions.get("optimizer")
     if "momentum" in named and isinstance(optimizers, Choices) and "sgd" not in optimizers.values:
         raise ValueError(f"momentum is for optimizer sgd, which is not among {optimizers}")
-    if len(named & {"layers", "units"}) == 1:
+    if len(named & _TOGETHER) == 1:
         raise ValueError("layers and units belong together: give both, or hidden")

@@ -38,6 +38,19 @@ def test_a_point_becomes_a_training_run():
     assert config.epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("space", "hidden"),
+    [
+        ({"layers": 2, "units": {"low": 4, "high": 8}}, {(4, 4), (8, 8)}),
+        ({"layers": [1, 3], "units": [6]}, {(6,), (6, 6, 6)}),
+        ({"layers": 2, "units": 6, "learning_rate": [0.1, 0.2]}, {(6, 6)}),
+    ],
+)
+def test_layers_or_units_may_be_one_value(space, hidden):
+    plan = make_plan(SearchConfig(), space, None)
+    assert {plan.train_config(point).hidden for point in plan.space.corners()} == hidden
+
+
 def test_a_plan_survives_its_way_to_a_worker():
     space = {"hidden": [[8], [16, 8]], "learning_rate": {"low": 0.1, "high": 0.2}}
     plan = make_plan(SearchConfig(trials=3), space, {"dropout": (0.1,)})
