@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .runs.scores import EvaluateConfig
     from .search import SearchConfig
     from .search import run as search
+    from .serve import ServeConfig
+    from .serve import run as serve
     from .sklearn import MLPClassifier as MLPClassifier
     from .sklearn import MLPRegressor as MLPRegressor
     from .train import run as train
@@ -60,6 +62,7 @@ __all__ = [
     "Model",
     "ReportConfig",
     "SearchConfig",
+    "ServeConfig",
     "TrainConfig",
     "__version__",
     "available_backends",
@@ -77,6 +80,7 @@ __all__ = [
     "predict",
     "report",
     "search",
+    "serve",
     "set_num_threads",
     "train",
 ]
@@ -91,13 +95,14 @@ _HOMES = {
     "Model": "models.model",
     "ReportConfig": "report",
     "SearchConfig": "search",
+    "ServeConfig": "serve",
     "TrainConfig": "training.config",
     "load": "models.checkpoint",
     "load_data": "data",
 }
 _COMMANDS = (
     *("baselines", "convert", "evaluate", "export", "gradcheck", "info", "ladder"),
-    *("predict", "report", "search", "train"),
+    *("predict", "report", "search", "serve", "train"),
 )
 
 if not TYPE_CHECKING:  # a type checker would accept any name

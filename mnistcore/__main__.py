@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "accuracy, confusion, calibration and mistakes of a trained network",
     "report": "figures and numbers of one run, or of several side by side, as an HTML page",
     "predict": "read the digits in photographs, scans and drawings",
+    "serve": "a web page: draw digits, watch networks learn",
     "search": "tune options of train: grid, random search or TPE, in several processes",
     "baselines": "train simpler and other classifiers on the same digits",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",

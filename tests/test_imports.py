@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     # The public names
     "__init__": {
         *("train", "evaluate", "predict", "report", "search", "baselines", "export", "convert"),
-        *("gradcheck", "info", "ladder"),
+        *("gradcheck", "info", "ladder", "serve"),
         *("runs", "sklearn", "training", "models", "data", "kernels", "system"),
     },
     # The commands
@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "predict": {"terminal", "runs", "pictures", "models", "kernels", "system"},
     "report": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
     "search": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
+    "serve": {"terminal", "runs", "pictures", "training", "models", "kernels", "system"},
     "baselines": {
         "terminal",
         "figures",

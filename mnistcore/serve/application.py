@@ -1,0 +1,75 @@
+"""The routes of the server, and what they share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .config import ServeConfig
+from .models import SavedRun, Source, load_runs
+from .page_files import INDEX, PageFile, read_page
+from .reading_api import reading_routes
+from .requests import NO_STORE, Threads, no_error_page, server_error
+
+
+@dataclass(eq=False)
+class Site:
+    """What the server serves."""
+
+    config: ServeConfig
+    runs: Mapping[str, SavedRun]
+    page: Mapping[str, PageFile]
+    threads: Threads = field(default_factory=Threads)
+
+    def sources(self) -> dict[str, Source]:
+        """Return the networks that there are now, by the names that requests use."""
+        return dict(self.runs)
+
+    def close(self) -> None:
+        """End what goes on."""
+
+
+def make_site(paths: Sequence[str | Path], config: ServeConfig) -> Site:
+    """Load the runs and the page; raises as :func:`.models.load_runs`."""
+    return Site(config, load_runs(paths), read_page())
+
+
+def make_application(site: Site) -> Starlette:
+    """Return the application, without the guards that :mod:`.guard` puts before it."""
+    routes = [
+        *page_routes(site.page),
+        *reading_routes(site.sources, site.threads),
+    ]
+    handlers = {HTTPException: no_error_page, Exception: server_error}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
+    return app
+
+
+def page_routes(page: Mapping[str, PageFile]) -> list[Route]:
+    """Return the routes of the page and its files, and of the sign of life."""
+
+    async def index(request: Request) -> Response:
+        return answer(request, page[INDEX])
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in page:
+            raise HTTPException(404, "the page has no file of this name")
+        return answer(request, page[name])
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+    def answer(request: Request, file: PageFile) -> Response:
+        headers = {"etag": file.tag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == file.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, media_type=file.kind, headers=headers)
+
+    return [Route("/", index), Route("/page/{name}", file), Route("/healthz", health)]

@@ -1,0 +1,105 @@
+"""``/api/models``, ``/api/predict`` and ``/api/explain``."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ..kernels.backends import get_ready_backend
+from ..models.model import Model
+from .explaining import explain
+from .images import FULL, prediction, read_picture, read_pixels, reading_dict
+from .models import Source, describe
+from .requests import NO_STORE, Threads, bad_request, body_of
+
+MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
+MOST_JSON = 8 * 2**20
+# Multiply-adds that may hold up the event loop, about a millisecond; more are done on a thread.
+SOON = 2_000_000
+
+Sources = Callable[[], Mapping[str, Source]]
+
+
+def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
+    """Return the routes, for networks that ``sources`` names anew for each request."""
+    kernels = get_ready_backend()
+
+    async def models(request: Request) -> JSONResponse:
+        return JSONResponse({"models": describe(sources())}, headers=NO_STORE)
+
+    async def predict(request: Request) -> JSONResponse:
+        model, content, images = await _sent(request, sources())
+        if images is None:
+            reading = await _on_thread(threads, lambda: read_picture(model, content))
+            return JSONResponse(reading_dict(reading), headers=NO_STORE)
+        work = images.size // images.shape[-1] * model.network.n_params
+
+        def chances() -> np.ndarray:
+            return model.predict_proba(images, kernels, pixel_max=FULL)
+
+        with bad_request():
+            found = chances() if work < SOON else await threads.run(chances)
+        answers = [prediction(model, row) for row in found]
+        answer = answers[0] if images.ndim == 1 else {"predictions": answers}
+        return JSONResponse(answer, headers=NO_STORE)
+
+    async def explanation(request: Request) -> JSONResponse:
+        model, content, images = await _sent(request, sources())
+        if images is not None and images.ndim > 1:
+            raise HTTPException(400, "one image is explained at a time")
+        answer = await _on_thread(threads, lambda: _explained(model, content, images))
+        return JSONResponse(answer, headers=NO_STORE)
+
+    def _explained(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
+        if image is not None:
+            chances = model.predict_proba(image, kernels, pixel_max=FULL)[0]
+            return prediction(model, chances) | explain(model, kernels, image)
+        reading = read_picture(model, content)
+        nothing: dict[str, Any] = {"image": None, "layers": [], "connections": [], "saliency": None}
+        if not reading.digits:
+            return reading_dict(reading) | nothing
+        return reading_dict(reading) | explain(model, kernels, reading.digits[0].seen)
+
+    return [
+        Route("/api/models", models),
+        Route("/api/predict", predict, methods=["POST"]),
+        Route("/api/explain", explanation, methods=["POST"]),
+    ]
+
+
+async def _on_thread(threads: Threads, work: Callable[[], Any]) -> Any:
+    with bad_request():
+        return await threads.run(work)
+
+
+async def _sent(
+    request: Request, sources: Mapping[str, Source]
+) -> tuple[Model, bytes, np.ndarray | None]:
+    """Return the model that a request names, a picture's bytes, and pixels if it has those."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    picture = kind.startswith("image/") or kind == "application/octet-stream"
+    if not picture and kind != "application/json":
+        raise HTTPException(
+            415, "send a picture as image/png or image/jpeg, or pixels as application/json"
+        )
+    body = await body_of(request, MOST_PICTURE if picture else MOST_JSON)
+    model = _chosen(request.query_params.get("model"), sources)
+    if picture:
+        return model, body, None
+    with bad_request():
+        return model, b"", read_pixels(body)
+
+
+def _chosen(name: str | None, sources: Mapping[str, Source]) -> Model:
+    """Return the model of a name; without a name the first."""
+    ready = {key: source.model for key, source in sources.items() if source.model is not None}
+    if not ready:
+        raise HTTPException(404, "there is no network yet; train one")
+    model = ready.get(next(iter(ready)) if name is None else name)
+    if model is None:
+        raise HTTPException(404, "there is no network of this name; /api/models lists them")
+    return model

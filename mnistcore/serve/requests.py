@@ -1,0 +1,95 @@
+"""What handlers have in common: bounded bodies, work on threads, errors as one sentence."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from ..kernels.threads import available_cores
+
+BODY_SECONDS = 20.0
+MOST_WAITING = 100  # requests that wait for a thread
+NO_STORE = {"cache-control": "no-store"}
+
+Result = TypeVar("Result")
+
+
+class Threads:
+    """As many threads as there are cores, for work that would hold up the event loop."""
+
+    def __init__(self) -> None:
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Return ``work()``; answer 503 if too many wait for that already."""
+        if self._limiter is None:  # it belongs to the event loop
+            self._limiter = anyio.CapacityLimiter(max(2, available_cores()))
+        if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
+            raise HTTPException(503, "the server is busy; try again in a moment")
+        return await run_sync(work, limiter=self._limiter)
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """Return the body of a request, of at most so many bytes.
+
+    A longer one is read to its end, but not kept, so that the answer reaches its sender; only if
+    it says how long it is, the answer comes at once.
+    """
+    announced = request.headers.get("content-length", "0")
+    too_large = HTTPException(413, f"the body is larger than {most // 2**20} MiB")
+    body, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            if int(announced) > most:
+                raise too_large
+            async for part in request.stream():
+                size += len(part)
+                if size <= most:
+                    body += part
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the body took more than {BODY_SECONDS:.0f} seconds", {"connection": "close"}
+        ) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the connection ended within the body") from None
+    if size > most:
+        raise too_large
+    return bytes(body)
+
+
+@contextmanager
+def bad_request() -> Iterator[None]:
+    """Answer 400 with the message of a ValueError or TypeError that the block raises."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise HTTPException(400, str(error)) from error
+
+
+def no_error_page(request: Request, error: Exception) -> Response:
+    """Answer an HTTPException in JSON: ``{"error": "a sentence"}``."""
+    assert isinstance(error, HTTPException)
+    words = {
+        404: "there is nothing at this address",
+        405: f"{request.method} is not possible here",
+    }
+    standard = {"Not Found", "Method Not Allowed"}
+    detail = words[error.status_code] if error.detail in standard else error.detail
+    return error_response(error.status_code, detail, error.headers)
+
+
+def error_response(status: int, sentence: str, headers: object = None) -> JSONResponse:
+    """Return an error as JSON."""
+    own = dict(headers) if headers else {}  # type: ignore[call-overload]
+    return JSONResponse({"error": sentence}, status, {**NO_STORE, **own})
+
+
+def server_error(request: Request, error: Exception) -> Response:
+    """Answer what only a bug can raise; its traceback goes to standard error."""
+    return error_response(500, "the server failed; its terminal says more")

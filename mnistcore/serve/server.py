@@ -1,0 +1,100 @@
+"""Listening, and serving until a signal comes."""
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+import threading
+import webbrowser
+from ipaddress import ip_address
+
+import uvicorn
+
+from .application import Site, make_application
+from .connections import Connection
+from .guard import Guard
+
+BACKLOG = 512
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raise ValueError if that is not possible."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno == errno.EADDRINUSE:
+            reason = "another program listens there; give another --port, or 0 for a free one"
+        elif error.errno == errno.EACCES:
+            reason = "only root may listen there; give a --port above 1023"
+        elif isinstance(error, socket.gaierror):
+            reason = "this is no address of this machine; give --host one, such as 127.0.0.1"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            reason = "this machine does not have this address; give another --host"
+        raise ValueError(f"{host}, port {port}: {reason}") from error
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the page's address for a browser on this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"
+
+
+def announce(site: Site, listening: socket.socket) -> None:
+    """Say where the page is, and what it means if others can reach it."""
+    host, port = site.config.host, listening.getsockname()[1]
+    print(f"{address_of(host, port)} is the page; Ctrl-C ends it", flush=True)
+    if not ip_address(listening.getsockname()[0]).is_loopback:
+        print(
+            f"it listens on {host}: whoever reaches this machine can use the page and train"
+            " networks here, without a password or encryption",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def serve(site: Site, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, which then has its usual effect."""
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        Guard(make_application(site), site.config.host),
+        http=Connection,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+    )
+    Server(config, site, listening).run([listening])
+
+
+class Server(uvicorn.Server):
+    """Opens the browser when it is ready, and ends at once, also with streams that go on."""
+
+    def __init__(self, config: uvicorn.Config, site: Site, listening: socket.socket) -> None:
+        super().__init__(config)
+        self._site = site
+        self._address = address_of(site.config.host, listening.getsockname()[1])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then open the browser, which may take its time."""
+        await super().startup(sockets)
+        if self._site.config.browser:
+            threading.Thread(target=webbrowser.open, args=[self._address], daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything without waiting for anybody."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        for server in self.servers:
+            server.close()
+        self._site.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await asyncio.sleep(0)
