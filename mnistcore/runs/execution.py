@@ -131,7 +131,7 @@ def execute(job: Job, listener: Listener | None = None) -> TrainResult:
     folder = job.past.folder if job.past else None
     try:
         with limited(job.backend, job.config.threads):
-            trainer = _prepared_trainer(job, listener, interrupt.check)
+            trainer = prepared_trainer(job, listener, interrupt.check)
             folder = folder or create_run_folder(
                 job.config.output, f"{job.config.recipe}-{job.backend}"
             )
@@ -176,11 +176,14 @@ def fit_in_memory(
 
 def load_kernels(job: Job, listener: Listener) -> None:
     """Load the kernels, compiling them on first use, without training."""
-    _prepared_trainer(job, listener, lambda: None)
+    prepared_trainer(job, listener, lambda: None)
 
 
-def _prepared_trainer(job: Job, listener: Listener, check: Callable[[], None]) -> Trainer:
-    """Load the kernels, make the trainer, and call what it will use."""
+def prepared_trainer(job: Job, listener: Listener, check: Callable[[], None]) -> Trainer:
+    """Load the kernels, make the trainer of a job, and call what it will use.
+
+    ``check`` is called between slices of training; its exceptions end the fit.
+    """
     listener.preparing(job.backend, not job.kernels.compiled())
     job.kernels.compile_programs(listener.compiling)
     trainer = make_trainer(job, check)
@@ -210,18 +213,7 @@ def _train(
         recorder = _Recorder(folder, [*logs, keeper, listener])
         fit(trainer, config.epochs, validate, config.patience, recorder, outcome)
     test = _final_test(job, outcome, check)
-    model = Model(
-        job.network.plain,
-        outcome.params,
-        job.dataset.train_images.shape[1:],
-        job.scale,
-        job.shift,
-        job.dataset.class_names,
-        config.to_dict(),
-        job.dataset.pixel_max,
-        job.dataset.train_images.dtype != np.uint8,
-        TrainedOn.of(job.dataset),
-    )
+    model = model_of(job, outcome.params)
     folder.write_model(model)  # before the larger checkpoint, for a disk that is nearly full
     if outcome.ending != "diverged":
         keeper.save()
@@ -231,6 +223,22 @@ def _train(
         keeper.finish()
     number = (interrupt.number or signal.SIGINT) if outcome.ending == "interrupted" else 0
     return TrainResult(model, outcome.history, summary, folder, outcome.message, number)
+
+
+def model_of(job: Job, params: np.ndarray) -> Model:
+    """Return the model that a job has come to, given the parameters of its plain network."""
+    return Model(
+        job.network.plain,
+        params,
+        job.dataset.train_images.shape[1:],
+        job.scale,
+        job.shift,
+        job.dataset.class_names,
+        job.config.to_dict(),
+        job.dataset.pixel_max,
+        job.dataset.train_images.dtype != np.uint8,
+        TrainedOn.of(job.dataset),
+    )
 
 
 def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation | None:

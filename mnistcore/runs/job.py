@@ -91,14 +91,16 @@ def prepare(
     dataset: Dataset | None = None,
     progress: bool = False,
     past: Past | None = None,
+    writes: bool = True,
 ) -> Job:
     """Check and load everything that a run needs, so that it cannot fail on its input.
 
-    ``progress`` shows a progress bar for downloads; ``past`` is the run to go on with. Raises as
-    :func:`.execution.run`, except for the last two errors.
+    ``progress`` shows a progress bar for downloads; ``past`` is the run to go on with. A run that
+    ``writes`` no files needs no folder for them. Raises as :func:`.execution.run`, except for the
+    last two errors.
     """
     began = time.perf_counter()
-    if past is None:
+    if past is None and writes:
         check_output(config.output)
     check_logs(config.log)
     kernels = get_backend(config.backend)

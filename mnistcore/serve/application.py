@@ -10,11 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from .computing import Computing
 from .config import ServeConfig
+from .event_stream import Streams
 from .models import SavedRun, Source, load_runs
 from .page_files import INDEX, PageFile, read_page
+from .race_api import race_routes
 from .reading_api import reading_routes
 from .requests import NO_STORE, Threads, no_error_page, server_error
+from .training_api import training_routes
 
 
 @dataclass(eq=False)
@@ -24,19 +28,22 @@ class Site:
     config: ServeConfig
     runs: Mapping[str, SavedRun]
     page: Mapping[str, PageFile]
+    computing: Computing
     threads: Threads = field(default_factory=Threads)
+    streams: Streams = field(default_factory=Streams)
 
     def sources(self) -> dict[str, Source]:
         """Return the networks that there are now, by the names that requests use."""
-        return dict(self.runs)
+        return {**self.runs, **self.computing.jobs}
 
     def close(self) -> None:
         """End what goes on."""
+        self.computing.close()
 
 
 def make_site(paths: Sequence[str | Path], config: ServeConfig) -> Site:
     """Load the runs and the page; raises as :func:`.models.load_runs`."""
-    return Site(config, load_runs(paths), read_page())
+    return Site(config, load_runs(paths), read_page(), Computing(config))
 
 
 def make_application(site: Site) -> Starlette:
@@ -44,6 +51,8 @@ def make_application(site: Site) -> Starlette:
     routes = [
         *page_routes(site.page),
         *reading_routes(site.sources, site.threads),
+        *training_routes(site.config, site.computing, site.streams),
+        *race_routes(site.computing, site.streams),
     ]
     handlers = {HTTPException: no_error_page, Exception: server_error}
     app = Starlette(routes=routes, exception_handlers=handlers)

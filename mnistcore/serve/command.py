@@ -1,14 +1,16 @@
 """``mnistcore serve``: load the runs, listen, say where, and serve until Ctrl-C."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ..runs.folder import newest_run
 from ..system.extras import require
-from ..system.interrupt import Signalled
-from ..terminal.command_line import SIGNALLED, Parser, run_command, user_errors
+from ..system.interrupt import Signalled, starts_command
+from ..terminal.command_line import DONE, SIGNALLED, Parser, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
 from .config import ServeConfig
 
@@ -55,14 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
+    status = DONE
     try:
         with user_errors():
             config = ServeConfig(**flags_given(arguments, ServeConfig))
             run(arguments.runs or _newest(), config)
-        return SIGNALLED + signal.SIGTERM
     except KeyboardInterrupt as interrupt:  # how a server ends: nothing to say
         number = interrupt.number if isinstance(interrupt, Signalled) else signal.SIGINT
-        return SIGNALLED + number
+        status = SIGNALLED + number
+    if starts_command():
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process, also if a thread still compiles or trains: nothing of it is on disk."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _newest() -> list[Path]:

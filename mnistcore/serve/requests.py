@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -12,8 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from ..kernels.threads import available_cores
+from .images import read_json
 
 BODY_SECONDS = 20.0
+MOST_OPTIONS = 2**16  # bytes of the options of a training or race
 MOST_WAITING = 100  # requests that wait for a thread
 NO_STORE = {"cache-control": "no-store"}
 
@@ -42,7 +44,7 @@ async def body_of(request: Request, most: int) -> bytes:
     it says how long it is, the answer comes at once.
     """
     announced = request.headers.get("content-length", "0")
-    too_large = HTTPException(413, f"the body is larger than {most // 2**20} MiB")
+    too_large = HTTPException(413, f"the body is larger than {most // 2**10:,} KiB")
     body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -61,6 +63,15 @@ async def body_of(request: Request, most: int) -> bytes:
     if size > most:
         raise too_large
     return bytes(body)
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Return the object in the JSON of a request."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "send JSON, as application/json")
+    body = await body_of(request, MOST_OPTIONS)
+    with bad_request():
+        return read_json(body)
 
 
 @contextmanager

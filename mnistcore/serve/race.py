@@ -1,0 +1,186 @@
+"""A race: the same training step by pure Python, the ladder's products and the backends.
+
+Lanes take turns, so that each has the machine to itself; after every round all have computed for
+about the same time.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset
+from ..data.preprocess import flatten, input_scaling
+from ..kernels.backends import available_backends, get_backend
+from ..kernels.blas import limited
+from ..kernels.threads import available_cores
+from ..ladder.step import steps
+from ..models.network import Network
+from ..training.loop import Trainer
+from ..training.optimizers import make_options
+from ..training.records import Progress
+from .activity import Activity
+from .race_step import ProductSteps, python_product
+
+HIDDEN = (128, 64)
+BATCH_SIZE = 64
+RATE = 0.1
+TURN = 0.2  # seconds of a lane's turn, or a slice of training, if that takes longer
+SECONDS = 3.0  # that each lane computes
+PYTHON = "pure Python"
+RUNGS = ("naive loops", "loop order", "cache blocking", "register tile", "packing")
+_TITLES = {"numpy": "NumPy", "numba": "Numba", "cython": "Cython"}
+
+
+def lane_names() -> dict[str, bool]:
+    """Return the names of all lanes, slowest first, and whether each races unless others do."""
+    names = {PYTHON: True}
+    names |= {_rung(name): name == RUNGS[0] for name in RUNGS}
+    for backend in reversed(available_backends()):
+        title = _TITLES[backend]
+        names[title if backend == "numpy" else f"{title}, 1 thread"] = True
+        if backend != "numpy" and available_cores() > 1:
+            names[f"{title}, {available_cores()} threads"] = backend == "cython"
+    return names
+
+
+def _rung(name: str) -> str:
+    return f"{name} (Numba)"
+
+
+class Lane:
+    """One of those that race.
+
+    Parameters
+    ----------
+    name
+        One of :func:`lane_names`.
+    dataset
+        What is trained on.
+    """
+
+    def __init__(self, name: str, dataset: Dataset) -> None:
+        self.name, self.backend, self.threads = name, "numba", 0
+        sizes = (dataset.train_images[0].size, *HIDDEN, len(dataset.class_names))
+        network = Network(sizes)
+        self._kernels = self._choose(network)
+        scale, shift = input_scaling(dataset.train_images, False, dataset.pixel_max)
+        self._trainer = Trainer(
+            self._kernels,
+            network,
+            network.init(np.random.default_rng(0)),
+            flatten(dataset.train_images),
+            dataset.train_labels,
+            np.arange(len(dataset.train_labels)),
+            make_options("sgd", batch_size=BATCH_SIZE, scale=scale, shift=shift, seed=0),
+            lambda first, count: np.full(count, RATE),
+            self._check,
+        )
+        self._epoch, self._until, self._loss = 1, 0.0, float("nan")
+
+    def _choose(self, network: Network) -> Any:
+        """Return what computes; compile it."""
+        if self.name == PYTHON:
+            return ProductSteps(network, python_product)
+        for step in steps("numba") if self.name.endswith(_rung("")) else ():
+            if self.name == _rung(step.name):
+                return ProductSteps(network, step.multiply)
+        title, _, threads = self.name.partition(", ")
+        self.backend = next(name for name, known in _TITLES.items() if known == title)
+        self.threads = int(threads.split()[0]) if threads else 1
+        kernels = get_backend(self.backend)
+        kernels.compile_programs(lambda what: None)
+        return kernels
+
+    def prepare(self) -> None:
+        """Compute nothing, so that what is compiled on first use is compiled."""
+        with limited(self.backend, self.threads):
+            self._trainer.prepare()
+
+    def run(self, seconds: float) -> None:
+        """Train for so long, to the end of a slice."""
+        self._until = self._trainer.seconds + seconds
+        with limited(self.backend, self.threads):
+            while True:
+                try:
+                    self._trainer.train_epoch(self._epoch, self._note)
+                    self._epoch += 1
+                except _TurnOverError:
+                    return
+
+    def _check(self) -> None:
+        if self._trainer.seconds >= self._until:
+            raise _TurnOverError
+
+    def _note(self, progress: Progress) -> None:
+        self._loss = progress.loss
+
+    @property
+    def seconds(self) -> float:
+        """How long it has computed."""
+        return self._trainer.seconds
+
+    def describe(self) -> dict[str, Any]:
+        """Return what an event says of it."""
+        return {
+            "name": self.name,
+            "samples": self._trainer.samples,
+            "seconds": self.seconds,
+            "samples_per_second": self._trainer.samples / max(self.seconds, 1e-9),
+            "loss": None if np.isnan(self._loss) else self._loss,
+            "done": self.seconds >= SECONDS,
+        }
+
+
+class _TurnOverError(Exception):
+    """A lane has had its turn."""
+
+
+class Race(Activity):
+    """A race; its feed has the states and events "progress".
+
+    Parameters
+    ----------
+    identifier
+        What requests call it.
+    names
+        Its lanes.
+    load
+        Loads the data.
+    """
+
+    def __init__(self, identifier: str, names: Sequence[str], load: Callable[[], Dataset]) -> None:
+        super().__init__(identifier)
+        self.names, self._load = tuple(names), load
+        self._stopping = threading.Event()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what requests learn of it."""
+        return {"id": self.id, "state": self.state, "lanes": list(self.names)}
+
+    def stop(self) -> None:
+        """End after the current turn."""
+        self._stopping.set()
+
+    def work(self) -> None:
+        """Compile all lanes, then let them race."""
+        dataset, lanes = self._load(), []
+        for name in self.names:
+            self._check()
+            lanes.append(Lane(name, dataset))
+            lanes[-1].prepare()
+        self.enter("racing")
+        self._race(lanes)
+        self.enter("finished")
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
+
+    def _race(self, lanes: Sequence[Lane]) -> None:
+        while racing := [lane for lane in lanes if lane.seconds < SECONDS]:
+            for lane in racing:
+                self._check()
+                lane.run(TURN)
+                self.feed.publish("progress", {"lanes": [one.describe() for one in lanes]})
