@@ -14,6 +14,7 @@ from .computing import Computing
 from .config import ServeConfig
 from .event_stream import Streams
 from .models import SavedRun, Source, load_runs
+from .openapi import describe_api
 from .page_files import INDEX, PageFile, read_page
 from .race_api import race_routes
 from .reading_api import reading_routes
@@ -61,7 +62,7 @@ def make_application(site: Site) -> Starlette:
 
 
 def page_routes(page: Mapping[str, PageFile]) -> list[Route]:
-    """Return the routes of the page and its files, and of the sign of life."""
+    """Return the routes of the page and its files, the sign of life and the description."""
 
     async def index(request: Request) -> Response:
         return answer(request, page[INDEX])
@@ -75,10 +76,20 @@ def page_routes(page: Mapping[str, PageFile]) -> list[Route]:
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
+    description = describe_api()
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(description, headers=NO_STORE)
+
     def answer(request: Request, file: PageFile) -> Response:
         headers = {"etag": file.tag, "cache-control": "no-cache"}
         if request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)
         return Response(file.content, media_type=file.kind, headers=headers)
 
-    return [Route("/", index), Route("/page/{name}", file), Route("/healthz", health)]
+    return [
+        Route("/", index),
+        Route("/page/{name}", file),
+        Route("/healthz", health),
+        Route("/openapi.json", openapi),
+    ]

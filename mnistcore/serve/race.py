@@ -65,6 +65,7 @@ class Lane:
         sizes = (dataset.train_images[0].size, *HIDDEN, len(dataset.class_names))
         network = Network(sizes)
         self._kernels = self._choose(network)
+        self._kernels.compile_programs(lambda what: None)
         scale, shift = input_scaling(dataset.train_images, False, dataset.pixel_max)
         self._trainer = Trainer(
             self._kernels,
@@ -80,7 +81,7 @@ class Lane:
         self._epoch, self._until, self._loss = 1, 0.0, float("nan")
 
     def _choose(self, network: Network) -> Any:
-        """Return what computes; compile it."""
+        """Return what computes."""
         if self.name == PYTHON:
             return ProductSteps(network, python_product)
         for step in steps("numba") if self.name.endswith(_rung("")) else ():
@@ -89,9 +90,7 @@ class Lane:
         title, _, threads = self.name.partition(", ")
         self.backend = next(name for name, known in _TITLES.items() if known == title)
         self.threads = int(threads.split()[0]) if threads else 1
-        kernels = get_backend(self.backend)
-        kernels.compile_programs(lambda what: None)
-        return kernels
+        return get_backend(self.backend)
 
     def prepare(self) -> None:
         """Compute nothing, so that what is compiled on first use is compiled."""

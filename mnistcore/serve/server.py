@@ -58,6 +58,11 @@ def announce(site: Site, listening: socket.socket) -> None:
 def serve(site: Site, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, which then has its usual effect."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    make_server(site, listening).run([listening])
+
+
+def make_server(site: Site, listening: socket.socket) -> "Server":
+    """Return the server of a site."""
     config = uvicorn.Config(
         Guard(make_application(site), site.config.host),
         http=Connection,
@@ -70,7 +75,7 @@ def serve(site: Site, listening: socket.socket) -> None:
         server_header=False,
         backlog=BACKLOG,
     )
-    Server(config, site, listening).run([listening])
+    return Server(config, site, listening)
 
 
 class Server(uvicorn.Server):
