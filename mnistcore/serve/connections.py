@@ -13,9 +13,10 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 256  # connections; beyond, those that are idle are closed, the oldest first
+MOST = 256  # connections; beyond, idle ones are closed, first those that never asked
 HEAD_SECONDS = 10.0  # for the head of a request
 BODY_SECONDS = 30.0  # for its body; handlers give up before
+REFUSED_SECONDS = 1.0  # for a client to read why it was refused
 UNREAD_SECONDS = 20.0  # for a client to read what it was sent
 
 
@@ -27,6 +28,7 @@ class Connection(H11Protocol):
         self._waiting: tuple[object, TimerHandle] | None = None
         self._unread: TimerHandle | None = None
         self._since = time.monotonic()
+        self._refused = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin; make room first if there are too many connections."""
@@ -34,8 +36,7 @@ class Connection(H11Protocol):
         # Without it a response waits 40 ms for the client's confirmation of its head.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(self.connections) > MOST:
-            idle = [one for one in self.connections if isinstance(one, Connection) and one._idle()]
-            min(idle, key=lambda one: one._since, default=self).transport.abort()
+            self._make_room()
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,8 +47,9 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; begin or end the deadline of what is read."""
-        super().data_received(data)
-        self._wait()
+        if not self._refused:
+            super().data_received(data)
+            self._wait()
 
     def on_response_complete(self) -> None:
         """Go on to the next request, for which uvicorn waits five seconds."""
@@ -73,11 +75,22 @@ class Connection(H11Protocol):
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    def _make_room(self) -> None:
+        ours = [one for one in self.connections if isinstance(one, Connection)]
+        there = [one for one in ours if not one.transport.is_closing()]
+        if len(there) > MOST:
+            idle = [one for one in there if one._idle()]
+            min(idle, key=Connection._worth, default=self).transport.abort()
+
+    def _worth(self) -> tuple[bool, float]:
+        """Return what is lower, the less it matters if an idle connection is closed."""
+        return self.cycle is not None, self._since
+
     def _wait(self) -> None:
         """Let the head or the body that is being received have its time, and no more."""
         state = self.conn.their_state
         part = (state, None if state is h11.IDLE else self.cycle)
-        if state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
+        if state not in (h11.IDLE, h11.SEND_BODY) or self._refused:
             self._stop_waiting()
         elif self._waiting is None or self._waiting[0] != part:
             self._stop_waiting()
@@ -90,7 +103,7 @@ class Connection(H11Protocol):
             self._waiting = None
 
     def _give_up(self) -> None:
-        if self._idle() and self.conn.our_state is h11.IDLE and not self.transport.is_closing():
+        if self._idle() and self.conn.our_state is h11.IDLE:
             self._refuse(408, b"Request Timeout", "the request took too long")
         else:
             self.transport.abort()
@@ -100,4 +113,7 @@ class Connection(H11Protocol):
         head = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
         length = b"Content-Length: %d\r\n\r\n" % len(body)
         self.transport.write(head % (status, reason) + length + body)
-        self.transport.close()
+        # What is still on its way would make the system forget the answer if this closed now.
+        self._refused = True
+        self.transport.write_eof()
+        self.loop.call_later(REFUSED_SECONDS, self.transport.abort)

@@ -103,4 +103,5 @@ def error_response(status: int, sentence: str, headers: object = None) -> JSONRe
 
 def server_error(request: Request, error: Exception) -> Response:
     """Answer what only a bug can raise; its traceback goes to standard error."""
-    return error_response(500, "the server failed; its terminal says more")
+    closing = {"connection": "close"}  # uvicorn closes it
+    return error_response(500, "the server failed; its terminal says more", closing)
