@@ -219,13 +219,15 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         return strength
     edges = np.linspace(0, width, _STRIPS + 1).astype(int)
     strips = np.stack([strength[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
+    if not _may_have_line(strips):
+        return strength
     centres = (edges[:-1] + edges[1:] - width) / 2
     rows = np.arange(height)
     best, line, shifts = 0.0, np.zeros(height), np.zeros(_STRIPS)
     for tilt in _TILTS:
         moved = np.rint(tilt * centres).astype(int)
         aligned = strips[np.arange(_STRIPS)[:, None], (rows + moved[:, None]).clip(0, height - 1)]
-        level = np.partition(aligned, _STRIPS // 5, axis=0)[_STRIPS // 5]
+        level = _fifth(aligned)
         level = np.maximum(level - np.median(level), 0)
         if (level**2).sum() > best:
             best, line, shifts = float((level**2).sum()), level, moved
@@ -235,3 +237,17 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
     source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)
     thicker = np.maximum(np.maximum(line, np.roll(line, 1)), np.roll(line, -1))
     return strength - np.minimum(1.3 * thicker[source], np.maximum(strength, 0))
+
+
+def _may_have_line(strips: np.ndarray) -> bool:
+    """Whether strips (S, H) can have a line at some tilt, of at least the least contrast.
+
+    In most drawings they cannot, as the digit is in too few of them.
+    """
+    strongest = _fifth(strips.max(axis=1)) - _fifth(strips.min(axis=1))
+    return bool(strongest >= LEAST_CONTRAST)
+
+
+def _fifth(strips: np.ndarray) -> np.ndarray:
+    """Return what four fifths of the strips (S, ...) reach."""
+    return np.partition(strips, _STRIPS // 5, axis=0)[_STRIPS // 5]

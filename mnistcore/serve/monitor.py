@@ -1,8 +1,8 @@
 """A look at a network while it trains: what it gets right, and what its first layer looks like."""
 
 import base64
-import time
 from itertools import pairwise
+from time import perf_counter, thread_time
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,11 @@ class Monitor:
 
     def due(self) -> bool:
         """Whether there is time for another look."""
-        return time.perf_counter() >= self._next
+        return perf_counter() >= self._next
 
     def look(self, params: np.ndarray, samples: int) -> dict[str, Any]:
         """Return the data of an event "evaluation"; ``params`` are those of the plain network."""
-        began = time.thread_time()  # where others use the cores, both take longer
+        began = thread_time()  # where others use the cores, both take longer
         job = self._job
         network = job.network.plain
         logits = logits_of(job.kernels, network, params, self._x, job.scale, job.shift)
@@ -63,8 +63,8 @@ class Monitor:
             "weights": _tiles(network.views(params)[0][0], self._image_shape()),
             "wrong": self._wrong(found),
         }
-        pause = (time.thread_time() - began) / SHARE
-        self._next = time.perf_counter() + max(INTERVAL, pause)
+        pause = (thread_time() - began) / SHARE
+        self._next = perf_counter() + max(INTERVAL, pause)
         return looked
 
     def _image_shape(self) -> list[int]:

@@ -86,6 +86,7 @@ class Training(Activity):
             "backend": config.backend,
             "threads": config.threads,
             "epochs": config.epochs,
+            "samples_per_epoch": None,
             "test_accuracy": self.test_accuracy,
             "seconds": 0.0,
             "epoch": 0,
@@ -203,6 +204,7 @@ class _Watcher(Listener):
         }
         told = {
             "epochs": self._training.config.epochs,
+            "samples_per_epoch": self._per_epoch,
             "samples_per_second": speed,
             "gflops": speed * self._flops / 1e9,
             "peak_gflops": self._training.peak.of(self._threads),

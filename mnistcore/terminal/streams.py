@@ -43,7 +43,8 @@ class _Escaping:
 
 def output_error() -> OSError | None:
     """Return why standard output takes nothing more; EPIPE if its reader has gone."""
-    file = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    buffer = getattr(sys.stdout, "buffer", None)
+    file = getattr(buffer, "raw", buffer)
     return file.error if isinstance(file, _Lasting) else None
 
 
@@ -87,8 +88,10 @@ def _lasting(stream: TextIO | None) -> TextIO:
         stream.reconfigure(errors="backslashreplace")
         return stream
     stream.flush()
+    file = _Lasting(stream.fileno(), "w", closefd=False)
+    unbuffered = stream.write_through and not isinstance(stream.buffer, io.BufferedIOBase)
     return io.TextIOWrapper(
-        io.BufferedWriter(_Lasting(stream.fileno(), "w", closefd=False)),
+        file if unbuffered else io.BufferedWriter(file),
         stream.encoding,
         "backslashreplace",
         line_buffering=stream.line_buffering,

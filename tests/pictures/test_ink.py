@@ -55,6 +55,23 @@ def test_ink_in_a_shadow_counts_as_ink_in_the_light(page):
     np.testing.assert_allclose(ink.ink_of(grey, True, 61).strength.max(), plain.max(), rtol=0.2)
 
 
+def test_lines_are_looked_for_wherever_there_may_be_some(glyph, monkeypatch):
+    """Leaving the search out changes nothing, also for lines that are barely visible."""
+    rng = np.random.default_rng(0)
+    pages = []
+    for strength in (0.0, 0.02, 0.025, 0.03, 0.1):
+        for share in (0.7, 0.8, 0.9, 1.0):
+            page = nasty_pictures.laid(glyph, (200, 240), 120, rng)
+            page[60:63, : int(share * 240)] += strength
+            pages.append((page + rng.normal(0, 0.004, page.shape)).astype(np.float32))
+    quick = [ink._without_lines(page) for page in pages]
+    left_out = sum(result is page for result, page in zip(quick, pages, strict=True))
+    assert 0 < left_out < len(pages)
+    monkeypatch.setattr(ink, "_may_have_line", lambda strips: True)
+    for result, page in zip(quick, pages, strict=True):
+        np.testing.assert_array_equal(result, ink._without_lines(page))
+
+
 def test_ruled_lines_go_and_the_digit_on_them_stays(page):
     y, x = np.mgrid[:300, :400]
     lines = ((y + 0.03 * x) % 40 < 2) * 0.3

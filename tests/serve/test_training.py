@@ -1,12 +1,11 @@
 """Trainings that pages start, watch, pause and stop."""
 
 import base64
-import contextlib
-import json
 import time
 
 import numpy as np
 import pytest
+from event_streams import stream
 
 import mnistcore
 from mnistcore.runs.job import prepare
@@ -15,25 +14,7 @@ from mnistcore.serve.feed import Feed
 from mnistcore.serve.monitor import Monitor, flops_per_sample
 
 LONG = {"layers": [16], "backend": "numpy", "epochs": 1000}
-SHORT = {"layers": [32], "backend": "numpy", "epochs": 3}
-
-
-@contextlib.contextmanager
-def stream(client, address, **headers):
-    """The events of a stream, as pairs of a kind and its data."""
-    with client.stream("GET", address, headers=headers) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
-        yield events_of(answer.iter_lines())
-
-
-def events_of(lines):
-    kind = None
-    for line in lines:
-        if line.startswith("event: "):
-            kind = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield kind, json.loads(line.removeprefix("data: "))
+SHORT = {"layers": [32], "backend": "numpy", "epochs": 2}
 
 
 def started(client, options):
@@ -72,8 +53,8 @@ def test_from_the_start_to_a_network_that_reads(empty, digits):
     last = [data for kind, data in seen if kind == "state"][-1]
     assert last["state"] == "finished"
     progress = [data for kind, data in seen if kind == "progress"][-1]
-    assert (progress["epoch"], progress["epochs"]) == (3, 3)
-    assert progress["samples"] == 3 * round(0.9 * len(digits.train_labels))
+    assert (progress["epoch"], progress["epochs"]) == (2, 2)
+    assert progress["samples"] == 2 * round(0.9 * len(digits.train_labels))
     flops = flops_per_sample((784, 32, 10))
     assert flops == 2 * (2 * 784 * 32 + 3 * 32 * 10)
     assert progress["gflops"] == pytest.approx(progress["samples_per_second"] * flops / 1e9)
@@ -91,7 +72,7 @@ def test_it_trains_what_train_trains(empty, tmp_path):
     job = started(empty, SHORT)
     wait_for(empty, job, "finished")
     config = mnistcore.TrainConfig(
-        data="synthetic", hidden=(32,), backend="numpy", epochs=3, output=str(tmp_path / "run")
+        data="synthetic", hidden=(32,), backend="numpy", epochs=2, output=str(tmp_path / "run")
     )
     expected = mnistcore.train(config).model
     model = empty.site.computing.jobs[job].model
@@ -172,7 +153,9 @@ def test_a_client_that_comes_back_after_the_end_is_told_to_stay_away(empty):
     address = f"/api/jobs/{job}/events"
     assert empty.get(address, headers={"last-event-id": last}).status_code == 204
     with stream(empty, address, **{"last-event-id": "1"}) as events:
-        assert ("finished", "snapshot") == (list(events)[-1][1]["state"], "snapshot")
+        kinds = [kind for kind, _ in events]
+    assert kinds[0] == "snapshot"
+    assert kinds[-1] == "state"
 
 
 def test_old_trainings_are_forgotten(empty, monkeypatch):
@@ -243,7 +226,7 @@ def test_a_look_at_a_network(digits):
 def test_looks_take_a_small_share_of_the_time(digits, monkeypatch):
     now = {"perf_counter": 10.0, "thread_time": 0.0}
     for clock in now:
-        monkeypatch.setattr(f"mnistcore.serve.monitor.time.{clock}", lambda c=clock: now[c])
+        monkeypatch.setattr(f"mnistcore.serve.monitor.{clock}", lambda c=clock: now[c])
     monkeypatch.setattr(
         "mnistcore.serve.monitor.accuracy",
         lambda *given: now.update(thread_time=now["thread_time"] + 0.03) or 0.5,

@@ -354,6 +354,20 @@ def test_every_command_does_its_work_for_closed_streams(place, command, ending):
     assert wanted is None or Path("run", wanted).exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["-u"]], ids=["buffered", "unbuffered"])
+def test_what_was_said_is_there_if_a_signal_ends_the_process(flags):
+    """Python's option -u, or PYTHONUNBUFFERED, gives streams without a buffer to write through."""
+    code = (
+        "import os, signal, sys\n"
+        "from mnistcore.terminal.streams import lasting_output\n"
+        "with lasting_output():\n"
+        "    print('a notice', file=sys.stderr)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    _, err = python(*flags, "-c", code).communicate()
+    assert err == "a notice\n"
+
+
 def test_errors_never_go_to_stdout(place):
     done = shell('"$@" evaluate missing 2>&-')
     assert (done.returncode, done.stdout) == (2, "")
