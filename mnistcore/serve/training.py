@@ -1,6 +1,7 @@
 """A training that pages watch: on a thread of its own, in memory, with its events in a feed."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -89,6 +90,7 @@ class Training(Activity):
             "samples_per_epoch": None,
             "test_accuracy": self.test_accuracy,
             "seconds": 0.0,
+            "elapsed": None,
             "epoch": 0,
             "samples": 0,
             **self._told,
@@ -129,7 +131,9 @@ class Training(Activity):
             watcher = _Watcher(self, job, trainer)
             self._check()
             self.enter("training")
+            began = time.perf_counter()
             outcome = fit(trainer, self.config.epochs, listener=watcher)
+            self._told["elapsed"] = time.perf_counter() - began
             watcher.look()
             if outcome.ending == "diverged":
                 self.enter("failed", outcome.message)
