@@ -114,18 +114,18 @@ def request_of(kind: str) -> bytes:
     """A request to predict, with pixels in JSON or a drawing as PNG."""
     digit = mnistcore.load_data("synthetic").test_images[0]
     if kind == "pixels":
-        body, content_type = json.dumps({"pixels": digit.ravel().tolist()}).encode(), "json"
+        kind_of_body = "application/json"
+        body = json.dumps({"pixels": digit.ravel().tolist()}).encode()
     else:
         paper = Image.new("L", (DRAWING, DRAWING), 255)
         size = round(0.7 * DRAWING)
         paper.paste(Image.fromarray(255 - digit).resize((size, size)), ((DRAWING - size) // 2,) * 2)
         file = io.BytesIO()
         paper.save(file, "PNG")
-        body, content_type = file.getvalue(), "png"
-    family = "application" if content_type == "json" else "image"
+        kind_of_body, body = "image/png", file.getvalue()
     head = (
-        f"POST /api/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: {family}/{content_type}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        "POST /api/predict HTTP/1.1\r\nhost: localhost\r\n"
+        f"content-type: {kind_of_body}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -148,8 +148,8 @@ def measure_load(
     half, most = np.percentile(times, (50, 99))
     print(
         f"{kind}, {connections} connections: {len(times):,} requests in {took:.1f} s,"
-        f" {len(times) / took:,.0f} a second; {half:.1f} ms in the middle, 99 % below {most:.1f} ms,"
-        f" all below {times.max():.1f} ms; {load.errors} errors"
+        f" {len(times) / took:,.0f} a second; half of them within {half:.1f} ms,"
+        f" 99 % within {most:.1f} ms, all within {times.max():.1f} ms; {load.errors} errors"
     )
     print(f"memory in MB: {' '.join(f'{size / 1e6:.1f}' for size in memory)}", flush=True)
     return not load.errors
@@ -231,8 +231,10 @@ def _read(address: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what is named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serve", description=__doc__, formatter_class=layout
+    )
     parser.add_argument("what", nargs="*", choices=["load", "start", "watch"], default=[])
     parser.add_argument("--run", help="the run to serve (default: one trained for it)")
     parser.add_argument("--body", choices=["pixels", "picture"], default="pixels")

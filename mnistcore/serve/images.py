@@ -41,12 +41,11 @@ def read_pixels(body: bytes) -> np.ndarray:
     if set(value) != {"pixels"}:
         raise ValueError('the body must be {"pixels": [...]}, with 784 numbers or lists of them')
     pixels = value["pixels"]
-    rows = pixels if isinstance(pixels, list) and any(isinstance(p, list) for p in pixels) else None
-    images = [pixels] if rows is None else rows
-    if len(images) > MOST_IMAGES:
-        raise ValueError(f"{len(images):,} images are too many; send at most {MOST_IMAGES:,}")
-    array = np.stack([_image(image) for image in images])
-    return array[0] if rows is None else array
+    if not isinstance(pixels, list) or not pixels or not isinstance(pixels[0], list):
+        return _image(pixels)
+    if len(pixels) > MOST_IMAGES:
+        raise ValueError(f"{len(pixels):,} images are too many; send at most {MOST_IMAGES:,}")
+    return np.stack([_image(image) for image in pixels])
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _image(pixels: object) -> np.ndarray:
     if not isinstance(pixels, list) or len(pixels) != PIXELS:
         got = f"a list of {len(pixels)}" if isinstance(pixels, list) else type(pixels).__name__
         raise ValueError(f"an image is a list of {PIXELS} numbers, row by row; got {got}")
-    if not all(type(pixel) in (int, float) for pixel in pixels):
+    if not set(map(type, pixels)) <= {int, float}:
         raise ValueError("a pixel is a number from 0 to 255")
     try:
         image = np.array(pixels, np.float32)

@@ -1,7 +1,9 @@
 """``/api/models``, ``/api/predict`` and ``/api/explain``."""
 
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -10,9 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ..kernels.backends import get_ready_backend
+from ..models.inference import NOT_FINITE
 from ..models.model import Model
+from ..models.network import Predictor
 from .explaining import explain
-from .images import FULL, prediction, read_picture, read_pixels, reading_dict
+from .images import PIXELS, prediction, read_picture, read_pixels, reading_dict
 from .models import Source, describe
 from .requests import NO_STORE, Threads, bad_request, body_of
 
@@ -27,6 +31,7 @@ Sources = Callable[[], Mapping[str, Source]]
 def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
     """Return the routes, for networks that ``sources`` names anew for each request."""
     kernels = get_ready_backend()
+    probabilities = Probabilities(kernels)
 
     async def models(request: Request) -> JSONResponse:
         return JSONResponse({"models": describe(sources())}, headers=NO_STORE)
@@ -39,7 +44,7 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
         work = images.size // images.shape[-1] * model.network.n_params
 
         def chances() -> np.ndarray:
-            return model.predict_proba(images, kernels, pixel_max=FULL)
+            return probabilities.of(model, images.reshape(-1, PIXELS))
 
         with bad_request():
             found = chances() if work < SOON else await threads.run(chances)
@@ -56,7 +61,7 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
 
     def _explained(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
         if image is not None:
-            chances = model.predict_proba(image, kernels, pixel_max=FULL)[0]
+            chances = probabilities.of(model, image[None])[0]
             return prediction(model, chances) | explain(model, kernels, image)
         reading = read_picture(model, content)
         nothing: dict[str, Any] = {"image": None, "layers": [], "connections": [], "saliency": None}
@@ -69,6 +74,38 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
         Route("/api/predict", predict, methods=["POST"]),
         Route("/api/explain", explanation, methods=["POST"]),
     ]
+
+
+class Probabilities:
+    """What networks say of images from 0 to 255; each network is prepared once.
+
+    Parameters
+    ----------
+    kernels
+        The module of a backend.
+    """
+
+    def __init__(self, kernels: ModuleType) -> None:
+        self._kernels = kernels
+        self._prepared: WeakKeyDictionary[Model, Predictor] = WeakKeyDictionary()
+
+    def of(self, model: Model, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities (N, C) for images (N, 784) float32; any thread may ask.
+
+        Raises ValueError if they are not finite.
+        """
+        predictor = self._prepared.get(model)
+        if predictor is None:
+            scaled = model.taking_bytes()
+            predictor = scaled.network.predictor(
+                self._kernels, scaled.params, scaled.scale, scaled.shift
+            )
+            self._prepared[model] = predictor
+        logits = predictor.forward(images)
+        if not np.isfinite(logits).all():
+            raise ValueError(NOT_FINITE)
+        self._kernels.softmax(logits, logits)
+        return logits
 
 
 async def _on_thread(threads: Threads, work: Callable[[], Any]) -> Any:

@@ -7,6 +7,8 @@ import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address
 
 import uvicorn
@@ -16,6 +18,7 @@ from .connections import Connection
 from .guard import Guard
 
 BACKLOG = 512
+END_SECONDS = 0.5  # in the end, for requests that are being answered
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -94,12 +97,23 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything without waiting for anybody."""
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for server in self.servers:
             server.close()
         self._site.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        for task in list(self.server_state.tasks):
-            task.cancel()
-        await asyncio.sleep(0)
+        with _silent(logging.getLogger("uvicorn.error")):  # it reports each task
+            for task in (tasks := list(self.server_state.tasks)):
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=END_SECONDS)
+
+
+@contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -67,6 +67,8 @@ def parsed(text: str | bytes, loads: Callable[[Any], Any] = json.loads) -> Any:
         raise ValueError("is nested too deeply") from None
     level = [value]
     for _ in range(_DEEPEST):
+        if not level:
+            return value
         inner = [one.values() if isinstance(one, dict) else one for one in level
                  if isinstance(one, dict | list)]  # fmt: skip
         level = [item for items in inner for item in items]
