@@ -12,7 +12,7 @@ import pytest
 import mnistcore
 from mnistcore.__main__ import COMMANDS
 
-CONFIGS = ("TrainConfig", "SearchConfig", "EvaluateConfig", "ReportConfig")
+CONFIGS = ("TrainConfig", "SearchConfig", "EvaluateConfig", "ReportConfig", "ServeConfig")
 
 
 def python(code, *options):

@@ -14,6 +14,7 @@ import faulty
 import numpy as np
 import pytest
 
+import mnistcore
 from benchmarks import crowded, dense, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
@@ -647,3 +648,22 @@ def test_going_on_at_full_speed_is_measured(compiled, monkeypatch):
     monkeypatch.setattr(crowded, "QUICK", True)
     (seconds,) = crowded.recovery(compiled.NAME, sizes.NETWORKS["784-10-10"], 1, 1)
     assert 0 < seconds < 30
+
+
+@pytest.mark.slow
+def test_the_web_server_is_measured(tmp_path, capsys):
+    """Load, start and watching in short; every answer is right."""
+    pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+    from benchmarks.serve import main
+
+    config = mnistcore.TrainConfig(
+        data="synthetic", epochs=1, backend="numpy", output=str(tmp_path / "run")
+    )
+    mnistcore.train(config)
+    flags = ["--run", str(tmp_path / "run"), "--connections", "4", "--seconds", "0.5"]
+    flags += ["--rounds", "1", "--epochs", "1", "--backend", "numpy", "--data", "synthetic"]
+    assert main(flags) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^pixels, 4 connections: [\d,]+ requests .* 0 errors$", out, re.MULTILINE)
+    assert re.search(r"^start to page: [\d.]+ s", out, re.MULTILINE)
+    assert "watched job" in out

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = "mnistcore/pictures/likeness.safetensors"
+PAGE = ROOT / "mnistcore" / "serve" / "page"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,8 @@ def test_source_distribution_is_complete(checkout):
         names = {name.partition("/")[2] for name in file.getnames()}
     for wanted in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", WEIGHTS):
         assert wanted in names
+    for file in PAGE.iterdir():
+        assert str(file.relative_to(ROOT)) in names
     for folder in ("benchmarks", "docs", "notebooks", "tests"):
         for file in (file for file in (checkout / folder).rglob("*") if file.is_file()):
             assert str(file.relative_to(checkout)) in names
@@ -123,12 +126,14 @@ def test_source_distribution_is_complete(checkout):
 
 
 def test_an_installation_has_the_package_and_no_sources_of_kernels(checkout):
-    """Beside Python files: the weights of the judge, and the mark that the package has types."""
+    """Beside Python files: the weights of the judge, the page, the mark that there are types."""
     status, output = run_setup(checkout, "-q", "build_py", "--build-lib", "built")
     assert status == 0, output
     files = [path for path in (checkout / "built").rglob("*") if path.is_file()]
     others = {path.relative_to(checkout / "built") for path in files if path.suffix != ".py"}
-    assert others == {Path(WEIGHTS), Path("mnistcore/py.typed")}
+    page = {file.relative_to(ROOT) for file in PAGE.iterdir()}
+    assert others == {Path(WEIGHTS), Path("mnistcore/py.typed"), *page}
+    assert Path("mnistcore/serve/page/index.html") in page
     assert {path.name for path in (checkout / "built").iterdir()} == {"mnistcore"}
     assert (checkout / "built" / WEIGHTS).read_bytes() == (ROOT / WEIGHTS).read_bytes()
 

@@ -7,18 +7,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-
-pytest.importorskip("starlette", reason="the extra serve is not installed")
-pytest.importorskip("uvicorn", reason="the extra serve is not installed")
-pytest.importorskip("httpx", reason="httpx asks the server")
-
-import httpx
 from PIL import Image
 
 import mnistcore
-from mnistcore.serve.application import make_site
-from mnistcore.serve.config import ServeConfig
-from mnistcore.serve.server import listen, make_server
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +27,12 @@ def run_folder(tmp_path_factory):
 @contextmanager
 def serving(runs, **options):
     """A client of a server of these runs; the server is its ``server``, the site its ``site``."""
-    config = ServeConfig(**{"data": "synthetic", "port": 0, "browser": False, **options})
+    import httpx
+
+    from mnistcore.serve.application import make_site
+    from mnistcore.serve.server import listen, make_server
+
+    config = mnistcore.ServeConfig(**{"data": "synthetic", "port": 0, "browser": False, **options})
     site = make_site(runs, config)
     with listen(config.host, config.port) as listening:
         server = make_server(site, listening)

@@ -9,8 +9,12 @@ import sys
 import threading
 import time
 
-import httpx
 import pytest
+
+pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+pytest.importorskip("httpx", reason="httpx asks the server")
+
+import httpx
 
 from mnistcore.serve import main
 from mnistcore.serve.server import address_of

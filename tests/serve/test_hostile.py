@@ -13,6 +13,9 @@ import zlib
 
 import pytest
 
+pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+pytest.importorskip("httpx", reason="httpx asks the server")
+
 from mnistcore.serve import connections, reading_api, requests
 
 PNG = {"content-type": "image/png"}

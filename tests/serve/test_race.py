@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+
+pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+pytest.importorskip("httpx", reason="httpx asks the server")
+
 from event_streams import stream
 
 from mnistcore.kernels import numpy_kernels

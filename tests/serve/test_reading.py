@@ -4,6 +4,10 @@ import json
 
 import numpy as np
 import pytest
+
+pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+pytest.importorskip("httpx", reason="httpx asks the server")
+
 from starlette.routing import Route
 
 import mnistcore

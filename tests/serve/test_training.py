@@ -5,6 +5,10 @@ import time
 
 import numpy as np
 import pytest
+
+pytest.importorskip("uvicorn", reason="the server needs the extra serve")
+pytest.importorskip("httpx", reason="httpx asks the server")
+
 from event_streams import stream
 
 import mnistcore
