@@ -39,6 +39,7 @@ from mnistcore.training.records import Listener
 
 from .peers.tables import table
 
+PARTS = ("load", "start", "watch")
 DRAWING = 112  # pixels a side
 SAMPLES_OF_MEMORY = 10
 
@@ -235,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serve", description=__doc__, formatter_class=layout
     )
-    parser.add_argument("what", nargs="*", choices=["load", "start", "watch"], default=[])
+    parser.add_argument("what", nargs="*", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--run", help="the run to serve (default: one trained for it)")
     parser.add_argument("--body", choices=["pixels", "picture"], default="pixels")
     parser.add_argument("--connections", type=int, default=64)
@@ -246,7 +247,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--data", default="auto", help="what `watch` trains on")
     options = parser.parse_args(argv)
-    wanted = options.what or ["load", "start", "watch"]
+    wanted = options.what or PARTS
+    if other := set(wanted) - set(PARTS):
+        parser.error(f"{min(other)} is none of {', '.join(PARTS)}")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(options.run or Path(folder, "run"))
         if options.run is None:

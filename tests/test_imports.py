@@ -34,7 +34,6 @@ ALLOWED: dict[str, set[str]] = {
     "predict": {"terminal", "runs", "pictures", "models", "kernels", "system"},
     "report": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
     "search": {"terminal", "runs", "figures", "training", "models", "data", "kernels", "system"},
-    "serve": {"terminal", "runs", "pictures", "training", "models", "kernels", "system"},
     "baselines": {
         "terminal",
         "figures",
@@ -49,6 +48,10 @@ ALLOWED: dict[str, set[str]] = {
     "convert": {"terminal", "interchange", "kernels", "system"},
     "gradcheck": {"terminal", "training", "kernels", "system"},
     "info": {"terminal", "data", "kernels", "system"},
+    "serve": {
+        *("ladder/step", "ladder/peak", "terminal", "runs", "pictures", "training", "models"),
+        *("data", "kernels", "system"),
+    },
     "ladder": {"ladder/step", "ladder/peak", "terminal", "models", "kernels", "system"},
     "ladder/numba_steps": {"ladder/step", "kernels/numba_kernels", "kernels/_numba", "kernels"},
     "ladder/cython_steps": {

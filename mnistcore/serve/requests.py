@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import anyio
-from anyio.to_thread import run_sync
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -26,15 +25,22 @@ class Threads:
     """As many threads as there are cores, for work that would hold up the event loop."""
 
     def __init__(self) -> None:
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._free = asyncio.Semaphore(max(2, available_cores()))
+        self._waiting = 0
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Return ``work()``; answer 503 if too many wait for that already."""
-        if self._limiter is None:  # it belongs to the event loop
-            self._limiter = anyio.CapacityLimiter(max(2, available_cores()))
-        if self._limiter.statistics().tasks_waiting >= MOST_WAITING:
+        if self._waiting >= MOST_WAITING:
             raise HTTPException(503, "the server is busy; try again in a moment")
-        return await run_sync(work, limiter=self._limiter)
+        self._waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            return await run_in_threadpool(work)
+        finally:
+            self._free.release()
 
 
 async def body_of(request: Request, most: int) -> bytes:
