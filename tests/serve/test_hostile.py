@@ -284,6 +284,14 @@ def test_a_race_that_may_not_be(client, rungs):
     assert refusal(answer).startswith("rungs are some of: pure Python; ")
 
 
+def test_not_too_many_wait_for_a_thread(client, drawing, monkeypatch):
+    monkeypatch.setattr(requests, "MOST_WAITING", 0)
+    answer = client.post("/api/predict", content=drawing, headers=PNG)
+    assert answer.status_code == 503
+    assert refusal(answer) == "the server is busy; try again in a moment"
+    assert_alive(client)
+
+
 def test_a_failure_of_ours_is_told_without_its_details(client, monkeypatch, caplog):
     def fail(model, kernels, image):
         raise RuntimeError("secret")
