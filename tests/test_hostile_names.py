@@ -84,13 +84,14 @@ COMMANDS = {
     "baselines": ["baselines", "--data", DIGITS_FILE, "--models", "nearest centroid"],
     "baselines of no kind": ["baselines", "--data", DIGITS_FILE, "--models", ESCAPES],
     "search": ["search", "--data", DIGITS_FILE, "--study", ESCAPES, *SEARCH],
+    "serve what is not there": ["serve", ESCAPES, "--no-browser"],
     "search in no database": ["search", "--data", DIGITS_FILE, "--storage", ESCAPES],
     "search in no space": ["search", "--data", DIGITS_FILE, "--space", f"{ESCAPES}.toml"],
     "info": ["info"],
     **{f"an unknown option of {name}": [name, f"--{ESCAPES}"] for name in KNOWN},
     "an unknown command": [f"{ESCAPES}"],
 }
-LIBRARIES = {"search": "optuna", "baselines": "sklearn", "export ONNX": "onnx"}
+LIBRARIES = {"serve": "uvicorn", "search": "optuna", "baselines": "sklearn", "export ONNX": "onnx"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

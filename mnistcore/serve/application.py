@@ -21,6 +21,8 @@ from .reading_api import reading_routes
 from .requests import NO_STORE, Threads, no_error_page, server_error
 from .training_api import training_routes
 
+OURS = ("auto", "mnist", "synthetic")  # data that is loaded when the page first wants it
+
 
 @dataclass(eq=False)
 class Site:
@@ -43,8 +45,14 @@ class Site:
 
 
 def make_site(paths: Sequence[str | Path], config: ServeConfig) -> Site:
-    """Load the runs and the page; raises as :func:`.models.load_runs`."""
-    return Site(config, load_runs(paths), read_page(), Computing(config))
+    """Load the runs, the page, and data that the user brings.
+
+    Raises as :func:`.models.load_runs` and :meth:`.DataOptions.load`.
+    """
+    computing = Computing(config)
+    if config.data not in OURS or config.data_dir is not None:
+        computing.data.load()
+    return Site(config, load_runs(paths), read_page(), computing)
 
 
 def make_application(site: Site) -> Starlette:

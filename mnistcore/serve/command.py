@@ -31,7 +31,8 @@ def run(sources: Sequence[str | Path] | str | Path = (), config: ServeConfig | N
     FileNotFoundError
         If a run does not exist.
     ValueError
-        If a run is damaged or does not read characters, or the address cannot be listened on.
+        If a run is damaged or does not read characters, or the data cannot be found or used, or
+        the address cannot be listened on.
     MissingExtraError
         If Starlette or uvicorn is not installed.
     KeyboardInterrupt

@@ -37,6 +37,8 @@ class Streams:
         A client that comes back for more after the last event gets 204, which tells EventSource
         not to come again.
         """
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         if feed.over and request.headers.get("last-event-id") == str(feed.number):
             return Response(status_code=204)
         if self.open >= MOST_STREAMS:

@@ -38,6 +38,7 @@ def refused(capsys, *arguments):
         (["--host", "no such host"], "this is no address of this machine"),
         (["--host", "192.0.2.1"], "this machine does not have this address"),
         (["--prot", "1"], "did you mean '--port'?"),
+        (["--data", "nowhere.csv"], "nowhere.csv: no such file or folder"),
         (["--data", ""], "data must not be empty"),
     ],
 )

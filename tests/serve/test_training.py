@@ -162,6 +162,11 @@ def test_a_client_that_comes_back_after_the_end_is_told_to_stay_away(empty):
     assert kinds[-1] == "state"
 
 
+def test_to_ask_for_the_head_of_a_stream_does_not_open_it(empty, long_job):
+    assert empty.head(f"/api/jobs/{long_job}/events").status_code == 200
+    assert empty.site.streams.open == 0
+
+
 def test_old_trainings_are_forgotten(empty, monkeypatch):
     monkeypatch.setattr("mnistcore.serve.computing.MOST_KEPT", 2)
     jobs = []
