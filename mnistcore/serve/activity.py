@@ -1,10 +1,10 @@
 """What computes on a thread of its own, and tells a feed about it."""
 
-import threading
 from abc import ABC, abstractmethod
 from typing import Any
 
 from ..system.errors import error_words
+from .background import in_background
 from .feed import Feed
 
 OVER = ("finished", "stopped", "failed")
@@ -32,7 +32,6 @@ class Activity(ABC):
         self.id = identifier
         self.state, self.message = "compiling", ""
         self.feed = Feed()
-        self._thread = threading.Thread(target=self._run, name=identifier, daemon=True)
 
     @property
     def over(self) -> bool:
@@ -42,7 +41,7 @@ class Activity(ABC):
     def start(self) -> None:
         """Begin."""
         self.enter(self.state)
-        self._thread.start()
+        in_background(self.id, self._run)
 
     @abstractmethod
     def stop(self) -> None:

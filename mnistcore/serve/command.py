@@ -1,17 +1,16 @@
 """``mnistcore serve``: load the runs, listen, say where, and serve until Ctrl-C."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from ..runs.folder import newest_run
 from ..system.extras import require
-from ..system.interrupt import Signalled, starts_command
+from ..system.interrupt import Signalled
 from ..terminal.command_line import DONE, SIGNALLED, Parser, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
+from .background import end_at_once
 from .config import ServeConfig
 
 
@@ -66,16 +65,8 @@ def _main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:  # how a server ends: nothing to say
         number = interrupt.number if isinstance(interrupt, Signalled) else signal.SIGINT
         status = SIGNALLED + number
-    if starts_command():
-        _leave(status)
+    end_at_once(status)
     return status
-
-
-def _leave(status: int) -> NoReturn:
-    """End the process, also if a thread still compiles or trains: nothing of it is on disk."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 def _newest() -> list[Path]:

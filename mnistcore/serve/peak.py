@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..kernels.threads import available_cores
 from ..ladder.peak import peak_gflops
+from .background import in_background
 
 DELAY = 1.0  # seconds, in which the page is drawn
 PAUSE = 0.3  # seconds until it is tried again
@@ -27,7 +28,7 @@ class Peak:
     def begin(self) -> None:
         """Measure in the background, unless that has been done."""
         if self._begun.acquire(blocking=False):
-            threading.Thread(target=self._measure, name="peak", daemon=True).start()
+            in_background("peak", self._measure)
 
     def _measure(self) -> None:
         time.sleep(DELAY)

@@ -5,7 +5,6 @@ import errno
 import logging
 import socket
 import sys
-import threading
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from ipaddress import ip_address
 import uvicorn
 
 from .application import Site, make_application
+from .background import in_background
 from .connections import Connection
 from .guard import Guard
 
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
         """Listen, then open the browser, which may take its time."""
         await super().startup(sockets)
         if self._site.config.browser:
-            threading.Thread(target=webbrowser.open, args=[self._address], daemon=True).start()
+            in_background("browser", webbrowser.open, self._address)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close everything without waiting for anybody."""

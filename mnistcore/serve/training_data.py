@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..data import Dataset
+from .background import in_background
 from .config import ServeConfig
 
 
@@ -20,7 +21,7 @@ class TrainingData:
     def __init__(self, config: ServeConfig) -> None:
         self._config, self._lock = config, threading.Lock()
         self._loaded: Dataset | None = None
-        self._thread: threading.Thread | None = None
+        self._begun = False
 
     def load(self) -> Dataset:
         """Return the data, once it is loaded; raises as :meth:`.DataOptions.load`."""
@@ -31,9 +32,9 @@ class TrainingData:
 
     def begin(self) -> None:
         """Load the data in the background."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._try, name="data", daemon=True)
-            self._thread.start()
+        if not self._begun:
+            self._begun = True
+            in_background("data", self._try)
 
     def _try(self) -> None:
         with suppress(ValueError, OSError, ImportError):  # a training that wants it will say why

@@ -110,6 +110,7 @@ def test_a_signal_ends_it_at_once_and_quietly(tmp_path, number):
     with command(*arguments, folder=tmp_path) as (process, address):
         client = httpx.Client(base_url=address, timeout=60)
         job = {"epochs": 1000, "backend": "numpy"}
+        client.get("/api/options")  # from now on the peak is measured and the data loaded
         identifier = client.post("/api/jobs", json=job).json()["id"]
         ended = [threading.Event() for _ in range(3)]
         for event in ended:
