@@ -12,11 +12,11 @@ from ..models.inference import logits_of
 from ..models.metrics import accuracy, confusion_matrix, cross_entropy
 from ..runs.job import Job
 
-MOST_IMAGES = 5000
+MOST_IMAGES = 2000
 MOST_TILES = 64
 MOST_WRONG = 24
 INTERVAL = 0.25  # seconds from one look to the next, at least
-SHARE = 0.015  # of the training's time, at most
+SHARE = 0.01  # of the training's time, at most
 
 
 class Monitor:
