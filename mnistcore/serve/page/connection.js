@@ -18,13 +18,17 @@ export function reached() {
   connection.dispatchEvent(new Event("found"));
 }
 
+/** Find out whether the server is there, as something suggests that it may not be. */
+export async function check() {
+  if (!(await answers())) lost();
+}
+
 async function attempt() {
-  if (!isLost) return;
-  try {
-    const response = await fetch("/healthz", { cache: "no-store" });
-    if (response.ok) return reached();
-  } catch {
-    // still away
-  }
-  setTimeout(attempt, PAUSE);
+  if (await answers()) reached();
+  else setTimeout(attempt, PAUSE);
+}
+
+async function answers() {
+  const response = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
+  return response?.ok ?? false;
 }

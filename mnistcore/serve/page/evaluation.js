@@ -53,7 +53,7 @@ export function showWeights(holder, { shape, tiles }) {
   fill(holder, units, () => document.createElement("canvas"));
   [...holder.children].forEach((canvas, unit) => {
     const tile = Array.from(bytes.subarray(unit * pixels, (unit + 1) * pixels), (byte) => (byte - 128) / 127);
-    showSigned(canvas, tile, Math.round(Math.sqrt(pixels)));
+    showSigned(canvas, tile, Math.round(Math.sqrt(pixels)), 1.5); // the noise of the start fades
   });
 }
 

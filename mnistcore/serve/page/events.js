@@ -1,6 +1,6 @@
 // A stream of server-sent events, which the browser opens again by itself when it breaks.
 
-import { lost, reached } from "./connection.js";
+import { check, reached } from "./connection.js";
 
 /**
  * @param {string} path
@@ -13,6 +13,6 @@ export function listen(path, listeners) {
     source.addEventListener(name, (event) => listener(JSON.parse(event.data)));
   }
   source.addEventListener("open", reached);
-  source.addEventListener("error", lost);
+  source.addEventListener("error", check); // a stream may end although the server is there
   return () => source.close();
 }

@@ -18,6 +18,8 @@ const TITLES = {
 };
 export const GOES_ON = ["compiling", "training", "paused"];
 
+const DIGITS = [..."0123456789"];
+
 const at = (id) => document.getElementById(id);
 
 export class JobView {
@@ -25,12 +27,14 @@ export class JobView {
   #loss = new Curve(at("loss-curve"), LOSS, SERIES);
   #peak = null; // GFLOP/s of the machine
   #classes = [];
+  #trainSize = 1;
 
-  /** @param {{peak: number | null, classes: string[]}} facts that do not change */
-  prepare({ peak, classes }) {
+  /** Take what GET /api/options says of the machine and the data. */
+  prepare({ peak_gflops: peak, data }) {
     this.#peak = peak;
-    this.#classes = classes;
-    makeConfusion(at("confusion"), classes);
+    this.#trainSize = data.train;
+    this.#classes = data.classes ?? DIGITS;
+    makeConfusion(at("confusion"), this.#classes);
   }
 
   /** Begin with a job and all that it has reported so far. */
@@ -91,11 +95,18 @@ export class JobView {
     at("peak").hidden = this.#peak === null;
     if (this.#peak === null) return;
     at("peak").value = gflops / this.#peak;
-    at("peak-words").textContent = `${percent(gflops / this.#peak, 0)} of this machine's ${whole(this.#peak)}`;
+    at("peak-words").textContent = `${percent(gflops / this.#peak, 0)} of the peak, ${whole(this.#peak)}`;
   }
 
   #addPoint(point) {
-    throw new Error(`not known yet: ${point}`);
+    const epoch = point.samples / this.#trainSize;
+    if ("accuracy" in point) {
+      this.#accuracy.add(1, epoch, point.accuracy);
+      this.#loss.add(1, epoch, point.loss);
+    } else {
+      this.#accuracy.add(0, epoch, point.train_accuracy);
+      this.#loss.add(0, epoch, point.loss);
+    }
   }
 
   #describeCurves() {

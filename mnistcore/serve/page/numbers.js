@@ -17,4 +17,11 @@ export function short(number) {
   return whole(number);
 }
 
+/** Seconds in words: 0.12 s, 9.4 s, 4 min 43 s. */
+export function duration(seconds) {
+  if (seconds < 10) return `${seconds.toPrecision(2)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return `${Math.floor(seconds / 60)} min ${String(Math.round(seconds) % 60).padStart(2, "0")} s`;
+}
+
 export const layersInWords = (layers) => layers.join("–");

@@ -10,14 +10,17 @@ export function showGrey(canvas, values, width = 28) {
   });
 }
 
-/** Show values from -1 to 1: the colour says the sign, its strength the size. */
-export function showSigned(canvas, values, width = 28) {
+/**
+ * Show values from -1 to 1: the colour says the sign, its strength the size. A power below 1 lifts
+ * what is faint, one above 1 subdues it.
+ */
+export function showSigned(canvas, values, width, power) {
   const ground = components(colour("--raised"));
   const sides = [components(colour("--against")), components(colour("--accent"))];
   paint(canvas, width, values.length / width, (pixels) => {
     values.forEach((value, index) => {
       const side = sides[Number(value > 0)];
-      const strength = Math.min(1, Math.abs(value)) ** 0.7; // faint ones are to be seen too
+      const strength = Math.min(1, Math.abs(value)) ** power;
       for (let part = 0; part < 3; part += 1) {
         pixels[4 * index + part] = ground[part] + strength * (side[part] - ground[part]);
       }

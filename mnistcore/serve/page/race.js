@@ -2,7 +2,9 @@
 
 import { post } from "./api.js";
 import { listen } from "./events.js";
-import { short } from "./numbers.js";
+import { duration, short } from "./numbers.js";
+
+const EPOCH = 60_000; // images
 
 const at = (id) => document.getElementById(id);
 
@@ -42,6 +44,8 @@ export class Race {
 
   #show() {
     const lanes = this.#lanes;
+    at("race-empty").hidden = lanes.length > 0;
+    at("lane-heads").hidden = lanes.length === 0;
     while (at("lanes").children.length < lanes.length) at("lanes").append(makeLane());
     const rates = lanes.map((lane) => lane.samples_per_second ?? 0);
     const fastest = Math.max(...rates);
@@ -49,9 +53,10 @@ export class Race {
       const row = at("lanes").children[index];
       row.classList.toggle("first", rates[index] > 0 && rates[index] === fastest);
       row.querySelector(".name").textContent = lane.name;
-      row.querySelector("strong").textContent = rates[index] ? short(rates[index]) : "–";
+      row.querySelector(".rate").textContent = rates[index] ? short(rates[index]) : "–";
+      row.querySelector(".epoch").textContent = rates[index] ? duration(EPOCH / rates[index]) : "";
       row.querySelector(".times").textContent = times(rates[index], rates[0], index);
-      row.querySelector(".runner").style.transform = `scaleX(${this.#share(rates[index], fastest).toFixed(4)})`;
+      row.querySelector(".runner").style.transform = `translateX(${(100 * this.#share(rates[index], fastest) - 100).toFixed(2)}%)`;
     });
   }
 
@@ -63,13 +68,14 @@ export class Race {
 
 function times(rate, first, index) {
   if (!rate || !first || index === 0) return index === 0 && rate ? "1×" : "";
-  return `${short(Math.round(rate / first))}×`;
+  const factor = rate / first;
+  return `${factor < 10 ? factor.toFixed(1) : short(factor)}×`;
 }
 
 function makeLane() {
   const lane = document.createElement("li");
   lane.className = "lane";
   lane.innerHTML = `<span class="name"></span><div class="road" aria-hidden="true"><div class="runner"></div></div>
-    <span class="rate"><strong></strong><span class="unit">images a second</span></span><span class="times"></span>`;
+    <span class="rate"></span><span class="epoch"></span><span class="times"></span>`;
   return lane;
 }

@@ -13,7 +13,7 @@ export function verdict(probabilities, classes) {
   const share = percent(probabilities[first]).replace(">", "over ");
   if (probabilities[first] >= SURE) return { name: classes[first], words: `${share} sure` };
   const rival = `${classes[second]} (${percent(probabilities[second], 0)})`;
-  const words = probabilities[first] >= PERHAPS ? `${share}, or a ${rival}` : `a guess: or ${rival}`;
+  const words = probabilities[first] >= PERHAPS ? `${share}, or ${rival}` : `a guess; or ${rival}`;
   return { name: classes[first], words };
 }
 
@@ -28,6 +28,6 @@ export function showVerdict(digit, words, found) {
 export function showLooks({ seen, saliency, caption }, answer, name, shape = [28, 28]) {
   const empty = new Array(shape[0] * shape[1]).fill(0);
   showGrey(seen, answer?.image.flat() ?? empty, shape[1]);
-  showSigned(saliency, answer ? normalised(answer.saliency.flat()) : empty, shape[1]);
+  showSigned(saliency, answer ? normalised(answer.saliency.flat()) : empty, shape[1], 0.7);
   caption.textContent = answer ? `For and against ${name}` : "For and against";
 }

@@ -1,0 +1,73 @@
+// The form of the tab Train: filled from what the server offers, read as what it takes.
+
+import { layersInWords, whole } from "./numbers.js";
+
+const at = (id) => document.getElementById(id);
+const OWN = "own";
+const NUMBERS = ["learning_rate", "epochs", "dropout", "weight_decay", "label_smoothing", "seed"];
+const CHECKS = ["batch_norm", "augment"];
+
+export class Form {
+  #networks = [];
+
+  /** Fill in the choices and the defaults of GET /api/options. */
+  fill(options) {
+    this.#networks = options.networks;
+    const networks = options.networks.map(({ layers }, index) => new Option(layersInWords([784, ...layers, 10]), index));
+    at("network").replaceChildren(...networks, new Option("My own …", OWN));
+    choose("optimizer", options.optimizers);
+    choose("backend", options.backends);
+    choose("threads", options.threads);
+    choose("batch_size", options.batch_sizes);
+    this.#setDefaults(options.defaults);
+    const { name, train, test } = options.data;
+    at("data-facts").textContent = `${name}: ${whole(train)} images to learn from, ${whole(test)} to test.`;
+    at("network").addEventListener("change", () => this.#networkChosen());
+  }
+
+  /** What the form says, as POST /api/jobs takes it; raises an Error with what to mend. */
+  read() {
+    const said = { layers: this.#layers(), optimizer: at("optimizer").value, backend: at("backend").value };
+    said.threads = Number(at("threads").value);
+    said.batch_size = Number(at("batch_size").value);
+    for (const name of NUMBERS) {
+      const input = at(name);
+      if (!input.validity.valid) {
+        input.closest("details")?.setAttribute("open", "");
+        input.focus();
+        throw new Error(`${input.closest("label").textContent.trim()}: ${input.validationMessage}`);
+      }
+      if (input.value !== "") said[name] = Number(input.value);
+    }
+    for (const name of CHECKS) said[name] = at(name).checked;
+    return said;
+  }
+
+  #layers() {
+    if (at("network").value !== OWN) return this.#networks[at("network").value].layers;
+    const words = at("layers").value.split(/[\s,–-]+/).filter(Boolean);
+    if (!words.every((word) => /^\d+$/.test(word) && Number(word) > 0)) {
+      at("layers").focus();
+      throw new Error("Units of each hidden layer: write whole numbers, such as 128 64");
+    }
+    return words.map(Number);
+  }
+
+  #networkChosen() {
+    const own = at("network").value === OWN;
+    at("own-network").hidden = at("layers-hint").hidden = !own;
+    if (own) at("layers").focus();
+  }
+
+  #setDefaults(defaults) {
+    const index = this.#networks.findIndex(({ layers }) => String(layers) === String(defaults.layers));
+    at("network").value = index < 0 ? OWN : index;
+    at("layers").value = defaults.layers.join(" ");
+    for (const name of ["optimizer", "backend", "threads", "batch_size", ...NUMBERS]) at(name).value = defaults[name];
+    for (const name of CHECKS) at(name).checked = defaults[name];
+  }
+}
+
+function choose(id, values) {
+  at(id).replaceChildren(...values.map((value) => new Option(value, value)));
+}

@@ -1,0 +1,110 @@
+// The tab Train: start a training, follow it, and find it again after a reload.
+
+import { get, post } from "./api.js";
+import { connection } from "./connection.js";
+import { listen } from "./events.js";
+import { Form } from "./form.js";
+import { GOES_ON, JobView } from "./job_view.js";
+
+const at = (id) => document.getElementById(id);
+
+/** Events: progress, with the share that is done; over, when a training has ended; draw, to draw with it. */
+export class Train extends EventTarget {
+  #form = new Form();
+  #view = new JobView();
+  #options = null;
+  #job = null; // the identifier of the one that is shown
+  #state = "none";
+  #close = () => {};
+
+  constructor() {
+    super();
+    at("settings").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    at("pause").addEventListener("click", () => this.#command(this.#state === "paused" ? "resume" : "pause"));
+    at("stop").addEventListener("click", () => this.#command("stop"));
+    at("try").addEventListener("click", () => this.#tell("draw"));
+    connection.addEventListener("found", () => this.load().catch(() => {}));
+  }
+
+  /** Ask what the server offers, and follow the newest training if there is one. */
+  async load() {
+    this.#options ??= await this.#askOptions();
+    const { jobs } = await get("/api/jobs");
+    const job = jobs.find(({ state }) => GOES_ON.includes(state)) ?? jobs.at(-1);
+    if (job && job.id !== this.#job) this.#follow(job.id);
+  }
+
+  /** Start a training and follow it. */
+  async start(settings) {
+    await this.load();
+    const { id } = await post("/api/jobs", settings);
+    this.#follow(id);
+    return id;
+  }
+
+  async #askOptions() {
+    const options = await get("/api/options");
+    this.#form.fill(options);
+    this.#view.prepare(options);
+    return options;
+  }
+
+  async #submit() {
+    this.#complain("");
+    at("start").disabled = true;
+    try {
+      await this.start(this.#form.read());
+      if (innerWidth < 900) at("live").scrollIntoView({ block: "start" });
+    } catch (error) {
+      this.#complain(error.message);
+      at("start").disabled = false;
+    }
+  }
+
+  async #command(name) {
+    try {
+      await post(`/api/jobs/${this.#job}/${name}`);
+    } catch (error) {
+      this.#complain(error.message);
+    }
+  }
+
+  #follow(id) {
+    this.#close();
+    this.#job = id;
+    this.#close = listen(`/api/jobs/${id}/events`, {
+      snapshot: (report) => {
+        this.#view.snapshot(report);
+        this.#setState(report.job);
+      },
+      progress: (report) => {
+        this.#view.progress(report);
+        this.#tell("progress", report.epoch / report.epochs);
+      },
+      evaluation: (report) => this.#view.evaluation(report),
+      state: (report) => this.#setState(report),
+    });
+  }
+
+  #setState({ state, message }) {
+    this.#state = state;
+    this.#view.state(state, message);
+    at("start").disabled = GOES_ON.includes(state);
+    at("train-dot").hidden = !GOES_ON.includes(state);
+    if (GOES_ON.includes(state)) return;
+    this.#close(); // or the browser would open the stream again and again
+    this.#tell("over");
+  }
+
+  #tell(name, share = null) {
+    this.dispatchEvent(new CustomEvent(name, { detail: { id: this.#job, state: this.#state, share } }));
+  }
+
+  #complain(words) {
+    at("settings-error").textContent = words;
+    at("settings-error").hidden = !words;
+  }
+}
