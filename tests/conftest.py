@@ -13,7 +13,7 @@ from small_digits import write_small_digits
 
 from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
 
-PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr")
+PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr", "chromium")
 
 # OMP_NUM_THREADS limits our threads too, and many tests are about several. BLAS, which has read the
 # variable by now, keeps to it, also in new processes.
@@ -42,7 +42,7 @@ def pytest_addoption(parser):
         metavar="NAMES",
         help="fail, rather than skip, where one of these libraries or programs is missing"
         " (comma-separated): onnxruntime, skl2onnx, torch, keras, cc, g++, avr-gcc, simavr,"
-        " arm-none-eabi-gcc",
+        " arm-none-eabi-gcc, playwright, axe_playwright_python, chromium",
     )
 
 

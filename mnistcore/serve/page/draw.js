@@ -109,7 +109,8 @@ export class Draw {
       ]);
       if (this.#pad.empty && !this.#picture) return; // cleared meanwhile
       if (chosen !== this.models.chosen) return;
-      this.#show({ ...answer, other, compared, milliseconds: performance.now() - began });
+      const read = { ...answer, other, compared, milliseconds: performance.now() - began };
+      this.#show(answer.probabilities ? read : null, answer.reason);
     } catch (error) {
       if (!this.#pad.empty || this.#picture) this.#show(null, error.message);
     }
@@ -135,7 +136,7 @@ export class Draw {
     at("other-verdict").hidden = !compared;
     at("bars-legend").hidden = !compared;
     if (!compared) return;
-    const other = answer?.other && verdict(answer.other.probabilities, answer.compared.classes);
+    const other = answer?.other?.probabilities && verdict(answer.other.probabilities, answer.compared.classes);
     showVerdict(at("other-digit"), at("other-words"), other);
     at("legend-mine").textContent = chosen.name;
     at("legend-theirs").textContent = compared.name;

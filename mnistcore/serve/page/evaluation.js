@@ -47,13 +47,13 @@ export function showConfusion(table, counts) {
 }
 
 /** Show a unit's weights as an image each: 128 is none, above speaks for the unit, below against. */
-export function showWeights(holder, { shape, tiles }) {
+export function showWeights(holder, { count, shape, tiles }) {
   const bytes = bytesOf(tiles);
-  const [units, pixels] = [shape[0], bytes.length / shape[0]];
-  fill(holder, units, () => document.createElement("canvas"));
+  const pixels = shape[0] * shape[1];
+  fill(holder, count, () => document.createElement("canvas"));
   [...holder.children].forEach((canvas, unit) => {
     const tile = Array.from(bytes.subarray(unit * pixels, (unit + 1) * pixels), (byte) => (byte - 128) / 127);
-    showSigned(canvas, tile, Math.round(Math.sqrt(pixels)), 1.5); // the noise of the start fades
+    showSigned(canvas, tile, shape[1], 1.5); // the noise of the start fades
   });
 }
 

@@ -4,7 +4,8 @@ import { layersInWords, whole } from "./numbers.js";
 
 const at = (id) => document.getElementById(id);
 const OWN = "own";
-const NUMBERS = ["learning_rate", "epochs", "dropout", "weight_decay", "label_smoothing", "seed"];
+const WORDS = ["optimizer", "activation", "backend"];
+const NUMBERS = ["batch_size", "threads", "learning_rate", "epochs", "dropout", "weight_decay", "label_smoothing", "seed"];
 const CHECKS = ["batch_norm", "augment"];
 
 export class Form {
@@ -13,23 +14,27 @@ export class Form {
   /** Fill in the choices and the defaults of GET /api/options. */
   fill(options) {
     this.#networks = options.networks;
-    const networks = options.networks.map(({ layers }, index) => new Option(layersInWords([784, ...layers, 10]), index));
-    at("network").replaceChildren(...networks, new Option("My own …", OWN));
-    choose("optimizer", options.optimizers);
+    const networks = options.networks.map(({ name, layers }, index) => new Option(`${name}: ${layersInWords([784, ...layers, 10])}`, index));
+    at("network").replaceChildren(...networks, new Option("my own …", OWN));
+    choose("optimizer", options.optimizers.map(({ name }) => name));
+    choose("activation", options.activations);
     choose("backend", options.backends);
     choose("threads", options.threads);
     choose("batch_size", options.batch_sizes);
     this.#setDefaults(options.defaults);
     const { name, train, test } = options.data;
     at("data-facts").textContent = `${name}: ${whole(train)} images to learn from, ${whole(test)} to test.`;
+    at("epochs").max = options.limits.epochs;
     at("network").addEventListener("change", () => this.#networkChosen());
+    at("optimizer").addEventListener("change", () => {
+      const chosen = options.optimizers.find(({ name }) => name === at("optimizer").value);
+      at("learning_rate").value = chosen.learning_rate;
+    });
   }
 
   /** What the form says, as POST /api/jobs takes it; raises an Error with what to mend. */
   read() {
-    const said = { layers: this.#layers(), optimizer: at("optimizer").value, backend: at("backend").value };
-    said.threads = Number(at("threads").value);
-    said.batch_size = Number(at("batch_size").value);
+    const said = { layers: this.#layers(), ...valuesOf(WORDS) };
     for (const name of NUMBERS) {
       const input = at(name);
       if (!input.validity.valid) {
@@ -63,9 +68,13 @@ export class Form {
     const index = this.#networks.findIndex(({ layers }) => String(layers) === String(defaults.layers));
     at("network").value = index < 0 ? OWN : index;
     at("layers").value = defaults.layers.join(" ");
-    for (const name of ["optimizer", "backend", "threads", "batch_size", ...NUMBERS]) at(name).value = defaults[name];
+    for (const name of [...WORDS, ...NUMBERS]) at(name).value = defaults[name];
     for (const name of CHECKS) at(name).checked = defaults[name];
   }
+}
+
+function valuesOf(names) {
+  return Object.fromEntries(names.map((name) => [name, at(name).value]));
 }
 
 function choose(id, values) {

@@ -6,7 +6,7 @@ import { percent, short, whole } from "./numbers.js";
 
 const SERIES = [
   { name: "training", colour: "--other" },
-  { name: "test", colour: "--accent" },
+  { name: "unseen", colour: "--accent" },
 ];
 const TITLES = {
   compiling: "Compiling the kernels",
@@ -27,36 +27,37 @@ export class JobView {
   #loss = new Curve(at("loss-curve"), LOSS, SERIES);
   #peak = null; // GFLOP/s of the machine
   #classes = [];
-  #trainSize = 1;
+  #perEpoch = 1; // samples
 
   /** Take what GET /api/options says of the machine and the data. */
   prepare({ peak_gflops: peak, data }) {
     this.#peak = peak;
-    this.#trainSize = data.train;
     this.#classes = data.classes ?? DIGITS;
     makeConfusion(at("confusion"), this.#classes);
   }
 
   /** Begin with a job and all that it has reported so far. */
-  snapshot({ job, curve }) {
+  snapshot({ job, curve, evaluations }) {
+    this.#perEpoch = job.samples_per_epoch;
     this.#accuracy.clear(job.epochs);
     this.#loss.clear(job.epochs);
     at("accuracy").textContent = "–";
     at("weights").replaceChildren();
     at("wrong").replaceChildren();
     makeConfusion(at("confusion"), this.#classes);
-    for (const point of curve) this.#addPoint(point);
+    for (const point of [...curve, ...evaluations]) this.#addPoint(point);
     this.#describeCurves();
-    this.state(job.state, job.message);
-    this.#showEpoch(job.epoch, job.epochs);
+    this.state(job);
+    this.#showEpoch(job);
+    if (job.samples_per_second) this.#showSpeed(job);
   }
 
   progress(report) {
+    this.#perEpoch = report.samples_per_epoch;
     this.#addPoint(report);
     this.#describeCurves();
-    this.#showEpoch(report.epoch, report.epochs);
-    at("rate").textContent = short(report.samples_per_second);
-    this.#showGflops(report.gflops);
+    this.#showEpoch(report);
+    this.#showSpeed(report);
   }
 
   evaluation(report) {
@@ -67,10 +68,12 @@ export class JobView {
     showWeights(at("weights"), report.weights);
     showWrong(at("wrong"), report.wrong, this.#classes);
     const wrong = report.confusion.flatMap((cells, label) => cells.filter((_, read) => read !== label)).reduce((sum, count) => sum + count, 0);
-    at("wrong-words").textContent = wrong ? `${whole(wrong)} test images are read wrong; some of them:` : "No test image is read wrong.";
+    at("wrong-words").textContent = wrong ? `${whole(wrong)} of ${whole(report.images)} unseen images are read wrong; some of them:` : "None of the unseen images is read wrong.";
   }
 
-  state(name, message) {
+  state({ state: name, message, test_accuracy: tested }) {
+    if (tested !== null) at("accuracy").textContent = percent(tested, 2);
+    at("accuracy-words").textContent = tested === null ? "of unseen images right" : "of the test images right";
     at("live").dataset.state = name;
     at("state").textContent = TITLES[name] ?? name;
     at("state-detail").textContent = message ?? "";
@@ -84,13 +87,13 @@ export class JobView {
     at("train-spoken").textContent = [TITLES[name], message, found === "–" ? "" : `${found} right`].filter(Boolean).join(", ");
   }
 
-  #showEpoch(epoch, epochs) {
-    at("job-progress").value = epochs ? Math.min(1, epoch / epochs) : 0;
-    if (at("state-detail").classList.contains("error")) return;
-    at("state-detail").textContent = `epoch ${Math.min(epochs, Math.floor(epoch) + 1)} of ${epochs}`;
+  #showEpoch({ samples, epoch, epochs }) {
+    at("job-progress").value = this.#perEpoch ? samples / (epochs * this.#perEpoch) : 0;
+    at("state-epoch").textContent = epoch ? `epoch ${epoch} of ${epochs}` : "";
   }
 
-  #showGflops(gflops) {
+  #showSpeed({ samples_per_second: rate, gflops }) {
+    at("rate").textContent = short(rate);
     at("gflops").textContent = gflops.toFixed(gflops < 100 ? 1 : 0);
     at("peak").hidden = this.#peak === null;
     if (this.#peak === null) return;
@@ -99,7 +102,7 @@ export class JobView {
   }
 
   #addPoint(point) {
-    const epoch = point.samples / this.#trainSize;
+    const epoch = point.samples / this.#perEpoch;
     if ("accuracy" in point) {
       this.#accuracy.add(1, epoch, point.accuracy);
       this.#loss.add(1, epoch, point.loss);

@@ -3,7 +3,7 @@
 
 /** @typedef {{x: number, y: number, pressure: number}} Point */
 
-const SIDE = 140; // pixels of the picture that is sent: five for each that the network reads
+const SIDE = 112; // pixels of the picture that is sent: four for each that the network reads
 const STEADY = 0.55; // how far a new point pulls the pen: less is smoother, and lags more
 
 /** The pen follows the hand with a little inertia, which takes the tremble out of a line. */

@@ -82,16 +82,17 @@ export class Train extends EventTarget {
       },
       progress: (report) => {
         this.#view.progress(report);
-        this.#tell("progress", report.epoch / report.epochs);
+        this.#tell("progress", report.samples / (report.epochs * report.samples_per_epoch));
       },
       evaluation: (report) => this.#view.evaluation(report),
       state: (report) => this.#setState(report),
     });
   }
 
-  #setState({ state, message }) {
+  #setState(report) {
+    const { state } = report;
     this.#state = state;
-    this.#view.state(state, message);
+    this.#view.state(report);
     at("start").disabled = GOES_ON.includes(state);
     at("train-dot").hidden = !GOES_ON.includes(state);
     if (GOES_ON.includes(state)) return;

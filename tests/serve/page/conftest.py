@@ -1,0 +1,115 @@
+"""The page in a real browser: a server in a process of its own, and Debian's Chromium."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from handwriting import strokes_of
+
+import mnistcore
+
+PATIENCE = 30_000  # milliseconds, on a busy machine
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """A network that reads digits well, trained in a second or two."""
+    folder = tmp_path_factory.mktemp("page") / "run"
+    real = bool(os.environ.get("MNISTCORE_DATA_DIR"))
+    data = {} if real else {"data": "synthetic"}
+    mnistcore.train(mnistcore.TrainConfig(recipe="fast", seed=1, output=str(folder), **data))
+    return folder
+
+
+@contextlib.contextmanager
+def serving(folder, *runs):
+    """Serve in an empty folder, and give the address; the built-in digits where MNIST is missing."""
+    data = [] if os.environ.get("MNISTCORE_DATA_DIR") else ["--data", "synthetic"]
+    command = [sys.executable, "-m", "mnistcore.serve", *map(str, runs), "--port", "0"]
+    server = subprocess.Popen(
+        [*command, "--no-browser", *data], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield server.stdout.readline().split()[0]
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def address(run_folder, tmp_path_factory, browser):
+    """Where a server with one trained network serves the page."""
+    with serving(tmp_path_factory.mktemp("served"), run_folder) as address:
+        yield address
+
+
+@pytest.fixture
+def bare_address(tmp_path, browser):
+    """Where a server without a network serves the page."""
+    with serving(tmp_path) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser(consumer):
+    """Chromium without a window."""
+    consumer("playwright")
+    chromium = consumer("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs rights that root in a container does not have.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """A function that opens an address; the test fails if the page wrote an error anywhere."""
+    errors, contexts = [], []
+
+    def open_page(address, *, expected_errors=(), **settings):
+        settings = {"viewport": {"width": 1280, "height": 900}, **settings}
+        context = browser.new_context(**settings)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+
+        expected_errors = (*expected_errors, "404")
+
+        def note(text):
+            if not any(part in text for part in expected_errors):
+                errors.append(text)
+
+        page.on("console", lambda message: message.type == "error" and note(message.text))
+        page.on("pageerror", lambda error: note(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def draw():
+    """A function that draws a digit with the mouse, and leaves the button pressed if asked to."""
+
+    def draw(page, digit, lift=True):
+        box = page.locator("#pad").bounding_box()
+        for stroke in strokes_of(digit):
+            places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+            page.mouse.up()
+            page.mouse.move(*places[0])
+            page.mouse.down()
+            for place in places[1:]:
+                page.mouse.move(*place, steps=4)
+        if lift:
+            page.mouse.up()
+
+    return draw

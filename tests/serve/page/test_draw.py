@@ -1,0 +1,172 @@
+"""The tab Draw: what is drawn with mouse, finger or keyboard, or brought as a picture, is read."""
+
+import io
+
+import pytest
+from handwriting import strokes_of
+from PIL import Image, ImageDraw
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+expect.set_options(timeout=30_000)
+
+
+def ink(page):
+    """Return how much of the drawing area is covered."""
+    return page.evaluate(
+        """() => { const pad = document.getElementById("pad");
+        const { data } = pad.getContext("2d").getImageData(0, 0, pad.width, pad.height);
+        return data.filter((value, index) => index % 4 === 3 && value > 0).length; }"""
+    )
+
+
+def picture(digit):
+    """Return a PNG of a digit in dark strokes on paper."""
+    image = Image.new("L", (300, 240), 235)
+    pen = ImageDraw.Draw(image)
+    for stroke in strokes_of(digit):
+        pen.line([(30 + 240 * x, 240 * y) for x, y in stroke], fill=40, width=14, joint="curve")
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_ten_digits_are_read(open_page, address, draw):
+    page = open_page(address)
+    for digit in range(10):
+        draw(page, digit, lift=False)
+        expect(page.locator("#digit")).to_have_text(str(digit))  # before the pen is lifted
+        page.mouse.up()
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator("#digit")).to_have_text("?")
+
+
+def test_a_digit_is_explained(open_page, address, draw):
+    page = open_page(address)
+    idle = page.locator("#diagram").screenshot()
+    draw(page, 3)
+    expect(page.locator("#digit")).to_have_text("3")
+    expect(page.locator("#saliency-caption")).to_have_text("For and against 3")
+    expect(page.locator("#bars .likeliest .name")).to_have_text("3")
+    shares = page.locator("#bars .share").all_inner_texts()
+    total = sum(float(share.strip("<>%")) for share in shares)
+    assert total == pytest.approx(100, abs=1)
+    assert "its answer is 3" in page.locator("#diagram").get_attribute("aria-label")
+    assert page.locator("#diagram").screenshot() != idle
+    seen = page.evaluate(
+        """() => Array.from(document.getElementById("seen").getContext("2d")
+        .getImageData(0, 0, 28, 28).data.filter((_, index) => index % 4 === 0))"""
+    )
+    assert len(seen) == 784
+    assert max(seen) > 200
+    assert seen.count(0) > 500
+    expect(page.locator("#spoken")).to_contain_text("3, ")
+
+
+def test_undo_and_thickness(open_page, address, draw):
+    page = open_page(address)
+    draw(page, 4)
+    whole = ink(page)
+    page.locator("#thickness").fill("12")
+    assert ink(page) > 1.3 * whole
+    page.locator("#thickness").fill("7")
+    assert ink(page) == whole
+    page.get_by_role("button", name="Undo").click()
+    assert 0.4 * whole < ink(page) < 0.9 * whole
+    page.locator("#pad").press("Control+z")
+    assert ink(page) == 0
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    expect(page.locator("#digit")).to_have_text("?")
+
+
+def test_a_finger_draws_and_does_not_scroll(open_page, address):
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    page = open_page(address, **phone)
+    touch = page.context.new_cdp_session(page)
+    box = page.locator("#pad").bounding_box()
+    for stroke in strokes_of(7):
+        places = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in stroke
+        ]
+        for kind, place in [("touchStart", places[0]), *(("touchMove", p) for p in places)]:
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.locator("#digit")).to_have_text("7")
+    assert page.evaluate("scrollY") == 0
+
+
+def test_the_keyboard_alone_draws(open_page, address):
+    page = open_page(address)
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "pad":
+            break
+    page.keyboard.press("Space")
+    for _ in range(16):
+        page.keyboard.press("ArrowDown")
+    expect(page.locator("#digit")).to_have_text("1")
+    page.keyboard.press("Delete")
+    expect(page.locator("#digit")).to_have_text("?")
+
+
+@pytest.mark.parametrize("way", ["chosen", "dropped", "pasted"])
+def test_a_picture_is_read(open_page, address, way):
+    page = open_page(address)
+    content = picture(5)
+    if way == "chosen":
+        file = {"name": "five.png", "mimeType": "image/png", "buffer": content}
+        page.locator("#file").set_input_files(file)
+    else:
+        page.evaluate(
+            """([bytes, way]) => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([new Uint8Array(bytes)], "five.png", { type: "image/png" }));
+            const target = document.getElementById("pad");
+            target.dispatchEvent(way === "dropped"
+              ? new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true })
+              : new ClipboardEvent("paste", { clipboardData: carried, bubbles: true }));
+            }""",
+            [list(content), way],
+        )
+    expect(page.locator("#digit")).to_have_text("5")
+    expect(page.locator("#pad-picture")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#pad-picture")).to_be_hidden()
+
+
+def test_what_is_no_picture_is_refused_in_words(open_page, address):
+    page = open_page(address, expected_errors=["400"])
+    file = {"name": "five.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    page.locator("#file").set_input_files(file)
+    expect(page.locator("#verdict-words")).to_contain_text("picture")
+    expect(page.locator("#digit")).to_have_text("?")
+
+
+def test_two_models_read_the_same_drawing(open_page, address, draw):
+    page = open_page(address)
+    draw(page, 2)
+    expect(page.locator("#other-digit")).to_be_hidden()
+    page.locator("#other-model").select_option(index=1)
+    expect(page.locator("#other-digit")).to_have_text("2")
+    expect(page.locator("#bars .theirs").first).to_be_visible()
+
+
+def test_the_latest_drawing_wins(open_page, address, draw):
+    """Answers that come late say nothing about what has been drawn since."""
+    page = open_page(address)
+    asked = []
+
+    def answer_late(route):
+        asked.append(route)
+        if len(asked) == 1:
+            page.wait_for_timeout(400)
+        route.continue_()
+
+    page.route("**/api/explain*", answer_late)
+    draw(page, 0)
+    page.get_by_role("button", name="Clear").click()
+    draw(page, 7)
+    expect(page.locator("#digit")).to_have_text("7")
+    page.wait_for_timeout(300)
+    expect(page.locator("#digit")).to_have_text("7")
+    assert len(asked) < 30  # one at a time, not one for each of the pointer's events
