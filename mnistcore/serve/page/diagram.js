@@ -71,10 +71,11 @@ export class Diagram {
     for (const { layer, contribution } of this.#answer.connections) {
       strongest.set(layer, Math.max(strongest.get(layer) ?? 0, Math.abs(contribution)));
     }
+    const lit = this.#answer.connections.some((connection) => this.#under && touches(connection, this.#under));
     const ascending = [...this.#answer.connections].sort((a, b) => Math.abs(a.contribution) - Math.abs(b.contribution));
     for (const connection of ascending) {
       const strength = Math.abs(connection.contribution) / (strongest.get(connection.layer) || 1);
-      const dimmed = this.#under !== null && !touches(connection, this.#under);
+      const dimmed = lit && !touches(connection, this.#under);
       context.globalAlpha = dimmed ? 0.06 : 0.12 + 0.68 * strength ** 1.5;
       context.lineWidth = 0.6 + 1.8 * strength;
       context.strokeStyle = connection.contribution > 0 ? colours.for : colours.against;

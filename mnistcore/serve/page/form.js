@@ -20,16 +20,20 @@ export class Form {
     choose("activation", options.activations);
     choose("backend", options.backends);
     choose("threads", options.threads);
+    at("threads").prepend(new Option("all", 0));
     choose("batch_size", options.batch_sizes);
     this.#setDefaults(options.defaults);
-    const { name, train, test } = options.data;
-    at("data-facts").textContent = `${name}: ${whole(train)} images to learn from, ${whole(test)} to test.`;
     at("epochs").max = options.limits.epochs;
     at("network").addEventListener("change", () => this.#networkChosen());
     at("optimizer").addEventListener("change", () => {
       const chosen = options.optimizers.find(({ name }) => name === at("optimizer").value);
       at("learning_rate").value = chosen.learning_rate;
     });
+  }
+
+  /** Say what is trained on; null before it is known. */
+  describeData(data) {
+    at("data-facts").textContent = data ? `${data.name}: ${whole(data.train)} images to learn from, ${whole(data.test)} to test.` : "";
   }
 
   /** What the form says, as POST /api/jobs takes it; raises an Error with what to mend. */

@@ -32,8 +32,7 @@ export class JobView {
   /** Take what GET /api/options says of the machine and the data. */
   prepare({ peak_gflops: peak, data }) {
     this.#peak = peak;
-    this.#classes = data.classes ?? DIGITS;
-    makeConfusion(at("confusion"), this.#classes);
+    this.#classes = data?.classes ?? DIGITS;
   }
 
   /** Begin with a job and all that it has reported so far. */

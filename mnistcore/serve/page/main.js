@@ -20,7 +20,7 @@ connection.addEventListener("found", () => {
 
 const draw = new Draw();
 const train = new Train();
-new Race();
+const race = new Race();
 startTabs(document.querySelector('[role="tablist"]'), () => {});
 
 // Without a network there is nothing to draw for: one is trained on the spot.
@@ -51,3 +51,4 @@ train.addEventListener("draw", async ({ detail }) => {
 
 draw.load().catch(() => {});
 train.load().catch(() => {});
+race.load().catch(() => {});

@@ -1,81 +1,120 @@
-// The tab Race.
+// The tab Race: the same training step, written in several ways, side by side.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
+import { connection } from "./connection.js";
 import { listen } from "./events.js";
 import { duration, short } from "./numbers.js";
 
 const EPOCH = 60_000; // images
+const TITLES = { compiling: "Getting ready …", racing: "They take turns", finished: "Race again", stopped: "Race again", failed: "Race again" };
 
 const at = (id) => document.getElementById(id);
+const runs = (state) => state === "compiling" || state === "racing";
 
 export class Race {
+  #rows = new Map(); // by the names of the lanes
   #lanes = [];
-  #close = null;
+  #race = null; // the identifier of the one that goes on
+  #close = () => {};
 
   constructor() {
     at("race-start").addEventListener("click", () => this.#start());
+    at("race-stop").addEventListener("click", () => this.#stop());
     at("race-log").addEventListener("change", () => this.#show());
-    this.#show();
+    connection.addEventListener("found", () => this.load().catch(() => {}));
   }
 
-  async #start() {
-    at("race-error").hidden = true;
-    at("race-start").disabled = true;
-    try {
-      const { id } = await post("/api/race", { rungs: null });
-      this.#close?.();
-      this.#close = listen(`/api/race/${id}/events`, { progress: (report) => this.#progress(report) });
-    } catch (error) {
-      at("race-error").textContent = error.message;
-      at("race-error").hidden = false;
-      at("race-start").disabled = false;
+  /** Ask who can race, and follow a race that goes on. */
+  async load() {
+    const { lanes, races } = await get("/api/race");
+    if (this.#rows.size === 0) this.#makeRows(lanes);
+    const race = races.findLast(({ state }) => runs(state)) ?? races.at(-1);
+    if (race && race.id !== this.#race) this.#follow(race);
+  }
+
+  #makeRows(lanes) {
+    for (const { name, default: races } of lanes) {
+      const row = makeRow(name, races);
+      this.#rows.set(name, row);
+      at("lanes").append(row);
     }
   }
 
-  #progress({ lanes }) {
-    this.#lanes = lanes;
-    this.#show();
-    if (!lanes.every((lane) => lane.done)) return;
+  async #start() {
+    this.#complain("");
+    const chosen = [...this.#rows].filter(([, row]) => row.querySelector("input").checked);
+    try {
+      this.#lanes = [];
+      this.#show();
+      this.#follow(await post("/api/race", { rungs: chosen.map(([name]) => name) }));
+    } catch (error) {
+      this.#complain(chosen.length ? error.message : "Choose at least one lane.");
+    }
+  }
+
+  async #stop() {
+    await post(`/api/race/${this.#race}/stop`).catch((error) => this.#complain(error.message));
+  }
+
+  #follow({ id, lanes, state }) {
     this.#close();
-    at("race-start").disabled = false;
-    at("race-start").lastElementChild.textContent = "Race again";
-    at("race-spoken").textContent = lanes.map(({ name, samples_per_second: rate }) => `${name}: ${short(rate)} images a second`).join("; ");
+    this.#race = id;
+    for (const [name, row] of this.#rows) row.querySelector("input").checked = lanes.includes(name);
+    this.#setState({ state });
+    this.#close = listen(`/api/race/${id}/events`, {
+      progress: (report) => {
+        this.#lanes = report.lanes;
+        this.#show();
+      },
+      state: (report) => this.#setState(report),
+    });
+  }
+
+  #setState({ state, message }) {
+    at("race-start").disabled = runs(state);
+    at("race-start").lastElementChild.textContent = TITLES[state];
+    at("race-stop").hidden = !runs(state);
+    for (const row of this.#rows.values()) row.querySelector("input").disabled = runs(state);
+    if (runs(state)) return;
+    this.#close();
+    if (state === "failed") this.#complain(message);
+    at("race-spoken").textContent = this.#lanes.map(({ name, samples_per_second: rate }) => `${name}: ${short(rate)} images a second`).join("; ");
   }
 
   #show() {
-    const lanes = this.#lanes;
-    at("race-empty").hidden = lanes.length > 0;
-    at("lane-heads").hidden = lanes.length === 0;
-    while (at("lanes").children.length < lanes.length) at("lanes").append(makeLane());
-    const rates = lanes.map((lane) => lane.samples_per_second ?? 0);
-    const fastest = Math.max(...rates);
-    lanes.forEach((lane, index) => {
-      const row = at("lanes").children[index];
-      row.classList.toggle("first", rates[index] > 0 && rates[index] === fastest);
-      row.querySelector(".name").textContent = lane.name;
-      row.querySelector(".rate").textContent = rates[index] ? short(rates[index]) : "–";
-      row.querySelector(".epoch").textContent = rates[index] ? duration(EPOCH / rates[index]) : "";
-      row.querySelector(".times").textContent = times(rates[index], rates[0], index);
-      row.querySelector(".runner").style.transform = `translateX(${(100 * this.#share(rates[index], fastest) - 100).toFixed(2)}%)`;
-    });
+    const rates = new Map(this.#lanes.filter(({ samples }) => samples > 0).map((lane) => [lane.name, lane.samples_per_second]));
+    const fastest = Math.max(...rates.values());
+    const slowest = Math.min(...rates.values());
+    for (const [name, row] of this.#rows) {
+      const rate = rates.get(name);
+      row.classList.toggle("first", rates.size > 1 && rate === fastest);
+      row.querySelector(".rate").textContent = rate ? short(rate) : "–";
+      row.querySelector(".epoch").textContent = rate ? duration(EPOCH / rate) : "";
+      row.querySelector(".times").textContent = rate ? times(rate / slowest) : "";
+      row.querySelector(".runner").style.transform = `translateX(${(100 * this.#share(rate ?? 0, fastest) - 100).toFixed(2)}%)`;
+    }
   }
 
   #share(rate, fastest) {
     if (!rate) return 0;
     return at("race-log").checked ? Math.log10(1 + rate) / Math.log10(1 + fastest) : rate / fastest;
   }
+
+  #complain(words) {
+    at("race-error").textContent = words;
+    at("race-error").hidden = !words;
+  }
 }
 
-function times(rate, first, index) {
-  if (!rate || !first || index === 0) return index === 0 && rate ? "1×" : "";
-  const factor = rate / first;
-  return `${factor < 10 ? factor.toFixed(1) : short(factor)}×`;
-}
+const times = (factor) => `${factor < 10 ? +factor.toFixed(1) : short(factor)}×`;
 
-function makeLane() {
-  const lane = document.createElement("li");
-  lane.className = "lane";
-  lane.innerHTML = `<span class="name"></span><div class="road" aria-hidden="true"><div class="runner"></div></div>
-    <span class="rate"></span><span class="epoch"></span><span class="times"></span>`;
-  return lane;
+function makeRow(name, races) {
+  const row = document.createElement("li");
+  row.className = "lane";
+  row.innerHTML = `<label class="check"><input type="checkbox"><span class="name"></span></label>
+    <div class="road" aria-hidden="true"><div class="runner"></div></div>
+    <span class="rate">–</span><span class="epoch"></span><span class="times"></span>`;
+  row.querySelector(".name").textContent = name;
+  row.querySelector("input").checked = races;
+  return row;
 }

@@ -6,6 +6,8 @@ import { listen } from "./events.js";
 import { Form } from "./form.js";
 import { GOES_ON, JobView } from "./job_view.js";
 
+const AGAIN = 2000; // milliseconds
+
 const at = (id) => document.getElementById(id);
 
 /** Events: progress, with the share that is done; over, when a training has ended; draw, to draw with it. */
@@ -48,8 +50,16 @@ export class Train extends EventTarget {
   async #askOptions() {
     const options = await get("/api/options");
     this.#form.fill(options);
-    this.#view.prepare(options);
+    this.#learn(options);
     return options;
+  }
+
+  /** Take what is known of the data and the machine; ask again while that is not all. */
+  #learn(options) {
+    this.#view.prepare(options);
+    this.#form.describeData(options.data);
+    if (options.data && options.peak_gflops !== null) return;
+    setTimeout(async () => this.#learn(await get("/api/options").catch(() => options)), AGAIN);
   }
 
   async #submit() {
