@@ -2,7 +2,7 @@
 
 import { ACCURACY, Curve, LOSS } from "./curve.js";
 import { makeConfusion, showConfusion, showWeights, showWrong } from "./evaluation.js";
-import { percent, short, whole } from "./numbers.js";
+import { duration, percent, short, whole } from "./numbers.js";
 
 const SERIES = [
   { name: "training", colour: "--other" },
@@ -25,13 +25,11 @@ const at = (id) => document.getElementById(id);
 export class JobView {
   #accuracy = new Curve(at("accuracy-curve"), ACCURACY, SERIES);
   #loss = new Curve(at("loss-curve"), LOSS, SERIES);
-  #peak = null; // GFLOP/s of the machine
   #classes = [];
   #perEpoch = 1; // samples
 
-  /** Take what GET /api/options says of the machine and the data. */
-  prepare({ peak_gflops: peak, data }) {
-    this.#peak = peak;
+  /** Take what GET /api/options says of the data. */
+  prepare({ data }) {
     this.#classes = data?.classes ?? DIGITS;
   }
 
@@ -71,12 +69,11 @@ export class JobView {
   }
 
   state({ state: name, message, test_accuracy: tested }) {
-    if (tested !== null) at("accuracy").textContent = percent(tested, 2);
-    at("accuracy-words").textContent = tested === null ? "of unseen images right" : "of the test images right";
+    if (tested) at("accuracy").textContent = percent(tested, 2);
+    at("accuracy-words").textContent = tested ? "of the test images right" : "of unseen images right";
     at("live").dataset.state = name;
     at("state").textContent = TITLES[name] ?? name;
-    at("state-detail").textContent = message ?? "";
-    at("state-detail").classList.toggle("error", name === "failed");
+    at("state-detail").textContent = name === "failed" ? message : "";
     at("pause").disabled = name !== "training" && name !== "paused";
     at("stop").disabled = !GOES_ON.includes(name);
     at("pause").lastElementChild.textContent = name === "paused" ? "Resume" : "Pause";
@@ -86,18 +83,17 @@ export class JobView {
     at("train-spoken").textContent = [TITLES[name], message, found === "–" ? "" : `${found} right`].filter(Boolean).join(", ");
   }
 
-  #showEpoch({ samples, epoch, epochs }) {
+  #showEpoch({ samples, epoch, epochs, seconds }) {
     at("job-progress").value = this.#perEpoch ? samples / (epochs * this.#perEpoch) : 0;
-    at("state-epoch").textContent = epoch ? `epoch ${epoch} of ${epochs}` : "";
+    at("state-epoch").textContent = epoch ? `epoch ${epoch} of ${epochs}, ${duration(seconds)}` : "";
   }
 
-  #showSpeed({ samples_per_second: rate, gflops }) {
+  #showSpeed({ samples_per_second: rate, gflops, peak_gflops: peak }) {
     at("rate").textContent = short(rate);
     at("gflops").textContent = gflops.toFixed(gflops < 100 ? 1 : 0);
-    at("peak").hidden = this.#peak === null;
-    if (this.#peak === null) return;
-    at("peak").value = gflops / this.#peak;
-    at("peak-words").textContent = `${percent(gflops / this.#peak, 0)} of the peak, ${whole(this.#peak)}`;
+    at("peak").hidden = !peak;
+    at("peak-words").textContent = peak ? `${percent(gflops / peak, 0)} of the peak, ${whole(peak)}` : "";
+    if (peak) at("peak").value = gflops / peak;
   }
 
   #addPoint(point) {

@@ -58,7 +58,7 @@ export class Train extends EventTarget {
   #learn(options) {
     this.#view.prepare(options);
     this.#form.describeData(options.data);
-    if (options.data && options.peak_gflops !== null) return;
+    if (options.data) return;
     setTimeout(async () => this.#learn(await get("/api/options").catch(() => options)), AGAIN);
   }
 

@@ -1,0 +1,101 @@
+"""The tab Train: a training is started, watched, found again after a reload, paused and stopped."""
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+expect.set_options(timeout=30_000)
+
+
+def points(page, curve):
+    """Return how many points a curve has."""
+    return int(page.locator(curve).get_attribute("data-points") or 0)
+
+
+def start(page, epochs, network="default"):
+    page.get_by_role("tab", name="Train").click()
+    page.locator("#network").select_option(label=network) if network != "default" else None
+    page.locator("#epochs").fill(str(epochs))
+    page.get_by_role("button", name="Start training").click()
+
+
+def wait_for(page, state):
+    page.wait_for_selector(f'#live[data-state="{state}"]')
+
+
+def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address):
+    """From a page without a network to one that draws with the network just trained."""
+    page = open_page(bare_address)
+    expect(page.get_by_role("button", name="Train one now")).to_be_visible()
+    start(page, 6)
+    wait_for(page, "training")
+    seen = {curve: points(page, curve) for curve in ("#accuracy-curve", "#loss-curve")}
+    pictures = [page.locator("#accuracy-curve").screenshot()]
+    wait_for(page, "finished")
+    for curve, before in seen.items():
+        assert points(page, curve) > before + 5
+    pictures.append(page.locator("#accuracy-curve").screenshot())
+    assert pictures[0] != pictures[1]
+    assert float(page.locator("#accuracy").inner_text().rstrip("%")) > 97
+    expect(page.locator("#accuracy-words")).to_have_text("of the test images right")
+    expect(page.locator("#confusion td.right")).to_have_count(10)
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    assert page.locator("#wrong li").count() > 5
+    page.get_by_role("button", name="Draw with it").click()
+    expect(page.locator("#model-facts")).to_contain_text("784–128–64–10")
+    expect(page.locator("#pad")).to_be_focused()
+
+
+def test_a_reload_finds_the_training_again(open_page, address):
+    page = open_page(f"{address}#train")
+    start(page, 500)
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    page.get_by_role("button", name="Pause").click()
+    wait_for(page, "paused")
+    had = points(page, "#loss-curve")
+    epoch = page.locator("#state-epoch").inner_text()
+    page.reload()
+    wait_for(page, "paused")
+    assert abs(points(page, "#loss-curve") - had) <= 3
+    expect(page.locator("#state-epoch")).to_have_text(epoch)
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    page.get_by_role("button", name="Resume").click()
+    wait_for(page, "training")
+    expect(page.locator("#state-epoch")).not_to_have_text(epoch)
+    expect(page.get_by_role("button", name="Start training")).to_be_disabled()
+    page.get_by_role("button", name="Stop").click()
+    wait_for(page, "stopped")
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+
+
+def test_what_cannot_be_trained_is_said(open_page, address):
+    page = open_page(f"{address}#train", expected_errors=["400"])
+    expect(page.locator("#optimizer")).to_have_value("adam")
+    page.locator("#learning_rate").fill("-1")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator("#settings-error")).to_contain_text("Learning rate")
+    expect(page.locator("#learning_rate")).to_be_focused()
+    page.locator("#learning_rate").fill("0.01")
+    page.locator("#network").select_option("own")
+    page.get_by_label("Units of each hidden layer").fill("64, many")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator("#settings-error")).to_contain_text("whole numbers")
+    page.get_by_label("Units of each hidden layer").fill("100000")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator("#settings-error")).to_contain_text("2,048")
+
+
+def test_lanes_race(open_page, address):
+    page = open_page(f"{address}#race")
+    for lane in page.locator("#lanes input").all():
+        lane.set_checked(False)
+    for name in ("NumPy", "pure Python"):
+        page.get_by_label(name).check()
+    page.get_by_role("button", name="Start the race").click()
+    fast = page.locator("#lanes li.first .name")
+    expect(fast).to_have_text("NumPy")
+    page.reload()
+    expect(fast).to_have_text("NumPy")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Race again")).to_be_enabled()
+    expect(page.locator("#lanes li.first .times")).to_contain_text("×")
