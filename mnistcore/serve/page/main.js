@@ -7,6 +7,9 @@ import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { Train } from "./train.js";
 
+// The recipe "fast": 98 % within a second.
+const FIRST = { layers: [256], learning_rate: 0.006, epochs: 3, label_smoothing: 0.1 };
+
 const at = (id) => document.getElementById(id);
 
 startTheme(at("theme"));
@@ -28,7 +31,7 @@ let awaited = null;
 at("train-now").addEventListener("click", async () => {
   at("train-now").disabled = true;
   try {
-    awaited = await train.start({});
+    awaited = await train.start(FIRST);
     at("train-now-progress").hidden = false;
   } catch (error) {
     at("no-model-words").textContent = error.message;

@@ -12,9 +12,9 @@ def points(page, curve):
     return int(page.locator(curve).get_attribute("data-points") or 0)
 
 
-def start(page, epochs, network="default"):
+def start(page, epochs):
     page.get_by_role("tab", name="Train").click()
-    page.locator("#network").select_option(label=network) if network != "default" else None
+    expect(page.locator("#optimizer")).to_have_value("adam")
     page.locator("#epochs").fill(str(epochs))
     page.get_by_role("button", name="Start training").click()
 
@@ -90,7 +90,7 @@ def test_lanes_race(open_page, address):
     for lane in page.locator("#lanes input").all():
         lane.set_checked(False)
     for name in ("NumPy", "pure Python"):
-        page.get_by_label(name).check()
+        page.get_by_role("checkbox", name=name).check()
     page.get_by_role("button", name="Start the race").click()
     fast = page.locator("#lanes li.first .name")
     expect(fast).to_have_text("NumPy")
