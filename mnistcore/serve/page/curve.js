@@ -4,7 +4,8 @@
 import { colour, theme } from "./theme.js";
 
 const HEIGHT = 210;
-const MARGIN = { top: 12, right: 12, bottom: 24, left: 46 };
+const MARGIN = { top: 12, right: 12, bottom: 24, left: 50 };
+const APART = 19; // pixels between two lines of the grid, at least
 const MOST_POINTS = 1200; // of a series; beyond, every second one is dropped
 
 /** How a value becomes a height, which values get a line, and how they are written. */
@@ -24,8 +25,9 @@ export const ACCURACY = {
 export class Curve {
   #canvas;
   #scale;
-  #series; // [{name, colour, points: [[x, y], ...]}]
-  #last = 1; // the right end of the horizontal axis
+  #series; // [{name, colour, points: [[samples, y], ...]}]
+  #epochs = 1;
+  #perEpoch = Infinity; // samples
   #pointer = null;
   #painting = false;
 
@@ -40,17 +42,22 @@ export class Curve {
     new ResizeObserver(() => this.#plan()).observe(canvas);
   }
 
-  clear(epochs) {
-    this.#last = epochs;
+  clear() {
     for (const series of this.#series) series.points = [];
     this.#plan();
   }
 
+  /** Set the length of the horizontal axis, as soon as it is known. */
+  setLength(epochs, perEpoch) {
+    this.#epochs = epochs;
+    this.#perEpoch = perEpoch ?? Infinity;
+  }
+
   /** Add a point to the series of that number. */
-  add(number, x, y) {
+  add(number, samples, y) {
     const series = this.#series[number];
-    if (!Number.isFinite(y) || x <= (series.points.at(-1)?.[0] ?? -1)) return;
-    series.points.push([x, y]);
+    if (!Number.isFinite(y) || samples <= (series.points.at(-1)?.[0] ?? -1)) return;
+    series.points.push([samples, y]);
     if (series.points.length > MOST_POINTS) series.points = series.points.filter((_, index) => index % 2 === 1);
     this.#plan();
   }
@@ -101,11 +108,13 @@ export class Curve {
     const low = all.findLast((height) => height <= least) ?? least;
     const high = all.find((height) => height >= most && height > low) ?? most;
     const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
+    const y = (value) => MARGIN.top + inner.height * (1 - (this.#scale.height(value) - low) / (high - low || 1));
+    const inside = this.#scale.ticks.filter((tick) => this.#scale.height(tick) >= low && this.#scale.height(tick) <= high);
     return {
-      x: (x) => MARGIN.left + (inner.width * x) / this.#last,
-      y: (y) => MARGIN.top + inner.height * (1 - (this.#scale.height(y) - low) / (high - low || 1)),
-      ticks: this.#scale.ticks.filter((tick) => this.#scale.height(tick) >= low && this.#scale.height(tick) <= high),
-      epochAt: (pixel) => (this.#last * (pixel - MARGIN.left)) / inner.width,
+      x: (samples) => MARGIN.left + (inner.width * samples) / (this.#epochs * this.#perEpoch),
+      y,
+      ticks: spaced(inside, y),
+      samplesAt: (pixel) => (this.#epochs * this.#perEpoch * (pixel - MARGIN.left)) / inner.width,
     };
   }
 
@@ -121,14 +130,17 @@ export class Curve {
     }
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
-    const step = Math.max(1, Math.ceil(this.#last / Math.max(2, Math.floor(width / 55))));
-    for (let epoch = 0; epoch <= this.#last; epoch += step) context.fillText(String(epoch), place.x(epoch), HEIGHT - 4);
+    const step = Math.max(1, Math.ceil(this.#epochs / Math.max(2, Math.floor(width / 55))));
+    const inner = width - MARGIN.left - MARGIN.right;
+    for (let epoch = 0; epoch <= this.#epochs; epoch += step) {
+      context.fillText(String(epoch), MARGIN.left + (inner * epoch) / this.#epochs, HEIGHT - 4);
+    }
   }
 
   #paintReading(context, place, width) {
-    const epoch = place.epochAt(this.#pointer);
+    const samples = place.samplesAt(this.#pointer);
     const found = this.#series
-      .map(({ name, points }) => [name, points.reduce((best, point) => (Math.abs(point[0] - epoch) < Math.abs((best?.[0] ?? Infinity) - epoch) ? point : best), null)])
+      .map(({ name, points }) => [name, points.reduce((best, point) => (Math.abs(point[0] - samples) < Math.abs((best?.[0] ?? Infinity) - samples) ? point : best), null)])
       .filter(([, point]) => point);
     if (!found.length) return;
     const x = Math.round(place.x(found[0][1][0])) + 0.5;
@@ -144,6 +156,13 @@ export class Curve {
     context.fillText(words, x + (right ? -8 : 8), MARGIN.top + 10);
     context.lineWidth = 1;
   }
+}
+
+/** Those of the ticks that have room. */
+function spaced(ticks, y) {
+  const kept = [];
+  for (const tick of ticks) if (!kept.length || Math.abs(y(tick) - y(kept.at(-1))) >= APART) kept.push(tick);
+  return kept;
 }
 
 function paintLine(context, place, series) {

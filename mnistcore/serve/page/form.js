@@ -4,6 +4,7 @@ import { layersInWords, whole } from "./numbers.js";
 
 const at = (id) => document.getElementById(id);
 const OWN = "own";
+const NAMES = { mnist: "MNIST", synthetic: "Built-in digits" };
 const WORDS = ["optimizer", "activation", "backend"];
 const NUMBERS = ["batch_size", "threads", "learning_rate", "epochs", "dropout", "weight_decay", "label_smoothing", "seed"];
 const CHECKS = ["batch_norm", "augment"];
@@ -33,7 +34,7 @@ export class Form {
 
   /** Say what is trained on; null before it is known. */
   describeData(data) {
-    at("data-facts").textContent = data ? `${data.name}: ${whole(data.train)} images to learn from, ${whole(data.test)} to test.` : "";
+    at("data-facts").textContent = data ? `${NAMES[data.name] ?? data.name}: ${whole(data.train)} images to learn from, ${whole(data.test)} to test.` : "";
   }
 
   /** What the form says, as POST /api/jobs takes it; raises an Error with what to mend. */

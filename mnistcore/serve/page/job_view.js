@@ -26,7 +26,6 @@ export class JobView {
   #accuracy = new Curve(at("accuracy-curve"), ACCURACY, SERIES);
   #loss = new Curve(at("loss-curve"), LOSS, SERIES);
   #classes = [];
-  #perEpoch = 1; // samples
 
   /** Take what GET /api/options says of the data. */
   prepare({ data }) {
@@ -35,9 +34,9 @@ export class JobView {
 
   /** Begin with a job and all that it has reported so far. */
   snapshot({ job, curve, evaluations }) {
-    this.#perEpoch = job.samples_per_epoch;
-    this.#accuracy.clear(job.epochs);
-    this.#loss.clear(job.epochs);
+    this.#setLength(job);
+    this.#accuracy.clear();
+    this.#loss.clear();
     at("accuracy").textContent = "–";
     at("weights").replaceChildren();
     at("wrong").replaceChildren();
@@ -50,7 +49,7 @@ export class JobView {
   }
 
   progress(report) {
-    this.#perEpoch = report.samples_per_epoch;
+    this.#setLength(report);
     this.#addPoint(report);
     this.#describeCurves();
     this.#showEpoch(report);
@@ -74,8 +73,8 @@ export class JobView {
     at("live").dataset.state = name;
     at("state").textContent = TITLES[name] ?? name;
     at("state-detail").textContent = name === "failed" ? message : "";
-    at("pause").disabled = name !== "training" && name !== "paused";
-    at("stop").disabled = !GOES_ON.includes(name);
+    at("pause").hidden = at("stop").hidden = !GOES_ON.includes(name);
+    at("pause").disabled = name === "compiling";
     at("pause").lastElementChild.textContent = name === "paused" ? "Resume" : "Pause";
     at("pause").querySelector("use").setAttribute("href", name === "paused" ? "#i-play" : "#i-pause");
     at("try").hidden = GOES_ON.includes(name) || name === "failed";
@@ -83,8 +82,13 @@ export class JobView {
     at("train-spoken").textContent = [TITLES[name], message, found === "–" ? "" : `${found} right`].filter(Boolean).join(", ");
   }
 
-  #showEpoch({ samples, epoch, epochs, seconds }) {
-    at("job-progress").value = this.#perEpoch ? samples / (epochs * this.#perEpoch) : 0;
+  #setLength({ epochs, samples_per_epoch: perEpoch }) {
+    this.#accuracy.setLength(epochs, perEpoch);
+    this.#loss.setLength(epochs, perEpoch);
+  }
+
+  #showEpoch({ samples, epoch, epochs, samples_per_epoch: perEpoch, seconds }) {
+    at("job-progress").value = perEpoch ? samples / (epochs * perEpoch) : 0;
     at("state-epoch").textContent = epoch ? `epoch ${epoch} of ${epochs}, ${duration(seconds)}` : "";
   }
 
@@ -97,14 +101,9 @@ export class JobView {
   }
 
   #addPoint(point) {
-    const epoch = point.samples / this.#perEpoch;
-    if ("accuracy" in point) {
-      this.#accuracy.add(1, epoch, point.accuracy);
-      this.#loss.add(1, epoch, point.loss);
-    } else {
-      this.#accuracy.add(0, epoch, point.train_accuracy);
-      this.#loss.add(0, epoch, point.loss);
-    }
+    const series = Number("accuracy" in point); // an evaluation, or a slice of the training
+    this.#accuracy.add(series, point.samples, point.accuracy ?? point.train_accuracy);
+    this.#loss.add(series, point.samples, point.loss);
   }
 
   #describeCurves() {

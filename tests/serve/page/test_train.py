@@ -1,5 +1,7 @@
 """The tab Train: a training is started, watched, found again after a reload, paused and stopped."""
 
+import re
+
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -33,6 +35,7 @@ def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address
     pictures = [page.locator("#accuracy-curve").screenshot()]
     wait_for(page, "finished")
     for curve, before in seen.items():
+        expect(page.locator(curve)).to_have_attribute("aria-label", re.compile("training .* unseen "))
         assert points(page, curve) > before + 5
     pictures.append(page.locator("#accuracy-curve").screenshot())
     assert pictures[0] != pictures[1]
