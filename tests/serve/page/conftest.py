@@ -26,7 +26,7 @@ def run_folder(tmp_path_factory):
 
 @contextlib.contextmanager
 def serving(folder, *runs):
-    """Serve in an empty folder, and give the address; the built-in digits where MNIST is missing."""
+    """Serve in an empty folder, and give the address; without MNIST, the built-in digits."""
     data = [] if os.environ.get("MNISTCORE_DATA_DIR") else ["--data", "synthetic"]
     command = [sys.executable, "-m", "mnistcore.serve", *map(str, runs), "--port", "0"]
     server = subprocess.Popen(
@@ -67,13 +67,22 @@ def browser(consumer):
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def expect(browser):
+    """Playwright's expectations, which wait."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
+    return expect
+
+
 @pytest.fixture
 def open_page(browser):
     """A function that opens an address; the test fails if the page wrote an error anywhere."""
     errors, contexts = [], []
 
     def open_page(address, *, expected_errors=(), **settings):
-        settings = {"viewport": {"width": 1280, "height": 900}, **settings}
+        settings = {"viewport": {"width": 1100, "height": 700}, **settings}
         context = browser.new_context(**settings)
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
@@ -101,12 +110,13 @@ def draw():
     def draw(page, digit, lift=True):
         box = page.locator("#pad").bounding_box()
         for stroke in strokes_of(digit):
-            places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+            side = box["width"]
+            places = [(box["x"] + x * side, box["y"] + y * side) for x, y in stroke]
             page.mouse.up()
             page.mouse.move(*places[0])
             page.mouse.down()
             for place in places[1:]:
-                page.mouse.move(*place, steps=4)
+                page.mouse.move(*place, steps=2)
         if lift:
             page.mouse.up()
 

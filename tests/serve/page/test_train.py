@@ -2,19 +2,13 @@
 
 import re
 
-import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-expect.set_options(timeout=30_000)
-
 
 def points(page, curve):
     """Return how many points a curve has."""
     return int(page.locator(curve).get_attribute("data-points") or 0)
 
 
-def start(page, epochs):
+def start(page, epochs, expect):
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#optimizer")).to_have_value("adam")
     page.locator("#epochs").fill(str(epochs))
@@ -25,17 +19,19 @@ def wait_for(page, state):
     page.wait_for_selector(f'#live[data-state="{state}"]')
 
 
-def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address):
+def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address, expect):
     """From a page without a network to one that draws with the network just trained."""
     page = open_page(bare_address)
     expect(page.get_by_role("button", name="Train one now")).to_be_visible()
-    start(page, 6)
+    start(page, 6, expect)
     wait_for(page, "training")
     seen = {curve: points(page, curve) for curve in ("#accuracy-curve", "#loss-curve")}
     pictures = [page.locator("#accuracy-curve").screenshot()]
     wait_for(page, "finished")
     for curve, before in seen.items():
-        expect(page.locator(curve)).to_have_attribute("aria-label", re.compile("training .* unseen "))
+        expect(page.locator(curve)).to_have_attribute(
+            "aria-label", re.compile("training .* unseen ")
+        )
         assert points(page, curve) > before + 5
     pictures.append(page.locator("#accuracy-curve").screenshot())
     assert pictures[0] != pictures[1]
@@ -45,13 +41,13 @@ def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address
     expect(page.locator("#weights canvas")).to_have_count(64)
     assert page.locator("#wrong li").count() > 5
     page.get_by_role("button", name="Draw with it").click()
-    expect(page.locator("#model-facts")).to_contain_text("784–128–64–10")
+    expect(page.locator("#model-facts")).to_contain_text("109,386 parameters")
     expect(page.locator("#pad")).to_be_focused()
 
 
-def test_a_reload_finds_the_training_again(open_page, address):
+def test_a_reload_finds_the_training_again(open_page, address, expect):
     page = open_page(f"{address}#train")
-    start(page, 500)
+    start(page, 500, expect)
     expect(page.locator("#weights canvas")).to_have_count(64)
     page.get_by_role("button", name="Pause").click()
     wait_for(page, "paused")
@@ -71,7 +67,7 @@ def test_a_reload_finds_the_training_again(open_page, address):
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
-def test_what_cannot_be_trained_is_said(open_page, address):
+def test_what_cannot_be_trained_is_said(open_page, address, expect):
     page = open_page(f"{address}#train", expected_errors=["400"])
     expect(page.locator("#optimizer")).to_have_value("adam")
     page.locator("#learning_rate").fill("-1")
@@ -88,7 +84,7 @@ def test_what_cannot_be_trained_is_said(open_page, address):
     expect(page.locator("#settings-error")).to_contain_text("2,048")
 
 
-def test_lanes_race(open_page, address):
+def test_lanes_race(open_page, address, expect):
     page = open_page(f"{address}#race")
     for lane in page.locator("#lanes input").all():
         lane.set_checked(False)
@@ -101,4 +97,4 @@ def test_lanes_race(open_page, address):
     expect(fast).to_have_text("NumPy")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Race again")).to_be_enabled()
-    expect(page.locator("#lanes li.first .times")).to_contain_text("×")
+    assert page.locator("#lanes li.first .times").inner_text() > "1"
