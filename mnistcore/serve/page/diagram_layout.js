@@ -21,7 +21,7 @@ function fromLeft(width, sizes, shape) {
   const pixel = Math.max(4, Math.floor(Math.min(width / 5, 224) / shape[1]));
   const image = { x: 0, width: pixel * shape[1], height: pixel * shape[0], cell: pixel, columns: shape[1] };
   const room = (width - image.width - 90) / Math.max(1, sizes.length - 1);
-  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(1, size) : block(size, 0.55 * room, 0.86 * HEIGHT)));
+  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(1, size) : block(size, 0.55 * room, 0.86 * HEIGHT, true)));
   const gap = (width - 64 - image.width - sum(blocks, "width")) / blocks.length;
   let x = image.width + gap;
   for (const placed of blocks) {
@@ -36,7 +36,7 @@ function fromLeft(width, sizes, shape) {
 function fromTop(width, sizes, shape) {
   const pixel = Math.floor((0.5 * width) / shape[1]);
   const image = { y: 22, width: pixel * shape[1], height: pixel * shape[0], cell: pixel, columns: shape[1] };
-  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(size, size, width) : block(size, 0.94 * width, 190)));
+  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(size, size, width) : block(size, 0.94 * width, 190, false)));
   let y = image.y + image.height + GAP;
   for (const placed of blocks) {
     placed.x = (width - placed.width) / 2;
@@ -47,15 +47,14 @@ function fromTop(width, sizes, shape) {
   return { width, height: y - GAP + 24, wide: false, image, blocks };
 }
 
-/** The largest cells with which a layer fits into a box, in nearly the box's proportions. */
-function block(size, width, height) {
+/** The largest cells with which a layer fits into a box, and fills its height or its width. */
+function block(size, width, height, tall) {
   let cell = Math.min(20, Math.floor(Math.sqrt((width * height) / size)));
   while (cell > 2 && Math.ceil(size / Math.floor(width / cell)) * cell > height) cell -= 1;
   cell = Math.max(2, cell);
   const most = Math.max(1, Math.floor(width / cell));
-  const rows = Math.ceil(size / most);
-  // Fewer columns where the box would be left half empty in its height.
-  const columns = width > height ? Math.ceil(size / rows) : Math.max(1, Math.min(most, Math.ceil(size / Math.floor(height / cell))));
+  const lines = tall ? Math.ceil(size / Math.floor(height / cell)) : Math.ceil(size / most);
+  const columns = tall ? Math.min(most, lines) : Math.ceil(size / lines);
   return { cell, columns, size, width: columns * cell, height: Math.ceil(size / columns) * cell };
 }
 

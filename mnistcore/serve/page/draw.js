@@ -39,6 +39,11 @@ export class Draw {
     return this.models.load(id);
   }
 
+  /** Read the drawing again, if it is the given model that is shown: it may have learned. */
+  learned(id) {
+    if (this.models.chosen?.id === id && at("draw").offsetParent) this.#read();
+  }
+
   #listen() {
     at("undo").addEventListener("click", () => this.#pad.undo());
     at("clear").addEventListener("click", () => this.#clear());

@@ -12,19 +12,26 @@ const FIRST = { layers: [256], learning_rate: 0.006, epochs: 3, label_smoothing:
 
 const at = (id) => document.getElementById(id);
 
+function notice(words) {
+  at("notice").textContent = words;
+  at("notice").hidden = !words;
+}
+
+/** Say what went wrong, unless it is that nobody answers, which is said already. */
+function say(error) {
+  if (error.status !== 0) notice(error.message);
+}
+
 startTheme(at("theme"));
-connection.addEventListener("lost", () => {
-  at("offline").textContent = "The server does not answer. Is it still running? The page tries again by itself.";
-  at("offline").hidden = false;
-});
-connection.addEventListener("found", () => {
-  at("offline").hidden = true;
-});
+connection.addEventListener("lost", () => notice("The server does not answer. Is it still running? The page tries again by itself."));
+connection.addEventListener("found", () => notice(""));
 
 const draw = new Draw();
 const train = new Train();
 const race = new Race();
-startTabs(document.querySelector('[role="tablist"]'), () => {});
+// A network that is still being trained can be drawn with, and reads better and better.
+startTabs(document.querySelector('[role="tablist"]'), (tab) => tab === "draw" && draw.load().catch(say));
+train.addEventListener("learned", ({ detail }) => draw.learned(detail.id));
 
 // Without a network there is nothing to draw for: one is trained on the spot.
 let awaited = null;
@@ -44,6 +51,7 @@ train.addEventListener("progress", ({ detail }) => {
 train.addEventListener("over", ({ detail }) => {
   at("train-now").disabled = false;
   at("train-now-progress").hidden = true;
+  if (detail.state === "failed") at("no-model-words").textContent = detail.message;
   draw.load(detail.id === awaited ? detail.id : null).catch(() => {});
 });
 train.addEventListener("draw", async ({ detail }) => {
@@ -52,6 +60,5 @@ train.addEventListener("draw", async ({ detail }) => {
   at("pad").focus({ preventScroll: true });
 });
 
-draw.load().catch(() => {});
-train.load().catch(() => {});
-race.load().catch(() => {});
+train.load().catch(say);
+race.load().catch(say);

@@ -48,8 +48,8 @@ export class Models extends EventTarget {
   }
 }
 
-function asOption(model) {
-  return new Option(model.name, model.id);
+function asOption({ id, name, kind }) {
+  return new Option(kind === "job" ? `${name} (${id})` : name, id);
 }
 
 /** What there is to say about a model in one line. */

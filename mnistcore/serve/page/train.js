@@ -10,7 +10,7 @@ const AGAIN = 2000; // milliseconds
 
 const at = (id) => document.getElementById(id);
 
-/** Events: progress, with the share that is done; over, when a training has ended; draw, to draw with it. */
+/** Events: progress, with the share that is done; learned, when the network is a better one; over, when a training has ended; draw, to draw with it. */
 export class Train extends EventTarget {
   #form = new Form();
   #view = new JobView();
@@ -92,9 +92,12 @@ export class Train extends EventTarget {
       },
       progress: (report) => {
         this.#view.progress(report);
-        this.#tell("progress", report.samples / (report.epochs * report.samples_per_epoch));
+        this.#tell("progress", { share: report.samples / (report.epochs * report.samples_per_epoch) });
       },
-      evaluation: (report) => this.#view.evaluation(report),
+      evaluation: (report) => {
+        this.#view.evaluation(report);
+        this.#tell("learned");
+      },
       state: (report) => this.#setState(report),
     });
   }
@@ -107,11 +110,11 @@ export class Train extends EventTarget {
     at("train-dot").hidden = !GOES_ON.includes(state);
     if (GOES_ON.includes(state)) return;
     this.#close(); // or the browser would open the stream again and again
-    this.#tell("over");
+    this.#tell("over", report);
   }
 
-  #tell(name, share = null) {
-    this.dispatchEvent(new CustomEvent(name, { detail: { id: this.#job, state: this.#state, share } }));
+  #tell(name, detail = {}) {
+    this.dispatchEvent(new CustomEvent(name, { detail: { id: this.#job, ...detail } }));
   }
 
   #complain(words) {

@@ -108,6 +108,7 @@ def draw():
     """A function that draws a digit with the mouse, and leaves the button pressed if asked to."""
 
     def draw(page, digit, lift=True):
+        page.locator("#pad").scroll_into_view_if_needed()
         box = page.locator("#pad").bounding_box()
         for stroke in strokes_of(digit):
             side = box["width"]

@@ -60,7 +60,7 @@ def test_keys_alone_reach_everything(open_page, address, expect):
         )
         assert name == "" or outline == "solid", name
         reached.append(name)
-    for name in ("theme", "model", "other-model", "pad", "thickness", "open", "photograph"):
+    for name in ("theme", "model", "other-model", "pad", "thickness", "open"):
         assert name in reached
 
 
