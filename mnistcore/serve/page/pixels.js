@@ -15,7 +15,7 @@ export function showGrey(canvas, values, width = 28) {
  * what is faint, one above 1 subdues it.
  */
 export function showSigned(canvas, values, width, power) {
-  const ground = components(colour("--raised"));
+  const ground = components(colour("--cell"));
   const sides = [components(colour("--against")), components(colour("--accent"))];
   paint(canvas, width, values.length / width, (pixels) => {
     values.forEach((value, index) => {
