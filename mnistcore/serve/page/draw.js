@@ -24,6 +24,7 @@ export class Draw {
   #latest = new Latest(BETWEEN);
   #picture = null; // what was dropped or photographed, instead of strokes
   #answer = null;
+  #words = ""; // what is said, or about to be
   #speech = 0;
 
   constructor() {
@@ -155,6 +156,8 @@ export class Draw {
 
   /** Say the answer to a screen reader once it has settled. */
   #speak(words) {
+    if (words === this.#words) return;
+    this.#words = words;
     clearTimeout(this.#speech);
     this.#speech = setTimeout(() => {
       at("spoken").textContent = words;

@@ -45,6 +45,23 @@ def test_a_network_learns_to_97_percent_before_ones_eyes(open_page, bare_address
     expect(page.locator("#pad")).to_be_focused()
 
 
+def test_a_drawing_is_read_again_as_the_network_learns(open_page, address, draw, expect):
+    page = open_page(address)
+    start(page, 500, expect)
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    page.get_by_role("tab", name="Draw").click()
+    job = page.locator("#model option", has_text="job").last.get_attribute("value")
+    page.locator("#model").select_option(job)
+    draw(page, 3)
+    expect(page.locator("#spoken")).to_contain_text("3, ")
+    for _ in range(2):
+        with page.expect_response(lambda response: "/api/explain" in response.url):
+            pass  # nobody draws
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("button", name="Stop").click()
+    wait_for(page, "stopped")
+
+
 def test_a_reload_finds_the_training_again(open_page, address, expect):
     page = open_page(f"{address}#train")
     start(page, 500, expect)
