@@ -24,7 +24,9 @@ export class Form {
     at("threads").prepend(new Option("all", 0));
     choose("batch_size", options.batch_sizes);
     this.#setDefaults(options.defaults);
-    at("epochs").max = options.limits.epochs;
+    const { layers, units, epochs } = options.limits;
+    at("epochs").max = epochs;
+    at("layers-hint").textContent = `At most ${layers} layers of ${whole(units)} units; nothing for none.`;
     at("network").addEventListener("change", () => this.#networkChosen());
     at("optimizer").addEventListener("change", () => {
       const chosen = options.optimizers.find(({ name }) => name === at("optimizer").value);

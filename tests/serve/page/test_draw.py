@@ -6,6 +6,8 @@ import pytest
 from handwriting import strokes_of
 from PIL import Image, ImageDraw
 
+pytestmark = pytest.mark.slow
+
 
 def ink(page):
     """Return how much of the drawing area is covered."""

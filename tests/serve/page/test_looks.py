@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TABS = ("Draw", "Train", "Race")
 SERIOUS = ("serious", "critical")
 

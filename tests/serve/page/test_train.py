@@ -3,6 +3,10 @@
 import os
 import re
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def points(page, curve):
     """Return how many points a curve has."""
