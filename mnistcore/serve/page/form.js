@@ -26,7 +26,7 @@ export class Form {
     this.#setDefaults(options.defaults);
     const { layers, units, epochs } = options.limits;
     at("epochs").max = epochs;
-    at("layers-hint").textContent = `At most ${layers} layers of ${whole(units)} units; nothing for none.`;
+    at("layers-hint").textContent = `At most ${layers} layers of ${whole(units)} units; empty for no hidden layer.`;
     at("network").addEventListener("change", () => this.#networkChosen());
     at("optimizer").addEventListener("change", () => {
       const chosen = options.optimizers.find(({ name }) => name === at("optimizer").value);
