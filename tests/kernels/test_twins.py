@@ -62,7 +62,9 @@ NUMBA = [
     (
         "sparse",
         "multiply_one multiply_two multiply_three multiply_four "
-        "update_one update_two update_three update_four sparse_pointers",
+        "multiply_five multiply_six multiply_seven multiply_eight "
+        "update_one update_two update_three update_four "
+        "update_five update_six update_seven update_eight sparse_pointers",
         "a program compiles only the one for its width",
     ),
     ("tile", "low_tile high_tile", "two sizes of code, so that LLVM keeps the tile in registers"),

@@ -183,8 +183,16 @@ cdef inline void update_marked(
         update_groups(2, 2, rule, update, layer, product, rows, at)
     elif layer.width == 3 * VL:
         update_groups(1, 3, rule, update, layer, product, rows, at)
-    else:
+    elif layer.width == 4 * VL:
         update_groups(1, 4, rule, update, layer, product, rows, at)
+    elif SPARSE_VECTORS > 4 and layer.width == 5 * VL:
+        update_groups(1, 5, rule, update, layer, product, rows, at)
+    elif SPARSE_VECTORS > 4 and layer.width == 6 * VL:
+        update_groups(1, 6, rule, update, layer, product, rows, at)
+    elif SPARSE_VECTORS > 4 and layer.width == 7 * VL:
+        update_groups(1, 7, rule, update, layer, product, rows, at)
+    else:
+        update_groups(1, SPARSE_VECTORS, rule, update, layer, product, rows, at)
 
 
 cdef void update_sparse(
@@ -193,7 +201,7 @@ cdef void update_sparse(
     """Compute the gradient of a share of the weights of such a layer, and apply it."""
     cdef int64_t at, rows
     cdef SparseProduct product
-    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, SPARSE_VECTORS)
+    cdef Tiles tiles = tiles_of(team, layer.panels, layer.fan_in, SPARSE_ROWS)
     product.marks_row = product.words = inputs.marks.row_words
     product.a_row, product.a_step = 1, inputs.ld
     while next_range(&tiles):

@@ -5,8 +5,11 @@
 # a column of the batch, which selects rows of dz. What is zero is not multiplied.
 
 cdef enum:
-    SPARSE_VECTORS = 4  # the most in a panel: sums enough to hide the latency of an FMA
+    # The most in a panel: sums enough to hide the latency of an FMA. Two vectors of up to 8 floats
+    # are multiplied and added at a time, but one of 16.
+    SPARSE_VECTORS = 4 + 4 * (VL < 16)
     SPARSE_FLOATS = SPARSE_VECTORS * VL
+    SPARSE_ROWS = 4  # the most that are computed together
 
 cdef struct SparseProduct:
     # Rows of a product: out[r] = the sum of a(r, i) b[i] over every i that is marked for row r.
@@ -96,20 +99,36 @@ cdef void multiply_sparse(
         sparse_groups(2, 2, rows, product)
     elif width == 3 * VL:
         sparse_groups(1, 3, rows, product)
+    elif width == 4 * VL:
+        sparse_groups(1, 4, rows, product)
+    elif SPARSE_VECTORS > 4 and width == 5 * VL:
+        sparse_groups(1, 5, rows, product)
+    elif SPARSE_VECTORS > 4 and width == 6 * VL:
+        sparse_groups(1, 6, rows, product)
+    elif SPARSE_VECTORS > 4 and width == 7 * VL:
+        sparse_groups(1, 7, rows, product)
     else:
         require(width == SPARSE_FLOATS)
-        sparse_groups(1, 4, rows, product)
+        sparse_groups(1, SPARSE_VECTORS, rows, product)
 
 
 cdef int64_t sparse_width(int64_t n, int64_t threads) noexcept nogil:
-    """Return the width of the panels for n columns: three or four vectors, or all if fewer.
+    """Return the width of the panels for n columns: all if they are few, or else the fastest.
 
     It is less where that gives each of the threads a panel of its own: the weights that it
     updates are then those that it reads in the next step.
     """
-    cdef int64_t vectors = divide_up(n, VL)
+    cdef int64_t vectors = divide_up(n, VL), best = SPARSE_VECTORS, width
     if divide_up(vectors, SPARSE_VECTORS) < threads:
         return divide_up(vectors, threads) * VL
     if vectors < SPARSE_VECTORS:
         return vectors * VL
-    return (3 if divide_up(vectors, 3) * 27 < divide_up(vectors, 4) * 32 else 4) * VL
+    for width in range(SPARSE_VECTORS - 1, SPARSE_VECTORS // 2, -1):
+        if row_cost(vectors, width) < row_cost(vectors, best):
+            best = width
+    return best * VL
+
+
+cdef inline int64_t row_cost(int64_t vectors, int64_t width) noexcept nogil:
+    """Return the time for a row of ``vectors``, in panels of ``width`` vectors; in some unit."""
+    return divide_up(vectors, width) * (12 + 5 * width)  # as measured

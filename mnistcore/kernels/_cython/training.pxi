@@ -96,7 +96,7 @@ cdef void first_layer(
     cdef Tiles tiles
     cdef int64_t part
     if run.plan.parts == 1:
-        tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
+        tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_ROWS)
         forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
         return
     for part in range(parts.first, parts.stop):
@@ -156,7 +156,7 @@ cdef void layers_step(Run *run, Team *team, const Batch *batch) noexcept nogil:
         if depth:
             inputs = inputs_of(run, depth, batch)
             mark_inputs(layer, 0, batch.rows, &batch.hidden, &inputs)
-            tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_VECTORS)
+            tiles = tiles_of(team, layer.panels, batch.rows, SPARSE_ROWS)
             forward_layer(layer, &inputs, &tiles, &masks, layer.a, layer.lda)
             meet(team)
         if layer.normalized:

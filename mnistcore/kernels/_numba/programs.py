@@ -186,7 +186,7 @@ _INT, _FLAG = types.int64, types.boolean
 PREDICTION = Program(
     "PREDICTION",
     *[(FUNCTIONS[name], None) for name in CALLED],
-    (MULTIPLY[-1], None),  # for panels of more than three vectors, which most networks have
+    (MULTIPLY[-1], None),  # for the widest panels, which most networks have
     (mark_rows, None),
     (take_blocks, None),
     (predict, (_INT,) * 8),

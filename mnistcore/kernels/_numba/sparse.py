@@ -120,6 +120,14 @@ def update_group(total, product, row, pending, constants):
         update_vector(constants, tile_vector(total, 2), base, w + 2 * VL, slot_size)
     if tile_size(total) > 3 * VL:
         update_vector(constants, tile_vector(total, 3), base, w + 3 * VL, slot_size)
+    if tile_size(total) > 4 * VL:
+        update_vector(constants, tile_vector(total, 4), base, w + 4 * VL, slot_size)
+    if tile_size(total) > 5 * VL:
+        update_vector(constants, tile_vector(total, 5), base, w + 5 * VL, slot_size)
+    if tile_size(total) > 6 * VL:
+        update_vector(constants, tile_vector(total, 6), base, w + 6 * VL, slot_size)
+    if tile_size(total) > 7 * VL:
+        update_vector(constants, tile_vector(total, 7), base, w + 7 * VL, slot_size)
 
 
 # For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an
@@ -156,6 +164,34 @@ def _multiply_four(rows, at):
     product = load_record(at, SparseProduct)
     for row in range(rows):
         sparse_group(zero_tile(1, (0, 0, 0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_five(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0, 0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_six(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_seven(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0)), product, row)
+
+
+@c_function(2)
+def _multiply_eight(rows, at):
+    product = load_record(at, SparseProduct)
+    for row in range(rows):
+        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0, 0)), product, row)
 
 
 # And another that takes them for the gradient of the weights of a :class:`.updates.Pending`.
@@ -197,22 +233,68 @@ def _update_four(rows, at, pending_at):
         update_group(zero_tile(1, (0, 0, 0, 0)), product, row, pending, constants)
 
 
-MULTIPLY = _multiply_one, _multiply_two, _multiply_three, _multiply_four
-UPDATE_MARKED = _update_one, _update_two, _update_three, _update_four
+@c_function(3)
+def _update_five(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0, 0, 0)), product, row, pending, constants)
+
+
+@c_function(3)
+def _update_six(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0)), product, row, pending, constants)
+
+
+@c_function(3)
+def _update_seven(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0)), product, row, pending, constants)
+
+
+@c_function(3)
+def _update_eight(rows, at, pending_at):
+    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+    constants = constants_of(pending.update, pending.decayed)
+    for row in range(rows):
+        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0, 0)), product, row, pending, constants)
+
+
+MULTIPLY = (
+    _multiply_one, _multiply_two, _multiply_three, _multiply_four, _multiply_five, _multiply_six,
+    _multiply_seven, _multiply_eight,
+)[:SPARSE_VECTORS]  # fmt: skip
+UPDATE_MARKED = (
+    _update_one, _update_two, _update_three, _update_four, _update_five, _update_six,
+    _update_seven, _update_eight,
+)[:SPARSE_VECTORS]  # fmt: skip
 
 
 def sparse_width(n: int, threads: int) -> int:
-    """Return the width of the panels for n columns: three or four vectors, or all if fewer.
+    """Return the width of the panels for n columns: all if they are few, or else the fastest.
 
     It is less where that gives each of the threads a panel of its own: the weights that it
     updates are then those that it reads in the next step.
     """
-    vectors = -(-n // VL)
+    vectors, best = -(-n // VL), SPARSE_VECTORS
     if -(-vectors // SPARSE_VECTORS) < threads:
         return -(-vectors // threads) * VL
     if vectors < SPARSE_VECTORS:
         return vectors * VL
-    return (3 if -(-vectors // 3) * 27 < -(-vectors // 4) * 32 else 4) * VL
+    for width in range(SPARSE_VECTORS - 1, SPARSE_VECTORS // 2, -1):
+        if row_cost(vectors, width) < row_cost(vectors, best):
+            best = width
+    return best * VL
+
+
+def row_cost(vectors: int, width: int) -> int:
+    """Return the time for a row of ``vectors``, in panels of ``width`` vectors; in some unit."""
+    return -(-vectors // width) * (12 + 5 * width)  # as measured
 
 
 @cache

@@ -37,7 +37,9 @@ from .vectors import (
 
 MR = 14 if VL == 16 else 6  # rows of a tile
 NR = 2 * VL  # columns of a wide panel
-SPARSE_VECTORS = 4  # the most in a panel: sums enough to hide the latency of an FMA
+# The most in a panel of mostly zero inputs: sums enough to hide the latency of an FMA. Two vectors
+# of up to 8 floats are multiplied and added at a time, but one of 16.
+SPARSE_VECTORS = 4 if VL == 16 else 8
 SPARSE_FLOATS = SPARSE_VECTORS * VL
 # Floats that a tile takes, in whole square blocks; SCRATCH adds one such block after it.
 TILE = -(-MR // VL) * VL * SPARSE_FLOATS
