@@ -108,12 +108,14 @@ class HiddenLayer:
     def _normalize(self, z):
         rows = len(z.value)
         mean = z.sum_rows().alike(self.alike) * (1.0 / rows)
-        centred = z - mean
+        # All rows share the errors of mean and deviation, so a sum over rows adds them up.
+        centred = z - mean.alike(rows)
         # The squares of errors count where all rows are alike.
         variance = (centred * centred).sum_rows().alike(self.alike) * (1.0 / rows)
         deviation = square_root(variance + self.norm_eps)
         self.inverse = rough(1.0).over(deviation, np.sqrt(self.norm_eps) * (1 - 1e-6))
-        self.normal, self.statistics = centred * self.inverse, (mean, variance)
+        self.normal = centred * self.inverse.alike(rows)
+        self.statistics = mean, variance
 
     def backward(self, da):
         """The gradient of the inputs, and those of weights, bias and gain."""
