@@ -34,6 +34,8 @@ print(hashlib.sha256(trained(numba_kernels)).hexdigest(), CACHE_FOLDER)
 
 # With two cores to use, wherever the test runs. It prints the helpers' process numbers and what
 # this process compiles.
+UNITS = 128  # enough for panels of the greatest width, whose functions are compiled beforehand
+
 COMPILING = """
 import os
 import signal
@@ -63,7 +65,7 @@ print("files", len(list(Path(CACHE_FOLDER).rglob("*.nbc"))), flush=True)
 
 def trained(kernels):
     """The predictions for a few images, as bytes; they take most of what is compiled."""
-    network = Network((20, 16, 16))
+    network = Network((20, UNITS, UNITS))
     x = np.random.default_rng(0).integers(0, 256, (30, 20)).astype(np.uint8)
     params = network.init(np.random.default_rng(1))
     return network.predict(kernels, params, x, 1 / 255).tobytes()
@@ -71,7 +73,7 @@ def trained(kernels):
 
 def train_one_step(kernels, dtype=np.uint8, frozen=False):
     """One step on a few samples, which may be read-only."""
-    network, options = Network((20, 16, 16)), make_options(batch_size=8)
+    network, options = Network((20, UNITS, UNITS)), make_options(batch_size=8)
     params, layers = network.init(np.random.default_rng(1)), network.layers()
     x, targets, order = np.ones((8, 20), dtype), np.zeros(8, np.int32), np.arange(8)
     for array in (x, targets, order):
