@@ -61,10 +61,7 @@ NUMBA = [
     ("sparse", "union", "a tile's shape is in its type"),
     (
         "sparse",
-        "multiply_one multiply_two multiply_three multiply_four "
-        "multiply_five multiply_six multiply_seven multiply_eight "
-        "update_one update_two update_three update_four "
-        "update_five update_six update_seven update_eight sparse_pointers",
+        "multiplying updating sparse_pointers",
         "a program compiles only the one for its width",
     ),
     ("tile", "low_tile high_tile", "two sizes of code, so that LLVM keeps the tile in registers"),

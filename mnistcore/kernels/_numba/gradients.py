@@ -67,8 +67,9 @@ def update_tile(functions, place, number, panel, low, rows, batch):
         base + 4 * (layer.dz + panel * layer.capacity * width), place.sums,
         base + 4 * place.scratch,
     )  # fmt: skip
-    run = n if used == width else used  # what is not used is not updated
-    for i in range(0, n, max(run, width)):
+    # What is not used is not updated: row by row, or else all at once.
+    row, run = (width, used) if used < width else (n, n)
+    for i in range(0, n, row):
         g = place.scratch + i
         call(
             functions.update_vectors,

@@ -130,149 +130,49 @@ def update_group(total, product, row, pending, constants):
         update_vector(constants, tile_vector(total, 7), base, w + 7 * VL, slot_size)
 
 
-# For each width of a panel, a C function that computes rows of the :class:`SparseProduct` at an
-# address: in groups, and those that are left one by one. A program compiles the one that it needs.
+# ---------------------------------------------------------------------------------------------
+# For each width of a panel, two C functions, which take rows in groups of about SPARSE_ROWS vectors
+# and then those that are left one by one. A program compiles the ones that it needs.
+# ---------------------------------------------------------------------------------------------
+
+SPARSE_ROWS = 4  # the most that are computed together
 
 
-@c_function(2)
-def _multiply_one(rows, at):
-    product, grouped = load_record(at, SparseProduct), rows // 4 * 4
-    for row in range(0, grouped, 4):
-        sparse_group(zero_tile(4, (0,)), product, row)
-    for row in range(grouped, rows):
-        sparse_group(zero_tile(1, (0,)), product, row)
+def multiplying(vectors):
+    """Declare the products with panels of so many vectors."""
+    zeros, group = (0,) * vectors, max(1, SPARSE_ROWS // vectors)
+
+    @c_function(2)
+    def multiply_marked(rows, at):
+        """Compute rows of the :class:`SparseProduct` at an address."""
+        product, grouped = load_record(at, SparseProduct), rows // group * group
+        for row in range(0, grouped, group):
+            sparse_group(zero_tile(group, zeros), product, row)
+        for row in range(grouped, rows):
+            sparse_group(zero_tile(1, zeros), product, row)
+
+    return multiply_marked
 
 
-@c_function(2)
-def _multiply_two(rows, at):
-    product, grouped = load_record(at, SparseProduct), rows // 2 * 2
-    for row in range(0, grouped, 2):
-        sparse_group(zero_tile(2, (0, 0)), product, row)
-    for row in range(grouped, rows):
-        sparse_group(zero_tile(1, (0, 0)), product, row)
+def updating(vectors):
+    """Declare the gradients of the weights in such panels, and their updates."""
+    zeros, group = (0,) * vectors, max(1, SPARSE_ROWS // vectors)
+
+    @c_function(3)
+    def update_marked(rows, at, pending_at):
+        """Compute rows of the gradient of the weights of a :class:`.updates.Pending`."""
+        product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
+        constants, grouped = constants_of(pending.update, pending.decayed), rows // group * group
+        for row in range(0, grouped, group):
+            update_group(zero_tile(group, zeros), product, row, pending, constants)
+        for row in range(grouped, rows):
+            update_group(zero_tile(1, zeros), product, row, pending, constants)
+
+    return update_marked
 
 
-@c_function(2)
-def _multiply_three(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0)), product, row)
-
-
-@c_function(2)
-def _multiply_four(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0, 0)), product, row)
-
-
-@c_function(2)
-def _multiply_five(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0, 0, 0)), product, row)
-
-
-@c_function(2)
-def _multiply_six(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0)), product, row)
-
-
-@c_function(2)
-def _multiply_seven(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0)), product, row)
-
-
-@c_function(2)
-def _multiply_eight(rows, at):
-    product = load_record(at, SparseProduct)
-    for row in range(rows):
-        sparse_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0, 0)), product, row)
-
-
-# And another that takes them for the gradient of the weights of a :class:`.updates.Pending`.
-
-
-@c_function(3)
-def _update_one(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants, grouped = constants_of(pending.update, pending.decayed), rows // 4 * 4
-    for row in range(0, grouped, 4):
-        update_group(zero_tile(4, (0,)), product, row, pending, constants)
-    for row in range(grouped, rows):
-        update_group(zero_tile(1, (0,)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_two(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants, grouped = constants_of(pending.update, pending.decayed), rows // 2 * 2
-    for row in range(0, grouped, 2):
-        update_group(zero_tile(2, (0, 0)), product, row, pending, constants)
-    for row in range(grouped, rows):
-        update_group(zero_tile(1, (0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_three(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_four(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_five(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_six(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_seven(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0)), product, row, pending, constants)
-
-
-@c_function(3)
-def _update_eight(rows, at, pending_at):
-    product, pending = load_record(at, SparseProduct), load_record(pending_at, Pending)
-    constants = constants_of(pending.update, pending.decayed)
-    for row in range(rows):
-        update_group(zero_tile(1, (0, 0, 0, 0, 0, 0, 0, 0)), product, row, pending, constants)
-
-
-MULTIPLY = (
-    _multiply_one, _multiply_two, _multiply_three, _multiply_four, _multiply_five, _multiply_six,
-    _multiply_seven, _multiply_eight,
-)[:SPARSE_VECTORS]  # fmt: skip
-UPDATE_MARKED = (
-    _update_one, _update_two, _update_three, _update_four, _update_five, _update_six,
-    _update_seven, _update_eight,
-)[:SPARSE_VECTORS]  # fmt: skip
+MULTIPLY = tuple(multiplying(n) for n in range(1, SPARSE_VECTORS + 1))
+UPDATE_MARKED = tuple(updating(n) for n in range(1, SPARSE_VECTORS + 1))
 
 
 def sparse_width(n: int, threads: int) -> int:

@@ -126,15 +126,20 @@ def store_first(typingctx, base, offset, vector, n):
     def generate(context, builder, signature, args):
         base, offset, vector, n = args
         pointer = vector_pointer(builder, base, offset, VECTOR)
-        name = f"llvm.masked.store.v{VL}f32.p0"
+
+        def store_masked():
+            name, mask = f"llvm.masked.store.v{VL}f32.p0", first_lanes(builder, n)
+            call_llvm(builder, name, ir.VoidType(), vector, pointer, I32(4), mask)
+
+        if VL == 16:
+            store_masked()
+            return context.get_dummy_value()
         # Without AVX-512 a masked store takes as long as twenty others.
-        whole = builder.icmp_signed(">=", n, I64(VL if VL < 16 else 2**62))
-        with builder.if_else(whole) as (then, otherwise):
-            with then:
+        with builder.if_else(builder.icmp_signed(">=", n, I64(VL))) as (whole, part):
+            with whole:
                 builder.store(vector, pointer, align=4)
-            with otherwise:
-                mask = first_lanes(builder, n)
-                call_llvm(builder, name, ir.VoidType(), vector, pointer, I32(4), mask)
+            with part:
+                store_masked()
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, vector_type, types.int64), generate
