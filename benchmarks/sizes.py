@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from mnistcore.models.network import Network
+
 QUICK = os.environ.get("MNISTCORE_BENCH_QUICK", "") not in ("", "0")
 
 
@@ -38,13 +40,8 @@ class Case:
 
     @property
     def flops_per_sample(self) -> int:
-        """Operations of the products of a training step: 2 I O for each layer and product.
-
-        A layer has three products: the forward pass, the gradient by the weights and the gradient
-        by the inputs. The first layer does not need the last one.
-        """
-        weights = [fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_sizes)]
-        return 6 * sum(weights) - 2 * weights[0]
+        """Operations of the products of a training step."""
+        return Network(self.layer_sizes).flops_per_sample
 
 
 _ALL, _LARGEST = (20, 2) if QUICK else (0, 60)

@@ -81,6 +81,16 @@ class Network:
         gains = sum(sizes[1:-1]) if self.batch_norm else 0
         return sum((i + 1) * o for i, o in itertools.pairwise(sizes)) + gains
 
+    @property
+    def flops_per_sample(self) -> int:
+        """The operations of the products of a training step: 2 I O for each layer and product.
+
+        A layer has three products: the forward pass, the gradient by the weights and the gradient
+        by the inputs. The first layer does not need the last one. Zeros are counted too.
+        """
+        weights = [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(self.layer_sizes)]
+        return 6 * sum(weights) - 2 * weights[0]
+
     def layers(self) -> np.ndarray:
         """Return the layer table (n_layers, 8) int64 of the kernels; see ``kernels.layout``."""
         hidden = len(self.layer_sizes) - 2

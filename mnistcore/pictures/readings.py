@@ -152,7 +152,7 @@ def predict_pictures(
         raise TypeError("pictures must be a list; for a single one give [picture]")
     model = load_together(run)
     for name, member in _members(model).items():
-        _check(member, name)
+        check_characters(member, name)
     kernels = get_ready_backend(backend)
 
     for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
@@ -170,8 +170,8 @@ def predict_pictures(
     return (_read(name, opens, reader, many) for name, opens in opened)
 
 
-def _check(model: Model, name: str) -> None:
-    """Raise ValueError if a model cannot read characters."""
+def check_characters(model: Model, name: str = "the network") -> None:
+    """Raise ValueError if a model, which messages call by a name, cannot read characters."""
     n_inputs = model.network.layer_sizes[0]
     if n_inputs != SIZE * SIZE:
         raise ValueError(

@@ -249,8 +249,7 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
     if outcome.ending not in COMPLETE:
         return None
     try:
-        x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
-        test = _evaluate(job, outcome.params, x, labels, check)
+        test = tested(job, outcome.params, check)
     except KeyboardInterrupt:
         outcome.ending = "interrupted"
         return None
@@ -291,8 +290,18 @@ def _validation(
     return lambda: _evaluate(job, trainer.inference_params(), x, labels, check)
 
 
+def tested(job: Job, params: np.ndarray, check: Callable[[], None] | None) -> Evaluation:
+    """Return how a job's plain network does on the test set."""
+    x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
+    return _evaluate(job, params, x, labels, check)
+
+
 def _evaluate(
-    job: Job, params: np.ndarray, x: np.ndarray, labels: np.ndarray, check: Callable[[], None]
+    job: Job,
+    params: np.ndarray,
+    x: np.ndarray,
+    labels: np.ndarray,
+    check: Callable[[], None] | None,
 ) -> Evaluation:
     network = job.network.plain
     return evaluate(job.kernels, network, params, x, labels, job.scale, job.shift, check)

@@ -41,8 +41,10 @@ class Computing:
     @property
     def at_work(self) -> Training | Race | None:
         """What goes on, or is paused."""
-        each: list[Training | Race] = [*self.jobs.values(), *self.races.values()]
-        return next((one for one in each if not one.over), None)
+        return next((one for one in self._each() if not one.over), None)
+
+    def _each(self) -> list[Training | Race]:
+        return [*self.jobs.values(), *self.races.values()]
 
     def train(self, config: TrainConfig) -> Training:
         """Start a training; answer 409 if something goes on."""
@@ -63,8 +65,7 @@ class Computing:
 
     def close(self) -> None:
         """Stop what goes on, and end the streams."""
-        each: list[Training | Race] = [*self.jobs.values(), *self.races.values()]
-        for one in each:
+        for one in self._each():
             one.stop()
             one.feed.close()
 

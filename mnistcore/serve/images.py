@@ -6,6 +6,7 @@ import numpy as np
 
 from ..models.model import Model
 from ..pictures.frame import SIZE
+from ..pictures.reader import noun_of
 from ..pictures.readings import Reading, as_dict, predict_pictures
 from ..system.text import parsed
 
@@ -81,8 +82,7 @@ def _image(pixels: object) -> np.ndarray:
 
 def prediction(model: Model, chances: np.ndarray) -> dict[str, Any]:
     """Return the digit and the probabilities (C,) of an image, as :func:`reading_dict` does."""
-    name = model.class_names[int(chances.argmax())]
-    noun = "digit" if name.isdecimal() and len(name) == 1 else "character"
+    name, noun = model.class_names[int(chances.argmax())], noun_of(model.class_names)
     return {
         noun: int(name) if noun == "digit" else name,
         "probabilities": [float(chance) for chance in chances],

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..models.model import Model
-from ..pictures.readings import predict_pictures
+from ..pictures.readings import check_characters
 from ..runs.folder import load_run
 
 
@@ -56,7 +56,7 @@ def load_runs(paths: Iterable[str | Path]) -> dict[str, SavedRun]:
 def _load(path: str | Path) -> SavedRun:
     run = load_run(path)
     try:
-        predict_pictures(run.model, [])
+        check_characters(run.model)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     accuracy = run.summary.get("test_accuracy")

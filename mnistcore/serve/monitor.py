@@ -1,7 +1,6 @@
 """A look at a network while it trains: what it gets right, and what its first layer looks like."""
 
 import base64
-from itertools import pairwise
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -93,13 +92,3 @@ def _tiles(weights: np.ndarray, shape: list[int]) -> dict[str, Any]:
 
 def _bytes(values: np.ndarray) -> str:
     return base64.b64encode(values.clip(0, 255).astype(np.uint8).tobytes()).decode()
-
-
-def flops_per_sample(layers: tuple[int, ...]) -> int:
-    """Return the operations of the products of a training step, per sample.
-
-    Forward, gradients of the weights, and of each layer's inputs but the first's; also those with
-    zeros, which the kernels leave out.
-    """
-    products = [i * o for i, o in pairwise(layers)]
-    return 2 * (3 * sum(products) - products[0])

@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset
-from ..data.preprocess import flatten
 from ..kernels.blas import limited, threads_of
-from ..models.inference import evaluate
 from ..models.metrics import percent
 from ..models.model import Model
-from ..pictures.readings import predict_pictures
-from ..runs.execution import model_of, prepared_trainer
+from ..pictures.readings import check_characters
+from ..runs.execution import model_of, prepared_trainer, tested
 from ..runs.job import Job, prepare
 from ..training.config import TrainConfig
 from ..training.fit import fit
 from ..training.loop import Trainer
 from ..training.records import Listener, Progress
 from .activity import Activity
-from .monitor import Monitor, flops_per_sample
+from .monitor import Monitor
 from .peak import Peak
 
 MOST_POINTS = 1000  # of the curve; beyond, every other one is dropped
@@ -143,9 +141,7 @@ class Training(Activity):
                 self._finish(job, outcome.params)
 
     def _finish(self, job: Job, params: np.ndarray) -> None:
-        x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
-        network = job.network.plain
-        test = evaluate(job.kernels, network, params, x, labels, job.scale, job.shift)
+        test = tested(job, params, None)
         self.test_accuracy = test.accuracy
         right = f"{percent(test.accuracy, 2)} of the test images are read rightly"
         self.enter("finished", right, test_accuracy=test.accuracy)
@@ -184,13 +180,13 @@ class _Watcher(Listener):
     def __init__(self, training: Training, job: Job, trainer: Trainer) -> None:
         self._training, self._trainer = training, trainer
         self._monitor = Monitor(job)
-        self._flops = flops_per_sample(job.network.layer_sizes)
+        self._flops = job.network.flops_per_sample
         self._threads = threads_of(job.backend, job.config.threads)
         self._per_epoch = len(job.train_indices)
         self._before = Progress(0, 0, 0, 0.0, 0.0, 0.0)
         self._model = model_of(job, trainer.inference_params())
         try:
-            predict_pictures(self._model, [])
+            check_characters(self._model)
             self._readable = True
         except ValueError:
             self._readable = False  # data of another kind: it trains, and cannot be drawn

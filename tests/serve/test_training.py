@@ -12,10 +12,11 @@ pytest.importorskip("httpx", reason="httpx asks the server")
 from event_streams import stream
 
 import mnistcore
+from mnistcore.models.network import Network
 from mnistcore.runs.job import prepare
 from mnistcore.serve import event_stream
 from mnistcore.serve.feed import Feed
-from mnistcore.serve.monitor import Monitor, flops_per_sample
+from mnistcore.serve.monitor import Monitor
 
 LONG = {"layers": [16], "backend": "numpy", "epochs": 1000}
 SHORT = {"layers": [32], "backend": "numpy", "epochs": 2}
@@ -59,7 +60,7 @@ def test_from_the_start_to_a_network_that_reads(empty, digits):
     progress = [data for kind, data in seen if kind == "progress"][-1]
     assert (progress["epoch"], progress["epochs"]) == (2, 2)
     assert progress["samples"] == 2 * round(0.9 * len(digits.train_labels))
-    flops = flops_per_sample((784, 32, 10))
+    flops = Network((784, 32, 10)).flops_per_sample
     assert flops == 2 * (2 * 784 * 32 + 3 * 32 * 10)
     assert progress["gflops"] == pytest.approx(progress["samples_per_second"] * flops / 1e9)
     (model,) = empty.get("/api/models").json()["models"]
