@@ -39,7 +39,7 @@ def serving(folder, *runs):
         server.communicate(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(run_folder, tmp_path_factory, browser):
     """Where a server with one trained network serves the page."""
     with serving(tmp_path_factory.mktemp("served"), run_folder) as address:
@@ -53,9 +53,13 @@ def bare_address(tmp_path, browser):
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(consumer):
-    """Chromium without a window."""
+    """Chromium without a window.
+
+    It is closed after the last test of a module: while it is open, an event loop runs in this
+    thread, and no test could start one of its own.
+    """
     consumer("playwright")
     chromium = consumer("chromium")
     from playwright.sync_api import sync_playwright
@@ -67,7 +71,7 @@ def browser(consumer):
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expect(browser):
     """Playwright's expectations, which wait."""
     from playwright.sync_api import expect
