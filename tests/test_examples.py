@@ -90,7 +90,7 @@ def test_a_wrong_example_is_found():
 
 
 def test_no_public_function_is_left_out():
-    """Functions and classes have an example here, except options, errors and what prints or serves."""
+    """Functions and classes have an example, except options, errors and what prints or serves."""
     left = set(mnistcore.__all__) - {name.partition(".")[0] for name in PUBLIC}
     known = {"BackendUnavailableError", "__version__", "info", "ladder", "serve"}
     assert left == known | {name for name in mnistcore.__all__ if name.endswith("Config")}
