@@ -49,24 +49,23 @@ ALLOWED: dict[str, set[str]] = {
     "gradcheck": {"terminal", "training", "kernels", "system"},
     "info": {"terminal", "data", "kernels", "system"},
     "serve": {
-        *("ladder/step", "ladder/peak", "terminal", "runs", "pictures", "training", "models"),
+        *("ladder/step", "ladder/machine", "terminal", "runs", "pictures", "training", "models"),
         *("data", "kernels", "system"),
     },
-    "ladder": {"ladder/step", "ladder/peak", "terminal", "models", "kernels", "system"},
-    "ladder/numba_steps": {"ladder/step", "kernels/numba_kernels", "kernels/_numba", "kernels"},
-    "ladder/cython_steps": {
-        "ladder/step",
-        "ladder/_steps_avx2",
-        "ladder/_steps_avx512",
-        "ladder/_steps_baseline",
-        "kernels/cython_kernels",
-        "kernels",
+    "ladder": {
+        *("ladder/step", "ladder/machine", "terminal", "models", "kernels", "system"),
     },
-    "ladder/_steps_avx2": {"ladder/_cython_steps"},
-    "ladder/_steps_avx512": {"ladder/_cython_steps"},
-    "ladder/_steps_baseline": {"ladder/_cython_steps"},
-    "ladder/_cython_steps": {"kernels/_cython"},
-    "ladder/peak": {"kernels/_numba"},
+    "ladder/matmul": {
+        *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
+        *("kernels/_numba", "kernels"),
+    },
+    "ladder/builds": {"ladder/_steps_avx2", "ladder/_steps_avx512", "ladder/_steps_baseline"},
+    "ladder/_steps_avx2": {"ladder/_steps"},
+    "ladder/_steps_avx512": {"ladder/_steps"},
+    "ladder/_steps_baseline": {"ladder/_steps"},
+    "ladder/_steps": {"ladder/matmul/steps", "kernels/_cython"},
+    "ladder/matmul/steps": {"kernels/_cython"},
+    "ladder/machine": {"kernels/_numba"},
     "ladder/step": {"kernels"},
     # The libraries
     "terminal": {"runs", "training", "pictures", "models", "data", "kernels", "system"},
@@ -248,7 +247,7 @@ def test_the_root_holds_commands_alone():
         ("kernels/numba_kernels.py", "from . import numpy_kernels"),  # between backends
         ("kernels/_numba/team.py", "from .._cython import avx2"),
         ("kernels/_cython/tile.pxi", "from mnistcore.kernels.numba_kernels import matmul"),
-        ("kernels/_cython/avx2.pyx", 'include "../../ladder/_cython_steps.pxi"'),
+        ("kernels/_cython/avx2.pyx", 'include "../../ladder/_steps.pxi"'),
         ("kernels/cython_kernels.py", "importlib.import_module(f'._numba.{name}', __package__)"),
         ("kernels/threads.py", "import mnistcore.kernels.numpy_kernels"),
         ("evaluate.py", "from .train import run"),  # between commands

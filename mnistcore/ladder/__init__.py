@@ -1,15 +1,27 @@
-"""The ladder: a matrix product, step by step from a naive triple loop to the training kernel.
+"""The ladder: kernels, step by step from loops in Python to those that training runs on.
 
-``numba_steps.STEPS`` and ``cython_steps.STEPS`` are lists of :class:`Step`, each with a function
-``multiply(a, b, out)`` that computes ``out = a @ b`` in float32 for any shape. They are meant to
-be read from top to bottom; ``python -m mnistcore.ladder`` measures them on your machine.
+``load("matmul")`` is a :class:`Ladder`: one computation, and what each of its steps teaches.
+``steps("matmul", "numba")`` are the steps in one language, functions to read from the slowest to
+the fastest; ``python -m mnistcore.ladder matmul`` measures them on your machine.
 """
 
 from ..system.callable_module import make_callable
 from .command import main
-from .measure import Ladder, Rung, run
-from .step import BACKENDS, Step, steps
+from .measure import Climb, Rung, run
+from .step import BACKENDS, LADDERS, Ladder, Lesson, Step, load, steps
 
-__all__ = ["BACKENDS", "Ladder", "Rung", "Step", "main", "run", "steps"]
+__all__ = [
+    "BACKENDS",
+    "LADDERS",
+    "Climb",
+    "Ladder",
+    "Lesson",
+    "Rung",
+    "Step",
+    "load",
+    "main",
+    "run",
+    "steps",
+]
 
 make_callable(__name__)

@@ -1,1 +1,1 @@
-include "_cython_steps.pxi"
+include "_steps.pxi"

@@ -1,14 +1,15 @@
-"""``python -m mnistcore.ladder``: measure every step on this machine and print a table."""
+"""``python -m mnistcore.ladder NAME``: measure every step on this machine and print a table."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..system.files import write_json
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
-from .figures import draw, table
-from .measure import SECONDS, SHAPE, Ladder, run
-from .step import BACKENDS
+from .figures import draw, table, where_it_pays
+from .measure import QUICK_SECONDS, SECONDS, Climb, run
+from .step import BACKENDS, LADDERS, load
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,21 +31,35 @@ def _main(argv: Sequence[str]) -> int:
     from ..system.console import Console
 
     console = Console(highlight=False, markup=True)
-    with console.status("") as status, user_errors():
-        ladder = run(arguments.backend, arguments.shape, arguments.seconds, status.update)
-    _show(ladder, console)
+    with user_errors(), _live(console) as watch:
+        climb = run(
+            arguments.ladder,
+            arguments.backend,
+            arguments.shape,
+            arguments.seconds,
+            quick=arguments.quick,
+            watch=watch,
+        )
+    _show(climb, console)
     if arguments.json is not None:
-        write_json(arguments.json, ladder.to_dict())
+        write_json(arguments.json, climb.to_dict())
     if arguments.plot is not None:
-        draw(ladder, arguments.plot)
-    return DONE if all(rung.exact for rung in ladder.rungs) else BAD_RESULT
+        draw(climb, arguments.plot)
+    return BAD_RESULT if any(rung.wrong for rung in climb.rungs) else DONE
 
 
 def _parser() -> Parser:
     parser = Parser(
         "ladder",
-        "Measure one matrix product, step by step from naive loops to the kernel that training"
-        " runs on, beside NumPy's BLAS and the peak of this machine.",
+        "Measure one computation, step by step from loops in Python to the kernel that training"
+        " runs on, beside NumPy and the limits of this machine.",
+    )
+    parser.add_argument(
+        "ladder",
+        nargs="?",
+        choices=LADDERS,
+        default=LADDERS[0],
+        help=f"what is computed (default: {LADDERS[0]})",
     )
     parser.add_argument(
         "--backend",
@@ -52,19 +67,24 @@ def _parser() -> Parser:
         default="both",
         help="which steps to measure (default: both)",
     )
+    sizes = "; ".join(f"{name}: {' '.join(load(name).sizes)}" for name in LADDERS)
     parser.add_argument(
         "--shape",
         type=int,
-        nargs=3,
-        metavar=("M", "K", "N"),
-        default=SHAPE,
-        help=f"a (M, K) times b (K, N) (default: {' '.join(map(str, SHAPE))})",
+        nargs="+",
+        metavar="SIZE",
+        help=f"another shape, one number for each size ({sizes})",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smaller shape and less time, for a first look or a lecture hall",
     )
     parser.add_argument(
         "--seconds",
         type=float,
-        default=SECONDS,
-        help=f"approximate measuring time, without compilation (default: {SECONDS:g})",
+        help=f"approximate measuring time, without compilation (default: {SECONDS:g},"
+        f" or {QUICK_SECONDS:g} with --quick)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     parser.add_argument(
@@ -87,19 +107,38 @@ def _check_place(path: Path, suffixes: Sequence[str]) -> None:
         raise CommandError(f"{path.parent}: no such folder")
 
 
-def _show(ladder: Ladder, console: "Console") -> None:
-    m, k, n = ladder.shape
-    console.print(f"({m}, {k}) by ({k}, {n}) in float32: {2e-9 * m * k * n:.3g} GFLOP a call")
-    peaks = (f"{peak:.0f} GFLOP/s on {_cores(c)}" for c, peak in ladder.peaks.items())
-    console.print(f"peak of multiply-adds: {', '.join(peaks)}\n")
-    console.print(table(ladder.rungs))
-    for reason in ladder.missing.values():
+@contextlib.contextmanager
+def _live(console: "Console") -> Iterator[Callable[[Climb], None]]:
+    """Show the table while it is measured; on no terminal, show nothing until it is done."""
+    if not console.is_terminal:
+        yield lambda climb: None
+        return
+    from rich.live import Live
+
+    with Live(console=console, transient=True, refresh_per_second=4) as live:
+        live.update("loading and compiling (the first run takes longest)")
+        yield lambda climb: live.update(table(climb))
+
+
+def _show(climb: Climb, console: "Console") -> None:
+    ladder = load(climb.ladder)
+    shape = ", ".join(f"{n} = {size:,}" for n, size in zip(ladder.sizes, climb.shape, strict=True))
+    console.print(f"{ladder.title}; {shape}")
+    peaks = (f"{peak:.0f} {ladder.unit} on {_cores(c)}" for c, peak in climb.peaks.items())
+    console.print(f"limit of this machine: {', '.join(peaks)}\n")
+    console.print(table(climb))
+    for line in where_it_pays(climb):
+        console.print(line)
+    for reason in climb.missing.values():
         console.print(f"\n{reason}", markup=False, soft_wrap=True)
-    for rung in ladder.rungs:
-        if rung.rows < m:
-            console.print(f"{rung.backend}, {rung.step}: measured on {rung.rows} of {m} rows")
-        if not rung.exact:
-            console.print(f"[bold red]{rung.backend}, {rung.step}: THE RESULT IS WRONG[/]")
+    for rung in climb.rungs:
+        if rung.rows < climb.shape[0]:
+            console.print(
+                f"{rung.language}, {rung.step}: measured on {rung.rows} of {climb.shape[0]} rows"
+            )
+        if rung.wrong:
+            console.print(f"[bold red]{rung.language}, {rung.step}: WRONG[/]", end=" ")
+            console.print(rung.wrong, markup=False)
 
 
 def _cores(count: int) -> str:

@@ -1,5 +1,6 @@
-"""Measurements of the ladder as a table, and as a chart of dots with the peak as a line."""
+"""Measurements of a ladder as a table, and as a chart of dots with the peak as a line."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ..models.metrics import percent
 from ..system.files import replacing
 from ..system.machine import cpu_model
-from .measure import Ladder, Rung
-from .step import NUMBERS
+from .measure import Climb, Rung
+from .step import Ladder, load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-__all__ = ["draw", "table"]
+__all__ = ["draw", "table", "where_it_pays"]
 
-_TITLES = {"numba": "Numba", "cython": "Cython", "numpy": "NumPy"}
+BAR = 8  # characters
+_TITLES = {"python": "Python", "numba": "Numba", "cython": "Cython", "numpy": "NumPy"}
 
 # Colours of Okabe and Ito, safe for colour-blind readers; light for one core, dark for all.
 _COLOURS = {"numba": ("#7fb8d9", "#0072B2"), "cython": ("#f0b08a", "#D55E00")}
@@ -39,44 +41,66 @@ _SETTINGS: Any = {
 }
 
 
-def table(rungs: Sequence[Rung]) -> "Table":
-    """Return a table with a line per step, grouped by backend."""
+def table(climb: Climb) -> "Table":
+    """Return a table with a line per step, by language, and a bar on a logarithmic scale."""
     from rich.table import Table
 
-    lines = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    lines.add_column("step")
-    for name in ("ms", "GFLOP/s", "of peak", "cores", "gain"):
+    ladder = load(climb.ladder)
+    lines = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    lines.add_column("step", no_wrap=True)
+    for name in ("ms", ladder.unit, "of peak", "cores", "gain", "in all"):
         lines.add_column(name, justify="right")
-    backend = ""
-    for rung in rungs:
-        if rung.backend != backend:
-            if backend:
+    lines.add_column("", no_wrap=True, width=BAR)
+    language = ""
+    for rung in climb.rungs:
+        if rung.language != language:
+            if language:
                 lines.add_row()
-            lines.add_row(f"[bold]{_TITLES[rung.backend]}[/]")
-            backend = rung.backend
+            lines.add_row(f"[bold]{_TITLES[rung.language]}[/]")
+            language = rung.language
         lines.add_row(
-            f"  {_numbered(rung)}",
+            f"  {_numbered(rung, ladder)}",
             _digits(1e3 * rung.seconds),
-            _digits(rung.gflops),
+            _digits(rung.rate),
             _of_peak(rung),
             f"{rung.threads}",
             f"{_digits(rung.gain)}x" if rung.gain else "",
+            f"{_digits(rung.over_first)}x" if rung.over_first != 1 else "",
+            f"[cyan]{_bar(rung, climb)}[/]",
         )
     return lines
+
+
+def where_it_pays(climb: Climb) -> list[str]:
+    """Return a line for each step that was measured at a shape of its own."""
+    return [
+        f"{_TITLES[rung.language]}, {rung.step}: {_digits(rung.gain or 0)}x here,"
+        f" {_digits(rung.own_gain)}x at {' '.join(map(str, rung.own_shape))}"
+        for rung in climb.rungs
+        if rung.own_shape and rung.own_gain
+    ]
+
+
+def _bar(rung: Rung, climb: Climb) -> str:
+    """Return a bar that is full at the highest peak and empty at the slowest step."""
+    lowest = min(one.rate for one in climb.rungs)
+    span = math.log(max(climb.peaks.values()) / lowest)
+    eighths = round(8 * BAR * min(1, max(0, math.log(rung.rate / lowest) / span)))
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _digits(number: float) -> str:
     """Format a number with three significant digits, or as an integer if larger."""
     before_point = len(f"{number:.0f}") if number >= 0.9995 else 0
-    return f"{number:.{max(0, 3 - before_point)}f}"
+    return f"{number:,.{max(0, 3 - before_point)}f}"
 
 
 def _of_peak(rung: Rung) -> str:
     return percent(rung.of_peak, 1 if rung.of_peak < 0.0995 else 0)
 
 
-def draw(ladder: Ladder, path: Path) -> None:
-    """Draw a ladder as a chart of dots and write it to an svg, png or pdf file, by its suffix.
+def draw(climb: Climb, path: Path) -> None:
+    """Draw a climb as a chart of dots and write it to an svg, png or pdf file, by its suffix.
 
     Raises
     ------
@@ -88,20 +112,22 @@ def draw(ladder: Ladder, path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    backends = [name for name in _COLOURS if any(r.backend == name for r in ladder.rungs)]
-    groups = [_with_blas(ladder.rungs, name) for name in backends]
+    ladder = load(climb.ladder)
+    backends = [name for name in _COLOURS if any(r.language == name for r in climb.rungs)]
+    groups = [_beside_numpy(climb.rungs, name) for name in backends]
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(9.2, 0.6 + 0.38 * sum(len(g) + 2 for g in groups)))
         panels = figure.subplots(
             len(groups), 1, sharex=True, squeeze=False, height_ratios=[len(g) for g in groups]
         )[:, 0]
         for axes, name, rungs in zip(panels, backends, groups, strict=True):
-            _panel(axes, rungs, ladder)
+            _panel(axes, rungs, climb)
             axes.set_title(_TITLES[name], pad=10)
-        panels[-1].set_xlabel("GFLOP/s (each line ten times the one before)", color=_GREY)
-        m, k, n = ladder.shape
+        panels[-1].set_xlabel(f"{ladder.unit} (each line ten times the one before)", color=_GREY)
+        sizes = zip(ladder.sizes, climb.shape, strict=True)
+        shape = ", ".join(f"{name} = {size:,}" for name, size in sizes)
         figure.text(
-            0.99, 0.004, f"({m}, {k}) by ({k}, {n}), float32; {cpu_model()}",
+            0.99, 0.004, f"{ladder.title}; {shape}; {cpu_model()}",
             ha="right", va="bottom", fontsize=8, color=_GREY,
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.02, 1, 1))
@@ -111,32 +137,33 @@ def draw(ladder: Ladder, path: Path) -> None:
             figure.savefig(file, format=kind, dpi=150, metadata=metadata)
 
 
-def _with_blas(rungs: Sequence[Rung], backend: str) -> list[Rung]:
-    """Return the steps of a backend, followed by BLAS."""
-    return [rung for rung in rungs if rung.backend in (backend, "numpy")]
+def _beside_numpy(rungs: Sequence[Rung], backend: str) -> list[Rung]:
+    """Return the steps of a backend, after Python's and before NumPy's."""
+    return [rung for rung in rungs if rung.language in ("python", backend, "numpy")]
 
 
-def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
+def _panel(axes: "Axes", rungs: Sequence[Rung], climb: Climb) -> None:
     """Draw a dot per step, its figures in two columns on the right, and the peaks as lines."""
-    lowest = min(rung.gflops for rung in ladder.rungs)
+    ladder = load(climb.ladder)
+    lowest = min(rung.rate for rung in climb.rungs)
     axes.set_xscale("log")
-    axes.set_xlim(min(0.1, lowest / 2), 1.3 * max(ladder.peaks.values()))
+    axes.set_xlim(lowest / 2, 1.3 * max(climb.peaks.values()))
     axes.xaxis.set_major_formatter("{x:g}")
     beside = axes.get_yaxis_transform()  # x in panel widths, y in steps
     for place, rung in enumerate(rungs):
-        light, dark = _COLOURS.get(rung.backend, (_BLAS, _BLAS))
+        light, dark = _COLOURS.get(rung.language, (_BLAS, _BLAS))
         colour = dark if rung.threads > 1 else light
-        axes.plot(rung.gflops, place, "o", color=colour, markersize=9, clip_on=False)
-        figures = _digits(rung.gflops), _of_peak(rung)
+        axes.plot(rung.rate, place, "o", color=colour, markersize=9, clip_on=False)
+        figures = _digits(rung.rate), _of_peak(rung)
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
-    for x, heading in zip(_COLUMNS, ("GFLOP/s", "of peak"), strict=True):
+    for x, heading in zip(_COLUMNS, (ladder.unit, "of peak"), strict=True):
         axes.text(x, -0.85, heading, transform=beside, ha="right", fontsize=9, color=_GREY)
-    for threads, peak in ladder.peaks.items():
+    for threads, peak in climb.peaks.items():
         axes.axvline(peak, color=_INK, linewidth=1.2, linestyle="-" if threads == 1 else "--")
         name, side = ("peak: 1 core", "right") if threads == 1 else (f"{threads} cores", "left")
         axes.text(peak, -0.85, name, ha=side, fontsize=9, color=_GREY)
-    axes.set_yticks(range(len(rungs)), [_name(rung) for rung in rungs])
+    axes.set_yticks(range(len(rungs)), [_name(rung, ladder) for rung in rungs])
     axes.set_ylim(len(rungs) - 0.4, -0.6)
     axes.tick_params(which="both", length=0)
     axes.tick_params(axis="x", labelcolor=_GREY)
@@ -144,11 +171,13 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], ladder: Ladder) -> None:
     axes.set_axisbelow(True)
 
 
-def _name(rung: Rung) -> str:
-    if rung.backend == "numpy":
-        return f"NumPy's BLAS, {rung.threads} core{'s' if rung.threads > 1 else ''}"
-    return f"{_numbered(rung)}, {rung.threads} cores" if rung.threads > 1 else _numbered(rung)
+def _name(rung: Rung, ladder: Ladder) -> str:
+    name = _numbered(rung, ladder)
+    if rung.language == "numpy":
+        name = f"NumPy's {rung.step}"
+    return f"{name}, {rung.threads} cores" if rung.threads > 1 else name
 
 
-def _numbered(rung: Rung) -> str:
-    return f"{NUMBERS[rung.step]} {rung.step}" if rung.step in NUMBERS else rung.step
+def _numbered(rung: Rung, ladder: Ladder) -> str:
+    number = ladder.number(rung.step)
+    return f"{number} {rung.step}" if number else rung.step

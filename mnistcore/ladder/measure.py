@@ -1,8 +1,8 @@
-"""Measure the steps of the ladder on this machine, next to its peak and NumPy's BLAS."""
+"""Measure the steps of a ladder on this machine, next to its limits and to NumPy."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,23 +12,22 @@ from ..kernels.backends import BackendUnavailableError
 from ..kernels.blas import named_threads
 from ..kernels.threads import available_cores, get_num_threads
 from ..system.machine import cpu_model, library_versions
-from .peak import peak_gflops
-from .step import BACKENDS, Product, Step, steps
+from .machine import bandwidth_gbs, peak_gflops
+from .step import BACKENDS, Ladder, Step, load
+from .verify import mistake
 
-__all__ = ["Ladder", "Rung", "run"]
+__all__ = ["Climb", "Rung", "run"]
 
-SHAPE = (128, 784, 1024)  # a batch of 128 images, 784 pixels, 1024 units
-SECONDS = 6.0
-LARGEST_SIZE = 1 << 16  # sums over K products of integers up to 8 are exact in float32
-LARGEST_MATRIX = 1 << 28  # elements: 1 GiB
+SECONDS = 10.0
+QUICK_SECONDS = 2.0
+LARGEST_SIZE = 1 << 24
+LARGEST_ARRAY = 1 << 28  # elements: 1 GiB of float32
 
 BURST = 0.004  # seconds of repeated calls of a step in one round
-LONGEST_CALL = 0.15  # of the measuring time; slower steps are timed on fewer rows
-PROBE_ROWS = 8
-
-PEAK_ITERATIONS = 300_000  # of the peak's loop per round: a millisecond or two
-
-BLAS = "BLAS"
+LONGEST_CALL = 0.05  # of the measuring time; slower steps are timed on fewer rows
+OWN_SHAPES = 0.4  # of the measuring time is for the shapes at which single steps pay
+PEAK_ITERATIONS = 300_000  # of the peak's loop in a round: a millisecond or two
+TRIAD_BYTES = 1 << 24  # that the loop of the bandwidth moves in a round
 
 
 @dataclass(frozen=True)
@@ -37,52 +36,60 @@ class Rung:
 
     Attributes
     ----------
-    backend, step
-        "numba" or "cython" and the name of the step; "numpy" and "BLAS" for NumPy's product.
+    language, step
+        "python", "numba", "cython" or "numpy", and the name of the step.
     seconds
         The shortest time of a call, for the whole shape.
-    gflops
-        1e9 float32 operations per second; a product takes 2 M K N operations.
+    rate
+        1e9 operations or bytes per second: the ladder's unit says which.
     threads
         The number of cores that the step may use.
     of_peak
-        The fraction reached of the peak of that many cores.
+        The fraction reached of the limit of that many cores.
+    over_first
+        The speed relative to the first step of the ladder.
     gain
-        The speed relative to the previous step; None for the first.
+        The speed relative to the step before; None for the first.
+    own_shape, own_gain
+        The shape at which the idea pays and the gain there, if it is not the ladder's shape.
     rows
-        The number of rows of a that were measured; fewer than M if M would have taken too long.
-    exact
-        Whether the result was exact. (The operands are small integers.)
+        The number of rows that were measured; fewer than all if that would have taken too long.
+    wrong
+        What is wrong with the result; empty if it is right.
     """
 
-    backend: str
+    language: str
     step: str
     seconds: float
-    gflops: float
+    rate: float
     threads: int
     of_peak: float
+    over_first: float
     gain: float | None
+    own_shape: tuple[int, ...] | None
+    own_gain: float | None
     rows: int
-    exact: bool
+    wrong: str
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """Measurements of the steps of all backends, from naive to fast, and of NumPy's BLAS.
+class Climb:
+    """Measurements of the steps of a ladder, from slow to fast, and of NumPy.
 
     Attributes
     ----------
-    shape
-        (M, K, N).
+    ladder, shape
+        The name of the ladder, and the shape that was measured.
     rungs
-        The measurements.
+        The measurements, by language.
     peaks
-        The measured peak in GFLOP/s by number of threads.
+        The measured limit in the unit of the ladder, by number of threads.
     missing
         The reason why a backend is missing, by its name.
     """
 
-    shape: tuple[int, int, int]
+    ladder: str
+    shape: tuple[int, ...]
     rungs: list[Rung]
     peaks: dict[int, float]
     missing: dict[str, str]
@@ -92,34 +99,47 @@ class Ladder:
         return {
             "machine": {"cpu": cpu_model(), "cores": available_cores()},
             "versions": library_versions("numba"),
+            "ladder": self.ladder,
             "shape": list(self.shape),
-            "peak_gflops": {str(threads): peak for threads, peak in self.peaks.items()},
+            "unit": load(self.ladder).unit,
+            "peaks": {str(threads): peak for threads, peak in self.peaks.items()},
             "rungs": [asdict(rung) for rung in self.rungs],
             "missing": self.missing,
         }
 
 
 def run(
+    ladder: str = "matmul",
     backend: str = "both",
-    shape: Sequence[int] = SHAPE,
-    seconds: float = SECONDS,
+    shape: Sequence[int] | None = None,
+    seconds: float | None = None,
+    *,
+    quick: bool = False,
     report: Callable[[str], None] = lambda text: None,
-) -> Ladder:
-    """Measure the steps of one backend or of both.
+    watch: Callable[[Climb], None] = lambda climb: None,
+) -> Climb:
+    """Measure the steps of a ladder: in Python, in one backend or both, and in NumPy.
 
     The steps are called in turn in many rounds, so that disturbances affect all of them. The
     shortest call of each counts.
 
     Parameters
     ----------
+    ladder
+        Its name.
     backend
         "numba", "cython" or "both"; with "both", one of them may be missing.
     shape
-        M, K, N: a (M, K) times b (K, N).
+        The sizes of the ladder; None for its own. With a shape given, steps are not measured at
+        the shapes at which they pay.
     seconds
-        The approximate measuring time, without compilation and the peak.
+        The approximate measuring time, without compilation; None for 10, or 2 if quick.
+    quick
+        Measure a smaller shape, and only that.
     report
         Called with a line about the current activity.
+    watch
+        Called again and again with what has been measured so far.
 
     Raises
     ------
@@ -128,103 +148,105 @@ def run(
     BackendUnavailableError
         If the backend cannot be loaded, or with "both" neither of them.
     """
-    m, k, n = _check_shape(shape)
+    chosen = load(ladder)
+    seconds = (QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds
     if not (math.isfinite(seconds) and 0 < seconds <= 3600):
         raise ValueError(f"seconds must be above 0 and at most 3600, got {seconds}")
+    own_shapes = not quick and shape is None
+    whole = _check_shape(chosen, shape or (chosen.quick if quick else chosen.shape))
     _check_compiler()
     report("loading and compiling (the first run takes longest)")
-    candidates, missing = _candidates(backend)
-    rng = np.random.default_rng(0)
-    a, b = np.empty((m, k), np.float32), np.empty((k, n), np.float32)
-    _draw(rng, a, b)
-    trials = [
-        _Trial(name, step.name, step.multiply, get_num_threads() if step.threaded else 1)
-        for name, step in candidates
-    ]
-    trials.append(_Trial("numpy", BLAS, _blas, _blas_threads()))
-    out = np.empty((m, n), np.float32)
-    for trial in trials:
-        trial.prepare(a, b, out, LONGEST_CALL * seconds)
-    _draw(rng, a, b)  # other numbers than so far: who repeats an earlier answer is wrong
-    report(f"measuring {len(trials)} steps and the peak for {seconds:.0f} s")
-    peaks = _measure(trials, a @ b, seconds / len(trials))
-    return Ladder((m, k, n), _rungs(trials, (m, k, n), peaks), peaks, missing)
+    candidates, missing = _candidates(chosen, backend)
+    climbing = _Climbing(chosen, whole, candidates, missing)
+    share = seconds * (1 - OWN_SHAPES if own_shapes else 1)
+    report(f"measuring {len(candidates)} steps for {seconds:.0f} s")
+    climbing.measure(share, watch)
+    if own_shapes:
+        climbing.measure_own_shapes(seconds - share, report, watch)
+    return climbing.climb()
 
 
-def _check_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(shape) != 3 or not all(1 <= size <= LARGEST_SIZE for size in shape):
+def _check_shape(ladder: Ladder, shape: Sequence[int]) -> tuple[int, ...]:
+    names = " ".join(ladder.sizes)
+    count = len(ladder.sizes)
+    if len(shape) != count or not all(1 <= size <= LARGEST_SIZE for size in shape):
         raise ValueError(
-            f"shape must be three numbers M K N in [1, {LARGEST_SIZE}],"
+            f"the shape of the ladder {ladder.name} is {count} whole numbers {names} from 1 to"
+            f" {LARGEST_SIZE}, got {' '.join(map(str, shape))}"
+        )
+    largest = max(first * second for first in shape for second in (1, *shape))
+    if largest > LARGEST_ARRAY:
+        raise ValueError(
+            f"shape must make no array larger than {LARGEST_ARRAY:,} numbers (1 GiB),"
             f" got {' '.join(map(str, shape))}"
         )
-    m, k, n = shape
-    if max(m * k, k * n, m * n) > LARGEST_MATRIX:
-        raise ValueError(
-            f"shape must make no matrix larger than {LARGEST_MATRIX:,} numbers (1 GiB),"
-            f" got {m} {k} {n}"
-        )
-    return m, k, n
-
-
-def _draw(rng: np.random.Generator, *operands: np.ndarray) -> None:
-    """Fill them with small whole numbers, whose products are exact."""
-    for operand in operands:
-        operand[...] = rng.integers(-8, 9, operand.shape)
+    return tuple(shape)
 
 
 def _check_compiler() -> None:
-    """Check that Numba compiles: it measures the peak, for the steps of any backend."""
+    """Check that Numba compiles: it measures the limits, for the steps of any backend."""
     try:
         import numba
     except ImportError as error:
         raise BackendUnavailableError(
-            f"the peak of this machine is measured in Numba, which does not load: {error}"
+            f"the limits of this machine are measured in Numba, which does not load: {error}"
         ) from error
     if getattr(numba.config, "DISABLE_JIT", False):  # made at run time
         raise ValueError("NUMBA_DISABLE_JIT is set, and only what is compiled can be measured")
 
 
-def _candidates(backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
-    """Return the steps to measure with their backends, and the reasons for missing backends."""
-    if backend != "both":
-        return [(backend, step) for step in steps(backend)], {}
-    found, missing = [], {}
-    for name in BACKENDS:
+def _candidates(ladder: Ladder, backend: str) -> tuple[list[tuple[str, Step]], dict[str, str]]:
+    """Return the steps to measure with their languages, and the reasons for missing backends."""
+    found: list[tuple[str, Step]] = []
+    missing = {}
+    for name in BACKENDS if backend == "both" else (backend,):
         try:
-            found += [(name, step) for step in steps(name)]
+            found += [(name, step) for step in ladder.steps(name)]
         except BackendUnavailableError as error:
             missing[name] = str(error)
     if not found:
         raise BackendUnavailableError("; ".join(missing.values()))
-    return found, missing
+    python, numpy = ([(name, s) for s in ladder.steps(name)] for name in ("python", "numpy"))
+    return [*python, *found, *numpy], missing
 
 
 class _Trial:
-    """Times the calls of one step, on all or some rows of the operands."""
+    """Times the calls of one step at one shape, or at some rows of it."""
 
-    def __init__(self, backend: str, step: str, multiply: Product, threads: int) -> None:
-        self.backend, self.step, self.threads = backend, step, threads
-        self.rows = 0
-        self.best = math.inf
-        self.spent = 0.0
-        self.exact = True
-        self._multiply = multiply
+    def __init__(self, ladder: Ladder, language: str, step: Step, shape: Sequence[int]) -> None:
+        self.language, self.step, self.shape = language, step, tuple(shape)
+        self.threads = 1
+        if step.lesson.threaded:
+            self.threads = _numpy_threads() if language == "numpy" else get_num_threads()
+        self.rows, self.best, self.spent, self.wrong = 0, math.inf, 0.0, ""
+        self._ladder = ladder
 
-    def prepare(self, a: np.ndarray, b: np.ndarray, out: np.ndarray, longest: float) -> None:
+    def prepare(self, longest: float) -> None:
         """Compile, and find how many rows a call of at most ``longest`` seconds can process."""
-        self._operands = a[:1], b, out[:1]
+        self.draw(1)
         self._call()  # compiles
-        rows, seconds = PROBE_ROWS, 0.0
+        rows = 1
         while True:  # start with few rows: a naive step may take a second for each
-            self._operands = a[:rows], b, out[:rows]
             seconds = self._call()
-            if rows >= len(a) or seconds > longest / 8:
+            if rows >= self.shape[0] or seconds > longest / 8:
                 break
-            rows *= 4
-        predicted = seconds * len(a) / min(rows, len(a))
-        bearable = int(len(a) * min(1.0, longest / predicted))
-        self.rows = min(len(a), max(bearable, PROBE_ROWS))
-        self._operands = a[: self.rows], b, out[: self.rows]
+            rows = min(4 * rows, self.shape[0])
+            self.draw(rows)
+        bearable = int(rows * min(self.shape[0] / rows, longest / seconds))
+        self.draw(max(bearable, 1))
+
+    def draw(self, rows: int, seed: int = 0) -> None:
+        """Take new arguments, with so many rows."""
+        self.rows = rows
+        shape = (rows, *self.shape[1:])
+        self._arguments = self._ladder.draw(shape, np.random.default_rng(seed))
+
+    def check(self) -> None:
+        """Call the step with other numbers than so far: who repeats an answer is wrong."""
+        self.draw(self.rows, seed=1)
+        before = [np.copy(argument) for argument in self._arguments]
+        result = self.step(*self._arguments)
+        self.wrong = mistake(self._ladder, before, self._arguments, result) or ""
 
     def burst(self) -> None:
         """Call the step repeatedly for BURST seconds, at least once."""
@@ -236,68 +258,120 @@ class _Trial:
             if time.perf_counter() > until:
                 return
 
-    def check(self, expected: np.ndarray) -> None:
-        """Run a burst on an ``out`` filled with NaN, and check that it then holds the product."""
-        out = self._operands[2]
-        out.fill(np.nan)
-        self.burst()
-        self.exact = np.array_equal(out, expected[: self.rows])
+    @property
+    def seconds(self) -> float:
+        """The shortest time of a call, for all rows: it grows as the work does."""
+        few = (self.rows, *self.shape[1:])
+        return self.best * self._ladder.work(self.shape) / self._ladder.work(few)
+
+    @property
+    def working_set(self) -> int:
+        """The bytes of its arguments."""
+        return sum(getattr(argument, "nbytes", 0) for argument in self._arguments)
 
     def _call(self) -> float:
         began = time.perf_counter()
-        self._multiply(*self._operands)
+        self.step(*self._arguments)
         return time.perf_counter() - began
 
 
-def _measure(trials: Sequence[_Trial], expected: np.ndarray, share: float) -> dict[int, float]:
-    """Run a burst of each trial in turn until each has used its share of the time.
+class _Climbing:
+    """The trials of a ladder at its shape, and of single steps at their own."""
 
-    Return the peaks by number of threads. They are measured in the same rounds, so that other
-    programs that occupy a core affect both.
-    """
-    peaks = dict.fromkeys(sorted({trial.threads for trial in trials}), 0.0)
-    for trial in trials:
-        trial.check(expected)
-    while True:
-        for threads in peaks:
-            peaks[threads] = max(peaks[threads], peak_gflops(threads, PEAK_ITERATIONS, runs=2))
-        waiting = [trial for trial in trials if trial.spent < share]
-        if not waiting:
-            return peaks
-        for trial in waiting:
-            trial.burst()
+    def __init__(
+        self,
+        ladder: Ladder,
+        shape: tuple[int, ...],
+        candidates: Iterable[tuple[str, Step]],
+        missing: dict[str, str],
+    ) -> None:
+        self._ladder, self._shape, self._missing = ladder, shape, missing
+        self._trials = [_Trial(ladder, name, step, shape) for name, step in candidates]
+        self._own: dict[tuple[str, str], tuple[_Trial, _Trial]] = {}
+        self._peaks = dict.fromkeys(sorted({trial.threads for trial in self._trials}), 0.0)
 
+    def measure(self, seconds: float, watch: Callable[[Climb], None]) -> None:
+        """Measure all steps at the shape of the ladder."""
+        for trial in self._trials:
+            trial.prepare(LONGEST_CALL * seconds)
+            trial.check()
+        share = seconds / len(self._trials)
+        while waiting := [trial for trial in self._trials if trial.spent < share]:
+            self._measure_peaks()  # in the same rounds: a busy core affects both
+            for trial in waiting:
+                trial.burst()
+            watch(self.climb())
 
-def _rungs(
-    trials: Sequence[_Trial], shape: tuple[int, int, int], peaks: Mapping[int, float]
-) -> list[Rung]:
-    m, k, n = shape
-    rungs: list[Rung] = []
-    for trial in trials:
-        seconds = trial.best * m / trial.rows
-        gflops = 2e-9 * m * k * n / seconds
-        before = rungs[-1] if rungs and rungs[-1].backend == trial.backend else None
-        rungs.append(
-            Rung(
-                backend=trial.backend,
-                step=trial.step,
-                seconds=seconds,
-                gflops=gflops,
-                threads=trial.threads,
-                of_peak=gflops / peaks[trial.threads],
-                gain=before.seconds / seconds if before else None,
-                rows=trial.rows,
-                exact=trial.exact,
-            )
+    def _measure_peaks(self) -> None:
+        working_set = max(trial.working_set for trial in self._trials)
+        for threads in self._peaks:
+            if self._ladder.unit == "GFLOP/s":
+                peak = peak_gflops(threads, PEAK_ITERATIONS, runs=2)
+            else:
+                peak = bandwidth_gbs(threads, working_set, TRIAD_BYTES, runs=2)
+            self._peaks[threads] = max(self._peaks[threads], peak)
+
+    def measure_own_shapes(
+        self, seconds: float, report: Callable[[str], None], watch: Callable[[Climb], None]
+    ) -> None:
+        """Measure each step that has a shape of its own there, beside the step before it."""
+        pairs = [
+            (trial, before)
+            for trial in self._trials
+            if (before := self._before(trial)) and trial.step.lesson.shape
+        ]
+        for trial, before in pairs:
+            shape = trial.step.lesson.shape or self._shape
+            report(f"measuring {trial.step.name} at {' '.join(map(str, shape))}")
+            pair = tuple(_Trial(self._ladder, t.language, t.step, shape) for t in (trial, before))
+            for one in pair:
+                one.prepare(seconds / len(pairs) / 6)
+            rows = min(one.rows for one in pair)
+            for one in pair:  # at the same number of rows
+                one.draw(rows)
+                one.check()
+            while any(one.spent < seconds / len(pairs) / 2 for one in pair):
+                for one in pair:
+                    one.burst()
+            self._own[trial.language, trial.step.name] = pair[0], pair[1]
+            watch(self.climb())
+
+    def _before(self, trial: _Trial) -> _Trial | None:
+        """Return the step before: that of its language, or for the first one Python's last."""
+        if trial.language == "numpy":
+            return None
+        same = [t for t in self._trials if t.language == trial.language]
+        python = [t for t in self._trials if t.language == "python" != trial.language]
+        earlier = [*python, *same][: len(python) + same.index(trial)]
+        return earlier[-1] if earlier else None
+
+    def climb(self) -> Climb:
+        """Return what has been measured so far."""
+        measured = [trial for trial in self._trials if trial.best < math.inf]
+        rungs = [self._rung(trial) for trial in measured]
+        return Climb(self._ladder.name, self._shape, rungs, dict(self._peaks), self._missing)
+
+    def _rung(self, trial: _Trial) -> Rung:
+        rate = 1e-9 * self._ladder.work(self._shape) / trial.seconds
+        before, first = self._before(trial), self._trials[0]
+        own = self._own.get((trial.language, trial.step.name))
+        return Rung(
+            language=trial.language,
+            step=trial.step.name,
+            seconds=trial.seconds,
+            rate=rate,
+            threads=trial.threads,
+            of_peak=rate / self._peaks[trial.threads],
+            over_first=first.seconds / trial.seconds,
+            gain=before.seconds / trial.seconds if before else None,
+            own_shape=own[0].shape if own else None,
+            own_gain=own[1].seconds / own[0].seconds if own else None,
+            rows=trial.rows,
+            wrong=trial.wrong or (own[0].wrong if own else ""),
         )
-    return rungs
 
 
-def _blas(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    np.matmul(a, b, out=out)
-
-
-def _blas_threads() -> int:
+def _numpy_threads() -> int:
     """Return the number of threads of NumPy's BLAS: from its variables, or else all cores."""
     cores = available_cores()
     return min(named_threads() or cores, cores)

@@ -1,103 +1,206 @@
-"""The steps of the ladder: what a step is, and loading those of a backend."""
+"""What a ladder is: one computation, the lessons of its steps, and the functions that take them."""
 
 import functools
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import checks
 from ..kernels.backends import BackendUnavailableError
 
-__all__ = ["BACKENDS", "NUMBERS", "Product", "Step", "checked", "steps"]
+__all__ = ["BACKENDS", "LADDERS", "Expected", "Ladder", "Lesson", "Step", "load", "steps"]
 
-BACKENDS = ("numba", "cython")
-
-Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
-
-# The numbers of the steps in tables, figures and docs/ladder.md. A step of one backend only keeps
-# its number to itself.
-NUMBERS = {
-    "naive loops": 1,
-    "loop order": 2,
-    "cache blocking": 3,
-    "register tile": 4,
-    "packing": 5,
-    "instruction set": 6,
-    "vector intrinsics": 7,
-    "vector extensions": 7,
-    "threads": 8,
-    "production": 9,
-}
+LADDERS = ("matmul",)
+BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training
+LANGUAGES = ("python", *BACKENDS, "numpy")
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the ladder.
+class Lesson:
+    """What one step teaches, whatever language it is written in.
 
     Attributes
     ----------
     name
         A few words, for tables.
     idea
-        A paragraph about what changes from the previous step.
-    teaches
-        The lesson of the step, in one sentence.
-    multiply
-        ``multiply(a, b, out)`` computes ``out = a @ b``: a (M, K), b (K, N), out (M, N), all
-        float32 and C-contiguous; ``out`` is written and never read. Raises ValueError for wrong
-        shapes and TypeError for wrong dtypes. Its docstring says what limits its speed.
+        What changes from the step before: one idea, in a paragraph.
+    why
+        Why it is faster: the resource (loads, cache level, ports, latency, bandwidth, overhead)
+        that limited the step before, and no longer does.
+    expect
+        A number, and how to see it.
+    read
+        The source of the idea, to read on.
+    shape
+        The shape at which the idea pays, if that is not the shape of the ladder.
     threaded
         Whether the step uses all cores.
+    vectors
+        Whether the step in Numba is written in vector instructions, which exist in compiled code
+        only.
     """
 
     name: str
     idea: str
-    teaches: str
-    multiply: Product
+    why: str
+    expect: str
+    read: str
+    shape: tuple[int, ...] | None = None
     threaded: bool = False
+    vectors: bool = False
 
-    @property
-    def number(self) -> int:
-        """The number of the step, from 1; only Cython has number 6."""
-        return NUMBERS[self.name]
+    def docstring(self) -> str:
+        """Return the lesson as one text, for ``help`` and ``--explain``."""
+        parts = {"Idea": self.idea, "Why it is faster": self.why, "Expect": self.expect}
+        return "\n\n".join(
+            f"{title}: {text}" for title, text in (parts | {"Read": self.read}).items()
+        )
 
 
-def checked(product: Product) -> Product:
-    """Wrap a compiled product, which checks nothing itself, in the argument checks of the kernels.
+@dataclass(frozen=True)
+class Step:
+    """One step of a ladder in one language; it is called as the function that it holds.
 
-    Empty operands do not reach the product either; their result is filled with 0.
+    Attributes
+    ----------
+    lesson
+        What it teaches.
+    function
+        Computes what the ladder computes, with the ladder's arguments.
+    parts
+        The functions that were written for this step, in the order in which a reader wants them;
+        in Cython their names.
     """
 
-    @functools.wraps(product)
-    def multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-        checks.check_matmul(product.__name__, (checks.FLOAT32,), a, b, out, ("MK", "KN"))
-        if a.size and b.size:
-            product(a, b, out)
-        else:
-            out.fill(0)
+    lesson: Lesson
+    function: Callable[..., Any]
+    parts: tuple[Any, ...] = ()
 
-    return multiply
+    @property
+    def name(self) -> str:
+        """The name of its lesson."""
+        return self.lesson.name
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Compute."""
+        return self.function(*arguments)
 
 
-def steps(backend: str) -> list[Step]:
-    """Return the steps of a backend, the naive one first.
+class Expected(NamedTuple):
+    """What an output must be.
+
+    Attributes
+    ----------
+    value
+        The exact result, in float64.
+    bound
+        How far from it each element may be: 0 where arithmetic is exact.
+    """
+
+    value: np.ndarray
+    bound: np.ndarray | float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One computation, and the lessons of the steps that lead from plain loops to its kernel.
+
+    Attributes
+    ----------
+    name
+        What the command calls it.
+    title
+        What is computed, for headings.
+    arguments
+        The names of a step's arguments, in order.
+    outputs
+        The arguments that a step writes; "result" is what it returns.
+    sizes
+        The names of the numbers that make a shape. The first one counts rows that do not depend
+        on each other: a slow step is measured on fewer of them.
+    shape, quick
+        The shape that is measured, and a smaller one for a quick look.
+    draw
+        ``draw(shape, rng)`` returns new arguments: outputs are filled with NaN, unless a step
+        also reads them.
+    expected
+        ``expected(*arguments)`` returns what the outputs must be, by their names.
+    work
+        ``work(shape)``: the floating-point operations of a call, or the bytes that it must move.
+    unit
+        "GFLOP/s" or "GB/s": which of them limits the best step.
+    lessons
+        The steps, slowest first. The last one is the kernel that training runs on.
+    """
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+    sizes: tuple[str, ...]
+    shape: tuple[int, ...]
+    quick: tuple[int, ...]
+    draw: Callable[[Sequence[int], np.random.Generator], tuple[Any, ...]]
+    expected: Callable[..., Mapping[str, Expected]]
+    work: Callable[[Sequence[int]], float]
+    unit: str
+    lessons: tuple[Lesson, ...]
+    _numbers: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        numbers = {lesson.name: number for number, lesson in enumerate(self.lessons, 1)}
+        object.__setattr__(self, "_numbers", numbers)
+
+    def number(self, name: str) -> int | None:
+        """Return the number of a step, from 1; None for what is no step of the ladder."""
+        return self._numbers.get(name)
+
+    def lesson(self, name: str) -> Lesson:
+        """Return the lesson of this name."""
+        return self.lessons[self._numbers[name] - 1]
+
+    def steps(self, language: str) -> list[Step]:
+        """Return the steps in a language, the slowest first.
+
+        Raises
+        ------
+        ValueError
+            If there is no ladder in this language.
+        BackendUnavailableError
+            If it cannot be loaded on this machine.
+        """
+        if language not in LANGUAGES:
+            raise ValueError(
+                f"there is no ladder in {language!r}; choose from {', '.join(LANGUAGES)}"
+            )
+        try:
+            module = importlib.import_module(f".{self.name}.{language}_steps", __package__)
+        except ImportError as error:
+            raise BackendUnavailableError(
+                f"the ladder in {language} is not available: {error}"
+            ) from error
+        found: list[Step] = module.STEPS
+        return found
+
+
+@functools.cache
+def load(name: str) -> Ladder:
+    """Return a ladder by its name.
 
     Raises
     ------
     ValueError
-        If there is no ladder for ``backend``.
-    BackendUnavailableError
-        If the backend cannot be loaded on this machine.
+        If there is none of this name.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"there is no ladder in {backend!r}; choose from {', '.join(BACKENDS)}")
-    try:
-        module = importlib.import_module(f".{backend}_steps", __package__)
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"the ladder in {backend} is not available: {error}"
-        ) from error
-    found: list[Step] = module.STEPS
+    if name not in LADDERS:
+        raise ValueError(f"there is no ladder {name!r}; choose from {', '.join(LADDERS)}")
+    found: Ladder = importlib.import_module(f".{name}", __package__).LADDER
     return found
+
+
+def steps(ladder: str, language: str) -> list[Step]:
+    """Return the steps of a ladder in a language: see :meth:`Ladder.steps`."""
+    return load(ladder).steps(language)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from ..kernels.threads import available_cores
-from ..ladder.peak import peak_gflops
+from ..ladder.machine import peak_gflops
 from .background import in_background
 
 DELAY = 1.0  # seconds, in which the page is drawn

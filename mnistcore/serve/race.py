@@ -84,9 +84,9 @@ class Lane:
         """Return what computes."""
         if self.name == PYTHON:
             return ProductSteps(network, python_product)
-        for step in steps("numba") if self.name.endswith(_rung("")) else ():
+        for step in steps("matmul", "numba") if self.name.endswith(_rung("")) else ():
             if self.name == _rung(step.name):
-                return ProductSteps(network, step.multiply)
+                return ProductSteps(network, step.function)
         title, _, threads = self.name.partition(", ")
         self.backend = next(name for name, known in _TITLES.items() if known == title)
         self.threads = int(threads.split()[0]) if threads else 1

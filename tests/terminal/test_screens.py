@@ -14,7 +14,7 @@ from mnistcore.baselines.comparison import Score
 from mnistcore.evaluate import EvaluateConfig, run
 from mnistcore.gradcheck import _show as show_checks
 from mnistcore.ladder.figures import table as ladder_table
-from mnistcore.ladder.measure import Rung
+from mnistcore.ladder.measure import Climb, Rung
 from mnistcore.models.model import Model
 from mnistcore.models.network import Network
 from mnistcore.pictures.files import Picture
@@ -128,16 +128,17 @@ def test_an_epoch_fits_the_terminal():
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_tables_of_ladder_and_baselines(width):
-    steps = ("naive loops", "vector extensions", "production")
-    rungs = [Rung(b, s, 1.66543, 0.12345, 16, 0.005, 23.3, 14, True)
+    steps = ("naive loops", "instruction set", "production")
+    rungs = [Rung(b, s, 14.66543, 0.12345, 16, 0.005, 12345.6, 23.3, None, None, 14, "")
              for b in ("numba", "cython") for s in steps]  # fmt: skip
+    climb = Climb("matmul", (128, 784, 1024), rungs, {1: 100.0, 16: 1600.0}, {})
     about = "what it is, in a few more words"
     scores = [Score("gradient boosting", about, 0.97, 251.3, 12.3, False)] * 3
-    for table in (ladder_table(rungs), baselines_table(scores)):
+    for table in (ladder_table(climb), baselines_table(scores)):
         console = console_of(width)
         console.print(table)
         lines = lines_of(console)
-        assert any("gradient boosting" in line or "vector extensions" in line for line in lines)
+        assert any("gradient boosting" in line or "instruction set" in line for line in lines)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -12,12 +12,14 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..kernels import numba_kernels
-from ..kernels._numba.cache import cache_here
-from ..kernels._numba.machine import VL
-from ..kernels._numba.team import enter, leave
-from ..kernels.threads import ALONE, WAKING, run_team, team_size
-from .step import Step, checked
+from ...kernels import numba_kernels
+from ...kernels._numba.cache import cache_here
+from ...kernels._numba.machine import VL
+from ...kernels._numba.team import enter, leave
+from ...kernels.threads import ALONE, WAKING, run_team, team_size
+from ..step import Step
+from .arguments import checked
+from .problem import LESSONS
 
 __all__ = [
     "STEPS",
@@ -354,62 +356,16 @@ def threads(a, b, out):
 
 
 STEPS = [
+    Step(LESSONS["naive loops"], naive, (naive,)),
+    Step(LESSONS["loop order"], loop_order, (loop_order,)),
+    Step(LESSONS["cache blocking"], blocking, (blocking, _block_terms)),
+    Step(LESSONS["register tile"], register_tile, (register_tile, _add_tile, _add_four, _four)),
     Step(
-        "naive loops",
-        "The definition of the product in three loops, compiled to machine code: for every row"
-        " of a and every column of b, the sum of their products.",
-        "Compiled is not fast: the loop waits for its own last sum, and for the memory.",
-        naive,
-    ),
-    Step(
-        "loop order",
-        "The loops over columns and terms change places. The inner loop runs along rows that lie"
-        " in memory as it reads them, and the compiler makes vector instructions of it.",
-        "Read memory in the order in which it lies; independent sums fill vectors.",
-        loop_order,
-    ),
-    Step(
-        "cache blocking",
-        "One more loop around: a block of rows of b is used for all rows of a before the next"
-        " block is touched, and stays in the cache meanwhile.",
-        "A cure helps where its illness is: this one is for matrices larger than the caches.",
-        blocking,
-    ),
-    Step(
-        "register tile",
-        "Four rows by four terms of a stay in registers. What is loaded of b serves four rows,"
-        " and what is loaded of out takes four terms.",
-        "Count loads and stores for each multiply-add: registers are the first cache.",
-        register_tile,
-    ),
-    Step(
-        "packing",
-        "Columns of b are copied to a panel without gaps, the rows of a to whole tiles, and the"
-        " totals get a place of their own until they are done.",
-        "Copying N^2 numbers is cheap beside N^3 operations, and it gets rid of edges too.",
+        LESSONS["packing"],
         packing,
+        (packing, _multiply_rows, _pack_panel, _pack_rows, _unpack, _add_four, _four),
     ),
-    Step(
-        "vector intrinsics",
-        "The tile of out itself stays in registers for the whole sum over k, written as LLVM's"
-        " vector instructions, which no loop would have become.",
-        "The last factor is had by saying which register holds what.",
-        vectors,
-    ),
-    Step(
-        "threads",
-        "The panels are dealt out to Python threads that run compiled code without the"
-        " interpreter's lock.",
-        "Cores multiply what one core does: first make that fast, then divide it.",
-        threads,
-        threaded=True,
-    ),
-    Step(
-        "production",
-        "The kernel that training runs on: tiles as high as the rows that are left, narrow"
-        " panels for narrow layers, packing where it pays, threads as many as the work deserves.",
-        "What is left is in the edges: every shape that a network makes has to be fast.",
-        numba_kernels.matmul,
-        threaded=True,
-    ),
+    Step(LESSONS["vectors"], vectors, (vectors, _multiply_panels, multiply_tile, _fma)),
+    Step(LESSONS["threads"], threads, (threads, _multiply_panels)),
+    Step(LESSONS["production"], numba_kernels.matmul, (numba_kernels.matmul,)),
 ]

@@ -1,6 +1,6 @@
-"""Measure the peak of this machine: the most floating-point operations per second.
+"""Measure the limits of this machine: floating-point operations a second, and bytes a second.
 
-Numba compiles the loop, with the vector type of its backend. It runs on plain Python threads,
+Numba compiles the loops, with the vector type of its backend. It runs on plain Python threads,
 which compute in parallel because compiled code releases the interpreter's lock.
 """
 
@@ -13,11 +13,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-__all__ = ["best_seconds", "peak_gflops"]
+__all__ = ["bandwidth_gbs", "best_seconds", "peak_gflops"]
 
 CHAINS = 12  # independent sums: an FMA takes 4 cycles and two may start in each, so 8 would do
 ITERATIONS = 2_000_000  # in a run, which takes about 7 ms
 RUNS = 15
+
+SMALLEST_TRIAD = 1 << 16  # bytes
+LARGEST_TRIAD = 1 << 28
+DENORMAL_FREE = np.float32(1e-3)
 
 
 def peak_gflops(threads: int, iterations: int = ITERATIONS, runs: int = RUNS) -> float:
@@ -79,3 +83,52 @@ def _loop() -> SimpleNamespace:
 
     fma_chains(1, np.zeros(CHAINS * VL, np.float32))
     return SimpleNamespace(fma_chains=fma_chains, lanes=VL)
+
+
+def bandwidth_gbs(
+    threads: int, working_set: int, moved: int = LARGEST_TRIAD >> 3, runs: int = RUNS
+) -> float:
+    """Return the bandwidth of a loop ``a[i] = b[i] + s c[i]``, in GB/s.
+
+    This is the triad of STREAM (McCalpin 1995), which counts three arrays.
+
+    Parameters
+    ----------
+    threads
+        How many share the arrays.
+    working_set
+        The size of all three arrays in bytes, rounded up to a power of two from 64 KiB to 256 MiB,
+        so that a kernel whose arrays fit into a cache is compared with a triad that fits into it.
+    moved
+        The bytes that a run moves, at least once through the arrays.
+    runs
+        The best of so many counts.
+    """
+    size = 1 << (min(max(working_set, SMALLEST_TRIAD), LARGEST_TRIAD) - 1).bit_length()
+    a, b, c = (np.full(size // 12, DENORMAL_FREE, np.float32) for _ in range(3))
+    bounds = np.linspace(0, len(a), threads + 1).astype(int)
+    repeats, triad = max(1, moved // size), _triad()
+
+    def work(thread: int) -> None:
+        part = slice(bounds[thread], bounds[thread + 1])
+        triad(repeats, a[part], b[part], c[part])
+
+    seconds = best_seconds(threads, work, runs)
+    np.testing.assert_allclose(a, b + np.float32(repeats - 1) * c, 1e-6)  # the work was done
+    return 1e-9 * repeats * 12 * len(a) / seconds
+
+
+@cache
+def _triad() -> Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]:
+    """Return the compiled loop; the first call imports Numba and compiles it."""
+    from numba import njit
+
+    @njit(nogil=True, fastmath={"contract"})
+    def triad(repeats: int, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+        for repeat in range(repeats):
+            factor = np.float32(repeat)  # differs, so that the compiler cannot drop a repeat
+            for i in range(len(a)):
+                a[i] = b[i] + factor * c[i]
+
+    triad(1, *np.zeros((3, 1), np.float32))
+    return triad

@@ -1,17 +1,4 @@
-# The ladder in Cython: from a triple loop to a tile of vectors, on one thread and on many.
-#
-# setup.py compiles this file once for each instruction set, as it does with the kernels. The
-# steps up to packing are taken from the baseline build, which uses no instruction-set flags:
-# vectors of 4 floats on x86, without FMA. ``cython_steps`` is the public module; what the loops
-# have in common with those in Numba is explained in ``numba_steps``.
-
-import numpy as np
-
-from libc.stdint cimport int64_t
-
-include "../kernels/_cython/constants.pxi"
-include "../kernels/_cython/machine.pxi"
-include "../kernels/_cython/team.pxi"
+# A matrix product: from a triple loop to a tile of vectors, on one thread and on many.
 
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):

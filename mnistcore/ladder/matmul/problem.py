@@ -1,0 +1,162 @@
+"""What is multiplied, and what each step teaches."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..step import Expected, Ladder, Lesson
+
+__all__ = ["LADDER", "LESSONS"]
+
+
+def draw(
+    shape: Sequence[int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a (M, K), b (K, N) and out (M, N): whole numbers whose products are exact."""
+    m, k, n = shape
+    a, b = (rng.integers(-8, 9, size).astype(np.float32) for size in ((m, k), (k, n)))
+    return a, b, np.full((m, n), np.nan, np.float32)
+
+
+def expected(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Mapping[str, Expected]:
+    """Return the exact product; sums of up to 2^17 products are exact in float32 too."""
+    return {"out": Expected(a.astype(np.float64) @ b.astype(np.float64), 0.0)}
+
+
+def work(shape: Sequence[int]) -> float:
+    """Return the number of operations: a multiplication and an addition for each term."""
+    m, k, n = shape
+    return 2.0 * m * k * n
+
+
+GOTO = (
+    "Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, ACM Transactions on"
+    " Mathematical Software 34 (2008)"
+)
+
+_LESSONS = (
+    Lesson(
+        "python loops",
+        idea="The definition: each element of out is the sum, over k, of a[i, k] times b[k, j]."
+        " Three nested loops, on lists of lists.",
+        why="It is the slow end. For each multiplication, Python looks up what * means for these"
+        " two objects, follows five pointers to find the numbers, and makes a new object for the"
+        " result.",
+        expect="A hundred nanoseconds or more for a multiplication and an addition, of which the"
+        " arithmetic takes less than one.",
+        read="Leiserson et al., There's plenty of room at the Top, Science 368 (2020)",
+    ),
+    Lesson(
+        "naive loops",
+        idea="The same three loops, compiled to machine code. What makes that possible are types:"
+        " of the arrays, and of every variable.",
+        why="No object is made and no pointer followed: one load for a, one for b, one"
+        " multiply-add. Two things still hold it up. The sum is one chain: each addition waits 4"
+        " cycles for the one before it, and the compiler may not split the chain over the lanes of"
+        " a vector, because that changes how it is rounded. And b is read down a column: of each"
+        " cache line of 64 bytes only 4 are used.",
+        expect="A hundred times the speed of Python, and still less than a hundredth of the peak.",
+        read="Drepper, What Every Programmer Should Know About Memory (2007), section 6.2.1",
+    ),
+    Lesson(
+        "loop order",
+        idea="The loops over j and k change places. A row of out grows term by term, and the inner"
+        " loop runs along rows that lie in memory as it reads them.",
+        why="Every byte of a cache line is used, and the elements of a row do not depend on each"
+        " other, so the compiler computes a whole vector of them at once.",
+        expect="Tens of times the speed. For each multiply-add the loop now loads two vectors and"
+        " stores one: the store, one in a cycle, is the next limit.",
+        read="Leiserson et al., There's plenty of room at the Top, Science 368 (2020)",
+    ),
+    Lesson(
+        "cache blocking",
+        idea="One more loop around: a block of rows of b is used for all rows of a before the next"
+        " block is touched, and stays in the L2 cache meanwhile.",
+        why="The step before reads all of b once for each row of a, from wherever b is; this one"
+        " reads it from there once.",
+        expect="Two or three times the speed where b is larger than the caches. Nothing where b"
+        " fits into them: first find out what limits a loop.",
+        read=GOTO,
+        shape=(256, 4096, 4096),
+    ),
+    Lesson(
+        "register tile",
+        idea="Four rows by four terms of a stay in registers. What is loaded of b serves four"
+        " rows, and what is loaded of out takes four terms.",
+        why="Loads and stores were the limit: 8 loads and 4 stores for 16 multiply-adds, where"
+        " there were 32 and 16. Registers are the first cache.",
+        expect="About twice the speed.",
+        read=GOTO,
+    ),
+    Lesson(
+        "packing",
+        idea="Columns of b are copied to a panel without gaps, the rows of a to whole tiles, and"
+        " the totals get a place of their own until they are done.",
+        why="Rows that are a power of two apart fall into the same few sets of the cache and evict"
+        " each other; a panel is a stream of lines one after the other. Zeros pad the last tile,"
+        " so that no inner loop has an edge.",
+        expect="Half as fast again where N is a power of two; copying K N numbers costs a few"
+        " percent of 2 M K N operations.",
+        read=GOTO,
+    ),
+    Lesson(
+        "instruction set",
+        idea="In Cython: the same source, compiled for the vector instructions of this machine.",
+        why="A compiler that builds for every machine may assume only vectors of 4 floats and no"
+        " fused multiply-add. Numba compiles for the machine that it runs on, and needs no such"
+        " step.",
+        expect="Two to four times the speed, with AVX2 or AVX-512.",
+        read="GCC manual, x86 Options",
+    ),
+    Lesson(
+        "vectors",
+        idea="A tile of out itself stays in registers for the whole sum over k, written with"
+        " vector types, because no plain loop becomes that.",
+        why="Nothing is stored until the end: for each k, two vectors of b and a few numbers of a"
+        " are loaded, for up to 16 multiply-adds. There are enough independent chains to hide the"
+        " 4 cycles that each waits.",
+        expect="Eight tenths of the peak and more: the multiply-add units are the limit, as they"
+        " should be.",
+        read=GOTO,
+        vectors=True,
+    ),
+    Lesson(
+        "threads",
+        idea="The panels are dealt out to threads that run compiled code without the"
+        " interpreter's lock.",
+        why="Cores multiply what one core does: first make that fast, then divide it.",
+        expect="The speed of one core times the number of cores, less 100 microseconds to wake"
+        " them.",
+        read="Smith et al., Anatomy of High-Performance Many-Threaded Matrix Multiplication, IPDPS"
+        " (2014)",
+        threaded=True,
+        vectors=True,
+    ),
+    Lesson(
+        "production",
+        idea="The kernel that training runs on: tiles as high as the rows that are left, narrow"
+        " panels for narrow layers, packing where it pays, threads as many as the work deserves.",
+        why="What is left is in the edges: every shape that a network makes has to be fast.",
+        expect="Nothing at an easy shape, several times the speed at a last layer of ten units.",
+        read="mnistcore, docs/speed.md",
+        shape=(33, 784, 10),
+        threaded=True,
+    ),
+)
+
+LESSONS = {lesson.name: lesson for lesson in _LESSONS}
+
+LADDER = Ladder(
+    name="matmul",
+    title="a matrix product, out = a @ b",
+    arguments=("a", "b", "out"),
+    outputs=("out",),
+    sizes=("M", "K", "N"),
+    shape=(128, 784, 1024),
+    quick=(64, 196, 512),
+    draw=draw,
+    expected=expected,
+    work=work,
+    unit="GFLOP/s",
+    lessons=_LESSONS,
+)
