@@ -117,7 +117,7 @@ def _live(console: "Console") -> Iterator[Callable[[Climb], None]]:
 
     with Live(console=console, transient=True, refresh_per_second=4) as live:
         live.update("loading and compiling (the first run takes longest)")
-        yield lambda climb: live.update(table(climb))
+        yield lambda climb: live.update(table(climb, console.width))
 
 
 def _show(climb: Climb, console: "Console") -> None:
@@ -126,7 +126,7 @@ def _show(climb: Climb, console: "Console") -> None:
     console.print(f"{ladder.title}; {shape}")
     peaks = (f"{peak:.0f} {ladder.unit} on {_cores(c)}" for c, peak in climb.peaks.items())
     console.print(f"limit of this machine: {', '.join(peaks)}\n")
-    console.print(table(climb))
+    console.print(table(climb, console.width))
     for line in where_it_pays(climb):
         console.print(line)
     for reason in climb.missing.values():

@@ -41,16 +41,22 @@ _SETTINGS: Any = {
 }
 
 
-def table(climb: Climb) -> "Table":
-    """Return a table with a line per step, by language, and a bar on a logarithmic scale."""
+def table(climb: Climb, width: int = 80) -> "Table":
+    """Return a table with a line per step, by language, and a bar on a logarithmic scale.
+
+    A terminal of less than 80 columns gets neither bars nor the number of cores.
+    """
     from rich.table import Table
 
     ladder = load(climb.ladder)
     lines = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     lines.add_column("step", no_wrap=True)
-    for name in ("ms", ladder.unit, "of peak", "cores", "gain", "in all"):
+    wide = width >= 80
+    names = ("ms", ladder.unit, "of peak", "gain", "in all", *(("cores",) if wide else ()))
+    for name in names:
         lines.add_column(name, justify="right")
-    lines.add_column("", no_wrap=True, width=BAR)
+    if wide:
+        lines.add_column("", no_wrap=True, width=BAR)
     language = ""
     for rung in climb.rungs:
         if rung.language != language:
@@ -63,10 +69,9 @@ def table(climb: Climb) -> "Table":
             _digits(1e3 * rung.seconds),
             _digits(rung.rate),
             _of_peak(rung),
-            f"{rung.threads}",
             f"{_digits(rung.gain)}x" if rung.gain else "",
             f"{_digits(rung.over_first)}x" if rung.over_first != 1 else "",
-            f"[cyan]{_bar(rung, climb)}[/]",
+            *((f"{rung.threads}", f"[cyan]{_bar(rung, climb)}[/]") if wide else ()),
         )
     return lines
 

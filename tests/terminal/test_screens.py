@@ -134,7 +134,7 @@ def test_tables_of_ladder_and_baselines(width):
     climb = Climb("matmul", (128, 784, 1024), rungs, {1: 100.0, 16: 1600.0}, {})
     about = "what it is, in a few more words"
     scores = [Score("gradient boosting", about, 0.97, 251.3, 12.3, False)] * 3
-    for table in (ladder_table(climb), baselines_table(scores)):
+    for table in (ladder_table(climb, width), baselines_table(scores)):
         console = console_of(width)
         console.print(table)
         lines = lines_of(console)
