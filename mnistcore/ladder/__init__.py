@@ -2,10 +2,12 @@
 
 ``load("matmul")`` is a :class:`Ladder`: one computation, and what each of its steps teaches.
 ``steps("matmul", "numba")`` are the steps in one language, functions to read from the slowest to
-the fastest; ``python -m mnistcore.ladder matmul`` measures them on your machine.
+the fastest; ``python -m mnistcore.ladder matmul`` measures them on your machine. ``check(f)`` tests
+a function of your own, and finds its place among them.
 """
 
 from ..system.callable_module import make_callable
+from .check import Place, check
 from .command import main
 from .measure import Climb, Rung, run
 from .step import BACKENDS, LADDERS, Ladder, Lesson, Step, load, steps
@@ -16,8 +18,10 @@ __all__ = [
     "Climb",
     "Ladder",
     "Lesson",
+    "Place",
     "Rung",
     "Step",
+    "check",
     "load",
     "main",
     "run",

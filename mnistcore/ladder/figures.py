@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-__all__ = ["draw", "table", "where_it_pays"]
+__all__ = ["TITLES", "digits", "draw", "table", "where_it_pays"]
 
 BAR = 8  # characters
-_TITLES = {"python": "Python", "numba": "Numba", "cython": "Cython", "numpy": "NumPy"}
+TITLES = {
+    "python": "Python",
+    "numba": "Numba",
+    "cython": "Cython",
+    "numpy": "NumPy",
+    "yours": "Yours",
+}
 
 # Colours of Okabe and Ito, safe for colour-blind readers; light for one core, dark for all.
 _COLOURS = {"numba": ("#7fb8d9", "#0072B2"), "cython": ("#f0b08a", "#D55E00")}
@@ -62,15 +68,15 @@ def table(climb: Climb, width: int = 80) -> "Table":
         if rung.language != language:
             if language:
                 lines.add_row()
-            lines.add_row(f"[bold]{_TITLES[rung.language]}[/]")
+            lines.add_row(f"[bold]{TITLES[rung.language]}[/]")
             language = rung.language
         lines.add_row(
             f"  {_numbered(rung, ladder)}",
-            _digits(1e3 * rung.seconds),
-            _digits(rung.rate),
+            digits(1e3 * rung.seconds),
+            digits(rung.rate),
             _of_peak(rung),
-            f"{_digits(rung.gain)}x" if rung.gain else "",
-            f"{_digits(rung.over_first)}x" if rung.over_first != 1 else "",
+            f"{digits(rung.gain)}x" if rung.gain else "",
+            f"{digits(rung.over_first)}x" if rung.over_first != 1 else "",
             *((f"{rung.threads}", f"[cyan]{_bar(rung, climb)}[/]") if wide else ()),
         )
     return lines
@@ -79,8 +85,8 @@ def table(climb: Climb, width: int = 80) -> "Table":
 def where_it_pays(climb: Climb) -> list[str]:
     """Return a line for each step that was measured at a shape of its own."""
     return [
-        f"{_TITLES[rung.language]}, {rung.step}: {_digits(rung.gain or 0)}x here,"
-        f" {_digits(rung.own_gain)}x at {' '.join(map(str, rung.own_shape))}"
+        f"{TITLES[rung.language]}, {rung.step}: {digits(rung.gain or 0)}x here,"
+        f" {digits(rung.own_gain)}x at {' '.join(map(str, rung.own_shape))}"
         for rung in climb.rungs
         if rung.own_shape and rung.own_gain
     ]
@@ -94,7 +100,7 @@ def _bar(rung: Rung, climb: Climb) -> str:
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
-def _digits(number: float) -> str:
+def digits(number: float) -> str:
     """Format a number with three significant digits, or as an integer if larger."""
     before_point = len(f"{number:.0f}") if number >= 0.9995 else 0
     return f"{number:,.{max(0, 3 - before_point)}f}"
@@ -127,7 +133,7 @@ def draw(climb: Climb, path: Path) -> None:
         )[:, 0]
         for axes, name, rungs in zip(panels, backends, groups, strict=True):
             _panel(axes, rungs, climb)
-            axes.set_title(_TITLES[name], pad=10)
+            axes.set_title(TITLES[name], pad=10)
         panels[-1].set_xlabel(f"{ladder.unit} (each line ten times the one before)", color=_GREY)
         sizes = zip(ladder.sizes, climb.shape, strict=True)
         shape = ", ".join(f"{name} = {size:,}" for name, size in sizes)
@@ -143,8 +149,8 @@ def draw(climb: Climb, path: Path) -> None:
 
 
 def _beside_numpy(rungs: Sequence[Rung], backend: str) -> list[Rung]:
-    """Return the steps of a backend, after Python's and before NumPy's."""
-    return [rung for rung in rungs if rung.language in ("python", backend, "numpy")]
+    """Return the steps of a backend, after Python's and before NumPy's and the reader's."""
+    return [rung for rung in rungs if rung.language in ("python", backend, "numpy", "yours")]
 
 
 def _panel(axes: "Axes", rungs: Sequence[Rung], climb: Climb) -> None:
@@ -159,7 +165,7 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], climb: Climb) -> None:
         light, dark = _COLOURS.get(rung.language, (_BLAS, _BLAS))
         colour = dark if rung.threads > 1 else light
         axes.plot(rung.rate, place, "o", color=colour, markersize=9, clip_on=False)
-        figures = _digits(rung.rate), _of_peak(rung)
+        figures = digits(rung.rate), _of_peak(rung)
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
     for x, heading in zip(_COLUMNS, (ladder.unit, "of peak"), strict=True):

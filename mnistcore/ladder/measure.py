@@ -37,7 +37,7 @@ class Rung:
     Attributes
     ----------
     language, step
-        "python", "numba", "cython" or "numpy", and the name of the step.
+        "python", "numba", "cython", "numpy" or "yours", and the name of the step.
     seconds
         The shortest time of a call, for the whole shape.
     rate
@@ -115,6 +115,7 @@ def run(
     seconds: float | None = None,
     *,
     quick: bool = False,
+    others: Sequence[Step] = (),
     report: Callable[[str], None] = lambda text: None,
     watch: Callable[[Climb], None] = lambda climb: None,
 ) -> Climb:
@@ -136,6 +137,8 @@ def run(
         The approximate measuring time, without compilation; None for 10, or 2 if quick.
     quick
         Measure a smaller shape, and only that.
+    others
+        Functions of your own to measure in the same rounds, in the language "yours".
     report
         Called with a line about the current activity.
     watch
@@ -157,6 +160,7 @@ def run(
     _check_compiler()
     report("loading and compiling (the first run takes longest)")
     candidates, missing = _candidates(chosen, backend)
+    candidates += [("yours", step) for step in others]
     climbing = _Climbing(chosen, whole, candidates, missing)
     share = seconds * (1 - OWN_SHAPES if own_shapes else 1)
     report(f"measuring {len(candidates)} steps for {seconds:.0f} s")
@@ -338,7 +342,7 @@ class _Climbing:
 
     def _before(self, trial: _Trial) -> _Trial | None:
         """Return the step before: that of its language, or for the first one Python's last."""
-        if trial.language == "numpy":
+        if trial.language in ("numpy", "yours"):
             return None
         same = [t for t in self._trials if t.language == trial.language]
         python = [t for t in self._trials if t.language == "python" != trial.language]

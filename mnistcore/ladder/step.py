@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,7 +10,17 @@ import numpy as np
 
 from ..kernels.backends import BackendUnavailableError
 
-__all__ = ["BACKENDS", "LADDERS", "Expected", "Ladder", "Lesson", "Step", "load", "steps"]
+__all__ = [
+    "BACKENDS",
+    "LADDERS",
+    "Expected",
+    "Ladder",
+    "Lesson",
+    "Special",
+    "Step",
+    "load",
+    "steps",
+]
 
 LADDERS = ("matmul",)
 BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training
@@ -104,6 +114,31 @@ class Expected(NamedTuple):
     bound: np.ndarray | float
 
 
+class Special(NamedTuple):
+    """A call with numbers that ``draw`` does not return.
+
+    Attributes
+    ----------
+    shape
+        The sizes of the ladder.
+    words
+        What is special, to end a sentence: "with a NaN in a".
+    arguments
+        New arguments.
+    expected
+        What the outputs must be, by their names.
+    """
+
+    shape: Sequence[int]
+    words: str
+    arguments: Sequence[Any]
+    expected: Mapping[str, Expected]
+
+
+def _nothing_special(rng: np.random.Generator) -> Iterable[Special]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Ladder:
     """One computation, and the lessons of the steps that lead from plain loops to its kernel.
@@ -134,6 +169,14 @@ class Ladder:
         "GFLOP/s" or "GB/s": which of them limits the best step.
     lessons
         The steps, slowest first. The last one is the kernel that training runs on.
+    edges
+        The shapes at which every step is tested: the size of each tile less one, exact and one
+        more; primes; 1; nothing.
+    special
+        ``special(rng)`` returns calls to test with numbers that ``draw`` does not return.
+    other
+        ``other(shape)``: the operations if ``work`` returns bytes, or else the bytes, if every
+        array is moved once. None if nobody has counted them.
     """
 
     name: str
@@ -148,6 +191,9 @@ class Ladder:
     work: Callable[[Sequence[int]], float]
     unit: str
     lessons: tuple[Lesson, ...]
+    edges: tuple[tuple[int, ...], ...]
+    special: Callable[[np.random.Generator], Iterable[Special]] = _nothing_special
+    other: Callable[[Sequence[int]], float] | None = None
     _numbers: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -16,12 +16,11 @@ import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
 from guarded import guarded
-from ladder_steps import SHAPES
 from mnistcore.ladder import LADDERS, load
 from mnistcore.ladder.verify import mistake
 for name in LADDERS:
     ladder = load(name)
-    for shape in SHAPES[name]:
+    for shape in ladder.edges:
         if min(shape) > 0 and np.prod(shape) < 100_000:
             for step in ladder.steps({backend!r}):
                 arguments = ladder.draw(shape, np.random.default_rng(shape))

@@ -2,21 +2,25 @@
 
 import numpy as np
 import pytest
-from ladder_steps import ALL, SHAPES
+from ladder_steps import ALL
 
 from mnistcore import get_backend
 from mnistcore.ladder import BACKENDS, LADDERS, load
-from mnistcore.ladder.verify import first_mistake
+from mnistcore.ladder.verify import first_mistake, first_special_mistake
 
 pytestmark = pytest.mark.slow
 
 
 def test_right_at_every_shape(step, ladder):
-    assert first_mistake(ladder, step, SHAPES[ladder.name]) is None
+    assert first_mistake(ladder, step, ladder.edges) is None
+
+
+def test_right_with_special_numbers(step, ladder):
+    assert first_special_mistake(ladder, step) is None
 
 
 def test_read_only_inputs_will_do(step, ladder):
-    arguments = ladder.draw(SHAPES[ladder.name][5], np.random.default_rng(0))
+    arguments = ladder.draw(ladder.edges[5], np.random.default_rng(0))
     for name, argument in zip(ladder.arguments, arguments, strict=True):
         if isinstance(argument, np.ndarray) and name not in ladder.outputs:
             argument.flags.writeable = False

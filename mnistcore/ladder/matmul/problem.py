@@ -1,10 +1,10 @@
 """What is multiplied, and what each step teaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..step import Expected, Ladder, Lesson
+from ..step import Expected, Ladder, Lesson, Special
 
 __all__ = ["LADDER", "LESSONS"]
 
@@ -23,10 +23,40 @@ def expected(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Mapping[str, Expe
     return {"out": Expected(a.astype(np.float64) @ b.astype(np.float64), 0.0)}
 
 
+ROUNDOFF = 2.0**-24
+
+
+def special(rng: np.random.Generator) -> Iterator[Special]:
+    """Return numbers that are rounded, and a NaN and an infinity, which may not spread."""
+    m, k, n = 21, 150, 70
+    a, b = (
+        (rng.normal(size=size) * 10.0 ** rng.integers(-3, 4, size)).astype(np.float32)
+        for size in ((m, k), (k, n))
+    )
+    exact, magnitude = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
+    bound = k * ROUNDOFF / (1 - k * ROUNDOFF) * magnitude  # in any order of summation
+    words = "with numbers that have to be rounded in float32"
+    out = np.full((m, n), np.nan, np.float32)
+    yield Special((m, k, n), words, (a, b, out), {"out": Expected(exact, bound)})
+
+    a, b, out = (np.ones(size, np.float32) for size in ((6, 5), (5, 35), (6, 35)))
+    a[5, 4], b[4, 34] = np.nan, np.inf
+    exact = np.full((6, 35), 5.0)
+    exact[:, 34], exact[5] = np.inf, np.nan
+    words = "with a NaN in the last row of a and an infinity in the last column of b"
+    yield Special((6, 5, 35), words, (a, b, out), {"out": Expected(exact, 0.0)})
+
+
 def work(shape: Sequence[int]) -> float:
     """Return the number of operations: a multiplication and an addition for each term."""
     m, k, n = shape
     return 2.0 * m * k * n
+
+
+def moved(shape: Sequence[int]) -> float:
+    """Return the bytes of a, b and out."""
+    m, k, n = shape
+    return 4.0 * (m * k + k * n + m * n)
 
 
 GOTO = (
@@ -146,6 +176,12 @@ _LESSONS = (
 
 LESSONS = {lesson.name: lesson for lesson in _LESSONS}
 
+EDGES = (
+    (1, 1, 1), (1, 5, 1), (3, 1, 300), (2, 3, 5), (3, 4, 4), (4, 4, 8), (5, 9, 33), (7, 8, 16),
+    (8, 16, 64), (9, 17, 65), (13, 31, 127), (16, 5, 128), (17, 65, 129), (33, 40, 10),
+    (5, 130, 1030), (64, 784, 10), (0, 3, 4), (3, 4, 0), (3, 0, 5),
+)  # fmt: skip
+
 LADDER = Ladder(
     name="matmul",
     title="a matrix product, out = a @ b",
@@ -159,4 +195,7 @@ LADDER = Ladder(
     work=work,
     unit="GFLOP/s",
     lessons=_LESSONS,
+    edges=EDGES,
+    special=special,
+    other=moved,
 )
