@@ -194,7 +194,7 @@ def as_pixels(images: np.ndarray, name: str = "images") -> np.ndarray:
     whole = images.dtype.kind != "f"
     if whole and (not images.size or 0 <= images.min() <= images.max() <= 255):
         return np.ascontiguousarray(images, np.uint8)
-    with np.errstate(over="ignore"):  # the check below reports it
+    with np.errstate(over="ignore", invalid="ignore"):  # the check below reports it
         images = np.ascontiguousarray(images, np.float32)
     pixels = images.reshape(-1)
     if not all(np.isfinite(pixels[i : i + _CHUNK]).all() for i in range(0, pixels.size, _CHUNK)):

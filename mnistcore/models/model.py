@@ -73,7 +73,8 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
         found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"has a 'data' that cannot be read ({spelled(error)})") from error
-    texts = (found.name, found.checksum, *found.remarks, folder or "", look or "")
+    optional = [text for text in (folder, look) if text is not None]
+    texts = (found.name, found.checksum, *found.remarks, *optional)
     if not all(isinstance(text, str) and len(text) < _LONGEST for text in texts):
         raise ValueError("has a 'data' that cannot be read")
     return found

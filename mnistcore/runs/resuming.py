@@ -156,8 +156,8 @@ def _check_ending(path: Path, checkpoint: Checkpoint | None, config: TrainConfig
 def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Check that data and teachers are the same, given what :func:`.job.describe` says of both."""
     if before["data"]["checksum"] != now["data"]["checksum"]:
-        then = before["data"]["folder"] or before["data"]["name"]
-        here = now["data"]["folder"] or now["data"]["name"]
+        then = before["data"].get("folder") or before["data"]["name"]
+        here = now["data"].get("folder") or now["data"]["name"]
         reason = f"{then}, not {here}" if then != here else f"{then} as it was then"
         raise ValueError(f"{path}: was trained on other data: {reason}; name them with data")
     if before["teachers"] != now["teachers"]:

@@ -27,10 +27,17 @@ from .results import (
     write_best,
     write_trials,
 )
-from .study import WORKER, StorageErrors, StorageUnreachableError, give_up, host_name, in_state
+from .study import (
+    TEST,
+    WORKER,
+    StorageErrors,
+    StorageUnreachableError,
+    give_up,
+    host_name,
+    in_state,
+)
 
 _LOOK_SECONDS = 0.5  # interval for polling the study and the workers
-_TEST = "test"  # the study attribute that holds the winner's test result
 
 
 class NoWinnerError(RuntimeError):
@@ -177,7 +184,7 @@ def _result(search: Search, began: float) -> SearchResult:
             f"no trial was trained to its end ({len(standing.finished)} were ended early); run the"
             " same command with more --trials or a longer --timeout to continue"
         )
-    test = search.study.user_attrs.get(_TEST, {})
+    test = search.study.user_attrs.get(TEST, {})
     return SearchResult(
         search.folder,
         standing,
@@ -216,7 +223,7 @@ def _test_winner(search: Search, result: SearchResult) -> dict[str, Any]:
         "run_folder": str(output),
         "machine": host_name(),
     }
-    search.study.set_user_attr(_TEST, test)
+    search.study.set_user_attr(TEST, test)
     return test
 
 

@@ -31,6 +31,7 @@ from .space import label
 
 # Attributes of the study and its trials.
 SETTINGS = "settings"  # of the study: the settings of the search
+TEST = "test"  # of the study: the result of the winner's test
 POINT = "point"  # of a trial: the number of its point in the grid
 LOSS = "validation_loss"  # of a trial
 WORKER = "worker"  # of a trial: the name of its worker
@@ -43,6 +44,7 @@ _LOCK_SECONDS = 60  # timeout for the lock of a SQLite file
 _CONNECT_SECONDS = 10
 
 StorageErrors = (SQLAlchemyError, StorageInternalError)
+_DamageErrors = (ValueError, TypeError, LookupError)  # of Optuna and SQLAlchemy
 
 
 class StorageUnreachableError(ValueError):
@@ -99,7 +101,7 @@ def _storage_errors(url: URL) -> Iterator[None]:
     """Report database errors in one line, with the address but without its password."""
     try:
         yield
-    except (*StorageErrors, ImportError, RuntimeError, OSError) as error:
+    except (*StorageErrors, *_DamageErrors, ImportError, RuntimeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         original = getattr(cause, "orig", None) or cause or error
         words = reason_of(original)
@@ -159,7 +161,7 @@ def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
         If the database cannot be used.
     """
     with _storage_errors(make_url(storage.url)):
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=storage,
             sampler=make_sampler(plan.config.sampler, plan.seed),
             pruner=make_pruner(plan.config.pruner or "none", plan.resource),
@@ -167,6 +169,20 @@ def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
             direction="maximize",
             load_if_exists=True,
         )
+        _check_rows(study)
+        return study
+
+
+def _check_rows(study: optuna.Study) -> None:
+    """Read all rows of a study, so that a damaged one is found here."""
+    attributes = study.user_attrs
+    good = all(isinstance(attributes.get(name, {}), dict) for name in (SETTINGS, TEST))
+    for trial in study.get_trials(deepcopy=False):
+        good &= isinstance(trial.user_attrs.get(WORKER, ""), str)
+        good &= isinstance(trial.user_attrs.get(LOSS, 0.0), int | float)
+        good &= isinstance(trial.user_attrs.get(POINT, 0), int)
+    if not good:
+        raise ValueError("it has attributes that no search has written")
 
 
 def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:

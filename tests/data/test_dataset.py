@@ -1,6 +1,7 @@
 """Data sets that are given as arrays: kinds, ranges, identity, and what must be said of them."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mnistcore.data.synthetic import make_digits
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 5, 4), np.uint8)
 LABELS = (np.arange(40) % 3).astype(np.int32)
+SIGNALLING = np.full((10, 5, 4), 0x7FF0_0000_0000_0001, np.uint64).view(np.float64)
 
 
 def dataset_of(images=IMAGES, labels=LABELS, test_images=None, test_labels=None, names="abc"):
@@ -63,6 +65,7 @@ def test_bytes_are_not_copied_and_stay_writable_for_their_owner():
         ({"images": np.where(IMAGES > 5, IMAGES, np.nan)}, ValueError, "not finite"),
         ({"test_images": np.full((10, 5, 4), np.inf)}, ValueError, "test_images have pixels"),
         ({"images": IMAGES * 1e300}, ValueError, "not finite in float32"),
+        ({"test_images": SIGNALLING}, ValueError, "not finite in float32"),
         ({"images": IMAGES[:30]}, ValueError, "given has 30 train images and 40 labels"),
         ({"labels": LABELS * 1.0}, TypeError, "train_labels are float64"),
         ({"labels": LABELS[:, None]}, ValueError, r"train_labels have shape \(40, 1\)"),
@@ -73,8 +76,10 @@ def test_bytes_are_not_copied_and_stay_writable_for_their_owner():
     ],
 )
 def test_arrays_that_are_no_data_set_are_refused_in_a_line(changed, error, match):
-    with pytest.raises(error, match=match) as caught:
-        dataset_of(**changed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(error, match=match) as caught:
+            dataset_of(**changed)
     assert "\n" not in str(caught.value)
 
 

@@ -33,7 +33,7 @@ def main():
 
 
 def _run(name, arguments):
-    from .driver import Trial, fuzz, keeping, working
+    from .driver import READ, Trial, fuzz, keeping, working
     from .targets import TARGETS
 
     if name not in TARGETS:
@@ -52,8 +52,13 @@ def _run(name, arguments):
     if arguments.engine == "atheris":
         from .guided import fuzz
     with keeping(kept) as folder:
-        done = fuzz(name, arguments.executions, folder, arguments.seed, arguments.seconds)
-    print(f"{name}: {done:,} executions in {time.monotonic() - began:.0f} s", flush=True)
+        outcomes = fuzz(name, arguments.executions, folder, arguments.seed, arguments.seconds)
+    seconds, read = time.monotonic() - began, outcomes.pop(READ, 0)
+    print(
+        f"{name}: {read + sum(outcomes.values()):,} executions in {seconds:,.0f} s; {read:,} were"
+        f" read, others refused in {len(outcomes)} places",
+        flush=True,
+    )
 
 
 main()

@@ -18,7 +18,7 @@ import numpy as np
 
 from mnistcore.system import copying
 
-_PATIENCE = 10.0  # seconds
+_FIRST, _PATIENCE = 60.0, 1.0  # seconds; a file takes a millisecond, and the first the imports
 _LENGTH = 8  # bytes of a number
 
 
@@ -36,9 +36,10 @@ class Copier:
             into.write(content)
             return
         try:
+            patience = _FIRST if self._process is None else _PATIENCE
             self._start()
             _send(self._process.stdin, json.dumps([copier, kind, numbers]).encode(), content)
-            words, answer = self._answer()
+            words, answer = self._answer(patience)
         except OSError:
             self.crashes += 1
             self.stop()
@@ -63,8 +64,8 @@ class Copier:
                 stderr=subprocess.DEVNULL,
             )
 
-    def _answer(self):
-        if not select.select([self._process.stdout], [], [], _PATIENCE)[0]:
+    def _answer(self, patience):
+        if not select.select([self._process.stdout], [], [], patience)[0]:
             self.hangs += 1
             raise OSError("hangs")
         return _received(self._process.stdout), _received(self._process.stdout)

@@ -1,7 +1,8 @@
 """Run a target on changed files, and stop at the first that it does not bear.
 
 A reader may raise only what it documents, by a ``raise`` of our own (so the words are ours, too),
-within a bound of seconds and of memory. Neither it nor a library may warn or write to standard
+within a bound of memory and of seconds. These are seconds of the processor, since a run may share
+its cores and be stopped meanwhile. Neither the reader nor a library may warn or write to standard
 error.
 """
 
@@ -12,11 +13,13 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import traceback
 import warnings
+from collections import Counter
 from pathlib import Path
 from unittest import mock
 
@@ -28,6 +31,9 @@ _UNIT = 1 if sys.platform == "darwin" else 1024
 _MEMORY = "/dev/shm"  # a file system without a disk, where there is one
 _PACKAGE = f"{os.sep}mnistcore{os.sep}"
 _LONGEST = 10_000  # characters of a message
+_PATIENCE = 3600  # seconds, of which a reader that waits for ever may use none
+
+READ = "read"  # what became of a file that is not refused
 
 
 class FindingError(AssertionError):
@@ -46,17 +52,22 @@ class Trial:
     """
 
     def __init__(self, name, folder):
-        self.name, self.target, self._folder = name, TARGETS[name], folder
+        self.name, self.target = name, TARGETS[name]
         self.seeds = [dict(seed) for seed in self.target.seeds()]
-        self.done = 0
-        self._armed = 0.0
+        self.outcomes = Counter()  # READ, or the place that refused the file
+        self._place, self._there = os.path.join(folder, "x"), {}
+        self._armed = -_PATIENCE
         for parts in self.seeds:  # valid files are read, and what a reader imports is imported
             self._read(self.target.pack(parts))
         self._before = _peak()
 
+    @property
+    def done(self):
+        return self.outcomes.total()
+
     def run(self, files):
         """Read files; raise FindingError if the reader does not bear them."""
-        start, said = time.monotonic(), os.fstat(2).st_size
+        start, said, outcome = time.process_time(), os.fstat(2).st_size, READ
         self._watch(start)
         try:
             with warnings.catch_warnings(record=True) as warned:
@@ -64,23 +75,24 @@ class Trial:
                 try:
                     self._read(files)
                 except self.target.allowed as error:
-                    _check_words(error)
+                    outcome = _refusal(error)
             if warned:
                 raise RuntimeError(f"warned {warned[0]}")
             if os.fstat(2).st_size > said:
                 raise RuntimeError("a library wrote to standard error")
         except Exception as error:
             raise self._finding(_last_words(error)) from error
-        if time.monotonic() - start > self.target.seconds:
-            raise self._finding(f"took {time.monotonic() - start:.1f} s")
+        if time.process_time() - start > self.target.seconds:
+            raise self._finding(f"took {time.process_time() - start:.1f} s")
         if _peak() - self._before > self.target.megabytes * 1e6:
             raise self._finding(f"took {(_peak() - self._before) / 1e6:.0f} MB")
-        self.done += 1
+        self.outcomes[outcome] += 1
 
     def _watch(self, now):
-        """End the process should a reader never return; starting a thread each time costs most."""
+        """End the process should a reader never return; the next turns do not set the clock."""
         if now - self._armed > self.target.seconds:
-            faulthandler.dump_traceback_later(20 * self.target.seconds, exit=True)
+            signal.setitimer(signal.ITIMER_PROF, 20 * self.target.seconds)
+            faulthandler.dump_traceback_later(_PATIENCE, exit=True)
             self._armed = now
 
     def _finding(self, words):
@@ -88,28 +100,36 @@ class Trial:
 
     def _read(self, files):
         """Write files, and read them as a folder or the only one by its name."""
-        place = self._folder / "x"
-        if self.target.folder:
-            shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(exist_ok=True)
-        for name, content in files.items():
-            path = place / name
-            if "/" in name:
-                path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
-        self.target.read(place if self.target.folder else path)
+        if self.target.writes:
+            shutil.rmtree(self._place, ignore_errors=True)
+            self._there = {}
+        if not self._there:
+            os.makedirs(self._place, exist_ok=True)
+        kept = {name for name, content in self._there.items() if files.get(name) is content}
+        for name in self._there.keys() - kept:
+            os.unlink(os.path.join(self._place, name))
+        for name in files.keys() - kept:
+            self._write(name, files[name])
+        self._there = dict(files)
+        path = self._place if self.target.folder else os.path.join(self._place, *files)
+        self.target.read(Path(path))
+
+    def _write(self, name, content):
+        if "/" in name:
+            os.makedirs(os.path.join(self._place, os.path.dirname(name)), exist_ok=True)
+        with open(os.path.join(self._place, name), "wb", buffering=0) as file:
+            file.write(content)
 
 
 def fuzz(name, executions, folder, seed=0, seconds=float("inf")):
-    """Read so many changed files, or as many as time allows; return how many."""
+    """Read so many changed files, or as many as time allows; return how often each outcome came."""
     with working():
         trial = Trial(name, folder)
         whole = [list(trial.target.pack(parts).values()) for parts in trial.seeds]
         rng, began = random.Random(seed), time.monotonic()
         while trial.done < executions and time.monotonic() - began <= seconds:
             trial.run(_another(rng, trial, whole))
-        faulthandler.cancel_dump_traceback_later()
-        return trial.done
+        return trial.outcomes
 
 
 def _another(rng, trial, whole):
@@ -137,8 +157,20 @@ def working():
 
     What is written to its descriptor goes to a file, at whose size trials look.
     """
-    with mock.patch("os.fsync", new=_no_sync), lasting_copier(), _caught_errors():
+    with mock.patch("os.fsync", new=_no_sync), lasting_copier(), _caught_errors(), _clock():
         yield
+
+
+@contextlib.contextmanager
+def _clock():
+    """Show where a reader is when the time that a trial gives it is up, and end the process."""
+    faulthandler.register(signal.SIGPROF, chain=True)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.unregister(signal.SIGPROF)
 
 
 @contextlib.contextmanager
@@ -175,8 +207,8 @@ def _peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
-def _check_words(error):
-    """Raise the error again unless it comes from a ``raise`` of the package, with short words."""
+def _refusal(error):
+    """Return where the package raised an error; raise others again, and those that say too much."""
     last = error.__traceback__
     while last.tb_next is not None:
         last = last.tb_next
@@ -184,6 +216,7 @@ def _check_words(error):
     line = linecache.getline(name, last.tb_lineno).strip()
     if _PACKAGE not in name or not line.startswith("raise ") or len(str(error)) > _LONGEST:
         raise error
+    return f"{os.path.basename(name)}:{last.tb_lineno}"
 
 
 def _last_words(error):

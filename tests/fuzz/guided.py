@@ -5,17 +5,19 @@ or packed files follow, and these, each after its length. Only :func:`_changed` 
 """
 
 import importlib.util
+import json
 import os
 import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 from .mutation import mutated
 
 _PARTS, _FILES = 0, 1
-_COUNT, _CORPUS = "count", "corpus"
+_COUNTS, _CORPUS = "counts", "corpus"
 _LENGTH = 4  # bytes of the length of a part
 _LONGEST = 2**20
 _OURS = 2 / 3  # of the changes are ours, which know texts and numbers; the rest is libFuzzer's
@@ -91,7 +93,7 @@ class Corpus:
 
 
 def fuzz(name, executions, folder, seed=0, seconds=float("inf")):
-    """Have libFuzzer read so many files, or as many as time allows; return how many.
+    """Have libFuzzer read so many files, or as many as time allows; count each outcome.
 
     It runs in a process of its own, since it ends that.
     """
@@ -99,7 +101,7 @@ def fuzz(name, executions, folder, seed=0, seconds=float("inf")):
     done = subprocess.run(list(map(str, command)), env={**os.environ, "PYTHONPATH": _path()})
     if done.returncode:
         raise SystemExit(f"{name}: libFuzzer ended with status {done.returncode}")
-    return int((folder / _COUNT).read_text())
+    return Counter(json.loads((folder / _COUNTS).read_text()))
 
 
 def _path():
@@ -124,7 +126,7 @@ def _main(name, executions, folder, seed, seconds):
             if files is not None:
                 trial.run(files)
             if trial.done >= executions or time.monotonic() > end:
-                (folder / _COUNT).write_text(str(trial.done))
+                (folder / _COUNTS).write_text(json.dumps(trial.outcomes))
                 print(f"{name}: {len(list((folder / _CORPUS).iterdir()))} files kept", flush=True)
                 os._exit(0)
 

@@ -26,7 +26,7 @@ from mnistcore.runs import checkpoints
 from mnistcore.runs.data import compared, split_indices
 from mnistcore.runs.execution import run as train
 from mnistcore.runs.folder import load_run
-from mnistcore.runs.resuming import resume
+from mnistcore.runs.resuming import prepare_resumed, resume
 from mnistcore.runs.scores import score
 from mnistcore.training.config import TrainConfig
 from mnistcore.training.records import NonFiniteLossError
@@ -35,8 +35,12 @@ from .hostile import DIGITS, digits_file, hostile_model, run_command
 from .target import Target, joined, split, written
 
 SIDE = 6
-DRAWN = 100  # one of so many pages is drawn with its figures
-SHOWN = 40  # one of so many runs goes through the commands
+# One of so many files goes on to what takes long, after it has been read.
+SHOWN = 40  # through a command
+USED = 6  # its run is evaluated or exported
+REPORTED, DRAWN = 3, 15_000  # its run is written as a page; this has figures
+TRAINED = 8  # its run is trained further
+SEARCHED = 20  # its search goes on
 
 
 @functools.cache
@@ -111,9 +115,9 @@ def _read_run(folder):
         return
     with np.errstate(all="ignore"):
         run = load_run(folder)
-        if number % 3:
+        if number % USED < 2:
             _evaluated(run, _data(SIDE)[0])
-        else:
+        elif number % USED == 2:
             _exported(run.model)
 
 
@@ -123,7 +127,7 @@ def _words(folder):
     return (
         ["evaluate", str(folder), "--data", str(place / "digits.npz"), *numpy],
         ["predict", str(folder), str(place / "digit.png"), *numpy],
-        ["export", str(folder), "--to", "c"],
+        ["export", str(folder), "--to", "c", "--output", str(place / "digits.c")],
     )
 
 
@@ -158,6 +162,8 @@ def _report(folder):
     drawn = number % DRAWN == 0
     with contextlib.nullcontext() if drawn else _without_figures(), np.errstate(all="ignore"):
         run = load_run(folder)
+        if number % REPORTED:
+            return
         if number % 7:
             page = single.page(numpy_kernels, run, compared(run, dataset))
         else:
@@ -230,10 +236,14 @@ def _resumable(parts):
 
 
 def _resume(folder):
-    if _number_of(folder) % 3 == 0:
+    number, dataset = _number_of(folder), _data(SIDE)[0]
+    if number % 3 == 0:
         (folder / "summary.json").unlink()  # as that of a run that was killed
     with contextlib.suppress(NonFiniteLossError), np.errstate(all="ignore"):
-        resume(folder, dataset=_data(SIDE)[0], epochs=3)
+        if number % TRAINED:
+            prepare_resumed(folder, {"epochs": 3}, dataset).past.folder.release()
+            return
+        resume(folder, dataset=dataset, epochs=3)
     for path in folder.glob("*.json"):
         _strict(path.read_bytes())
 
@@ -243,9 +253,6 @@ def _strict(text):
         raise AssertionError(f"{word} in JSON")
 
     json.loads(text, parse_constant=refuse)
-
-
-# The database of a search
 
 
 # The database of a search
@@ -319,14 +326,22 @@ def _searching_here():
         yield
 
 
-def _search(folder):
+def _search(folder, whole=True):
     from mnistcore.search.execution import NoWinnerError, execute
     from mnistcore.search.preparation import prepare
 
+    search = prepare(_plan(folder))
+    if not whole:
+        search.standing()
+        return
     with _searching_here(), contextlib.suppress(NoWinnerError):
-        execute(prepare(_plan(folder)))
+        execute(search)
     for path in folder.glob("*.json"):
         _strict(path.read_bytes())
+
+
+def _open_study(folder):
+    _search(folder, _number_of(folder) % SEARCHED == 0)
 
 
 TARGETS = {
@@ -338,9 +353,11 @@ TARGETS = {
         _checkpoint_seeds, lambda path: checkpoints.newest(path.parent), pack=_checkpoint
     ),
     "resume": Target(
-        _checkpoint_seeds, _resume, pack=_resumable, folder=True, seconds=20, short=15
+        _checkpoint_seeds, _resume, pack=_resumable, folder=True, writes=True, seconds=20,
+        short=15,
     ),
     "study": Target(
-        lambda: [_studied()], _search, pack=_study, folder=True, seconds=20, short=5
+        lambda: [_studied()], _open_study, pack=_study, folder=True, writes=True, seconds=20,
+        short=20,
     ),
 }  # fmt: skip

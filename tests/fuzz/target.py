@@ -26,6 +26,7 @@ class Target:
     allowed: tuple[type[Exception], ...] = (ValueError,)
     pack: Callable[[Parts], Parts] = dict  # files by name
     folder: bool = False  # whether it reads a folder with all files rather than a single one
+    writes: bool = False  # whether it changes files of this folder, or adds some
     seconds: float = 5.0
     megabytes: float = 400.0
     short: int = 150  # executions in the suite

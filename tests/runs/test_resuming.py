@@ -13,7 +13,7 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.runs.checkpoints import files
 from mnistcore.runs.folder import RunFolder, load_run
-from mnistcore.runs.resuming import prepare_resumed
+from mnistcore.runs.resuming import _check_data, prepare_resumed
 from mnistcore.train import TrainConfig, TrainingInterrupted, resume, run
 from mnistcore.training.records import Listener
 
@@ -244,6 +244,12 @@ def test_other_data_are_refused(dataset, make_config):
     message = r"run: was trained on other data: .*data as it was then; name them with data"
     with pytest.raises(ValueError, match=message):
         resume("run", dataset=other)
+
+
+def test_other_data_are_named_without_a_folder():
+    before, now = ({"data": {"name": name, "checksum": name}} for name in ("digits", "letters"))
+    with pytest.raises(ValueError, match="other data: digits, not letters; name them"):
+        _check_data(Path("run"), before, now)
 
 
 def test_other_versions_are_told(dataset, make_config, monkeypatch):

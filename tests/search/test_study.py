@@ -1,5 +1,7 @@
 """The study as the workers share it: counting, resuming, losing trials, all in one process."""
 
+import contextlib
+import sqlite3
 import threading
 import time
 
@@ -248,3 +250,27 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     (tmp_path / "study.db").write_text("my thesis" * 100)
     with pytest.raises(StorageUnreachableError, match=r"study.db: cannot be used: .*database"):
         open_storage(storage_url(None, tmp_path), 60)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "trial_intermediate_values SET intermediate_value_type = 'INF'",
+        "trial_params SET distribution_json = '{}'",
+        "trials SET state = 'LOST'",
+        "trials SET datetime_complete = 'x'",
+        "study_user_attributes SET value_json = '{'",
+        "study_user_attributes SET value_json = '[1]'",
+        "trial_user_attributes SET value_json = '[1]'",
+        "study_directions SET direction = 'UP'",
+    ],
+)
+def test_a_damaged_study_is_named(dataset, tmp_path, change):
+    plan = small_plan(tmp_path / "out", trials=1)
+    agree(open_small(plan), {})
+    compute(plan, dataset)
+    with contextlib.closing(sqlite3.connect(tmp_path / "out" / "study.db")) as database:
+        assert database.execute(f"UPDATE {change}").rowcount
+        database.commit()
+    with pytest.raises(StorageUnreachableError, match=r"study\.db: cannot be used: "):
+        open_small(plan)
