@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numba
 import numpy as np
@@ -201,6 +202,17 @@ def test_processes_of_a_pool(compiled, monkeypatch):
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map_async(_in_a_pool, [name] * 3).get(timeout=120)
     assert set(results) == {(expected, 1, expected)}
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_processes_of_an_executor(compiled, monkeypatch, limit):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(limit))
+    name, expected = compiled.NAME, _train(compiled, steps=20)
+    with ProcessPoolExecutor(3, multiprocessing.get_context("fork")) as executor:
+        results = set(executor.map(_in_a_pool, [name] * 3, timeout=120))
+    assert results == {(expected, limit or teams.available_cores(), expected)}
 
 
 class _Desk:
