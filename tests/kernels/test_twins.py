@@ -123,7 +123,7 @@ CYTHON = [
     ("vectors", "check_lanes splat_bits", "of the debug build; a vector of integers"),
     ("vectors", "copy_first load_last", "LLVM has masked loads and stores"),
     ("vectors", "maximum minimum", "Numba has select_less"),
-    ("blocks", "pack_rows pack_transposed unpack_transposed", "whole matrices; Numba goes by rows"),
+    ("blocks", "pack_rows unpack_transposed", "whole matrices; Numba goes by rows"),
     ("tile", "Product", "arguments of the micro-kernel; Numba passes them"),
     ("sparse", "sparse_groups", "in Numba the loops of the functions for each width"),
     ("tile", "add_products", "loops that Numba writes where they are needed"),

@@ -250,9 +250,7 @@ cdef void do_task(
         return
     if job.stream:
         first = stream_panels(job, first, last, packed)
-    for p in range(first, last):
-        if not read_in_place(job, p):
-            pack_panel(job, p, packed + (p - first) * job.K * job.width)
+    pack_panels(job, first, last, packed)
     product.segment = product.K = job.K
     product.a_segment = 0
     for i in range(tiles):
@@ -340,14 +338,32 @@ cdef inline bint write_in_place(
     return job.width > job.N and (low - 1) * job.N + job.width <= stop * job.N
 
 
-cdef void pack_panel(const Multiplication *job, int64_t p, float *panel) noexcept nogil:
-    """Pack panel p of op(b)."""
-    cdef int64_t column = p * job.width
-    cdef int64_t columns = min(job.N - column, job.width)
+cdef void pack_panels(
+    const Multiplication *job, int64_t first, int64_t last, float *packed
+) noexcept nogil:
+    """Pack the panels first to last of op(b), one after the other.
+
+    A row of a panel is a cache line or two of b, and the next row is on another page. Where a
+    stripe of rows is packed for all panels, the processor sees runs that it can fetch ahead.
+    """
+    cdef int64_t stripe, low, p, column, columns
+    cdef int64_t K = job.K, N = job.N, width = job.width
     if job.b_transposed:
-        pack_transposed(job.b + column * job.K, job.K, job.K, columns, job.width, panel)
-    else:
-        pack_rows(job.b + column, job.N, job.K, columns, job.width, panel)
+        for p in range(first, last):
+            column, columns = p * width, min(width, N - p * width)
+            pack_transposed(
+                job.b + column * K, K, K, columns, width, packed + (p - first) * K * width
+            )
+        return
+    for stripe in range(divide_up(K, STRIPE)):
+        low = stripe * STRIPE
+        for p in range(first, last):
+            if not read_in_place(job, p):
+                column, columns = p * width, min(width, N - p * width)
+                pack_rows(
+                    job.b + low * N + column, N, min(<int64_t> STRIPE, K - low), columns, width,
+                    packed + ((p - first) * K + low) * width,
+                )
 
 
 cdef void set_a(

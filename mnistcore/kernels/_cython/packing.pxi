@@ -1,9 +1,5 @@
 # The packing of parameters and state: between the public row-major layout and the panels.
 
-cdef enum:
-    STRIPE = 8  # rows of weights that are packed together: both sides are read and written in runs
-
-
 cdef void pack_weights(
     const Team *team, const Layer *layer, int64_t slot, const float *flat
 ) noexcept nogil:

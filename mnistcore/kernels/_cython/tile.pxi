@@ -2,6 +2,7 @@
 
 cdef enum:
     TILE = MR * SPARSE_FLOATS  # the most floats of a tile
+    STRIPE = 8  # rows that are packed together for all panels, in runs of cache lines on both sides
 
 cdef struct Product:
     # One tile of a product: out[r, c] = sum over i of a(r, i) b(i, c).

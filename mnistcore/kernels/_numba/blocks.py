@@ -4,6 +4,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
+from .functions import inner
 from .intrinsics import I32, I64, call_llvm, twin_of, view
 from .machine import VL
 from .vectors import INTS, VECTOR, first_lanes, vector_pointer, vector_type
@@ -105,3 +106,18 @@ def transpose(typingctx, block):
         return block
 
     return BLOCK_TYPE(BLOCK_TYPE), generate
+
+
+@inner
+def pack_transposed(b, n, k, column, width, target, offset):
+    """Pack columns of B, given as its transpose (n, k), as a zero-padded panel (k, width)."""
+    columns = min(width, n - column)
+    # Rows beyond k are zeros, where the next panel or spare floats will be.
+    for c in range(0, width, VL):
+        for i in range(0, k, VL):
+            at = (column + c) * k + i
+            if c + VL <= columns and i + VL <= k:
+                block = load_block(b, at, k)
+            else:
+                block = load_block_first(b, at, k, columns - c, k - i)
+            store_block(transpose(block), target, offset + i * width + c, width)

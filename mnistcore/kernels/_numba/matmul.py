@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from .blocks import load_block, load_block_first, store_block, transpose
+from .blocks import pack_transposed
 from .functions import c_function, call, entry, entry_of, inner
 from .machine import VL, atomic_add, flush_denormals, set_float_mode
 from .matvec import FEW, ROWS, dot_products, stream_rows
@@ -27,7 +27,7 @@ from .memory import (
     store_scalar,
 )
 from .team import lead, share
-from .tile import MR, SCRATCH, Sum, copy_row, panel_width
+from .tile import MR, SCRATCH, STRIPE, Sum, copy_row, panel_width
 from .vectors import load, store_first
 
 NN, TN, NT = 0, 1, 2  # which operand of a product is transposed
@@ -129,22 +129,25 @@ def divide(kind, m, n, k, threads):
 
 
 @inner
-def pack_panel(kind, b, n, k, column, width, target, offset):
-    """Pack columns of B, (k, n) or (n, k) for NT, as a zero-padded panel (k, width)."""
-    columns = min(width, n - column)
-    if kind != NT:
-        for i in range(k):
-            copy_row(b, i * n + column, columns, target, offset + i * width, width)
+def pack_panels(job, cut, first, last, scratch):
+    """Pack the panels [first, last) of op(B) as zero-padded panels (k, width), one after the other.
+
+    A row of a panel is a cache line or two of B, and the next row is on another page. Where a
+    stripe of rows is packed for all panels, the processor sees runs that it can fetch ahead.
+    """
+    n, k, width, packed = job.n, job.k, cut.width, packed_at(job)
+    if job.kind == NT:
+        for panel in range(first, last):
+            at = packed + (panel - first) * k * width
+            pack_transposed(job.b, n, k, panel * width, width, scratch, at)
         return
-    # Rows beyond k are zeros, where the next panel or spare floats will be.
-    for c in range(0, width, VL):
-        for i in range(0, k, VL):
-            at = (column + c) * k + i
-            if c + VL <= columns and i + VL <= k:
-                block = load_block(b, at, k)
-            else:
-                block = load_block_first(b, at, k, columns - c, k - i)
-            store_block(transpose(block), target, offset + i * width + c, width)
+    for low in range(0, k, STRIPE):
+        for panel in range(first, last):
+            if not read_in_place(job, cut, panel):
+                column, at = panel * width, packed + (panel - first) * k * width
+                for i in range(low, min(low + STRIPE, k)):
+                    source, columns = i * n + column, min(width, n - column)
+                    copy_row(job.b, source, columns, scratch, at + i * width, width)
 
 
 @inner
@@ -247,17 +250,14 @@ def do_task(table, first, last, block, scratch):
     of A while it is in the cache, and ``out`` is written row by row.
     """
     job, cut = load_record(table, Multiplication), load_record(table + 8 * DIVISION, Division)
-    m, k, width = job.m, job.k, cut.width
+    m, k = job.m, job.k
     begin, stop = block * m // cut.blocks, (block + 1) * m // cut.blocks
     if cut.dots:
         dot_rows(job, cut, begin, stop, scratch)
         return
     if cut.stream:
         first = stream_panels(job, cut, first, last, scratch)
-    for panel in range(first, last):
-        if not read_in_place(job, cut, panel):
-            at = packed_at(job) + (panel - first) * k * width
-            pack_panel(job.kind, job.b, job.n, k, panel * width, width, scratch, at)
+    pack_panels(job, cut, first, last, scratch)
     tiles, pairs = -(-(stop - begin) // MR), -(-(stop - begin) // 2)
     high, taller = begin, pairs % max(1, tiles)
     for i in range(tiles):  # of about equal, even heights: see sized_tile

@@ -5,9 +5,7 @@ from .memory import load_record
 from .narrow import Strips
 from .plan import Layer, layer_at
 from .team import share
-from .tile import copy_row
-
-STRIPE = 8  # rows of weights that are packed together, in runs of cache lines on both sides
+from .tile import STRIPE, copy_row
 
 
 @inner

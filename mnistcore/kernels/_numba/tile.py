@@ -37,6 +37,7 @@ from .vectors import (
 
 MR = 14 if VL == 16 else 6  # rows of a tile
 NR = 2 * VL  # columns of a wide panel
+STRIPE = 8  # rows that are packed together for all panels, in runs of cache lines on both sides
 # The most in a panel of mostly zero inputs: sums enough to hide the latency of an FMA. Two vectors
 # of up to 8 floats are multiplied and added at a time, but one of 16.
 SPARSE_VECTORS = 4 if VL == 16 else 8
