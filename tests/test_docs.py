@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/*.md", "notebooks/*.ipynb")
+    for pattern in ("*.md", "docs/*.md", "docs/ladder/*.md", "notebooks/*.ipynb")
     for path in sorted(ROOT.glob(pattern))
 ]
 

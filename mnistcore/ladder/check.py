@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..system.errors import place_of
+from ..system.text import one_line
 from .figures import TITLES, digits
 from .measure import Climb, Rung, run
 from .step import Ladder, Lesson, Step, load
@@ -63,8 +65,8 @@ class Place:
             "rate": self.rate,
             "unit": self.unit,
             "of_peak": self.of_peak,
-            "below": asdict(self.below) if self.below else None,
-            "above": asdict(self.above) if self.above else None,
+            "below": self.below and f"{self.below.language}: {self.below.step}",
+            "above": self.above and f"{self.above.language}: {self.above.step}",
         }
 
     def _speed(self) -> str:
@@ -140,7 +142,7 @@ def check(
     chosen = load(ladder)
     name = getattr(function, "__name__", type(function).__name__)
     _check_signature(chosen, function, name)
-    guarded = _guarded(chosen, function)
+    guarded = _guarded(chosen, function, name)
     _assert_right(name, first_mistake(chosen, guarded, chosen.edges))
     _assert_right(name, first_special_mistake(chosen, guarded))
     step = Step(Lesson(name, "", "", "", ""), guarded, (function,))
@@ -175,22 +177,24 @@ def _check_signature(ladder: Ladder, function: Callable[..., Any], name: str) ->
         ) from error
 
 
-def _guarded(ladder: Ladder, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function so that an exception in it says with which arrays it was called."""
+def _guarded(ladder: Ladder, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the function so that an exception in it says where, and with which arrays."""
 
     def guarded(*arguments: Any) -> Any:
         try:
             return function(*arguments)
         except Exception as error:
             shapes = ", ".join(
-                f"{name} {argument.shape}"
-                for name, argument in zip(ladder.arguments, arguments, strict=True)
-                if isinstance(argument, np.ndarray)
+                f"{argument} {value.shape}"
+                for argument, value in zip(ladder.arguments, arguments, strict=True)
+                if isinstance(value, np.ndarray)
             )
-            name = getattr(function, "__name__", type(function).__name__)
-            raise AssertionError(
-                f"{name} is wrong: {type(error).__name__}: {error}, with {shapes}"
-            ) from error
+            code = getattr(function, "__code__", None)
+            place = place_of(error, code.co_filename) if code else ""
+            what = f"{place}: {type(error).__name__}: {one_line(str(error), 200)}".removeprefix(
+                ": "
+            )
+            raise AssertionError(f"{name} is wrong: {what}, with {shapes}") from error
 
     return guarded
 

@@ -1,14 +1,19 @@
 """``python -m mnistcore.ladder NAME``: measure every step on this machine and print a table."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..system.files import write_json
+from ..system.text import one_line
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
-from .figures import draw, table, where_it_pays
+from .attempts import draw_attempts, keep, kept
+from .check import Place, check
+from .figures import digits, draw, table, where_it_pays
 from .measure import QUICK_SECONDS, SECONDS, Climb, run
+from .mine import load_function, split
 from .step import BACKENDS, LADDERS, load
 
 if TYPE_CHECKING:
@@ -31,6 +36,13 @@ def _main(argv: Sequence[str]) -> int:
     from ..system.console import Console
 
     console = Console(highlight=False, markup=True)
+    if arguments.mine is not None:
+        return _place_mine(arguments, console)
+    return _measure(arguments, console)
+
+
+def _measure(arguments: Namespace, console: "Console") -> int:
+    """Measure a ladder."""
     with user_errors(), _live(console) as watch:
         climb = run(
             arguments.ladder,
@@ -46,6 +58,45 @@ def _main(argv: Sequence[str]) -> int:
     if arguments.plot is not None:
         draw(climb, arguments.plot)
     return BAD_RESULT if any(rung.wrong for rung in climb.rungs) else DONE
+
+
+def _place_mine(arguments: Namespace, console: "Console") -> int:
+    """Test a function of the reader's own, measure it, and keep the attempt."""
+    with user_errors():
+        path, name = split(arguments.mine)
+        function = load_function(path, name)
+        kept(path)  # or an error before measuring
+        try:
+            with _live(console) as watch:
+                place = check(
+                    function,
+                    arguments.ladder,
+                    arguments.backend,
+                    arguments.shape,
+                    arguments.seconds,
+                    quick=arguments.quick,
+                    watch=watch,
+                )
+        except AssertionError as wrong:
+            console.print(one_line(str(wrong)), style="bold red", markup=False, soft_wrap=True)
+            return BAD_RESULT
+        attempts = keep(path, place)
+    console.print(table(place.climb))
+    console.print(f"\n{place}", markup=False, soft_wrap=True)
+    if len(attempts) > 1:
+        console.print(_against_best(attempts, place), markup=False)
+    if arguments.json is not None:
+        write_json(arguments.json, place.climb.to_dict())
+    if arguments.plot is not None:
+        draw_attempts(attempts, place, arguments.plot)
+    return DONE
+
+
+def _against_best(attempts: Sequence[Mapping[str, Any]], place: Place) -> str:
+    best = max(float(attempt["rate"]) for attempt in attempts[:-1])
+    return (
+        f"attempt {len(attempts)}, {digits(place.rate / best)} times the speed of the best before"
+    )
 
 
 def _parser() -> Parser:
@@ -74,6 +125,12 @@ def _parser() -> Parser:
         nargs="+",
         metavar="SIZE",
         help=f"another shape, one number for each size ({sizes})",
+    )
+    parser.add_argument(
+        "--mine",
+        metavar="FILE:FUNCTION",
+        help="test a function of your own, such as product.py:multiply, and find its place among"
+        " the steps; attempts are kept beside the file, and --plot draws them",
     )
     parser.add_argument(
         "--quick",

@@ -13,9 +13,21 @@ from .step import Ladder, load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from rich.table import Table
 
-__all__ = ["TITLES", "digits", "draw", "table", "where_it_pays"]
+__all__ = [
+    "GREY",
+    "INK",
+    "PALE",
+    "SETTINGS",
+    "TITLES",
+    "digits",
+    "draw",
+    "save",
+    "table",
+    "where_it_pays",
+]
 
 BAR = 8  # characters
 TITLES = {
@@ -29,13 +41,13 @@ TITLES = {
 # Colours of Okabe and Ito, safe for colour-blind readers; light for one core, dark for all.
 _COLOURS = {"numba": ("#7fb8d9", "#0072B2"), "cython": ("#f0b08a", "#D55E00")}
 _BLAS = "#8c8c8c"
-_INK, _GREY, _PALE = "#222222", "#6f6f6f", "#c9c9c9"
+INK, GREY, PALE = "#222222", "#6f6f6f", "#c9c9c9"
 _COLUMNS = (1.22, 1.36)  # right edges of the columns of figures, in panel widths
-_SETTINGS: Any = {
+SETTINGS: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
-    "text.color": _INK,
-    "axes.edgecolor": _PALE,
+    "text.color": INK,
+    "axes.edgecolor": PALE,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "axes.titlesize": 12,
@@ -126,7 +138,7 @@ def draw(climb: Climb, path: Path) -> None:
     ladder = load(climb.ladder)
     backends = [name for name in _COLOURS if any(r.language == name for r in climb.rungs)]
     groups = [_beside_numpy(climb.rungs, name) for name in backends]
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(9.2, 0.6 + 0.38 * sum(len(g) + 2 for g in groups)))
         panels = figure.subplots(
             len(groups), 1, sharex=True, squeeze=False, height_ratios=[len(g) for g in groups]
@@ -134,18 +146,23 @@ def draw(climb: Climb, path: Path) -> None:
         for axes, name, rungs in zip(panels, backends, groups, strict=True):
             _panel(axes, rungs, climb)
             axes.set_title(TITLES[name], pad=10)
-        panels[-1].set_xlabel(f"{ladder.unit} (each line ten times the one before)", color=_GREY)
+        panels[-1].set_xlabel(f"{ladder.unit} (each line ten times the one before)", color=GREY)
         sizes = zip(ladder.sizes, climb.shape, strict=True)
         shape = ", ".join(f"{name} = {size:,}" for name, size in sizes)
         figure.text(
             0.99, 0.004, f"{ladder.title}; {shape}; {cpu_model()}",
-            ha="right", va="bottom", fontsize=8, color=_GREY,
+            ha="right", va="bottom", fontsize=8, color=GREY,
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.02, 1, 1))
-        kind = path.suffix[1:].lower()
-        metadata: Any = {"Date": None} if kind == "svg" else {}
-        with replacing(path) as file:
-            figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+        save(figure, path)
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file of the kind that its suffix names; equal figures, equal files."""
+    kind = path.suffix[1:].lower()
+    metadata: Any = {"Date": None} if kind == "svg" else {}
+    with replacing(path) as file:
+        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
 
 
 def _beside_numpy(rungs: Sequence[Rung], backend: str) -> list[Rung]:
@@ -169,15 +186,15 @@ def _panel(axes: "Axes", rungs: Sequence[Rung], climb: Climb) -> None:
         for x, figure in zip(_COLUMNS, figures, strict=True):
             axes.text(x, place, figure, transform=beside, ha="right", va="center")
     for x, heading in zip(_COLUMNS, (ladder.unit, "of peak"), strict=True):
-        axes.text(x, -0.85, heading, transform=beside, ha="right", fontsize=9, color=_GREY)
+        axes.text(x, -0.85, heading, transform=beside, ha="right", fontsize=9, color=GREY)
     for threads, peak in climb.peaks.items():
-        axes.axvline(peak, color=_INK, linewidth=1.2, linestyle="-" if threads == 1 else "--")
+        axes.axvline(peak, color=INK, linewidth=1.2, linestyle="-" if threads == 1 else "--")
         name, side = ("peak: 1 core", "right") if threads == 1 else (f"{threads} cores", "left")
-        axes.text(peak, -0.85, name, ha=side, fontsize=9, color=_GREY)
+        axes.text(peak, -0.85, name, ha=side, fontsize=9, color=GREY)
     axes.set_yticks(range(len(rungs)), [_name(rung, ladder) for rung in rungs])
     axes.set_ylim(len(rungs) - 0.4, -0.6)
     axes.tick_params(which="both", length=0)
-    axes.tick_params(axis="x", labelcolor=_GREY)
+    axes.tick_params(axis="x", labelcolor=GREY)
     axes.grid(color="#ebebeb", linewidth=0.8)
     axes.set_axisbelow(True)
 

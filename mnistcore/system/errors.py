@@ -1,6 +1,8 @@
 """The wording of error messages."""
 
+import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from .text import one_line
 
@@ -18,6 +20,16 @@ def reason_of(error: BaseException) -> str:
     """Return what a library says of damaged input, short enough for a line."""
     words = " ".join(str(error)[:10_000].split()).strip("\"'") or type(error).__name__
     return one_line(words, 200)
+
+
+def place_of(error: BaseException, file: str | Path) -> str:
+    """Return the line of a file at which an exception left it, in words; "" if it was elsewhere."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file)
+    ]
+    return f"{Path(file).name}, line {lines[-1]}" if lines else ""
 
 
 def by(sizes: Iterable[int]) -> str:

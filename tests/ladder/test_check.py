@@ -129,7 +129,10 @@ WRONG = [
     (zeros_multiply_what_is_not_there, r"out\[0, 0\] is nan, not -?\d+, at M=1 K=1 N=1"),
     (infinity_lost, r"out\[0, 34\] is .*, not inf, at M=6 K=5 N=35 with a NaN in the last row"),
     (returns_it, r"out\[0, 0\] is nan, .* \(what is returned is not looked at; write out\)"),
-    (raises, r"IndexError: index 2 is out of bounds .*, with a \(1, 1\), b \(1, 1\), out \(1, 1\)"),
+    (
+        raises,
+        r"test_check.py, line \d+: IndexError: index 2 is out of bounds .*, with a \(1, 1\), b \(1, 1\), out \(1, 1\)",
+    ),
 ]
 
 
