@@ -1,6 +1,8 @@
 """Measure the steps of a ladder on this machine, next to its limits and to NumPy."""
 
+import itertools
 import math
+import operator
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -178,7 +180,7 @@ def _check_shape(ladder: Ladder, shape: Sequence[int]) -> tuple[int, ...]:
             f"the shape of the ladder {ladder.name} is {count} whole numbers {names} from 1 to"
             f" {LARGEST_SIZE}, got {' '.join(map(str, shape))}"
         )
-    largest = max(first * second for first in shape for second in (1, *shape))
+    largest = max(itertools.starmap(operator.mul, itertools.combinations((1, *shape), 2)))
     if largest > LARGEST_ARRAY:
         raise ValueError(
             f"shape must make no array larger than {LARGEST_ARRAY:,} numbers (1 GiB),"

@@ -22,7 +22,8 @@ __all__ = [
     "steps",
 ]
 
-LADDERS = ("matmul",)
+LADDERS = ("matmul", "step")
+_FOLDERS = {"step": "training_step"}  # where the name of a ladder is that of a module here
 BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training
 LANGUAGES = ("python", *BACKENDS, "numpy")
 
@@ -223,13 +224,17 @@ class Ladder:
                 f"there is no ladder in {language!r}; choose from {', '.join(LANGUAGES)}"
             )
         try:
-            module = importlib.import_module(f".{self.name}.{language}_steps", __package__)
+            module = importlib.import_module(f".{_folder(self.name)}.{language}_steps", __package__)
         except ImportError as error:
             raise BackendUnavailableError(
                 f"the ladder in {language} is not available: {error}"
             ) from error
         found: list[Step] = module.STEPS
         return found
+
+
+def _folder(ladder: str) -> str:
+    return _FOLDERS.get(ladder, ladder)
 
 
 @functools.cache
@@ -243,7 +248,7 @@ def load(name: str) -> Ladder:
     """
     if name not in LADDERS:
         raise ValueError(f"there is no ladder {name!r}; choose from {', '.join(LADDERS)}")
-    found: Ladder = importlib.import_module(f".{name}", __package__).LADDER
+    found: Ladder = importlib.import_module(f".{_folder(name)}", __package__).LADDER
     return found
 
 

@@ -1,4 +1,4 @@
-"""A race: the same training step by pure Python, the ladder's products and the backends.
+"""A race: the same training step by pure Python, NumPy and the steps of the ladder "step".
 
 Lanes take turns, so that each has the machine to itself; after every round all have computed for
 about the same time.
@@ -6,6 +6,7 @@ about the same time.
 
 import threading
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,39 +15,43 @@ from ..data import Dataset
 from ..data.preprocess import flatten, input_scaling
 from ..kernels.backends import available_backends, get_backend
 from ..kernels.blas import limited
-from ..kernels.threads import available_cores
-from ..ladder.step import steps
+from ..ladder.step import BACKENDS, load, steps
 from ..models.network import Network
 from ..training.loop import Trainer
 from ..training.optimizers import make_options
 from ..training.records import Progress
 from .activity import Activity
-from .race_step import ProductSteps, python_product
 
 HIDDEN = (128, 64)
 BATCH_SIZE = 64
 RATE = 0.1
 TURN = 0.2  # seconds of a lane's turn, or a slice of training, if that takes longer
 SECONDS = 3.0  # that each lane computes
-PYTHON = "pure Python"
-RUNGS = ("naive loops", "loop order", "cache blocking", "register tile", "packing")
-_TITLES = {"numpy": "NumPy", "numba": "Numba", "cython": "Cython"}
+RACING = ("naive products", "kernel by kernel", "compiled epoch", "threads")
+_TITLES = {"numba": "Numba", "cython": "Cython"}
 
 
 def lane_names() -> dict[str, bool]:
     """Return the names of all lanes, slowest first, and whether each races unless others do."""
-    names = {PYTHON: True}
-    names |= {_rung(name): name == RUNGS[0] for name in RUNGS}
-    for backend in reversed(available_backends()):
-        title = _TITLES[backend]
-        names[title if backend == "numpy" else f"{title}, 1 thread"] = True
-        if backend != "numpy" and available_cores() > 1:
-            names[f"{title}, {available_cores()} threads"] = backend == "cython"
-    return names
+    lanes = _lanes()
+    compiled = [language for language, _ in lanes.values() if language in BACKENDS][:1]
+    return {
+        name: language not in BACKENDS or ([language] == compiled and step in RACING)
+        for name, (language, step) in lanes.items()
+    }
 
 
-def _rung(name: str) -> str:
-    return f"{name} (Numba)"
+def _lanes() -> dict[str, tuple[str, str]]:
+    """Return the language and the step of each lane; loads no backend."""
+    python, *lessons = load("step").lessons
+    lanes = {"pure Python": ("python", python.name)}
+    for lesson in lessons:
+        if lesson.name == "kernel by kernel":  # as NumPy works too
+            lanes["NumPy"] = "numpy", "step"
+        for backend in available_backends():
+            if backend in BACKENDS:
+                lanes[f"{lesson.name} ({_TITLES[backend]})"] = backend, lesson.name
+    return lanes
 
 
 class Lane:
@@ -61,14 +66,17 @@ class Lane:
     """
 
     def __init__(self, name: str, dataset: Dataset) -> None:
-        self.name, self.backend, self.threads = name, "numba", 0
+        self.name, (self.language, step) = name, _lanes()[name]
         sizes = (dataset.train_images[0].size, *HIDDEN, len(dataset.class_names))
         network = Network(sizes)
-        self._kernels = self._choose(network)
-        self._kernels.compile_programs(lambda what: None)
+        self._step = next(one for one in steps("step", self.language) if one.name == step)
+        backend = get_backend(self.language if self.language in BACKENDS else "numpy")
+        kernels: Any = SimpleNamespace(
+            workspace_size=backend.workspace_size, train_steps=self._step.function
+        )
         scale, shift = input_scaling(dataset.train_images, False, dataset.pixel_max)
         self._trainer = Trainer(
-            self._kernels,
+            kernels,
             network,
             network.init(np.random.default_rng(0)),
             flatten(dataset.train_images),
@@ -80,27 +88,16 @@ class Lane:
         )
         self._epoch, self._until, self._loss = 1, 0.0, float("nan")
 
-    def _choose(self, network: Network) -> Any:
-        """Return what computes."""
-        if self.name == PYTHON:
-            return ProductSteps(network, python_product)
-        for step in steps("matmul", "numba") if self.name.endswith(_rung("")) else ():
-            if self.name == _rung(step.name):
-                return ProductSteps(network, step.function)
-        title, _, threads = self.name.partition(", ")
-        self.backend = next(name for name, known in _TITLES.items() if known == title)
-        self.threads = int(threads.split()[0]) if threads else 1
-        return get_backend(self.backend)
-
     def prepare(self) -> None:
-        """Compute nothing, so that what is compiled on first use is compiled."""
-        with limited(self.backend, self.threads):
+        """Train on little, then on nothing, so that what is compiled on first use is compiled."""
+        with limited(self.language, 0):
+            self._step(*load("step").draw((1, 1, 1), np.random.default_rng(0)))
             self._trainer.prepare()
 
     def run(self, seconds: float) -> None:
         """Train for so long, to the end of a slice."""
         self._until = self._trainer.seconds + seconds
-        with limited(self.backend, self.threads):
+        with limited(self.language, 0):
             while True:
                 try:
                     self._trainer.train_epoch(self._epoch, self._note)

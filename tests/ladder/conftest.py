@@ -11,7 +11,7 @@ def pytest_generate_tests(metafunc):
     """Run a test that takes a step with each one; in test_NAME.py those of the ladder NAME."""
     if "step" not in metafunc.fixturenames:
         return
-    module = metafunc.module.__name__.removeprefix("test_")
+    module = metafunc.module.__name__.rpartition("test_")[2]
     chosen = [one for one in ALL if one[0] == module or module not in LADDERS]
     ids = ["-".join(one).replace(" ", "-") for one in chosen]
     metafunc.parametrize("step", chosen, ids=ids, indirect=True)

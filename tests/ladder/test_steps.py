@@ -51,6 +51,7 @@ def test_the_steps_of_each_language_are_lessons_in_order(name):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_last_step_is_the_kernel_of_training(backend):
+@pytest.mark.parametrize(("ladder", "kernel"), {"matmul": "matmul", "step": "train_steps"}.items())
+def test_the_last_step_is_the_kernel_of_training(ladder, kernel, backend):
     kernels = get_backend(backend)
-    assert load("matmul").steps(backend)[-1].function is kernels.matmul
+    assert load(ladder).steps(backend)[-1].function is getattr(kernels, kernel)

@@ -1,4 +1,4 @@
-"""The race of the backends and the ladder's products."""
+"""The race of the steps of a ladder."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,7 @@ pytest.importorskip("httpx", reason="httpx asks the server")
 
 from event_streams import stream
 
-from mnistcore.kernels import numpy_kernels
-from mnistcore.kernels.layout import METRICS
-from mnistcore.models.network import Network
 from mnistcore.serve import race
-from mnistcore.serve.race_step import ProductSteps, python_product
-from mnistcore.training.optimizers import make_options, make_state
 
 
 def test_a_race(empty, monkeypatch):
@@ -56,7 +51,6 @@ def test_lanes_run_from_pure_python_to_all_cores(empty):
 
 @pytest.mark.parametrize("backend", ["numba", "cython"])
 def test_each_lane_computes(backend, digits, monkeypatch):
-    """Also the ladder's rungs, which Numba compiles."""
     lanes = [name for name in race.lane_names() if backend in name.lower()]
     if not lanes:
         pytest.skip(f"{backend} is not available")
@@ -67,39 +61,3 @@ def test_each_lane_computes(backend, digits, monkeypatch):
         told = lane.describe()
         assert told["samples"] > 0
         assert np.isfinite(told["loss"])
-
-
-def test_the_step_is_that_of_the_reference():
-    """Two steps of a race, with products in pure Python, beside the specification."""
-    network = Network((12, 5, 4, 3))
-    rng = np.random.default_rng(1)
-    x = (rng.integers(0, 256, (20, 12)) * rng.integers(0, 2, (20, 12))).astype(np.uint8)
-    labels = rng.integers(0, 3, 20).astype(np.int32)
-    options = make_options("sgd", batch_size=8, scale=1 / 255, shift=0.0, seed=0)
-    results = []
-    for kernels in (numpy_kernels, ProductSteps(network, python_product)):
-        params, metrics = network.init(np.random.default_rng(2)), np.zeros(METRICS)
-        done = kernels.train_steps(
-            x, labels, np.empty(0, np.float32), rng_order(), np.array([0.1, 0.2]),
-            network.layers(), options, 0, params, make_state(options, params),
-            network.init_buffers(np.float32), np.empty(0, np.float32), metrics,
-        )  # fmt: skip
-        assert done == 2
-        results.append((params, metrics))
-    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(results[1][1], results[0][1], rtol=1e-5)
-
-
-def rng_order():
-    return np.random.default_rng(3).permutation(20)[:15]  # the second batch is a partial one
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 2), (7, 1, 5)])
-def test_the_product_in_python_is_exact_on_whole_numbers(shape):
-    m, k, n = shape
-    rng = np.random.default_rng(0)
-    a = rng.integers(-3, 4, (m, k)).astype(np.float32)
-    b = rng.integers(-3, 4, (k, n)).astype(np.float32)
-    out = np.full((m, n), np.nan, np.float32)
-    python_product(a, b, out)
-    np.testing.assert_array_equal(out, a @ b)

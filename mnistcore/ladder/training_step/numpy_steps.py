@@ -1,0 +1,14 @@
+"""The training step in NumPy, whose products are those of its BLAS: the line to cross."""
+
+from ...kernels import numpy_kernels
+from ..step import Lesson, Step
+
+__all__ = ["STEPS"]
+
+STEPS = [
+    Step(
+        Lesson("step", "", "", "", "", threaded=True),
+        numpy_kernels.train_steps,
+        (numpy_kernels.train_steps,),
+    )
+]
