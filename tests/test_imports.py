@@ -63,6 +63,10 @@ ALLOWED: dict[str, set[str]] = {
         *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
         *("kernels/_numba", "kernels"),
     },
+    "ladder/softmax": {
+        *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
+        *("kernels/_numba", "kernels"),
+    },
     "ladder/images": set(),
     "ladder/builds": {"ladder/_steps_avx2", "ladder/_steps_avx512", "ladder/_steps_baseline"},
     "ladder/_steps_avx2": {"ladder/_steps"},

@@ -143,9 +143,7 @@ def softmax_cross_entropy(
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0.
     """
     checks.check_cross_entropy(FLOATS, logits, labels, sample_weight, dlogits)
-    return losses.softmax_cross_entropy(
-        logits, labels, sample_weight, dlogits, _row_scratch(logits)
-    )
+    return losses.softmax_cross_entropy(logits, labels, sample_weight, dlogits)
 
 
 def dropout(

@@ -100,6 +100,60 @@ def softmax(const float[:, ::1] logits, float[:, ::1] probs):
     release(columns)
 
 
+cdef enum:
+    FEW_CLASSES = 64  # so many rows' columns stay in half of the L1 cache
+
+
+cdef double loss_of_row(
+    const float *logits, int64_t n, int32_t label, float fraction, float *out
+) noexcept nogil:
+    """Return the loss of a row of at least VL classes, and write its gradient to ``out``.
+
+    The last vector overlaps the one before it, and is kept in a register.
+    """
+    cdef int64_t i, v, start = n - VL, whole = (n - 1) // VL
+    cdef vec numbers = lane_numbers(), last = load(logits + start), best = last, others, shift, e
+    cdef float top, own, rest, picked = logits[label]
+    require(label >= 0)
+    require(label < n)
+    for v in range(whole):
+        best = maximum(load(logits + v * VL), best)
+    top = largest(best)
+    shift = splat(top)
+    last = exp(last - shift)
+    others = select(less(numbers, splat(whole * VL - start)), splat(0), last)
+    others = select(equal(numbers, splat(label - start)), splat(0), others)
+    for v in range(whole):
+        i = v * VL
+        e = exp(load(logits + i) - shift)
+        store(out + i, e)
+        others = others + select(equal(numbers, splat(label - i)), splat(0), e)
+    store(out + start, last)
+    own, rest = out[label], total(others)
+    for v in range(whole):
+        store(out + v * VL, load(out + v * VL) * splat(fraction / (rest + own)))
+    store(out + start, last * splat(fraction / (rest + own)))
+    # probs - 1, without the cancellation that would lose digits as probs nears 1.
+    out[label] = -rest * (fraction / (rest + own))
+    return log(<double> (rest + own)) - (<double> picked - <double> top)
+
+
+cdef void loss_of_rows(
+    const float *logits, int64_t rows, int64_t n, const int32_t *labels, const float *fractions,
+    float *columns, double *losses, float *dlogits,
+) noexcept nogil:
+    """Compute the losses of at most VL rows, and write their gradients."""
+    cdef int32_t hits[VL]
+    cdef int64_t r
+    if n <= FEW_CLASSES:
+        pack_transposed(logits, n, n, rows, VL, columns)
+        loss_block(logits, n, rows, n, labels, fractions, columns, VL, losses, hits)
+        unpack_transposed(columns, n, rows, dlogits, n)
+        return
+    for r in range(rows):
+        losses[r] = loss_of_row(logits + r * n, n, labels[r], fractions[r], dlogits + r * n)
+
+
 def softmax_cross_entropy(
     const float[:, ::1] logits, const int32_t[::1] labels, const float[::1] sample_weight,
     float[:, ::1] dlogits,
@@ -113,7 +167,6 @@ def softmax_cross_entropy(
     cdef double total = 0, loss = 0, inverse
     cdef double losses[VL]
     cdef float fractions[VL]
-    cdef int32_t hits[VL]
     cdef float *columns = <float *> allocate(n * VL * sizeof(float))
     cdef uint32_t mode
     with nogil:
@@ -125,12 +178,10 @@ def softmax_cross_entropy(
             rows = min(labels.shape[0] - r * VL, <int64_t> VL)
             for i in range(rows):
                 fractions[i] = <float> (inverse * (sample_weight[r * VL + i] if weighted else 1))
-            pack_transposed(&logits[r * VL, 0], n, n, rows, VL, columns)
-            loss_block(
-                &logits[r * VL, 0], n, rows, n, &labels[r * VL], fractions, columns, VL, losses,
-                hits,
+            loss_of_rows(
+                &logits[r * VL, 0], rows, n, &labels[r * VL], fractions, columns, losses,
+                &dlogits[r * VL, 0],
             )
-            unpack_transposed(columns, n, rows, &dlogits[r * VL, 0], n)
             for i in range(rows):
                 loss += losses[i] * (sample_weight[r * VL + i] if weighted else 1)
         set_float_mode(mode)

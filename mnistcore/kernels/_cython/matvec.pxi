@@ -7,18 +7,6 @@ cdef enum:
     STRETCH = 1024  # columns whose sums stay in the L1 cache
 
 
-cdef inline float total(vec x) noexcept nogil:
-    """Return the sum of the lanes, added by halves."""
-    cdef float lanes[VL]
-    cdef int i, width = VL
-    store(lanes, x)
-    while width > 1:
-        width //= 2
-        for i in range(width):
-            lanes[i] += lanes[i + width]
-    return lanes[0]
-
-
 cdef void dot_products(
     const float *a, int64_t a_row, int64_t rows, const float *b, int64_t k, float *out,
     int64_t out_row,

@@ -44,6 +44,7 @@ cdef extern from *:
     typedef vec loose_vec __attribute__((aligned(4), may_alias));
     #define splat(x) ((float)(x) - (vec){0})
     #define less(a, b) ((ivec)((a) < (b)))
+    #define equal(a, b) ((ivec)((a) == (b)))
     #define select(mask, a, b) ((vec)(((mask) & (ivec)(a)) | (~(mask) & (ivec)(b))))
     #ifdef __clang__
       #define shuffle(ints, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -72,6 +73,7 @@ cdef extern from *:
     vec sqrt "sqrt_vec"(vec x) noexcept nogil
     ivec less(vec a, vec b) noexcept nogil  # lanes of all ones where a < b
     ivec less_bits "less"(uvec a, uvec b) noexcept nogil
+    ivec equal(vec a, vec b) noexcept nogil
     vec select(ivec mask, vec a, vec b) noexcept nogil  # a where the mask is set, else b
     ivec as_bits "(ivec)"(vec x) noexcept nogil
     uvec as_unsigned "(uvec)"(ivec x) noexcept nogil
@@ -163,3 +165,34 @@ cdef inline vec maximum(vec a, vec b) noexcept nogil:
 cdef inline vec minimum(vec a, vec b) noexcept nogil:
     """Return the smaller, lane by lane; b where either is NaN."""
     return select(less(a, b), a, b)
+
+
+cdef inline float largest(vec x) noexcept nogil:
+    """Return the largest lane; lanes that are NaN may be ignored."""
+    cdef float lanes[VL]
+    cdef int i
+    store(lanes, x)
+    for i in range(1, VL):
+        lanes[0] = max(lanes[i], lanes[0])
+    return lanes[0]
+
+
+cdef inline float total(vec x) noexcept nogil:
+    """Return the sum of the lanes, added by halves."""
+    cdef float lanes[VL]
+    cdef int i, width = VL
+    store(lanes, x)
+    while width > 1:
+        width //= 2
+        for i in range(width):
+            lanes[i] += lanes[i + width]
+    return lanes[0]
+
+
+cdef inline vec lane_numbers() noexcept nogil:
+    """Return 0, 1, 2, ..."""
+    cdef float lanes[VL]
+    cdef int i
+    for i in range(VL):
+        lanes[i] = i
+    return load(lanes)

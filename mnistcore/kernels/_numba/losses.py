@@ -129,14 +129,48 @@ def softmax(logits, probs, row):
             store_first(out, r * n + i, load(scratch, i) * factor, n - i)
 
 
+@inner
+def loss_of_row(logits, at, n, label, inverse, out):
+    """Do what :func:`softmax_loss` does from one array to another; touch nothing past the row.
+
+    The last vector of a row overlaps the one before it, since a masked store is slow without
+    AVX-512. Only a row shorter than a vector needs one.
+    """
+    lowest, zeros, whole = splat(-np.inf), splat(0.0), max(0, (n - 1) // VL * VL)
+    start, count = max(0, n - VL), min(n, VL)  # of the last vector, which is kept in a register
+    last = keep_lanes(load_first(logits, at + start, count), count, lowest)
+    best = last
+    for i in range(0, whole, VL):
+        x = load(logits, at + i)
+        best = select_less(best, x, x, best)
+    maximum, picked = largest(best), load_scalar(logits, at + label)
+    shift = splat(maximum)
+    last = keep_lanes(exp(last - shift), count, zeros)
+    others = keep_lanes(zeros, whole - start, where_lane(label - start, zeros, last))
+    own = total(where_lane(label - start, last, zeros))
+    for i in range(0, whole, VL):
+        e = exp(load(logits, at + i) - shift)
+        store(out, at + i, e)
+        others = others + where_lane(label - i, zeros, e)
+    if label < whole:
+        own = load_scalar(out, at + label)
+    rest = total(others)
+    factor = inverse / (rest + own)
+    for i in range(0, whole, VL):
+        store(out, at + i, load(out, at + i) * splat(factor))
+    store_first(out, at + start, last * splat(factor), count)
+    # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
+    store_scalar(out, at + label, -rest * factor)
+    return math.log(np.float64(rest + own)) - (np.float64(picked) - np.float64(maximum))
+
+
 @entry
-def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
+def softmax_cross_entropy(logits, labels, sample_weight, dlogits):
     """Return the mean loss, and write its gradient to dlogits.
 
     logits and dlogits (B, C), labels (B,) int32, sample_weight (B,) or length 0 for weights of 1.
-    ``row`` is float32 scratch for one row, in whole vectors.
     """
-    base, out, scratch = address(logits), address(dlogits), address(row)
+    base, out = address(logits), address(dlogits)
     rows, n = logits.shape
     weight_sum = np.float64(rows)
     if len(sample_weight):
@@ -147,10 +181,7 @@ def softmax_cross_entropy(logits, labels, sample_weight, dlogits, row):
     for r in range(rows):
         weight = np.float64(sample_weight[r]) if len(sample_weight) else np.float64(1.0)
         inverse = np.float32(weight / weight_sum if weight_sum != 0.0 else 0.0)
-        copy_row(base, r * n, n, scratch, 0, len(row))
-        loss, _ = softmax_loss(scratch, 0, n, labels[r], inverse)
-        copy_row(scratch, 0, n, out, r * n, n)
-        loss_sum += loss * weight
+        loss_sum += weight * loss_of_row(base, r * n, n, np.int64(labels[r]), inverse, out)
     return loss_sum / weight_sum if weight_sum != 0.0 else 0.0
 
 
