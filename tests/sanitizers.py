@@ -57,7 +57,7 @@ for _ in range(2):
 """
 SANITIZERS = {
     "memory": Sanitizer(
-        "-fsanitize=address,undefined", "libasan.so", TOO_SHORT, "heap-buffer-overflow"
+        "-fsanitize=address,undefined", "libasan.so", TOO_SHORT, "AddressSanitizer"
     ),
     "threads": Sanitizer("-fsanitize=thread", "libtsan.so", ONE_OUTPUT, "data race"),
 }

@@ -38,6 +38,8 @@ WORKER = "worker"  # of a trial: the name of its worker
 SURPLUS = "surplus"  # of a trial: not needed, given up before training
 DATABASE = "study.db"
 
+_TESTED = {"accuracy": int | float, "run_folder": str, "machine": str}  # what is shown of TEST
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _LIVE = (*FINISHED, TrialState.RUNNING, TrialState.WAITING)
 _LOCK_SECONDS = 60  # timeout for the lock of a SQLite file
@@ -175,8 +177,9 @@ def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
 
 def _check_rows(study: optuna.Study) -> None:
     """Read all rows of a study, so that a damaged one is found here."""
-    attributes = study.user_attrs
-    good = all(isinstance(attributes.get(name, {}), dict) for name in (SETTINGS, TEST))
+    settings, test = (study.user_attrs.get(name, {}) for name in (SETTINGS, TEST))
+    good = isinstance(settings, dict) and isinstance(test, dict)
+    good &= not test or all(isinstance(test.get(name), kind) for name, kind in _TESTED.items())
     for trial in study.get_trials(deepcopy=False):
         good &= isinstance(trial.user_attrs.get(WORKER, ""), str)
         good &= isinstance(trial.user_attrs.get(LOSS, 0.0), int | float)

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz TARGET ... [--executions N] [--seconds S] [--seed K] [--engine E]``."""
+"""``python -m tests.fuzz [TARGET ...] [--executions N] [--seconds S] [--seed K] [--engine E]``."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # what tests share
 
 def main():
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="+", metavar="TARGET")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="by default all")
     parser.add_argument("--executions", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
@@ -28,16 +28,17 @@ def main():
         if not installed():
             arguments.engine = "random"
             print("atheris is not installed; files are changed at random", file=sys.stderr)
-    for name in arguments.targets:
+    from .targets import TARGETS
+
+    for name in arguments.targets or TARGETS:
+        if name not in TARGETS:
+            sys.exit(f"there is no target {name}; targets are {', '.join(TARGETS)}")
         _run(name, arguments)
 
 
 def _run(name, arguments):
     from .driver import READ, Trial, fuzz, keeping, working
-    from .targets import TARGETS
 
-    if name not in TARGETS:
-        sys.exit(f"there is no target {name}; targets are {', '.join(TARGETS)}")
     kept = Path(f"fuzz-{name}-{arguments.seed}")
     if arguments.again:
         files = {

@@ -261,6 +261,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         "trials SET datetime_complete = 'x'",
         "study_user_attributes SET value_json = '{'",
         "study_user_attributes SET value_json = '[1]'",
+        "study_user_attributes SET key = 'test', value_json = '{\"trial\": 0}'",
         "trial_user_attributes SET value_json = '[1]'",
         "study_directions SET direction = 'UP'",
     ],
