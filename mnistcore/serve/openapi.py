@@ -146,6 +146,7 @@ def _schemas() -> dict[str, Any]:
             layers={"type": "array", "items": layer},
             connections={"type": "array", "items": connection},
             saliency={"type": ["array", "null"], "items": numbers},
+            milliseconds=_NUMBER,
         ),
         "Options": {"type": "object", "properties": options},
         "State": _object(id=_TEXT, state=_TEXT),

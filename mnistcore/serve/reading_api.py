@@ -1,6 +1,7 @@
 """``/api/models``, ``/api/predict`` and ``/api/explain``."""
 
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from ..models.network import Predictor
 from .explaining import explain
 from .images import PIXELS, prediction, read_picture, read_pixels, reading_dict
 from .models import Source, describe
-from .requests import NO_STORE, Threads, bad_request, body_of
+from .requests import NO_STORE, Threads, bad_request, body_of, kind_of
 
 MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
 MOST_JSON = 8 * 2**20
@@ -56,8 +57,13 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
         model, content, images = await _sent(request, sources())
         if images is not None and images.ndim > 1:
             raise HTTPException(400, "one image is explained at a time")
-        answer = await _on_thread(threads, lambda: _explained(model, content, images))
+        answer = await _on_thread(threads, lambda: timed(model, content, images))
         return JSONResponse(answer, headers=NO_STORE)
+
+    def timed(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
+        began = perf_counter()
+        answer = _explained(model, content, image)
+        return answer | {"milliseconds": round(1000 * (perf_counter() - began), 1)}
 
     def _explained(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
         if image is not None:
@@ -117,7 +123,7 @@ async def _sent(
     request: Request, sources: Mapping[str, Source]
 ) -> tuple[Model, bytes, np.ndarray | None]:
     """Return the model that a request names, a picture's bytes, and pixels if it has those."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind_of(request)
     picture = kind.startswith("image/") or kind == "application/octet-stream"
     if not picture and kind != "application/json":
         raise HTTPException(

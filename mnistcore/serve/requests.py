@@ -71,9 +71,14 @@ async def body_of(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
+def kind_of(request: Request) -> str:
+    """Return the media type of a body in lower case, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def json_of(request: Request) -> dict[str, Any]:
     """Return the object in the JSON of a request."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    if kind_of(request) != "application/json":
         raise HTTPException(415, "send JSON, as application/json")
     body = await body_of(request, MOST_OPTIONS)
     with bad_request():

@@ -277,6 +277,12 @@ def test_a_training_that_may_not_be(client, body, words):
     assert client.get("/api/jobs").json() == {"jobs": []}
 
 
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/race", "/api/predict"])
+def test_a_media_type_in_capitals_is_the_same(client, path):
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+    assert client.post(path, content=b"[]", headers=headers).status_code == 400
+
+
 @pytest.mark.parametrize("rungs", ["all", [], ["Fortran"], [["NumPy"]], 3, [None]])
 def test_a_race_that_may_not_be(client, rungs):
     answer = client.post("/api/race", json={"rungs": rungs})

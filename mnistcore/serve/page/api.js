@@ -2,6 +2,7 @@
 
 import { lost, reached } from "./connection.js";
 
+export const BUSY = 409; // the status while something else computes
 const PATIENCE = 20_000; // milliseconds
 
 export class ApiError extends Error {

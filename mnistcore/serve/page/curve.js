@@ -12,7 +12,7 @@ const MOST_POINTS = 1200; // of a series; beyond, every second one is dropped
 export const LOSS = {
   height: (value) => Math.log(Math.max(value, 1e-6)),
   ticks: [5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 1e-4, 1e-5],
-  write: (value) => String(value),
+  write: (value) => (value < 0.001 ? value.toExponential() : String(value)),
   precise: (value) => value.toPrecision(3),
 };
 export const ACCURACY = {

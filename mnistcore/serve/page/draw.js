@@ -107,7 +107,6 @@ export class Draw {
   async #ask() {
     const { chosen, compared } = this.models;
     const picture = this.#picture ?? (await asPicture(this.#pad.strokes, this.#pad.thickness));
-    const began = performance.now();
     try {
       const [answer, other] = await Promise.all([
         postPicture(`/api/explain?model=${encodeURIComponent(chosen.id)}`, picture),
@@ -115,25 +114,25 @@ export class Draw {
       ]);
       if (this.#pad.empty && !this.#picture) return; // cleared meanwhile
       if (chosen !== this.models.chosen) return;
-      const read = { ...answer, other, compared, milliseconds: performance.now() - began };
-      this.#show(answer.probabilities ? read : null, answer.reason);
+      this.#show(answer.probabilities ? { ...answer, other, compared } : null, answer.reason);
     } catch (error) {
-      if (!this.#pad.empty || this.#picture) this.#show(null, error.message);
+      if (!this.#pad.empty || this.#picture) this.#show(null, error.message, true);
     }
   }
 
-  #show(answer, complaint = "") {
+  /** Show an answer, or why there is none: nothing that is a digit yet, or an error. */
+  #show(answer, complaint = "", failed = false) {
     const { classes } = this.models.chosen;
     this.#answer = answer;
     const found = answer && verdict(answer.probabilities, classes);
     showVerdict(at("digit"), at("verdict-words"), found);
     if (!found) at("verdict-words").textContent = complaint || "Nothing drawn yet";
-    at("verdict-words").classList.toggle("error", Boolean(complaint));
+    at("verdict-words").classList.toggle("error", failed);
     this.#showOther(answer);
     this.#showLooks();
     showBars(at("bars"), answer?.probabilities ?? null, answer?.other?.probabilities);
     this.#diagram.show(answer && { ...answer, digit: found.name });
-    at("timing").textContent = answer ? `Read in ${answer.milliseconds.toFixed(0)} ms` : "\u00a0";
+    at("timing").textContent = answer ? `The server read it in ${answer.milliseconds.toFixed(0)} ms` : "\u00a0";
     this.#speak(found ? `${found.name}, ${found.words}` : complaint);
   }
 

@@ -58,11 +58,11 @@ export function showWeights(holder, { count, shape, tiles }) {
 }
 
 /** Show digits that are read wrong, with what they are and what they are taken for. */
-export function showWrong(list, wrong, classes) {
+export function showWrong(list, wrong, classes, columns) {
   fill(list, wrong.length, makeWrong);
   wrong.forEach(({ label, predicted, image }, index) => {
     const [canvas, words] = list.children[index].children;
-    showGrey(canvas, bytesOf(image));
+    showGrey(canvas, bytesOf(image), columns);
     words.replaceChildren(`${classes[label]} `, arrow(), ` ${classes[predicted]}`);
   });
 }

@@ -9,6 +9,7 @@ const SERIES = [
   { name: "unseen", colour: "--accent" },
 ];
 const TITLES = {
+  none: "Nothing trained yet",
   compiling: "Compiling the kernels",
   training: "Training",
   paused: "Paused",
@@ -48,6 +49,14 @@ export class JobView {
     if (job.samples_per_second) this.#showSpeed(job);
   }
 
+  /** Show nothing, as before the first training. */
+  forget() {
+    this.#accuracy.clear();
+    this.#loss.clear();
+    this.#describeCurves();
+    at("state-epoch").textContent = "";
+  }
+
   progress(report) {
     this.#setLength(report);
     this.#addPoint(report);
@@ -62,7 +71,7 @@ export class JobView {
     at("accuracy").textContent = percent(report.accuracy, 2);
     showConfusion(at("confusion"), report.confusion);
     showWeights(at("weights"), report.weights);
-    showWrong(at("wrong"), report.wrong, this.#classes);
+    showWrong(at("wrong"), report.wrong, this.#classes, report.weights.shape[1]);
     const wrong = report.confusion.flatMap((cells, label) => cells.filter((_, read) => read !== label)).reduce((sum, count) => sum + count, 0);
     at("wrong-words").textContent = wrong ? `${whole(wrong)} of ${whole(report.images)} unseen images are read wrong; some of them:` : "None of the unseen images is read wrong.";
   }
@@ -72,7 +81,7 @@ export class JobView {
     at("accuracy-words").textContent = tested ? "of the test images right" : "of unseen images right";
     at("live").dataset.state = name;
     at("state").textContent = TITLES[name] ?? name;
-    at("state-detail").textContent = name === "failed" ? message : "";
+    at("state-detail").textContent = ["none", "failed"].includes(name) ? message : "";
     at("pause").hidden = at("stop").hidden = !GOES_ON.includes(name);
     at("pause").disabled = name === "compiling";
     at("pause").lastElementChild.textContent = name === "paused" ? "Resume" : "Pause";

@@ -30,7 +30,9 @@ const draw = new Draw();
 const train = new Train();
 const race = new Race();
 // A network that is still being trained can be drawn with, and reads better and better.
-startTabs(document.querySelector('[role="tablist"]'), (tab) => tab === "draw" && draw.load().catch(say));
+// Another window may have begun something: what a tab shows is asked for when it is opened.
+const tabs = { draw, train, race };
+startTabs(document.querySelector('[role="tablist"]'), (tab) => tabs[tab].load().catch(say));
 train.addEventListener("learned", ({ detail }) => draw.learned(detail.id));
 
 // Without a network there is nothing to draw for: one is trained on the spot.
@@ -61,4 +63,3 @@ train.addEventListener("draw", async ({ detail }) => {
 });
 
 train.load().catch(say);
-race.load().catch(say);

@@ -3,7 +3,7 @@
 import { colour } from "./theme.js";
 
 /** Show rows of grey values, 0 to 255, as white on black. */
-export function showGrey(canvas, values, width = 28) {
+export function showGrey(canvas, values, width) {
   const height = values.length / width;
   paint(canvas, width, height, (pixels) => {
     values.forEach((value, index) => pixels.set([value, value, value, 255], 4 * index));

@@ -1,12 +1,12 @@
 // The tab Race: the same training step, written in several ways, side by side.
 
-import { get, post } from "./api.js";
+import { BUSY, get, post } from "./api.js";
 import { connection } from "./connection.js";
 import { listen } from "./events.js";
 import { duration, short } from "./numbers.js";
 
 const EPOCH = 60_000; // images
-const TITLES = { compiling: "Getting ready …", racing: "They take turns", finished: "Race again", stopped: "Race again", failed: "Race again" };
+const TITLES = { none: "Start the race", compiling: "Getting ready …", racing: "Racing …", finished: "Race again", stopped: "Race again", failed: "Race again" };
 
 const at = (id) => document.getElementById(id);
 const runs = (state) => state === "compiling" || state === "racing";
@@ -21,7 +21,7 @@ export class Race {
     at("race-start").addEventListener("click", () => this.#start());
     at("race-stop").addEventListener("click", () => this.#stop());
     at("race-log").addEventListener("change", () => this.#show());
-    connection.addEventListener("found", () => this.load().catch(() => {}));
+    connection.addEventListener("found", () => this.#again().catch(() => {}));
   }
 
   /** Ask who can race, and follow a race that goes on. */
@@ -30,6 +30,14 @@ export class Race {
     if (this.#rows.size === 0) this.#makeRows(lanes);
     const race = races.findLast(({ state }) => runs(state)) ?? races.at(-1);
     if (race && race.id !== this.#race) this.#follow(race);
+    return race;
+  }
+
+  /** The server is back, or another one is, which may give other races the same names. */
+  async #again() {
+    this.#close();
+    this.#race = null;
+    if (!(await this.load())) this.#setState({ state: "none" });
   }
 
   #makeRows(lanes) {
@@ -44,11 +52,10 @@ export class Race {
     this.#complain("");
     const chosen = [...this.#rows].filter(([, row]) => row.querySelector("input").checked);
     try {
-      this.#lanes = [];
-      this.#show();
       this.#follow(await post("/api/race", { rungs: chosen.map(([name]) => name) }));
     } catch (error) {
       this.#complain(chosen.length ? error.message : "Choose at least one lane.");
+      if (error.status === BUSY) await this.load().catch(() => {}); // show what goes on
     }
   }
 
@@ -59,6 +66,8 @@ export class Race {
   #follow({ id, lanes, state }) {
     this.#close();
     this.#race = id;
+    this.#lanes = [];
+    this.#show();
     for (const [name, row] of this.#rows) row.querySelector("input").checked = lanes.includes(name);
     this.#setState({ state });
     this.#close = listen(`/api/race/${id}/events`, {

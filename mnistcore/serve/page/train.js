@@ -1,6 +1,6 @@
 // The tab Train: start a training, follow it, and find it again after a reload.
 
-import { get, post } from "./api.js";
+import { BUSY, get, post } from "./api.js";
 import { connection } from "./connection.js";
 import { listen } from "./events.js";
 import { Form } from "./form.js";
@@ -14,7 +14,7 @@ const at = (id) => document.getElementById(id);
 export class Train extends EventTarget {
   #form = new Form();
   #view = new JobView();
-  #options = null;
+  #options = null; // a promise of what the server offers
   #job = null; // the identifier of the one that is shown
   #state = "none";
   #close = () => {};
@@ -28,15 +28,28 @@ export class Train extends EventTarget {
     at("pause").addEventListener("click", () => this.#command(this.#state === "paused" ? "resume" : "pause"));
     at("stop").addEventListener("click", () => this.#command("stop"));
     at("try").addEventListener("click", () => this.#tell("draw"));
-    connection.addEventListener("found", () => this.load().catch(() => {}));
+    connection.addEventListener("found", () => this.#again().catch(() => {}));
   }
 
   /** Ask what the server offers, and follow the newest training if there is one. */
   async load() {
-    this.#options ??= await this.#askOptions();
+    this.#options ??= this.#askOptions();
+    await this.#options;
     const { jobs } = await get("/api/jobs");
     const job = jobs.find(({ state }) => GOES_ON.includes(state)) ?? jobs.at(-1);
     if (job && job.id !== this.#job) this.#follow(job.id);
+    return job;
+  }
+
+  /** The server is back, or another one is, which may give other trainings the same names. */
+  async #again() {
+    const had = this.#job;
+    this.#close();
+    this.#job = null;
+    if ((await this.load()) || !had) return;
+    const message = "The server was started again: what was trained before is gone.";
+    this.#view.forget();
+    this.#setState({ state: "none", message });
   }
 
   /** Start a training and follow it. */
@@ -48,10 +61,14 @@ export class Train extends EventTarget {
   }
 
   async #askOptions() {
-    const options = await get("/api/options");
-    this.#form.fill(options);
-    this.#learn(options);
-    return options;
+    try {
+      const options = await get("/api/options");
+      this.#form.fill(options);
+      this.#learn(options);
+    } catch (error) {
+      this.#options = null; // to be asked again
+      throw error;
+    }
   }
 
   /** Take what is known of the data and the machine; ask again while that is not all. */
@@ -71,6 +88,7 @@ export class Train extends EventTarget {
     } catch (error) {
       this.#complain(error.message);
       at("start").disabled = false;
+      if (error.status === BUSY) await this.load().catch(() => {}); // show what goes on
     }
   }
 

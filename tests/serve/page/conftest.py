@@ -25,18 +25,24 @@ def run_folder(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def serving(folder, *runs):
+def serving(folder, *arguments, port="0"):
     """Serve in an empty folder, and give the address; without MNIST, the built-in digits."""
     data = [] if os.environ.get("MNISTCORE_DATA_DIR") else ["--data", "synthetic"]
-    command = [sys.executable, "-m", "mnistcore.serve", *map(str, runs), "--port", "0"]
+    command = [sys.executable, "-m", "mnistcore.serve", "--port", port, "--no-browser", *data]
     server = subprocess.Popen(
-        [*command, "--no-browser", *data], cwd=folder, stdout=subprocess.PIPE, text=True
+        [*command, *map(str, arguments)], cwd=folder, stdout=subprocess.PIPE, text=True
     )
     try:
         yield server.stdout.readline().split()[0]
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=30)
+
+
+@pytest.fixture(name="serving")
+def the_server():
+    """A function that serves in a context; see :func:`serving`."""
+    return serving
 
 
 @pytest.fixture(scope="module")

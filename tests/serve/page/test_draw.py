@@ -1,6 +1,7 @@
 """The tab Draw: what is drawn with mouse, finger or keyboard, or brought as a picture, is read."""
 
 import io
+import re
 
 import pytest
 from handwriting import strokes_of
@@ -59,6 +60,7 @@ def test_a_digit_is_explained(open_page, address, draw, expect):
     assert max(seen) > 200
     assert seen.count(0) > 500
     expect(page.locator("#spoken")).to_contain_text("3, ")
+    expect(page.locator("#timing")).to_have_text(re.compile(r"read it in \d+ ms"))
 
 
 def test_undo_and_thickness(open_page, address, draw, expect):
