@@ -125,7 +125,7 @@ def test_lanes_race(open_page, address, expect):
     expect(fast).to_have_text("NumPy")
     expect(page.get_by_role("button", name="Race again")).to_be_enabled()
     times = page.locator("#lanes li.first .times").inner_text()
-    assert float(times.removesuffix("×").replace(",", "")) > 1
+    assert float(times.removesuffix("\N{MULTIPLICATION SIGN}").replace(",", "")) > 1
 
 
 def test_two_windows_show_the_same_training(open_page, address, expect):
