@@ -11,6 +11,7 @@ from ..system.text import one_line
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
 from .attempts import draw_attempts, keep, kept
 from .check import Place, check
+from .explain import WIDTH, explain
 from .figures import digits, draw, table, where_it_pays
 from .measure import QUICK_SECONDS, SECONDS, Climb, run
 from .mine import load_function, split
@@ -38,6 +39,8 @@ def _main(argv: Sequence[str]) -> int:
     console = Console(highlight=False, markup=True)
     if arguments.mine is not None:
         return _place_mine(arguments, console)
+    if arguments.explain is not None:
+        return _explain(arguments, console)
     return _measure(arguments, console)
 
 
@@ -92,6 +95,17 @@ def _place_mine(arguments: Namespace, console: "Console") -> int:
     return DONE
 
 
+def _explain(arguments: Namespace, console: "Console") -> int:
+    """Show the lesson of a step, its code, and what the compiler made of it."""
+    from rich.text import Text
+
+    console.width = min(console.width, WIDTH)
+    with user_errors():
+        for piece in explain(arguments.ladder, arguments.explain, arguments.backend):
+            console.print(piece, markup=False, soft_wrap=isinstance(piece, Text))  # code
+    return DONE
+
+
 def _against_best(attempts: Sequence[Mapping[str, Any]], place: Place) -> str:
     best = max(float(attempt["rate"]) for attempt in attempts[:-1])
     return (
@@ -126,7 +140,14 @@ def _parser() -> Parser:
         metavar="SIZE",
         help=f"another shape, one number for each size ({sizes})",
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--explain",
+        metavar="STEP",
+        help="show a step, by its name or number: the lesson, the code with what is new in it, and"
+        " what the compiler made of the innermost loop",
+    )
+    instead.add_argument(
         "--mine",
         metavar="FILE:FUNCTION",
         help="test a function of your own, such as product.py:multiply, and find its place among"
