@@ -1,4 +1,4 @@
-"""The checks of a product's arguments, which compiled steps leave out."""
+"""What steps in Python do around a compiled product: check its arguments, and divide it."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 
 from ...kernels import checks
 
-__all__ = ["Product", "checked"]
+__all__ = ["Product", "blocks_of_rows", "checked"]
 
 Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
@@ -27,3 +27,13 @@ def checked(product: Product) -> Product:
             out.fill(0)
 
     return multiply
+
+
+def blocks_of_rows(out: np.ndarray, height: int, width: int, threads: int) -> int:
+    """Return into how many blocks of rows a product is divided: four tasks a thread will do.
+
+    Each thread packs the panels that it meets, which costs as much as six rows: a block of eight
+    tiles or more makes that small.
+    """
+    panels, tiles = -(-out.shape[1] // width), -(-out.shape[0] // height)
+    return max(1, min(-(-4 * threads // panels), tiles // 8))

@@ -10,17 +10,19 @@ from ...kernels import cython_kernels
 from ...kernels.threads import WAKING, run_team, team_size
 from ..builds import build
 from ..step import Step
-from .arguments import checked
+from .arguments import blocks_of_rows, checked
 from .problem import LESSONS
 
 __all__ = [
     "STEPS",
     "blocking",
+    "edges",
     "instruction_set",
     "loop_order",
     "naive",
     "packing",
     "register_tile",
+    "tasks",
     "threads",
     "vectors",
 ]
@@ -34,30 +36,32 @@ blocking = checked(_plain.blocking)
 register_tile = checked(_plain.register_tile)
 packing = checked(_plain.packing)
 vectors = checked(_fast.vectors)
+edges = checked(_fast.edges)
 
 
-def _instruction_set(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Run ``packing`` from the build for the vector instructions of this machine.
-
-    The source is identical. Given flags such as ``-mavx512f``, the compiler makes vectors of 16
-    floats instead of 4, and turns a multiplication and an addition into one FMA.
-    """
+@checked
+def instruction_set(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Run ``packing`` from the build for the vector instructions of this machine."""
     _fast.packing(a, b, out)
 
 
-def _threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Deal out the panels of ``vectors`` to Python threads that run compiled code.
-
-    Code that has released the interpreter's lock runs in parallel with other threads. Each panel
-    belongs to one thread, so that no thread waits for another between start and end, and the bits
-    do not depend on the number of threads.
-    """
+@checked
+def threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Deal out the panels to Python threads that run compiled code."""
     count = team_size(out.size * a.shape[1], WAKING)
-    run_team(count, lambda gate, leads: _fast.multiply_panels(a, b, out, gate, leads))
+    run_team(count, lambda gate, leads: _fast.multiply_share(a, b, out, gate, leads))
 
 
-instruction_set = checked(_instruction_set)
-threads = checked(_threads)
+@checked
+def tasks(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Divide the rows as well, and let each thread take the next (panel, block of rows)."""
+    count = team_size(out.size * a.shape[1], WAKING)
+    blocks = blocks_of_rows(out, *_fast.tile_size(), count)
+    taken = np.zeros(1, np.int64)
+    run_team(count, lambda gate, leads: _fast.take_tasks(a, b, out, blocks, taken, gate, leads))
+
+
+_EDGES = ("edges", "multiply_panels", "panel_width", "multiply_panel", "multiply_any_tile")
 
 STEPS = [
     Step(LESSONS["naive loops"], naive, ("naive",)),
@@ -66,7 +70,9 @@ STEPS = [
     Step(LESSONS["register tile"], register_tile, ("register_tile", "add_tile")),
     Step(LESSONS["packing"], packing, ("packing", "pack_panel", "pack_rows", "unpack")),
     Step(LESSONS["instruction set"], instruction_set, ("packing",)),
-    Step(LESSONS["vectors"], vectors, ("vectors", "multiply_panels", "multiply_tile")),
-    Step(LESSONS["threads"], threads, (_threads, "multiply_panels")),
+    Step(LESSONS["vectors"], vectors, ("vectors", "multiply_tile")),
+    Step(LESSONS["edges"], edges, _EDGES),
+    Step(LESSONS["threads"], threads, (threads, "multiply_share")),
+    Step(LESSONS["tasks"], tasks, (tasks, "take_tasks", blocks_of_rows)),
     Step(LESSONS["production"], cython_kernels.matmul, (cython_kernels.matmul,)),
 ]

@@ -1,9 +1,7 @@
-"""The ladder in Numba: from a triple loop to the kernel that training runs on.
+"""The ladder in Numba, from a triple loop to the kernel that training runs on.
 
-Every step is a function ``step(a, b, out)`` that computes ``out = a @ b`` and adds one idea to
-the step above it. The figures in the docstrings count instructions for one vector of ``VL``
-floats. In each cycle, a modern core starts two loads, one or two multiply-adds (FMA) and one
-store of a vector, and the result of an FMA is ready after 4 cycles.
+Every step is a function ``step(a, b, out)`` that computes ``out = a @ b``. What each one teaches
+stands in ``problem.py``.
 """
 
 import numpy as np
@@ -14,20 +12,23 @@ from numba.extending import intrinsic
 
 from ...kernels import numba_kernels
 from ...kernels._numba.cache import cache_here
-from ...kernels._numba.machine import VL
+from ...kernels._numba.machine import VL, atomic_add
+from ...kernels._numba.memory import address
 from ...kernels._numba.team import enter, leave
-from ...kernels.threads import ALONE, WAKING, run_team, team_size
+from ...kernels.threads import WAKING, run_team, team_size
 from ..step import Step
-from .arguments import checked
+from .arguments import blocks_of_rows, checked
 from .problem import LESSONS
 
 __all__ = [
     "STEPS",
     "blocking",
+    "edges",
     "loop_order",
     "naive",
     "packing",
     "register_tile",
+    "tasks",
     "threads",
     "vectors",
 ]
@@ -45,14 +46,7 @@ def compiled(function):
 @checked
 @compiled
 def naive(a, b, out):
-    """Apply the definition: each element of ``out`` is a row of a times a column of b.
-
-    Two things limit its speed. The sum is one chain: each FMA waits 4 cycles for the one before
-    it, and as the order of summation affects the result, the compiler may not split the chain
-    over the lanes of a vector. Second, b is read down a column: every element is in a different
-    cache line, of which only 4 bytes of 64 are used. Where N is a power of two, the lines of a
-    column map to the same few cache sets and evict each other.
-    """
+    """Apply the definition: each element of ``out`` is a row of a times a column of b."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             total = np.float32(0)
@@ -64,13 +58,7 @@ def naive(a, b, out):
 @checked
 @compiled
 def loop_order(a, b, out):
-    """Exchange the loops over k and j, so that a row of ``out`` grows term by term.
-
-    The inner loop now runs along rows of b and ``out``. Its elements do not depend on each
-    other, so the compiler takes VL of them at a time, and every cache line is used in full.
-    Expect tens of times the speed. For each FMA it loads two vectors and stores one. The store,
-    one per cycle, and the path to the cache that holds b are the limit; the FMA units idle.
-    """
+    """Let a row of ``out`` grow term by term: the loops over k and j have changed places."""
     for i in range(out.shape[0]):
         out[i] = 0
         for k in range(a.shape[1]):
@@ -91,13 +79,7 @@ def _block_terms(n_columns):
 @checked
 @compiled
 def blocking(a, b, out):
-    """Use loop order on one block of rows of b at a time, which stays in the L2 cache.
-
-    The step above reads all of b for each row of a: M times K N floats from wherever b is
-    stored. This step reads b from there once. That pays if b is larger than the caches, or if
-    several cores share the memory beyond them. Where the loads and stores of the inner loop are
-    the limit, as with a b of a few MiB, it gains nothing: first find out what limits a loop.
-    """
+    """Use one block of rows of b for all rows of a, while it is in the L2 cache."""
     terms = _block_terms(out.shape[1])
     out[:] = 0
     for k0 in range(0, a.shape[1], terms):
@@ -138,14 +120,7 @@ def _add_tile(a, i, k, b, out):
 @checked
 @compiled
 def register_tile(a, b, out):
-    """Add a tile of four rows and four columns of a, kept in registers, to blocking.
-
-    Each vector loaded from b serves four rows, and each vector of ``out`` takes four terms
-    before it is stored: 8 loads and 4 stores for 16 FMAs instead of 32 and 16. The FMA units
-    could be almost fully busy, but the memory layout holds them up. Four rows of b and four of
-    ``out`` are N floats apart, and where N is a power of two they compete for the same sets of
-    the L1 cache. Rows and terms after the last whole tile are computed as in the step above.
-    """
+    """Go through a in tiles of 4 x 4; what whole tiles leave over is done as in blocking."""
     n_rows, n_terms = a.shape
     whole_rows, whole_terms = n_rows - n_rows % 4, n_terms - n_terms % 4
     terms = _block_terms(out.shape[1])
@@ -164,18 +139,21 @@ PANEL_COLUMNS = 128  # of a packed panel: 512 bytes of each row of b
 
 
 @compiled
-def _pack_panel(b, j, width, panel):
-    """Copy columns j to j + width of b to a panel, with zeros after the last column and row."""
-    panel[:] = 0
-    for k in range(b.shape[0]):
-        row, packed = b[k, j : j + width], panel[k]
-        for c in range(len(row)):
+def _pack_panel(b, j, panel):
+    """Copy columns of b, from j on, to a panel, with zeros after the last column and row."""
+    columns = min(panel.shape[1], b.shape[1] - j)
+    if columns < panel.shape[1]:
+        panel[:] = 0
+    panel[len(b) :] = 0
+    for k in range(len(b)):
+        row, packed = b[k, j : j + columns], panel[k]
+        for c in range(columns):
             packed[c] = row[c]
 
 
 @compiled
 def _pack_rows(a, i, rows):
-    """Copy rows of a, starting at row i, with zeros after the last row and the last term."""
+    """Copy rows of a, from i on, with zeros after the last row and the last term."""
     rows[:] = 0
     for r in range(min(len(rows), len(a) - i)):
         for k in range(a.shape[1]):
@@ -209,33 +187,24 @@ def _multiply_rows(rows, i, panel, totals):
 @checked
 @compiled
 def packing(a, b, out):
-    """Run the register tile on operands that are first copied into a better layout.
-
-    Columns of b are packed into a panel, (K, 128) without gaps: a stream of consecutive cache
-    lines that no power of two disturbs. The four rows of totals stay in 2 KiB of the L1 cache
-    until the whole sum over k is done. Zeros pad the last panel and tile, so that the inner loop
-    has no edge cases. Packing copies K N numbers once, for 2 M K N operations: at M = 128 it
-    costs a few percent. The L1 cache delivers the remaining loads and stores of the loop in the
-    time that its FMAs take.
-    """
+    """Run the register tile on copies: panels of b without gaps, rows of a in whole tiles."""
     n_terms = -(-a.shape[1] // 4) * 4
     rows = np.empty((-(-len(a) // 4) * 4, n_terms), np.float32)
     panel = np.empty((n_terms, PANEL_COLUMNS), np.float32)
     totals = np.empty((4, PANEL_COLUMNS), np.float32)
     _pack_rows(a, 0, rows)
     for j in range(0, out.shape[1], PANEL_COLUMNS):
-        _pack_panel(b, j, PANEL_COLUMNS, panel)
+        _pack_panel(b, j, panel)
         for i in range(0, len(rows), 4):
             _multiply_rows(rows, i, panel, totals)
             _unpack(totals, out, i, j)
 
 
-# The tile's accumulators take 8 x 2 of 32 registers, or 4 x 2 where there are only 16.
-MR = 8 if VL == 16 else 4
+# The totals of a tile take 8 x 2 of 32 registers, or 6 x 2 where there are only 16.
+MR = 8 if VL == 16 else 6
 NR = 2 * VL
 
-_FLOAT = ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, VL)
+_VECTOR = ir.VectorType(ir.FloatType(), VL)
 
 
 @intrinsic
@@ -243,38 +212,11 @@ def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, 
     """Compute a tile of ``out``, MR x NR, in LLVM instructions.
 
     Row r of the tile of a begins at element a_start + r a_row of the array a, and row r of the
-    tile of ``out`` at out_start + r out_row; the panel is (n_terms, NR). The code below runs
-    once, while the caller is compiled. Its loops over rows and vectors emit instructions one by
-    one; only the loop over k becomes a loop in the machine code.
+    tile of ``out`` at out_start + r out_row; the panel is (n_terms, NR).
     """
 
     def generate(context, builder, signature, args):
-        data = [context.make_array(signature.args[n])(context, builder, args[n]).data
-                for n in (0, 3, 5)]  # fmt: skip
-        a, panel, out = data
-        _, a_start, a_row, _, n_terms, _, out_start, out_row = args
-
-        def vectors(array, start):
-            """Return pointers to the two vectors that begin at an element of an array."""
-            return [_vector_pointer(builder, array, start, v * VL) for v in range(2)]
-
-        zero = ir.Constant(_VECTOR, None)
-        totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(2)]
-                  for _ in range(MR)]  # fmt: skip
-        with cgutils.for_range(builder, n_terms) as loop:
-            k = loop.index
-            start = builder.mul(k, k.type(NR))
-            row_of_b = [builder.load(p, align=4) for p in vectors(panel, start)]
-            for r in range(MR):
-                position = _row_start(builder, builder.add(a_start, k), a_row, r)
-                factor = _broadcast(builder, builder.load(builder.gep(a, [position])))
-                for total, column in zip(totals[r], row_of_b, strict=True):
-                    grown = _fma(builder, factor, column, builder.load(total))
-                    builder.store(grown, total)
-        for r in range(MR):
-            places = vectors(out, _row_start(builder, out_start, out_row, r))
-            for total, place in zip(totals[r], places, strict=True):
-                builder.store(builder.load(total), place, align=4)
+        _write_tile(builder, MR, 2, _places(context, builder, signature.args, args))
         return context.get_dummy_value()
 
     position = types.int64
@@ -282,18 +224,50 @@ def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, 
     return types.void(*arguments), generate
 
 
-def _vector_pointer(builder, array, start, offset):
-    """Return a pointer to the vector that begins at element start + offset of an array."""
-    place = builder.gep(array, [builder.add(start, start.type(offset))])
-    return builder.bitcast(place, _VECTOR.as_pointer())
+def _write_tile(builder, rows, vectors, places):
+    """Write the instructions of a tile. This runs once, while its caller is compiled.
+
+    The loops over rows and vectors write instructions one after the other; only the loop over k
+    becomes a loop in the machine code.
+    """
+    a, a_start, a_row, panel, n_terms, out, out_start, out_row = places
+    totals = [[cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, None))
+               for _ in range(vectors)] for _ in range(rows)]  # fmt: skip
+    with cgutils.for_range(builder, n_terms) as loop:
+        k = loop.index
+        start = builder.mul(k, k.type(vectors * VL))
+        row_of_b = [builder.load(_vector_at(builder, panel, start, v), align=4)
+                    for v in range(vectors)]  # fmt: skip
+        for r in range(rows):
+            position = _row_start(builder, builder.add(a_start, k), a_row, r)
+            factor = _broadcast(builder, builder.load(builder.gep(a, [position])))
+            for total, column in zip(totals[r], row_of_b, strict=True):
+                builder.store(_fma(builder, factor, column, builder.load(total)), total)
+    for r in range(rows):
+        start = _row_start(builder, out_start, out_row, r)
+        for v, total in enumerate(totals[r]):
+            builder.store(builder.load(total), _vector_at(builder, out, start, v), align=4)
+
+
+def _places(context, builder, kinds, args):
+    """Return the arguments of a tile, with pointers to its numbers in place of arrays."""
+    return [context.make_array(kind)(context, builder, value).data
+            if isinstance(kind, types.Array) else value
+            for kind, value in zip(kinds, args, strict=True)]  # fmt: skip
 
 
 def _row_start(builder, start, stride, r):
     return builder.add(start, builder.mul(stride, stride.type(r)))
 
 
+def _vector_at(builder, array, start, v):
+    """Return a pointer to the v-th vector after element ``start`` of an array."""
+    place = builder.gep(array, [builder.add(start, start.type(v * VL))])
+    return builder.bitcast(place, _VECTOR.as_pointer())
+
+
 def _broadcast(builder, number):
-    """Return a vector with a number in every lane, which AVX-512 makes while it loads."""
+    """Return a vector with a number in every lane, which the load itself may make."""
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), number, ir.IntType(32)(0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), VL), None)
     return builder.shuffle_vector(first, first, lanes)
@@ -306,18 +280,16 @@ def _fma(builder, a, b, c):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
+@checked
 @compiled
-def _multiply_panels(a, b, out, gate, leads):
-    """Compute the columns of ``out`` for a thread's panels: every n-th of b for n threads."""
+def vectors(a, b, out):
+    """Keep a tile of ``out`` in registers for the whole sum over k."""
     n_rows, n_terms = a.shape
     n_columns = out.shape[1]
     panel = np.empty((n_terms, NR), np.float32)
-    rows = np.empty((MR, n_terms), np.float32)
-    tile = np.empty((MR, NR), np.float32)
-    index, count = enter(gate, leads)
-    first = index * NR if index >= 0 else n_columns
-    for j in range(first, n_columns, max(1, count) * NR):
-        _pack_panel(b, j, NR, panel)
+    rows, tile = np.empty((MR, n_terms), np.float32), np.empty((MR, NR), np.float32)
+    for j in range(0, n_columns, NR):
+        _pack_panel(b, j, panel)
         for i in range(0, n_rows, MR):
             if i + MR <= n_rows and j + NR <= n_columns:
                 start = i * n_columns + j
@@ -326,46 +298,131 @@ def _multiply_panels(a, b, out, gate, leads):
                 _pack_rows(a, i, rows)
                 multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, NR)
                 _unpack(tile, out, i, j)
+
+
+@intrinsic
+def multiply_any_tile(
+    typingctx, height, width, a, a_start, a_row, panel, n_terms, out, out_start, out_row
+):
+    """Compute a tile of 1 to MR rows and VL or NR columns: one of twice MR versions."""
+
+    def generate(context, builder, signature, args):
+        height, width, *places = _places(context, builder, signature.args, args)
+        for rows in range(1, MR + 1):
+            with builder.if_then(builder.icmp_signed("==", height, height.type(rows))):
+                narrow = builder.icmp_signed("==", width, width.type(VL))
+                with builder.if_else(narrow) as (one_vector, two_vectors):
+                    with one_vector:
+                        _write_tile(builder, rows, 1, places)
+                    with two_vectors:
+                        _write_tile(builder, rows, 2, places)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(n, n, a, n, n, panel, n, out, n, n), generate
+
+
+@compiled
+def _packed(b, j, space):
+    """Return columns of b, from j on, as a panel: of one vector if no more columns are left."""
+    width = VL if b.shape[1] - j <= VL else NR
+    panel = space[: len(b) * width].reshape(len(b), width)
+    _pack_panel(b, j, panel)
+    return panel
+
+
+@compiled
+def _multiply_panel(a, begin, stop, panel, out, j, tile):
+    """Compute rows begin to stop of a panel's columns of ``out``, in tiles of about equal height."""
+    n_columns, (n_terms, width) = out.shape[1], panel.shape
+    fits = j + width <= n_columns
+    tiles = -(-(stop - begin) // MR)
+    for t in range(tiles):
+        i = begin + t * (stop - begin) // tiles
+        height = begin + (t + 1) * (stop - begin) // tiles - i
+        place, start, row = (out, i * n_columns + j, n_columns) if fits else (tile, 0, NR)
+        multiply_any_tile(
+            height, width, a, i * n_terms, n_terms, panel, n_terms, place, start, row
+        )
+        if not fits:
+            _unpack(tile[:height], out, i, j)
+
+
+@compiled
+def _multiply_panels(a, b, out, first, step):
+    """Compute the columns of every step-th panel, from the first one on."""
+    space, tile = np.empty(len(b) * NR, np.float32), np.empty((MR, NR), np.float32)
+    for j in range(first * NR, out.shape[1], step * NR):
+        _multiply_panel(a, 0, len(a), _packed(b, j, space), out, j, tile)
+
+
+@checked
+@compiled
+def edges(a, b, out):
+    """Make tiles as low and panels as narrow as what is left at the edges."""
+    _multiply_panels(a, b, out, 0, 1)
+
+
+@compiled
+def _multiply_share(a, b, out, gate, leads):
+    """Compute the panels of one of n threads, every n-th: between ``enter`` and ``leave``."""
+    index, count = enter(gate, leads)
+    if index >= 0:
+        _multiply_panels(a, b, out, index, count)
     leave(gate, index, count)
 
 
 @checked
-def vectors(a, b, out):
-    """Keep a tile of ``out`` in registers, which no plain loop gets the compiler to do.
+def threads(a, b, out):
+    """Deal out the panels to Python threads that run compiled code."""
+    count = team_size(out.size * a.shape[1], WAKING)
+    run_team(count, lambda gate, leads: _multiply_share(a, b, out, gate, leads))
 
-    The totals stay in registers for the whole sum over k. For each k the tile loads two vectors
-    of b and eight numbers of a for 16 FMAs, and stores nothing. Each total is one chain of FMAs,
-    but there are 16 of them (8 where there are 16 registers), and 8 are enough to keep two FMA
-    units busy for the 4 cycles that each FMA waits for the one before. The FMA units are the
-    limit, as they should be; packing and edges account for the distance from the peak.
-    """
-    _multiply_panels(a, b, out, ALONE, True)
+
+@compiled
+def _take_tasks(a, b, out, blocks, taken, gate, leads):
+    """Compute tasks until none is left; ``taken`` counts those that any thread has taken."""
+    space, tile = np.empty(len(b) * NR, np.float32), np.empty((MR, NR), np.float32)
+    panels = -(-out.shape[1] // NR)
+    panel, packed = space.reshape(len(b), NR), -1
+    index, count = enter(gate, leads)
+    while index >= 0:
+        task = atomic_add(address(taken), 0, 1)
+        if task >= panels * blocks:
+            break
+        j, block = task // blocks * NR, task % blocks
+        if j != packed:
+            panel, packed = _packed(b, j, space), j
+        begin, stop = block * len(a) // blocks, (block + 1) * len(a) // blocks
+        _multiply_panel(a, begin, stop, panel, out, j, tile)
+    leave(gate, index, count)
 
 
 @checked
-def threads(a, b, out):
-    """Deal out the panels to Python threads that run compiled code.
-
-    ``nogil`` code runs in parallel with other threads. Each panel belongs to one thread, so no
-    thread waits for another between start and end, and the bits do not depend on their number.
-    Expect the speed of one core times that number, less about 100 us to wake the threads, and
-    less where panels do not divide evenly: 10 columns are one panel, which one thread computes.
-    """
+def tasks(a, b, out):
+    """Divide the rows as well, and let each thread take the next (panel, block of rows)."""
     count = team_size(out.size * a.shape[1], WAKING)
-    run_team(count, lambda gate, leads: _multiply_panels(a, b, out, gate, leads))
+    blocks = blocks_of_rows(out, MR, NR, count)
+    taken = np.zeros(1, np.int64)
+    run_team(count, lambda gate, leads: _take_tasks(a, b, out, blocks, taken, gate, leads))
 
+
+_PACKING = (packing, _pack_panel, _pack_rows, _multiply_rows, _unpack, _add_four, _four)
+_TILE = (_write_tile, _vector_at, _row_start, _broadcast, _fma)
 
 STEPS = [
     Step(LESSONS["naive loops"], naive, (naive,)),
     Step(LESSONS["loop order"], loop_order, (loop_order,)),
     Step(LESSONS["cache blocking"], blocking, (blocking, _block_terms)),
     Step(LESSONS["register tile"], register_tile, (register_tile, _add_tile, _add_four, _four)),
+    Step(LESSONS["packing"], packing, _PACKING),
+    Step(LESSONS["vectors"], vectors, (vectors, multiply_tile, *_TILE)),
     Step(
-        LESSONS["packing"],
-        packing,
-        (packing, _multiply_rows, _pack_panel, _pack_rows, _unpack, _add_four, _four),
+        LESSONS["edges"],
+        edges,
+        (edges, _multiply_panels, _packed, _multiply_panel, multiply_any_tile),
     ),
-    Step(LESSONS["vectors"], vectors, (vectors, _multiply_panels, multiply_tile, _fma)),
-    Step(LESSONS["threads"], threads, (threads, _multiply_panels)),
+    Step(LESSONS["threads"], threads, (threads, _multiply_share)),
+    Step(LESSONS["tasks"], tasks, (tasks, _take_tasks, blocks_of_rows)),
     Step(LESSONS["production"], numba_kernels.matmul, (numba_kernels.matmul,)),
 ]

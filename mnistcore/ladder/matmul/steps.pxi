@@ -2,12 +2,7 @@
 
 
 def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Apply the definition: each element of ``out`` is a row of a times a column of b.
-
-    Without the types of its arguments and variables this would be Python, another hundred times
-    slower. With them it is C, with the same limits as in Numba: each addition waits for the one
-    before it, and b is read down a column, which uses 4 bytes of every 64-byte cache line.
-    """
+    """Apply the definition: each element of ``out`` is a row of a times a column of b."""
     cdef int64_t i, j, k
     cdef float total
     with nogil:
@@ -20,12 +15,7 @@ def naive(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
 
 
 def loop_order(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Exchange the loops over k and j, so that a row of ``out`` grows term by term.
-
-    The elements of a row do not depend on each other, so the C compiler turns the inner loop
-    into vector instructions of the instruction set that it may assume. For each multiply-add it
-    loads two vectors and stores one: these loads and stores are the limit.
-    """
+    """Let a row of ``out`` grow term by term: the loops over k and j have changed places."""
     cdef int64_t i, j, k
     cdef float factor
     with nogil:
@@ -51,11 +41,7 @@ cdef int64_t block_terms(int64_t n_columns) noexcept nogil:
 
 
 def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Use loop order on one block of rows of b at a time, which stays in the L2 cache.
-
-    b is read from beyond the cache once instead of M times. This gains speed if b is larger than
-    the caches, and next to nothing where loads and stores are the limit.
-    """
+    """Use one block of rows of b for all rows of a, while it is in the L2 cache."""
     cdef int64_t i, j, k, block, terms = block_terms(out.shape[1])
     cdef float factor
     with nogil:
@@ -82,9 +68,8 @@ cdef inline void add_tile(
 ) noexcept nogil:
     """Add a 4 x 4 tile of a times four rows of b to four rows of totals t.
 
-    The sixteen numbers of a stay in registers while j runs: sixteen multiply-adds for eight loads
-    and four stores. Without the promise made by ``row``, a store to one row might change what is
-    loaded from the next, so GCC would not vectorise this and it would be slower than blocking.
+    Without the promise made by ``row``, a store to one row might change what is loaded from the
+    next, so GCC would not vectorise this and it would be slower than blocking.
     """
     cdef float b0, b1, b2, b3
     cdef float f[4][4]
@@ -102,12 +87,7 @@ cdef inline void add_tile(
 
 
 def register_tile(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Add a tile of four rows and four columns of a, kept in registers, to blocking.
-
-    Each vector loaded from b serves four rows, and each vector of ``out`` takes four terms before
-    it is stored: 8 loads and 4 stores for 16 multiply-adds instead of 32 and 16. Rows and terms
-    after the last whole tile are computed as in the step above.
-    """
+    """Go through a in tiles of 4 x 4; what whole tiles leave over is done as in blocking."""
     cdef int64_t i, j, k, block, n_rows = a.shape[0], n_terms = a.shape[1], N = out.shape[1]
     cdef int64_t whole_rows = n_rows // 4 * 4, whole_terms = n_terms // 4 * 4
     cdef int64_t terms = block_terms(N)
@@ -131,14 +111,16 @@ cdef enum:
 
 
 cdef void pack_panel(
-    const float[:, ::1] b, int64_t j, int64_t width, float[:, ::1] panel
+    const float[:, ::1] b, int64_t j, int64_t width, float *panel
 ) noexcept nogil:
-    """Copy ``width`` columns of b, starting at j, with zeros after the last column and row."""
+    """Copy columns of b, from j on, to a panel, with zeros after the last column."""
     cdef int64_t k, c, columns = min(width, b.shape[1] - j)
-    panel[:, :] = 0
     for k in range(b.shape[0]):
         for c in range(columns):
-            panel[k, c] = b[k, j + c]
+            panel[c] = b[k, j + c]
+        for c in range(columns, width):
+            panel[c] = 0
+        panel += width
 
 
 cdef void pack_rows(const float[:, ::1] a, int64_t i, float[:, ::1] rows) noexcept nogil:
@@ -161,21 +143,16 @@ cdef void unpack(
 
 
 def packing(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Run the register tile on operands that are first copied into a better layout.
-
-    Columns of b make a panel, (K, 128) without gaps, and the totals of four rows stay in 2 KiB of
-    the L1 cache: no power of two makes them compete. Zeros pad the last panel and tile, so that
-    the inner loop has no edge cases. K N numbers are copied for 2 M K N operations.
-    """
+    """Run the register tile on copies: panels of b without gaps, rows of a in whole tiles."""
     cdef int64_t i, j, k, p, n_terms = 4 * divide_up(a.shape[1], 4)
     cdef float[:, ::1] rows = np.empty((4 * divide_up(a.shape[0], 4), n_terms), np.float32)
-    cdef float[:, ::1] panel = np.empty((n_terms, PANEL), np.float32)
+    cdef float[:, ::1] panel = np.zeros((n_terms, PANEL), np.float32)
     cdef float[:, ::1] totals = np.empty((4, PANEL), np.float32)
     with nogil:
         pack_rows(a, 0, rows)
         for p in range(divide_up(out.shape[1], PANEL)):
             j = p * PANEL
-            pack_panel(b, j, PANEL, panel)
+            pack_panel(b, j, PANEL, &panel[0, 0])
             for i in range(0, rows.shape[0], 4):
                 totals[:, :] = 0
                 for k in range(0, n_terms, 4):
@@ -192,11 +169,11 @@ cdef extern from *:
     #if defined(__AVX512F__)
       enum { VL = 16, ROWS = 8 };
     #elif defined(__AVX2__)
-      enum { VL = 8, ROWS = 4 };
+      enum { VL = 8, ROWS = 6 };
     #elif defined(__aarch64__)
       enum { VL = 4, ROWS = 8 };
     #else
-      enum { VL = 4, ROWS = 4 };
+      enum { VL = 4, ROWS = 6 };
     #endif
     typedef float vec __attribute__((vector_size(4 * VL)));
     typedef vec vec_in_memory __attribute__((aligned(4), may_alias));
@@ -217,63 +194,167 @@ cdef enum:
 
 
 cdef inline void multiply_tile(
-    const float *a, int64_t a_row, const float *panel, int64_t n_terms, float *out, int64_t out_row
+    const int rows, const int vectors, const float *a, int64_t a_row, const float *panel,
+    int64_t n_terms, float *out, int64_t out_row,
 ) noexcept nogil:
-    """Compute a tile of ``out``, ROWS x COLUMNS: rows of a, a_row apart, times the panel.
+    """Compute a tile of ``out``: rows of a, a_row apart, times a panel of ``vectors`` vectors.
 
-    The compiler unrolls the loops over r, whose length it knows, and keeps ``total`` in
-    registers: 16 of the 32 that AVX-512 has, or 8 of 16.
+    Both are constants where this is inlined: the compiler unrolls the loops over r and v, and
+    keeps ``total`` in registers.
     """
     cdef vec total[ROWS][2]
     cdef vec left, right, factor
     cdef int64_t k
     cdef int r
-    for r in range(ROWS):
+    for r in range(rows):
         total[r][0] = total[r][1] = broadcast(0)
     for k in range(n_terms):
-        left, right = load(panel + k * COLUMNS), load(panel + k * COLUMNS + VL)
-        for r in range(ROWS):
+        left, right = load(panel), load(panel + (vectors - 1) * VL)
+        for r in range(rows):
             factor = broadcast(a[r * a_row + k])
             total[r][0] += factor * left
-            total[r][1] += factor * right
-    for r in range(ROWS):
+            if vectors == 2:
+                total[r][1] += factor * right
+        panel += vectors * VL
+    for r in range(rows):
         store(out + r * out_row, total[r][0])
-        store(out + r * out_row + VL, total[r][1])
-
-
-def multiply_panels(
-    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t gate, bint leads
-):
-    """Compute the columns of ``out`` for a thread's panels: every n-th of b for n threads."""
-    cdef int64_t i, j, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
-    cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
-    cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
-    cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
-    cdef Team team
-    with nogil:
-        team = enter(gate, leads)
-        j = team.thread * COLUMNS if team.thread >= 0 else n_columns
-        while j < n_columns:
-            pack_panel(b, j, COLUMNS, panel)
-            for t in range(divide_up(n_rows, ROWS)):
-                i = t * ROWS
-                if i + ROWS <= n_rows and j + COLUMNS <= n_columns:
-                    multiply_tile(&a[i, 0], n_terms, &panel[0, 0], n_terms, &out[i, j], n_columns)
-                else:  # an edge: compute a whole tile, and copy the part that fits
-                    pack_rows(a, i, rows)
-                    multiply_tile(
-                        &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
-                    )
-                    unpack(tile, i, j, out)
-            j += team.threads * COLUMNS
-        leave(&team)
+        if vectors == 2:
+            store(out + r * out_row + VL, total[r][1])
 
 
 def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Keep a tile of ``out`` in registers, using the vector type that GCC and Clang add to C.
+    """Keep a tile of ``out`` in registers, using the vector type that GCC and Clang add to C."""
+    cdef int64_t i, j, p, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
+    cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
+    cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
+    cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
+    with nogil:
+        for p in range(divide_up(n_columns, COLUMNS)):
+            j = p * COLUMNS
+            pack_panel(b, j, COLUMNS, &panel[0, 0])
+            for t in range(divide_up(n_rows, ROWS)):
+                i = t * ROWS
+                if i + ROWS <= n_rows and j + COLUMNS <= n_columns:
+                    multiply_tile(
+                        ROWS, 2, &a[i, 0], n_terms, &panel[0, 0], n_terms, &out[i, j], n_columns
+                    )
+                else:  # an edge: compute a whole tile, and copy the part that fits
+                    pack_rows(a, i, rows)
+                    multiply_tile(
+                        ROWS, 2, &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
+                    )
+                    unpack(tile, i, j, out)
 
-    The totals stay in registers for the whole sum over k. For each k the tile loads two vectors
-    of b and ROWS numbers of a for 2 ROWS multiply-adds, and stores nothing. The FMA units are
-    the limit; packing and edges account for the distance from the peak.
-    """
-    multiply_panels(a, b, out, 0, True)
+
+cdef inline void multiply_any_tile(
+    int64_t rows, const int vectors, const float *a, int64_t a_row, const float *panel,
+    int64_t n_terms, float *out, int64_t out_row,
+) noexcept nogil:
+    """Compute a tile of 1 to ROWS rows: one version for each height, as registers have names."""
+    if rows == 1:
+        multiply_tile(1, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif rows == 2:
+        multiply_tile(2, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif rows == 3:
+        multiply_tile(3, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif rows == 4:
+        multiply_tile(4, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif rows == 5:
+        multiply_tile(5, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif rows == 6:
+        multiply_tile(6, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif ROWS == 8 and rows == 7:
+        multiply_tile(7, vectors, a, a_row, panel, n_terms, out, out_row)
+    elif ROWS == 8 and rows == 8:
+        multiply_tile(8, vectors, a, a_row, panel, n_terms, out, out_row)
+
+
+cdef int64_t panel_width(int64_t columns) noexcept nogil:
+    """Return the width of the next panel: one vector if no more columns are left."""
+    return VL if columns <= VL else COLUMNS
+
+
+cdef void multiply_panel(
+    const float[:, ::1] a, int64_t begin, int64_t stop, const float *panel, int64_t j,
+    float[:, ::1] out,
+) noexcept nogil:
+    """Compute rows begin to stop of a panel's columns of ``out``, in tiles of about equal height."""
+    cdef float tile[ROWS * COLUMNS]
+    cdef int64_t t, r, c, i, height, tiles = divide_up(stop - begin, ROWS)
+    cdef int64_t n_terms = a.shape[1], columns = out.shape[1] - j, width = panel_width(columns)
+    cdef float *place
+    for t in range(tiles):
+        i = begin + t * (stop - begin) // tiles
+        height = begin + (t + 1) * (stop - begin) // tiles - i
+        place = &out[i, j] if width <= columns else tile
+        r = out.shape[1] if width <= columns else width
+        if width == VL:
+            multiply_any_tile(height, 1, &a[i, 0], n_terms, panel, n_terms, place, r)
+        else:
+            multiply_any_tile(height, 2, &a[i, 0], n_terms, panel, n_terms, place, r)
+        if width > columns:
+            for r in range(height):
+                for c in range(columns):
+                    out[i + r, j + c] = tile[r * width + c]
+
+
+cdef void multiply_panels(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, float *panel,
+    int64_t first, int64_t step,
+) noexcept nogil:
+    """Compute the columns of every step-th panel, from the first one on."""
+    cdef int64_t j = first * COLUMNS
+    while j < out.shape[1]:
+        pack_panel(b, j, panel_width(out.shape[1] - j), panel)
+        multiply_panel(a, 0, a.shape[0], panel, j, out)
+        j += step * COLUMNS
+
+
+def edges(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """Make tiles as low and panels as narrow as what is left at the edges."""
+    cdef float[:, ::1] panel = np.empty((a.shape[1], COLUMNS), np.float32)
+    with nogil:
+        multiply_panels(a, b, out, &panel[0, 0], 0, 1)
+
+
+def multiply_share(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t gate, bint leads
+):
+    """Compute the panels of one of n threads, every n-th: between ``enter`` and ``leave``."""
+    cdef float[:, ::1] panel = np.empty((a.shape[1], COLUMNS), np.float32)
+    cdef Team team
+    with nogil:
+        team = enter(gate, leads)
+        if team.thread >= 0:
+            multiply_panels(a, b, out, &panel[0, 0], team.thread, team.threads)
+        leave(&team)
+
+
+def tile_size():
+    """Return the rows and columns of a tile."""
+    return ROWS, COLUMNS
+
+
+def take_tasks(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t blocks,
+    int64_t[::1] taken, int64_t gate, bint leads,
+):
+    """Compute tasks until none is left; ``taken`` counts those that any thread has taken."""
+    cdef float[:, ::1] panel = np.empty((a.shape[1], COLUMNS), np.float32)
+    cdef int64_t task, j, block, packed = -1, M = a.shape[0]
+    cdef int64_t n_tasks = divide_up(out.shape[1], COLUMNS) * blocks
+    cdef Team team
+    with nogil:
+        team = enter(gate, leads)
+        while team.thread >= 0:
+            task = atomic_add(&taken[0], 1)
+            if task >= n_tasks:
+                break
+            j, block = task // blocks * COLUMNS, task % blocks
+            if j != packed:
+                pack_panel(b, j, panel_width(out.shape[1] - j), &panel[0, 0])
+                packed = j
+            multiply_panel(
+                a, block * M // blocks, (block + 1) * M // blocks, &panel[0, 0], j, out
+            )
+        leave(&team)
