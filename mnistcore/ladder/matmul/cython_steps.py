@@ -34,15 +34,15 @@ naive = checked(_plain.naive)
 loop_order = checked(_plain.loop_order)
 blocking = checked(_plain.blocking)
 register_tile = checked(_plain.register_tile)
-packing = checked(_plain.packing)
 vectors = checked(_fast.vectors)
+packing = checked(_fast.packing)
 edges = checked(_fast.edges)
 
 
 @checked
 def instruction_set(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Run ``packing`` from the build for the vector instructions of this machine."""
-    _fast.packing(a, b, out)
+    """Run ``register_tile`` from the build for the vector instructions of this machine."""
+    _fast.register_tile(a, b, out)
 
 
 @checked
@@ -68,9 +68,9 @@ STEPS = [
     Step(LESSONS["loop order"], loop_order, ("loop_order",)),
     Step(LESSONS["cache blocking"], blocking, ("blocking", "block_terms")),
     Step(LESSONS["register tile"], register_tile, ("register_tile", "add_tile")),
-    Step(LESSONS["packing"], packing, ("packing", "pack_panel", "pack_rows", "unpack")),
-    Step(LESSONS["instruction set"], instruction_set, ("packing",)),
-    Step(LESSONS["vectors"], vectors, ("vectors", "multiply_tile")),
+    Step(LESSONS["instruction set"], instruction_set, (instruction_set, "register_tile")),
+    Step(LESSONS["vectors"], vectors, ("vectors", "multiply_tile", "compute_rest")),
+    Step(LESSONS["packing"], packing, ("packing", "pack_panel")),
     Step(LESSONS["edges"], edges, _EDGES),
     Step(LESSONS["threads"], threads, (threads, "multiply_share")),
     Step(LESSONS["tasks"], tasks, (tasks, "take_tasks", blocks_of_rows)),

@@ -135,71 +135,6 @@ def register_tile(a, b, out):
                 out[i, j] += a[i, k] * b[k, j]
 
 
-PANEL_COLUMNS = 128  # of a packed panel: 512 bytes of each row of b
-
-
-@compiled
-def _pack_panel(b, j, panel):
-    """Copy columns of b, from j on, to a panel, with zeros after the last column and row."""
-    columns = min(panel.shape[1], b.shape[1] - j)
-    if columns < panel.shape[1]:
-        panel[:] = 0
-    panel[len(b) :] = 0
-    for k in range(len(b)):
-        row, packed = b[k, j : j + columns], panel[k]
-        for c in range(columns):
-            packed[c] = row[c]
-
-
-@compiled
-def _pack_rows(a, i, rows):
-    """Copy rows of a, from i on, with zeros after the last row and the last term."""
-    rows[:] = 0
-    for r in range(min(len(rows), len(a) - i)):
-        for k in range(a.shape[1]):
-            rows[r, k] = a[i + r, k]
-
-
-@compiled
-def _unpack(tile, out, i, j):
-    """Copy the part of a tile that fits to ``out`` at row i and column j."""
-    for r in range(min(len(tile), len(out) - i)):
-        row = out[i + r, j : j + tile.shape[1]]
-        for c in range(len(row)):
-            row[c] = tile[r, c]
-
-
-@compiled
-def _multiply_rows(rows, i, panel, totals):
-    """Set totals (4, PANEL_COLUMNS) to rows i to i + 4 times the panel."""
-    totals[:] = 0
-    for k in range(0, len(panel), 4):
-        f0, f1 = _four(rows, i, k), _four(rows, i + 1, k)
-        f2, f3 = _four(rows, i + 2, k), _four(rows, i + 3, k)
-        for j in range(PANEL_COLUMNS):
-            terms = panel[k, j], panel[k + 1, j], panel[k + 2, j], panel[k + 3, j]
-            totals[0, j] = _add_four(totals[0, j], f0, terms)
-            totals[1, j] = _add_four(totals[1, j], f1, terms)
-            totals[2, j] = _add_four(totals[2, j], f2, terms)
-            totals[3, j] = _add_four(totals[3, j], f3, terms)
-
-
-@checked
-@compiled
-def packing(a, b, out):
-    """Run the register tile on copies: panels of b without gaps, rows of a in whole tiles."""
-    n_terms = -(-a.shape[1] // 4) * 4
-    rows = np.empty((-(-len(a) // 4) * 4, n_terms), np.float32)
-    panel = np.empty((n_terms, PANEL_COLUMNS), np.float32)
-    totals = np.empty((4, PANEL_COLUMNS), np.float32)
-    _pack_rows(a, 0, rows)
-    for j in range(0, out.shape[1], PANEL_COLUMNS):
-        _pack_panel(b, j, panel)
-        for i in range(0, len(rows), 4):
-            _multiply_rows(rows, i, panel, totals)
-            _unpack(totals, out, i, j)
-
-
 # The totals of a tile take 8 x 2 of 32 registers, or 6 x 2 where there are only 16.
 MR = 8 if VL == 16 else 6
 NR = 2 * VL
@@ -208,20 +143,19 @@ _VECTOR = ir.VectorType(ir.FloatType(), VL)
 
 
 @intrinsic
-def multiply_tile(typingctx, a, a_start, a_row, panel, n_terms, out, out_start, out_row):
+def multiply_tile(typingctx, a, at, a_row, b, bt, b_row, n_terms, out, ot, out_row):
     """Compute a tile of ``out``, MR x NR, in LLVM instructions.
 
-    Row r of the tile of a begins at element a_start + r a_row of the array a, and row r of the
-    tile of ``out`` at out_start + r out_row; the panel is (n_terms, NR).
+    Row r of the tile of a begins at element at + r a_row of the array a, row k of that of b at
+    bt + k b_row, and row r of the tile of ``out`` at ot + r out_row.
     """
 
     def generate(context, builder, signature, args):
         _write_tile(builder, MR, 2, _places(context, builder, signature.args, args))
         return context.get_dummy_value()
 
-    position = types.int64
-    arguments = (a, position, position, panel, position, out, position, position)
-    return types.void(*arguments), generate
+    n = types.int64
+    return types.void(a, n, n, b, n, n, n, out, n, n), generate
 
 
 def _write_tile(builder, rows, vectors, places):
@@ -230,21 +164,21 @@ def _write_tile(builder, rows, vectors, places):
     The loops over rows and vectors write instructions one after the other; only the loop over k
     becomes a loop in the machine code.
     """
-    a, a_start, a_row, panel, n_terms, out, out_start, out_row = places
+    a, at, a_row, b, bt, b_row, n_terms, out, ot, out_row = places
     totals = [[cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, None))
                for _ in range(vectors)] for _ in range(rows)]  # fmt: skip
     with cgutils.for_range(builder, n_terms) as loop:
         k = loop.index
-        start = builder.mul(k, k.type(vectors * VL))
-        row_of_b = [builder.load(_vector_at(builder, panel, start, v), align=4)
+        start = builder.add(bt, builder.mul(k, b_row))
+        row_of_b = [builder.load(_vector_at(builder, b, start, v), align=4)
                     for v in range(vectors)]  # fmt: skip
         for r in range(rows):
-            position = _row_start(builder, builder.add(a_start, k), a_row, r)
+            position = _row_start(builder, builder.add(at, k), a_row, r)
             factor = _broadcast(builder, builder.load(builder.gep(a, [position])))
             for total, column in zip(totals[r], row_of_b, strict=True):
                 builder.store(_fma(builder, factor, column, builder.load(total)), total)
     for r in range(rows):
-        start = _row_start(builder, out_start, out_row, r)
+        start = _row_start(builder, ot, out_row, r)
         for v, total in enumerate(totals[r]):
             builder.store(builder.load(total), _vector_at(builder, out, start, v), align=4)
 
@@ -280,29 +214,58 @@ def _fma(builder, a, b, c):
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
+@compiled
+def _compute_rest(a, b, out, row, column):
+    """Compute rows from ``row`` on, and columns from ``column`` on, as in loop order."""
+    for i in range(len(out)):
+        rest = out[i, column if i < row else 0 :]
+        rest[:] = 0
+        for k in range(a.shape[1]):
+            factor, terms = a[i, k], b[k, out.shape[1] - len(rest) :]
+            for j in range(len(rest)):
+                rest[j] += factor * terms[j]
+
+
 @checked
 @compiled
 def vectors(a, b, out):
     """Keep a tile of ``out`` in registers for the whole sum over k."""
-    n_rows, n_terms = a.shape
-    n_columns = out.shape[1]
+    (n_rows, n_terms), n = a.shape, out.shape[1]
+    row, column = n_rows - n_rows % MR, n - n % NR  # after whole tiles
+    for j in range(0, column, NR):
+        for i in range(0, row, MR):
+            multiply_tile(a, i * n_terms, n_terms, b, j, n, n_terms, out, i * n + j, n)
+    _compute_rest(a, b, out, row, column)
+
+
+@compiled
+def _pack_panel(b, j, panel):
+    """Copy columns of b, from j on, to a panel without gaps, with zeros after the last column."""
+    columns = min(panel.shape[1], b.shape[1] - j)
+    for k in range(len(b)):
+        row, packed = b[k, j : j + columns], panel[k]
+        for c in range(columns):
+            packed[c] = row[c]
+        packed[columns:] = 0
+
+
+@checked
+@compiled
+def packing(a, b, out):
+    """Copy a panel of b together before all rows of a are multiplied with it."""
+    (n_rows, n_terms), n = a.shape, out.shape[1]
+    row, column = n_rows - n_rows % MR, n - n % NR
     panel = np.empty((n_terms, NR), np.float32)
-    rows, tile = np.empty((MR, n_terms), np.float32), np.empty((MR, NR), np.float32)
-    for j in range(0, n_columns, NR):
+    for j in range(0, column, NR):
         _pack_panel(b, j, panel)
-        for i in range(0, n_rows, MR):
-            if i + MR <= n_rows and j + NR <= n_columns:
-                start = i * n_columns + j
-                multiply_tile(a, i * n_terms, n_terms, panel, n_terms, out, start, n_columns)
-            else:  # an edge: compute a whole tile, and copy the part that fits
-                _pack_rows(a, i, rows)
-                multiply_tile(rows, 0, n_terms, panel, n_terms, tile, 0, NR)
-                _unpack(tile, out, i, j)
+        for i in range(0, row, MR):
+            multiply_tile(a, i * n_terms, n_terms, panel, 0, NR, n_terms, out, i * n + j, n)
+    _compute_rest(a, b, out, row, column)
 
 
 @intrinsic
 def multiply_any_tile(
-    typingctx, height, width, a, a_start, a_row, panel, n_terms, out, out_start, out_row
+    typingctx, height, width, a, at, a_row, b, bt, b_row, n_terms, out, ot, out_row
 ):
     """Compute a tile of 1 to MR rows and VL or NR columns: one of twice MR versions."""
 
@@ -319,7 +282,7 @@ def multiply_any_tile(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(n, n, a, n, n, panel, n, out, n, n), generate
+    return types.void(n, n, a, n, n, b, n, n, n, out, n, n), generate
 
 
 @compiled
@@ -333,19 +296,21 @@ def _packed(b, j, space):
 
 @compiled
 def _multiply_panel(a, begin, stop, panel, out, j, tile):
-    """Compute rows begin to stop of a panel's columns of ``out``, in tiles of about equal height."""
-    n_columns, (n_terms, width) = out.shape[1], panel.shape
-    fits = j + width <= n_columns
+    """Compute rows begin to stop of a panel's columns, in tiles of about equal height."""
+    n, (n_terms, width) = out.shape[1], panel.shape
+    fits = j + width <= n
     tiles = -(-(stop - begin) // MR)
     for t in range(tiles):
         i = begin + t * (stop - begin) // tiles
         height = begin + (t + 1) * (stop - begin) // tiles - i
-        place, start, row = (out, i * n_columns + j, n_columns) if fits else (tile, 0, NR)
+        place, start, row = (out, i * n + j, n) if fits else (tile, 0, NR)
         multiply_any_tile(
-            height, width, a, i * n_terms, n_terms, panel, n_terms, place, start, row
+            height, width, a, i * n_terms, n_terms, panel, 0, width, n_terms, place, start, row
         )
         if not fits:
-            _unpack(tile[:height], out, i, j)
+            for r in range(height):
+                for c in range(n - j):
+                    out[i + r, j + c] = tile[r, c]
 
 
 @compiled
@@ -407,7 +372,6 @@ def tasks(a, b, out):
     run_team(count, lambda gate, leads: _take_tasks(a, b, out, blocks, taken, gate, leads))
 
 
-_PACKING = (packing, _pack_panel, _pack_rows, _multiply_rows, _unpack, _add_four, _four)
 _TILE = (_write_tile, _vector_at, _row_start, _broadcast, _fma)
 
 STEPS = [
@@ -415,8 +379,8 @@ STEPS = [
     Step(LESSONS["loop order"], loop_order, (loop_order,)),
     Step(LESSONS["cache blocking"], blocking, (blocking, _block_terms)),
     Step(LESSONS["register tile"], register_tile, (register_tile, _add_tile, _add_four, _four)),
-    Step(LESSONS["packing"], packing, _PACKING),
-    Step(LESSONS["vectors"], vectors, (vectors, multiply_tile, *_TILE)),
+    Step(LESSONS["vectors"], vectors, (vectors, multiply_tile, *_TILE, _compute_rest)),
+    Step(LESSONS["packing"], packing, (packing, _pack_panel)),
     Step(
         LESSONS["edges"],
         edges,

@@ -119,17 +119,6 @@ _LESSONS = (
         read=GOTO,
     ),
     Lesson(
-        "packing",
-        idea="Columns of b are copied to a panel without gaps, the rows of a to whole tiles, and"
-        " the totals get a place of their own until they are done.",
-        why="Rows that are a power of two apart fall into the same few sets of the cache and evict"
-        " each other; a panel is a stream of lines one after the other. Zeros pad the last tile,"
-        " so that no inner loop has an edge.",
-        expect="Half as fast again where N is a power of two; copying K N numbers costs a few"
-        " percent of 2 M K N operations.",
-        read=GOTO,
-    ),
-    Lesson(
         "instruction set",
         idea="In Cython: the same source, compiled for the vector instructions of this machine.",
         why="A compiler that builds for every machine may assume only vectors of 4 floats and no"
@@ -145,8 +134,19 @@ _LESSONS = (
         why="Nothing is stored until the end: for each k, two vectors of b and a few numbers of a"
         " are loaded, for 12 or 16 multiply-adds. These are as many independent chains, and 8 are"
         " enough to keep two units busy during the 4 cycles that each multiply-add takes.",
-        expect="Eight tenths of the peak: the multiply-add units are the limit, as they should"
-        " be.",
+        expect="Eight tenths of the peak: the multiply-add units are the limit, as they should be.",
+        read=GOTO,
+        vectors=True,
+    ),
+    Lesson(
+        "packing",
+        idea="Before a panel of columns of b is multiplied with all rows of a, it is copied to a"
+        " place without gaps.",
+        why="The tile reads down a column of vectors. Rows that are a power of two apart fall into"
+        " the same few sets of every cache and evict each other, each row is on a page of its own,"
+        " and nothing is fetched ahead. A panel is one stream of lines.",
+        expect="Half as fast again where N is a power of two, and little elsewhere. Copying K N"
+        " numbers costs as much as six more rows of a.",
         read=GOTO,
         vectors=True,
     ),

@@ -106,63 +106,6 @@ def register_tile(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] ou
                     out[i, j] += a[i, k] * b[k, j]
 
 
-cdef enum:
-    PANEL = 128  # columns of a packed panel
-
-
-cdef void pack_panel(
-    const float[:, ::1] b, int64_t j, int64_t width, float *panel
-) noexcept nogil:
-    """Copy columns of b, from j on, to a panel, with zeros after the last column."""
-    cdef int64_t k, c, columns = min(width, b.shape[1] - j)
-    for k in range(b.shape[0]):
-        for c in range(columns):
-            panel[c] = b[k, j + c]
-        for c in range(columns, width):
-            panel[c] = 0
-        panel += width
-
-
-cdef void pack_rows(const float[:, ::1] a, int64_t i, float[:, ::1] rows) noexcept nogil:
-    """Copy rows of a, starting at row i, with zeros after the last row and the last term."""
-    cdef int64_t r, k
-    rows[:, :] = 0
-    for r in range(min(rows.shape[0], a.shape[0] - i)):
-        for k in range(a.shape[1]):
-            rows[r, k] = a[i + r, k]
-
-
-cdef void unpack(
-    const float[:, ::1] tile, int64_t i, int64_t j, float[:, ::1] out
-) noexcept nogil:
-    """Copy the part of a tile that fits to ``out`` at row i and column j."""
-    cdef int64_t r, c, columns = min(tile.shape[1], out.shape[1] - j)
-    for r in range(min(tile.shape[0], out.shape[0] - i)):
-        for c in range(columns):
-            out[i + r, j + c] = tile[r, c]
-
-
-def packing(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Run the register tile on copies: panels of b without gaps, rows of a in whole tiles."""
-    cdef int64_t i, j, k, p, n_terms = 4 * divide_up(a.shape[1], 4)
-    cdef float[:, ::1] rows = np.empty((4 * divide_up(a.shape[0], 4), n_terms), np.float32)
-    cdef float[:, ::1] panel = np.zeros((n_terms, PANEL), np.float32)
-    cdef float[:, ::1] totals = np.empty((4, PANEL), np.float32)
-    with nogil:
-        pack_rows(a, 0, rows)
-        for p in range(divide_up(out.shape[1], PANEL)):
-            j = p * PANEL
-            pack_panel(b, j, PANEL, &panel[0, 0])
-            for i in range(0, rows.shape[0], 4):
-                totals[:, :] = 0
-                for k in range(0, n_terms, 4):
-                    add_tile(
-                        &rows[i, k], n_terms, &panel[k, 0], PANEL,
-                        &totals[0, 0], &totals[1, 0], &totals[2, 0], &totals[3, 0], PANEL,
-                    )
-                unpack(totals, i, j, out)
-
-
 cdef extern from *:
     """
     /* A vector of VL floats, and how many rows of two such vectors the registers hold. */
@@ -194,13 +137,14 @@ cdef enum:
 
 
 cdef inline void multiply_tile(
-    const int rows, const int vectors, const float *a, int64_t a_row, const float *panel,
-    int64_t n_terms, float *out, int64_t out_row,
+    const int rows, const int vectors, const float *a, int64_t a_row, const float *b,
+    int64_t b_row, int64_t n_terms, float *out, int64_t out_row,
 ) noexcept nogil:
-    """Compute a tile of ``out``: rows of a, a_row apart, times a panel of ``vectors`` vectors.
+    """Compute a tile of ``out``, with one or two vectors in a row; rows lie a_row, b_row, out_row
+    numbers apart.
 
-    Both are constants where this is inlined: the compiler unrolls the loops over r and v, and
-    keeps ``total`` in registers.
+    The size is constant where this is inlined: the compiler unrolls the loops over r, and keeps
+    ``total`` in registers.
     """
     cdef vec total[ROWS][2]
     cdef vec left, right, factor
@@ -209,64 +153,96 @@ cdef inline void multiply_tile(
     for r in range(rows):
         total[r][0] = total[r][1] = broadcast(0)
     for k in range(n_terms):
-        left, right = load(panel), load(panel + (vectors - 1) * VL)
+        left, right = load(b), load(b + (vectors - 1) * VL)
         for r in range(rows):
             factor = broadcast(a[r * a_row + k])
             total[r][0] += factor * left
             if vectors == 2:
                 total[r][1] += factor * right
-        panel += vectors * VL
+        b += b_row
     for r in range(rows):
         store(out + r * out_row, total[r][0])
         if vectors == 2:
             store(out + r * out_row + VL, total[r][1])
 
 
+cdef void compute_rest(
+    const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out, int64_t row, int64_t column
+) noexcept nogil:
+    """Compute rows from ``row`` on, and columns from ``column`` on, as in loop order."""
+    cdef int64_t i, j, k, first
+    for i in range(out.shape[0]):
+        first = column if i < row else 0
+        for j in range(first, out.shape[1]):
+            out[i, j] = 0
+        for k in range(a.shape[1]):
+            for j in range(first, out.shape[1]):
+                out[i, j] += a[i, k] * b[k, j]
+
+
 def vectors(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
-    """Keep a tile of ``out`` in registers, using the vector type that GCC and Clang add to C."""
-    cdef int64_t i, j, p, t, n_rows = a.shape[0], n_terms = a.shape[1], n_columns = out.shape[1]
-    cdef float[:, ::1] panel = np.empty((n_terms, COLUMNS), np.float32)
-    cdef float[:, ::1] rows = np.empty((ROWS, n_terms), np.float32)
-    cdef float[:, ::1] tile = np.empty((ROWS, COLUMNS), np.float32)
+    """Keep a tile of ``out`` in registers for the whole sum over k.
+
+    It is written with the vector type that GCC and Clang add to C.
+    """
+    cdef int64_t i, j, p, t, n_rows = a.shape[0], n_terms = a.shape[1], N = out.shape[1]
     with nogil:
-        for p in range(divide_up(n_columns, COLUMNS)):
+        for p in range(N // COLUMNS):
+            for t in range(n_rows // ROWS):
+                i, j = t * ROWS, p * COLUMNS
+                multiply_tile(ROWS, 2, &a[i, 0], n_terms, &b[0, j], N, n_terms, &out[i, j], N)
+        compute_rest(a, b, out, n_rows // ROWS * ROWS, N // COLUMNS * COLUMNS)
+
+
+cdef void pack_panel(
+    const float[:, ::1] b, int64_t j, int64_t width, float *panel
+) noexcept nogil:
+    """Copy columns of b, from j on, to a panel without gaps, with zeros after the last column."""
+    cdef int64_t k, c, columns = min(width, b.shape[1] - j)
+    for k in range(b.shape[0]):
+        for c in range(columns):
+            panel[c] = b[k, j + c]
+        for c in range(columns, width):
+            panel[c] = 0
+        panel += width
+
+
+def packing(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
+    """Copy a panel of b together before all rows of a are multiplied with it."""
+    cdef int64_t i, j, p, t, n_rows = a.shape[0], n_terms = a.shape[1], N = out.shape[1]
+    cdef float[:, ::1] space = np.empty((n_terms, COLUMNS), np.float32)
+    cdef float *panel = &space[0, 0]
+    with nogil:
+        for p in range(N // COLUMNS):
             j = p * COLUMNS
-            pack_panel(b, j, COLUMNS, &panel[0, 0])
-            for t in range(divide_up(n_rows, ROWS)):
+            pack_panel(b, j, COLUMNS, panel)
+            for t in range(n_rows // ROWS):
                 i = t * ROWS
-                if i + ROWS <= n_rows and j + COLUMNS <= n_columns:
-                    multiply_tile(
-                        ROWS, 2, &a[i, 0], n_terms, &panel[0, 0], n_terms, &out[i, j], n_columns
-                    )
-                else:  # an edge: compute a whole tile, and copy the part that fits
-                    pack_rows(a, i, rows)
-                    multiply_tile(
-                        ROWS, 2, &rows[0, 0], n_terms, &panel[0, 0], n_terms, &tile[0, 0], COLUMNS
-                    )
-                    unpack(tile, i, j, out)
+                multiply_tile(ROWS, 2, &a[i, 0], n_terms, panel, COLUMNS, n_terms, &out[i, j], N)
+        compute_rest(a, b, out, n_rows // ROWS * ROWS, N // COLUMNS * COLUMNS)
 
 
 cdef inline void multiply_any_tile(
-    int64_t rows, const int vectors, const float *a, int64_t a_row, const float *panel,
-    int64_t n_terms, float *out, int64_t out_row,
+    int64_t rows, const int vectors, const float *a, int64_t a_row, const float *b,
+    int64_t b_row, int64_t n_terms, float *out, int64_t out_row,
 ) noexcept nogil:
     """Compute a tile of 1 to ROWS rows: one version for each height, as registers have names."""
     if rows == 1:
-        multiply_tile(1, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(1, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif rows == 2:
-        multiply_tile(2, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(2, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif rows == 3:
-        multiply_tile(3, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(3, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif rows == 4:
-        multiply_tile(4, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(4, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif rows == 5:
-        multiply_tile(5, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(5, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif rows == 6:
-        multiply_tile(6, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(6, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif ROWS == 8 and rows == 7:
-        multiply_tile(7, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(7, vectors, a, a_row, b, b_row, n_terms, out, out_row)
     elif ROWS == 8 and rows == 8:
-        multiply_tile(8, vectors, a, a_row, panel, n_terms, out, out_row)
+        multiply_tile(8, vectors, a, a_row, b, b_row, n_terms, out, out_row)
 
 
 cdef int64_t panel_width(int64_t columns) noexcept nogil:
@@ -289,9 +265,9 @@ cdef void multiply_panel(
         place = &out[i, j] if width <= columns else tile
         r = out.shape[1] if width <= columns else width
         if width == VL:
-            multiply_any_tile(height, 1, &a[i, 0], n_terms, panel, n_terms, place, r)
+            multiply_any_tile(height, 1, &a[i, 0], n_terms, panel, width, n_terms, place, r)
         else:
-            multiply_any_tile(height, 2, &a[i, 0], n_terms, panel, n_terms, place, r)
+            multiply_any_tile(height, 2, &a[i, 0], n_terms, panel, width, n_terms, place, r)
         if width > columns:
             for r in range(height):
                 for c in range(columns):
