@@ -136,6 +136,7 @@ _LESSONS = (
         " enough to keep two units busy during the 4 cycles that each multiply-add takes.",
         expect="Eight tenths of the peak: the multiply-add units are the limit, as they should be.",
         read=GOTO,
+        shape=(240, 256, 992),
         vectors=True,
     ),
     Lesson(
