@@ -63,6 +63,10 @@ ALLOWED: dict[str, set[str]] = {
         *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
         *("kernels/_numba", "kernels"),
     },
+    "ladder/adam": {
+        *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
+        *("kernels/_numba", "kernels"),
+    },
     "ladder/softmax": {
         *("ladder/step", "ladder/builds", "kernels/numba_kernels", "kernels/cython_kernels"),
         *("kernels/_numba", "kernels"),

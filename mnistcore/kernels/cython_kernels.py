@@ -256,7 +256,12 @@ def sgd_update(
     The formulas are those of the reference, ``numpy_kernels.sgd_update``.
     """
     checks.check_sgd(FLOATS, gradient, momentum, weight_decay, params, velocity)
-    _core.sgd_update(gradient, learning_rate, momentum, nesterov, weight_decay, params, velocity)
+    constants = learning_rate, momentum, nesterov, weight_decay
+
+    def update(gate: int, leads: bool) -> None:
+        _core.sgd_update(gradient, constants, params, velocity, gate, leads)
+
+    run_team(team_size(layout.UPDATE_WORK * len(params), WAKING), update)
 
 
 def adam_update(
@@ -277,9 +282,12 @@ def adam_update(
     The formulas are those of the reference, ``numpy_kernels.adam_update``.
     """
     checks.check_adam(FLOATS, gradient, beta1, beta2, eps, weight_decay, step, params, m, v)
-    _core.adam_update(
-        gradient, learning_rate, (beta1, beta2), eps, weight_decay, decoupled, step, params, m, v
-    )
+    constants = learning_rate, beta1, beta2, eps, weight_decay, decoupled, step
+
+    def update(gate: int, leads: bool) -> None:
+        _core.adam_update(gradient, constants, params, m, v, gate, leads)
+
+    run_team(team_size(layout.UPDATE_WORK * len(params), WAKING), update)
 
 
 # ---------------------------------------------------------------------------------------------

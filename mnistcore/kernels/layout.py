@@ -125,6 +125,7 @@ HIT_SUM = 2  # sum of weight where the largest logit is the label's
 METRICS = 3
 
 
+UPDATE_WORK = 25  # multiply-adds that take as long as the update of a parameter
 AVERAGE_EVERY = 8  # updates from one entry into the average of the parameters to the next
 MOST_SLOTS = 3  # rows of state
 

@@ -29,6 +29,7 @@ from .threads import (
     alone_below,
     get_num_threads,
     run_tasks,
+    run_team,
     tasks_team_size,
     team_size,
 )
@@ -132,7 +133,8 @@ def logistic_backward(da: np.ndarray, a: np.ndarray, dz: np.ndarray) -> None:
 def softmax(logits: np.ndarray, probs: np.ndarray) -> None:
     """Compute probs = exp(logits) / sum, row by row, less the row's maximum; both (B, C)."""
     checks.check_softmax(FLOATS, logits, probs)
-    losses.softmax(logits, probs, _row_scratch(logits))
+    row = np.empty(-(-logits.shape[1] // VL) * VL, np.float32)
+    losses.softmax(logits, probs, row)
 
 
 def softmax_cross_entropy(
@@ -477,10 +479,6 @@ def _multiply_together(kind: int, a: np.ndarray, b: np.ndarray, out: np.ndarray)
     run_tasks(_tasks_team_size(out.size * terms), lead, team.attend)
 
 
-def _row_scratch(logits: np.ndarray) -> np.ndarray:
-    return np.empty(-(-max(logits.shape[1], 1) // VL) * VL, np.float32)
-
-
 def _update(
     options: np.ndarray,
     learning_rate: float,
@@ -490,6 +488,13 @@ def _update(
     m: np.ndarray,
     v: np.ndarray,
 ) -> None:
-    block = np.zeros(updates.BLOCK_VECTORS * VL + updates.UPDATE, np.float32)
-    apply, rate = pointer(updates.update_vectors), float(learning_rate)
-    updates.update_flat(apply, options, rate, step, gradient, params, m, v, block)
+    """Take one optimizer step on as many threads as pay off."""
+    count = _team_size(layout.UPDATE_WORK * len(params), WAKING)
+    scratch = np.zeros((count, updates.SCRATCH), np.float32)
+    apply, rates = pointer(updates.update_apart), (float(learning_rate), step)
+    arrays = params, m, v, gradient
+
+    def update(gate: int, leads: bool) -> None:
+        updates.update_flat(apply, options, rates, arrays, scratch, gate, leads)
+
+    run_team(count, update)

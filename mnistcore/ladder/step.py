@@ -22,7 +22,7 @@ __all__ = [
     "steps",
 ]
 
-LADDERS = ("matmul", "softmax", "step")
+LADDERS = ("matmul", "softmax", "adam", "step")
 _FOLDERS = {"step": "training_step"}  # where the name of a ladder is that of a module here
 BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training
 LANGUAGES = ("python", *BACKENDS, "numpy")

@@ -56,6 +56,7 @@ def test_the_steps_of_each_language_are_lessons_in_order(name):
 KERNELS = {
     "matmul": "matmul",
     "softmax": "softmax_cross_entropy",
+    "adam": "adam_update",
     "step": "train_steps",
 }
 

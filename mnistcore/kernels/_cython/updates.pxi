@@ -217,39 +217,52 @@ cdef void update_flat(
         update_loop(MOMENTS, update, gradient, n, w, first, second)
 
 
-def sgd_update(
-    const float[::1] gradient, double learning_rate, double momentum, bint nesterov,
-    double weight_decay, float[::1] params, float[::1] velocity,
-):
-    """Take one step of gradient descent in place: gradient, params and velocity (P,)."""
-    cdef Update update = sgd_constants(learning_rate, momentum, nesterov, weight_decay)
-    cdef int64_t n = params.shape[0]
+cdef void update_share(
+    const Update *update, const float[::1] gradient, float[::1] params, float[::1] first,
+    float[::1] second, int64_t gate, bint leads,
+) noexcept nogil:
+    """Do a thread's part of one optimizer step; rows of state may have length 0."""
+    cdef Team team = enter(gate, leads)
+    cdef int64_t n = params.shape[0], lines = divide_up(n, LINE_FLOATS), low, high
     cdef uint32_t mode
-    if n:
-        with nogil:
-            mode = flush_denormals()
+    if team.thread >= 0:
+        mode = flush_denormals()
+        low = LINE_FLOATS * share(lines, team.thread, team.threads)
+        high = min(n, LINE_FLOATS * share(lines, team.thread + 1, team.threads))
+        if low < high:
             update_flat(
-                &update, &gradient[0], n, &params[0], &velocity[0] if momentum else NULL, NULL
+                update, &gradient[low], high - low, &params[low],
+                &first[low] if first.shape[0] else NULL, &second[low] if second.shape[0] else NULL,
             )
-            set_float_mode(mode)
+        set_float_mode(mode)
+    leave(&team)
+
+
+def sgd_update(
+    const float[::1] gradient, tuple constants, float[::1] params, float[::1] velocity,
+    int64_t gate, bint leads,
+):
+    """Do a thread's part of a step of gradient descent: gradient, params and velocity (P,).
+
+    ``constants`` is (learning_rate, momentum, nesterov, weight_decay).
+    """
+    cdef Update update = sgd_constants(constants[0], constants[1], constants[2], constants[3])
+    with nogil:
+        update_share(&update, gradient, params, velocity, velocity[:0], gate, leads)
 
 
 def adam_update(
-    const float[::1] gradient, double learning_rate, tuple betas, double eps,
-    double weight_decay, bint decoupled, int64_t step, float[::1] params, float[::1] m,
-    float[::1] v,
+    const float[::1] gradient, tuple constants, float[::1] params, float[::1] m, float[::1] v,
+    int64_t gate, bint leads,
 ):
-    """Take one step of Adam in place: gradient, params, m and v (P,).
+    """Do a thread's part of a step of Adam: gradient, params, m and v (P,).
 
-    ``betas`` is (beta1, beta2); ``step`` counts from 1.
+    ``constants`` is (learning_rate, beta1, beta2, eps, weight_decay, decoupled, step); ``step``
+    counts from 1.
     """
     cdef Update update = adam_constants(
-        learning_rate, betas[0], betas[1], eps, weight_decay, decoupled, step
+        constants[0], constants[1], constants[2], constants[3], constants[4], constants[5],
+        constants[6],
     )
-    cdef int64_t n = params.shape[0]
-    cdef uint32_t mode
-    if n:
-        with nogil:
-            mode = flush_denormals()
-            update_flat(&update, &gradient[0], n, &params[0], &m[0], &v[0])
-            set_float_mode(mode)
+    with nogil:
+        update_share(&update, gradient, params, m, v, gate, leads)

@@ -11,8 +11,9 @@ import numpy as np
 
 from .. import layout
 from .functions import c_function, call, entry, inner
-from .machine import VL
+from .machine import VL, flush_denormals, set_float_mode
 from .memory import (
+    LINE_FLOATS,
     address,
     load_index,
     load_record,
@@ -22,6 +23,7 @@ from .memory import (
     store_index,
     store_scalar,
 )
+from .team import enter, leave, share
 from .tile import MR, NR, ONE, TWO, add_outer, row_length, store_tile, zero_tile
 from .vectors import (
     fma,
@@ -135,41 +137,45 @@ def constants_of(update, decayed):
 
 
 @inner
-def _descend(constants, gradient, base, w, slot_size):
+def _descend(constants, gradient, base, w, first):
     """Apply SGD: without momentum, with it, or with Nesterov's look-ahead."""
     weights = load(base, w)
     gradient = _with_decay(weights, constants.decay, gradient)
     if constants.rule != PLAIN:
-        velocity = fma(load(base, w + slot_size), constants.momentum, gradient)
-        store(base, w + slot_size, velocity)
+        velocity = fma(load(base, first), constants.momentum, gradient)
+        store(base, first, velocity)
         nesterov = constants.rule == NESTEROV
         gradient = fma(velocity, constants.momentum, gradient) if nesterov else velocity
     store(base, w, fma(gradient, constants.step, weights))
 
 
 @inner
-def _adam(constants, gradient, base, w, slot_size):
+def _adam(constants, gradient, base, w, first, second):
     weights = load(base, w)
     gradient = _with_decay(weights, constants.decay, gradient)
-    m = fma(gradient, constants.beta1_rest, load(base, w + slot_size) * constants.beta1)
-    v = fma(
-        gradient * gradient, constants.beta2_rest, load(base, w + 2 * slot_size) * constants.beta2
-    )
-    store(base, w + slot_size, m)
-    store(base, w + 2 * slot_size, v)
+    m = fma(gradient, constants.beta1_rest, load(base, first) * constants.beta1)
+    v = fma(gradient * gradient, constants.beta2_rest, load(base, second) * constants.beta2)
+    store(base, first, m)
+    store(base, second, v)
     root = fma(sqrt(v), constants.v_scale, constants.eps)
     store(base, w, weights * constants.shrink - m * constants.m_scale / root)
 
 
 @inner(forceinline=True)
+def _update_at(constants, gradient, base, w, first, second):
+    """Apply a rule to the parameters at base + w, with their state at base + first and second."""
+    if constants.rule == MOMENTS:
+        _adam(constants, gradient, base, w, first, second)
+    elif constants.rule == GRADIENT:
+        store(base, first, gradient)
+    else:
+        _descend(constants, gradient, base, w, first)
+
+
+@inner(forceinline=True)
 def update_vector(constants, gradient, base, w, slot_size):
     """Apply the rule of an update to the vector of parameters at base + w."""
-    if constants.rule == MOMENTS:
-        _adam(constants, gradient, base, w, slot_size)
-    elif constants.rule == GRADIENT:
-        store(base, w + slot_size, gradient)
-    else:
-        _descend(constants, gradient, base, w, slot_size)
+    _update_at(constants, gradient, base, w, w + slot_size, w + 2 * slot_size)
 
 
 @c_function(7)
@@ -258,27 +264,57 @@ def multiply_and_update(width, a, a_step, b, b_step, k, out, pending_at):
 
 
 BLOCK_VECTORS = 4  # of the kernel's scratch: parameters, both rows of state, the gradient
+SCRATCH = BLOCK_VECTORS * VL + UPDATE  # floats for each thread, with the update at their end
+
+
+@c_function(6)
+def update_apart(update, base, first, second, g, n):
+    """Apply the rule of an update to n parameters (whole vectors) from ``base`` on.
+
+    Their state is at base + first and base + second, which are other arrays, their gradient at
+    base + g.
+    """
+    constants = constants_of(update, 1)
+    for i in range(0, n, VL):
+        _update_at(constants, load(base, g + i), base, i, first + i, second + i)
+
+
+@inner
+def _update_rest(apply, update, arrays, lengths, i, n):
+    """Update the last n < VL parameters in a copy, with the same arithmetic."""
+    copies = update - 4 * BLOCK_VECTORS * VL
+    for r in range(BLOCK_VECTORS):
+        if lengths[r]:
+            store(copies, r * VL, load_first(arrays[r], i, n))
+    call(apply, (update, copies, VL, 2 * VL, 3 * VL, VL))
+    for r in range(BLOCK_VECTORS - 1):
+        if lengths[r]:
+            store_first(arrays[r], i, load(copies, r * VL), n)
 
 
 @entry
-def update_flat(apply, options, learning_rate, step, gradient, params, m, v, block):
-    """Take one optimizer step on flat arrays, in vectors that pass through ``block``.
+def update_flat(apply, options, rates, arrays, scratch, gate, leads):
+    """Do a thread's part of one optimizer step on flat arrays.
 
-    ``block`` is scratch for BLOCK_VECTORS vectors followed by an update; ``apply`` is the
-    pointer of :func:`update_vectors`, ``options`` an array of one record.
+    Each cache line belongs to one thread. ``rates`` is (learning rate, step), ``arrays`` (params,
+    m, v, gradient), of which m and v may have length 0. ``scratch`` has SCRATCH floats for each
+    thread, ``apply`` is the pointer of :func:`update_apart`, ``options`` an array of one record.
     """
-    base = address(block)
-    update, g = base + 4 * BLOCK_VECTORS * VL, (BLOCK_VECTORS - 1) * VL
-    write_update(address(options), 0, learning_rate, step, update)
-    rows = (address(params), address(m), address(v))
-    lengths = (len(params), len(m), len(v))
-    for i in range(0, len(params), VL):
-        n = len(params) - i
-        store(base, g, load_first(address(gradient), i, n))
-        for r in range(3):
-            if lengths[r]:
-                store(base, r * VL, load_first(rows[r], i, n))
-        call(apply, (update, 1, base, 0, VL, g, VL))
-        for r in range(3):
-            if lengths[r]:
-                store_first(rows[r], i, load(base, r * VL), n)
+    params, m, v, gradient = arrays
+    places = (address(params), address(m), address(v), address(gradient))
+    lengths = (len(params), len(m), len(v), len(gradient))
+    thread, threads = enter(gate, leads)
+    if thread >= 0:
+        mode = flush_denormals()
+        update = address(scratch) + 4 * (thread * SCRATCH + BLOCK_VECTORS * VL)
+        write_update(address(options), 0, rates[0], rates[1], update)
+        low, high = share(-(-len(params) // LINE_FLOATS), thread, threads)
+        low, high = low * LINE_FLOATS, min(len(params), high * LINE_FLOATS)
+        whole = (high - low) // VL * VL
+        base = places[0] + 4 * low
+        first, second = (places[1] - places[0]) // 4, (places[2] - places[0]) // 4
+        call(apply, (update, base, first, second, (places[3] - places[0]) // 4, whole))
+        if low + whole < high:
+            _update_rest(apply, update, places, lengths, low + whole, high - low - whole)
+        set_float_mode(mode)
+    leave(gate, thread, threads)

@@ -57,6 +57,11 @@ def work(shape: Sequence[int]) -> float:
     return float(OPERATIONS) * shape[0] * shape[1]
 
 
+def moved(shape: Sequence[int]) -> float:
+    """Return the bytes of logits, labels and gradient."""
+    return shape[0] * (8.0 * shape[1] + 4)
+
+
 STABLE = (
     "Blanchard, Higham and Higham, Accurately computing the log-sum-exp and softmax functions, IMA"
     " Journal of Numerical Analysis 41 (2021)"
@@ -165,4 +170,5 @@ LADDER = Ladder(
     unit="GFLOP/s",
     lessons=_LESSONS,
     edges=EDGES,
+    other=moved,
 )
