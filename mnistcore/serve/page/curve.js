@@ -133,7 +133,7 @@ export class Curve {
     const step = Math.max(1, Math.ceil(this.#epochs / Math.max(2, Math.floor(width / 55))));
     const inner = width - MARGIN.left - MARGIN.right;
     for (let epoch = 0; epoch <= this.#epochs; epoch += step) {
-      context.fillText(String(epoch), MARGIN.left + (inner * epoch) / this.#epochs, HEIGHT - 4);
+      context.fillText(epoch ? String(epoch) : "epoch 0", MARGIN.left + (inner * epoch) / this.#epochs, HEIGHT - 4);
     }
   }
 

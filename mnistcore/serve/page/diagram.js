@@ -189,7 +189,7 @@ function paintOutputs(context, block, answer, classes, colours, wide) {
     context.fillStyle = lit ? colour("--accent-ink") : unit === top ? colours.ink : colours.muted;
     context.font = `600 ${Math.max(10, Math.round(radius))}px Figtree, system-ui, sans-serif`;
     context.fillText(classes[unit].slice(0, 2), x, y + 0.5);
-    if (wide && answer) paintShare(context, x + block.cell / 2 + 8, y, answer.probabilities[unit], unit === top, colours);
+    if (wide && answer && block.columns === 1) paintShare(context, x + block.cell / 2 + 8, y, answer.probabilities[unit], unit === top, colours);
   }
 }
 

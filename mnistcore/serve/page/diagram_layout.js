@@ -4,7 +4,7 @@
 const WIDE = 640; // pixels from which on it is drawn from left to right
 const HEIGHT = 392; // of the wide drawing
 const GAP = 56; // between two layers of the narrow drawing
-const OUTPUT = 26; // the side of an output's cell
+const OUTPUT = 26; // the side of an output's cell, at least
 
 /**
  * @param {number} width of the canvas in pixels
@@ -21,7 +21,7 @@ function fromLeft(width, sizes, shape) {
   const pixel = Math.max(4, Math.floor(Math.min(width / 5, 224) / shape[1]));
   const image = { x: 0, width: pixel * shape[1], height: pixel * shape[0], cell: pixel, columns: shape[1] };
   const room = (width - image.width - 90) / Math.max(1, sizes.length - 1);
-  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(1, size) : block(size, 0.55 * room, 0.86 * HEIGHT, true)));
+  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputColumns(size) : block(size, 0.55 * room, 0.86 * HEIGHT, true)));
   const gap = (width - 64 - image.width - sum(blocks, "width")) / blocks.length;
   let x = image.width + gap;
   for (const placed of blocks) {
@@ -36,7 +36,7 @@ function fromLeft(width, sizes, shape) {
 function fromTop(width, sizes, shape) {
   const pixel = Math.floor((0.5 * width) / shape[1]);
   const image = { y: 22, width: pixel * shape[1], height: pixel * shape[0], cell: pixel, columns: shape[1] };
-  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputs(size, size, width) : block(size, 0.94 * width, 190, false)));
+  const blocks = sizes.map((size, at) => (at === sizes.length - 1 ? outputRows(size, width) : block(size, 0.94 * width, 190, false)));
   let y = image.y + image.height + GAP;
   for (const placed of blocks) {
     placed.x = (width - placed.width) / 2;
@@ -55,14 +55,22 @@ function block(size, width, height, tall) {
   const most = Math.max(1, Math.floor(width / cell));
   const lines = tall ? Math.ceil(size / Math.floor(height / cell)) : Math.ceil(size / most);
   const columns = tall ? Math.min(most, lines) : Math.ceil(size / lines);
-  return { cell, columns, size, width: columns * cell, height: Math.ceil(size / columns) * cell };
+  return cells(size, columns, cell);
 }
 
-function outputs(columns, size, room = Infinity) {
-  const cell = columns === 1 ? Math.min(38, Math.floor(HEIGHT / size)) : Math.min(OUTPUT + 6, Math.floor(room / columns));
-  return { cell, columns, size, width: columns * cell, height: Math.ceil(size / columns) * cell };
+/** A column of cells; several where there are many classes. */
+function outputColumns(size) {
+  const columns = Math.ceil((size * OUTPUT) / HEIGHT);
+  return cells(size, columns, Math.min(38, Math.floor(HEIGHT / Math.ceil(size / columns))));
 }
 
+/** A row of cells, or several. */
+function outputRows(size, width) {
+  const columns = Math.min(size, Math.floor(width / OUTPUT));
+  return cells(size, columns, Math.min(32, Math.floor(width / columns)));
+}
+
+const cells = (size, columns, cell) => ({ cell, columns, size, width: columns * cell, height: Math.ceil(size / columns) * cell });
 const sum = (items, key) => items.reduce((total, item) => total + item[key], 0);
 
 /** The middle of a unit's or a pixel's cell. */

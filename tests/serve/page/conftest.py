@@ -1,10 +1,12 @@
 """The page in a real browser: a server in a process of its own, and Debian's Chromium."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from handwriting import strokes_of
@@ -46,10 +48,22 @@ def the_server():
 
 
 @pytest.fixture(scope="module")
-def address(run_folder, tmp_path_factory, browser):
+def shared_address(run_folder, tmp_path_factory, browser):
     """Where a server with one trained network serves the page."""
     with serving(tmp_path_factory.mktemp("served"), run_folder) as address:
         yield address
+
+
+@pytest.fixture
+def address(shared_address):
+    """The same; what a test that failed left going is stopped, or the next could start nothing."""
+    yield shared_address
+    for path, key in (("api/jobs", "jobs"), ("api/race", "races")):
+        with urllib.request.urlopen(shared_address + path) as answer:
+            there = json.load(answer)[key]
+        for one in there:
+            stop = f"{shared_address}{path}/{one['id']}/stop"
+            urllib.request.urlopen(stop, b"").close()
 
 
 @pytest.fixture

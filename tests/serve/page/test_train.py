@@ -79,7 +79,7 @@ def test_a_reload_finds_the_training_again(open_page, address, expect):
     epoch = page.locator("#state-epoch").inner_text()
     page.reload()
     wait_for(page, "paused")
-    assert abs(points(page, "#loss-curve") - had) <= 3
+    assert points(page, "#loss-curve") >= had  # a slow page was told of the latest points alone
     expect(page.locator("#state-epoch")).to_have_text(epoch)
     expect(page.locator("#weights canvas")).to_have_count(64)
     page.get_by_role("button", name="Resume").click()
@@ -110,6 +110,7 @@ def test_what_cannot_be_trained_is_said(open_page, address, expect):
 
 def test_lanes_race(open_page, address, expect):
     page = open_page(f"{address}#race")
+    expect(page.get_by_role("checkbox", name="NumPy")).to_be_visible()  # all() does not wait
     for lane in page.locator("#lanes input").all():
         lane.set_checked(False)
     for name in ("NumPy", "pure Python"):
