@@ -15,6 +15,8 @@ from .explain import WIDTH, explain
 from .figures import digits, draw, table, where_it_pays
 from .measure import QUICK_SECONDS, SECONDS, Climb, run
 from .mine import load_function, split
+from .roofline import measure_roofline
+from .roofline_figure import dark_name, draw_roofline, roofline_table
 from .step import BACKENDS, LADDERS, load
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
-    for path, suffixes in ((arguments.json, ()), (arguments.plot, PICTURES)):
+    for path, suffixes in (
+        (arguments.json, ()),
+        (arguments.plot, PICTURES),
+        (arguments.roofline, PICTURES),
+    ):
         if path is not None:
             _check_place(path, suffixes)
 
@@ -39,9 +45,22 @@ def _main(argv: Sequence[str]) -> int:
     console = Console(highlight=False, markup=True)
     if arguments.mine is not None:
         return _place_mine(arguments, console)
+    _check_together(arguments)
+    if arguments.roofline is not None:
+        return _roofline(arguments, console)
+    arguments.ladder = arguments.ladder or LADDERS[0]
     if arguments.explain is not None:
         return _explain(arguments, console)
     return _measure(arguments, console)
+
+
+def _check_together(arguments: Namespace) -> None:
+    """Refuse what --explain and --roofline would not look at."""
+    unused = ("shape", "json", "plot")
+    for what, flags in (("explain", (*unused, "seconds")), ("roofline", unused)):
+        for flag in flags if getattr(arguments, what) is not None else ():
+            if getattr(arguments, flag) is not None:
+                raise CommandError(f"--{what} has no use for --{flag}; leave it out")
 
 
 def _measure(arguments: Namespace, console: "Console") -> int:
@@ -106,6 +125,32 @@ def _explain(arguments: Namespace, console: "Console") -> int:
     return DONE
 
 
+def _roofline(arguments: Namespace, console: "Console") -> int:
+    """Measure the limits of this machine, and draw every kernel below them."""
+    with user_errors():
+        roofline = measure_roofline(
+            [arguments.ladder] if arguments.ladder else LADDERS,
+            arguments.backend,
+            arguments.seconds,
+            quick=arguments.quick,
+            report=lambda text: console.print(text, style="dim", markup=False),
+        )
+        draw_roofline(roofline, arguments.roofline)
+    for roof in roofline.roofs:
+        rates = ", ".join(f"{name} {rate:.0f} GB/s" for name, rate in roof.bandwidths.items())
+        console.print(f"{_cores(roof.threads)}: {roof.peak:.0f} GFLOP/s; {rates}", soft_wrap=True)
+    console.print()
+    console.print(roofline_table(roofline))
+    for name in roofline.uncounted:
+        console.print(f"{name}: nobody has counted its operations and bytes")
+    console.print(
+        f"\ndrawn to {arguments.roofline} and {dark_name(arguments.roofline)}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return DONE
+
+
 def _against_best(attempts: Sequence[Mapping[str, Any]], place: Place) -> str:
     best = max(float(attempt["rate"]) for attempt in attempts[:-1])
     return (
@@ -123,8 +168,7 @@ def _parser() -> Parser:
         "ladder",
         nargs="?",
         choices=LADDERS,
-        default=LADDERS[0],
-        help=f"what is computed (default: {LADDERS[0]})",
+        help=f"what is computed (default: {LADDERS[0]}; with --roofline, all)",
     )
     parser.add_argument(
         "--backend",
@@ -152,6 +196,12 @@ def _parser() -> Parser:
         metavar="FILE:FUNCTION",
         help="test a function of your own, such as product.py:multiply, and find its place among"
         " the steps; attempts are kept beside the file, and --plot draws them",
+    )
+    instead.add_argument(
+        "--roofline",
+        type=Path,
+        metavar="FILE",
+        help="draw every kernel below the limits of this machine, in light, and in dark beside it",
     )
     parser.add_argument(
         "--quick",

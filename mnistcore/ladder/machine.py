@@ -19,7 +19,7 @@ CHAINS = 12  # independent sums: an FMA takes 4 cycles and two may start in each
 ITERATIONS = 2_000_000  # in a run, which takes about 7 ms
 RUNS = 15
 
-SMALLEST_TRIAD = 1 << 16  # bytes
+SMALLEST_TRIAD = 1 << 14  # bytes
 LARGEST_TRIAD = 1 << 28
 DENORMAL_FREE = np.float32(1e-3)
 
@@ -97,7 +97,7 @@ def bandwidth_gbs(
     threads
         How many share the arrays.
     working_set
-        The size of all three arrays in bytes, rounded up to a power of two from 64 KiB to 256 MiB,
+        The size of all three arrays in bytes, rounded up to a power of two from 16 KiB to 256 MiB,
         so that a kernel whose arrays fit into a cache is compared with a triad that fits into it.
     moved
         The bytes that a run moves, at least once through the arrays.

@@ -205,6 +205,18 @@ class Ladder:
         """Return the number of a step, from 1; None for what is no step of the ladder."""
         return self._numbers.get(name)
 
+    def flops(self, shape: Sequence[int]) -> float | None:
+        """Return the floating-point operations of a call, if somebody has counted them."""
+        return self._count("GFLOP/s", shape)
+
+    def moved(self, shape: Sequence[int]) -> float | None:
+        """Return the bytes that a call must move, if somebody has counted them."""
+        return self._count("GB/s", shape)
+
+    def _count(self, unit: str, shape: Sequence[int]) -> float | None:
+        count = self.work if self.unit == unit else self.other
+        return count(shape) if count else None
+
     def lesson(self, name: str) -> Lesson:
         """Return the lesson of this name."""
         return self.lessons[self._numbers[name] - 1]
