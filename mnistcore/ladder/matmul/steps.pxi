@@ -42,15 +42,16 @@ cdef int64_t block_terms(int64_t n_columns) noexcept nogil:
 
 def blocking(const float[:, ::1] a, const float[:, ::1] b, float[:, ::1] out):
     """Use one block of rows of b for all rows of a, while it is in the L2 cache."""
-    cdef int64_t i, j, k, block, terms = block_terms(out.shape[1])
+    cdef int64_t i, j, k, block, begin, stop, N = out.shape[1], terms = block_terms(N)
     cdef float factor
     with nogil:
         out[:, :] = 0
         for block in range(divide_up(a.shape[1], terms)):
+            begin, stop = block * terms, min((block + 1) * terms, a.shape[1])
             for i in range(out.shape[0]):
-                for k in range(block * terms, min((block + 1) * terms, a.shape[1])):
+                for k in range(begin, stop):
                     factor = a[i, k]
-                    for j in range(out.shape[1]):
+                    for j in range(N):
                         out[i, j] += factor * b[k, j]
 
 
