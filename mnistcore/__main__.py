@@ -22,7 +22,7 @@ COMMANDS = {
     "baselines": "train simpler and other classifiers on the same digits",
     "export": "write a model as ONNX, PyTorch weights, NumPy arrays or C",
     "convert": "make a model from weights trained with PyTorch, Keras or scikit-learn",
-    "ladder": "measure a matrix product, step by step from naive loops to our kernel",
+    "ladder": "measure kernels, step by step from loops in Python to those of training",
     "info": "show versions, the CPU, the backends, data and cache folders",
     "gradcheck": "check every gradient against numerical differences",
 }
