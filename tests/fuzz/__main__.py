@@ -1,6 +1,7 @@
 """``python -m tests.fuzz [TARGET ...] [--executions N] [--seconds S] [--seed K] [--engine E]``."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -49,17 +50,23 @@ def _run(name, arguments):
         with keeping(kept) as folder, working():
             Trial(name, folder).run(files)
         return
-    began = time.monotonic()
+    began, before = time.monotonic(), _processor()
     if arguments.engine == "atheris":
         from .guided import fuzz
     with keeping(kept) as folder:
         outcomes = fuzz(name, arguments.executions, folder, arguments.seed, arguments.seconds)
     seconds, read = time.monotonic() - began, outcomes.pop(READ, 0)
     print(
-        f"{name}: {read + sum(outcomes.values()):,} executions in {seconds:,.0f} s; {read:,} were"
-        f" read, others refused in {len(outcomes)} places",
+        f"{name}: {read + outcomes.total():,} executions in {seconds:,.0f} s"
+        f" ({_processor() - before:,.0f} s of the processor); {read:,} were read, others refused in"
+        f" {len(outcomes)} places",
         flush=True,
     )
+
+
+def _processor():
+    """The seconds of the processor that this process and its children have had."""
+    return sum(os.times()[:4])
 
 
 main()
