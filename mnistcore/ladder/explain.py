@@ -197,7 +197,9 @@ def _compiled(ladder: Ladder, language: str, step: Step) -> Iterator["Renderable
 def _each(multiply_adds: int, loads: int, stores: int) -> str:
     if not multiply_adds:
         return ""
-    return (
-        f": {loads / multiply_adds:.2g} loads and {stores / multiply_adds:.2g} stores for each"
-        " multiply-add"
-    )
+    each = _plural(loads / multiply_adds, "load"), _plural(stores / multiply_adds, "store")
+    return f": {' and '.join(each)} for each multiply-add"
+
+
+def _plural(number: float, noun: str) -> str:
+    return f"{number:.2g} {noun}{'' if number == 1 else 's'}"

@@ -19,34 +19,44 @@ def sources(ladder: Ladder, step: Step) -> list[str]:
     Raises
     ------
     ValueError
-        If a function is not in the file of the ladder's Cython steps.
+        If a function is in no file of Cython steps.
     OSError
         If a source file is not installed.
     """
-    file = Path(__file__).parent / ladder.name / "steps.pxi"
-    return [
-        _cython_source(file, part) if isinstance(part, str) else _python_source(part)
-        for part in step.parts
-    ]
+    return [_source(ladder, part) for part in step.parts]
 
 
-def _python_source(part: Any) -> str:
+def _source(ladder: Ladder, part: Any) -> str:
+    if isinstance(part, str):
+        return _cython_source(ladder, part)
     function = inspect.unwrap(part)
     function = getattr(function, "py_func", None) or getattr(function, "_defn", function)
+    if "cython" in type(function).__name__:
+        return _cython_source(ladder, function.__name__)
     return textwrap.dedent(inspect.getsource(function)).rstrip()
 
 
-def _cython_source(file: Path, name: str) -> str:
+def _cython_source(ladder: Ladder, name: str) -> str:
+    """Return a function of the ladder's Cython steps, or of another ladder's."""
+    folder = Path(__file__).parent
+    for file in (folder / ladder.name / "steps.pxi", *sorted(folder.glob("*/steps.pxi"))):
+        found = _function(file, name) if file.exists() else None
+        if found:
+            return found
+    raise ValueError(f"no steps.pxi in {folder} has a function {name}")
+
+
+def _function(file: Path, name: str) -> str | None:
     """Return a function of a file of Cython: to the next line that is not indented."""
     lines = file.read_text(encoding="utf-8").splitlines()
     head = re.compile(rf"(?:def|cpdef|cdef) (?:.*\W)?{re.escape(name)}\(")
-    found = [place for place, line in enumerate(lines) if head.match(line)]
-    if not found:
-        raise ValueError(f"{file.name} has no function {name}")
-    end = found[0] + 1
-    while end < len(lines) and (lines[end][:1] in ("", " ", ")")):
+    start = next((place for place, line in enumerate(lines) if head.match(line)), None)
+    if start is None:
+        return None
+    end = start + 1
+    while end < len(lines) and lines[end][:1] in ("", " ", ")"):
         end += 1
-    return "\n".join(lines[found[0] : end]).rstrip()
+    return "\n".join(lines[start:end]).rstrip()
 
 
 def new_lines(now: Sequence[str], before: Sequence[str]) -> list[list[bool]]:
