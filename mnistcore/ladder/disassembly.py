@@ -39,16 +39,17 @@ def machine_code(step: Step, arguments: Iterable[Any]) -> list[list[Instruction]
     NoMachineCodeError
         If none is found, or objdump is missing.
     """
-    step(*arguments)
+    parts = [part for part in step.parts if isinstance(part, str)]
+    seen: set[int] = set()
+    roots = (step.function, *(part for part in step.parts if not isinstance(part, str)))
+    functions = [one for root in roots for one in _compiled(root, seen)]
+    if not functions:
+        raise NoMachineCodeError("the code of this step names no compiled function")
+    if any(map(_is_numba, functions)):
+        step(*arguments)  # compiles
     units: list[list[Instruction]] = []
-    for function in _compiled(step.function, set()):
-        if _is_numba(function):
-            units += _numba_code(function)
-        else:
-            parts = [part for part in step.parts if isinstance(part, str)]
-            units += _cython_code(function, parts)
-    if not units:
-        raise NoMachineCodeError("nothing in this step is compiled here")
+    for function in functions:
+        units += _numba_code(function) if _is_numba(function) else _cython_code(function, parts)
     return units
 
 

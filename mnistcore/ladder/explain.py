@@ -178,8 +178,10 @@ def _compiled(ladder: Ladder, language: str, step: Step) -> Iterator["Renderable
     except NoMachineCodeError as error:
         yield Text(f"The machine code is not shown: {error}.", "dim")
         return
-    if loop is None:
-        yield Text("There is no loop in its machine code.", "dim")
+    if loop is None or not loop.multiply_adds + loop.arithmetic:
+        yield Text(
+            "No loop with arithmetic is in its machine code, or in what that calls by name.", "dim"
+        )
         return
     yield Text.assemble(("The innermost loop, compiled", "bold cyan"))
     yield Padding(
