@@ -165,7 +165,7 @@ cdef void divide(Multiplication *job, int64_t threads) noexcept nogil:
     """Cut a product into tasks (group of panels, block of rows), two or more for each thread.
 
     Each block packs all of B, and each group reads all of A again. Every number of blocks is
-    therefore tried in turn, and the cheapest is kept.
+    tried, with as many groups as make tasks for all threads alike, and the cheapest is kept.
     """
     cdef int64_t blocks, groups, depth, spent, least = -1
     cdef int64_t most = 1 if threads == 1 else min(4 * threads, divide_up(job.M, MR))
@@ -181,6 +181,8 @@ cdef void divide(Multiplication *job, int64_t threads) noexcept nogil:
         groups = divide_up(job.panels * depth * job.width, GROUP)
         if threads > 1:
             groups = max(groups, min(job.panels, divide_up(2 * threads, blocks)))
+            if groups * blocks % threads:
+                groups = min(job.panels, divide_up(groups, threads) * threads)
         spent = cost(job, blocks, max(1, groups), threads)
         if least < 0 or spent < least:
             job.blocks, least = blocks, spent

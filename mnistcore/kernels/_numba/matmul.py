@@ -95,7 +95,7 @@ def divide(kind, m, n, k, threads):
     """Divide a product into tasks: (group of panels, block of rows), two or more per thread.
 
     Each block packs all of B, and each group reads all of A again. Every number of blocks is
-    tried, and the cheapest is kept.
+    tried, with as many groups as make tasks for all threads alike, and the cheapest is kept.
 
     If b has few columns in a^T b, they would fill only part of a vector's lanes. The product is
     then computed as out^T = b^T a: as rows of a tile, the columns of b waste no lanes. One tile
@@ -117,6 +117,8 @@ def divide(kind, m, n, k, threads):
         groups = fewest
         if threads > 1:
             groups = max(fewest, min(panels, -(-2 * threads // blocks)))
+            if groups * blocks % threads:
+                groups = min(panels, -(-groups // threads) * threads)
         price = cost(kind, m, n, k, threads, pack_a, blocks, groups)
         if best < 0 or price < best:
             best, best_blocks, best_groups = price, blocks, groups
