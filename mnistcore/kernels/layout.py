@@ -125,7 +125,7 @@ HIT_SUM = 2  # sum of weight where the largest logit is the label's
 METRICS = 3
 
 
-UPDATE_WORK = 25  # multiply-adds that take as long as the update of a parameter
+UPDATE_WORK = 4  # multiply-adds for a parameter's update: few, since threads share the memory
 AVERAGE_EVERY = 8  # updates from one entry into the average of the parameters to the next
 MOST_SLOTS = 3  # rows of state
 

@@ -86,41 +86,55 @@ def _loop() -> SimpleNamespace:
 
 
 def bandwidth_gbs(
-    threads: int, working_set: int, moved: int = LARGEST_TRIAD >> 3, runs: int = RUNS
+    threads: int,
+    working_set: int,
+    moved: int = LARGEST_TRIAD >> 3,
+    runs: int = RUNS,
+    *,
+    in_place: bool = False,
 ) -> float:
     """Return the bandwidth of a loop ``a[i] = b[i] + s c[i]``, in GB/s.
 
-    This is the triad of STREAM (McCalpin 1995), which counts three arrays.
+    This is the triad of STREAM (McCalpin 1995), which counts three arrays. A line of a has to be
+    read before a part of it can be written, which STREAM does not count.
 
     Parameters
     ----------
     threads
         How many share the arrays.
     working_set
-        The size of all three arrays in bytes, rounded up to a power of two from 16 KiB to 256 MiB,
-        so that a kernel whose arrays fit into a cache is compared with a triad that fits into it.
+        The size of all arrays in bytes, rounded up to a power of two from 16 KiB to 256 MiB, so
+        that a kernel whose arrays fit into a cache is compared with a loop whose arrays do.
     moved
         The bytes that a run moves, at least once through the arrays.
     runs
         The best of so many counts.
+    in_place
+        Measure ``a[i] += c[i]`` instead, for kernels that read what they write: all that they
+        move is counted.
     """
     size = 1 << (min(max(working_set, SMALLEST_TRIAD), LARGEST_TRIAD) - 1).bit_length()
-    a, b, c = (np.full(size // 12, DENORMAL_FREE, np.float32) for _ in range(3))
+    length = size // (8 if in_place else 12)
+    a, b, c = (np.full(length, DENORMAL_FREE, np.float32) for _ in range(3))
     bounds = np.linspace(0, len(a), threads + 1).astype(int)
-    repeats, triad = max(1, moved // size), _triad()
+    repeats, triad, accumulate = max(1, moved // size), *_streams()
 
     def work(thread: int) -> None:
         part = slice(bounds[thread], bounds[thread + 1])
-        triad(repeats, a[part], b[part], c[part])
+        if in_place:
+            accumulate(repeats, a[part], c[part])
+        else:
+            triad(repeats, a[part], b[part], c[part])
 
     seconds = best_seconds(threads, work, runs)
-    np.testing.assert_allclose(a, b + np.float32(repeats - 1) * c, 1e-6)  # the work was done
+    times = runs * repeats if in_place else repeats - 1
+    np.testing.assert_allclose(a, b + np.float32(times) * c, 1e-4)  # the work was done
     return 1e-9 * repeats * 12 * len(a) / seconds
 
 
 @cache
-def _triad() -> Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]:
-    """Return the compiled loop; the first call imports Numba and compiles it."""
+def _streams() -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the compiled loops; the first call imports Numba and compiles them."""
     from numba import njit
 
     @njit(nogil=True, fastmath={"contract"})
@@ -130,5 +144,12 @@ def _triad() -> Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]:
             for i in range(len(a)):
                 a[i] = b[i] + factor * c[i]
 
+    @njit(nogil=True, fastmath={"contract"})
+    def accumulate(repeats: int, a: np.ndarray, c: np.ndarray) -> None:
+        for _ in range(repeats):
+            for i in range(len(a)):
+                a[i] += c[i]
+
     triad(1, *np.zeros((3, 1), np.float32))
-    return triad
+    accumulate(1, *np.zeros((2, 1), np.float32))
+    return triad, accumulate

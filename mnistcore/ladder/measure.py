@@ -29,7 +29,8 @@ BURST = 0.004  # seconds of repeated calls of a step in one round
 LONGEST_CALL = 0.05  # of the measuring time; slower steps are timed on fewer rows
 OWN_SHAPES = 0.4  # of the measuring time is for the shapes at which single steps pay
 PEAK_ITERATIONS = 300_000  # of the peak's loop in a round: a millisecond or two
-TRIAD_BYTES = 1 << 24  # that the loop of the bandwidth moves in a round
+TRIAD_BYTES = 1 << 24  # that the loop of the bandwidth moves in a round, at least, and
+PASSES = 4  # at least so many times through its arrays
 
 
 @dataclass(frozen=True)
@@ -314,7 +315,9 @@ class _Climbing:
             if self._ladder.unit == "GFLOP/s":
                 peak = peak_gflops(threads, PEAK_ITERATIONS, runs=2)
             else:
-                peak = bandwidth_gbs(threads, working_set, TRIAD_BYTES, runs=2)
+                moved = max(TRIAD_BYTES, PASSES * working_set)
+                in_place = self._ladder.in_place
+                peak = bandwidth_gbs(threads, working_set, moved, runs=2, in_place=in_place)
             self._peaks[threads] = max(self._peaks[threads], peak)
 
     def measure_own_shapes(

@@ -178,6 +178,9 @@ class Ladder:
     other
         ``other(shape)``: the operations if ``work`` returns bytes, or else the bytes, if every
         array is moved once. None if nobody has counted them.
+    in_place
+        Whether every array that is written is also read: the limit in GB/s is then that of a loop
+        which does the same.
     """
 
     name: str
@@ -195,6 +198,7 @@ class Ladder:
     edges: tuple[tuple[int, ...], ...]
     special: Callable[[np.random.Generator], Iterable[Special]] = _nothing_special
     other: Callable[[Sequence[int]], float] | None = None
+    in_place: bool = False
     _numbers: dict[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -186,9 +186,10 @@ cdef inline void update_loop(
     """Update n parameters; the last few go through a copy, with the same arithmetic."""
     cdef float rows[3][VL]
     cdef int64_t i, v, rest = n % VL
+    cdef Update own = update[0]  # else a store to a parameter might change a constant
     for v in range(n // VL):
         i = v * VL
-        update_vec(rule, update, load(gradient + i), w + i, first + i, second + i)
+        update_vec(rule, &own, load(gradient + i), w + i, first + i, second + i)
     if rest:
         i = n - rest
         store(rows[0], load_first(w + i, rest))

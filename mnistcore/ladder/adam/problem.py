@@ -101,8 +101,8 @@ _LESSONS = (
         why="Each division was preceded by a test and a way out of the loop, and a loop that may"
         " end at any element is not turned into vectors. Eight roots or divisions in a vector take"
         " little longer than one.",
-        expect="Twice the speed and more; with all data in the L2 cache, three times. In Cython,"
-        " cdivision=True says the same, and the kernels are compiled with it.",
+        expect="Half as fast again or more. In Cython, cdivision=True says the same, and the"
+        " kernels are compiled with it.",
         read="Numba manual, Performance Tips, and njit's option error_model",
     ),
     Lesson(
@@ -112,20 +112,19 @@ _LESSONS = (
         why="Bandwidth. Four loops read gradient, m and v twice, and write and read the roots:"
         " 48 bytes a parameter, and 28 is what must be moved. Nothing is gained in"
         " arithmetic, which the processor does while it waits.",
-        expect="48 / 28, or 1.7 times the speed, where the arrays are larger than the caches; more"
-        " where the new array of roots has to be fetched from the system each time.",
+        expect="48 / 28, or 1.7 times the speed, for the bytes alone; four times where the system"
+        " has to hand out a large new array of roots in each call, page by page.",
         read="McCalpin, STREAM: Sustainable Memory Bandwidth in High Performance Computers (1995)",
-        shape=(4_000_000,),
     ),
     Lesson(
         "instruction set",
         idea="In Cython: the same source, compiled for the vector instructions of this machine.",
-        why="It helps arithmetic, so it helps where arithmetic is the limit: as long as the arrays"
-        " fit into the L2 cache. The unit that divides is half as wide as a vector in many"
-        " processors, so even there it is not twice as fast.",
-        expect="A quarter faster at sixteen thousand parameters, nothing at a million.",
+        why="Instructions: half as many, of which each loads and stores twice as much. In vectors"
+        " of 4, a core does not come to wait for the third cache. From beyond it, where the bytes"
+        " are the limit, there is less to gain.",
+        expect="Twice the speed at a million parameters in the third cache, a tenth to a third more"
+        " at sixteen thousand, where a call has costs of its own.",
         read="Fog, Instruction tables, under DIVPS for xmm and ymm registers",
-        shape=(16_384,),
     ),
     Lesson(
         "production",
@@ -134,10 +133,9 @@ _LESSONS = (
         why="One core waits for only so many cache lines at once, and cannot use all the bandwidth"
         " of the memory; two cores wait for twice as many. Nothing else is left: the bytes are"
         " the limit.",
-        expect="Between once and twice the speed with two cores, whatever their number where they"
-        " share a memory that one or two can use up.",
+        expect="A tenth to twice as fast with two cores that have nothing else to do, and no more"
+        " with more where two use up the memory that they share. Nothing if the cores are busy.",
         read="mnistcore/kernels/_numba/updates.py and mnistcore/kernels/_cython/updates.pxi",
-        shape=(4_000_000,),
         threaded=True,
         vectors=True,
     ),
@@ -163,4 +161,5 @@ LADDER = Ladder(
     lessons=_LESSONS,
     edges=EDGES,
     other=operations,
+    in_place=True,
 )
