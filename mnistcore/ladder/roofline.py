@@ -31,16 +31,20 @@ class Roof:
         GFLOP/s of multiply-adds in registers.
     bandwidths
         GB/s of a triad, by the name of the memory that holds its arrays: "L1", ..., "memory".
+    sizes
+        The bytes of those arrays: half of each cache.
     """
 
     threads: int
     peak: float
     bandwidths: dict[str, float]
+    sizes: dict[str, int]
 
-    def limit(self, intensity: float) -> tuple[float, str]:
-        """Return GFLOP/s at so many operations for a byte from memory, and what the limit is."""
-        from_memory = self.bandwidths["memory"] * intensity
-        return (self.peak, "the peak") if self.peak < from_memory else (from_memory, "memory")
+    def limit(self, point: "Point") -> tuple[float, str]:
+        """Return the most GFLOP/s for a step, and the limit: the peak, or what holds its arrays."""
+        name = next((n for n, size in self.sizes.items() if point.moved <= 2 * size), "memory")
+        most = self.bandwidths[name] * point.intensity
+        return (self.peak, "the peak") if self.peak < most else (most, name)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Point:
         Which one.
     intensity
         The operations for each byte that must be moved at least once.
+    moved
+        Those bytes.
     gflops
         1e9 operations per second.
     threads
@@ -63,6 +69,7 @@ class Point:
     language: str
     step: str
     intensity: float
+    moved: float
     gflops: float
     threads: int
 
@@ -107,7 +114,9 @@ def measure_roofline(
         report(f"measuring {name}")
         climb = run(name, backend, shape, seconds, quick=quick)
         points += [
-            Point(name, r.language, r.step, flops / moved, 1e-9 * flops / r.seconds, r.threads)
+            Point(
+                name, r.language, r.step, flops / moved, moved, 1e-9 * flops / r.seconds, r.threads
+            )
             for r in climb.rungs
             if r.language != "python"
         ]
@@ -117,11 +126,12 @@ def measure_roofline(
 
 
 def _roof(threads: int) -> Roof:
+    sizes = _working_sets(threads)
     bandwidths = {
         name: bandwidth_gbs(threads, size, max(size, _TRIAD_BYTES), runs=_RUNS)
-        for name, size in _working_sets(threads).items()
+        for name, size in sizes.items()
     }
-    return Roof(threads, peak_gflops(threads, runs=_RUNS), bandwidths)
+    return Roof(threads, peak_gflops(threads, runs=_RUNS), bandwidths, sizes)
 
 
 def _working_sets(threads: int) -> dict[str, int]:

@@ -159,7 +159,7 @@ def roofline_table(roofline: Roofline) -> "Table":
     roofs = {roof.threads: roof for roof in roofline.roofs}
     for point in roofline.points:
         if load(point.ladder).lessons[-1].name == point.step:
-            limit, name = roofs[point.threads].limit(point.intensity)
+            limit, name = roofs[point.threads].limit(point)
             lines.add_row(
                 point.ladder,
                 TITLES[point.language],

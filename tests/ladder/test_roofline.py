@@ -60,18 +60,27 @@ def test_a_ladder_without_a_count_is_left_out(measured, monkeypatch):
     assert found.uncounted == ["matmul"]
 
 
-def test_the_limit_is_the_peak_or_the_memory():
-    roof = Roof(1, 100.0, {"L1": 200.0, "memory": 10.0})
-    assert roof.limit(50) == (100, "the peak")
-    assert roof.limit(0.25) == (2.5, "memory")
+SIZES = {"L1": 1 << 14, "memory": 1 << 28}
+
+
+def test_the_limit_is_the_peak_or_what_holds_the_arrays():
+    roof = Roof(1, 100.0, {"L1": 200.0, "memory": 10.0}, SIZES)
+
+    def limit(intensity, moved):
+        return roof.limit(Point("matmul", "numba", "vectors", intensity, moved, 1.0, 1))
+
+    assert limit(50, 1e9) == (100, "the peak")
+    assert limit(0.25, 1e9) == (2.5, "memory")
+    assert limit(0.25, 1 << 15) == (50, "L1")
+    assert limit(0.25, (1 << 15) + 1) == (2.5, "memory")
 
 
 def test_the_table_tells_the_fraction_of_the_roof():
-    roofs = [Roof(1, 100.0, {"memory": 10.0})]
+    roofs = [Roof(1, 100.0, {"L1": 200.0, "memory": 10.0}, SIZES)]
     last = load("matmul").lessons[-1].name
     points = [
-        Point("matmul", "numba", last, 0.5, 4.0, 1),
-        Point("matmul", "numba", "loop order", 0.5, 3.0, 1),
+        Point("matmul", "numba", last, 0.5, 1e6, 4.0, 1),
+        Point("matmul", "numba", "loop order", 0.5, 1e6, 3.0, 1),
     ]
     table = roofline_table(Roofline(roofs, points, []))
     cells = [list(column.cells) for column in table.columns]
