@@ -43,14 +43,14 @@ def _main(argv: Sequence[str]) -> int:
     from ..system.console import Console
 
     console = Console(highlight=False, markup=True)
-    if arguments.mine is not None:
-        return _place_mine(arguments, console)
     _check_together(arguments)
     if arguments.roofline is not None:
         return _roofline(arguments, console)
     arguments.ladder = arguments.ladder or LADDERS[0]
     if arguments.explain is not None:
         return _explain(arguments, console)
+    if arguments.mine is not None:
+        return _place_mine(arguments, console)
     return _measure(arguments, console)
 
 
