@@ -368,3 +368,4 @@ def test_the_bandwidth_of_a_cache_is_above_that_of_memory():
     if numba.config.DISABLE_JIT:
         pytest.skip("the bandwidth is that of compiled code")
     assert bandwidth_gbs(1, 1 << 16) > 1.2 * bandwidth_gbs(1, 1 << 28, runs=3) > 1
+    assert bandwidth_gbs(2, 1 << 16, runs=3, in_place=True) > 1

@@ -78,7 +78,7 @@ _LESSONS = (
         " exp(-1000) is 0, so a row of logits near 1000 would come to inf / inf, which is NaN, and"
         " one near -1000 to 0 / 0. Less the maximum, the largest exponential is 1 and the sum at"
         " least 1. That changes nothing in exact arithmetic.",
-        expect="Some 200 nanoseconds a logit, of which the processor spends a few on its two"
+        expect="About a microsecond a logit, of which the processor spends ten nanoseconds on two"
         " exponentials; the rest goes into objects and calls.",
         read=STABLE,
     ),
@@ -88,7 +88,7 @@ _LESSONS = (
         " the losses, one the gradient.",
         why="No object is made for a number, and exp is a C function that takes a few nanoseconds."
         " Two calls of it a logit are now most of the time.",
-        expect="Twenty times the speed of Python, and about 8 nanoseconds a logit.",
+        expect="Fifty to a hundred times the speed of Python: 10 to 20 nanoseconds a logit.",
         read="The source of expf in the GNU C library, sysdeps/ieee754/flt-32/e_expf.c",
     ),
     Lesson(
@@ -99,7 +99,7 @@ _LESSONS = (
         why="Arithmetic: one exponential a logit instead of two, and one division a row instead of"
         " one a logit. Deriving the loss together with its gradient is also why no library offers"
         " softmax and the loss as separate steps only.",
-        expect="A bit over twice the speed.",
+        expect="Two to three times the speed.",
         read="mnistcore.kernels.numpy_kernels.softmax_cross_entropy",
     ),
     Lesson(
@@ -128,7 +128,7 @@ _LESSONS = (
         why="Latency: in one sum, each addition waits three or four cycles for the one before it,"
         " though the processor could start two vectors of them in every cycle. The compiler may"
         " not do this itself, because another order of summation rounds differently.",
-        expect="Half as fast again where rows are long. Rows of ten have no sixteen lanes to fill,"
+        expect="Half as fast again or twice as fast where rows are long. Rows of ten have no sixteen lanes to fill,"
         " and only pay for them.",
         read="Fog, Optimizing subroutines in assembly language, chapter 9.5",
     ),
@@ -140,7 +140,7 @@ _LESSONS = (
         why="Bandwidth: each step before reads or writes whole arrays seven times, from wherever"
         " they are; a row of a thousand logits stays in the L1 cache. With few classes Cython's"
         " kernel takes a vector of rows instead, so that each lane is a row.",
-        expect="A third faster at the ladder's shape, twice as fast where the arrays fill the"
+        expect="Half as fast again at the ladder's shape, up to twice as fast where the arrays fill the"
         " caches.",
         read="mnistcore/kernels/_numba/losses.py and mnistcore/kernels/_cython/losses.pxi",
         shape=(4096, 1000),
