@@ -128,8 +128,8 @@ _LESSONS = (
         why="Latency: in one sum, each addition waits three or four cycles for the one before it,"
         " though the processor could start two vectors of them in every cycle. The compiler may"
         " not do this itself, because another order of summation rounds differently.",
-        expect="Half as fast again or twice as fast where rows are long. Rows of ten have no sixteen lanes to fill,"
-        " and only pay for them.",
+        expect="Half as fast again or twice as fast where rows are long. Rows of ten have no"
+        " sixteen lanes to fill, and only pay for them.",
         read="Fog, Optimizing subroutines in assembly language, chapter 9.5",
     ),
     Lesson(
@@ -140,8 +140,8 @@ _LESSONS = (
         why="Bandwidth: each step before reads or writes whole arrays seven times, from wherever"
         " they are; a row of a thousand logits stays in the L1 cache. With few classes Cython's"
         " kernel takes a vector of rows instead, so that each lane is a row.",
-        expect="Half as fast again at the ladder's shape, up to twice as fast where the arrays fill the"
-        " caches.",
+        expect="Half as fast again at the ladder's shape, up to twice as fast where the arrays fill"
+        " the caches.",
         read="mnistcore/kernels/_numba/losses.py and mnistcore/kernels/_cython/losses.pxi",
         shape=(4096, 1000),
         vectors=True,
