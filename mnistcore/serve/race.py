@@ -44,13 +44,13 @@ def lane_names() -> dict[str, bool]:
 def _lanes() -> dict[str, tuple[str, str]]:
     """Return the language and the step of each lane; loads no backend."""
     python, *lessons = load("step").lessons
+    compiled = [backend for backend in BACKENDS if backend in available_backends()]
     lanes = {"pure Python": ("python", python.name)}
     for lesson in lessons:
         if lesson.name == "kernel by kernel":  # as NumPy works too
             lanes["NumPy"] = "numpy", "step"
-        for backend in available_backends():
-            if backend in BACKENDS:
-                lanes[f"{lesson.name} ({_TITLES[backend]})"] = backend, lesson.name
+        for backend in compiled:
+            lanes[f"{lesson.name} ({_TITLES[backend]})"] = backend, lesson.name
     return lanes
 
 

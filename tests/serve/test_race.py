@@ -50,14 +50,14 @@ def test_lanes_run_from_pure_python_to_all_cores(empty):
 
 
 @pytest.mark.parametrize("backend", ["numba", "cython"])
-def test_each_lane_computes(backend, digits, monkeypatch):
+def test_each_lane_computes(backend, digits):
     lanes = [name for name in race.lane_names() if backend in name.lower()]
     if not lanes:
         pytest.skip(f"{backend} is not available")
     for name in lanes[:1] + lanes[-1:]:
         lane = race.Lane(name, digits)
         lane.prepare()
-        lane.run(0.01)
+        lane.run(0.5)  # a busy machine may take long to shuffle
         told = lane.describe()
         assert told["samples"] > 0
         assert np.isfinite(told["loss"])

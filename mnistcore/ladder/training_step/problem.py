@@ -1,6 +1,6 @@
 """What is trained, and what each step of the ladder teaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from ...kernels.layout import METRICS
 from ...models.network import Network
 from ...training.optimizers import make_options
 from ..images import draw_images
-from ..step import Expected, Ladder, Lesson
+from ..step import Expected, Ladder, Lesson, Special
 from .arguments import Arguments
 
 __all__ = ["LADDER", "LESSONS"]
@@ -64,6 +64,7 @@ def expected(*arguments: Any) -> Mapping[str, Expected]:
     given = Arguments(*arguments)
     params, metrics = given.params.astype(np.float64), given.metrics.copy()
     exact = given._replace(
+        x=given.x if given.x.dtype == np.uint8 else given.x.astype(np.float64),
         first_step=int(given.first_step),
         sample_weight=given.sample_weight.astype(np.float64),
         params=params,
@@ -82,6 +83,19 @@ def expected(*arguments: Any) -> Mapping[str, Expected]:
         "metrics": Expected(metrics, np.array([1e-5 * loss, 0, near_ties])),
         "result": Expected(np.array(done), 0.0),
     }
+
+
+def special(rng: np.random.Generator) -> Iterable[Special]:
+    """Return images without a zero, images of nothing else, and images of float32."""
+    shape = (2, 65, 8)
+    for words, least, most, kind in (
+        ("with images that have no zeros", 1, 255, np.uint8),
+        ("with images that are all zero", 0, 0, np.uint8),
+        ("with images of float32", 0, 255, np.float32),
+    ):
+        drawn = draw(shape, rng)
+        drawn = drawn._replace(x=drawn.x.clip(least, most).astype(kind))
+        yield Special(shape, words, drawn, expected(*drawn))
 
 
 def work(shape: Sequence[int]) -> float:
@@ -201,5 +215,6 @@ LADDER = Ladder(
     unit="GFLOP/s",
     lessons=_LESSONS,
     edges=EDGES,
+    special=special,
     other=moved,
 )

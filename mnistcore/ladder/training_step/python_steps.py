@@ -1,6 +1,7 @@
 """A training step in plain Python: numbers, lists and nothing else."""
 
 import math
+from operator import mul
 
 import numpy as np
 
@@ -16,9 +17,7 @@ Matrix = list[list[float]]
 def product(a: Matrix, b: Matrix) -> Matrix:
     """Multiply: each element is the sum of a row of a times a column of b."""
     columns = transposed(b)
-    return [
-        [sum(x * y for x, y in zip(row, column, strict=True)) for column in columns] for row in a
-    ]
+    return [[sum(map(mul, row, column)) for column in columns] for row in a]
 
 
 def transposed(a: Matrix) -> Matrix:
