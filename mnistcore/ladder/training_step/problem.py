@@ -59,7 +59,8 @@ def expected(*arguments: Any) -> Mapping[str, Expected]:
     """Return the parameters and metrics after training in float64, and the number of steps.
 
     The bound for a parameter is a thousandth of the largest change, and what rounding a parameter
-    to float32 in every step may add up to.
+    to float32 in every step may add up to. Among many samples there are a few near a tie: a unit
+    that is 0 but for rounding lets a gradient pass or not, and two classes are equally likely.
     """
     given = Arguments(*arguments)
     params, metrics = given.params.astype(np.float64), given.metrics.copy()
@@ -77,9 +78,10 @@ def expected(*arguments: Any) -> Mapping[str, Expected]:
     change = np.abs(params - given.params).max(initial=0.0)
     rounding = done * np.finfo(np.float32).eps * np.abs(params)
     loss, samples = metrics[0], len(given.order)
-    near_ties = samples // 1000
+    near_ties = (samples + 850) // 1000
+    one_unit = 0.5 * given.learning_rates.max(initial=0.0) / int(given.options["batch_size"][0])
     return {
-        "params": Expected(params, 1e-3 * change + rounding),
+        "params": Expected(params, 1e-3 * change + rounding + near_ties * one_unit),
         "metrics": Expected(metrics, np.array([1e-5 * loss, 0, near_ties])),
         "result": Expected(np.array(done), 0.0),
     }
@@ -167,7 +169,7 @@ _LESSONS = (
         expect="A fifth to a half more at a batch of 64, and several times the speed at a batch of"
         " 8, where a step has less work to hide it behind.",
         read="mnistcore, docs/architecture.md",
-        shape=(200, 784, 8),
+        shape=(100, 784, 8),
     ),
     Lesson(
         "zeros left out",
@@ -206,8 +208,8 @@ LADDER = Ladder(
     arguments=Arguments._fields,
     outputs=("params", "state", "buffers", "workspace", "metrics"),
     sizes=("steps", "inputs", "batch"),
-    shape=(50, 784, 64),
-    quick=(20, 784, 16),
+    shape=(20, 784, 64),
+    quick=(10, 784, 16),
     draw=draw,
     expected=expected,
     work=work,
