@@ -53,7 +53,8 @@ ALLOWED: dict[str, set[str]] = {
         *("data", "kernels", "system"),
     },
     "ladder": {
-        *("ladder/step", "ladder/machine", "terminal", "models", "kernels", "system"),
+        *("ladder/backprop", "ladder/step", "ladder/machine"),
+        *("terminal", "models", "kernels", "system"),
     },
     "ladder/training_step": {
         *("ladder/step", "ladder/images", "ladder/matmul", "training", "models"),
@@ -72,6 +73,8 @@ ALLOWED: dict[str, set[str]] = {
         *("kernels/_numba", "kernels"),
     },
     "ladder/images": set(),
+    "ladder/backprop": {"ladder/backprop/steps", "terminal", "data", "system"},
+    "ladder/backprop/steps": set(),
     "ladder/builds": {"ladder/_steps_avx2", "ladder/_steps_avx512", "ladder/_steps_baseline"},
     "ladder/_steps_avx2": {"ladder/_steps"},
     "ladder/_steps_avx512": {"ladder/_steps"},

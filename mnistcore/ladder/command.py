@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..system.files import write_json
 from ..system.text import one_line
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
+from . import backprop
 from .attempts import draw_attempts, keep, kept
 from .check import Place, check
 from .explain import WIDTH, explain
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
+    if argv[:1] == ["backprop"]:  # mathematics: nothing to measure, and options of its own
+        return backprop.main(argv[1:])
     arguments = _parser().parse_args(argv)
     for path, suffixes in (
         (arguments.json, ()),
@@ -167,8 +170,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "ladder",
         nargs="?",
-        choices=LADDERS,
-        help=f"what is computed (default: {LADDERS[0]}; with --roofline, all)",
+        choices=(*LADDERS, "backprop"),
+        help=f"what is computed (default: {LADDERS[0]}; with --roofline, all), or backprop: the"
+        " mathematics, step by step",
     )
     parser.add_argument(
         "--backend",

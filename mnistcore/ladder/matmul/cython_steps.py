@@ -56,7 +56,8 @@ def threads(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def tasks(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Divide the rows as well, and let each thread take the next (panel, block of rows)."""
     count = team_size(out.size * a.shape[1], WAKING)
-    blocks = blocks_of_rows(out, *_fast.tile_size(), count)
+    height, width = _fast.tile_size()
+    blocks = blocks_of_rows(out, height, width, count)
     taken = np.zeros(1, np.int64)
     run_team(count, lambda gate, leads: _fast.take_tasks(a, b, out, blocks, taken, gate, leads))
 

@@ -1,0 +1,7 @@
+"""``python -m mnistcore.ladder.backprop``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())
