@@ -57,25 +57,3 @@ def adam_one_pass(
             m[i] = adam.beta1 * m[i] + adam.rest1 * gradient[i]
             v[i] = adam.beta2 * v[i] + adam.rest2 * gradient[i] * gradient[i]
             params[i] -= adam.rate * m[i] / (sqrtf(v[i]) * adam.scale + adam.eps)
-
-
-cdef void update_span(
-    const Adam *adam, const float *gradient, int64_t n, row params, row m, row v
-) noexcept nogil:
-    """Update n parameters whose arrays do not overlap: the type ``row`` promises that."""
-    cdef int64_t i
-    cdef Adam a = adam[0]
-    for i in range(n):
-        m[i] = a.beta1 * m[i] + a.rest1 * gradient[i]
-        v[i] = a.beta2 * v[i] + a.rest2 * gradient[i] * gradient[i]
-        params[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps)
-
-
-def adam_vectors(
-    const float[::1] gradient, double learning_rate, double beta1, double beta2, double eps,
-    int64_t step, float[::1] params, float[::1] m, float[::1] v,
-):
-    """Promise the compiler that no array overlaps another, so that it may use vectors."""
-    cdef Adam adam = adam_factors(learning_rate, beta1, beta2, eps, step)
-    with nogil:
-        update_span(&adam, &gradient[0], params.shape[0], &params[0], &m[0], &v[0])
