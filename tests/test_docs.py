@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ablation, accuracy
+from benchmarks import ablation, accuracy, backprop
 from benchmarks.peers import tables
 from benchmarks.peers.results import SECTIONS, read_results
 
@@ -47,9 +47,13 @@ def test_the_python_of_the_first_page_runs(place, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("name", "page", "table"),
-    [("accuracy", "README.md", accuracy.table), ("ablation", "docs/accuracy.md", ablation.table)],
+    [
+        ("accuracy", "README.md", accuracy.table),
+        ("ablation", "docs/accuracy.md", ablation.table),
+        ("backprop", "docs/backprop.md", backprop.markdown),
+    ],
 )
-def test_the_accuracies_are_those_of_the_results(name, page, table):
+def test_the_tables_are_those_of_the_results(name, page, table):
     text = (ROOT / page).read_text(encoding="utf-8")
     shown = re.search(rf"<!-- {name}: begin.*?-->\n(.*?)\n?<!-- {name}: end -->", text, re.S)
     file = ROOT / "benchmarks/results" / f"{name}.json"

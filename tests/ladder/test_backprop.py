@@ -147,8 +147,8 @@ def test_the_initial_weights_keep_the_size_of_the_activations():
 
 
 def test_it_learns_mnist(mnist_dir):
-    """Five seeds gave 97.1 to 97.6 % after these three epochs."""
-    accuracy = backprop.train(load_data("mnist", mnist_dir), epochs=3, say=lambda line: None)
+    """Seeds 0 to 4 reach 97.1 to 97.7 % in four epochs, and 96.8 to 97.4 % in three."""
+    accuracy = backprop.train(load_data("mnist", mnist_dir), epochs=4, say=lambda line: None)
     assert 0.97 <= accuracy <= 0.982
 
 
