@@ -126,13 +126,15 @@ def test_source_distribution_is_complete(checkout):
 
 
 def test_an_installation_has_the_package_and_no_sources_of_kernels(checkout):
-    """Beside Python files: the weights of the judge, the page, the mark that there are types."""
+    """Beside Python: the weights of the judge, the page, the ladder, the mark of types."""
     status, output = run_setup(checkout, "-q", "build_py", "--build-lib", "built")
     assert status == 0, output
     files = [path for path in (checkout / "built").rglob("*") if path.is_file()]
     others = {path.relative_to(checkout / "built") for path in files if path.suffix != ".py"}
     page = {file.relative_to(ROOT) for file in PAGE.iterdir()}
-    assert others == {Path(WEIGHTS), Path("mnistcore/py.typed"), *page}
+    steps = {file.relative_to(ROOT) for file in ROOT.glob("mnistcore/ladder/*/steps.pxi")}
+    assert len(steps) == 3  # which --explain shows
+    assert others == {Path(WEIGHTS), Path("mnistcore/py.typed"), *page, *steps}
     assert Path("mnistcore/serve/page/index.html") in page
     assert {path.name for path in (checkout / "built").iterdir()} == {"mnistcore"}
     assert (checkout / "built" / WEIGHTS).read_bytes() == (ROOT / WEIGHTS).read_bytes()

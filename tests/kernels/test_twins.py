@@ -124,7 +124,7 @@ CYTHON = [
     ("vectors", "check_lanes splat_bits", "of the debug build; a vector of integers"),
     ("vectors", "copy_first load_last", "LLVM has masked loads and stores"),
     ("vectors", "maximum minimum", "Numba has select_less"),
-    ("vectors", "lane_numbers", "a constant in Numba's keep_lanes and where_lane"),
+    ("vectors", "equal lane_numbers", "in Numba's keep_lanes and where_lane"),
     ("blocks", "pack_rows unpack_transposed", "whole matrices; Numba goes by rows"),
     ("tile", "Product", "arguments of the micro-kernel; Numba passes them"),
     ("sparse", "sparse_groups", "in Numba the loops of the functions for each width"),

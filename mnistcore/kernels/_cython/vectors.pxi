@@ -44,7 +44,6 @@ cdef extern from *:
     typedef vec loose_vec __attribute__((aligned(4), may_alias));
     #define splat(x) ((float)(x) - (vec){0})
     #define less(a, b) ((ivec)((a) < (b)))
-    #define equal(a, b) ((ivec)((a) == (b)))
     #define select(mask, a, b) ((vec)(((mask) & (ivec)(a)) | (~(mask) & (ivec)(b))))
     #ifdef __clang__
       #define shuffle(ints, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -73,7 +72,6 @@ cdef extern from *:
     vec sqrt "sqrt_vec"(vec x) noexcept nogil
     ivec less(vec a, vec b) noexcept nogil  # lanes of all ones where a < b
     ivec less_bits "less"(uvec a, uvec b) noexcept nogil
-    ivec equal(vec a, vec b) noexcept nogil
     vec select(ivec mask, vec a, vec b) noexcept nogil  # a where the mask is set, else b
     ivec as_bits "(ivec)"(vec x) noexcept nogil
     uvec as_unsigned "(uvec)"(ivec x) noexcept nogil
@@ -165,6 +163,11 @@ cdef inline vec maximum(vec a, vec b) noexcept nogil:
 cdef inline vec minimum(vec a, vec b) noexcept nogil:
     """Return the smaller, lane by lane; b where either is NaN."""
     return select(less(a, b), a, b)
+
+
+cdef inline ivec equal(vec a, vec b) noexcept nogil:
+    """Return lanes of all ones where a = b; neither may be NaN."""
+    return ~(less(a, b) | less(b, a))
 
 
 cdef inline float largest(vec x) noexcept nogil:

@@ -255,7 +255,7 @@ cdef void multiply_panel(
     const float[:, ::1] a, int64_t begin, int64_t stop, const float *panel, int64_t j,
     float[:, ::1] out,
 ) noexcept nogil:
-    """Compute rows begin to stop of a panel's columns of ``out``, in tiles of about equal height."""
+    """Compute rows begin to stop of a panel's columns, in tiles of about equal height."""
     cdef float tile[ROWS * COLUMNS]
     cdef int64_t t, r, c, i, height, tiles = divide_up(stop - begin, ROWS)
     cdef int64_t n_terms = a.shape[1], columns = out.shape[1] - j, width = panel_width(columns)
