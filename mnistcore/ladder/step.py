@@ -3,7 +3,7 @@
 import functools
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -199,15 +199,11 @@ class Ladder:
     special: Callable[[np.random.Generator], Iterable[Special]] = _nothing_special
     other: Callable[[Sequence[int]], float] | None = None
     in_place: bool = False
-    _numbers: dict[str, int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        numbers = {lesson.name: number for number, lesson in enumerate(self.lessons, 1)}
-        object.__setattr__(self, "_numbers", numbers)
 
     def number(self, name: str) -> int | None:
         """Return the number of a step, from 1; None for what is no step of the ladder."""
-        return self._numbers.get(name)
+        names = [lesson.name for lesson in self.lessons]
+        return names.index(name) + 1 if name in names else None
 
     def flops(self, shape: Sequence[int]) -> float | None:
         """Return the floating-point operations of a call, if somebody has counted them."""
@@ -220,10 +216,6 @@ class Ladder:
     def _count(self, unit: str, shape: Sequence[int]) -> float | None:
         count = self.work if self.unit == unit else self.other
         return count(shape) if count else None
-
-    def lesson(self, name: str) -> Lesson:
-        """Return the lesson of this name."""
-        return self.lessons[self._numbers[name] - 1]
 
     def steps(self, language: str) -> list[Step]:
         """Return the steps in a language, the slowest first.

@@ -11,6 +11,7 @@ from mnistcore.ladder import load, main
 from mnistcore.ladder.disassembly import NoMachineCodeError, machine_code
 from mnistcore.ladder.explain import find_lesson
 from mnistcore.ladder.machine_code import innermost_loop, parse
+from mnistcore.ladder.matmul.problem import LESSONS
 from mnistcore.ladder.source import new_lines, sources
 
 pytestmark = pytest.mark.slow
@@ -161,7 +162,7 @@ def test_a_step_in_numba_is_explained(capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert err == ""
     assert max(map(len, out.splitlines())) <= 102  # code of 100 columns, after a mark
-    assert load("matmul").lesson("loop order").idea in " ".join(out.split())
+    assert LESSONS["loop order"].idea in " ".join(out.split())
     assert re.search(r"^\+ +factor = a\[i, k\]$", out, re.M)
     assert re.search(r"^ +for i in range\(out.shape\[0\]\):$", out, re.M)
     assert re.search(r"\d+ (multiply-adds|operations) of (4|8|16) floats", out)

@@ -11,20 +11,12 @@ from numba import njit
 
 from ...kernels import numba_kernels
 from ...kernels._numba.cache import cache_here
+from ..compiling import compiled
 from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
 __all__ = ["STEPS", "naive", "one_pass", "production", "vectors"]
-
-
-def compiled(function):
-    """Compile to run without the interpreter's lock; cache the result on disk with the kernels.
-
-    "contract" only lets LLVM turn a multiplication and an addition into one FMA.
-    """
-    with cache_here():
-        return njit(nogil=True, cache=True, fastmath={"contract"})(function)
 
 
 def compiled_as_numpy(function):

@@ -6,16 +6,16 @@ stands in ``problem.py``.
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...kernels import numba_kernels
-from ...kernels._numba.cache import cache_here
 from ...kernels._numba.machine import VL, atomic_add
 from ...kernels._numba.memory import address
 from ...kernels._numba.team import enter, leave
 from ...kernels.threads import WAKING, run_team, team_size
+from ..compiling import compiled
 from ..step import Step
 from .arguments import blocks_of_rows, checked
 from .problem import LESSONS
@@ -32,15 +32,6 @@ __all__ = [
     "threads",
     "vectors",
 ]
-
-
-def compiled(function):
-    """Compile to run without the interpreter's lock; cache the result on disk with the kernels.
-
-    "contract" only lets LLVM turn a multiplication and an addition into one FMA.
-    """
-    with cache_here():
-        return njit(nogil=True, cache=True, fastmath={"contract"})(function)
 
 
 @checked

@@ -7,24 +7,14 @@ its gradient.
 import math
 
 import numpy as np
-from numba import njit
 
 from ...kernels import numba_kernels
-from ...kernels._numba.cache import cache_here
+from ..compiling import compiled
 from ..step import Step
 from .arguments import EQUAL_WEIGHTS, checked
 from .problem import LESSONS
 
 __all__ = ["STEPS", "fused", "lanes", "naive", "production", "vector_exp"]
-
-
-def compiled(function):
-    """Compile to run without the interpreter's lock; cache the result on disk with the kernels.
-
-    "contract" only lets LLVM turn a multiplication and an addition into one FMA.
-    """
-    with cache_here():
-        return njit(nogil=True, cache=True, fastmath={"contract"})(function)
 
 
 @compiled
