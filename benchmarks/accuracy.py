@@ -4,7 +4,7 @@
 
 Each training is a process of its own, whose whole time is taken. The test set is used once for
 each seed, at the end of its run. No choice depends on it. Figures that the file has of other
-recipes and backends stay.
+recipes, backends and seeds stay, but those of a recipe whose settings have changed since go.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -22,6 +22,7 @@ from mnistcore.training.recipes import RECIPES
 
 SHORT = ("tanh-10-10", "relu-two-hidden", "relu-1024-128", "fast", "fast-99")
 COLUMNS = ("recipe", "backend", "seeds", "mean", "sd", "lowest", "highest", "seconds")
+PER_SEED = ("seeds", "test_accuracies", "seconds")
 
 
 def run(recipe: str, backend: str, seed: int, data: str, folder: str) -> dict[str, Any]:
@@ -35,29 +36,44 @@ def run(recipe: str, backend: str, seed: int, data: str, folder: str) -> dict[st
     return {**summary, "seconds": seconds}
 
 
-def measure(recipe: str, backend: str, seeds: Sequence[int], data: str) -> Iterator[dict[str, Any]]:
-    """Train a recipe once for each seed; yield after each the test accuracies so far."""
-    runs: list[dict[str, Any]] = []
-    for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            runs.append(run(recipe, backend, seed, data, str(Path(folder, "run"))))
-        accuracy, seconds = runs[-1]["test_accuracy"], runs[-1]["seconds"]
-        print(f"{recipe} {backend} seed {seed}: {accuracy:.2%}, {seconds:.2f} s", flush=True)
-        yield {
-            "recipe": recipe,
-            "backend": backend,
-            "data": runs[-1]["data"],
-            "threads": runs[-1]["threads"],
-            "seeds": list(seeds[: len(runs)]),
-            "test_accuracies": [one["test_accuracy"] for one in runs],
-            "seconds": [round(one["seconds"], 2) for one in runs],
-        }
+def measure(recipe: str, backend: str, seed: int, data: str, keep: str | None) -> dict[str, Any]:
+    """Train a recipe; return what is in the file of it: lists with a place for each seed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        summary = run(
+            recipe, backend, seed, data, str(Path(keep or scratch, f"{recipe}-{backend}-{seed}"))
+        )
+    accuracy, seconds = summary["test_accuracy"], round(summary["seconds"], 2)
+    print(f"{recipe} {backend} seed {seed}: {accuracy:.2%}, {seconds:.2f} s", flush=True)
+    return {
+        "recipe": recipe,
+        "settings": json.loads(json.dumps(RECIPES[recipe].settings)),  # tuples as lists
+        "backend": backend,
+        "data": summary["data"],
+        "threads": summary["threads"],
+        "seeds": [seed],
+        "test_accuracies": [accuracy],
+        "seconds": [seconds],
+    }
 
 
-def merged(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of both, the new ones in place of old ones, in the order of the recipes."""
-    rows = {(row["recipe"], row["backend"]): row for row in (*old, *new)}
-    return sorted(rows.values(), key=lambda row: list(RECIPES).index(row["recipe"]))
+def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of both; only the new ones if they are not of the same settings."""
+    if any(old.get(key) != new[key] for key in ("settings", "data", "threads")):
+        return new
+    runs = {}
+    for row in (old, new):
+        lists = [row[key] for key in PER_SEED]
+        runs |= dict(zip(row["seeds"], zip(*lists, strict=True), strict=True))
+    columns = zip(*(runs[seed] for seed in sorted(runs)), strict=True)
+    return {**new, **dict(zip(PER_SEED, map(list, columns), strict=True))}
+
+
+def merged(rows: Sequence[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows with that of a training added, in the order of the recipes."""
+    by_key = {(row["recipe"], row["backend"]): row for row in rows}
+    key = new["recipe"], new["backend"]
+    by_key[key] = joined(by_key[key], new) if key in by_key else new
+    return sorted(by_key.values(), key=lambda row: list(RECIPES).index(row["recipe"]))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -87,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--output", metavar="FILE.json", help="put the figures into this file")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the run folders in this folder")
     parser.add_argument("--table", metavar="FILE.json", help="only print the table of a file")
     arguments = parser.parse_args(argv)
     if arguments.table:
@@ -96,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else []
     for recipe in arguments.recipes:
         for backend in arguments.backends:
-            for row in measure(recipe, backend, arguments.seeds, arguments.data):
-                rows = merged(rows, [row])
+            for seed in arguments.seeds:
+                rows = merged(rows, measure(recipe, backend, seed, arguments.data, arguments.keep))
                 if file:  # after each training, as some take half an hour
                     file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(table(rows))

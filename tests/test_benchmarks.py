@@ -667,3 +667,21 @@ def test_the_web_server_is_measured(tmp_path, capsys):
     assert re.search(r"^pixels, 4 connections: [\d,]+ requests .* 0 errors$", out, re.MULTILINE)
     assert re.search(r"^start to page: [\d.]+ s", out, re.MULTILINE)
     assert "watched job" in out
+
+
+def trained(seed, accuracy, **changed):
+    row = {"recipe": "fast", "settings": {"epochs": 3}, "backend": "numba"}
+    row |= {"data": "mnist", "threads": 2}
+    return {**row, "seeds": [seed], "test_accuracies": [accuracy], "seconds": [1.0], **changed}
+
+
+def test_accuracies_of_other_seeds_stay_and_those_of_other_settings_go():
+    from benchmarks.accuracy import merged
+
+    rows = merged(merged([], trained(1, 0.98)), trained(0, 0.97))
+    rows = merged(rows, trained(1, 0.99))
+    assert [(row["seeds"], row["test_accuracies"]) for row in rows] == [([0, 1], [0.97, 0.99])]
+    rows = merged(rows, trained(2, 0.96, backend="cython"))
+    assert [row["seeds"] for row in rows] == [[0, 1], [2]]
+    rows = merged(rows, trained(3, 0.95, settings={"epochs": 4}))
+    assert [row["seeds"] for row in rows] == [[3], [2]]

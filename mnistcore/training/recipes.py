@@ -120,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
             "batch_size": 256,
             "epochs": 240,
             "weight_decay": 0.03,
-            "dropout": (0.3,),
+            "dropout": (0.1,),
             "batch_norm": True,
             "label_smoothing": 0.05,
             "augment": True,
