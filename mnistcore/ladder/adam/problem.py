@@ -1,11 +1,11 @@
 """What one update of Adam computes, how exact it must be, and what each step teaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..step import Expected, Ladder, Lesson
+from ..step import Expected, Ladder, Lesson, Special
 
 __all__ = ["LADDER", "LESSONS"]
 
@@ -54,6 +54,17 @@ def expected(
         "m": Expected(new_m, of_m + SMALLEST),
         "v": Expected(new_v, 5 * u * new_v + SMALLEST),
     }
+
+
+def special(rng: np.random.Generator) -> Iterable[Special]:
+    """Return updates by gradients that are not finite: they may spoil their own parameter only."""
+    for value, words in ((np.inf, "an infinite"), (np.nan, "a NaN as")):
+        for place in (0, 19, 36):
+            arguments = draw((37,), rng)
+            arguments[0][place] = value
+            with np.errstate(invalid="ignore"):
+                outputs = expected(*arguments)
+            yield Special((37,), f"with {words} gradient", arguments, outputs)
 
 
 def work(shape: Sequence[int]) -> float:
@@ -160,6 +171,7 @@ LADDER = Ladder(
     unit="GB/s",
     lessons=_LESSONS,
     edges=EDGES,
+    special=special,
     other=operations,
     in_place=True,
 )

@@ -1,10 +1,10 @@
 """What is computed from logits, how exact it must be, and what each step teaches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..step import Expected, Ladder, Lesson
+from ..step import Expected, Ladder, Lesson, Special
 
 __all__ = ["LADDER", "LESSONS"]
 
@@ -39,8 +39,9 @@ def expected(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray) -> Map
     d = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
     sums = np.exp(d).sum(axis=1, keepdims=True)
     probs = np.exp(d) / sums
-    of_sum = u * (logits.shape[1] + 8 + (probs * np.abs(d)).sum(axis=1, keepdims=True))
-    of_probs = probs * (of_sum + u * (16 + np.abs(d)))
+    of_d = np.where(probs > 0, np.abs(d), 0)  # 0, not 0 times infinity
+    of_sum = u * (logits.shape[1] + 8 + (probs * of_d).sum(axis=1, keepdims=True))
+    of_probs = probs * (of_sum + u * (16 + of_d))
     losses = np.log(sums[:, 0]) - d[rows, labels]
     of_losses = of_sum[:, 0] + 4 * u * (np.log(sums[:, 0]) + np.abs(d[rows, labels]))
     probs[rows, labels] -= 1
@@ -50,6 +51,23 @@ def expected(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray) -> Map
         "result": Expected(losses.sum() * share, of_losses.sum() * share),
         "dlogits": Expected(probs * share, of_probs * share + SMALLEST),
     }
+
+
+def special(rng: np.random.Generator) -> Iterable[Special]:
+    """Return calls with logits that are not finite: they may spoil their own row only.
+
+    A logit of minus infinity has probability 0, as that of a class which is ruled out. A NaN or
+    infinity makes a row NaN, whose loss makes the mean NaN.
+    """
+    shape = n_rows, n_classes = 5, 21
+    for value, words in ((-np.inf, "-inf"), (np.inf, "inf"), (np.nan, "NaN")):
+        for column in (0, n_classes - 1):
+            logits = rng.normal(size=shape).astype(np.float32)
+            logits[2, column] = value
+            arguments = logits, np.full(n_rows, 7, np.int32), np.full(shape, np.nan, np.float32)
+            with np.errstate(invalid="ignore"):
+                outputs = expected(*arguments)
+            yield Special(shape, f"with a logit of {words}", arguments, outputs)
 
 
 def work(shape: Sequence[int]) -> float:
@@ -170,5 +188,6 @@ LADDER = Ladder(
     unit="GFLOP/s",
     lessons=_LESSONS,
     edges=EDGES,
+    special=special,
     other=moved,
 )
