@@ -305,7 +305,7 @@ def test_a_callback_sees_the_weights_of_the_moment():
     np.testing.assert_array_equal(seen[-1], model.predict(X_IRIS))
 
 
-@pytest.mark.parametrize("schedule", [*SCHEDULES, lambda t: 1 - t], ids=str)
+@pytest.mark.parametrize("schedule", [*SCHEDULES, pytest.param(lambda t: 1 - t, id="function")])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_schedules(schedule, solver):
     rates = []
