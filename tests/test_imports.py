@@ -68,6 +68,10 @@ ALLOWED: dict[str, set[str]] = {
         *("ladder/step", "ladder/compiling", "ladder/builds", "kernels/numba_kernels"),
         *("kernels/cython_kernels", "kernels/_numba", "kernels"),
     },
+    "ladder/gather": {
+        *("ladder/step", "ladder/images", "ladder/compiling", "ladder/builds"),
+        *("kernels/cython_kernels", "kernels/_numba", "kernels"),
+    },
     "ladder/softmax": {
         *("ladder/step", "ladder/compiling", "ladder/builds", "kernels/numba_kernels"),
         *("kernels/cython_kernels", "kernels"),
@@ -81,9 +85,11 @@ ALLOWED: dict[str, set[str]] = {
     "ladder/_steps_avx512": {"ladder/_steps"},
     "ladder/_steps_baseline": {"ladder/_steps"},
     "ladder/_steps": {
-        *("ladder/adam/steps", "ladder/matmul/steps", "ladder/softmax/steps", "kernels/_cython"),
+        *("ladder/adam/steps", "ladder/gather/steps", "ladder/matmul/steps"),
+        *("ladder/softmax/steps", "kernels/_cython"),
     },
     "ladder/adam/steps": set(),
+    "ladder/gather/steps": set(),
     "ladder/matmul/steps": set(),
     "ladder/softmax/steps": set(),
     "ladder/machine": {"kernels/_numba"},

@@ -133,7 +133,7 @@ def test_an_installation_has_the_package_and_no_sources_of_kernels(checkout):
     others = {path.relative_to(checkout / "built") for path in files if path.suffix != ".py"}
     page = {file.relative_to(ROOT) for file in PAGE.iterdir()}
     steps = {file.relative_to(ROOT) for file in ROOT.glob("mnistcore/ladder/*/steps.pxi")}
-    assert len(steps) == 3  # which --explain shows
+    assert len(steps) == 4  # which --explain shows
     assert others == {Path(WEIGHTS), Path("mnistcore/py.typed"), *page, *steps}
     assert Path("mnistcore/serve/page/index.html") in page
     assert {path.name for path in (checkout / "built").iterdir()} == {"mnistcore"}

@@ -4,7 +4,8 @@
 
 import numpy as np
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy, memset
 
 include "../kernels/_cython/constants.pxi"
 include "../kernels/_cython/machine.pxi"
@@ -12,3 +13,5 @@ include "../kernels/_cython/team.pxi"
 include "matmul/steps.pxi"
 include "softmax/steps.pxi"
 include "adam/steps.pxi"
+include "../kernels/_cython/bits.pxi"
+include "gather/steps.pxi"

@@ -277,6 +277,7 @@ class _Trial:
         return sum(getattr(argument, "nbytes", 0) for argument in self._arguments)
 
     def _call(self) -> float:
+        self._ladder.renew(self._arguments)
         began = time.perf_counter()
         self.step(*self._arguments)
         return time.perf_counter() - began

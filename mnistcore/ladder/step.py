@@ -22,7 +22,7 @@ __all__ = [
     "steps",
 ]
 
-LADDERS = ("matmul", "softmax", "adam", "step")
+LADDERS = ("matmul", "softmax", "adam", "gather", "step")
 _FOLDERS = {"step": "training_step"}  # where the name of a ladder is that of a module here
 BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training
 LANGUAGES = ("python", *BACKENDS, "numpy")
@@ -140,6 +140,10 @@ def _nothing_special(rng: np.random.Generator) -> Iterable[Special]:
     return ()
 
 
+def _nothing_new(arguments: tuple[Any, ...]) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Ladder:
     """One computation, and the lessons of the steps that lead from plain loops to its kernel.
@@ -181,6 +185,9 @@ class Ladder:
     in_place
         Whether every array that is written is also read: the limit in GB/s is then that of a loop
         which does the same.
+    renew
+        ``renew(arguments)`` changes inputs before each call that is measured, where the same call
+        again would find in the caches what a real one does not.
     """
 
     name: str
@@ -199,6 +206,7 @@ class Ladder:
     special: Callable[[np.random.Generator], Iterable[Special]] = _nothing_special
     other: Callable[[Sequence[int]], float] | None = None
     in_place: bool = False
+    renew: Callable[[tuple[Any, ...]], None] = _nothing_new
 
     def number(self, name: str) -> int | None:
         """Return the number of a step, from 1; None for what is no step of the ladder."""

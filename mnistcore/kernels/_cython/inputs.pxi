@@ -215,3 +215,28 @@ cdef Marks make_marks(int64_t rows, int64_t columns) except *:
 cdef void release_marks(Marks *marks) noexcept:
     release(marks.rows)
     release(marks.columns)
+
+
+def gather_rows(
+    x, const int64_t[::1] order, float scale, float[:, ::1] out, uint8_t[:, ::1] row_marks,
+    int64_t gate, bint leads,
+):
+    """Gather and mark a thread's share of a batch (B, I), for callers outside a program.
+
+    ``row_marks`` (B, 8 * words) is a bit for each column of a row. Some column and row must exist.
+    """
+    cdef Source source
+    cdef Marks marks
+    cdef Team team
+    cdef int64_t first, last, columns = out.shape[1]
+    set_rows(&source, x)
+    source.columns, source.scale, source.shift = columns, scale, 0
+    marks.rows = <uint64_t *> &row_marks[0, 0]
+    with nogil:
+        team = enter(gate, leads)
+        if team.thread >= 0:
+            first = share(order.shape[0], team.thread, team.threads)
+            last = share(order.shape[0], team.thread + 1, team.threads)
+            gather(&source, &order[0], first, last, &out[0, 0], columns)
+            mark_rows(&out[0, 0], columns, columns, first, last, &marks)
+        leave(&team)
