@@ -273,8 +273,10 @@ class _Trial:
 
     @property
     def working_set(self) -> int:
-        """The bytes of its arguments."""
-        return sum(getattr(argument, "nbytes", 0) for argument in self._arguments)
+        """The bytes of its arguments, or fewer if a call does not need all of them."""
+        held: int = sum(getattr(argument, "nbytes", 0) for argument in self._arguments)
+        moved = self._ladder.moved((self.rows, *self.shape[1:]))
+        return min(held, int(moved)) if moved else held
 
     def _call(self) -> float:
         self._ladder.renew(self._arguments)

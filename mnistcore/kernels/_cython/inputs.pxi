@@ -118,19 +118,43 @@ cdef struct Parts:
     int64_t stop
 
 
-cdef void gather(
+cdef inline int64_t mark_values(const Source *source, int64_t at, uint64_t *bits) noexcept nogil:
+    """Mark what is not zero in a row that begins at ``at``; return how much that is."""
+    cdef int64_t w, marked = 0, whole = source.columns // WORD, rest = source.columns - whole * WORD
+    for w in range(whole):
+        bits[w] = nonzero_values(source, at + w * WORD, WORD)
+        marked += count_bits(bits[w])
+    if rest:
+        bits[whole] = nonzero_values(source, at + whole * WORD, rest)
+        marked += count_bits(bits[whole])
+    return marked
+
+
+cdef bint is_little(int64_t marked, int64_t values) noexcept nogil:
+    """Return whether so little is marked that skipping the rest pays."""
+    return marked * 4 < values * 3
+
+
+cdef bint gather(
     const Source *source, const int64_t *samples, int64_t first, int64_t last, float *out,
-    int64_t ld,
+    int64_t ld, const Marks *marks,
 ) noexcept nogil:
-    """Copy rows first to last of a batch, scaled; ``out`` is the batch's row 0."""
-    cdef int64_t row, ahead, column
+    """Copy rows first to last of a batch, scaled; ``out`` is the batch's row 0.
+
+    Mark what is not zero, unless ``marks`` is NULL, and return whether that is little.
+    """
+    cdef int64_t row, start, ahead, column, marked = 0, words = divide_up(source.columns, WORD)
     for row in range(first, last):
         ahead = row_start(source, samples, min(row + ROWS_AHEAD, last - 1))
-        scale_values(source, row_start(source, samples, row), source.columns, out + row * ld)
+        start = row_start(source, samples, row)
         column = 0
         while column < source.columns:
             fetch_word(source, ahead + column)
             column += WORD
+        scale_values(source, start, source.columns, out + row * ld)
+        if marks != NULL:
+            marked += mark_values(source, start, marks.rows + row * words)
+    return marks != NULL and is_little(marked, (last - first) * source.columns)
 
 
 cdef struct Upcoming:
@@ -185,7 +209,7 @@ cdef bint mark_rows(
         if whole < words:
             bits[whole] = mark_word(a + row * ld + whole * WORD, columns - whole * WORD)
             marked += count_bits(bits[whole])
-    return marked * 4 < (last - first) * columns * 3
+    return is_little(marked, (last - first) * columns)
 
 
 cdef void mark_columns(int64_t columns, int64_t rows, const Marks *marks) noexcept nogil:
@@ -230,13 +254,12 @@ def gather_rows(
     cdef Team team
     cdef int64_t first, last, columns = out.shape[1]
     set_rows(&source, x)
-    source.columns, source.scale, source.shift = columns, scale, 0
+    source.columns, source.scale, source.shift, source.skip_zeros = columns, scale, 0, True
     marks.rows = <uint64_t *> &row_marks[0, 0]
     with nogil:
         team = enter(gate, leads)
         if team.thread >= 0:
             first = share(order.shape[0], team.thread, team.threads)
             last = share(order.shape[0], team.thread + 1, team.threads)
-            gather(&source, &order[0], first, last, &out[0, 0], columns)
-            mark_rows(&out[0, 0], columns, columns, first, last, &marks)
+            gather(&source, &order[0], first, last, &out[0, 0], columns, &marks)
         leave(&team)

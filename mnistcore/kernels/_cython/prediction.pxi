@@ -273,7 +273,7 @@ cdef void predict_block(const Call *call, int64_t first, int64_t thread) noexcep
     inputs.a, inputs.ld = buffers, call.ld
     inputs.marks = NULL
     skip_rows(&source, first)
-    gather(&source, NULL, 0, rows, buffers, call.ld)
+    gather(&source, NULL, 0, rows, buffers, call.ld, NULL)
     for depth in range(call.n_layers):
         layer = &call.layers[depth]
         if layer.in_place != NULL:

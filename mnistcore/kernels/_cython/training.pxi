@@ -25,9 +25,9 @@ cdef void next_batch(
     if run.plan.shared_inputs:
         first = share(batch.rows, team.thread, team.threads)
         last = share(batch.rows, team.thread + 1, team.threads)
-    gather(&run.source, batch.samples, first, last, batch.inputs, run.ld_inputs)
-    batch.sparse = run.layers[0].skips and mark_rows(
-        batch.inputs, run.ld_inputs, run.layers[0].fan_in, 0, batch.rows, &batch.marks
+    batch.sparse = gather(
+        &run.source, batch.samples, first, last, batch.inputs, run.ld_inputs,
+        &batch.marks if run.layers[0].skips else NULL,
     )
     if batch.sparse:
         mark_columns(run.layers[0].fan_in, batch.rows, &batch.marks)

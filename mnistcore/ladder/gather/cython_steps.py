@@ -1,7 +1,7 @@
 """The ladder in Cython: the steps of ``numba_steps``, compiled when the package is installed.
 
-The loops are in ``steps.pxi``. The first steps come from the baseline build, the last ones from
-the build for the instruction set that the kernels of this backend use.
+The loops are in ``steps.pxi``, and come from the baseline build: wider vectors gain nothing where
+stores are the limit.
 """
 
 import numpy as np
@@ -16,7 +16,6 @@ from .problem import LESSONS
 __all__ = [
     "STEPS",
     "bits",
-    "instruction_set",
     "naive",
     "prefetching",
     "production",
@@ -25,15 +24,13 @@ __all__ = [
 ]
 
 
-_plain, _fast = build("baseline"), build(cython_kernels.INSTRUCTION_SET)
-_engine = cython_kernels._core
+_plain, _engine = build("baseline"), cython_kernels._core
 
 naive = checked(_plain.gather_naive)
 row_by_row = checked(_plain.gather_row_by_row)
 two_loops = checked(_plain.gather_two_loops)
 bits = checked(_plain.gather_bits)
-instruction_set = checked(_fast.gather_bits)
-prefetching = checked(_fast.gather_prefetching)
+prefetching = checked(_plain.gather_prefetching)
 
 
 @checked
@@ -55,7 +52,6 @@ STEPS = [
     Step(LESSONS["row by row"], row_by_row, ("gather_row_by_row",)),
     Step(LESSONS["two loops"], two_loops, ("gather_two_loops", "scale_row", "mark_row")),
     Step(LESSONS["bits"], bits, ("gather_bits", *_BITS)),
-    Step(LESSONS["instruction set"], instruction_set, ("gather_bits", *_BITS)),
     Step(LESSONS["prefetch"], prefetching, ("gather_prefetching", "fetch_row", *_BITS)),
     Step(LESSONS["production"], production, (production,)),
 ]

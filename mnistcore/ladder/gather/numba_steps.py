@@ -124,7 +124,7 @@ RECORD = 8  # int64, at least as many as a Source or Marks has
 def _gather_share(function, x, order, scaling, records, out, marks, gate, leads):
     """Call the gather of the training program for a thread's share of the rows.
 
-    It writes whole vectors, so the last row of a share goes through a longer one.
+    It writes whole vectors, so the last rows of a share, which end beyond it, go through a buffer.
     """
     index, count = enter(gate, leads)
     first, stop = share(len(order), index, count)
@@ -133,10 +133,11 @@ def _gather_share(function, x, order, scaling, records, out, marks, gate, leads)
         source, noted = address(records[index]), address(records[index, RECORD:])
         store_record(source, Source(address(x), 0, pixels, 1, address(scaling)))
         store_record(noted, Marks(address(marks), 0, marks.shape[1] // WORD_BYTES, 0, 0))
-        rows, end = address(order), stop - 1
+        rows, end = address(order), max(first, stop + (1 - VL) // pixels)
         call(function, (source, rows, first, end, noted, address(out), 0, pixels))
-        call(function, (source, rows, end, stop, noted, address(last), 0, 0))
-        out[end] = last[:pixels]
+        for b in range(end, stop):
+            call(function, (source, rows, b, b + 1, noted, address(last), 0, 0))
+            out[b] = last[:pixels]
     leave(gate, index, count)
 
 
