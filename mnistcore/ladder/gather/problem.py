@@ -162,8 +162,9 @@ _LESSONS = (
         " two cores do both twice. It also counts the marks, because where most pixels are ink"
         " nothing is worth leaving out. For a few hundred rows, waking a thread takes longer than"
         " the work.",
-        expect="Half as fast again with two free cores and eight thousand rows. At the ladder's"
-        " shape nothing, or a tenth less than the step before, which need not count.",
+        expect="Half as fast again with two free cores and eight thousand rows, and nothing if one"
+        " of them is busy. At the ladder's shape nothing, or a tenth less than the step before,"
+        " which need not count.",
         read="mnistcore/kernels/_numba/inputs.py and mnistcore/kernels/_cython/inputs.pxi",
         shape=(8192, 784, 60_000),
         threaded=True,
