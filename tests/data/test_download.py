@@ -38,7 +38,7 @@ def files(release):
 
 @pytest.fixture
 def short_patience(monkeypatch):
-    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 1.0)
 
 
 def names_asked(mirrors, manner):
