@@ -30,7 +30,8 @@ class Roof:
     peak
         GFLOP/s of multiply-adds in registers.
     bandwidths
-        GB/s of a triad, by the name of the memory that holds its arrays: "L1", ..., "memory".
+        GB/s by the name of the memory that holds the arrays: "L1", ..., "memory". Of a triad or
+        of a sum in place, which need not fetch what it only writes, whichever is faster.
     sizes
         The bytes of those arrays: half of each cache.
     """
@@ -128,7 +129,10 @@ def measure_roofline(
 def _roof(threads: int) -> Roof:
     sizes = _working_sets(threads)
     bandwidths = {
-        name: bandwidth_gbs(threads, size, max(size, _TRIAD_BYTES), runs=_RUNS)
+        name: max(
+            bandwidth_gbs(threads, size, max(size, _TRIAD_BYTES), runs=_RUNS, in_place=in_place)
+            for in_place in (False, True)
+        )
         for name, size in sizes.items()
     }
     return Roof(threads, peak_gflops(threads, runs=_RUNS), bandwidths, sizes)

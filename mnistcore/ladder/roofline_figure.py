@@ -95,9 +95,14 @@ def _panel(axes: "Axes", roof: Roof, roofline: Roofline, theme: _Theme) -> None:
     )  # fmt: skip
     axes.xaxis.label.set_color(theme.grey)
     x = np.geomspace(left, right, 200)
+    above = np.inf
     for place, (name, bandwidth) in enumerate(roof.bandwidths.items()):
         axes.plot(x, np.minimum(roof.peak, bandwidth * x), color=theme.grey, linewidth=1.1)
-        _name_slope(axes, f"{name}, {bandwidth:.0f} GB/s", bandwidth, left * 1.15, theme, place)
+        at = left * 1.15 * 1.5**place  # each name a little further to the right
+        _name_slope(
+            axes, f"{name}, {bandwidth:.0f} GB/s", bandwidth, at, theme, above < 1.4 * bandwidth
+        )
+        above = bandwidth
     axes.text(
         right / 1.1, roof.peak * 1.12, f"peak, {digits(roof.peak)} GFLOP/s", ha="right",
         fontsize=9, color=theme.grey,
@@ -110,13 +115,13 @@ def _panel(axes: "Axes", roof: Roof, roofline: Roofline, theme: _Theme) -> None:
 
 
 def _name_slope(
-    axes: "Axes", name: str, bandwidth: float, x: float, theme: _Theme, place: int
+    axes: "Axes", name: str, bandwidth: float, at: float, theme: _Theme, below: bool
 ) -> None:
-    """Write the name of a memory along its line, each a little further to the right."""
-    at = x * 1.5**place
+    """Write the name of a memory along its line: below it where another line is close above."""
     axes.annotate(
-        name, (at, bandwidth * at), (0, 3), textcoords="offset points", rotation=45,
-        rotation_mode="anchor", transform_rotates_text=True, fontsize=8.5, color=theme.grey,
+        name, (at, bandwidth * at), (0, -3 if below else 3), textcoords="offset points",
+        va="top" if below else "baseline", rotation=45, rotation_mode="anchor",
+        transform_rotates_text=True, fontsize=8.5, color=theme.grey,
     )  # fmt: skip
 
 

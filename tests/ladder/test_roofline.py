@@ -17,9 +17,9 @@ def measured(monkeypatch):
     """Measurements that take no time: 100 GFLOP/s a core, and a call of a millisecond."""
     asked = []
 
-    def bandwidth(threads, size, moved, runs):
+    def bandwidth(threads, size, moved, runs, *, in_place):
         asked.append((threads, size))
-        return 1e10 / size
+        return 1e10 / size * (1 if in_place else 0.7)
 
     def climb(name, backend, shape, seconds, *, quick):
         ladder = load(name)
@@ -48,6 +48,8 @@ def test_the_place_of_a_step_is_its_operations_for_each_byte(measured):
     assert [roof.threads for roof in found.roofs] == [1, 2]
     assert [roof.peak for roof in found.roofs] == [100, 200]
     one, two = ([size for threads, size in measured if threads == count] for count in (1, 2))
+    assert one[::2] == one[1::2]  # of a triad, and in place
+    one, two = one[::2], two[::2]
     assert one == [1 << 14, 1 << 18, 1 << 24, 1 << 28]
     assert two == [1 << 15, 1 << 19, 1 << 24, 1 << 28]  # L1 and L2 belong to a core
 
