@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from .kernels.backends import BACKENDS, get_backend, unavailable_reason
-from .kernels.threads import available_cores, get_num_threads, n_cores, omp_threads
+from .kernels.threads import (
+    available_cores,
+    default_threads,
+    get_num_threads,
+    n_cores,
+    omp_threads,
+)
 from .system.cache import cache_folder, is_private, temporary_cache_folder
 from .system.callable_module import make_callable
 from .system.machine import cpu_model, folder_size, installed_version, instruction_sets
@@ -76,6 +82,8 @@ def _versions() -> dict[str, str | None]:
 
 def _threads_because() -> str:
     """Return what the number of threads follows from."""
+    if get_num_threads() != default_threads():
+        return "set_num_threads"
     if omp_threads():
         return "OMP_NUM_THREADS"
     quota = cpu_quota()

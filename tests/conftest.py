@@ -12,6 +12,7 @@ import pytest
 from small_digits import write_small_digits
 
 from mnistcore.kernels.backends import BACKENDS, get_backend, unavailable_reason
+from mnistcore.kernels.threads import set_num_threads
 
 PROGRAMS = ("g++", "avr-gcc", "arm-none-eabi-gcc", "simavr", "chromium")
 
@@ -44,6 +45,13 @@ def pytest_addoption(parser):
         " (comma-separated): onnxruntime, skl2onnx, torch, keras, cc, g++, avr-gcc, simavr,"
         " arm-none-eabi-gcc, playwright, axe_playwright_python, chromium",
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_cap_stays():
+    """The tests that run next in this process have all threads."""
+    yield
+    set_num_threads(0)
 
 
 @pytest.fixture(params=BACKENDS)

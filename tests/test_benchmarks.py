@@ -32,7 +32,7 @@ from benchmarks.peers.results import (
     write_results,
 )
 from benchmarks.peers.worker import Assignment, PeerWorker
-from mnistcore import get_backend, set_num_threads
+from mnistcore import get_backend
 from mnistcore.kernels import KERNELS
 from mnistcore.kernels.layout import OPTIONS_DTYPE
 from mnistcore.models.network import Network
@@ -45,12 +45,6 @@ CASES = {
     "adam": sizes.Case((784, 12, 8, 10), "relu", 16, "adam", 0.001, 0, 1),
     "sgd": sizes.Case((784, 10, 10), "tanh", 16, "sgd", 0.1, 0, 1),
 }
-
-
-@pytest.fixture(autouse=True)
-def _all_threads_afterwards():
-    yield
-    set_num_threads(0)
 
 
 def make_job(library, case, samples=100):

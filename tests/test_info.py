@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from mnistcore import __version__, available_backends
+from mnistcore import __version__, available_backends, set_num_threads
 from mnistcore.info import clear_cache, main, run
 from mnistcore.kernels.backends import BACKENDS
 from mnistcore.system.machine import cpu_model, folder_size, installed_version, library_versions
@@ -138,3 +138,6 @@ def test_the_number_of_threads_has_a_reason(monkeypatch, capsys, variable, quota
     assert (facts["threads"], facts["threads_because"]) == expected
     assert info.main([]) == 0
     assert f"{expected[0]}: {expected[1]}" in capsys.readouterr().out
+    set_num_threads(5)
+    facts = info.run()
+    assert (facts["threads"], facts["threads_because"]) == (5, "set_num_threads")

@@ -10,7 +10,6 @@ import pytest
 from problems import NONE, Problem
 from tolerances import assert_relative
 
-from mnistcore import set_num_threads
 from mnistcore.kernels import layout, numpy_kernels
 from mnistcore.kernels import threads as teams
 from mnistcore.models.network import Network
@@ -39,8 +38,6 @@ BOUND = 2e-4  # relative to the norm of the parameters
 @pytest.fixture(autouse=True)
 def _eager_team(monkeypatch):
     monkeypatch.setattr(teams, "WORTHWHILE", 0)
-    yield
-    set_num_threads(0)
 
 
 def make_problem(network, x, rule, batch_size, **options):

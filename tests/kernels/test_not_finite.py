@@ -19,12 +19,6 @@ UNWRITTEN = 1234.5
 
 
 @pytest.fixture(autouse=True)
-def _no_cap():
-    yield
-    set_num_threads(0)
-
-
-@pytest.fixture(autouse=True)
 def _quiet():
     with np.errstate(all="ignore"):
         yield

@@ -49,12 +49,6 @@ MORE = {
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
 
 
-@pytest.fixture(autouse=True)
-def _no_cap():
-    yield
-    set_num_threads(0)
-
-
 def _data(network, n, *, images, sparse=True, seed=0):
     """Samples with columns of zeros, as MNIST has; uint8 images or floats."""
     rng = np.random.default_rng(seed)

@@ -29,8 +29,6 @@ def _eager_team(monkeypatch):
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
         monkeypatch.setattr(teams, worth, 0)
     set_num_threads(3)
-    yield
-    set_num_threads(0)
 
 
 def _train(kernels, steps=60):
