@@ -127,13 +127,13 @@ class Special(NamedTuple):
     arguments
         New arguments.
     expected
-        What the outputs must be, by their names.
+        What the outputs must be, by their names; None for what the ladder expects.
     """
 
     shape: Sequence[int]
     words: str
     arguments: Sequence[Any]
-    expected: Mapping[str, Expected]
+    expected: Mapping[str, Expected] | None = None
 
 
 def _nothing_special(rng: np.random.Generator) -> Iterable[Special]:

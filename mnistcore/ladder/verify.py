@@ -56,8 +56,8 @@ def _mistake_in_call(
     before = [np.copy(argument) for argument in fenced.arguments]
     with np.errstate(all="ignore"):  # special numbers make NumPy warn
         result = function(*fenced.arguments)
-    wrong = fenced.written_outside(ladder.arguments)
-    wrong = wrong or mistake(ladder, before, fenced.arguments, result, expected)
+        wrong = fenced.written_outside(ladder.arguments)
+        wrong = wrong or mistake(ladder, before, fenced.arguments, result, expected)
     if wrong and result is not None and "result" not in ladder.outputs:
         wrong += f" (what is returned is not looked at; write {' and '.join(ladder.outputs)})"
     return wrong

@@ -62,9 +62,7 @@ def special(rng: np.random.Generator) -> Iterable[Special]:
         for place in (0, 19, 36):
             arguments = draw((37,), rng)
             arguments[0][place] = value
-            with np.errstate(invalid="ignore"):
-                outputs = expected(*arguments)
-            yield Special((37,), f"with {words} gradient", arguments, outputs)
+            yield Special((37,), f"with {words} gradient", arguments)
 
 
 def work(shape: Sequence[int]) -> float:

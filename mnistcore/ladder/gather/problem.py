@@ -62,8 +62,7 @@ def special(rng: np.random.Generator) -> Iterable[Special]:
         "with an odd bit in each image": (_lone_pixels(shape), np.arange(9), SCALE),
     }
     for words, inputs in cases.items():
-        arguments = _call(*inputs)
-        yield Special(shape, words, arguments, expected(*arguments))
+        yield Special(shape, words, _call(*inputs))
 
 
 def _lone_pixels(shape: Sequence[int]) -> np.ndarray:

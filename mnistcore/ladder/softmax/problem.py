@@ -65,9 +65,7 @@ def special(rng: np.random.Generator) -> Iterable[Special]:
             logits = rng.normal(size=shape).astype(np.float32)
             logits[2, column] = value
             arguments = logits, np.full(n_rows, 7, np.int32), np.full(shape, np.nan, np.float32)
-            with np.errstate(invalid="ignore"):
-                outputs = expected(*arguments)
-            yield Special(shape, f"with a logit of {words}", arguments, outputs)
+            yield Special(shape, f"with a logit of {words}", arguments)
 
 
 def work(shape: Sequence[int]) -> float:
