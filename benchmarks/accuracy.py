@@ -5,6 +5,9 @@
 Each training is a process of its own, whose whole time is taken. The test set is used once for
 each seed, at the end of its run. No choice depends on it. Figures that the file has of other
 recipes, backends and seeds stay, but those of a recipe whose settings have changed since go.
+
+Trainings of hours may be done in parts: with ``--keep``, one that was ended goes on from its last
+checkpoint, and one that is over is not trained again. Its time is that of all its parts.
 """
 
 import argparse
@@ -13,40 +16,69 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from mnistcore.training.recipes import RECIPES
+from mnistcore.training.recipes import COMMON, RECIPES
 
 SHORT = ("tanh-10-10", "relu-two-hidden", "relu-1024-128", "fast", "fast-99")
 COLUMNS = ("recipe", "backend", "seeds", "mean", "sd", "lowest", "highest", "seconds")
 PER_SEED = ("seeds", "test_accuracies", "seconds")
 
 
-def run(recipe: str, backend: str, seed: int, data: str, folder: str) -> dict[str, Any]:
-    """Train in a new process; return its summary, and the seconds from its start to its end."""
-    command = [sys.executable, "-m", "mnistcore.train", "--recipe", recipe, "--backend", backend]
-    command += ["--seed", str(seed), "--data", data, "--quiet", "--output", folder]
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON has them, with those options that came later."""
+    everything: dict[str, Any] = json.loads(json.dumps({**COMMON, **settings}))
+    return everything
+
+
+def train(*flags: str) -> float:
+    """Train in a new process; return the seconds from its start to its end."""
+    command = [sys.executable, "-m", "mnistcore.train", "--quiet", *flags]
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - began
-    summary = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
-    return {**summary, "seconds": seconds}
+    return time.perf_counter() - began
+
+
+def run(recipe: str, backend: str, seed: int, data: str, folder: Path) -> dict[str, Any]:
+    """Train unless the folder has such a run that is over; return the summary and the seconds."""
+    if Path(folder, "config.json").exists():
+        return go_on(recipe, folder)
+    flags = ["--recipe", recipe, "--backend", backend, "--seed", str(seed), "--data", data]
+    seconds = train(*flags, "--output", str(folder))
+    return {**summary_of(folder), "seconds": seconds}
+
+
+def go_on(recipe: str, folder: Path) -> dict[str, Any]:
+    """Finish a training that was ended, if it was; return the summary and the seconds of all."""
+    config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    settings = completed(RECIPES[recipe].settings)
+    if {name: completed(config)[name] for name in settings} != settings:
+        raise ValueError(f"{folder}: is not of the settings that the recipe {recipe} has now")
+    if not Path(folder, "summary.json").exists() or summary_of(folder)["interrupted"]:
+        train("--resume", str(folder))
+    summary = summary_of(folder)
+    return {**summary, "seconds": summary["total_seconds"]}
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """Return the summary of a run."""
+    summary: dict[str, Any] = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
+    return summary
 
 
 def measure(recipe: str, backend: str, seed: int, data: str, keep: str | None) -> dict[str, Any]:
     """Train a recipe; return what is in the file of it: lists with a place for each seed."""
     with tempfile.TemporaryDirectory() as scratch:
-        summary = run(
-            recipe, backend, seed, data, str(Path(keep or scratch, f"{recipe}-{backend}-{seed}"))
-        )
+        folder = Path(keep or scratch, f"{recipe}-{backend}-{seed}")
+        summary = run(recipe, backend, seed, data, folder)
     accuracy, seconds = summary["test_accuracy"], round(summary["seconds"], 2)
     print(f"{recipe} {backend} seed {seed}: {accuracy:.2%}, {seconds:.2f} s", flush=True)
     return {
         "recipe": recipe,
-        "settings": json.loads(json.dumps(RECIPES[recipe].settings)),  # tuples as lists
+        "settings": completed(RECIPES[recipe].settings),
         "backend": backend,
         "data": summary["data"],
         "threads": summary["threads"],
@@ -58,7 +90,8 @@ def measure(recipe: str, backend: str, seed: int, data: str, keep: str | None) -
 
 def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the figures of both; only the new ones if they are not of the same settings."""
-    if any(old.get(key) != new[key] for key in ("settings", "data", "threads")):
+    old = {**old, "settings": completed(old["settings"])}
+    if any(old[key] != new[key] for key in ("settings", "data", "threads")):
         return new
     runs = {}
     for row in (old, new):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mnistcore
-from benchmarks import crowded, dense, further, sizes, workloads
+from benchmarks import accuracy, crowded, dense, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
@@ -36,6 +36,8 @@ from mnistcore import get_backend
 from mnistcore.kernels import KERNELS
 from mnistcore.kernels.layout import OPTIONS_DTYPE
 from mnistcore.models.network import Network
+from mnistcore.train import TrainingInterrupted
+from mnistcore.training.records import Listener
 
 pytestmark = pytest.mark.slow
 
@@ -663,19 +665,41 @@ def test_the_web_server_is_measured(tmp_path, capsys):
     assert "watched job" in out
 
 
-def trained(seed, accuracy, **changed):
-    row = {"recipe": "fast", "settings": {"epochs": 3}, "backend": "numba"}
+def test_a_training_that_was_ended_goes_on_where_it_is_kept(tmp_path):
+    class Ends(Listener):
+        def slice_done(self, progress):
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "fast-numpy-0"
+    config = mnistcore.TrainConfig(
+        recipe="fast", backend="numpy", data="synthetic", output=str(folder)
+    )
+    with pytest.raises(TrainingInterrupted):
+        mnistcore.train.run(config, listener=Ends())
+    before = accuracy.summary_of(folder)["total_seconds"]
+    ended = accuracy.measure("fast", "numpy", 0, "synthetic", str(tmp_path))
+    assert accuracy.summary_of(folder)["epochs_run"] == config.epochs
+    assert ended["seconds"][0] > before
+    assert accuracy.measure("fast", "numpy", 0, "synthetic", str(tmp_path)) == ended
+    alone = accuracy.measure("fast", "numpy", 0, "synthetic", None)
+    assert alone["test_accuracies"] == ended["test_accuracies"]
+    folder.rename(tmp_path / "fast-99-numpy-0")
+    with pytest.raises(ValueError, match=r"fast-99-numpy-0: is not of the settings that"):
+        accuracy.measure("fast-99", "numpy", 0, "synthetic", str(tmp_path))
+
+
+def trained(seed, reached, **changed):
+    row = {"recipe": "fast", "settings": accuracy.completed({"epochs": 3}), "backend": "numba"}
     row |= {"data": "mnist", "threads": 2}
-    return {**row, "seeds": [seed], "test_accuracies": [accuracy], "seconds": [1.0], **changed}
+    return {**row, "seeds": [seed], "test_accuracies": [reached], "seconds": [1.0], **changed}
 
 
 def test_accuracies_of_other_seeds_stay_and_those_of_other_settings_go():
-    from benchmarks.accuracy import merged
-
+    merged = accuracy.merged
     rows = merged(merged([], trained(1, 0.98)), trained(0, 0.97))
     rows = merged(rows, trained(1, 0.99))
     assert [(row["seeds"], row["test_accuracies"]) for row in rows] == [([0, 1], [0.97, 0.99])]
     rows = merged(rows, trained(2, 0.96, backend="cython"))
     assert [row["seeds"] for row in rows] == [[0, 1], [2]]
-    rows = merged(rows, trained(3, 0.95, settings={"epochs": 4}))
+    rows = merged(rows, trained(3, 0.95, settings=accuracy.completed({"epochs": 4})))
     assert [row["seeds"] for row in rows] == [[3], [2]]

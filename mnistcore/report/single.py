@@ -16,7 +16,7 @@ from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
 from ..terminal.tables import most_often_taken_for
-from ..training.augmentation import check_images, deform
+from ..training.augmentation import MOST_FACTOR, check_images, deform, make_augmentation
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
@@ -232,16 +232,20 @@ def _data(model: Model, dataset: Dataset) -> Iterable[Part]:
 
 def _augmentation(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Part]:
     images, seed = dataset.train_images, model.config.get("seed")
+    factor = model.config.get("augment_strength", 1.0)
     if not model.config.get("augment") or not isinstance(seed, int):
+        return
+    if not isinstance(factor, int | float) or not 0 <= factor <= MOST_FACTOR:
         return
     try:
         check_images(images)
     except ValueError:  # of other data than the run's
         return
     samples = np.unique(dataset.train_labels, return_index=True)[1][:_DEFORMED]
+    deformed = deform(kernels, images, samples, make_augmentation(factor), seed, _EPOCHS)
     yield Drawing(
         "augmentation",
-        figures.deformations(images[samples], deform(kernels, images, samples, seed, _EPOCHS)),
+        figures.deformations(images[samples], deformed),
         "Training images, and what the network saw of them in the first epochs: every epoch"
         " rotates, slants, scales, shifts and bends them anew, with thicker or thinner strokes.",
     )

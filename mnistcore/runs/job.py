@@ -171,7 +171,7 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         engine_options(job),
         rates,
         check,
-        make_augmentation() if config.augment else None,
+        make_augmentation(config.augment_strength) if config.augment else None,
         config.adversarial,
     )
 

@@ -17,6 +17,7 @@ from ..system.text import one_line
 from ..training.config import TrainConfig
 from ..training.fit import Fit
 from ..training.options import read_options
+from ..training.recipes import COMMON
 from ..training.records import Listener
 from .checkpoints import Checkpoint, Past, newest
 from .execution import COMPLETE, TrainResult, completed, execute
@@ -99,7 +100,7 @@ def _prepared(
 ) -> Job:
     path = folder.path
     checkpoint, damage = newest(path)
-    config = TrainConfig(**{**read_options(path / CONFIG_FILE, TrainConfig), **changes})
+    config = TrainConfig(**{**COMMON, **read_options(path / CONFIG_FILE, TrainConfig), **changes})
     if checkpoint is not None and config.backend == "auto":
         config = replace(config, backend=checkpoint.run["backend"])
     _check_options(path, checkpoint, config)

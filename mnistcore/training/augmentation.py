@@ -19,17 +19,23 @@ STRENGTHS = Augmentation(
     thickness=0.5,
 )
 
+MOST_FACTOR = 5  # the largest that ``make_augmentation`` takes
+_MULTIPLIED = ("rotation", "shear", "scale", "shift", "elastic")
+
 # For the test, chosen likewise: of all strengths only the thickness of strokes gains there.
 TEST_STRENGTHS = STRENGTHS._replace(
     rotation=0.0, shear=0.0, scale=0.0, shift=0.0, elastic=0.0, thickness=0.25
 )
 
 
-def make_augmentation(**strengths: float) -> np.ndarray:
+def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
     """Return the options (1,) of ``augment``.
 
     Parameters
     ----------
+    factor
+        How strong the deformations are that are not given, as a multiple of those that suit digits;
+        the smoothness of the elastic ones and the thickness of strokes do not depend on it.
     **strengths
         Fields of :class:`.layout.Augmentation`; the others have the strengths that suit digits.
 
@@ -41,15 +47,17 @@ def make_augmentation(**strengths: float) -> np.ndarray:
     Examples
     --------
     >>> from mnistcore.training.augmentation import make_augmentation
-    >>> float(make_augmentation(rotation=5)["rotation"][0])
-    5.0
+    >>> options = make_augmentation(1.5, shear=0.1)
+    >>> float(options["rotation"][0]), float(options["shear"][0])
+    (15.0, 0.1)
     """
     unknown = sorted(strengths.keys() - set(Augmentation._fields))
     if unknown:
         known = ", ".join(Augmentation._fields)
         raise ValueError(f"augment has no strength {', '.join(unknown)}; known: {known}")
     options = np.zeros(1, AUGMENTATION_DTYPE)
-    options[0] = STRENGTHS._replace(**strengths)
+    multiplied = {name: factor * getattr(STRENGTHS, name) for name in _MULTIPLIED}
+    options[0] = STRENGTHS._replace(**{**multiplied, **strengths})
     return options
 
 
@@ -71,7 +79,12 @@ def check_images(images: np.ndarray, what: str = "augment") -> None:
 
 
 def deform(
-    kernels: ModuleType, images: np.ndarray, samples: np.ndarray, seed: int, epochs: int
+    kernels: ModuleType,
+    images: np.ndarray,
+    samples: np.ndarray,
+    strengths: np.ndarray,
+    seed: int,
+    epochs: int,
 ) -> np.ndarray:
     """Return what a run trains on in place of some images, from its first epoch on.
 
@@ -83,6 +96,8 @@ def deform(
         (N, side, side) uint8, C-contiguous, the training images of the run.
     samples
         (n,) int64, the numbers of the images to deform.
+    strengths
+        From :func:`make_augmentation`.
     seed
         The seed of the run.
     epochs
@@ -93,9 +108,7 @@ def deform(
     deformed
         (n, epochs, side, side) uint8.
     """
-    return np.stack(
-        list(_deformed(kernels, images, samples, make_augmentation(), seed, epochs)), axis=1
-    )
+    return np.stack(list(_deformed(kernels, images, samples, strengths, seed, epochs)), axis=1)
 
 
 def versions_of(

@@ -15,6 +15,7 @@ from ..data import absolute
 from ..kernels.backends import BACKENDS
 from ..kernels.layout import ACTIVATIONS, OPTIMIZERS
 from ..models.network import INITIALIZATIONS
+from .augmentation import MOST_FACTOR
 from .data_options import DataOptions
 from .intervals import parse_interval
 from .optimizers import LEARNING_RATES
@@ -178,6 +179,13 @@ class TrainConfig(DataOptions):
     )
     augment: bool = _from_recipe(
         "augment", bool, "deform the training images anew in each epoch; for square images"
+    )
+    augment_strength: float = _from_recipe(
+        "augment_strength",
+        float,
+        "multiplies the rotation, shear, scale, shift and bending of deformed images",
+        limits=Range(0, MOST_FACTOR),
+        metavar="FACTOR",
     )
     adversarial: float = _from_recipe(
         "adversarial",

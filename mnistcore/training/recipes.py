@@ -19,8 +19,9 @@ class Recipe:
     settings: Mapping[str, Any]
 
 
-# What most recipes have in common.
-_COMMON = {
+# What most recipes have in common; a new option has here the value that changes nothing, which
+# runs from before it go on with.
+COMMON: dict[str, Any] = {
     "activation": "relu",
     "optimizer": "adam",
     "schedule": "one-cycle",
@@ -32,6 +33,7 @@ _COMMON = {
     "clip_norm": 0.0,
     "max_norm": 0.0,
     "augment": False,
+    "augment_strength": 1.0,
     "adversarial": 0.0,
     "validation_fraction": 0.1,
 }
@@ -41,7 +43,7 @@ RECIPES: dict[str, Recipe] = {
         "784-10-10, tanh, gradient descent: a first network, small enough to draw",
         {
             "hidden": (10,),
-            **_COMMON,
+            **COMMON,
             "activation": "tanh",
             "optimizer": "sgd",
             "learning_rate": 0.1,
@@ -55,7 +57,7 @@ RECIPES: dict[str, Recipe] = {
         "784-128-64-10, ReLU, Adam: good accuracy within seconds",
         {
             "hidden": (128, 64),
-            **_COMMON,
+            **COMMON,
             "learning_rate": 0.004,
             "batch_size": 64,
             "epochs": 10,
@@ -65,7 +67,7 @@ RECIPES: dict[str, Recipe] = {
         "784-1024-128-10, ReLU, Adam: more accurate, and a load for the kernels",
         {
             "hidden": (1024, 128),
-            **_COMMON,
+            **COMMON,
             "learning_rate": 0.002,
             "batch_size": 128,
             "epochs": 10,
@@ -75,7 +77,7 @@ RECIPES: dict[str, Recipe] = {
         "784-256-10, label smoothing: 98 % within a second",
         {
             "hidden": (256,),
-            **_COMMON,
+            **COMMON,
             "learning_rate": 0.006,
             "batch_size": 64,
             "epochs": 3,
@@ -87,7 +89,7 @@ RECIPES: dict[str, Recipe] = {
         "784-512-128-10, deformed images: 99 % within a minute",
         {
             "hidden": (512, 128),
-            **_COMMON,
+            **COMMON,
             "learning_rate": 0.006,
             "batch_size": 128,
             "epochs": 12,
@@ -101,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
         "784-1200-600-300-150-10, adversarial images: no use of what is near what",
         {
             "hidden": (1200, 600, 300, 150),
-            **_COMMON,
+            **COMMON,
             "learning_rate": 0.002,
             "batch_size": 100,
             "epochs": 25,
@@ -111,10 +113,10 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "augmented": Recipe(
-        "784-2048-1024-512-10, deformed images, half an hour: the most accurate",
+        "784-2048-1024-512-10, deformed images: half an hour",
         {
             "hidden": (2048, 1024, 512),
-            **_COMMON,
+            **COMMON,
             "optimizer": "adamw",
             "learning_rate": 0.003,
             "batch_size": 256,
@@ -124,6 +126,24 @@ RECIPES: dict[str, Recipe] = {
             "batch_norm": True,
             "label_smoothing": 0.05,
             "augment": True,
+            "validation_fraction": 0.0,
+        },
+    ),
+    "record": Recipe(
+        "784-2500-2000-1500-1000-500-10, strongly deformed images, two hours: the most accurate",
+        {
+            "hidden": (2500, 2000, 1500, 1000, 500),
+            **COMMON,
+            "optimizer": "adamw",
+            "learning_rate": 0.003,
+            "batch_size": 256,
+            "epochs": 180,
+            "weight_decay": 0.03,
+            "dropout": (0.1,),
+            "batch_norm": True,
+            "label_smoothing": 0.05,
+            "augment": True,
+            "augment_strength": 1.2,
             "validation_fraction": 0.0,
         },
     ),

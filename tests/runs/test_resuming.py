@@ -110,6 +110,19 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(kernels, dataset, make_conf
     assert_equal(result, wanted)
 
 
+def test_an_option_that_the_run_did_not_have_yet_changes_nothing(dataset, make_config):
+    """Whatever its recipe has set since."""
+    options = {"hidden": (8,), "epochs": 2, "batch_size": BATCH, "augment_strength": 1.0}
+    config = make_config(recipe="augmented", **options)
+    wanted = trained(config, dataset)
+    interrupted(config, dataset, 3)
+    path = Path("run/config.json")
+    written = json.loads(path.read_text())
+    del written["augment_strength"]
+    path.write_text(json.dumps(written))
+    assert_equal(resume("run", dataset=dataset), wanted)
+
+
 @pytest.mark.parametrize("slices", [1, STEPS - 1, STEPS, STEPS + 1, 2 * STEPS, 3 * STEPS])
 def test_a_run_may_end_after_any_step(dataset, make_config, slices):
     config = make_config(patience=2)

@@ -56,6 +56,14 @@ def test_strengths_are_those_asked_for():
         make_augmentation(turn=3)
 
 
+def test_a_factor_multiplies_what_moves_pixels():
+    usual, double = make_augmentation()[0], make_augmentation(2, shear=0.1)[0]
+    for name in ("rotation", "scale", "shift", "elastic"):
+        assert double[name] == 2 * usual[name] > 0
+    assert double["shear"] == 0.1
+    assert (double["smoothness"], double["thickness"]) == (usual["smoothness"], usual["thickness"])
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

@@ -40,6 +40,7 @@ FLAGS = [
     "--clip-norm",
     "--max-norm",
     "--augment",
+    "--augment-strength",
     "--adversarial",
     "--validation-fraction",
     "--patience",
