@@ -2,6 +2,7 @@
 
 python -m benchmarks.drawings                # beside MNIST's validation images
 python -m benchmarks.drawings --split test   # beside its test images, once, for the final figures
+python -m benchmarks.drawings --runs RUN     # a network that is trained already
 
 The drawings are polylines that were written down by hand, among them the 1 with a flag that most
 of Europe writes and that is rare in MNIST. They share no code with the built-in digits (no smooth
@@ -19,8 +20,12 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from mnistcore.evaluate import EvaluateConfig
 from mnistcore.evaluate import run as evaluate
+from mnistcore.models.checkpoint import load
 from mnistcore.predict import predict_pictures
-from mnistcore.train import TrainConfig, run
+from mnistcore.train import TrainConfig
+from mnistcore.train import run as train
+
+Pictures = dict[str, tuple[list[np.ndarray], list[int]]]  # ink and digits by the name of the set
 
 # Strokes of points in tenths of a box that is as high as the digit; y points downwards.
 SHAPES: dict[str, list[list[tuple[float, float]]]] = {
@@ -116,7 +121,7 @@ def fonts() -> list[Path]:
     return [folder / f"{name}.ttf" for name in plain]
 
 
-def pictures(hands: int) -> dict[str, tuple[list[np.ndarray], list[int]]]:
+def pictures(hands: int) -> Pictures:
     """Ink and digits by the name of the set: flagged 1s, all other drawings, print."""
     rng = np.random.default_rng(5)
     drawings = [(shape, drawn(rng, shape)) for shape in SHAPES for _ in range(hands)]
@@ -133,30 +138,37 @@ def pictures(hands: int) -> dict[str, tuple[list[np.ndarray], list[int]]]:
     }
 
 
+def measured(name: str, run: str, split: str, sets: Pictures) -> str:
+    """A line on a trained network: how well it reads a split of its own data, and the sets."""
+    own = evaluate(run, EvaluateConfig(split=split)).accuracy
+    words = [f"{name}: {split} {own:.2%}"]
+    model = load(run)
+    for of, (inks, digits) in sets.items():
+        read = [reading.digit for reading in predict_pictures(model, [1 - ink for ink in inks])]
+        right = sum(a == b for a, b in zip(read, digits, strict=True))
+        words.append(f"{of} {right} of {len(digits)}")
+    return ", ".join(words)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawings", description=__doc__)
     parser.add_argument("--data", nargs="+", default=["mnist", "mnist+synthetic"])
+    parser.add_argument("--runs", nargs="+", help="measure these runs instead of training some")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--hands", type=int, default=30, help="drawings of each shape")
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
     arguments = parser.parse_args(argv)
     sets = pictures(arguments.hands)
-    for data in arguments.data:
+    for run in arguments.runs or []:
+        print(measured(run, run, arguments.split, sets), flush=True)
+    for data in arguments.data if not arguments.runs else []:
         for seed in arguments.seeds:
             with tempfile.TemporaryDirectory() as folder:
                 output = str(Path(folder, "run"))
-                model = run(
-                    TrainConfig(data=data, backend=arguments.backend, seed=seed, output=output)
-                ).model
-                own = evaluate(output, EvaluateConfig(split=arguments.split)).accuracy
-            words = [f"{arguments.split} {own:.2%}"]
-            for name, (inks, digits) in sets.items():
-                read = [reading.digit for reading in predict_pictures(model, [1 - i for i in inks])]
-                right = sum(a == b for a, b in zip(read, digits, strict=True))
-                words.append(f"{name} {right} of {len(digits)}")
-            print(f"{data}, seed {seed}: {', '.join(words)}", flush=True)
+                train(TrainConfig(data=data, backend=arguments.backend, seed=seed, output=output))
+                print(measured(f"{data}, seed {seed}", output, arguments.split, sets), flush=True)
     return 0
 
 
