@@ -177,9 +177,10 @@ LAST_STEP = 80  # the step in which the run ends early, because they waited too 
 GATE_LENGTH = 96
 
 # In nanoseconds: a wait at a meeting that is long enough to be for a member that is off the cores,
-# and how much of a run may be spent so: ALLOWED, and one part in TOLERABLE.
+# and how much of a run may be spent so: ALLOWED or PATIENT, and one part in TOLERABLE.
 LONG_WAIT = 1_000_000
 ALLOWED = 8_000_000
+PATIENT = 250_000_000
 TOLERABLE = 8
 
 # A desk: int64 numbers, where a caller posts one job at a time. The backends' ``lead`` and
@@ -201,6 +202,10 @@ class _FreeCores:
     then many times faster. Such a run ends early, after a few such waits. A thread whose elapsed
     time is much longer than its time on a core had to share that core. After such a run teams are
     smaller, until a larger one is tried again, and less often if that fails.
+
+    If a run ended early and all of its threads were on the cores all the time, the cores themselves
+    are uneven, as those of a virtual machine are whose host is busy. A smaller team would be slower
+    still, and each new run packs the weights anew, so the next runs may wait longer.
     """
 
     HOLD = 0.5  # seconds until a larger team is tried again
@@ -215,6 +220,7 @@ class _FreeCores:
         self._hold = self.HOLD
         self._losses = 0  # runs in a row that lost much time
         self._on_trial = True  # whether no run of this size has gone well yet
+        self._uneven_until = 0.0  # when the cores are supposed to be even again
 
     def limit(self) -> int:
         """Return the most threads that a team should have now."""
@@ -224,10 +230,19 @@ class _FreeCores:
             self._on_trial = True
         return self._limit
 
-    def judge(self, count: int, lost: float, seconds: float) -> None:
-        """Learn from a run of ``seconds`` with threads off the cores for up to ``lost`` seconds."""
+    def allowance(self) -> int:
+        """Return how many nanoseconds a run may wait, besides a share of its time."""
+        return PATIENT if time.monotonic() < self._uneven_until else ALLOWED
+
+    def judge(self, count: int, lost: float, seconds: float, early: bool = False) -> None:
+        """Learn from a run of ``seconds`` with threads off the cores for up to ``lost`` seconds.
+
+        ``early`` says whether it ended early.
+        """
         if lost <= self.GRACE + self.TOLERATED * seconds:
             self._losses = 0
+            if early:
+                self._uneven_until = time.monotonic() + self.LONGEST_HOLD
             if count == self._limit or self._limit == MAX_THREADS:
                 self._on_trial, self._hold = False, self.HOLD
             return
@@ -284,7 +299,8 @@ class _Run:
 
     def __init__(self, count: int, work: Work, desk: int) -> None:
         self.gate = np.zeros(GATE_LENGTH, np.int64)
-        self.gate[CALLED], self.gate[TEAM], self.gate[ALLOWANCE] = count, desk, ALLOWED
+        self.gate[CALLED], self.gate[TEAM] = count, desk
+        self.gate[ALLOWANCE] = _free_cores.allowance()
         self._address = self.gate.ctypes.data
         self._work = work
         self._lost: list[float] = []  # seconds that each thread was off the cores
@@ -308,7 +324,8 @@ class _Run:
         seconds = time.perf_counter() - began
         self._lost.append(seconds - (time.thread_time() - on_core))
         if len(self._lost) == self.gate[SIZE]:  # the last thread has all the figures
-            _free_cores.judge(len(self._lost), max(self._lost), seconds)
+            early = bool(self.gate[LAST_STEP])
+            _free_cores.judge(len(self._lost), max(self._lost), seconds, early)
         return result
 
 

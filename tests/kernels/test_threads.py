@@ -359,6 +359,21 @@ def test_a_larger_team_is_tried_less_often_if_that_fails(monkeypatch):
     assert free_cores.limit() == 2, "it went well in the meantime"
 
 
+def test_runs_wait_longer_where_threads_wait_on_cores_of_their_own(monkeypatch):
+    """To end early is in vain if the next team is as large."""
+    clock = [0.0]
+    monkeypatch.setattr(teams.time, "monotonic", lambda: clock[0])
+    free_cores = teams._FreeCores()
+    free_cores.judge(2, lost=0.03, seconds=0.04, early=True)
+    free_cores.judge(2, lost=0.0, seconds=0.04)
+    assert free_cores.allowance() == teams.ALLOWED
+    free_cores.judge(2, lost=0.0, seconds=0.04, early=True)
+    assert free_cores.allowance() == teams.PATIENT
+    assert free_cores.limit() == teams.MAX_THREADS
+    clock[0] += 2.1
+    assert free_cores.allowance() == teams.ALLOWED
+
+
 @pytest.mark.parametrize("stop", [1, 7, 50])
 def test_steps_of_runs_that_end_early_are_those_of_a_whole_call(compiled, stop, monkeypatch):
     """Also where a loss that is not finite ends them."""
