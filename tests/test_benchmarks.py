@@ -665,6 +665,22 @@ def test_the_web_server_is_measured(tmp_path, capsys):
     assert "watched job" in out
 
 
+def test_errors_on_images_held_out(tmp_path, capsys):
+    from benchmarks.held_out import errors, main
+
+    path = str(tmp_path / "run")
+    config = mnistcore.TrainConfig(
+        recipe="fast", backend="numpy", data="synthetic", validation_fraction=0.1, output=path
+    )
+    result = mnistcore.train.run(config)
+    n, wrong, deformed = errors(path, 2)
+    assert 1 - wrong / n == pytest.approx(result.history[-1].validation_accuracy)
+    assert 0 < deformed < 0.5
+    assert deformed != wrong / n
+    assert main([path, "--versions", "2"]) == 0
+    assert f"| {n:,} | {wrong} | {wrong / n:.2%} | {deformed:.2%} |" in capsys.readouterr().out
+
+
 def test_a_training_that_was_ended_goes_on_where_it_is_kept(tmp_path):
     class Ends(Listener):
         def slice_done(self, progress):

@@ -139,7 +139,6 @@ RECIPES: dict[str, Recipe] = {
             "batch_size": 256,
             "epochs": 180,
             "weight_decay": 0.03,
-            "dropout": (0.1,),
             "batch_norm": True,
             "label_smoothing": 0.05,
             "augment": True,
