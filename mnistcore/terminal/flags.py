@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..training.options import Option, options_of
@@ -61,6 +61,17 @@ def flags_given(
         if text is not None:
             given[name] = opt.parsed(text, flag_of(name))
     return given
+
+
+def as_flags(values: Mapping[str, Any]) -> str:
+    """Return options as a command line has them, such as ``--hidden 128 64 --no-augment``."""
+    words = []
+    for name, value in values.items():
+        if isinstance(value, bool):
+            words.append(flag_of(name if value else f"no_{name}"))
+        else:
+            words.append(f"{flag_of(name)} {_spelled(value)}")
+    return " ".join(words)
 
 
 def _spelled(value: Any) -> str:

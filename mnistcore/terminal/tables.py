@@ -1,13 +1,14 @@
 """Tables and panels for the terminal, drawn with rich."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..models.metrics import per_class_accuracy, percent
 from ..system.text import one_line
-from ..training.recipes import Recipe
+from ..training.recipes import COMMON, Recipe
+from .flags import as_flags
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -47,17 +48,18 @@ def notice_panel(notice: str) -> "Panel":
 
 
 def recipe_list(recipes: Mapping[str, Recipe]) -> "Group":
-    """Return a list of recipes: name, description and settings."""
+    """Return a list of recipes: name, description, and the flags that they stand for."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
     parts: list[RenderableType] = []
     for name, recipe in recipes.items():
-        settings = ", ".join(f"{key} {_spelled(value)}" for key, value in recipe.settings.items())
+        settings = recipe.settings.items()
+        own = {option: value for option, value in settings if COMMON.get(option) != value}
         parts.append(Text(name, style="bold"))
         parts.append(Padding(Text(recipe.about), (0, 0, 0, 2)))
-        parts.append(Padding(Text(settings, style="dim"), (0, 0, 1, 2)))
+        parts.append(Padding(Text(as_flags(own), style="dim"), (0, 0, 1, 2)))
     return Group(*parts)
 
 
@@ -201,7 +203,3 @@ def rival_text(rival: int | None, counts: np.ndarray, class_names: Sequence[str]
     from rich.text import Text
 
     return Text("" if rival is None else f"{class_names[rival]} ({counts[rival]:,})")
-
-
-def _spelled(value: Any) -> str:
-    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)

@@ -130,7 +130,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "record": Recipe(
-        "784-2500-2000-1500-1000-500-10, strongly deformed images, two hours: the most accurate",
+        "784-2500-2000-1500-1000-500-10, strongly deformed images: two hours",
         {
             "hidden": (2500, 2000, 1500, 1000, 500),
             **COMMON,

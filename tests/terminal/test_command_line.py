@@ -23,6 +23,9 @@ from mnistcore.data.synthetic import make_digits
 from mnistcore.system.interrupt import Signalled
 from mnistcore.terminal import command_line
 from mnistcore.terminal.command_line import CommandError, run_command, user_errors
+from mnistcore.terminal.flags import flags_given
+from mnistcore.train import TrainConfig, _parser
+from mnistcore.training.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--backend", "numpy", "--hidden", "8", "--epochs", "2", "--batch-size", "32"]
@@ -211,11 +214,16 @@ def test_the_config_of_a_run_repeats_it(place, capsys):
         assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
 
 
-def test_recipes_are_listed(capsys):
+def test_recipes_are_listed_as_the_flags_that_they_stand_for(capsys):
     assert main(["train", "--list-recipes"]) == 0
-    out = capsys.readouterr().out
-    for name in ("tanh-10-10", "relu-two-hidden", "relu-1024-128"):
-        assert re.search(f"^{name}", out, re.MULTILINE)
+    listed = re.split(r"\n *\n", capsys.readouterr().out.strip())
+    assert [about.split()[0] for about in listed] == list(RECIPES)
+    for about, (name, recipe) in zip(listed, RECIPES.items(), strict=True):
+        words = about.split()
+        flags = words[next(i for i, word in enumerate(words) if word.startswith("--")) :]
+        config = TrainConfig(**flags_given(_parser().parse_args(flags), TrainConfig))
+        settings = {option: getattr(config, option) for option in recipe.settings}
+        assert settings == recipe.settings, name
 
 
 def test_a_diverged_run_ends_with_status_1(place, capsys):
