@@ -246,8 +246,10 @@ def _augmentation(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterab
     yield Drawing(
         "augmentation",
         figures.deformations(images[samples], deformed),
-        "Training images, and what the network saw of them in the first epochs: every epoch"
-        " rotates, slants, scales, shifts and bends them anew, with thicker or thinner strokes.",
+        "Training images, and what epochs made of them: each rotates, slants, scales, shifts and"
+        " bends them anew, with thicker or thinner strokes."
+        + " The last epochs do so less and less."
+        * bool(model.config.get("augment_fade")),
     )
 
 

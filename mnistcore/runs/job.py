@@ -18,7 +18,7 @@ from ..kernels.blas import limited
 from ..models.model import TrainedOn
 from ..models.network import Network
 from ..system.machine import library_versions
-from ..training.augmentation import check_images, make_augmentation
+from ..training.augmentation import check_images, faded, make_augmentation
 from ..training.config import TrainConfig
 from ..training.loop import Trainer
 from ..training.optimizers import make_options
@@ -156,6 +156,10 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         rate = config.learning_rate
         return learning_rates(config.schedule, rate, first_step, steps, total_steps)
 
+    def strengths(epoch: int) -> np.ndarray:
+        options = make_augmentation(config.augment_strength)
+        return faded(options, config.augment_fade, epoch, config.epochs)
+
     targets = job.dataset.train_labels
     if job.teachers:
         how = config.teacher_temperature, config.teacher_weight
@@ -171,7 +175,7 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         engine_options(job),
         rates,
         check,
-        make_augmentation(config.augment_strength) if config.augment else None,
+        strengths if config.augment else None,
         config.adversarial,
     )
 

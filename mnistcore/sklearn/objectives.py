@@ -134,7 +134,7 @@ class SoftmaxObjective(Objective):
         self._augment, self._scale = None, 1.0
         if strengths is not None:
             pixels, self._scale = _pixels(samples.x)
-            self._augment = Augmenter(kernels, pixels, strengths)
+            self._augment = Augmenter(kernels, pixels, lambda _: strengths)
         self._pinned, self._smoothing = pinned, smoothing
         self._workspace, self._room_for = EMPTY, (0, 0)
         if pinned:

@@ -1,6 +1,6 @@
 """Images that are deformed for training, anew in each epoch, or for a test: see ``augment``."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -18,6 +18,8 @@ STRENGTHS = Augmentation(
     smoothness=0.16,
     thickness=0.5,
 )
+
+StrengthSchedule = Callable[[int], np.ndarray]  # epoch, from 1 -> the options of ``augment``
 
 MOST_FACTOR = 5  # the largest that ``make_augmentation`` takes
 _MULTIPLIED = ("rotation", "shear", "scale", "shift", "elastic")
@@ -58,6 +60,20 @@ def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
     options = np.zeros(1, AUGMENTATION_DTYPE)
     multiplied = {name: factor * getattr(STRENGTHS, name) for name in _MULTIPLIED}
     options[0] = STRENGTHS._replace(**{**multiplied, **strengths})
+    return options
+
+
+def faded(options: np.ndarray, share: float, epoch: int, epochs: int) -> np.ndarray:
+    """Return the options (1,) for an epoch, from 1, if images are to be less deformed in the end.
+
+    In the last ``share`` of the epochs the strengths fall, to 0 in the last one, so that the small
+    learning rates at the end learn from images as they will be in use. Ge et al. 2021, "YOLOX",
+    section 2.1, switch off augmentation in the last epochs.
+    """
+    left = (epochs - epoch) / (share * epochs) if share else 1.0
+    options = options.copy()
+    for name in set(Augmentation._fields) - {"smoothness"}:
+        options[name] *= min(1.0, left)
     return options
 
 
@@ -182,10 +198,10 @@ class Augmenter:
     x
         (N, side * side) uint8, C-contiguous, not written.
     strengths
-        From :func:`make_augmentation`.
+        The options of ``augment`` for each epoch, from :func:`make_augmentation`.
     """
 
-    def __init__(self, kernels: ModuleType, x: np.ndarray, strengths: np.ndarray) -> None:
+    def __init__(self, kernels: ModuleType, x: np.ndarray, strengths: StrengthSchedule) -> None:
         self._kernels, self._x, self._strengths = kernels, x, strengths
         self._deformed = np.empty_like(x)
 
@@ -195,5 +211,6 @@ class Augmenter:
         The array is the same in each call. Its other rows are those of past calls, or undefined.
         """
         seed, epoch = int(options["seed"][0]), int(options["epoch"][0])
-        self._kernels.augment(self._x, samples, self._strengths, seed, epoch, self._deformed)
+        strengths = self._strengths(epoch)
+        self._kernels.augment(self._x, samples, strengths, seed, epoch, self._deformed)
         return self._deformed

@@ -187,6 +187,13 @@ class TrainConfig(DataOptions):
         limits=Range(0, MOST_FACTOR),
         metavar="FACTOR",
     )
+    augment_fade: float = _from_recipe(
+        "augment_fade",
+        float,
+        "share of the epochs, the last ones, in which the deformations grow weaker, to none",
+        limits=Range(0, 1),
+        metavar="SHARE",
+    )
     adversarial: float = _from_recipe(
         "adversarial",
         float,

@@ -16,7 +16,7 @@ from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.network import Network
 from ..system.pages import in_large_pages
 from .adversarial import VirtualAdversary
-from .augmentation import Augmenter
+from .augmentation import Augmenter, StrengthSchedule
 from .optimizers import make_state
 from .records import NonFiniteLossError, Progress
 
@@ -55,7 +55,7 @@ class Trainer:
     check
         Called before each slice; an exception that it raises ends the epoch there.
     strengths
-        From :func:`.make_augmentation`, to deform x anew in each epoch; None trains on x itself.
+        How strongly x is deformed anew in each epoch; None trains on x itself.
     radius
         That of a :class:`.VirtualAdversary`; 0 trains without one.
 
@@ -86,7 +86,7 @@ class Trainer:
         options: np.ndarray,
         rates: RateSchedule,
         check: Callable[[], None] = lambda: None,
-        strengths: np.ndarray | None = None,
+        strengths: StrengthSchedule | None = None,
         radius: float = 0.0,
     ) -> None:
         self.params = params

@@ -34,6 +34,7 @@ COMMON: dict[str, Any] = {
     "max_norm": 0.0,
     "augment": False,
     "augment_strength": 1.0,
+    "augment_fade": 0.0,
     "adversarial": 0.0,
     "validation_fraction": 0.1,
 }
@@ -143,6 +144,7 @@ RECIPES: dict[str, Recipe] = {
             "label_smoothing": 0.05,
             "augment": True,
             "augment_strength": 1.2,
+            "augment_fade": 0.2,
             "validation_fraction": 0.0,
         },
     ),

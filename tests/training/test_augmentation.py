@@ -9,6 +9,7 @@ from mnistcore.training.augmentation import (
     TEST_STRENGTHS,
     Augmenter,
     check_images,
+    faded,
     make_augmentation,
     versions_of,
 )
@@ -33,6 +34,10 @@ def make_trainer(x, kernels=numpy_kernels, **settings):
     return Trainer(kernels, network, params, x, targets, indices, options, rates, **settings)
 
 
+def fading(epoch):
+    return faded(make_augmentation(), 1, epoch, 3)
+
+
 class Spy:
     """The reference backend, which remembers what ``train_steps`` trains on."""
 
@@ -54,6 +59,17 @@ def test_strengths_are_those_asked_for():
     assert options.dtype.names == Augmentation._fields
     with pytest.raises(ValueError, match="augment has no strength turn; known: rotation, shear"):
         make_augmentation(turn=3)
+
+
+def test_strengths_fade_to_none_in_the_last_epochs():
+    usual = make_augmentation()
+    for epoch, left in ((1, 1), (6, 1), (7, 0.75), (8, 0.5), (10, 0)):
+        options = faded(usual, 0.4, epoch, 10)
+        assert options["smoothness"] == usual["smoothness"]
+        for name in set(Augmentation._fields) - {"smoothness"}:
+            assert options[name] == pytest.approx(left * usual[name])
+    assert faded(usual, 0, 10, 10) == usual
+    assert faded(usual, 1, 1, 1)["rotation"] == 0
 
 
 def test_a_factor_multiplies_what_moves_pixels():
@@ -82,7 +98,7 @@ def test_images_that_cannot_be_deformed_are_refused(images, message):
 
 def test_an_augmenter_deforms_the_samples_that_it_is_given(x, kernels):
     original, strengths = x.copy(), make_augmentation()
-    augment = Augmenter(kernels, x, strengths)
+    augment = Augmenter(kernels, x, lambda epoch: strengths if epoch == 3 else None)
     options = make_options(seed=5)
     options["epoch"] = 3
     samples = np.array([7, 2, 59])
@@ -95,7 +111,7 @@ def test_an_augmenter_deforms_the_samples_that_it_is_given(x, kernels):
 def test_every_epoch_trains_on_new_images_with_their_own_numbers(x):
     """Numbers stay, so that targets, weights and the masks of dropout are those of the samples."""
     spy = Spy()
-    trainer = make_trainer(x, spy, strengths=make_augmentation())
+    trainer = make_trainer(x, spy, strengths=fading)
     for epoch in (1, 2):
         trainer.train_epoch(epoch, lambda progress: None)
     rows, order = map(np.concatenate, zip(*spy.seen, strict=True))
@@ -103,7 +119,7 @@ def test_every_epoch_trains_on_new_images_with_their_own_numbers(x):
         samples = order[first : first + N - 5]
         assert sorted(samples) == list(range(5, N))
         expected = np.zeros_like(x)
-        numpy_kernels.augment(x, samples, make_augmentation(), 4, epoch, expected)
+        numpy_kernels.augment(x, samples, fading(epoch), 4, epoch, expected)
         np.testing.assert_array_equal(rows[first : first + N - 5], expected[samples])
 
 
@@ -111,7 +127,7 @@ def test_slices_change_nothing(x, monkeypatch):
     trained = []
     for seconds in (0.0, 1e9):  # a step at a time, and ever more of them
         monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", seconds)
-        trainer = make_trainer(x, strengths=make_augmentation())
+        trainer = make_trainer(x, strengths=fading)
         trainer.train_epoch(1, lambda progress: None)
         trained.append(trainer.params)
     np.testing.assert_array_equal(*trained)
@@ -120,7 +136,7 @@ def test_slices_change_nothing(x, monkeypatch):
 def test_strengths_of_zero_train_as_without(x, kernels):
     nothing = make_augmentation(**dict.fromkeys(Augmentation._fields, 0) | {"smoothness": 1})
     trained = []
-    for strengths in (None, nothing):
+    for strengths in (None, lambda _: nothing):
         trainer = make_trainer(x, kernels, strengths=strengths)
         trainer.prepare()
         trainer.train_epoch(1, lambda progress: None)

@@ -41,6 +41,7 @@ FLAGS = [
     "--max-norm",
     "--augment",
     "--augment-strength",
+    "--augment-fade",
     "--adversarial",
     "--validation-fraction",
     "--patience",
