@@ -20,7 +20,7 @@ from .data_options import DataOptions
 from .intervals import parse_interval
 from .optimizers import LEARNING_RATES
 from .options import Range, document_options, option, read_options
-from .recipes import DEFAULT_RECIPE, RECIPES
+from .recipes import COMMON, DEFAULT_RECIPE, RECIPES
 from .records import LOGS
 from .schedules import SCHEDULES
 
@@ -276,6 +276,10 @@ class TrainConfig(DataOptions):
             raise ValueError("nesterov needs optimizer sgd with a momentum above 0")
         if self.patience is not None and not self.validation_fraction:
             raise ValueError("patience needs validation: a validation_fraction above 0")
+        for name in ("augment_strength", "augment_fade"):
+            usual = COMMON[name], RECIPES[self.recipe].settings[name]
+            if not self.augment and getattr(self, name) not in usual:
+                raise ValueError(f"{name} is for deformed images, and augment is off")
         if self.batch_norm and not self.hidden:
             raise ValueError("batch_norm is for hidden layers, and hidden is none")
         rates, layers = len(self.dropout), len(self.hidden)

@@ -97,6 +97,10 @@ def test_a_network_without_hidden_layers_is_allowed():
     assert TrainConfig(hidden=()).hidden == ()
 
 
+def test_a_recipe_with_deformed_images_can_do_without():
+    assert not TrainConfig(recipe="record", augment=False).augment
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -123,6 +127,8 @@ def test_a_network_without_hidden_layers_is_allowed():
         ({"checkpoint_every": "0epochs"}, "such as 5epochs or 2minutes, or none; got '0epochs'"),
         ({"checkpoint_every": "1.5minutes"}, "got '1.5minutes'"),
         ({"patience": 3, "validation_fraction": 0}, "patience needs validation"),
+        ({"augment_strength": 2.0}, "augment_strength is for deformed images, and augment is off"),
+        ({"augment_fade": 0.2}, "augment_fade is for deformed images, and augment is off"),
     ],
 )
 def test_a_value_out_of_range_is_a_value_error(options, message):
