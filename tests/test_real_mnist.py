@@ -105,5 +105,4 @@ def test_two_hundred_steps_have_the_same_bits_for_every_number_of_threads(compil
     for threads in (1, 2, 3, 4, 4):
         set_num_threads(threads)
         runs.append([part.tobytes() for part in _train(compiled, recipe, mnist, np.float32, 0)])
-    set_num_threads(0)
     assert all(run == runs[0] for run in runs[1:])

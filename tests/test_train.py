@@ -246,14 +246,11 @@ def test_a_cap_on_threads_holds_for_the_run_alone(compiled, dataset, make_config
             seen.append(get_num_threads())
 
     set_num_threads(3)
-    try:
-        run(make_config(backend=backend, threads=2, epochs=1), dataset=dataset, listener=Watcher())
-        options = {"backend": backend, "epochs": 1, "output": "run2"}
-        run(make_config(**options), dataset=dataset, listener=Watcher())
-        assert seen == [2, 3]
-        assert get_num_threads() == 3
-    finally:
-        set_num_threads(0)
+    run(make_config(backend=backend, threads=2, epochs=1), dataset=dataset, listener=Watcher())
+    options = {"backend": backend, "epochs": 1, "output": "run2"}
+    run(make_config(**options), dataset=dataset, listener=Watcher())
+    assert seen == [2, 3]
+    assert get_num_threads() == 3
 
 
 def test_validation_images_are_not_trained_on(dataset, make_config):

@@ -41,8 +41,7 @@ def threads(request, monkeypatch):
     for worth in ("WORTHWHILE", "WORTHWHILE_TASKS"):
         monkeypatch.setattr(teams, worth, 0)
     set_num_threads(request.param)
-    yield request.param
-    set_num_threads(0)
+    return request.param
 
 
 class _Training:

@@ -80,7 +80,6 @@ def test_a_quota_limits_the_default_number_of_threads(monkeypatch, quota, count)
         assert threads.get_num_threads() == 4
     threads.set_num_threads(6)
     assert threads.get_num_threads() == 6
-    threads.set_num_threads(0)
 
 
 @pytest.mark.parametrize(
@@ -98,4 +97,3 @@ def test_the_variable_of_openmp_is_the_default(monkeypatch, value, count):
         assert threads.get_num_threads() == 8
     threads.set_num_threads(7)
     assert threads.get_num_threads() == 7
-    threads.set_num_threads(0)
