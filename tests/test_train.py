@@ -318,7 +318,7 @@ def test_options_reach_the_kernels(dataset, make_config):
         {"label_smoothing": 0.1}, {"batch_norm": True}, {"max_norm": 0.5},
         {"ema": 0.8}, {"clip_norm": 0.1},
         {"adversarial": 1.0}, {"augment": True}, {"augment": True, "augment_strength": 2.0},
-        {"augment": True, "augment_fade": 1.0},
+        {"augment": True, "epochs": 2}, {"augment": True, "epochs": 2, "augment_fade": 1.0},
     ]  # fmt: skip
     adams = [
         {},
