@@ -44,7 +44,7 @@ def train(*flags: str) -> float:
 
 def run(recipe: str, backend: str, seed: int, data: str, folder: Path) -> dict[str, Any]:
     """Train unless the folder has such a run that is over; return the summary and the seconds."""
-    if Path(folder, "config.json").exists():
+    if (folder / "config.json").exists():
         return go_on(recipe, folder)
     flags = ["--recipe", recipe, "--backend", backend, "--seed", str(seed), "--data", data]
     seconds = train(*flags, "--output", str(folder))
@@ -53,11 +53,11 @@ def run(recipe: str, backend: str, seed: int, data: str, folder: Path) -> dict[s
 
 def go_on(recipe: str, folder: Path) -> dict[str, Any]:
     """Finish a training that was ended, if it was; return the summary and the seconds of all."""
-    config = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = completed(RECIPES[recipe].settings)
     if {name: completed(config)[name] for name in settings} != settings:
         raise ValueError(f"{folder}: is not of the settings that the recipe {recipe} has now")
-    if not Path(folder, "summary.json").exists() or summary_of(folder)["interrupted"]:
+    if not (folder / "summary.json").exists() or summary_of(folder)["interrupted"]:
         train("--resume", str(folder))
     summary = summary_of(folder)
     return {**summary, "seconds": summary["total_seconds"]}
@@ -65,7 +65,7 @@ def go_on(recipe: str, folder: Path) -> dict[str, Any]:
 
 def summary_of(folder: Path) -> dict[str, Any]:
     """Return the summary of a run."""
-    summary: dict[str, Any] = json.loads(Path(folder, "summary.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     return summary
 
 

@@ -161,9 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
     arguments = parser.parse_args(argv)
     sets = pictures(arguments.hands)
-    for run in arguments.runs or []:
-        print(measured(run, run, arguments.split, sets), flush=True)
-    for data in arguments.data if not arguments.runs else []:
+    if arguments.runs:
+        for run in arguments.runs:
+            print(measured(run, run, arguments.split, sets), flush=True)
+        return 0
+    for data in arguments.data:
         for seed in arguments.seeds:
             with tempfile.TemporaryDirectory() as folder:
                 output = str(Path(folder, "run"))

@@ -16,9 +16,11 @@ from mnistcore import get_backend
 from mnistcore.kernels.layout import Augmentation
 from mnistcore.runs.data import load_run_data, split_indices
 from mnistcore.runs.folder import load_run
-from mnistcore.training.augmentation import STRENGTHS, make_augmentation, versions_of
+from mnistcore.training.augmentation import STRENGTHS, versions_of
 
-_HALF = make_augmentation(0.5, thickness=0.5 * STRENGTHS.thickness)
+_HALF = Augmentation(*(strength / 2 for strength in STRENGTHS))._replace(
+    smoothness=STRENGTHS.smoothness
+)
 
 
 def errors(run: str, versions: int) -> tuple[int, int, float]:
@@ -26,8 +28,7 @@ def errors(run: str, versions: int) -> tuple[int, int, float]:
     loaded, kernels = load_run(run), get_backend("auto")
     dataset = load_run_data(loaded)
     samples = split_indices(loaded.model, dataset, "validation")
-    strengths = Augmentation(*_HALF[0].item())
-    shown = versions_of(kernels, dataset.train_images, samples, versions + 1, strengths=strengths)
+    shown = versions_of(kernels, dataset.train_images, samples, versions + 1, strengths=_HALF)
     labels = dataset.train_labels[samples]
     wrong = [int((loaded.model.predict(each, kernels) != labels).sum()) for each in shown]
     return len(samples), wrong[0], float(np.mean(wrong[1:])) / len(samples)

@@ -16,7 +16,7 @@ from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
 from ..terminal.tables import most_often_taken_for
-from ..training.augmentation import MOST_FACTOR, check_images, deform, make_augmentation
+from ..training.augmentation import MOST_FACTOR, check_images, deformed, make_augmentation
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
@@ -242,10 +242,10 @@ def _augmentation(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterab
     except ValueError:  # of other data than the run's
         return
     samples = np.unique(dataset.train_labels, return_index=True)[1][:_DEFORMED]
-    deformed = deform(kernels, images, samples, make_augmentation(factor), seed, _EPOCHS)
+    epochs = deformed(kernels, images, samples, make_augmentation(factor), seed, _EPOCHS)
     yield Drawing(
         "augmentation",
-        figures.deformations(images[samples], deformed),
+        figures.deformations(images[samples], np.stack(list(epochs), axis=1)),
         "Training images, and what epochs made of them: each rotates, slants, scales, shifts and"
         " bends them anew, with thicker or thinner strokes."
         + " The last epochs do so less and less."

@@ -156,9 +156,10 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         rate = config.learning_rate
         return learning_rates(config.schedule, rate, first_step, steps, total_steps)
 
+    deformations = make_augmentation(config.augment_strength)
+
     def strengths(epoch: int) -> np.ndarray:
-        options = make_augmentation(config.augment_strength)
-        return faded(options, config.augment_fade, epoch, config.epochs)
+        return faded(deformations, config.augment_fade, epoch, config.epochs)
 
     targets = job.dataset.train_labels
     if job.teachers:

@@ -94,15 +94,15 @@ def check_images(images: np.ndarray, what: str = "augment") -> None:
         )
 
 
-def deform(
+def deformed(
     kernels: ModuleType,
     images: np.ndarray,
     samples: np.ndarray,
     strengths: np.ndarray,
     seed: int,
     epochs: int,
-) -> np.ndarray:
-    """Return what a run trains on in place of some images, from its first epoch on.
+) -> Iterator[np.ndarray]:
+    """Yield some images as a run trains on them, in each epoch from the first on.
 
     Parameters
     ----------
@@ -119,12 +119,16 @@ def deform(
     epochs
         How many epochs.
 
-    Returns
-    -------
-    deformed
-        (n, epochs, side, side) uint8.
+    Yields
+    ------
+    epoch
+        (n, side, side) uint8.
     """
-    return np.stack(list(_deformed(kernels, images, samples, strengths, seed, epochs)), axis=1)
+    x = images.reshape(len(images), -1)
+    out = np.empty_like(x)
+    for epoch in range(1, epochs + 1):
+        kernels.augment(x, samples, strengths, seed, epoch, out)
+        yield out[samples].reshape(len(samples), *images.shape[1:])
 
 
 def versions_of(
@@ -167,23 +171,7 @@ def versions_of(
         check_images(images, "test-time augmentation")
     yield images if len(samples) == len(images) else images[samples]
     options = make_augmentation(**strengths._asdict())
-    yield from _deformed(kernels, images, samples, options, seed, versions - 1)
-
-
-def _deformed(
-    kernels: ModuleType,
-    images: np.ndarray,
-    samples: np.ndarray,
-    strengths: np.ndarray,
-    seed: int,
-    epochs: int,
-) -> Iterator[np.ndarray]:
-    """Yield some images (n, side, side) as they are deformed in each epoch from 1 on."""
-    x = images.reshape(len(images), -1)
-    out = np.empty_like(x)
-    for epoch in range(1, epochs + 1):
-        kernels.augment(x, samples, strengths, seed, epoch, out)
-        yield out[samples].reshape(len(samples), *images.shape[1:])
+    yield from deformed(kernels, images, samples, options, seed, versions - 1)
 
 
 class Augmenter:
