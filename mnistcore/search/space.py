@@ -28,7 +28,8 @@ _OWN = {
 }
 _TRAINING = (
     "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "schedule",
-    "batch_size", "epochs", "weight_decay", "dropout", "batch_norm", "label_smoothing", "augment",
+    "batch_size", "epochs", "weight_decay", "dropout", "batch_norm", "label_smoothing", "ema",
+    "clip_norm", "max_norm", "augment", "augment_strength", "augment_fade", "adversarial",
 )  # fmt: skip
 _TOGETHER = {"layers", "units"}  # what ``hidden`` of train is made of
 _BY_DEFAULT_LOGARITHMIC = ("units", "learning_rate", "weight_decay")
@@ -252,12 +253,14 @@ def _ends(dimension: Dimension) -> tuple[Value, ...]:
 
 
 def _applicable(point: Point) -> Point:
-    """Remove momentum if the optimizer has none, and the options of hidden layers without any."""
+    """Remove the options of what is off in a point: momentum, hidden layers, deformed images."""
     idle = set()
     if point.get("optimizer", "sgd") != "sgd":
         idle.add("momentum")
     if point.get("layers", 1) == 0 or point.get("hidden", 1) == ():
         idle |= {"units", "activation", "dropout", "batch_norm"}
+    if not point.get("augment", True):
+        idle |= {"augment_strength", "augment_fade"}
     return {name: value for name, value in point.items() if name not in idle}
 
 
@@ -311,7 +314,7 @@ def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict
     if dimensions.keys() & _TOGETHER:  # only together are they an option of train
         dimensions |= {name: Choices((fixed.pop(name),)) for name in fixed.keys() & _TOGETHER}
     fixed = train_options(fixed)
-    # The optimizer comes first, because momentum depends on it.
+    # The optimizer comes first, because momentum depends on it, as those of augment do after it.
     order = sorted(dimensions, key=lambda name: (name != "optimizer", list(known).index(name)))
     return {name: dimensions[name] for name in order}, fixed
 

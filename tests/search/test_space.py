@@ -48,6 +48,19 @@ def test_switches_are_searched_where_there_is_something_to_switch():
     assert read_entries({"batch_norm": True}) == ({}, {"batch_norm": True})
 
 
+def test_strengths_are_searched_where_images_are_deformed():
+    space = space_of(augment_strength=[1.0, 2.0], augment=[False, True])
+    assert space.points() == [
+        {"augment": False},
+        {"augment": True, "augment_strength": 1.0},
+        {"augment": True, "augment_strength": 2.0},
+    ]
+    assert space_of(augment_fade=[0.0, 0.5]).points() == [
+        {"augment_fade": 0.0},
+        {"augment_fade": 0.5},
+    ]
+
+
 def test_a_grid_takes_points_of_a_range():
     rate = {"low": 0.001, "high": 0.1, "points": 3}
     rates = [p["learning_rate"] for p in space_of(learning_rate=rate).points()]
