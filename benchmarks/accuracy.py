@@ -7,7 +7,8 @@ each seed, at the end of its run. No choice depends on it. Figures that the file
 recipes, backends and seeds stay, but those of a recipe whose settings have changed since go.
 
 Trainings of hours may be done in parts: with ``--keep``, one that was ended goes on from its last
-checkpoint, and one that is over is not trained again. Its time is that of all its parts.
+checkpoint, and one that is over is not trained again. Its time is that of all its parts. The number
+of threads changes nothing but the time.
 """
 
 import argparse
@@ -24,8 +25,8 @@ from typing import Any
 from mnistcore.training.recipes import COMMON, RECIPES
 
 SHORT = ("tanh-10-10", "relu-two-hidden", "relu-1024-128", "fast", "fast-99")
-COLUMNS = ("recipe", "backend", "seeds", "mean", "sd", "lowest", "highest", "seconds")
-PER_SEED = ("seeds", "test_accuracies", "seconds")
+COLUMNS = ("recipe", "backend", "seeds", "mean", "sd", "lowest", "highest", "threads", "seconds")
+PER_SEED = ("seeds", "test_accuracies", "threads", "seconds")
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +82,9 @@ def measure(recipe: str, backend: str, seed: int, data: str, keep: str | None) -
         "settings": completed(RECIPES[recipe].settings),
         "backend": backend,
         "data": summary["data"],
-        "threads": summary["threads"],
         "seeds": [seed],
         "test_accuracies": [accuracy],
+        "threads": [summary["threads"]],
         "seconds": [seconds],
     }
 
@@ -91,7 +92,7 @@ def measure(recipe: str, backend: str, seed: int, data: str, keep: str | None) -
 def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the figures of both; only the new ones if they are not of the same settings."""
     old = {**old, "settings": completed(old["settings"])}
-    if any(old[key] != new[key] for key in ("settings", "data", "threads")):
+    if any(old[key] != new[key] for key in ("settings", "data")):
         return new
     runs = {}
     for row in (old, new):
@@ -111,7 +112,7 @@ def merged(rows: Sequence[dict[str, Any]], new: dict[str, Any]) -> list[dict[str
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- | --- " + "| ---: " * 6 + "|"]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- | --- " + "| ---: " * 7 + "|"]
     for row in rows:
         accuracies = row["test_accuracies"]
         spread = f"{stdev(accuracies):.2%}" if len(accuracies) > 1 else ""
@@ -122,6 +123,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{mean(accuracies):.2%}",
             spread,
             *(f"{value:.2%}" for value in (min(accuracies), max(accuracies))),
+            " or ".join(map(str, sorted(set(row["threads"])))),
             f"{median(row['seconds']):.2f}",
         )
         lines.append("| " + " | ".join(cells) + " |")

@@ -706,8 +706,8 @@ def test_a_training_that_was_ended_goes_on_where_it_is_kept(tmp_path):
 
 def trained(seed, reached, **changed):
     row = {"recipe": "fast", "settings": accuracy.completed({"epochs": 3}), "backend": "numba"}
-    row |= {"data": "mnist", "threads": 2}
-    return {**row, "seeds": [seed], "test_accuracies": [reached], "seconds": [1.0], **changed}
+    row |= {"data": "mnist", "seeds": [seed], "test_accuracies": [reached]}
+    return {**row, "threads": [1 + seed % 2], "seconds": [1.0], **changed}
 
 
 def test_accuracies_of_other_seeds_stay_and_those_of_other_settings_go():
@@ -719,3 +719,10 @@ def test_accuracies_of_other_seeds_stay_and_those_of_other_settings_go():
     assert [row["seeds"] for row in rows] == [[0, 1], [2]]
     rows = merged(rows, trained(3, 0.95, settings=accuracy.completed({"epochs": 4})))
     assert [row["seeds"] for row in rows] == [[3], [2]]
+
+
+def test_accuracies_from_one_and_from_two_threads_are_those_of_one_recipe():
+    rows = accuracy.merged(accuracy.merged([], trained(1, 0.98)), trained(0, 0.96))
+    assert rows[0]["threads"] == [1, 2]
+    cells = accuracy.table(rows).splitlines()[-1].split(" | ")
+    assert cells[2:4] + cells[-2:] == ["2", "97.00%", "1 or 2", "1.00 |"]
