@@ -1,6 +1,7 @@
 """A training job on plain arrays, for tests that give the same one to several backends."""
 
 import itertools
+import os
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_state
 
 NONE = np.zeros(0, np.float32)
+UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"  # the Numba kernels run as Python
 
 
 class Trained(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from problems import UNCOMPILED
 
 from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
 from mnistcore.models.network import Network
@@ -202,7 +203,7 @@ def test_an_array_that_the_loops_cannot_read_is_refused(kernels, name, key, kind
     _assert_refused_alike(kernels, name, arguments, error, f"{key} {words}")
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is dispatched")
+@pytest.mark.skipif(UNCOMPILED, reason="nothing is dispatched")
 @pytest.mark.parametrize("first", ["misaligned", "spread", "swapped"])
 def test_no_order_of_calls_lets_a_spoiled_matrix_in(compiled, first):
     """Numba remembers one type for all matrices that are not plain: each process learns anew."""

@@ -1,10 +1,10 @@
 """Deformed images: against floating point, against loops, and the backends against each other."""
 
 import math
-import os
 
 import numpy as np
 import pytest
+from problems import UNCOMPILED
 
 from mnistcore.kernels import deformation, layout, numpy_kernels
 from mnistcore.kernels.threads import set_num_threads
@@ -25,7 +25,6 @@ STRENGTHS = {
     "smooth": {"elastic": 0.1, "smoothness": 1},
     "thickness": {"thickness": 1},
 }  # fmt: skip
-UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 SIDES = (1, 2, 17) if UNCOMPILED else (1, 2, 3, 4, 15, 16, 17, 27, 28, 33)
 
 

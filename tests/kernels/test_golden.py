@@ -1,14 +1,11 @@
 """Parameters after training are those that are written down, to the last bit."""
 
-import os
-
 import numpy as np
 import pytest
 from golden import FILE, hashes, jobs, key_of, known
+from problems import UNCOMPILED
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="uncompiled, products are rounded otherwise"
-)
+pytestmark = pytest.mark.skipif(UNCOMPILED, reason="uncompiled, products are rounded otherwise")
 
 
 def test_parameters_are_those_written_down(compiled):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import UNCOMPILED
 from tolerances import assert_product_close
 
 from mnistcore import set_num_threads
@@ -137,7 +138,7 @@ def test_empty_result(kernels):
     kernels.matmul(np.ones((0, 4), np.float32), np.ones((4, 5), np.float32), out)
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="minutes if uncompiled")
+@pytest.mark.skipif(UNCOMPILED, reason="minutes if uncompiled")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_scratch_lives_as_long_as_the_product(compiled, threads):
     """Where freed memory is overwritten (glibc) or given back: a workspace freed early shows."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import UNCOMPILED
 
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models.network import Network
@@ -100,9 +101,7 @@ numba_kernels.matmul(a, a, np.empty_like(a))
 show()
 """
 
-needs_jit = pytest.mark.skipif(
-    os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled"
-)
+needs_jit = pytest.mark.skipif(UNCOMPILED, reason="nothing is compiled")
 
 
 def _fresh_environment(folder, **variables):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import naive
 import numpy as np
 import pytest
-from problems import Problem, assert_alike
+from problems import UNCOMPILED, Problem, assert_alike
 from tolerances import assert_relative
 
 from mnistcore import set_num_threads
@@ -47,6 +47,7 @@ MORE = {
     "all": {"max_norm": 0.6, "ema_decay": 0.95, "clip_norm": 0.5},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
+SAMPLES, PASSES = (23, 1) if UNCOMPILED else (57, 2)
 
 
 def _data(network, n, *, images, sparse=True, seed=0):
@@ -70,7 +71,9 @@ def _soft(targets, classes):
     return (rows / rows.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _train(kernels, network, rule, *, n=57, batch_size=10, passes=2, dtype=np.float32, **how):
+def _train(
+    kernels, network, rule, *, n=SAMPLES, batch_size=10, passes=PASSES, dtype=np.float32, **how
+):
     """Some passes over a small data set, by the steps of all of them."""
     images = how.get("images", True)
     x, targets = _data(network, n, images=images)
@@ -126,13 +129,13 @@ def test_circumstances_match_the_reference(kernels, name, how):
 @pytest.mark.parametrize("batch_size", [1, 2, 13, 14, 15, 29, 31, 32, 33, 57])
 def test_every_batch_size_matches_the_reference(kernels, batch_size):
     network, rule = NETWORKS["two hidden"], OPTIMIZERS["nesterov"]
-    _compare(kernels, network, rule, batch_size=batch_size, passes=1, bound=1e-4)
+    _compare(kernels, network, rule, n=57, batch_size=batch_size, passes=1, bound=1e-4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 15, 31, 33, 57])
 def test_every_batch_size_is_normalised_as_in_the_reference(kernels, batch_size):
     network, rule = NETWORKS["normalised, wide"], OPTIMIZERS["sgd"]
-    _compare(kernels, network, rule, batch_size=batch_size, passes=1, bound=1e-3)
+    _compare(kernels, network, rule, n=57, batch_size=batch_size, passes=1, bound=1e-3)
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.9])
