@@ -20,14 +20,15 @@ RECIPE = "fast-99"
 CHANGES: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "no deformed images": {"augment": False},
+    "deformations that do not fade": {"augment_fade": 0.0},
     "no batch normalisation": {"batch_norm": False},
     "no label smoothing": {"label_smoothing": 0.0},
     "a constant learning rate": {"schedule": "constant", "learning_rate": 0.001},
     "one hidden layer": {"hidden": (512,)},
     "half the units": {"hidden": (256, 64)},
     "twice the units": {"hidden": (1024, 256)},
-    "half the epochs": {"epochs": 6},
-    "twice the epochs": {"epochs": 24},
+    "half the epochs": {"epochs": 4},
+    "twice the epochs": {"epochs": 16},
     "with dropout 0.2": {"dropout": (0.2,)},
 }
 
