@@ -5,9 +5,9 @@ through the array arguments that they find there.
 """
 
 import inspect
-import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from problems import UNCOMPILED
 from mnistcore.kernels import KERNELS, PROGRAMS, layout, numpy_kernels
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
+
+FOLDERS = [str(folder) for folder in Path(__file__).parents[:2]]  # of the modules that tests import
 
 pytestmark = pytest.mark.slow
 
@@ -210,7 +212,7 @@ def test_no_order_of_calls_lets_a_spoiled_matrix_in(compiled, first):
     backend = compiled.NAME
     code = f"""
 import sys
-sys.path.insert(0, {os.path.dirname(__file__)!r})
+sys.path[:0] = {FOLDERS!r}
 from test_arguments import SPOILED, _call, _refusal
 from mnistcore import get_backend
 kernels = get_backend({backend!r})

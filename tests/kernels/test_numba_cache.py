@@ -17,6 +17,8 @@ from mnistcore.kernels import numpy_kernels
 from mnistcore.models.network import Network
 from mnistcore.training.optimizers import make_options, make_state
 
+FOLDERS = [str(folder) for folder in Path(__file__).parents[:2]]  # of the modules that tests import
+
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("numba")
@@ -25,7 +27,7 @@ TRAINING = """
 import hashlib
 import sys
 import numpy as np
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 from test_numba_cache import train_one_step, trained
 from mnistcore.kernels import numba_kernels
 from mnistcore.kernels._numba.cache import CACHE_FOLDER
@@ -41,7 +43,7 @@ COMPILING = """
 import os
 import signal
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {folders!r}
 from test_numba_cache import train_one_step, trained
 from mnistcore.kernels import numba_kernels
 from mnistcore.kernels._numba import programs
@@ -225,7 +227,7 @@ def test_functions_that_are_saved_at_once_are_each_loaded_as_they_were(tmp_path,
 
 def _compile(folder, then="pass"):
     """Start a process that compiles everything for vectors of 4, with one helper."""
-    code = COMPILING.format(tests=str(Path(__file__).parent), then=then)
+    code = COMPILING.format(folders=FOLDERS, then=then)
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -347,7 +349,7 @@ def test_a_program_has_one_signature():
 @needs_jit
 def test_processes_that_start_at_once_on_an_empty_cache(tmp_path):
     environment = _fresh_environment(tmp_path)
-    code = TRAINING.format(tests=str(Path(__file__).parent))
+    code = TRAINING.format(folders=FOLDERS)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],
