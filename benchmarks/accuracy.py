@@ -7,8 +7,8 @@ each seed, at the end of its run. No choice depends on it. Figures that the file
 recipes, backends and seeds stay, but those of a recipe whose settings have changed since go.
 
 Trainings of hours may be done in parts: with ``--keep``, one that was ended goes on from its last
-checkpoint, and one that is over is not trained again. Its time is that of all its parts. The number
-of threads changes nothing but the time.
+checkpoint, and one that is over is not trained again. Its time is that of all its parts, its
+number of threads that of the last; this number changes nothing but the time.
 """
 
 import argparse

@@ -314,7 +314,8 @@ def read_entries(entries: Mapping[str, Any]) -> tuple[dict[str, Dimension], dict
     if dimensions.keys() & _TOGETHER:  # only together are they an option of train
         dimensions |= {name: Choices((fixed.pop(name),)) for name in fixed.keys() & _TOGETHER}
     fixed = train_options(fixed)
-    # The optimizer comes first, because momentum depends on it, as those of augment do after it.
+    # What others depend on is suggested first: the optimizer, then as listed, augment before its
+    # strengths.
     order = sorted(dimensions, key=lambda name: (name != "optimizer", list(known).index(name)))
     return {name: dimensions[name] for name in order}, fixed
 

@@ -47,6 +47,7 @@ MORE = {
     "all": {"max_norm": 0.6, "ema_decay": 0.95, "clip_norm": 0.5},
 }
 RATES = {"sgd": 0.1, "adam": 0.002, "adamw": 0.002}
+# Uncompiled, a step of hundreds of tests takes up to half a second: three steps are enough.
 SAMPLES, PASSES = (23, 1) if UNCOMPILED else (57, 2)
 
 
