@@ -26,7 +26,7 @@ from ..training.schedules import learning_rates
 from .checkpoints import Past
 from .folder import check_output
 from .logs import check_logs
-from .teachers import Teacher, load_teachers, soft_targets
+from .teachers import SoftTargets, Teacher, load_teachers
 
 _INIT_STREAM = 2  # initial weights use their own random stream, independent of all others
 
@@ -161,16 +161,19 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
     def strengths(epoch: int) -> np.ndarray:
         return faded(deformations, config.augment_fade, epoch, config.epochs)
 
-    targets = job.dataset.train_labels
+    x, targets, retarget = flatten(job.dataset.train_images), job.dataset.train_labels, None
     if job.teachers:
         how = config.teacher_temperature, config.teacher_weight
-        targets = soft_targets(job.teachers, job.kernels, job.dataset, *how)
+        soft = SoftTargets(job.teachers, job.kernels, job.dataset, *how)
+        targets, retarget = soft.rows, soft.write
+        if not config.augment:
+            soft.write_all(x)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_INIT_STREAM,)))
     return Trainer(
         job.kernels,
         job.network,
         job.network.init(rng, config.init),
-        flatten(job.dataset.train_images),
+        x,
         targets,
         job.train_indices,
         engine_options(job),
@@ -178,6 +181,7 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         check,
         strengths if config.augment else None,
         config.adversarial,
+        retarget,
     )
 
 

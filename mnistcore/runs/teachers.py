@@ -16,7 +16,7 @@ import numpy as np
 from ..data import Dataset
 from ..data.preprocess import one_hot
 from ..models import checkpoint
-from ..models.inference import NOT_FINITE
+from ..models.inference import NOT_FINITE, PART
 from ..models.model import Model
 from ..system.errors import by, few
 
@@ -73,14 +73,8 @@ def _load(path: str, dataset: Dataset) -> Teacher:
     return Teacher(path, checksum, model.scaled_alike(dataset.pixel_max))
 
 
-def soft_targets(
-    teachers: Sequence[Teacher],
-    kernels: ModuleType,
-    dataset: Dataset,
-    temperature: float,
-    weight: float,
-) -> np.ndarray:
-    """Return what a network is to learn from its teachers and from the labels.
+class SoftTargets:
+    """What a network is to learn from its teachers and from the labels.
 
     Parameters
     ----------
@@ -89,22 +83,49 @@ def soft_targets(
     kernels
         The module of a backend.
     dataset
-        The data set, whose training images the teachers see as they are.
+        The data set with the labels.
     temperature
         Divides the teachers' logits: above 1, their probabilities are more even.
     weight
         The share of the teachers' mean probabilities; the rest is that of the label.
 
-    Returns
-    -------
-    ndarray of float32, shape (N, C)
-        A row of probabilities for each training image.
+    Attributes
+    ----------
+    rows : ndarray of float32, shape (N, C)
+        The probabilities for each training image, undefined until they are written.
     """
-    labels, classes = dataset.train_labels, len(dataset.class_names)
-    targets = one_hot(labels, classes) * np.float32(1 - weight)
-    for teacher in teachers:
-        logits = teacher.model.logits(kernels, dataset.train_images)
-        logits /= np.float32(temperature)
-        kernels.softmax(logits, logits)
-        targets += logits * np.float32(weight / len(teachers))
-    return targets
+
+    def __init__(
+        self,
+        teachers: Sequence[Teacher],
+        kernels: ModuleType,
+        dataset: Dataset,
+        temperature: float,
+        weight: float,
+    ) -> None:
+        models = [teacher.model for teacher in teachers]
+        self._kernels, self._labels = kernels, dataset.train_labels
+        self._predictors = [
+            model.network.predictor(kernels, model.params, model.scale, model.shift)
+            for model in models
+        ]
+        self._temperature = np.float32(temperature)
+        self._label_share = np.float32(1 - weight)
+        self._teacher_share = np.float32(weight / len(models))
+        self.rows = np.empty((len(self._labels), len(dataset.class_names)), np.float32)
+
+    def write(self, x: np.ndarray, samples: np.ndarray) -> None:
+        """Write the rows of ``samples``, whose images are those rows of x (N, I)."""
+        images, labels = x[samples], self._labels[samples]
+        targets = one_hot(labels, self.rows.shape[1]) * self._label_share
+        for predictor in self._predictors:
+            with np.errstate(over="ignore", invalid="ignore"):  # both show up in the loss
+                logits = predictor.forward(images) / self._temperature
+            self._kernels.softmax(logits, logits)
+            targets += logits * self._teacher_share
+        self.rows[samples] = targets
+
+    def write_all(self, x: np.ndarray) -> None:
+        """Write all rows, for the images x (N, I)."""
+        for first in range(0, len(x), PART):
+            self.write(x, np.arange(first, min(first + PART, len(x))))

@@ -29,6 +29,7 @@ COUNTS = ("epoch", "epoch_steps", "epoch_seconds", "step", "samples", "seconds")
 
 # (first step, number of steps) -> the learning rate of each, float64.
 RateSchedule = Callable[[int, int], np.ndarray]
+Retarget = Callable[[np.ndarray, np.ndarray], None]  # x, rows of x: writes their targets
 
 
 class Trainer:
@@ -45,7 +46,7 @@ class Trainer:
     x
         (N, I) uint8 or float32, C-contiguous, neither copied nor written.
     targets
-        (N,) int32 class ids, or (N, C) float32 soft targets, of x as it is, deformed or not.
+        (N,) int32 class ids, or (N, C) float32 soft targets.
     indices
         (n,) int64, the rows of x to train on.
     options
@@ -58,6 +59,9 @@ class Trainer:
         How strongly x is deformed anew in each epoch; None trains on x itself.
     radius
         That of a :class:`.VirtualAdversary`; 0 trains without one.
+    retarget
+        Called with the deformed x and the rows of a batch, to write these rows of ``targets``;
+        None leaves the targets of deformed images as they are.
 
     Attributes
     ----------
@@ -88,6 +92,7 @@ class Trainer:
         check: Callable[[], None] = lambda: None,
         strengths: StrengthSchedule | None = None,
         radius: float = 0.0,
+        retarget: Retarget | None = None,
     ) -> None:
         self.params = params
         self.epoch = self.epoch_steps = self.step = self.samples = 0
@@ -100,7 +105,7 @@ class Trainer:
         self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
         self._options["batch_size"] = self._batch_size
-        self._rates, self._check = rates, check
+        self._rates, self._check, self._retarget = rates, check, retarget
         self._augment = None if strengths is None else Augmenter(kernels, self._x, strengths)
         self._state = make_state(options, params)
         self._buffers = network.init_buffers(params.dtype.type)
@@ -201,7 +206,14 @@ class Trainer:
         self.seconds += seconds
 
     def _train_steps(self, samples: np.ndarray, rates: np.ndarray, metrics: np.ndarray) -> int:
-        x = self._augment(self._options, samples) if self._augment else self._x
+        x = self._x
+        if self._augment:
+            x = self._augment(self._options, samples)
+            if self._retarget:
+                # Batch by batch: BLAS rounds a row by how many are with it, and the length of a
+                # slice must not show.
+                for first in range(0, len(samples), self._batch_size):
+                    self._retarget(x, samples[first : first + self._batch_size])
         done: int = self._steps.train_steps(
             x, self._targets, self._no_weights, samples, rates, self._layers,
             self._options, self.step, self.params, self._state, self._buffers, self._workspace,

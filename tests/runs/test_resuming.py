@@ -186,9 +186,10 @@ def test_early_stopping_counts_on(dataset, make_config):
         shutil.rmtree("run")
 
 
-def test_a_student_goes_on_with_its_teacher(dataset, make_config):
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_student_goes_on_with_its_teacher(dataset, make_config, augment):
     trained(make_config(), dataset)
-    config = make_config(teacher="undisturbed", seed=1)
+    config = make_config(teacher="undisturbed", seed=1, augment=augment)
     wanted = run(dataclasses.replace(config, output="student"), dataset=dataset)
     interrupted(config, dataset, STEPS + 3)
     assert_equal(resume("run", dataset=dataset), wanted)

@@ -10,9 +10,10 @@ import pytest
 from small_digits import small_digits
 
 from mnistcore.data import load_data
+from mnistcore.data.preprocess import flatten
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
-from mnistcore.runs.teachers import load_teachers, soft_targets
+from mnistcore.runs.teachers import SoftTargets, load_teachers
 from mnistcore.train import TrainConfig, main, run
 
 
@@ -42,8 +43,17 @@ def _softened(path, images, temperature):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def test_targets_are_the_teachers_mean_and_the_label(kernels, dataset, teachers):
-    targets = soft_targets(load_teachers(teachers, dataset), kernels, dataset, 3.0, 0.7)
+def _targets(teachers, kernels, dataset, temperature, weight):
+    """The targets of all training images."""
+    loaded = load_teachers(teachers, dataset)
+    soft = SoftTargets(loaded, kernels, dataset, temperature, weight)
+    soft.write_all(flatten(dataset.train_images))
+    return soft.rows
+
+
+def test_targets_are_the_teachers_mean_and_the_label(kernels, dataset, teachers, monkeypatch):
+    monkeypatch.setattr("mnistcore.runs.teachers.PART", 7)
+    targets = _targets(teachers, kernels, dataset, 3.0, 0.7)
     images = dataset.train_images
     mean = (_softened(teachers[0], images, 3.0) + _softened(teachers[1], images, 3.0)) / 2
     expected = 0.7 * mean + 0.3 * np.eye(4)[dataset.train_labels]
@@ -60,8 +70,7 @@ def test_teachers_see_pixels_of_another_range_scaled(dataset, teachers):
         test_images=(dataset.test_images / 255).astype(np.float32),
     )  # fmt: skip
     one, other = (
-        soft_targets(load_teachers(teachers, data), numpy_kernels, data, 2.0, 0.9)
-        for data in (dataset, in_unit_range)
+        _targets(teachers, numpy_kernels, data, 2.0, 0.9) for data in (dataset, in_unit_range)
     )
     np.testing.assert_allclose(one, other, atol=1e-5)
 
@@ -94,6 +103,22 @@ def test_each_option_matters(dataset, teachers):
         for i, how in enumerate(options)
     }
     assert len(params) == len(options)
+
+
+def test_a_teacher_sees_the_images_that_the_student_sees(dataset, teachers, monkeypatch):
+    seen = []
+    train_steps = numpy_kernels.train_steps
+
+    def spy(x, targets, sample_weight, order, *arguments):
+        seen.append((order, x[order], targets[order]))
+        return train_steps(x, targets, sample_weight, order, *arguments)
+
+    monkeypatch.setattr(numpy_kernels, "train_steps", spy)
+    run(_config("student", teacher=teachers[0], teacher_weight=1, augment=True), dataset=dataset)
+    order, images, targets = map(np.concatenate, zip(*seen, strict=True))
+    as_they_are = flatten(dataset.train_images)[order]
+    np.testing.assert_allclose(targets, _softened(teachers[0], images, 1), atol=1e-6)
+    assert np.abs(targets - _softened(teachers[0], as_they_are, 1)).max() > 0.1
 
 
 def test_a_weight_of_0_is_training_on_the_labels(dataset, teachers):

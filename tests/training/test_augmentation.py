@@ -24,11 +24,11 @@ def x():
     return np.random.default_rng(0).integers(0, 256, (N, SIDE * SIDE)).astype(np.uint8)
 
 
-def make_trainer(x, kernels=numpy_kernels, **settings):
+def make_trainer(x, kernels=numpy_kernels, targets=None, **settings):
     network = Network((x.shape[1], 6, 3), "relu", 0.3)
     params = network.init(np.random.default_rng(1))
     options = make_options("adam", batch_size=7, scale=1 / 255, seed=4)
-    targets = (np.arange(N) % 3).astype(np.int32)
+    targets = (np.arange(N) % 3).astype(np.int32) if targets is None else targets
     indices = np.arange(5, N)
     rates = lambda first, steps: np.full(steps, 0.01)  # noqa: E731
     return Trainer(kernels, network, params, x, targets, indices, options, rates, **settings)
@@ -129,6 +129,31 @@ def test_slices_change_nothing(x, monkeypatch):
         monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", seconds)
         trainer = make_trainer(x, strengths=fading)
         trainer.train_epoch(1, lambda progress: None)
+        trained.append(trainer.params)
+    np.testing.assert_array_equal(*trained)
+
+
+def test_targets_of_deformed_images_are_written_batch_by_batch(x, monkeypatch):
+    """So a target may depend on the rest of its batch, as BLAS rounds, and not on slices."""
+    trained = []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr("mnistcore.training.loop.SLICE_SECONDS", seconds)
+        targets, spy, batches = np.zeros((N, 3), np.float32), Spy(), []
+
+        def retarget(x, samples, targets=targets, batches=batches):
+            batches.append((x[samples], samples))
+            share = x[samples].mean() / 255
+            targets[samples] = share, 0.0, 1.0 - share
+
+        trainer = make_trainer(x, spy, targets, strengths=fading, retarget=retarget)
+        trainer.train_epoch(1, lambda progress: None)
+        assert {len(samples) for _, samples in batches} == {7, (N - 5) % 7}
+        seen, written = (
+            [np.concatenate(parts) for parts in zip(*calls, strict=True)]
+            for calls in (spy.seen, batches)
+        )
+        np.testing.assert_array_equal(seen[0], written[0])
+        np.testing.assert_array_equal(seen[1], written[1])
         trained.append(trainer.params)
     np.testing.assert_array_equal(*trained)
 
