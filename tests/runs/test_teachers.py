@@ -129,18 +129,18 @@ def test_a_weight_of_0_is_training_on_the_labels(dataset, teachers):
 
 def test_a_student_learns_the_built_in_digits_from_its_teacher_alone(compiled, tmp_path):
     """Its own labels are nonsense, and count for nothing."""
-    how = {"backend": compiled.NAME, "hidden": 32, "epochs": 10, "learning_rate": 0.005}
+    how = {"backend": compiled.NAME, "hidden": 32, "epochs": 4, "learning_rate": 0.005}
     dataset = load_data("synthetic")
     teacher = run(_config(tmp_path / "teacher", **how), dataset=dataset)
-    assert teacher.summary["test_accuracy"] > 0.9
+    assert teacher.summary["test_accuracy"] > 0.85
     labels = np.roll(dataset.train_labels, 1)
     nonsense = dataclasses.replace(dataset, train_labels=labels)
-    how |= {"hidden": 16, "validation_fraction": 0, "augment": True, "epochs": 20}
+    how |= {"hidden": 16, "validation_fraction": 0, "augment": True, "epochs": 6}
     alone = run(_config(tmp_path / "alone", **how), dataset=nonsense)
     how |= {"teacher": tmp_path / "teacher", "teacher_weight": 1}
     taught = run(_config(tmp_path / "taught", **how), dataset=nonsense)
-    assert alone.summary["test_accuracy"] < 0.4
-    assert taught.summary["test_accuracy"] > 0.85
+    assert alone.summary["test_accuracy"] < 0.2
+    assert taught.summary["test_accuracy"] > 0.8
 
 
 def test_a_taught_run_is_the_same_for_every_number_of_threads(compiled, dataset, teachers):
