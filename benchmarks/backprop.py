@@ -19,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mnistcore import get_backend, set_num_threads
 from mnistcore.data import Dataset, load_data
@@ -28,7 +29,7 @@ from mnistcore.train import TrainConfig, run
 
 from .peers.tables import table
 from .sizes import SAMPLES, Case
-from .workloads import Problem, TrainingRun, problem_of
+from .workloads import Problem, problem_of, verified_run
 
 CASE = Case((784, *HIDDEN, 10), "relu", BATCH_SIZE, "sgd", LEARNING_RATE, 0, 1)
 HELD_OUT = 1 / 6
@@ -63,9 +64,9 @@ def epochs_of_plain(problem: Problem, dtype: type) -> Callable[[], object]:
     return lambda: steps.train_epoch(params, x, labels, CASE.batch_size, rate, rng)
 
 
-def epochs_of_ours(problem: Problem, skip_zeros: bool) -> Callable[[], object]:
+def epochs_of_ours(skip_zeros: bool) -> Callable[[], object]:
     """Return a call that trains an epoch with the fastest backend here."""
-    training, rng = TrainingRun(get_backend(), CASE, problem, skip_zeros), np.random.default_rng(0)
+    training, rng = verified_run(get_backend(), CASE, skip_zeros), np.random.default_rng(0)
     return lambda: training.train(rng.permutation(SAMPLES))
 
 
@@ -75,18 +76,19 @@ def measure_seconds(rounds: int) -> dict[str, list[float]]:
     epochs = {
         f"{PLAIN}, in float64": epochs_of_plain(problem, np.float64),
         "float32": epochs_of_plain(problem, np.float32),
-        "compiled, a call for many steps": epochs_of_ours(problem, skip_zeros=False),
-        "zeros left out": epochs_of_ours(problem, skip_zeros=True),
+        "compiled, a call for many steps": epochs_of_ours(skip_zeros=False),
+        "zeros left out": epochs_of_ours(skip_zeros=True),
     }
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
-    set_num_threads(1)
-    for number in range(rounds + 1):
-        for name, epoch in epochs.items():
-            began = time.perf_counter()
-            epoch()
-            if number:
-                seconds[name].append(time.perf_counter() - began)
-    set_num_threads(0)
+    with threadpool_limits(1, "blas"):
+        set_num_threads(1)
+        for number in range(rounds + 1):
+            for name, epoch in epochs.items():
+                began = time.perf_counter()
+                epoch()
+                if number:
+                    seconds[name].append(time.perf_counter() - began)
+        set_num_threads(0)
     return seconds
 
 

@@ -30,7 +30,7 @@ from mnistcore.kernels.threads import available_cores
 
 from .peers.tables import table
 from .sizes import BACKENDS, NETWORKS, QUICK, SMALLER_NETWORKS, Case
-from .workloads import SAMPLES, TrainingRun, problem_of
+from .workloads import SAMPLES, Training, TrainingRun, digits, problem_of
 
 BACK = 1.1  # times the time of an epoch before other programs came: back at full speed
 CALL_SECONDS = 0.2  # of training in a call, as `train` makes them
@@ -170,6 +170,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = {"measure": measure, "recovery": recovery}[what]
         print(json.dumps(measured(backend, NETWORKS[network], options.threads, options.rounds)))
         return 0
+    for network in options.networks:
+        for backend in options.backends:
+            Training(NETWORKS[network], 1).verify(get_backend(backend))
     lines = [
         _line(backend, network, options.rounds)
         for network in options.networks
@@ -177,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     header = ["seconds per epoch", "one thread", f"{available_cores()} cores", "half a core"]
     header += ["of the fair share", "busy cores", "of the fair share", "worst"]
+    print(digits().name + "\n")
     print(table([*header, "one thread there", "of its time", "back after", "worst"], lines))
     return 0
 

@@ -50,7 +50,9 @@ for fan_in, fan_out in zip(sizes, sizes[1:]):
 model = nn.Sequential(*layers[:-1])
 optimizer = torch.optim.Adam(model.parameters(), lr=float(rate), fused=True)
 steps = epochs * -(-len(x) // batch)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, float(rate), total_steps=steps)
+schedule = torch.optim.lr_scheduler.OneCycleLR(
+    optimizer, float(rate), total_steps=steps, cycle_momentum=False
+)
 for _ in range(epochs):
     for rows in torch.randperm(len(x)).split(batch):
         optimizer.zero_grad(set_to_none=True)
@@ -115,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sides: dict[str, list[tuple[float, float]]] = {"cython": [], "numba": [], "PyTorch": []}
             for backend in ("cython", "numba"):
                 ours(backend, 0, threads)  # compiled, and the data unpacked
+            pytorch(folder, 0, threads)  # read from the disk
             for seed in range(arguments.rounds):
                 for backend in ("cython", "numba"):
                     sides[backend].append(ours(backend, seed, threads))

@@ -388,3 +388,9 @@ class Training:
         error = error_of_change(actual, before, expected)
         if not error < TOLERANCE:
             raise AssertionError(f"{self.case.name}: {what}: {error:.2g} off the reference")
+
+
+def verified_run(kernels: ModuleType, case: Case, skip_zeros: bool = True) -> TrainingRun:
+    """Return a run of a case, by a backend that trains as the reference does."""
+    Training(case, 1, skip_zeros).verify(kernels)
+    return TrainingRun(kernels, case, problem_of(case), skip_zeros)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mnistcore
-from benchmarks import accuracy, crowded, dense, further, sizes, workloads
+from benchmarks import accuracy, backprop, crowded, dense, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
@@ -622,6 +622,25 @@ def test_further_networks_are_compared_with_the_fastest_peer():
     both, one = further.markdown({"epoch": rows}).split("On one core")
     assert "| 784-50-10/16 | JAX | 3.000 | 1.000 | 3.00x | 2.00x |" in both
     assert "| 784-50-10/16 | JAX | 3.000 | 2.000 | 1.50x | 1.50x |" in one
+
+
+@pytest.mark.parametrize(
+    ("module", "measure"),
+    [
+        (dense, lambda: dense.shares_of_peak("cython", 1, 1)),
+        (dense, lambda: dense.cost_of_looking("cython", sizes.NETWORKS["784-10-10"], 1)),
+        (backprop, lambda: backprop.measure_seconds(1)),
+        (crowded, lambda: crowded.main(["--backends", "cython", "--networks", "784-10-10"])),
+    ],
+    ids=["shares", "looking", "backprop", "crowded"],
+)
+def test_training_is_verified_before_it_is_timed(module, measure, monkeypatch):
+    backend = faulty.Backend(faulty.silent, only="train_steps")
+    monkeypatch.setattr(module, "get_backend", lambda *name: backend)
+    monkeypatch.setattr(dense, "LARGE_NETWORK", sizes.NETWORKS["784-10-10"])
+    monkeypatch.setattr(dense, "peak_gflops", lambda threads: 50.0 * threads)
+    with pytest.raises(AssertionError, match="off the reference"):
+        measure()
 
 
 def test_a_crowded_epoch_is_measured(compiled, monkeypatch):

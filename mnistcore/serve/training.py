@@ -103,7 +103,7 @@ class Training(Activity):
         }
 
     def pause(self) -> None:
-        """Stand still at the end of the current slice, a quarter of a second at most."""
+        """Stand still at the end of the current slice, about a quarter of a second."""
         self._want(pausing=True)
 
     def resume(self) -> None:

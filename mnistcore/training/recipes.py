@@ -75,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "fast": Recipe(
-        "784-256-10, label smoothing: 98 % within a second",
+        "784-256-10, label smoothing: 98 % in a second or two",
         {
             "hidden": (256,),
             **COMMON,
