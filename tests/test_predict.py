@@ -125,6 +125,25 @@ def test_pictures_enter_in_the_range_of_the_training(model, glyphs):
         np.testing.assert_allclose(seen.probabilities, wanted.probabilities, atol=1e-6)
 
 
+@pytest.mark.parametrize(("paper", "ink"), [(1.0, 0.0), (-1.0, 1.0), (1.0, -1.0)])
+def test_pictures_are_shown_as_the_training_images_were(model, glyphs, paper, ink):
+    """The same network for pixels paper + (ink - paper) * x has w / (ink - paper) for w."""
+    (wanted,) = predict_pictures(model, [picture(glyphs[4])], backend="numpy")
+    params = model.params.copy()
+    ((weights, bias),) = model.network.views(params)
+    weights /= ink - paper
+    bias -= paper * weights.sum(axis=0)
+    data = TrainedOn("data", "0" * 64, paper=paper, ink=ink)
+    for scale, pixel_max in ((1 / 255, 255.0), (1.0, 1.0)):
+        other = Model(
+            model.network, params, (28, 28), scale, 0.0, DIGITS, pixel_max=pixel_max, data=data
+        )
+        (seen,) = predict_pictures(other, [picture(glyphs[4])], backend="numpy")
+        np.testing.assert_allclose(seen.probabilities, wanted.probabilities, atol=1e-5)
+        (alone,) = Ensemble([other], ["a"]).taking_pictures().members
+        assert alone.scale == other.taking_pictures().scale
+
+
 @pytest.mark.parametrize(
     ("look", "words"),
     [

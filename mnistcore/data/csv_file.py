@@ -48,7 +48,7 @@ def read(path: Path) -> RawData:
             f"{file}: has no column of labels; name the table with labels, or try"
             f" mnistcore predict RUN {file}"
         )
-    names, transposed = _class_names(file)
+    names, transposed = _class_names(file), is_transposed(file)
     train, test = _part(table, transposed), None
     notices, beside = list(table.notices), partner_of(file)
     if beside is not None and (path.is_dir() or is_training(file.name)):
@@ -74,14 +74,17 @@ def _part(table: Table, transposed: bool) -> Part:
     return Part(images, table.labels)
 
 
-def _class_names(file: Path) -> tuple[Mapping[int, str], bool]:
-    """Return what the labels mean by the file's name, and whether its images are transposed."""
+def is_transposed(file: Path) -> bool:
+    """Whether the images of a table are transposed, as its name says."""
+    return _EMNIST.fullmatch(file.name.lower()) is not None
+
+
+def _class_names(file: Path) -> Mapping[int, str]:
+    """Return what the labels mean by the file's name."""
     name = file.name.lower()
     if found := _EMNIST.fullmatch(name):
-        return characters(file.parent, found[1]), True
-    return next(
-        (names for start, names in _CLASS_NAMES.items() if name.startswith(start)), {}
-    ), False
+        return characters(file.parent, found[1])
+    return next((names for start, names in _CLASS_NAMES.items() if name.startswith(start)), {})
 
 
 def _is_csv(path: Path) -> bool:

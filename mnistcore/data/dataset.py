@@ -17,6 +17,7 @@ from mnistcore.data.preprocess import (
     as_labels,
     as_pixels,
     fold_split,
+    paper_and_ink,
     pixel_range,
     same_scale,
     train_validation_split,
@@ -180,6 +181,17 @@ class Dataset:
     def pixel_max(self) -> float:
         """The pixel value that a network is fed as 1: the range of the training images."""
         return pixel_range(self.train_images)
+
+    @cached_property
+    def paper_and_ink(self) -> tuple[float, float]:
+        """The pixels of paper and of ink of the training images, in units of `pixel_max`."""
+        return paper_and_ink(self.train_images, self.pixel_max)
+
+    @property
+    def has_dark_ink(self) -> bool:
+        """Whether ink is darker than paper, unlike MNIST's."""
+        paper, ink = self.paper_and_ink
+        return paper > ink
 
     @cached_property
     def checksum(self) -> str:
@@ -378,8 +390,16 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         together,
         checksum=checksum_of([dataset.checksum for dataset in datasets]),
         looks=first.looks,
-        remarks=tuple(dict.fromkeys(r for dataset in datasets for r in dataset.remarks)),
+        remarks=tuple(dict.fromkeys(r for d in datasets for r in (*d.remarks, *_ink(d, first)))),
     )
+
+
+def _ink(other: Dataset, first: Dataset) -> tuple[str, ...]:
+    """Return a remark if ink is dark in one of two sets and light in the other."""
+    dark, light = ("dark", "light") if other.has_dark_ink else ("light", "dark")
+    if other.has_dark_ink == first.has_dark_ink:
+        return ()
+    return (f"{other.name} has {dark} ink, {first.name} {light} ink: invert one of them.",)
 
 
 def _fitting(other: Dataset, first: Dataset) -> Dataset:

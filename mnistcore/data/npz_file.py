@@ -58,7 +58,7 @@ def read(path: Path) -> RawData:
                 f"{file}: holds the arrays {', '.join(arrays.names[:6])}; images and labels are"
                 " looked for as x_train and y_train, train_images and train_labels, or x and y"
             )
-        parts = {"train": alone}
+        parts["train"] = alone
     train, notices = parts["train"], []
     if validation := parts.get("validation"):
         if validation.images.shape[1:] != train.images.shape[1:]:

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from mnistcore.data.preprocess import rim_of
 from mnistcore.data.synthetic import make_digits
 
 UPRIGHT, NO_DIGITS = "upright", "no digits"
@@ -91,8 +92,7 @@ def _rows(squares: np.ndarray) -> np.ndarray:
 def _squares(images: np.ndarray) -> np.ndarray:
     """Scale the ink to squares (N, S, S) that it fills in one direction."""
     x = images.astype(np.float32)
-    rim = np.concatenate([x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]], axis=1)
-    x = np.abs(x - np.median(rim))
+    x = np.abs(x - np.median(rim_of(x)))
     x /= np.maximum(x.max(axis=(1, 2), keepdims=True), 1e-9)
     ink = x > 0.3
     (top, bottom), (left, right) = _bounds(ink.any(axis=2)), _bounds(ink.any(axis=1))

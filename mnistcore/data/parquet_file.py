@@ -7,6 +7,7 @@ names stand in the schema's metadata, and the files are ``train-00000-of-00001.p
 import io
 import json
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mnistcore.data.idx import MAX_BYTES
-from mnistcore.data.picture import grey, opened, size_of
+from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import LONGEST_NAME, DataError, Part, RawData
 from mnistcore.system import copying
 from mnistcore.system.errors import by
@@ -24,6 +25,8 @@ from mnistcore.system.extras import require
 from mnistcore.system.parquet_content import IMAGES, LABELS
 
 _PARTS = {"train": ("train",), "validation": ("valid",), "test": ("test",)}
+_SHARD = re.compile(r"(.*-)(\d{2,9})-of-(\d{2,9})(.*)")
+_MOST_SHARDS = 10_000
 _OF_A_ROW = 1000  # bytes that a picture counts at least, as one of 28 x 28 pixels takes
 
 
@@ -65,7 +68,9 @@ def read(path: Path) -> RawData:
             f"{validation[0].name} is among the training images; a run takes its own validation"
             " images from them."
         )
+    notices += map(_incomplete, (files for files in parts.values() if _missing(files)))
     read = {part: _read(files, names) for part, files in parts.items()}
+    check_ink(read["train"].images, str(path))
     return RawData(path, str(path), read["train"], read.get("test"), names, tuple(notices))
 
 
@@ -90,6 +95,25 @@ def _parts(folder: Path, levels: int = 1) -> dict[str, list[Path]]:
     return found or (inner[0] if len(inner) == 1 else {})
 
 
+def _missing(files: Sequence[Path]) -> list[str]:
+    """Return the names of shards that are not there, counted as in ``train-00001-of-00003``."""
+    there = {file.name for file in files}
+    counted = [found for name in sorted(there) if (found := _SHARD.fullmatch(name))]
+    wanted = {
+        f"{start}{number:0{len(of)}}-of-{of}{end}"
+        for start, _, of, end in (found.groups() for found in counted)
+        for number in range(min(int(of), _MOST_SHARDS))
+    }
+    return sorted(wanted - there)
+
+
+def _incomplete(files: Sequence[Path]) -> str:
+    missing = _missing(files)
+    what = f"{missing[0]} is" if len(missing) == 1 else f"{len(missing)} files are"
+    such = "" if len(missing) == 1 else f", such as {missing[0]}"
+    return f"{what} not beside {files[0].name}{such}: their pictures are missing."
+
+
 def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
     """Read the pictures and labels of some files; fill in the names of the labels."""
     images: list[np.ndarray] = []
@@ -103,11 +127,11 @@ def _read(files: Sequence[Path], names: dict[int, str]) -> Part:
                 what = "picture" if content is None else "label"
                 raise DataError(f"{place} has no {what} that can be read; remove the row")
             with opened(io.BytesIO(content), place) as picture:
-                size = size_of(place, picture)
-                n_pixels += max(size[0] * size[1], _OF_A_ROW)
-                if n_pixels > MAX_BYTES:
-                    raise DataError(f"{place}: more than {MAX_BYTES:,} pixels are not read")
-                images.append(grey(place, picture).copy())
+                image = grey(place, picture)
+            n_pixels += max(image.size, _OF_A_ROW)
+            if n_pixels > MAX_BYTES:
+                raise DataError(f"{place}: more than {MAX_BYTES:,} pixels are not read")
+            images.append(image.copy())
             first = first or place
             if images[-1].shape != images[0].shape:
                 raise DataError(

@@ -34,36 +34,37 @@ def opened(source: str | BinaryIO, name: str) -> Iterator["Image.Image"]:
         ) from error
 
 
-def size_of(name: str, picture: "Image.Image") -> tuple[int, int]:
-    """Return width and height as the file's header says, before anything is decoded."""
-    width, height = picture.size
+def grey(name: str, picture: "Image.Image") -> np.ndarray:
+    """Return the picture upright as (H, W) of uint8."""
+    width, height = picture.size  # as the file's header says, before anything is decoded
     if width * height > _MOST_PIXELS:
         raise DataError(
             f"{name}: has {width:,} x {height:,} pixels; a network reads every pixel, so make the"
             " pictures small, 28 x 28 for instance"
         )
-    return (height, width) if _is_turned(picture) else (width, height)
-
-
-def _is_turned(picture: "Image.Image") -> bool:
-    """Whether a camera says that the picture lies on its side."""
-    return "exif" in picture.info and picture.getexif().get(0x0112, 1) >= 5
-
-
-def grey(name: str, picture: "Image.Image") -> np.ndarray:
-    """Return the picture as (H, W) of uint8."""
     decode(picture)
+    if picture.size != (width, height):  # Pillow 13 mixes up the pixels of such a TIFF file
+        raise DataError(f"{name}: lies on its side; turn it, and save it again")
     if picture.mode == "L" and "exif" not in picture.info and "transparency" not in picture.info:
         return np.asarray(picture)
     from PIL import Image, ImageOps
 
     if picture.mode in ("I", "F"):
         raise DataError(f"{name}: has {picture.mode} pixels of 32 bits; save it with 8 bits, grey")
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith("I;16"):
         return np.asarray(np.asarray(picture) >> 8, np.uint8)
-    ImageOps.exif_transpose(picture, in_place=True)
     if picture.has_transparency_data:
         ink = picture.convert("RGBA")
         paper = Image.new("RGBA", ink.size, "white")
         picture = Image.alpha_composite(paper, ink)
     return np.asarray(picture.convert("L"))
+
+
+def check_ink(images: np.ndarray, name: str) -> None:
+    """Raise DataError if pictures (N, H, W) are blank, all of them."""
+    if images.size and (images == images.flat[0]).all():
+        raise DataError(
+            f"{name}: all its pictures are blank as they are read; pixels of 16 bits must use the"
+            " whole range, and ink on a transparent ground must not be white"
+        )

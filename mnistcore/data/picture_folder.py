@@ -1,5 +1,6 @@
 """Pictures in a folder for each class: ``training/0/*.png``, or ``0/``, ``1/``, ... alone."""
 
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mnistcore.data.idx import MAX_BYTES
-from mnistcore.data.picture import grey, opened, size_of
+from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by, error_words
 
@@ -119,11 +120,16 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES) and not _is_hidden(name)
 
 
+def _is_wanted(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file, or a link to one that is not there: reading it says so."""
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+
+
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the path and the class of each picture, in the order of their names."""
     for class_folder in _folders(folder):
         with os.scandir(class_folder) as entries:
-            names = sorted(e.name for e in entries if _is_picture(e.name) and e.is_file())
+            names = sorted(e.name for e in entries if _is_picture(e.name) and _is_wanted(e))
         for name in names:
             yield os.path.join(class_folder, name), class_folder.name
 
@@ -151,28 +157,31 @@ def _left_out(path: Path, parts: dict[str, Path]) -> Iterator[str]:
 
 def _read_all(path: Path, *parts: list[tuple[str, str]]) -> list[Part]:
     """Read the pictures of each part; check the size of the result before it is allocated."""
+    if not parts[0]:
+        raise DataError(f"{path}: holds no pictures, only folders that are named like some")
     first, _ = parts[0][0]
     with opened(first, first) as picture:
-        size = size_of(first, picture)
-    n_pixels = sum(map(len, parts)) * size[0] * size[1]
+        shape = grey(first, picture).shape
+    n_pixels = sum(map(len, parts)) * math.prod(shape)
     if n_pixels > MAX_BYTES:
         raise DataError(
             f"{path}: its pictures have {n_pixels:,} pixels together; at most {MAX_BYTES:,} are"
             " read. Make them smaller"
         )
-    return [_read(files, first, size) for files in parts]
+    read = [_read(files, first, shape) for files in parts]
+    check_ink(read[0].images, str(path))
+    return read
 
 
-def _read(files: list[tuple[str, str]], first: str, size: tuple[int, int]) -> Part:
-    width, height = size
-    images = np.empty((len(files), height, width), np.uint8)
+def _read(files: list[tuple[str, str]], first: str, shape: tuple[int, ...]) -> Part:
+    images = np.empty((len(files), *shape), np.uint8)
     for row, (path, _) in enumerate(files):
         with opened(path, path) as picture:
-            own = size_of(path, picture)
-            if own != size:
-                raise DataError(
-                    f"{path}: has {by(own)} pixels, {first} has {by(size)}; all pictures must be"
-                    " of one size, so resize them"
-                )
-            images[row] = grey(path, picture)
+            image = grey(path, picture)
+        if image.shape != shape:
+            raise DataError(
+                f"{path}: has {by(image.shape[::-1])} pixels, {first} has {by(shape[::-1])}; all"
+                " pictures must be of one size, so resize them"
+            )
+        images[row] = image
     return Part(images, np.array([name for _, name in files], np.str_))

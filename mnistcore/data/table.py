@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from mnistcore.data.text import first_line, text_lines
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "letter")
 _ID_NAMES = ("", "id", "imageid", "index", "unnamed: 0")
+_HEADINGS = {*LABEL_NAMES, *_ID_NAMES} - {"", "y"}  # cells of a header, and no names of classes
+_MISSING = ("nan", "na", "n/a", "null", "none", "?")  # in the place of a number
 _LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measures of a letter
 _FEWEST_CELLS = 17
 _CHUNK, _LONGEST_CHUNK = 2000, 2**24  # rows parsed at a time, and their characters
@@ -231,15 +234,14 @@ def _label_is_last(first: Counter[str], last: Counter[str]) -> bool:
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Whether a row holds names: of more than half of the columns, or numbers in sequence."""
+    """Whether a row holds names: of more than half of the columns, or that of the labels, or
+    numbers that rise from cell to cell, as the pixels of no picture do."""
     strange = [cell for cell in cells if not _is_number(cell)]
-    if len(strange) > len(cells) / 2:
+    if len(strange) > len(cells) / 2 or any(cell.lower() in _HEADINGS for cell in strange):
         return True
     numbers = [cell for cell in cells if _is_number(cell)]
-    return len(numbers) >= _FEWEST_CELLS - 2 and (
-        any(numbers == [str(i) for i in range(start, start + len(numbers))] for start in (0, 1))
-        or _is_mangled(numbers)
-    )
+    rises = all(float(one) < float(next_) for one, next_ in pairwise(numbers))
+    return len(numbers) >= _FEWEST_CELLS - 2 and (rises or _is_mangled(numbers))
 
 
 def _is_mangled(names: Sequence[str]) -> bool:
@@ -324,10 +326,12 @@ def _one_hot(
 def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
     """Return labels as int64 if all are whole numbers, else as names."""
     values: dict[str, int] = {}
-    for text in dict.fromkeys(texts):
-        if not text:
+    distinct = dict.fromkeys(texts)
+    numeric = any(map(_is_number, distinct))
+    for text in distinct:
+        if not text or (numeric and text.lower() in _MISSING):
             number = next(
-                n for n, line in _rows(path, layout) if not layout.cell(line, layout.label or 0)
+                n for n, line in _rows(path, layout) if layout.cell(line, layout.label or 0) == text
             )
             raise DataError(f"{path}: line {number} has no label; mend or remove that line")
         if not _is_number(text):

@@ -17,6 +17,7 @@ from mnistcore.data.raw import DataError
 COMPRESSED = (".gz", ".bz2", ".xz")
 _BLANK = 100_000  # lines that hold nothing, of which a compressed file has any number
 _LONGEST = 2**24  # characters of a line: 2,048 x 2,048 pixels of three digits
+_UNREADABLE = "\ufffd"  # what stands for bytes that are no letter of the encoding
 _SNIFFED = 2**16  # bytes that decide what a file is
 _EXAMINED = 200  # entries of a folder that decide what it is
 _TRAIN = re.compile(r"train(?:ing)?|tra(?=\.|$)", re.IGNORECASE)
@@ -42,6 +43,11 @@ def text_lines(path: Path) -> Iterator[str]:
             if "\0" in line:
                 raise DataError(
                     f"{path}: line {number} holds bytes that are no text; check the file"
+                )
+            if _UNREADABLE in line:  # two letters that look alike as this would be one class
+                raise DataError(
+                    f"{path}: line {number} holds letters that are not in UTF-8; save the file as"
+                    " UTF-8 text"
                 )
             if len(line) == _LONGEST:
                 raise DataError(

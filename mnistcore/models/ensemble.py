@@ -88,6 +88,10 @@ class Ensemble:
         """Return the ensemble with each member rescaled for pixels from 0 to 255."""
         return self.each(Model.taking_bytes)
 
+    def taking_pictures(self) -> "Ensemble":
+        """Return the ensemble with each member for pixels from 0, paper, to 255, ink."""
+        return self.each(Model.taking_pictures)
+
     def scaled_alike(self, pixel_max: float) -> "Ensemble":
         """Return the ensemble with each member on the scale of pixels up to ``pixel_max``."""
         return self.each(lambda member: member.scaled_alike(pixel_max))

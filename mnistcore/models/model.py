@@ -20,6 +20,7 @@ from .network import Network
 
 _BYTE = 255.0
 _LONGEST = 10_000  # letters of a remark on data
+_PAPER_AND_INK = ((0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (1.0, -1.0))
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class TrainedOn:
     look
         How its training images looked: "upright" for upright digits, "no digits", or a
         description of how the digits are turned; None if this could not be determined.
+    paper, ink
+        The pixels of both, in units of :attr:`Model.pixel_max`: 0 and 1, where ink is dark 1 and
+        0, and -1 in the place of 0 where pixels are negative.
     """
 
     name: str
@@ -46,12 +50,15 @@ class TrainedOn:
     folder: str | None = None
     remarks: tuple[str, ...] = ()
     look: str | None = None
+    paper: float = 0.0
+    ink: float = 1.0
 
     @classmethod
     def of(cls, dataset: Dataset) -> "TrainedOn":
         """Describe a data set."""
         look, _ = dataset.looks
-        return cls(dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look)
+        known = dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look
+        return cls(*known, *dataset.paper_and_ink)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON; :func:`parse_trained_on` reads it back."""
@@ -70,12 +77,16 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
         return None
     try:
         folder, look = entry.get("folder"), entry.get("look")
-        found = TrainedOn(entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look)
+        found = TrainedOn(
+            entry["name"], entry["checksum"], folder, tuple(entry["remarks"]), look,
+            entry.get("paper", 0.0), entry.get("ink", 1.0),
+        )  # fmt: skip
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"has a 'data' that cannot be read ({spelled(error)})") from error
     optional = [text for text in (folder, look) if text is not None]
     texts = (found.name, found.checksum, *found.remarks, *optional)
-    if not all(isinstance(text, str) and len(text) < _LONGEST for text in texts):
+    good = all(isinstance(text, str) and len(text) < _LONGEST for text in texts)
+    if not good or (found.paper, found.ink) not in _PAPER_AND_INK:
         raise ValueError("has a 'data' that cannot be read")
     return found
 
@@ -135,7 +146,16 @@ class Model:
 
     def taking_bytes(self) -> "Model":
         """Return the model rescaled for pixels from 0 to 255."""
-        return dataclasses.replace(self.taking(255.0), float_pixels=False)
+        return dataclasses.replace(self.taking(_BYTE), float_pixels=False)
+
+    def taking_pictures(self) -> "Model":
+        """Return the model for pixels from 0, paper, to 255, ink, whatever its own are."""
+        model = self.taking_bytes()
+        if self.data is None or (self.data.paper, self.data.ink) == (0, 1):
+            return model
+        paper, ink = self.data.paper, self.data.ink
+        shift = model.shift + model.scale * paper * _BYTE
+        return dataclasses.replace(model, scale=model.scale * (ink - paper), shift=shift)
 
     def logits(self, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
         """Return the logits (N, C) float32 of raw images (N, H, W) or (N, H * W).

@@ -155,11 +155,11 @@ def predict_pictures(
         check_characters(member, name)
     kernels = get_ready_backend(backend)
 
-    for_bytes = model.taking_bytes()  # digits are shown as bytes, whatever it was trained on
+    shown = model.taking_pictures()  # light ink on 0, whatever it was trained on
 
     def classify(images: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
-            probabilities = for_bytes.logits(kernels, images)
+            probabilities = shown.logits(kernels, images)
             kernels.softmax(probabilities, probabilities)
         if not np.isfinite(probabilities).all():
             raise FloatingPointError(NOT_FINITE)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.csv_file import recognises
+from ..data.csv_file import is_transposed, recognises
 from ..data.preprocess import pixel_range
 from ..data.table import read_table
 from ..kernels.backends import get_ready_backend
@@ -53,7 +53,9 @@ def predict_table(
     """Predict the class of each row of a CSV file or another table of pictures.
 
     Rows are named as a column ``id`` or ``ImageId`` does, else counted from 1. Labels in the table
-    are ignored. Pixels are on the scale of the table: bytes, or floats up to 1.
+    are ignored. Pixels are on the scale of the table: bytes, or floats up to 1. The pictures of
+    EMNIST's tables are turned upright, and those for a network that was trained with ``transpose``
+    as its own were.
 
     Parameters
     ----------
@@ -75,6 +77,10 @@ def predict_table(
     path = Path(path)
     table = read_table(path)
     images, notices = table.images, list(table.notices)
+    members = model.members if isinstance(model, Ensemble) else (model,)
+    if is_transposed(path) or any(member.config.get("transpose") is True for member in members):
+        images = images.transpose(0, 2, 1)
+        notices.append(f"The pictures of {path} were transposed before they were read.")
     if images[0].size != math.prod(model.input_shape):
         raise ValueError(
             f"{path}: holds pictures of {by(images.shape[1:])} pixels, the network takes"

@@ -20,7 +20,7 @@ def explain(model: Model, kernels: ModuleType, image: np.ndarray) -> dict[str, A
     kernels
         The module of a backend.
     image
-        (28, 28) or (784,), pixels from 0 to 255.
+        (28, 28) or (784,), pixels from 0, paper, to 255, ink.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def explain(model: Model, kernels: ModuleType, image: np.ndarray) -> dict[str, A
         ``connections``, those that contribute most to the units of each layer; ``saliency``, the
         gradient of the likeliest class's logit times the input.
     """
-    model = model.taking_bytes()
+    model = model.taking_pictures()
     image = np.ascontiguousarray(image, np.float32).reshape(1, *model.input_shape)
     forward = model.forward_pass(kernels, image)
     x = image.reshape(1, -1) * np.float32(model.scale) + np.float32(model.shift)

@@ -83,7 +83,7 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
 
 
 class Probabilities:
-    """What networks say of images from 0 to 255; each network is prepared once.
+    """What networks say of images from 0, paper, to 255, ink; each network is prepared once.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class Probabilities:
         """
         predictor = self._prepared.get(model)
         if predictor is None:
-            scaled = model.taking_bytes()
+            scaled = model.taking_pictures()
             predictor = scaled.network.predictor(
                 self._kernels, scaled.params, scaled.scale, scaled.shift
             )

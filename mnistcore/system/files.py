@@ -18,6 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\.mnistcore-[0-9a-f]{16}\.tmp")
 _BEGINNING = 60.0  # seconds after which an empty temporary file has no owner any more
 _MOST = 2**26
+_DESCRIPTORS = ("/dev", "/dev/fd")
 
 
 def check_target(path: Path) -> None:
@@ -30,6 +31,11 @@ def check_target(path: Path) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{path}: cannot be written, because it is a folder; name a file")
+    path = _behind(path)
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise ValueError(f"{path}: cannot be written, because it is write-protected")
+        return
     if not path.parent.is_dir():
         raise ValueError(f"{path}: cannot be written, because there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
@@ -76,7 +82,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces ``path`` when the block ends without an error.
 
     The new file is on the disk, and known there by its name, when this ends. Temporary files that
-    killed processes have left in the folder are removed.
+    killed processes have left in the folder are removed. A link stays, and leads to the new file. A
+    device or a pipe is not replaced: what is written goes into it.
 
     Raises
     ------
@@ -84,6 +91,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         If the file cannot be written, such as on a full disk; it names ``path``, and nothing is
         left of the temporary file.
     """
+    path = _behind(path)
+    if _is_special(path):
+        with naming(path), path.open("ab") as special:  # standard output may be a file
+            yield special
+        return
     remove_leftovers(path.parent)
     beside = path.with_name(f".mnistcore-{secrets.token_hex(8)}.tmp")
     try:
@@ -107,6 +119,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+def _behind(path: Path) -> Path:
+    """Return where a link leads to, unless that is a device or a pipe."""
+    return Path(os.path.realpath(path)) if path.is_symlink() and not _is_special(path) else path
+
+
+def _is_special(path: Path) -> bool:
+    """Whether there is a device or a pipe, or what stands for the output of a process."""
+    there = path.exists() and not path.is_dir()
+    return there and (not path.is_file() or str(path.absolute().parent) in _DESCRIPTORS)
 
 
 def is_empty(folder: Path) -> bool:

@@ -53,6 +53,14 @@ def test_names_of_arrays(names, tmp_path):
         assert raw.test is None
 
 
+def test_a_test_set_beside_x_and_y(tmp_path):
+    (tmp_path / "digits.npz").write_bytes(
+        npz(x=X, y=Y, x_test=X[:2], y_test=Y[:2], x_val=X, y_val=Y)
+    )
+    raw = npz_file.read(tmp_path / "digits.npz")
+    assert (len(raw.train.labels), len(raw.test.labels)) == (12, 2)
+
+
 FAULTS = {
     "other names": (npz(a=X, b=Y), "holds the arrays a, b; images and labels are looked for as"),
     "no labels": (npz(x_train=X), "has x_train, but no labels for it"),

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from mnistcore.data import Dataset, load_data
+from mnistcore.data.dataset import join
 from mnistcore.data.synthetic import make_digits
+from mnistcore.models.model import TrainedOn, parse_trained_on
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 5, 4), np.uint8)
 LABELS = (np.arange(40) % 3).astype(np.int32)
@@ -125,6 +127,35 @@ def test_test_images_of_another_scale_are_told():
     assert "reach 1, its training images 255" in remark
     assert dataset_of(IMAGES // 16, test_images=IMAGES[:10] // 18).remarks == ()
     assert dataset_of(test_images=IMAGES[:0], test_labels=LABELS[:0]).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "paper", "ink"),
+    [
+        (lambda x: x, 0, 1),
+        (lambda x: 255 - x, 1, 0),
+        (lambda x: 255 - x // 4, 1, 0),  # on grey paper, in grey
+        (lambda x: x / np.float32(255), 0, 1),
+        (lambda x: x / np.float32(127.5) - 1, -1, 1),
+        (lambda x: 1 - x / np.float32(127.5), 1, -1),
+        (lambda x: x // 3 + 60, 0, 1),
+    ],
+)
+def test_the_rims_of_images_tell_paper_from_ink(change, paper, ink):
+    images, labels = make_digits(200, 0)
+    dataset = Dataset.from_arrays(change(images), labels)
+    assert dataset.paper_and_ink == (paper, ink)
+    assert (TrainedOn.of(dataset).paper, TrainedOn.of(dataset).ink) == (paper, ink)
+    assert parse_trained_on(TrainedOn.of(dataset).to_dict()) == TrainedOn.of(dataset)
+
+
+def test_sets_with_dark_and_with_light_ink_are_told_apart():
+    images, labels = make_digits(200, 0)
+    light = Dataset.from_arrays(images, labels, name="light")
+    dark = Dataset.from_arrays(255 - images, labels, name="dark")
+    words = "dark has dark ink, light light ink: invert one of them."
+    assert words in join([light, dark]).notices
+    assert not any("ink" in notice for notice in join([light, light]).notices)
 
 
 def test_digits_that_lie_on_their_side_are_told():

@@ -70,6 +70,39 @@ def test_a_camera_that_lay_on_its_side(tmp_path):
     assert (image[4:] < 50).all()
 
 
+def test_pictures_of_16_bits_that_lie_on_their_side(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, shape in (("a/x.png", (6, 5)), ("b/x.png", (6, 5)), ("square/0/x.tiff", (5, 5))):
+        (tmp_path / name).parent.mkdir(parents=True)
+        image = X[0][: shape[0]].astype(np.uint16) * 257
+        Image.fromarray(image).save(tmp_path / name, exif=exif)
+    np.testing.assert_array_equal(images_of(tmp_path)["a"], np.rot90(X[0], 3))
+    np.testing.assert_array_equal(images_of(tmp_path / "square")["0"], np.rot90(X[0, :5], 3))
+    (tmp_path / "long" / "0").mkdir(parents=True)
+    Image.fromarray(X[0]).save(tmp_path / "long" / "0" / "x.tiff", exif=exif)
+    fault_in(tmp_path / "long", "x.tiff: lies on its side; turn it, and save it again")
+
+
+def test_pictures_that_are_blank_as_they_are_read(folder, parquet):
+    for i, file in enumerate(sorted(folder.glob("*/*.png"))):
+        Image.fromarray(X[i].astype(np.uint16)).save(file)  # 8 bits in 16
+    fault_in(folder, "set: all its pictures are blank as they are read; pixels of 16 bits must")
+    for file in folder.glob("*/*.png"):
+        Image.merge("LA", (Image.new("L", (5, 6), 255), Image.fromarray(X[0]))).save(file)
+    fault_in(folder, "ink on a transparent ground must not be white")
+    fault_in(parquet(image=[png(np.zeros((6, 5), np.uint8))] * 4), "all its pictures are blank")
+
+
+def test_pictures_that_are_not_there(folder):
+    (folder / "a" / "z.png").symlink_to(folder / "nowhere.png")
+    fault_in(folder, "z.png: cannot be read as a picture .*No such file")
+    for file in folder.glob("*/*.png"):
+        file.unlink()
+    (folder / "a" / "z.png").mkdir()
+    fault_in(folder, "set: holds no pictures, only folders that are named like some")
+
+
 def test_what_is_skipped(folder):
     (folder / "a" / ".hidden.png").write_bytes(b"x")
     (folder / "a" / "Thumbs.db").write_bytes(b"x")
@@ -175,7 +208,22 @@ def test_layouts_of_parquet(parquet, tmp_path):
     raw = parquet_file.read(tmp_path / "train-00000-of-00002.parquet")
     assert len(raw.train.labels) == 12
     assert len(raw.test.labels) == 4
-    assert "validation-00000-of-00001.parquet is among the training images" in raw.notices[0]
+    (notice,) = raw.notices
+    assert "validation-00000-of-00001.parquet is among the training images" in notice
+    parquet("train-00003-of-00005.parquet")
+    parquet("train-00004-of-00005.parquet")
+    for name in ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"):
+        (tmp_path / name).unlink()
+    *_, notice = parquet_file.read(tmp_path).notices
+    assert notice.startswith(
+        "3 files are not beside train-00003-of-00005.parquet, such as train-00000-of"
+    )
+    (tmp_path / "train-00003-of-00005.parquet").rename(tmp_path / "train-00000-of-00002.parquet")
+    (tmp_path / "train-00004-of-00005.parquet").unlink()
+    *_, notice = parquet_file.read(tmp_path).notices
+    assert notice.startswith(
+        "train-00001-of-00002.parquet is not beside train-00000-of-00002.parquet:"
+    )
     alone = parquet_file.read(tmp_path / "test-00000-of-00001.parquet")
     assert (len(alone.train.labels), alone.test) == (4, None)
 

@@ -65,6 +65,13 @@ SAME_TABLES = {
     "index and numbered columns": text(
         [["", *map(str, range(26))], *([str(i), *row] for i, row in enumerate(ROWS))]
     ),
+    "columns numbered from 2": text([["label", *map(str, range(2, 27))], *ROWS]),
+    "columns as floats": text([["label", *(f"{i}.0" for i in range(25))], *ROWS]),
+    "columns of three digits": text([["label", *(f"{i:03}" for i in range(25))], *ROWS]),
+    "rows and columns": text([["label", *(f"{i}.{j}" for i in range(5) for j in range(5))], *ROWS]),
+    "rows and columns alone": text(
+        [[str(101 + 30 * i + j) for i in range(13) for j in (0, 9)], *ROWS]
+    ),
     "columns that pandas renamed": text([["7", "0", *(f"0.{i}" for i in range(1, 25))], *ROWS]),
     "index column": text([["", *HEADED[0]], *([str(9 + i), *r] for i, r in enumerate(ROWS))]),
 }
@@ -138,6 +145,8 @@ FAULTS = {
     "ragged": (text([*HEADED, ROWS[0][:-1]]), "line 14 has 25 columns, the header has 26"),
     "ragged rows": (text([*ROWS, [*ROWS[0], "1"]]), "line 13 has 27 columns, the first row has 26"),
     "no label": (changed(4, 0, ""), "line 5 has no label"),
+    "a missing label": (changed(4, 0, "NaN"), "line 5 has no label"),
+    "Latin-1": (changed(4, 0, "\xe4").encode("latin-1"), "line 5 holds letters that are not in"),
     "half a label": (changed(4, 0, "2.5"), "holds the label 2.5; labels are whole numbers"),
     "not square": (
         text([row[:-1] for row in HEADED]),

@@ -13,7 +13,7 @@ from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn, own_data
-from mnistcore.runs.data import load_run_data, split_indices, trained_on
+from mnistcore.runs.data import compared, load_run_data, split_indices, trained_on
 from mnistcore.runs.folder import load_run
 from mnistcore.train import TrainConfig, run
 from mnistcore.training.data_options import RunDataOptions
@@ -144,6 +144,17 @@ def test_a_run_is_found_its_data_from_another_folder(folder, tmp_path, monkeypat
     assert config["data"] == str(tmp_path / "place/raw")
     again = run(TrainConfig(**{**config, "output": "again"}))
     assert again.summary["data_checksum"] == dataset.checksum
+
+
+def test_ink_that_is_dark_there_and_light_here_is_told(trained):
+    loaded = load_run(trained.folder.path)
+    here = load_data(loaded.model.config["data"])
+    dark = np.full_like(here.train_images, 255)
+    dark[:, 2:4, 2:4] = here.train_images[:, 2:4, 2:4]
+    (notice,) = compared(loaded, dataclasses.replace(here, train_images=dark)).notices
+    assert notice.endswith(
+        " The ink is light there and dark here, so expect most to be read wrong."
+    )
 
 
 def test_a_model_of_an_older_version_does_not_know_its_data(folder):

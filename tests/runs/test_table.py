@@ -63,6 +63,17 @@ def test_a_column_of_ids_names_the_rows(model, expected, tmp_path):
     assert found.classes == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "config"), [("emnist-digits-test.csv", {}), ("test.csv", {"transpose": True})]
+)
+def test_pictures_are_transposed_as_those_of_the_training(name, config, model, expected, tmp_path):
+    lying = dataclasses.replace(model, config=config)
+    path = write(tmp_path / name, X.transpose(0, 2, 1))
+    found = predict_table(lying, path, "numpy")
+    assert found.classes == expected
+    assert found.notices == (f"The pictures of {path} were transposed before they were read.",)
+
+
 def test_labels_are_not_used(model, expected, tmp_path):
     path = write(tmp_path / "test.csv", labels=["ant"] * 30, header=f"label,{HEADER}")
     found = predict_table(model, path, "numpy")

@@ -72,6 +72,31 @@ def test_a_temporary_file_is_not_named(tmp_path):
         check_target(target)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes of POSIX")
+def test_links_and_pipes_stay(tmp_path, monkeypatch):
+    real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
+    real.write_bytes(b"old")
+    link.symlink_to("real")
+    check_target(link)
+    with replacing(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    check_target(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe) as file:
+        file.write(b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+    monkeypatch.setattr("mnistcore.system.files._DESCRIPTORS", (str(tmp_path),))
+    with replacing(real) as file:  # as standard output that goes to a file
+        file.write(b"er")
+    assert real.read_bytes() == b"newer"
+    assert sorted(tmp_path.iterdir()) == [link, pipe, real]
+
+
 def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_MOST", 5)
     path = tmp_path / "x"
