@@ -39,6 +39,8 @@ def _main(argv: Sequence[str]) -> int:
         return DONE
     with user_errors():
         given = given_options(flags_given(arguments, TrainConfig), arguments.config)
+        if arguments.resume == "":
+            raise ValueError("--resume names no run; give its folder")
         config = None if arguments.resume else TrainConfig(**given)
     display = choose_display(arguments.quiet, arguments.json)
     progress = display.shows_progress

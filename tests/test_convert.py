@@ -114,6 +114,7 @@ def test_weights_come_in_by_any_name_and_either_way_round(place, model, spelling
     assert found.network.layer_sizes == SIZES
     assert found.network.activation == "relu"
     assert (found.input_shape, found.scale, found.shift) == ((6, 6), 1 / 255, 0)
+    assert found.pixel_max == 255  # which tells that floats up to 1 are on another scale
     assert found.class_names == ("0", "1", "2", "3")
     assert checkpoint.load("weights-mnistcore.safetensors").params.tobytes() == (
         model.params.tobytes()

@@ -398,3 +398,11 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch)
     names = [f"20260101-120000-test{end}" for end in ("", "-2", "-3")]
     assert [path.name for path in paths] == names
     assert all(path.parent.name == "runs" for path in paths)
+
+
+def test_resume_needs_the_name_of_a_run(monkeypatch, tmp_path, capsys):
+    """As from a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["--resume", "", "--data", "synthetic"]) == 2
+    assert "--resume names no run; give its folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -184,9 +184,11 @@ def run(
         raise ValueError(f"{source}: {error}") from error
     described = found.described
     names = _class_names(network.layer_sizes[-1], class_names or described.class_names)
+    # By contract raw pixels reach 255; a file of ours that does not say so is of an older version.
+    foreign = described.scale is None and entering != (1, 0)
     model = Model(
-        network, params, shape, *entering, names, described.config, described.pixel_max,
-        described.float_pixels, described.data,
+        network, params, shape, *entering, names, described.config,
+        255.0 if foreign else described.pixel_max, described.float_pixels, described.data,
     )  # fmt: skip
     checkpoint.save(path, model)
     dense = tuple(step.name for step in found.steps if isinstance(step, Product))

@@ -135,8 +135,9 @@ Rules
 * NaN and infinity propagate as the formulas say, to the same elements in every backend:
   ``dz = 0`` where ReLU's output is not above 0, and a dropped unit is 0, whatever its value was;
   a weight decay of 0 adds nothing, even to an infinite weight. Only zeros among the inputs of the
-  first layer may be left out of its products. They then add nothing, even if the other factor is
-  not finite: a gradient, or a weight that became infinite in a step of the same call.
+  first layer, and those that a ReLU puts out, may be left out of products. They then add nothing,
+  even if the other factor is not finite: a gradient, or a weight that became infinite in a step of
+  the same call. In which step training then stops may depend on the threads and on the call.
 * ``z = x w + b``; derivatives take the activation's *output*. The 1/B of the mean is applied
   once, in ``dlogits``; the loss is a log-sum-exp accumulated in float64.
 * With ``probs_clip``, reported losses are those of probabilities clipped to [clip, 1 - clip], as

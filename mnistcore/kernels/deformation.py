@@ -22,7 +22,7 @@ from .layout import POSITION_BITS, TURN_BITS, WEIGHT_BITS, Augmentation, Deforma
 
 LANES = 16  # a row of weights is a multiple of this long: whole vectors, whatever their size
 WORK = 100  # multiply-adds that take as long as a pixel, to find out how many threads pay off
-BLOCK = 256  # images that the reference deforms at a time
+BLOCK_PIXELS = 256 * 784  # that the reference deforms at a time
 
 # Standard deviation of a spline of random numbers uniform in [-1, 1], averaged over positions.
 _SPREAD = math.sqrt(1 / 3) * 151 / 315
@@ -109,8 +109,9 @@ def augment(
     side = checks.check_augment(images, order, options, out)
     numbers, _, weights = plan(options, side)
     draws = layout.FIRST_CONTROL + 2 * numbers.controls**2
-    for start in range(0, len(order), BLOCK):
-        samples = order[start : start + BLOCK]
+    block = max(1, BLOCK_PIXELS // max(images.shape[1], 1))
+    for start in range(0, len(order), block):
+        samples = order[start : start + block]
         bits = layout.random_bits(samples, draws, seed, epoch, layout.AUGMENTATION_LAYER)
         drawn = bits.view(np.int32).astype(np.int64)  # in units of 2**-31
         pixels = images[samples].reshape(-1, side, side).astype(np.int64)

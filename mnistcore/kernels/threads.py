@@ -134,6 +134,7 @@ def limited_threads(n: int) -> AbstractContextManager[Any]:
 
     The limit takes the place of ``OMP_NUM_THREADS`` and of a CPU quota, but a kernel never has
     more threads than there are cores. 0 sets no limit. Raises ValueError if ``n`` is negative.
+    Enter a context before the next is made, or it is forgotten.
     """
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")

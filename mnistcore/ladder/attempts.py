@@ -1,6 +1,6 @@
 """The attempts of a reader: kept in a file beside the function, and drawn over the rungs."""
 
-import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..system.files import read_bounded, write_json
 from ..system.machine import cpu_model
+from ..system.text import parsed
 from .check import Place
 from .figures import GREY, INK, PALE, SETTINGS, TITLES, digits, save
 from .measure import Rung
@@ -39,10 +40,12 @@ def kept(path: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     try:
-        attempts = json.loads(read_bounded(file))["attempts"]
+        attempts = parsed(read_bounded(file).decode())["attempts"]
         for attempt in attempts:
-            float(attempt["rate"]), attempt["ladder"], attempt["function"], attempt["shape"]
-    except (ValueError, TypeError, KeyError) as error:
+            attempt["ladder"], attempt["function"], attempt["shape"]
+            if not 0 < float(attempt["rate"]) < math.inf:
+                raise ValueError(f"a rate of {attempt['rate']}")
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(
             f"{file}: is not what this command writes; move it away, or mend it"
         ) from error

@@ -15,6 +15,8 @@ from ..kernels import layout
 
 INITIALIZATIONS = ("auto", "he", "glorot")
 
+_MOST_ROWS = 8192  # that a workspace is for: a block for each of 64 threads
+
 
 @dataclass(frozen=True)
 class Network:
@@ -217,6 +219,21 @@ class Network:
                 position += len(bias)
         return folded
 
+    def statistics(
+        self, kernels: ModuleType, params: np.ndarray, x: np.ndarray, eps: float
+    ) -> np.ndarray:
+        """Return the running statistics, as in :meth:`init_buffers`, of the inputs x (N, I)."""
+        means, variances = [], []
+        layers = zip(self.gains(params), self.views(params)[:-1], strict=True)
+        for gains, (weights, bias) in layers:
+            z = np.empty((len(x), len(bias)), params.dtype)
+            kernels.matmul(x, weights, z)
+            means.append(z.mean(axis=0))
+            variances.append(z.var(axis=0))
+            x = (z - means[-1]) * (gains / np.sqrt(variances[-1] + params.dtype.type(eps))) + bias
+            getattr(kernels, f"{self.activation}_forward")(x, x)
+        return np.concatenate([*means, *variances])
+
     def forward(
         self,
         kernels: ModuleType,
@@ -238,7 +255,8 @@ class Network:
         x = self._rows(x, params.dtype)
         logits = np.empty((len(x), self.layer_sizes[-1]), params.dtype)
         layers = self.layers()
-        workspace = np.empty(kernels.workspace_size(layers, max(len(x), 1), 0), np.float32)
+        rows = min(max(len(x), 1), _MOST_ROWS)
+        workspace = np.empty(kernels.workspace_size(layers, rows, 0), np.float32)
         kernels.forward(x, params, layers, scale, shift, workspace, logits)
         return logits
 

@@ -96,6 +96,8 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
             f"The content of {now} has changed since the network{of_which} was trained; these are"
             " figures on its current content."
         )
+        if dataset.held_out is not None:
+            notice += " Other images are held out now: the network was trained on some of them."
     if dataset.name not in known.name.split("+"):
         dataset = dataset.all_for_test()  # the run saw none of its images
     of_run, of_data = run.model.pixel_max, dataset.pixel_max

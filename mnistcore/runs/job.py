@@ -78,7 +78,19 @@ class Job:
     @property
     def notices(self) -> tuple[str, ...]:
         """What the user should know about the data, and about a run that goes on."""
-        return (*self.dataset.notices, *(self.past.notices if self.past else ()))
+        found = [*self.dataset.notices, *(self.past.notices if self.past else ())]
+        if self.config.augment and self.dataset.has_dark_ink:
+            found.append(
+                f"The images of {self.dataset.name} have dark ink, and augment moves in zeros at"
+                " their rims, as is right for light ink: invert them."
+            )
+        for teacher in self.teachers:
+            known = teacher.model.data
+            if known is not None and known.checksum != self.dataset.checksum:
+                found.append(
+                    f"The teacher {teacher.path} was trained on other data ({known.name})."
+                )
+        return tuple(found)
 
     @property
     def total_seconds(self) -> float:

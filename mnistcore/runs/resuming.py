@@ -24,9 +24,11 @@ from .execution import COMPLETE, TrainResult, completed, execute
 from .folder import CONFIG_FILE, RunFolder, read_summary
 from .job import Job, describe, engine_options, prepare
 
-# The options that may change; all others decide what each step computes. Where the data are may
-# change too: their checksum may not.
-MAY_CHANGE = ("epochs", "patience", "threads", "log", "checkpoint_every", "data", "data_dir")
+# The options that may change; all others decide what each step computes. Where the data and the
+# teachers are may change too: their checksums may not.
+MAY_CHANGE = (
+    "epochs", "patience", "threads", "log", "checkpoint_every", "data", "data_dir", "teacher",
+)  # fmt: skip
 
 
 def resume(

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..data.preprocess import one_hot
+from ..kernels.backends import get_backend
 from ..models import checkpoint
 from ..models.inference import NOT_FINITE, PART
 from ..models.model import Model
@@ -67,10 +68,12 @@ def _load(path: str, dataset: Dataset) -> Teacher:
             f"{path}: the classes of the teacher are {few(model.class_names)}; those of"
             f" {dataset.name} are {few(names)}"
         )
-    if not np.isfinite(model.params).all():
+    model = model.scaled_alike(dataset.pixel_max)
+    first = model.logits(get_backend("numpy"), dataset.train_images[:PART])
+    if not np.isfinite(first).all():
         raise ValueError(f"{path}: {NOT_FINITE}")
     checksum = hashlib.sha256(checkpoint.model_file(path).read_bytes()).hexdigest()
-    return Teacher(path, checksum, model.scaled_alike(dataset.pixel_max))
+    return Teacher(path, checksum, model)
 
 
 class SoftTargets:

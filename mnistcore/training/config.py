@@ -282,6 +282,11 @@ class TrainConfig(DataOptions):
                 raise ValueError(f"{name} is for deformed images, and augment is off")
         if self.batch_norm and not self.hidden:
             raise ValueError("batch_norm is for hidden layers, and hidden is none")
+        if self.batch_norm and self.batch_size == 1 and not self.adversarial:
+            raise ValueError("batch_norm needs more than one image in a batch; batch_size is 1")
+        for name in ("teacher_temperature", "teacher_weight"):
+            if not self.teacher and getattr(self, name) != getattr(TrainConfig, name):
+                raise ValueError(f"{name} is for a teacher, and there is none")
         rates, layers = len(self.dropout), len(self.hidden)
         if any(self.dropout) and not layers:
             raise ValueError("dropout is for hidden layers, and hidden is none")

@@ -12,7 +12,8 @@ from types import ModuleType
 
 import numpy as np
 
-from ..kernels.layout import HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
+from ..data.preprocess import scale_images
+from ..kernels.layout import AVERAGE_EVERY, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.network import Network
 from ..system.pages import in_large_pages
 from .adversarial import VirtualAdversary
@@ -22,6 +23,7 @@ from .records import NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
 PACKING = 60e-9  # added for each parameter, so that packing them takes at most a tenth of a slice
+_SAMPLED = 2000  # training images of which averaged weights get their statistics
 GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
 # The numbers that belong to the state of a Trainer, by their names as its attributes.
@@ -100,7 +102,7 @@ class Trainer:
         self.between_slices = True
         self._x, self._targets, self._indices = in_large_pages(x), targets, indices
         self._no_weights = np.empty(0, params.dtype)
-        self._network, self._layers = network, network.layers()
+        self._kernels, self._network, self._layers = kernels, network, network.layers()
         # A batch size above the number of samples would only need a larger workspace.
         self._batch_size = min(int(options["batch_size"][0]), len(indices))
         self._options = options.copy()
@@ -116,9 +118,18 @@ class Trainer:
         self._slice_steps = 1
 
     def inference_params(self) -> np.ndarray:
-        """Return the parameters, or their average, with batch normalisation folded into them."""
-        params = self._state[-1] if self._options["ema_decay"][0] else self.params
-        return self._network.folded(params, self._buffers, self._options["norm_eps"][0])
+        """Return the parameters, or their average, with batch normalisation folded into them.
+
+        The average is normalised by its own statistics, of some training images as they are.
+        """
+        params, buffers, eps = self.params, self._buffers, float(self._options["norm_eps"][0])
+        if self._options["ema_decay"][0] and self.step >= AVERAGE_EVERY:  # it has moved
+            params = self._state[-1]
+            if self._network.batch_norm:  # the running statistics are those of other weights
+                scaling = self._options["scale"][0], self._options["shift"][0]
+                x = scale_images(self._x[self._indices[:_SAMPLED]], *scaling)
+                buffers = self._network.statistics(self._kernels, params, x, eps)
+        return self._network.folded(params, buffers, eps)
 
     def prepare(self) -> None:
         """Load or compile the kernels, by training on no samples."""

@@ -208,7 +208,7 @@ BAD_OPTIONS = {
     "momentum is no number": ({"momentum": np.nan}, "momentum must be in [0, 1), got nan"),
     "beta1": ({"beta1": -0.1}, "beta1 must be in [0, 1), got -0.1"),
     "beta2": ({"beta2": 1.0}, "beta2 must be in [0, 1), got 1.0"),
-    "eps": ({"eps": 0.0}, "eps must be positive, got 0.0"),
+    "eps": ({"eps": 0.0}, "eps must be positive, at least 1.2e-38, got 0.0"),
     "weight_decay": ({"weight_decay": -1.0}, "weight_decay must be at least 0, got -1.0"),
     "infinite weight_decay": ({"weight_decay": np.inf}, "weight_decay must be at least 0"),
     "probs_clip": ({"probs_clip": 0.5}, "probs_clip must be in [0, 0.5), got 0.5"),
@@ -345,7 +345,11 @@ def test_workspace_size_refuses_what_has_none(kernels, change, words):
         ("sgd_update", (0.1, 0.5, False, -1.0), "weight_decay must be at least 0, got -1.0"),
         ("adam_update", (0.1, 1.0, 0.9, 1e-8, 0.0, False, 1), "beta1 must be in [0, 1), got 1.0"),
         ("adam_update", (0.1, 0.9, 1.0, 1e-8, 0.0, False, 1), "beta2 must be in [0, 1), got 1.0"),
-        ("adam_update", (0.1, 0.9, 0.9, 0.0, 0.0, False, 1), "eps must be positive, got 0.0"),
+        (
+            "adam_update",
+            (0.1, 0.9, 0.9, 0.0, 0.0, False, 1),
+            "eps must be positive, at least 1.2e-38, got 0.0",
+        ),
     ],
 )
 def test_constants_out_of_range_are_refused(kernels, name, constants, words):

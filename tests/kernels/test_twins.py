@@ -34,7 +34,7 @@ NUMBA = [
     ("machine", "machine_lanes chosen_lanes", "Numba compiles for the machine that it runs on"),
     ("memory", "address_of address_in aligned array_object", "C has pointers"),
     ("memory", "load_scalar load_index load_int32 load_double", "C reads through pointers"),
-    ("memory", "store_scalar store_index store_int32 store_double", "C writes through pointers"),
+    ("memory", "store_scalar store_index store_double", "C writes through pointers"),
     ("memory", "load_record store_record option", "C has structs"),
     ("memory", "prefetch", "a builtin in C"),
     ("vectors", "VectorModel VectorType vector_pointer", "GCC's vector type"),

@@ -105,6 +105,9 @@ def test_a_wrong_function_gets_one_line_and_status_1(folder, function, message, 
         ("missing.py:right", "missing.py, line 1: ModuleNotFoundError: No module named 'nowhere'"),
         ("ends.py:right", "ends.py, line 2: SystemExit: 3"),
         ("kept.py:right", "kept.ladder.json: is not what this command writes; move it away"),
+        ("zero.py:right", "zero.ladder.json: is not what this command writes; move it away"),
+        ("deep.py:right", "deep.ladder.json: is not what this command writes; move it away"),
+        ("huge.py:right", "huge.ladder.json: is not what this command writes; move it away"),
     ],
 )
 def test_bad_input_gets_one_line_and_status_2(folder, words, message, capsys):
@@ -115,6 +118,10 @@ def test_bad_input_gets_one_line_and_status_2(folder, words, message, capsys):
     (folder / "ends.py").write_text("import sys\nsys.exit(3)\n")
     (folder / "kept.py").write_text("def right(a, b, out): out[:] = a @ b\n")
     (folder / "kept.ladder.json").write_text('{"attempts": [{"rate": "fast"}]}')
+    attempt = '{"attempts": [{"ladder": 1, "function": 1, "shape": 1, "rate": %s}]}'
+    for name, rate in (("zero", "0"), ("huge", "1" + "0" * 400), ("deep", "[" * 100_000)):
+        (folder / f"{name}.py").write_text(PRODUCT)
+        (folder / f"{name}.ladder.json").write_text(attempt % rate)
     assert main(["--mine", words, *FLAGS]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from mnistcore.kernels import numpy_kernels
+from mnistcore.models.forward_pass import ForwardPass
 from mnistcore.models.network import Network
 
 SIZES = (300, 100, 40, 10)
@@ -35,3 +37,35 @@ def test_biases_begin_at_0_and_gains_at_1():
     params = network.init(np.random.default_rng(0))
     assert not any(bias.any() for _, bias in network.views(params))
     assert [gains.tolist() for gains in network.gains(params)] == [[1] * 100, [1] * 40]
+
+
+def test_statistics_are_those_that_normalise_every_layer(kernels):
+    """Folded, they give each unit the mean of its bias and the deviation of its gain."""
+    rng = np.random.default_rng(0)
+    network = Network((5, 7, 6, 3), "tanh", batch_norm=True)
+    params = network.init(rng)
+    for gains, (_, bias) in zip(network.gains(params), network.views(params)[:-1], strict=True):
+        gains[:], bias[:] = rng.uniform(0.5, 2, len(gains)), rng.normal(size=len(bias))
+    x = rng.normal(3, 2, (50, 5)).astype(np.float32)
+    folded = network.folded(params, network.statistics(kernels, params, x, 1e-5))
+    forward = ForwardPass(numpy_kernels, network.plain, folded, x)
+    layers = zip(forward.hidden, network.gains(params), network.views(params)[:-1], strict=True)
+    for a, gains, (_, bias) in layers:
+        z = np.arctanh(a.astype(np.float64))
+        np.testing.assert_allclose(z.mean(axis=0), bias, atol=2e-3)
+        np.testing.assert_allclose(z.std(axis=0), gains, rtol=2e-3)
+
+
+def test_the_workspace_of_many_rows_is_bounded(monkeypatch):
+    asked = []
+
+    def workspace_size(layers, rows, slots):
+        asked.append(rows)
+        return 0
+
+    monkeypatch.setattr(numpy_kernels, "workspace_size", workspace_size)
+    network = Network((1, 2))
+    params = network.init(np.random.default_rng(0))
+    for rows in (0, 5, 100_000):
+        assert network.forward(numpy_kernels, params, np.zeros((rows, 1))).shape == (rows, 2)
+    assert asked == [1, 5, 8192]

@@ -195,6 +195,11 @@ def test_a_student_goes_on_with_its_teacher(dataset, make_config, augment):
     assert_equal(resume("run", dataset=dataset), wanted)
     shutil.rmtree("run")
     interrupted(config, dataset, STEPS + 3)
+    shutil.move("undisturbed", "moved")
+    assert_equal(resume("run", dataset=dataset, teacher=("moved",)), wanted)
+    shutil.move("moved", "undisturbed")
+    shutil.rmtree("run")
+    interrupted(config, dataset, STEPS + 3)
     shutil.copy("student/model.safetensors", "undisturbed/model.safetensors")
     with pytest.raises(ValueError, match="run: the teachers have changed"):
         resume("run", dataset=dataset)

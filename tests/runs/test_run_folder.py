@@ -11,6 +11,7 @@ from small_digits import small_digits
 from mnistcore.data import load_data, read_idx, write_idx
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
+from mnistcore.data.synthetic import make_digits
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn, own_data
 from mnistcore.runs.data import compared, load_run_data, split_indices, trained_on
@@ -117,6 +118,18 @@ def test_data_are_known_by_what_they_hold(trained, tmp_path):
             f"The network was trained on other data ({loaded.model.data.folder}); these are"
             f" figures on {other}."
         )
+
+
+def test_data_that_have_grown_hold_out_other_images(tmp_path):
+    images, labels = make_digits(400, 0)
+    grown = [tmp_path / "grown.npz", images, labels]
+    np.savez(grown[0], x=images[:380], y=labels[:380])
+    run(TrainConfig(**QUICK, data=str(grown[0]), output=str(tmp_path / "run")))
+    loaded = load_run(tmp_path / "run")
+    np.savez(grown[0], x=images, y=labels)
+    said = load_run_data(loaded).notice
+    assert "has changed since the network was trained" in said
+    assert said.endswith(" Other images are held out now: the network was trained on some of them.")
 
 
 def test_data_that_have_changed_since_are_told(folder, tmp_path):

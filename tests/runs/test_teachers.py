@@ -13,6 +13,7 @@ from mnistcore.data import load_data
 from mnistcore.data.preprocess import flatten
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.runs.job import prepare
 from mnistcore.runs.teachers import SoftTargets, load_teachers
 from mnistcore.train import TrainConfig, main, run
 
@@ -171,6 +172,29 @@ def test_a_teacher_that_does_not_fit_is_refused_in_one_line(dataset, teachers, c
         assert error.startswith("mnistcore train: error: ")
         assert words in error
         assert error.count("\n") == 1
+
+
+def test_a_teacher_whose_outputs_overflow_is_refused(dataset, teachers):
+    model = checkpoint.load(teachers[0])
+    params = model.params * np.float32(1e25)
+    checkpoint.save("bad.safetensors", dataclasses.replace(model, params=params))
+    with pytest.raises(ValueError, match=r"^bad.safetensors: the outputs of the network are not"):
+        load_teachers(["bad.safetensors"], dataset)
+
+
+def test_a_teacher_of_other_data_is_told(dataset, teachers):
+    other = dataclasses.replace(dataset, train_labels=3 - dataset.train_labels)
+    config = _config("student", teacher=teachers)
+    assert not any("teacher" in notice for notice in prepare(config, dataset).notices)
+    said = prepare(config, other).notices
+    for name in teachers:
+        assert f"The teacher {name} was trained on other data ({dataset.name})." in said
+
+
+def test_augment_on_dark_ink_is_told(dataset):
+    dark = dataclasses.replace(dataset, train_images=np.full_like(dataset.train_images, 255))
+    said = [prepare(_config("run", augment=on), dark).notices for on in (False, True)]
+    assert [sum("dark ink" in notice for notice in notices) for notices in said] == [0, 1]
 
 
 def test_the_plain_display_names_the_teachers(dataset, teachers, capsys):

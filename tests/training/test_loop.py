@@ -225,11 +225,27 @@ def test_a_fit_with_an_average_of_the_weights_keeps_the_average(samples, batch_n
     outcome = fit(trainer, 2)
     assert trainer.step >= AVERAGE_EVERY
     params = trainer._state[-1], trainer.params
-    average, latest = (network.folded(each, trainer._buffers) for each in params)
-    np.testing.assert_array_equal(outcome.params, average)
-    assert np.abs(outcome.params - latest).max() > 1e-4
+    x, buffers = samples[0] * np.float32(1 / 255), network.init_buffers()
+
+    def folded(params):
+        own = network.statistics(numpy_kernels, params, x, 1e-5) if batch_norm else buffers
+        return network.folded(params, own)
+
+    average, latest = map(folded, params)
+    np.testing.assert_allclose(outcome.params, average, atol=1e-5)
+    assert np.abs(outcome.params - latest).max() > 1e-3
+    if batch_norm:  # not with the running statistics, which are of the weights on the way
+        stale = network.folded(params[0], trainer._buffers)
+        assert np.abs(outcome.params - stale).max() > 1e-3
     logits = network.plain.forward(numpy_kernels, outcome.params, samples[0], 1 / 255)
     assert (logits.argmax(axis=1) == samples[1]).mean() > 0.9
+
+
+def test_an_average_that_has_not_moved_yet_is_not_kept(samples):
+    trainer = make_trainer(samples, batch_size=N, ema_decay=0.99)
+    fit(trainer, AVERAGE_EVERY - 1)
+    np.testing.assert_array_equal(trainer.inference_params(), trainer.params)
+    assert np.abs(trainer._state[-1] - trainer.params).max() > 1e-3
 
 
 def test_patience_stops_and_restores_the_best_weights(samples):

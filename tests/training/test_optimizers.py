@@ -86,7 +86,7 @@ def test_learning_rates_are_those_of_the_frameworks():
         ({"momentum": -0.1}, "momentum must be"),
         ({"beta1": 1.0}, r"beta1 must be in \[0, 1\)"),
         ({"beta2": float("nan")}, r"beta2 must be in \[0, 1\)"),
-        ({"eps": 0.0}, "eps must be positive, got 0.0"),
+        ({"eps": 0.0}, "eps must be positive, at least 1.2e-38, got 0.0"),
         ({"weight_decay": -1e-9}, "weight_decay must be at least 0"),
         ({"probs_clip": 0.5}, r"probs_clip must be in \[0, 0.5\), got 0.5"),
         ({"probs_clip": -0.1}, "probs_clip must be"),
@@ -110,7 +110,7 @@ def test_a_number_outside_its_range_is_refused(option, message):
 
 def test_a_number_at_the_end_of_its_range_is_taken():
     ends = {"momentum": 0.0, "beta1": 0.0, "beta2": 0.0, "weight_decay": 0.0, "batch_size": 1}
-    ends |= {"probs_clip": 0.4999, "eps": 5e-324, "norm_momentum": 1.0}
+    ends |= {"probs_clip": 0.4999, "eps": 2.0**-126, "norm_momentum": 1.0}
     assert fields(make_options(**ends)) == DEFAULTS | ends
 
 

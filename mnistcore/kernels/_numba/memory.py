@@ -101,23 +101,6 @@ def load_int32(typingctx, base, position):
     return types.int64(types.int64, types.int64), generate
 
 
-def _store_int32_twin(base, position, value):
-    view(base, position, 1, ctypes.c_int32)[0] = value
-
-
-@twin_of(_store_int32_twin)
-def store_int32(typingctx, base, position, value):
-    """Write the low half of an int64 at base + position, counted in int32."""
-
-    def generate(context, builder, signature, args):
-        base, position, value = args
-        pointer = pointer_to(builder, base, position, I32)
-        builder.store(builder.trunc(value, I32), pointer, align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
-
-
 @twin_of(lambda array: array.ctypes.data)
 def address(typingctx, array):
     """Return the address of the first number of an array, as int64."""

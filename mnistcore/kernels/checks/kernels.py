@@ -33,6 +33,8 @@ STRENGTHS = {
 }
 MOST_SIDE = 1024  # of an image to deform, whose positions are numbers of 32 bits
 
+_LEAST = 2.0**-126  # what is smaller is no normal float32, and compiled backends read it as 0
+
 
 def check_kernel(
     function: str,
@@ -238,7 +240,7 @@ def check_constants(function: str, **constants: float) -> None:
     """Check the range of each constant of an optimizer or loss, given by name."""
     for name, value in constants.items():
         if name in ("eps", "norm_eps"):
-            good, wanted = 0.0 < value < math.inf, "positive"
+            good, wanted = _LEAST <= value < math.inf, "positive, at least 1.2e-38"
         elif name in ("weight_decay", "max_norm", "clip_norm"):
             good, wanted = 0.0 <= value < math.inf, "at least 0"
         elif name == "probs_clip":
