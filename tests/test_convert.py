@@ -175,6 +175,26 @@ def test_layers_without_biases_get_zeros(place, model):
         assert not bias.any()
 
 
+def test_layers_without_biases_follow_the_layout_of_their_names(place, model):
+    """In the order of their names they fit, too, but the wrong way round."""
+    (first, _), *_ = layers_of(model)
+    arrays = {"hidden.weight": first.T, "classifier.weight": np.ones((4, first.shape[1]))}
+    found = run(save(arrays, ".safetensors"), activation="relu")
+    assert found.model.network.layer_sizes == (36, first.shape[1], 4)
+    assert found.layout == "torch"
+
+
+def test_a_gain_near_0_does_not_make_pixels_raw(place):
+    """As weight decay leaves those of pixels that are always 0."""
+    gains = np.ones(36)
+    gains[:3] = 1e-3, 0, -1e-2
+    arrays = {"0.weight": gains, "0.bias": np.zeros(36), "0.running_mean": np.zeros(36)}
+    arrays |= {"0.running_var": np.ones(36), "1.weight": np.ones((4, 36)), "1.bias": np.zeros(4)}
+    assert run(save(arrays, ".safetensors")).model.scale == 1 / 255
+    arrays["0.weight"] = gains / 255
+    assert run(save(arrays, ".safetensors")).model.scale == 1
+
+
 def test_layers_that_fit_in_several_orders_must_be_put_in_order(place):
     model = make_model((6, 4, 4, 4, 2), "relu")
     order = ("in", "left", "right", "out")

@@ -114,6 +114,20 @@ def test_what_takes_bytes_takes_all_of_them_though_training_had_floats(place):
         assert "images.flatten(1).float() / 1)" in export.run("run", "torch").usage
 
 
+def test_pixels_below_0_are_no_bytes(place):
+    data = TrainedOn("some", "0" * 64, paper=-1.0)
+    model = make_model((36, 8, 4), "relu", (6, 6), scale=1.0, pixel_max=1.0)
+    model = dataclasses.replace(model, float_pixels=True, data=data)
+    checkpoint.save("run/model.safetensors", model)
+    for to in ("c", "onnx"):
+        with pytest.raises(
+            ValueError, match=r"run.*: was trained on pixels below 0, which the bytes"
+        ):
+            export.run("run", to)
+    export.run("run", "numpy")
+    export.run("run", "onnx", float_input=True)
+
+
 def test_other_data_than_those_of_the_training_are_named(place):
     write_small_digits(place / "digits")
     data = TrainedOn("some", "0" * 64)

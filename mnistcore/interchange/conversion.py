@@ -329,7 +329,7 @@ def _enter(folded: Folded, read: _Read, scaling: tuple[float | None, float]) -> 
     Layers that treat each pixel in its own way are folded into the first dense layer.
     """
     entry = folded.entry
-    factor = float(np.abs(entry.factor).min())
+    factor = float(np.quantile(np.abs(entry.factor), 0.25))  # some gains may be near 0
     takes_raw = factor < _RAW_PIXELS
     scale, shift = scaling
     if scale is None:

@@ -80,9 +80,11 @@ def stack(
 def _fitting_layout(layers: Sequence[Named], layouts: Sequence[str]) -> str | None:
     """Return the layout in which the layers fit in this order; names decide if both fit."""
     fitting = [one for one in layouts if _fits(layers, one)]
-    if len(fitting) < 2:
-        return fitting[0] if fitting else None
     suggested = {layer.layout for layer in layers}
+    if len(fitting) < 2:
+        # Without all biases a wrong order may fit, in the layout that the names do not suggest.
+        doubtful = any(layer.bias is None for layer in layers) and None not in suggested
+        return fitting[0] if fitting and not (doubtful and suggested != set(fitting)) else None
     if len(suggested) > 1 or None in suggested:
         raise ValueError("has only square layers; give layout keras or torch")
     return suggested.pop()
@@ -98,6 +100,8 @@ def _in_natural_order(
         return candidate, found
     tried = permutations(layers) if len(layers) <= _MOST_REORDERED else ()
     fitting = [(list(one), layout) for one in tried for layout in layouts if _fits(one, layout)]
+    suggested = {layer.layout for layer in layers}
+    fitting = [(one, layout) for one, layout in fitting if {layout} == suggested] or fitting
     if len(fitting) > 1 or (found and not fitting):
         names = " ".join(layer.name for layer in candidate)
         raise ValueError(f"has layers that fit in several orders; name them by layers, as {names}")

@@ -123,6 +123,13 @@ def run(
         if int8:
             loss, not_measured = _measured(model, measured_on)
         if model.float_pixels and to in ("onnx", "c"):
+            low = 0.0 if model.data is None else min(model.data.paper, model.data.ink)
+            if low < 0 and not float_input:
+                raise ValueError(
+                    f"{file or 'the model'}: was trained on pixels below 0, which the bytes that a"
+                    f" file of {to} takes cannot be; export to numpy or torch, or to onnx with"
+                    " float_input"
+                )
             model = model.taking_bytes()  # these formats take bytes
     header = _header(path) if to == "c" else None
     content, usage = _encoded(model, to, path, int8, float_input, loss)

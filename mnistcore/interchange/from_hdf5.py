@@ -68,6 +68,11 @@ def _named(attributes: Attributes, layers: list[str], arrays: dict[str, np.ndarr
                 raise ValueError(f"lacks {f'{layer}/{name}'!r}, which its weight_names have")
             *_, inner, role = [layer, *name.split("/")]
             place = variables.setdefault(f"{layer}/{inner}", {})
+            if role.removesuffix(":0") in place:
+                raise ValueError(
+                    f"has two layers {inner!r} in {layer!r}, which this layout does not tell apart;"
+                    " save it as .keras"
+                )
             place[role.removesuffix(":0")] = arrays[f"{layer}/{name}"]
     return variables
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data import Dataset
+from ..data.preprocess import as_bytes
 from ..kernels.backends import get_backend
 from ..models.metrics import accuracy, percent
 from ..models.model import Model, fitted
@@ -57,6 +58,8 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     dataset = fitted(model, dataset)
     images, labels = dataset.test_images, dataset.test_labels
     model = model.scaled_alike(dataset.pixel_max)
+    if model.float_pixels:  # the file takes bytes
+        model, images = model.taking_bytes(), as_bytes(images, dataset.pixel_max)
     exact = model.logits(get_backend(), images).argmax(axis=1)
     layers = quantize(model)
     rounded = np.concatenate(

@@ -255,6 +255,8 @@ def _dense(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:
     roles = ["kernel", "bias"] if layer.config.get("use_bias", True) else ["kernel"]
     arrays = layer.arrays(roles)
     found = checked(Named(layer.name, arrays[0], arrays[1] if len(roles) > 1 else None, None))
+    if shape is not None and shape[0] != len(found.weights):
+        raise ValueError(f"has {found} on {shape[0]} inputs")
     units = found.weights.shape[1]
     bias = np.zeros(units, np.float32) if found.bias is None else found.bias
     if len(bias) != units or units != layer.config["units"]:

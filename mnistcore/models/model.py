@@ -388,7 +388,7 @@ def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int,
         raise ValueError(
             f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
         )
-    return tuple(shape)
+    return tuple(map(int, shape))
 
 
 def fitted(model: Model, dataset: Dataset) -> Dataset:

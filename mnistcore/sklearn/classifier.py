@@ -400,6 +400,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _targets(self, y: np.ndarray) -> np.ndarray:
         if self._multilabel:
             return self._label_binarizer.transform(y).astype(np.float64)
+        if y.ndim > 1:
+            raise ValueError("The object was not fitted with multilabel input.")
         return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _count_outputs(self, targets: np.ndarray) -> tuple[int, str]:

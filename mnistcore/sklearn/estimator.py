@@ -93,7 +93,14 @@ class BaseMLP(LearningCurves):
         X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
         sample_weight = self._weigh(sample_weight, X, self._class_weights(y, targets))
         samples = Samples(as_engine_input(X, self._precision), targets, sample_weight)
-        self.n_outputs_, self.out_activation_ = self._count_outputs(targets)
+        n_outputs, activation = self._count_outputs(targets)
+        last = n_outputs if first_pass else int(vars(self)["n_outputs_"])
+        if n_outputs != last:
+            raise ValueError(
+                f"y has {n_outputs} outputs, that of the last fit had {last}; use"
+                " warm_start=False and fit"
+            )
+        self.n_outputs_, self.out_activation_ = n_outputs, activation
         self._random_state = check_random_state(self.random_state)
         network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
         if first_pass:

@@ -83,6 +83,6 @@ def make_optimizer(
     """Return a new "sgd" or "adam" optimizer for ``params`` (P,)."""
     options = make_options(solver, beta1=beta1, beta2=beta2, eps=eps)
     if solver == "sgd":
-        options["momentum"] = momentum  # scikit-learn also allows 1
+        options["momentum"] = momentum
         options["nesterov"] = nesterov and momentum > 0
     return Optimizer(options, make_state(options, params), learning_rate)

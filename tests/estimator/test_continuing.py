@@ -157,3 +157,25 @@ def test_an_estimator_of_another_version_is_told_and_predicts(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert vars(pickle.loads(pickle.dumps(older))).keys() == vars(estimator).keys()
+
+
+def test_another_number_of_outputs_leaves_the_estimator_as_it_was():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    estimator = MLPRegressor(hidden_layer_sizes=(4,), random_state=0).partial_fit(x, x[:, 0])
+    before = estimator.predict(x)
+    with pytest.raises(ValueError, match="y has 2 outputs, that of the last fit had 1; use warm"):
+        estimator.partial_fit(x, x[:, :2])
+    np.testing.assert_array_equal(estimator.predict(x), before)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_several_labels_for_a_classifier_of_one_are_refused(solver):
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    labels = np.array([0, 1, 2])
+    estimator = MLPClassifier((4,), solver=solver, random_state=0, warm_start=True, max_iter=2)
+    estimator.fit(x, labels)
+    for fit in (estimator.fit, *([estimator.partial_fit] if solver == "adam" else [])):
+        with pytest.raises(ValueError, match="The object was not fitted with multilabel input"):
+            fit(x, np.eye(3, dtype=int))
+    with pytest.raises(ValueError, match="The object was not fitted with multilabel input"):
+        estimator.fit(x, labels, X_val=x, y_val=np.eye(3, dtype=int))

@@ -219,6 +219,20 @@ def test_a_classifier_of_pictures_becomes_a_model_for_every_command(place):
     assert "uint8_t image[64]" in export.run(model, "c", "m.c").header.read_text()
 
 
+def test_numbers_of_numpy_make_a_model_that_can_be_saved(place):
+    x, labels = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32), np.arange(30) % 3
+    estimator = MLPClassifier((4,), max_iter=2, random_state=0).fit(x, labels)
+    numbers = {"scale": np.float32(0.5), "pixel_max": np.uint8(16), "input_shape": (np.int64(2), 2)}
+    checkpoint.save("small.safetensors", estimator.to_model(**numbers))
+    assert checkpoint.load("small.safetensors").input_shape == (2, 2)
+    export.run("small.safetensors", "torch")
+    estimator.fit(x, np.array(["a", "b", "c" * 300])[labels])
+    with pytest.raises(
+        ValueError, match=r"the class 'c.*'\.\.\. has 300 characters, more than the"
+    ):
+        estimator.to_model()
+
+
 def test_a_saved_classifier_is_evaluated_and_quantised_like_any_model(place):
     dataset = small_digits(place / "data")
     pixels = dataset.train_images.reshape(-1, 36) / 255

@@ -15,7 +15,7 @@ import pytest
 
 from mnistcore.__main__ import main
 from mnistcore.convert import run
-from mnistcore.interchange import weight_file
+from mnistcore.interchange import from_hdf5, weight_file
 from mnistcore.kernels import numpy_kernels
 from mnistcore.system import copying, hdf5_content
 
@@ -221,6 +221,14 @@ def test_one_output_becomes_two_classes(place, activation):
     np.testing.assert_allclose(shown[:, 1], chance, atol=1e-5)
     assert found.model.class_names == ("no", "yes")
     assert (found.model.logits(numpy_kernels, IMAGES)[:, 0] == 0).all()
+
+
+def test_layers_that_share_a_name_two_levels_down_are_refused():
+    """The older layout of HDF5 files has them in one place."""
+    names = {"weight_names": ["b/d/kernel", "c/d/kernel"]}
+    arrays = {f"M/{name}": np.ones((2, 2)) for name in names["weight_names"]}
+    with pytest.raises(ValueError, match="has two layers 'd' in 'M', which this layout does not"):
+        from_hdf5._named({"M": names}, ["M"], arrays)
 
 
 def test_sigmoids_of_ten_classes_keep_their_answers(place):

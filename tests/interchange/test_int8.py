@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from small_digits import small_digits
 from small_models import make_model
 
 from mnistcore.interchange.int8 import int8_logits, max_fan_in, quantize
@@ -103,9 +104,20 @@ def test_the_loss_is_told_in_a_sentence(exact, rounded, words):
     assert str(Int8Loss("mnist", 10000, exact, rounded, 9990)).endswith(words)
 
 
-def test_data_of_another_kind_is_refused(tmp_path):
-    from small_digits import small_digits
+def test_the_loss_of_a_network_of_floats_is_that_of_the_bytes_that_its_file_takes(tmp_path):
+    dataset = small_digits(tmp_path / "data")
+    floats = dataclasses.replace(
+        dataset, train_images=dataset.train_images / np.float32(255),
+        test_images=dataset.test_images / np.float32(255) - np.float32(0.3),
+    )  # fmt: skip
+    model = make_model((36, 4), shape=(6, 6), scale=1.0, pixel_max=1.0)
+    found = measure(dataclasses.replace(model, float_pixels=True), floats)
+    as_bytes = np.rint(floats.test_images * 255).clip(0, 255).astype(np.uint8)
+    logits = int8_logits(quantize(model.taking_bytes()), 1 / 255, as_bytes)
+    assert found.int8_accuracy == (logits.argmax(axis=1) == dataset.test_labels).mean()
 
+
+def test_data_of_another_kind_is_refused(tmp_path):
     dataset = small_digits(tmp_path / "data")
     with pytest.raises(ValueError, match="of which 3 is not among 0, 1, 2"):
         measure(make_model((36, 3), shape=(6, 6)), dataset)
