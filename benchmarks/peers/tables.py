@@ -151,7 +151,8 @@ def _epoch_tables(results: Results) -> str:
     ]
     text = (
         f"### Seconds per epoch of {samples:,} images\n\n"
-        "Median of interleaved rounds; each library at its best number of threads, in brackets."
+        f"Median of interleaved rounds ({_rounds(rows)}); each library at its best number of"
+        " threads, in brackets."
     )
     if scaled:
         text += f" (An epoch of {'; '.join(scaled)}.)"
@@ -184,8 +185,15 @@ def _start_table(results: Results) -> str:
     ]
     return (
         "### Seconds from the start of the process to the first finished training step\n\n"
-        "784-128-64-10, the raw data in the cache.\n\n" + table(["", "seconds"], lines)
+        "784-128-64-10, the raw data in the cache; median of interleaved rounds"
+        f" ({_rounds(rows)}).\n\n" + table(["", "seconds"], lines)
     )
+
+
+def _rounds(rows: Sequence[Row]) -> str:
+    """Return how many rounds the rows had, the fewest and the most."""
+    counts = [row["seconds"]["rounds"] for row in rows]
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def _memory_table(results: Results) -> str:
