@@ -98,6 +98,8 @@ def _help() -> str:
 def _unknown(argument: str) -> str:
     if argument.startswith("-"):
         return f"options follow the command: mnistcore COMMAND {argument}; see mnistcore --help"
+    if argument == "help":
+        return "help takes a command; see mnistcore --help"
     known = (*COMMANDS, "help", "--version")
     return f"there is no command {argument!r}; {did_you_mean(argument, known, 'commands')}"
 

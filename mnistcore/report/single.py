@@ -16,7 +16,13 @@ from ..runs.data import split_indices
 from ..runs.folder import Run
 from ..runs.scores import Scores, score
 from ..terminal.tables import most_often_taken_for
-from ..training.augmentation import MOST_FACTOR, check_images, deformed, make_augmentation
+from ..training.augmentation import (
+    MOST_FACTOR,
+    check_images,
+    deformed,
+    faded,
+    make_augmentation,
+)
 from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
@@ -231,25 +237,32 @@ def _data(model: Model, dataset: Dataset) -> Iterable[Part]:
 
 
 def _augmentation(kernels: ModuleType, model: Model, dataset: Dataset) -> Iterable[Part]:
-    images, seed = dataset.train_images, model.config.get("seed")
-    factor = model.config.get("augment_strength", 1.0)
-    if not model.config.get("augment") or not isinstance(seed, int):
+    images, config = dataset.train_images, model.config
+    seed, epochs = config.get("seed"), config.get("epochs")
+    factor, fade = config.get("augment_strength", 1.0), config.get("augment_fade", 0.0)
+    if not config.get("augment") or not isinstance(seed, int) or not isinstance(epochs, int):
         return
-    if not isinstance(factor, int | float) or not 0 <= factor <= MOST_FACTOR:
+    if not all(isinstance(share, int | float) for share in (factor, fade)):
+        return
+    if not (0 <= factor <= MOST_FACTOR and 0 <= fade <= 1 and 0 < epochs < 10**9):
         return
     try:
         check_images(images)
     except ValueError:  # of other data than the run's
         return
     samples = np.unique(dataset.train_labels, return_index=True)[1][:_DEFORMED]
-    epochs = deformed(kernels, images, samples, make_augmentation(factor), seed, _EPOCHS)
+    options = make_augmentation(factor)
+    first = min(_EPOCHS, epochs)
+    shown = deformed(
+        kernels, images, samples, lambda epoch: faded(options, fade, epoch, epochs), seed, first
+    )
     yield Drawing(
         "augmentation",
-        figures.deformations(images[samples], np.stack(list(epochs), axis=1)),
+        figures.deformations(images[samples], np.stack(list(shown), axis=1)),
         "Training images, and what epochs made of them: each rotates, slants, scales, shifts and"
         " bends them anew, with thicker or thinner strokes."
         + " The last epochs do so less and less."
-        * bool(model.config.get("augment_fade")),
+        * bool(fade),
     )
 
 

@@ -9,7 +9,7 @@ from ..system.extras import require
 from ..terminal.command_line import (
     BAD_RESULT,
     DONE,
-    INTERRUPTED,
+    SIGNALLED,
     CommandError,
     Parser,
     complain,
@@ -72,7 +72,7 @@ def _main(argv: Sequence[str]) -> int:
         return BAD_RESULT
     except SearchInterrupted as interruption:
         print(f"mnistcore search: {interruption}", file=sys.stderr)
-        return INTERRUPTED
+        return SIGNALLED + interruption.number
     display.finished(result)
     return DONE
 

@@ -194,18 +194,23 @@ class Plan:
             return self.config.trials or DEFAULT_TRIALS
         return min(self.config.trials or len(self.grid), len(self.grid))
 
+    @cached_property
+    def base(self) -> TrainConfig:
+        """The options that all trials share, and those of one point of the space."""
+        return self.train_config(self.space.corners()[0])
+
     @property
     def resource(self) -> int:
         """The most reports of a trial: one per fold or, without folds, one per epoch."""
         epochs = self.space.dimensions.get("epochs")
         if self.config.folds is not None:
             return self.config.folds
-        return self.train_config({}).epochs if epochs is None else epochs.largest()
+        return self.base.epochs if epochs is None else epochs.largest()
 
     @property
     def seed(self) -> int:
         """The seed of the sampler and of every training run."""
-        return self.train_config({}).seed
+        return self.base.seed
 
     def train_config(self, point: Mapping[str, Value]) -> TrainConfig:
         """Return the training options of a point; ``output`` is left unset."""
@@ -254,9 +259,11 @@ def make_plan(
         If an option cannot be searched or fixed, or the two contradict each other.
     """
     space, train = dict(space or {}), dict(train or {})
+    options = options_of(TrainConfig)
     for name in train:
-        if name not in options_of(TrainConfig) or name in OURS:
+        if name not in options or name in OURS:
             raise ValueError(f"{name!r} is not an option of train that a search can fix")
+        train[name] = options[name].checked(train[name], name)
     both = sorted(set(space) & set(train))
     if both:
         raise ValueError(f"{both[0]} is given both as searched and as fixed")
@@ -265,11 +272,10 @@ def make_plan(
     entries = {name: space[name] for name in searched}
     entries = entries or _default_entries(config, train)
     plan = Plan(config, entries, train)
-    base = plan.train_config({})
-    if not base.validation_fraction and config.folds is None:
-        raise ValueError("a search needs validation: a validation_fraction above 0, or folds")
     for point in plan.space.corners():
         plan.train_config(point)
+    if not plan.base.validation_fraction and config.folds is None:
+        raise ValueError("a search needs validation: a validation_fraction above 0, or folds")
     assert plan.n_trials  # builds the grid, which may raise
     return plan
 

@@ -333,7 +333,7 @@ def spelled(point: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else worded(value)
+    return f"{value:.4g}" if isinstance(value, float) else worded(value)
 
 
 def _course(record: TrialRecord) -> str:

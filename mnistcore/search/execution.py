@@ -1,6 +1,9 @@
 """A search from start to finish: workers run the trials, then the winner is trained and tested."""
 
+import contextlib
 import dataclasses
+import itertools
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from ..runs.execution import load_kernels
+from ..runs.execution import TrainingInterrupted, load_kernels
 from ..runs.execution import run as train
 from ..system.errors import reason_of
 from ..system.files import write_json
@@ -45,11 +48,14 @@ class NoWinnerError(RuntimeError):
 
 
 class SearchInterrupted(KeyboardInterrupt):
-    """Ctrl-C ended a search, which can be resumed; ``folder`` is its output folder."""
+    """A signal ended a search, which can be resumed.
 
-    def __init__(self, folder: Path) -> None:
+    ``folder`` is its output folder, ``number`` that of the signal, which is Ctrl-C's by default.
+    """
+
+    def __init__(self, folder: Path, number: int = signal.SIGINT) -> None:
         super().__init__(f"interrupted; the same command resumes the study in {folder}")
-        self.folder = folder
+        self.folder, self.number = folder, number
 
 
 def run(
@@ -118,6 +124,8 @@ def execute(search: Search, listener: SearchListener | None = None) -> SearchRes
         interrupt = DeferredInterrupt()
         interrupt.during(lambda: _compute(search, listener, interrupt.check))
         return _finish(search, listener, began)
+    except TrainingInterrupted as error:
+        raise SearchInterrupted(search.folder, error.result.signal) from error
     except KeyboardInterrupt as error:
         raise SearchInterrupted(search.folder) from error
     except StorageErrors as error:
@@ -228,6 +236,10 @@ def _test_winner(search: Search, result: SearchResult) -> dict[str, Any]:
 
 
 def _new_folder(folder: Path, name: str) -> Path:
-    """Return a path that does not exist yet, for the winner's run."""
-    paths = (folder / (name + suffix) for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
-    return next(path for path in paths if not path.exists())
+    """Make and return a folder of its own for the winner's run."""
+    for number in itertools.count(1):
+        path = folder / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError("there is always another number")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..figures import style
 from ..system.files import replacing
-from .results import SearchResult, TrialRecord
+from .results import SearchResult, TrialRecord, rank
 from .space import worded
 
 _TICKS = 5  # values of a parameter that are all labelled
@@ -119,15 +119,15 @@ def parallel_coordinates(
     scales = [
         _Scale([r.point[n] for r in records if n in r.point], n in logarithmic) for n in names
     ]
-    complete = sorted((r for r in records if r.state == "complete"), key=_accuracy)
+    complete = sorted((r for r in records if r.state == "complete"), key=rank, reverse=True)
     low, high = _limits(complete or [r for r in records if r.accuracy is not None])
     for record in records:
         if record.state == "pruned":
             _line(axes, record, names, scales, None, color=style.EDGE, linewidth=0.9)
     colours = colormaps[style.SEQUENTIAL_MAP]
-    for rank, record in enumerate(complete):
+    for place, record in enumerate(complete):
         last = (max(_accuracy(record), low) - low) / (high - low)
-        share = rank / max(len(complete) - 1, 1)
+        share = place / max(len(complete) - 1, 1)
         best = record is complete[-1]
         _line(axes, record, names, scales, last,
               color=style.VERMILLION if best else colours(0.3 + 0.65 * share),

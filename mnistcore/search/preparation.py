@@ -1,8 +1,7 @@
 """Preparation of a search: checking its plan, opening its study and loading its data."""
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import optuna
 from ..runs.folder import check_output
 from ..runs.job import Job
 from ..runs.job import prepare as prepare_training
-from ..system.files import write_json
+from ..system.files import read_bounded, write_json
+from ..system.text import parsed
 from ..training.records import Listener
 from .config import Plan
 from .results import MARKER_FILE, SearchResult, Standing, standing_of
@@ -49,26 +49,38 @@ def prepare(plan: Plan, progress: bool = False) -> Search:
     """
     quiet_optuna()
     folder = plan.config.folder
-    if not (folder / MARKER_FILE).exists():
-        check_output(str(folder))
-    augmented = {"augment": True} if "augment" in plan.space.dimensions else {}
-    job = prepare_training(plan.train_config(augmented), progress=progress)
+    _check_folder(folder, plan.config.study)
+    config = plan.base
+    if "augment" in plan.space.dimensions:
+        config = replace(config, augment=True)  # the data must be images that can be deformed
+    job = prepare_training(config, progress=progress)
     url = storage_url(plan.config.storage, folder)
     if plan.config.storage is None:
         folder.mkdir(parents=True, exist_ok=True)
     study = open_study(plan, open_storage(url, plan.config.grace))
-    settings = {**plan.settings(), "data": _fingerprint(job)}
+    settings = {**plan.settings(), **_fingerprint(job)}
     agree(study, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / MARKER_FILE, settings)
+    write_json(folder / MARKER_FILE, {"study": plan.config.study, **settings})
     return Search(plan, study, job)
 
 
+def _check_folder(folder: Path, study: str) -> None:
+    """Check that a folder can take the results of a study: it is empty, or has that study's."""
+    marker = folder / MARKER_FILE
+    if not marker.exists():
+        check_output(str(folder))
+        return
+    found = parsed(read_bounded(marker))
+    other = found.get("study", study) if isinstance(found, dict) else study
+    if other != study:
+        raise ValueError(f"{folder}: has the results of study {other!r}; give another output")
+
+
 def _fingerprint(job: Job) -> dict[str, Any]:
-    """Identify the data by its content, independently of the machine and the folder."""
-    images, labels = job.dataset.train_images, job.dataset.train_labels
-    checksum = zlib.crc32(labels.tobytes(), zlib.crc32(images.tobytes()))
-    return {"images": list(images.shape), "checksum": checksum}
+    """Identify data and teachers by their content, independently of the machine and the folder."""
+    data = {"images": list(job.dataset.train_images.shape), "checksum": job.dataset.checksum}
+    return {"data": data, "teachers": [teacher.checksum for teacher in job.teachers]}
 
 
 class SearchListener(Listener):

@@ -86,7 +86,7 @@ class Standing:
     def winner(self) -> TrialRecord | None:
         """The complete trial with the highest accuracy; the lower loss breaks ties."""
         complete = [record for record in self.finished if record.state == "complete"]
-        return min(complete, key=_rank, default=None)
+        return min(complete, key=rank, default=None)
 
     @property
     def pruned(self) -> int:
@@ -95,10 +95,11 @@ class Standing:
 
     def ranked(self) -> list[TrialRecord]:
         """Return the finished trials, the winner first and the pruned ones last."""
-        return sorted(self.finished, key=_rank)
+        return sorted(self.finished, key=rank)
 
 
-def _rank(record: TrialRecord) -> tuple[bool, float, float, int]:
+def rank(record: TrialRecord) -> tuple[bool, float, float, int]:
+    """Return a key by which the winner comes first and pruned trials last."""
     accuracy = -1.0 if record.accuracy is None else record.accuracy
     loss = math.inf if record.loss is None else record.loss
     return record.state != "complete", -accuracy, loss, record.number
@@ -216,4 +217,6 @@ def _toml(value: Any) -> str:
     """Format a value as TOML, whose strings can be written like those of JSON."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value)
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -382,7 +382,9 @@ def _checked(name: str, opt: Option, value: Any) -> Value:
     checked: Any = opt.checked(value, name)
     if name == "hidden":
         return tuple(checked)
-    return checked[0] if opt.many else checked  # one dropout rate for all layers
+    if opt.many and len(checked) > 1:
+        raise ValueError(f"{name} takes one rate for all layers in a search, got {checked}")
+    return checked[0] if opt.many else checked
 
 
 def _whole(text: str) -> int | str:

@@ -209,8 +209,8 @@ def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:
         if stored.get(name) != ours.get(name):
             difference = _difference(name, stored.get(name), ours.get(name))
             raise StudyMismatchError(
-                f"study {study.study_name!r} is another search: {difference}; give another --study"
-                " or --output, or the options that it began with"
+                f"study {study.study_name!r} is another search: {difference}; give another"
+                " --output, or the options that it began with"
             )
 
 

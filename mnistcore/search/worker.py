@@ -94,8 +94,8 @@ def _main() -> int:
             raise _StoppedError
 
     plan = Plan.from_json(task["plan"])
-    config, base = plan.config, plan.train_config({})
-    objective = Objective(plan, base.load(), check)
+    config = plan.config
+    objective = Objective(plan, plan.base.load(), check)
     try:
         storage = open_storage(storage_url(config.storage, config.folder), config.grace)
         work(open_study(plan, storage), plan, objective, stop, task["deadline"])

@@ -98,7 +98,7 @@ def deformed(
     kernels: ModuleType,
     images: np.ndarray,
     samples: np.ndarray,
-    strengths: np.ndarray,
+    strengths: StrengthSchedule,
     seed: int,
     epochs: int,
 ) -> Iterator[np.ndarray]:
@@ -113,7 +113,7 @@ def deformed(
     samples
         (n,) int64, the numbers of the images to deform.
     strengths
-        From :func:`make_augmentation`.
+        The options of ``augment`` for each epoch, from :func:`make_augmentation`.
     seed
         The seed of the run.
     epochs
@@ -127,7 +127,7 @@ def deformed(
     x = images.reshape(len(images), -1)
     out = np.empty_like(x)
     for epoch in range(1, epochs + 1):
-        kernels.augment(x, samples, strengths, seed, epoch, out)
+        kernels.augment(x, samples, strengths(epoch), seed, epoch, out)
         yield out[samples].reshape(len(samples), *images.shape[1:])
 
 
@@ -171,7 +171,7 @@ def versions_of(
         check_images(images, "test-time augmentation")
     yield images if len(samples) == len(images) else images[samples]
     options = make_augmentation(**strengths._asdict())
-    yield from deformed(kernels, images, samples, options, seed, versions - 1)
+    yield from deformed(kernels, images, samples, lambda _: options, seed, versions - 1)
 
 
 class Augmenter:

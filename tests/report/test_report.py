@@ -117,8 +117,14 @@ def test_the_figures_at_the_top_of_a_page_are_those_of_the_evaluation(here):
         assert cells[cells.index(remark) - 1] == value
 
 
-def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
-    options = {"hidden": 8, "epochs": 1, "backend": "numpy", "augment": True}
+def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path, monkeypatch):
+    """Of no epoch that it did not have, and no more deformed than they were: here, at last not."""
+    drawn = []
+    draw = single.figures.deformations
+    monkeypatch.setattr(
+        single.figures, "deformations", lambda *shown: drawn.append(shown) or draw(*shown)
+    )
+    options = {"hidden": 8, "epochs": 2, "backend": "numpy", "augment": True, "augment_fade": 1}
     config = TrainConfig(**options, data=str(place / "data"), output=str(tmp_path / "run"))
     train(config)
     figures = tmp_path / "figures"
@@ -126,6 +132,10 @@ def test_a_run_with_augmentation_shows_what_it_saw(place, tmp_path):
     assert len(page.images) == 15
     assert "before each update, on deformed images; they may be worse" in " ".join(page.text)
     assert (figures / "augmentation.png").is_file()
+    ((images, epochs),) = drawn
+    assert epochs.shape[1] == 2
+    assert np.abs(epochs[:, 0].astype(int) - images).max() > 50
+    np.testing.assert_array_equal(epochs[:, 1], images)
 
 
 def test_the_page_that_compares_runs(here):

@@ -4,18 +4,22 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small_search import FLAGS, ROOT
 
 from mnistcore.__main__ import main
+from mnistcore.data import read_idx, write_idx
+from mnistcore.runs.execution import TrainingInterrupted
 from mnistcore.terminal import command_line
 from mnistcore.training.config import build_config
 
@@ -239,6 +243,52 @@ def test_the_study_of_another_space_is_refused(place, capsys):
     err = capsys.readouterr().err
     assert "study 'search' is another search: its activation is not given, not" in err
     assert err.count("\n") == 1
+
+
+def test_other_data_and_other_teachers_are_another_search(place, capsys):
+    """Test images, too: the test accuracy of a study is that of one winner on one test set."""
+    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet", *FLAGS]
+    shutil.copytree("../data", "copy")
+    quick = ["--data", "copy", "--epochs", "1", "--backend", "numpy", "--hidden", "8"]
+    assert main(["train", *quick, "--output", "teacher", "--quiet"]) == command_line.DONE
+    taught = [*flags, "--teacher", "teacher"]
+    assert main(["search", "--data", "copy", *taught]) == command_line.DONE
+    shutil.rmtree("teacher")
+    assert main(["train", *quick, "--seed", "1", "--output", "teacher", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["search", "--data", "copy", *taught]) == command_line.BAD_INPUT
+    assert "study 'search' is another search: its teachers" in capsys.readouterr().err
+    shutil.rmtree("out")
+    assert main(["search", "--data", "copy", *flags]) == command_line.DONE
+    labels = read_idx(next(Path("copy").glob("t10k-labels*")))
+    next(Path("copy").glob("t10k-labels*")).unlink()
+    write_idx("copy/t10k-labels-idx1-ubyte", 3 - labels)
+    capsys.readouterr()
+    assert main(["search", "--data", "copy", *flags]) == command_line.BAD_INPUT
+    assert "study 'search' is another search: its checksum is" in capsys.readouterr().err
+
+
+def test_a_folder_has_the_results_of_one_study(place, capsys):
+    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
+    assert search(*flags) == command_line.DONE
+    before = Path("out/best.toml").read_bytes()
+    capsys.readouterr()
+    assert search(*flags, "--study", "other") == command_line.BAD_INPUT
+    assert "out: has the results of study 'search'; give another output" in capsys.readouterr().err
+    assert Path("out/best.toml").read_bytes() == before
+
+
+def test_a_signal_while_the_winner_is_trained_gives_its_status(place, monkeypatch):
+    def train(config, dataset):
+        result = SimpleNamespace(folder=SimpleNamespace(path=config.output), signal=15)
+        raise TrainingInterrupted(result)
+
+    monkeypatch.setattr("mnistcore.search.execution.train", train)
+    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
+    assert search(*flags) == 143
+    assert Path("out/winner-0").is_dir()  # of its own, also beside another command
+    assert search(*flags) == 143
+    assert Path("out/winner-0-2").is_dir()
 
 
 def test_without_optuna_the_extra_is_named(place, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnistcore.search.config import Plan, SearchConfig, make_plan, read_file
@@ -80,6 +82,8 @@ BAD = [
     ({}, None, {"validation_fraction": 0}, "needs validation"),
     ({}, {"optimizer": ["sgd", "adam"]}, {"momentum": 0.9}, "momentum is for optimizer sgd"),
     ({"sampler": "grid"}, {"dropout": {"low": 0.1, "high": 0.2}}, None, "say how many"),
+    ({}, {"dropout": [[0.1, 0.5], [0.3, 0.5]]}, None, "dropout takes one rate for all layers"),
+    ({}, {"dropout": [[0.1, 0.5]]}, None, "dropout takes one rate for all layers"),
 ]
 
 
@@ -87,6 +91,19 @@ BAD = [
 def test_contradictions_are_refused(options, space, train, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make_plan(SearchConfig(**options), space, train)
+
+
+def test_what_is_fixed_is_checked_as_train_checks_it():
+    fixed = {"data": Path("small.npz"), "epochs": np.int64(3), "hidden": np.array([8])}
+    plan = make_plan(SearchConfig(), {"learning_rate": [0.1, 0.2]}, fixed)
+    again = Plan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert (again.base.data, again.base.epochs, again.base.hidden) == ("small.npz", 3, (8,))
+
+
+def test_options_may_need_a_value_that_is_searched():
+    space = {"momentum": [0.8, 0.9], "learning_rate": [0.1, 0.2]}
+    plan = make_plan(SearchConfig(), space, {"optimizer": "sgd", "nesterov": True, "epochs": 2})
+    assert (plan.base.nesterov, plan.resource, plan.seed) == (True, 2, 0)
 
 
 def test_folds_need_no_validation_fraction():

@@ -33,7 +33,13 @@ def drawn(what, width):
 
 def test_a_point_is_spelled_with_names_where_words_do_not_speak():
     assert spelled({"activation": "relu", "hidden": "32", "learning_rate": 0.00234}) == (
-        "relu, hidden 32, learning rate 0.0023"
+        "relu, hidden 32, learning rate 0.00234"
+    )
+
+
+def test_values_near_1_are_not_rounded_to_it():
+    assert spelled({"ema": 0.9995, "augment_strength": 1.25}) == (
+        "ema 0.9995, augment strength 1.25"
     )
 
 

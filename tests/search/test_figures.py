@@ -1,3 +1,4 @@
+import tomllib
 from itertools import pairwise
 
 import pytest
@@ -6,8 +7,9 @@ from matplotlib.figure import Figure
 from small_search import optuna
 
 from mnistcore.search.figures import history, importances, parallel_coordinates
-from mnistcore.search.results import Standing, TrialRecord
+from mnistcore.search.results import Standing, TrialRecord, write_best
 from mnistcore.search.space import Choices
+from mnistcore.training.config import TrainConfig
 
 assert optuna  # the results are those of its trials
 
@@ -101,6 +103,19 @@ def test_parallel_coordinates_put_values_where_they_belong():
     assert units == pytest.approx(0.5)  # 20 between 10 and 30
     assert rate == pytest.approx(1.0)
     assert hidden == pytest.approx(0.25)  # 8 comes before 16-8
+
+
+def test_the_orange_line_is_the_winner_among_equals():
+    tied = [record(0, 0.95, loss=0.1, units=10), record(1, 0.95, loss=0.3, units=20)]
+    axes = parallel_coordinates(tied).axes[0]
+    (best,) = [line for line in axes.lines if line.get_linewidth() > 2]
+    assert best.get_ydata()[0] == 0
+
+
+def test_best_toml_is_read_back_whatever_the_paths(tmp_path):
+    config = TrainConfig(data='/\U0001d11e/\x7f"\\')
+    write_best(tmp_path, config, record(0, 0.9), "search")
+    assert tomllib.loads((tmp_path / "best.toml").read_text("utf-8"))["data"] == config.data
 
 
 @pytest.mark.parametrize("records", [[], RECORDS[2:], RECORDS[:1]])
