@@ -10,12 +10,11 @@ from ..models.metrics import percent
 from ..runs.folder import Run, as_runs
 from .half_blocks import half_blocks
 from .tables import (
+    class_table,
     confusion_fits,
     confusion_table,
     facts_table,
     left_out,
-    most_often_taken_for,
-    rival_text,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..runs.scores import Sample, Scores
 
+_WIDE = 60  # columns from which the table of the classes has precision and F1
 _LETTERS = str.maketrans("▄▀█", ".'#")  # for ASCII-only terminals
 _BAR, _SHORT_BAR = 24, 8  # characters for probability 1, and the least of them
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; wider ones are subsampled
@@ -46,7 +46,7 @@ def show_scores(
 
     parts: list[RenderableType] = [
         facts_table(_facts(as_runs(run), dataset, scores)),
-        _class_table(scores),
+        class_table(scores.confusion, scores.class_names, _shares(scores, console.width)),
     ]
     size = scores.confusion, scores.class_names, console.width
     if confusion_fits(*size):
@@ -134,25 +134,10 @@ def _trained_on(run: Run, dataset: Dataset) -> str:
     return "the same data" if known.checksum == dataset.checksum else f"other data: {known.name}"
 
 
-def _class_table(scores: "Scores") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("class", "images", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
-    table.add_column("most often taken for")
-    rivals = most_often_taken_for(scores.confusion)
-    for i, name in enumerate(scores.class_names):
-        counts = scores.confusion[i]
-        shares = (scores.precision[i], scores.recall[i], scores.f1[i])
-        table.add_row(
-            Text(name),
-            f"{counts.sum():,}",
-            *map(percent, shares),
-            rival_text(rivals[i], counts, scores.class_names),
-        )
-    return table
+def _shares(scores: "Scores", width: int) -> dict[str, np.ndarray]:
+    """Return what is shown of each class: on a narrow terminal, whose table would cut, less."""
+    shares = {"precision": scores.precision, "recall": scores.recall, "F1": scores.f1}
+    return shares if width >= _WIDE else {"recall": scores.recall}
 
 
 def _mistakes_table(scores: "Scores", rows: np.ndarray) -> "Table":

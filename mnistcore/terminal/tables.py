@@ -81,8 +81,9 @@ def confusion_table(
 
     class_names = list(map(one_line, class_names))
     if not confusion_fits(confusion, class_names, width):
-        by_class = _class_table(confusion, class_names, split)
-        return Group(by_class, Text(), Text(left_out(confusion, class_names, width)))
+        by_class = class_table(confusion, class_names, {"accuracy": per_class_accuracy(confusion)})
+        title = Text(f"{split} set by class", "bold")
+        return Group(title, by_class, Text(), Text(left_out(confusion, class_names, width)))
     cell, label, last = _confusion_widths(confusion, class_names, width)
     names = [name[: cell - 1] for name in class_names]
     heading = f"{split} set: true class by row, prediction by column\n"
@@ -169,21 +170,23 @@ def _style(colour: Colour, depth: float) -> str:
     return f"{ink} on #{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
 
 
-def _class_table(confusion: np.ndarray, class_names: Sequence[str], split: str) -> "Table":
+def class_table(
+    confusion: np.ndarray, class_names: Sequence[str], shares: Mapping[str, np.ndarray]
+) -> "Table":
+    """Return a table of the classes: how many images, some shares (C,) by name, the rival."""
     from rich.table import Table
     from rich.text import Text
 
-    title = f"{split} set by class"
-    table = Table(title=title, title_style="bold", title_justify="left", box=None)
-    for name in ("class", "images", "accuracy"):
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("class", "images", *shares):
         table.add_column(name, justify="right")
     table.add_column("most often taken for")
     rivals = most_often_taken_for(confusion)
-    for i, share in enumerate(per_class_accuracy(confusion)):
+    for i, name in enumerate(class_names):
         table.add_row(
-            Text(class_names[i]),
+            Text(name),
             f"{confusion[i].sum():,}",
-            percent(share),
+            *(percent(share[i]) for share in shares.values()),
             rival_text(rivals[i], confusion[i], class_names),
         )
     return table
