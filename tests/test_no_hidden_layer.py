@@ -12,7 +12,7 @@ from mnistcore.models import checkpoint
 from mnistcore.search.config import SearchConfig, make_plan
 from mnistcore.search.space import label, train_options
 from mnistcore.train import TrainConfig
-from mnistcore.training.config import build_config
+from mnistcore.training.config import given_options
 from mnistcore.training.gradients import run as check_gradients
 
 QUICK = ["--data", "../data", "--epochs", "3", "--batch-size", "16", "--learning-rate", "0.02"]
@@ -32,8 +32,8 @@ def test_the_option_in_python(value):
 @pytest.mark.parametrize("line", ['hidden = "none"', "hidden = []"])
 def test_the_option_in_a_file(tmp_path, line):
     (tmp_path / "mine.toml").write_text(line)
-    assert build_config({}, tmp_path / "mine.toml").hidden == ()
-    assert build_config({"hidden": (3,)}, tmp_path / "mine.toml").hidden == (3,)
+    assert TrainConfig(**given_options({}, tmp_path / "mine.toml")).hidden == ()
+    assert TrainConfig(**given_options({"hidden": (3,)}, tmp_path / "mine.toml")).hidden == (3,)
 
 
 def test_contradictions():

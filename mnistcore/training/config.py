@@ -321,14 +321,3 @@ def given_options(
         As :func:`.options.read_options`.
     """
     return {**(read_options(config_file, TrainConfig) if config_file is not None else {}), **flags}
-
-
-def build_config(flags: Mapping[str, Any], config_file: str | Path | None = None) -> TrainConfig:
-    """Build a TrainConfig from explicit values and a TOML or JSON file; explicit values win.
-
-    Raises
-    ------
-    TypeError, ValueError, OSError
-        As :class:`TrainConfig` and :func:`.options.read_options`.
-    """
-    return TrainConfig(**given_options(flags, config_file))

@@ -4,7 +4,7 @@ import json
 
 from mnistcore.data.cache import VerifiedCache
 from mnistcore.search.config import SearchConfig, make_plan, read_file
-from mnistcore.training.config import build_config
+from mnistcore.training.config import TrainConfig, given_options
 
 from .target import Target
 
@@ -26,7 +26,7 @@ def _read_options(path):
         settings, space, train = read_file(path)
         make_plan(SearchConfig(**settings), space, train)
     else:
-        build_config({}, path)
+        TrainConfig(**given_options({}, path))
 
 
 def _cache_seeds():

@@ -21,7 +21,7 @@ from mnistcore.__main__ import main
 from mnistcore.data import read_idx, write_idx
 from mnistcore.runs.execution import TrainingInterrupted
 from mnistcore.terminal import command_line
-from mnistcore.training.config import build_config
+from mnistcore.training.config import TrainConfig, given_options
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def test_the_winner_is_what_train_makes_of_best_toml(place, capsys):
     assert again["test_loss"] == summary["test"]["loss"]
     metrics = Path("again/metrics.jsonl").read_text().splitlines()
     assert json.loads(metrics[-1])["validation_accuracy"] == summary["validation_accuracy"]
-    config = build_config({}, "out/best.toml")
+    config = TrainConfig(**given_options({}, "out/best.toml"))
     assert tomllib.loads(Path("out/best.toml").read_text())["hidden"] == list(config.hidden)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnistcore.terminal.flags import add_flags, flags_given
-from mnistcore.training.config import TrainConfig, build_config
+from mnistcore.training.config import TrainConfig, given_options
 from mnistcore.training.recipes import RECIPES
 
 FLAGS = [
@@ -194,7 +194,7 @@ def test_an_error_in_a_flag_names_the_flag():
 def test_flags_win_over_the_file_and_the_file_over_the_recipe(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('recipe = "tanh-10-10"\nepochs = 7\nhidden = 20\nlearning_rate = 1\n')
-    config = build_config({"epochs": 3}, file)
+    config = TrainConfig(**given_options({"epochs": 3}, file))
     assert config.recipe == "tanh-10-10"
     assert (config.epochs, config.hidden, config.learning_rate) == (3, (20,), 1.0)
     assert config.activation == "tanh"
@@ -204,7 +204,7 @@ def test_a_saved_config_gives_the_same_run(tmp_path):
     config = TrainConfig(recipe="relu-1024-128", seed=4, output="somewhere", patience=2)
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config.to_dict()))
-    assert build_config({}, file) == dataclasses.replace(config, output=None)
+    assert TrainConfig(**given_options({}, file)) == dataclasses.replace(config, output=None)
 
 
 @pytest.mark.parametrize(
@@ -227,19 +227,19 @@ def test_a_saved_config_gives_the_same_run(tmp_path):
 def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message) as caught:
-        build_config({}, tmp_path / name)
+        TrainConfig(**given_options({}, tmp_path / name))
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not valid JSON"):
-        build_config({}, tmp_path / "a.json")
+        TrainConfig(**given_options({}, tmp_path / "a.json"))
 
 
 def test_a_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        build_config({}, tmp_path / "none.toml")
+        TrainConfig(**given_options({}, tmp_path / "none.toml"))
 
 
 def test_folders_of_data_mean_the_same_from_everywhere(tmp_path, monkeypatch):
