@@ -63,7 +63,7 @@ def grey(name: str, picture: "Image.Image") -> np.ndarray:
 
 def check_ink(images: np.ndarray, name: str) -> None:
     """Raise DataError if pictures (N, H, W) are blank, all of them."""
-    if images.size and (images == images.flat[0]).all():
+    if images.size and images.min() == images.max():
         raise DataError(
             f"{name}: all its pictures are blank as they are read; pixels of 16 bits must use the"
             " whole range, and ink on a transparent ground must not be white"

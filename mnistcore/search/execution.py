@@ -1,8 +1,6 @@
 """A search from start to finish: workers run the trials, then the winner is trained and tested."""
 
-import contextlib
 import dataclasses
-import itertools
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -237,9 +235,12 @@ def _test_winner(search: Search, result: SearchResult) -> dict[str, Any]:
 
 def _new_folder(folder: Path, name: str) -> Path:
     """Make and return a folder of its own for the winner's run."""
-    for number in itertools.count(1):
-        path = folder / (name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):
+    path, number = folder / name, 1
+    while True:
+        try:
             path.mkdir()
+        except FileExistsError:
+            number += 1
+            path = folder / f"{name}-{number}"
+        else:
             return path
-    raise AssertionError("there is always another number")

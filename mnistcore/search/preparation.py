@@ -1,6 +1,7 @@
 """Preparation of a search: checking its plan, opening its study and loading its data."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _check_folder(folder: Path, study: str) -> None:
     if not marker.exists():
         check_output(str(folder))
         return
-    found = parsed(read_bounded(marker))
+    found = None
+    with suppress(ValueError):  # a damaged one says nothing, and is written anew
+        found = parsed(read_bounded(marker))
     other = found.get("study", study) if isinstance(found, dict) else study
     if other != study:
         raise ValueError(f"{folder}: has the results of study {other!r}; give another output")

@@ -23,7 +23,7 @@ from .records import NonFiniteLossError, Progress
 
 SLICE_SECONDS = 0.25  # target length of a slice, after which progress and Ctrl-C are handled
 PACKING = 60e-9  # added for each parameter, so that packing them takes at most a tenth of a slice
-_SAMPLED = 2000  # training images of which averaged weights get their statistics
+_SAMPLED = 2000  # training images at most of which averaged weights get their statistics
 GROWTH = 4  # how many times as long as the last one a slice may be; the first is a single step
 
 # The numbers that belong to the state of a Trainer, by their names as its attributes.
@@ -127,7 +127,8 @@ class Trainer:
             params = self._state[-1]
             if self._network.batch_norm:  # the running statistics are those of other weights
                 scaling = self._options["scale"][0], self._options["shift"][0]
-                x = scale_images(self._x[self._indices[:_SAMPLED]], *scaling)
+                apart = -(-len(self._indices) // _SAMPLED)  # rows may be sorted by class
+                x = scale_images(self._x[self._indices[::apart]], *scaling)
                 buffers = self._network.statistics(self._kernels, params, x, eps)
         return self._network.folded(params, buffers, eps)
 
