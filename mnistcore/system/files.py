@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -93,7 +94,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path = _behind(path)
     if _is_special(path):
-        with naming(path), path.open("ab") as special:  # standard output may be a file
+        with naming(path), _opened(path) as special:
             yield special
         return
     remove_leftovers(path.parent)
@@ -130,6 +131,17 @@ def _is_special(path: Path) -> bool:
     """Whether there is a device or a pipe, or what stands for the output of a process."""
     there = path.exists() and not path.is_dir()
     return there and (not path.is_file() or str(path.absolute().parent) in _DESCRIPTORS)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a device or a pipe; what is standard output goes on where that is."""
+    found = os.stat(path)
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(found, os.fstat(descriptor)):
+                sys.stdout.flush()
+                return os.fdopen(os.dup(descriptor), "wb")
+    return path.open("ab")
 
 
 def is_empty(folder: Path) -> bool:

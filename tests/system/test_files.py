@@ -3,6 +3,8 @@
 import errno
 import io
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -73,7 +75,7 @@ def test_a_temporary_file_is_not_named(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="links and pipes of POSIX")
-def test_links_and_pipes_stay(tmp_path, monkeypatch):
+def test_links_and_pipes_stay(tmp_path):
     real, link, pipe = tmp_path / "real", tmp_path / "link", tmp_path / "pipe"
     real.write_bytes(b"old")
     link.symlink_to("real")
@@ -90,11 +92,26 @@ def test_links_and_pipes_stay(tmp_path, monkeypatch):
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
-    monkeypatch.setattr("mnistcore.system.files._DESCRIPTORS", (str(tmp_path),))
-    with replacing(real) as file:  # as standard output that goes to a file
-        file.write(b"er")
-    assert real.read_bytes() == b"newer"
     assert sorted(tmp_path.iterdir()) == [link, pipe, real]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="a name for standard output")
+@pytest.mark.parametrize("to", ["file", "pipe"])
+def test_what_is_written_to_standard_output_stands_among_what_is_printed(tmp_path, to):
+    code = (
+        "from pathlib import Path\n"
+        "from mnistcore.system.files import check_target, replacing\n"
+        "print('before')\n"
+        "check_target(Path('/dev/stdout'))\n"
+        "with replacing(Path('/dev/stdout')) as file:\n"
+        "    file.write(b'between\\n')\n"
+        "print('after')\n"
+    )
+    with open(tmp_path / "out", "w") as file:
+        where = file if to == "file" else subprocess.PIPE
+        done = subprocess.run([sys.executable, "-c", code], stdout=where, check=True, text=True)
+    said = done.stdout if to == "pipe" else (tmp_path / "out").read_text()
+    assert said == "before\nbetween\nafter\n"
 
 
 def test_only_regular_files_of_bounded_size_are_read(tmp_path, monkeypatch):
