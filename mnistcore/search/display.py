@@ -88,7 +88,8 @@ class PlainDisplay(SearchDisplay):
         self._console.print(best_table(result.standing, self._console.width))
         if result.importances:
             self._console.print()
-            self._console.print(importance_table(result.importances))
+            letters = self._console.options.ascii_only
+            self._console.print(importance_table(result.importances, letters))
         self._console.print()
         self._console.print(facts_table(_figures(result)))
 
@@ -285,8 +286,8 @@ def _width(table: "Table") -> int:
     return Console(width=10_000).measure(table).maximum
 
 
-def importance_table(importances: Mapping[str, float]) -> "Table":
-    """Return a table with a bar for each parameter's share of the importance."""
+def importance_table(importances: Mapping[str, float], letters: bool) -> "Table":
+    """Return a table with a bar for each parameter's share of the importance, or ``letters``."""
     from rich.bar import Bar
     from rich.table import Table
 
@@ -298,7 +299,7 @@ def importance_table(importances: Mapping[str, float]) -> "Table":
     table.add_column()
     table.add_column(justify="right")
     for name, share in importances.items():
-        bar = Bar(1, 0, share, width=40, color="blue")
+        bar = Bar(1, 0, share, width=40, color="blue") if not letters else "#" * round(40 * share)
         table.add_row(name.replace("_", " "), bar, f"{100 * share:.0f} %")
     return table
 

@@ -6,33 +6,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 _BLOCKS = (" ", "▄", "▀", "█")  # by upper pixel * 2 + lower pixel
+_LETTERS = (" ", ".", "'", "#")  # in their place where an encoding has ASCII alone
 _SHADES = 16  # per channel; few, so that runs of equal pixels share one escape sequence
 
 
-def half_blocks(pixels: np.ndarray, colour: bool, bright: np.ndarray | None = None) -> "Text":
+def half_blocks(pixels: np.ndarray, console: "Console", bright: np.ndarray | None = None) -> "Text":
     """Draw an image as lines of half-blocks, two rows of pixels per line.
 
     Parameters
     ----------
     pixels
         (H, W) grey or (H, W, 3) RGB, uint8.
-    colour
-        Whether the terminal supports colours.
+    console
+        Where it will be printed, in colours if there are any. Without Unicode it has letters for
+        the blocks.
     bright
         (H, W) bool, the pixels to draw without colours. By default those brighter than the
         middle of the image's range.
     """
     from rich.text import Text
 
-    if not colour:
+    letters = console.options.ascii_only
+    if letters or console.color_system is None:
         if bright is None:
             grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
             bright = grey > (float(grey.max()) + float(grey.min())) / 2
         upper, lower = _halves(bright.astype(int))
-        return Text("\n".join("".join(_BLOCKS[cell] for cell in row) for row in 2 * upper + lower))
+        signs = _LETTERS if letters else _BLOCKS
+        return Text("\n".join("".join(signs[cell] for cell in row) for row in 2 * upper + lower))
     step = 255 // (_SHADES - 1)
     shades = pixels.astype(int) * (_SHADES - 1) // 255 * step
     if shades.ndim == 2:

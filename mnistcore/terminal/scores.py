@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..runs.scores import Sample, Scores
 
 _WIDE = 60  # columns from which the table of the classes has precision and F1
-_LETTERS = str.maketrans("▄▀█", ".'#")  # for ASCII-only terminals
 _BAR, _SHORT_BAR = 24, 8  # characters for probability 1, and the least of them
 _WIDEST_IMAGE = 64  # columns of an image beside its bars; wider ones are subsampled
 _BESIDE = 20  # columns between the image and the bars, and for the numbers and "true"
@@ -71,10 +70,7 @@ def show_sample(console: "Console", sample: "Sample", image: np.ndarray) -> None
     step = -(-image.shape[1] // widest)
     bar = min(_BAR, max(_SHORT_BAR, room - -(-image.shape[1] // step)))
     letters = console.options.ascii_only
-    colour = console.color_system is not None and not letters
-    picture = half_blocks(image[::step, ::step], colour)
-    if letters:
-        picture.plain = picture.plain.translate(_LETTERS)
+    picture = half_blocks(image[::step, ::step], console)
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_row(picture, _bars(sample, letters, bar))
     console.print(_verdict(sample))
