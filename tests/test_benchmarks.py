@@ -634,7 +634,7 @@ def test_further_networks_are_compared_with_the_fastest_peer():
     ],
     ids=["shares", "looking", "backprop", "crowded"],
 )
-def test_training_is_verified_before_it_is_timed(module, measure, monkeypatch):
+def test_training_that_is_timed_is_verified(module, measure, monkeypatch):
     backend = faulty.Backend(faulty.silent, only="train_steps")
     monkeypatch.setattr(module, "get_backend", lambda *name: backend)
     monkeypatch.setattr(dense, "LARGE_NETWORK", sizes.NETWORKS["784-10-10"])

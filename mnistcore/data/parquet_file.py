@@ -25,7 +25,7 @@ from mnistcore.system.extras import require
 from mnistcore.system.parquet_content import IMAGES, LABELS
 
 _PARTS = {"train": ("train",), "validation": ("valid",), "test": ("test",)}
-_SHARD = re.compile(r"(.*-)(\d{2,9})-of-(\d{2,9})(.*)")
+_SHARD = re.compile(r"(.*-)(\d{2,9})-of-(\d{2,9})\b")
 _MOST_SHARDS = 10_000
 _OF_A_ROW = 1000  # bytes that a picture counts at least, as one of 28 x 28 pixels takes
 
@@ -68,7 +68,7 @@ def read(path: Path) -> RawData:
             f"{validation[0].name} is among the training images; a run takes its own validation"
             " images from them."
         )
-    notices += map(_incomplete, (files for files in parts.values() if _missing(files)))
+    notices += filter(None, map(_incomplete, parts.values()))
     read = {part: _read(files, names) for part, files in parts.items()}
     check_ink(read["train"].images, str(path))
     return RawData(path, str(path), read["train"], read.get("test"), names, tuple(notices))
@@ -95,23 +95,27 @@ def _parts(folder: Path, levels: int = 1) -> dict[str, list[Path]]:
     return found or (inner[0] if len(inner) == 1 else {})
 
 
-def _missing(files: Sequence[Path]) -> list[str]:
-    """Return the names of shards that are not there, counted as in ``train-00001-of-00003``."""
-    there = {file.name for file in files}
-    counted = [found for name in sorted(there) if (found := _SHARD.fullmatch(name))]
-    wanted = {
-        f"{start}{number:0{len(of)}}-of-{of}{end}"
-        for start, _, of, end in (found.groups() for found in counted)
-        for number in range(min(int(of), _MOST_SHARDS))
-    }
-    return sorted(wanted - there)
-
-
 def _incomplete(files: Sequence[Path]) -> str:
-    missing = _missing(files)
-    what = f"{missing[0]} is" if len(missing) == 1 else f"{len(missing)} files are"
-    such = "" if len(missing) == 1 else f", such as {missing[0]}"
-    return f"{what} not beside {files[0].name}{such}: their pictures are missing."
+    """Return a notice if shards, counted as in ``train-00001-of-00003``, are not there, or ""."""
+    there: dict[tuple[str, str], set[int]] = {}
+    for file in files:
+        if found := _SHARD.match(file.name):
+            start, number, of = found.groups()
+            there.setdefault((start, of), set()).add(int(number))
+    missing = [
+        f"{start}{number:0{len(of)}}-of-{of}"
+        for (start, of), numbers in there.items()
+        for number in range(min(int(of), _MOST_SHARDS))
+        if number not in numbers
+    ]
+    if not missing:
+        return ""
+    if len(missing) == 1:
+        return f"{missing[0]} is not beside {files[0].name}: its pictures are missing."
+    return (
+        f"{len(missing):,} files such as {missing[0]} are not beside {files[0].name}: their"
+        " pictures are missing."
+    )
 
 
 def _read(files: Sequence[Path], names: dict[int, str]) -> Part:

@@ -43,7 +43,7 @@ def grey(name: str, picture: "Image.Image") -> np.ndarray:
             " pictures small, 28 x 28 for instance"
         )
     decode(picture)
-    if picture.size != (width, height):  # Pillow 13 mixes up the pixels of such a TIFF file
+    if picture.size != (width, height):  # Pillow turned a TIFF file; 13 mixes up its pixels
         raise DataError(f"{name}: lies on its side; turn it, and save it again")
     if picture.mode == "L" and "exif" not in picture.info and "transparency" not in picture.info:
         return np.asarray(picture)

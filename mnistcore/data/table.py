@@ -25,7 +25,7 @@ from mnistcore.data.text import first_line, text_lines
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "letter")
 _ID_NAMES = ("", "id", "imageid", "index", "unnamed: 0")
 _HEADINGS = {*LABEL_NAMES, *_ID_NAMES} - {"", "y"}  # cells of a header, and no names of classes
-_MISSING = ("nan", "na", "n/a", "null", "none", "?")  # in the place of a number
+_MISSING = ("nan", "na", "n/a", "null", "none")  # in the place of a number
 _LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measures of a letter
 _FEWEST_CELLS = 17
 _CHUNK, _LONGEST_CHUNK = 2000, 2**24  # rows parsed at a time, and their characters
@@ -234,14 +234,24 @@ def _label_is_last(first: Counter[str], last: Counter[str]) -> bool:
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Whether a row holds names: of more than half of the columns, or that of the labels, or
-    numbers that rise from cell to cell, as the pixels of no picture do."""
+    """Whether a row holds names.
+
+    They are those of more than half of the columns, or that of the labels, or whole numbers that
+    rise from cell to cell by 1 or to more than a byte holds, as the pixels of no picture do.
+    """
     strange = [cell for cell in cells if not _is_number(cell)]
     if len(strange) > len(cells) / 2 or any(cell.lower() in _HEADINGS for cell in strange):
         return True
     numbers = [cell for cell in cells if _is_number(cell)]
-    rises = all(float(one) < float(next_) for one, next_ in pairwise(numbers))
-    return len(numbers) >= _FEWEST_CELLS - 2 and (rises or _is_mangled(numbers))
+    return len(numbers) >= _FEWEST_CELLS - 2 and (_is_counted(numbers) or _is_mangled(numbers))
+
+
+def _is_counted(cells: Sequence[str]) -> bool:
+    """Whether numbers are those of columns, such as 0, 1, 2, ... or 101, 102, ..., 201, ..."""
+    numbers = [float(cell) for cell in cells]
+    steps = [following - one for one, following in pairwise(numbers)]
+    rises = all(number.is_integer() for number in numbers) and min(steps) > 0
+    return rises and (max(steps) == 1 or numbers[-1] > 255)
 
 
 def _is_mangled(names: Sequence[str]) -> bool:
@@ -327,7 +337,8 @@ def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
     """Return labels as int64 if all are whole numbers, else as names."""
     values: dict[str, int] = {}
     distinct = dict.fromkeys(texts)
-    numeric = any(map(_is_number, distinct))
+    numbers = [text for text in distinct if text and text.lower() not in _MISSING]
+    numeric = bool(numbers) and all(map(_is_number, numbers))
     for text in distinct:
         if not text or (numeric and text.lower() in _MISSING):
             number = next(

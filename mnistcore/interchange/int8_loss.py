@@ -59,7 +59,8 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     images, labels = dataset.test_images, dataset.test_labels
     model = model.scaled_alike(dataset.pixel_max)
     if model.float_pixels:  # the file takes bytes
-        model, images = model.taking_bytes(), as_bytes(images, dataset.pixel_max)
+        images = as_bytes(images, model.pixel_max or dataset.pixel_max)
+        model = model.taking_bytes()
     exact = model.logits(get_backend(), images).argmax(axis=1)
     layers = quantize(model)
     rounded = np.concatenate(

@@ -20,7 +20,6 @@ from .network import Network
 
 _BYTE = 255.0
 _LONGEST = 10_000  # letters of a remark on data
-_PAPER_AND_INK = ((0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (1.0, -1.0))
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class TrainedOn:
         description of how the digits are turned; None if this could not be determined.
     paper, ink
         The pixels of both, in units of :attr:`Model.pixel_max`: 0 and 1, where ink is dark 1 and
-        0, and -1 in the place of 0 where pixels are negative.
+        0, and the least pixel in the place of 0 where pixels are negative.
     """
 
     name: str
@@ -86,7 +85,9 @@ def parse_trained_on(entry: Mapping[str, Any] | None) -> TrainedOn | None:
     optional = [text for text in (folder, look) if text is not None]
     texts = (found.name, found.checksum, *found.remarks, *optional)
     good = all(isinstance(text, str) and len(text) < _LONGEST for text in texts)
-    if not good or (found.paper, found.ink) not in _PAPER_AND_INK:
+    ends = found.paper, found.ink
+    in_range = all(isinstance(end, int | float) and -1 <= end <= 1 for end in ends)
+    if not (good and in_range and found.paper != found.ink):
         raise ValueError("has a 'data' that cannot be read")
     return found
 

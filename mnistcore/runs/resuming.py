@@ -50,8 +50,8 @@ def resume(
         Receives progress events.
     changes
         Other values of ``epochs``, ``patience``, ``threads``, ``log``, ``checkpoint_every``,
-        ``data`` or ``data_dir``. With other ``epochs``, the learning rates are from here on those
-        of a run of so many epochs in all.
+        ``data``, ``data_dir`` or ``teacher``. With other ``epochs``, the learning rates are from
+        here on those of a run of so many epochs in all.
 
     Returns
     -------

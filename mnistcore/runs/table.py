@@ -70,17 +70,20 @@ def predict_table(
     DataError
         If the table cannot be read.
     ValueError
-        If its pictures differ in size from the model's, or the outputs are not finite.
+        If its pictures differ in size from the model's, only some networks were trained with
+        ``transpose``, or the outputs are not finite.
     BackendUnavailableError
         If the backend cannot be loaded.
     """
     path = Path(path)
     table = read_table(path)
     images, notices = table.images, list(table.notices)
-    members = model.members if isinstance(model, Ensemble) else (model,)
-    if is_transposed(path) or any(member.config.get("transpose") is True for member in members):
+    if is_transposed(path):
         images = images.transpose(0, 2, 1)
-        notices.append(f"The pictures of {path} were transposed before they were read.")
+        notices.append(f"The pictures of {path} were turned upright, as those of EMNIST lie.")
+    elif _learnt_transposed(model):
+        images = images.transpose(0, 2, 1)
+        notices.append(f"The pictures of {path} were transposed, as those of the training were.")
     if images[0].size != math.prod(model.input_shape):
         raise ValueError(
             f"{path}: holds pictures of {by(images.shape[1:])} pixels, the network takes"
@@ -94,6 +97,17 @@ def predict_table(
         return TablePredictions((table.id_name, "label"), table.ids, classes, tuple(notices))
     rows = [str(number) for number in range(1, len(ids) + 1)]
     return TablePredictions(("ImageId", "Label"), rows, classes, tuple(notices))
+
+
+def _learnt_transposed(model: Model | Ensemble) -> bool:
+    """Whether the network was trained with ``transpose``; networks must agree."""
+    members = model.members if isinstance(model, Ensemble) else (model,)
+    ways = {member.config.get("transpose") is True for member in members}
+    if len(ways) > 1:
+        raise ValueError(
+            "some of the networks were trained with transpose; predict with each alone"
+        )
+    return ways.pop()
 
 
 def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ def load_teachers(paths: Sequence[str], dataset: Dataset) -> tuple[Teacher, ...]
     ------
     ValueError
         If a file is damaged, a network takes other images or has other classes than the data, or
-        its weights are not finite. The message begins with the path.
+        its outputs for the first images are not finite. The message begins with the path.
     OSError
         If a file cannot be read.
     """

@@ -210,7 +210,7 @@ def write_best(folder: Path, config: TrainConfig, winner: TrialRecord, study: st
         if value is not None:
             lines.append(f"{name} = {_toml(value)}")
     with replacing(folder / BEST_FILE) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+        file.write(("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def _toml(value: Any) -> str:

@@ -204,13 +204,20 @@ def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:
         raise StudyMismatchError(
             f"study {study.study_name!r} was not made by mnistcore search; give another --study"
         )
-    ours = json.loads(json.dumps(settings))
+    none: dict[str, Any] = {"teachers": []}  # which older versions did not keep
+    stored, ours = {**none, **stored}, {**none, **json.loads(json.dumps(settings))}
+    data = stored.get("data")
+    if isinstance(data, dict) and isinstance(data.get("checksum"), int):
+        raise StudyMismatchError(
+            f"study {study.study_name!r} is of an older version, which did not look at test images;"
+            " give another --output, or with --storage another --study"
+        )
     for name in {**stored, **ours}:
         if stored.get(name) != ours.get(name):
             difference = _difference(name, stored.get(name), ours.get(name))
             raise StudyMismatchError(
                 f"study {study.study_name!r} is another search: {difference}; give another"
-                " --output, or the options that it began with"
+                " --output, with --storage another --study, or the options that it began with"
             )
 
 

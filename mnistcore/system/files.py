@@ -19,7 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\.mnistcore-[0-9a-f]{16}\.tmp")
 _BEGINNING = 60.0  # seconds after which an empty temporary file has no owner any more
 _MOST = 2**26
-_DESCRIPTORS = ("/dev", "/dev/fd")
+_DESCRIPTORS = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
 def check_target(path: Path) -> None:
@@ -139,7 +139,8 @@ def _opened(path: Path) -> BinaryIO:
     for descriptor in (1, 2):
         with suppress(OSError):
             if os.path.samestat(found, os.fstat(descriptor)):
-                sys.stdout.flush()
+                if sys.stdout is not None:
+                    sys.stdout.flush()
                 return os.fdopen(os.dup(descriptor), "wb")
     return path.open("ab")
 

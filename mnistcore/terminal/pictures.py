@@ -59,7 +59,7 @@ def _original(
     """Draw the picture, with the corners of each digit's box if the console has colours."""
     pixels = np.array(thumbnail(picture, width, height))
     factor = pixels.shape[1] / picture.size[0]
-    if console.color_system is not None:
+    if console.color_system is not None and not console.options.ascii_only:
         for digit in digits:
             left, top, right, bottom = (round(side * factor) for side in digit.box)
             rows = (max(top - 1, 0), min(bottom, len(pixels) - 1))

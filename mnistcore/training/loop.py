@@ -127,8 +127,9 @@ class Trainer:
             params = self._state[-1]
             if self._network.batch_norm:  # the running statistics are those of other weights
                 scaling = self._options["scale"][0], self._options["shift"][0]
-                apart = -(-len(self._indices) // _SAMPLED)  # rows may be sorted by class
-                x = scale_images(self._x[self._indices[::apart]], *scaling)
+                rng = np.random.default_rng(int(self._options["seed"][0]))  # each time the same
+                rows = rng.permutation(self._indices)[:_SAMPLED]  # in whatever order classes come
+                x = scale_images(self._x[rows], *scaling)
                 buffers = self._network.statistics(self._kernels, params, x, eps)
         return self._network.folded(params, buffers, eps)
 

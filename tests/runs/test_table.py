@@ -64,14 +64,26 @@ def test_a_column_of_ids_names_the_rows(model, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "config"), [("emnist-digits-test.csv", {}), ("test.csv", {"transpose": True})]
+    ("name", "config", "words"),
+    [
+        ("emnist-digits-test.csv", {}, "turned upright, as those of EMNIST lie."),
+        ("test.csv", {"transpose": True}, "transposed, as those of the training were."),
+    ],
 )
-def test_pictures_are_transposed_as_those_of_the_training(name, config, model, expected, tmp_path):
+def test_pictures_are_transposed_as_those_of_the_training(
+    name, config, words, model, expected, tmp_path
+):
     lying = dataclasses.replace(model, config=config)
     path = write(tmp_path / name, X.transpose(0, 2, 1))
     found = predict_table(lying, path, "numpy")
     assert found.classes == expected
-    assert found.notices == (f"The pictures of {path} were transposed before they were read.",)
+    assert found.notices == (f"The pictures of {path} were {words}",)
+
+
+def test_networks_must_agree_on_how_pictures_lie(model, tmp_path):
+    other = dataclasses.replace(model, params=-model.params, config={"transpose": True})
+    with pytest.raises(ValueError, match="some of the networks were trained with transpose"):
+        predict_table(Ensemble([model, other], ["a", "b"]), write(tmp_path / "test.csv"), "numpy")
 
 
 def test_labels_are_not_used(model, expected, tmp_path):

@@ -211,6 +211,15 @@ def test_a_study_of_another_search_is_refused(tmp_path):
         agree(study, small_plan(tmp_path / "out", sampler="random").settings())
 
 
+def test_a_study_of_a_version_that_did_not_look_at_test_images_is_refused(tmp_path):
+    plan = small_plan(tmp_path / "out")
+    study = open_small(plan)
+    agree(study, {**plan.settings(), "data": {"images": [9, 6, 6], "checksum": 1234}})
+    now = {**plan.settings(), "data": {"images": [9, 6, 6], "checksum": "ab"}, "teachers": []}
+    with pytest.raises(StudyMismatchError, match="'search' is of an older version, which did not"):
+        agree(study, now)
+
+
 def test_more_trials_and_another_folder_of_the_data_are_the_same_search(tmp_path):
     plan = small_plan(tmp_path / "out")
     study = open_small(plan)

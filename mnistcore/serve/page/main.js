@@ -7,7 +7,7 @@ import { startTabs } from "./tabs.js";
 import { startTheme } from "./theme.js";
 import { Train } from "./train.js";
 
-// The recipe "fast": 98 % within a second.
+// The recipe "fast": 98 % in a second or two.
 const FIRST = { layers: [256], learning_rate: 0.006, epochs: 3, label_smoothing: 0.1 };
 
 const at = (id) => document.getElementById(id);
