@@ -139,13 +139,15 @@ def test_test_images_of_another_scale_are_told():
         (lambda x: x / np.float32(127.5) - 1, -1, 1),
         (lambda x: 1 - x / np.float32(127.5), 1, -1),
         (lambda x: x // 3 + 60, 0, 1),
+        (lambda x: (x / np.float32(255) - np.float32(0.13)) / np.float32(0.31), -0.13 / 0.87, 1),
+        (lambda x: x / np.float32(255) - np.float32(1e-4), 0, 1),
     ],
 )
 def test_the_rims_of_images_tell_paper_from_ink(change, paper, ink):
     images, labels = make_digits(200, 0)
     dataset = Dataset.from_arrays(change(images), labels)
-    assert dataset.paper_and_ink == (paper, ink)
-    assert (TrainedOn.of(dataset).paper, TrainedOn.of(dataset).ink) == (paper, ink)
+    assert dataset.paper_and_ink == pytest.approx((paper, ink))
+    assert (TrainedOn.of(dataset).paper, TrainedOn.of(dataset).ink) == dataset.paper_and_ink
     assert parse_trained_on(TrainedOn.of(dataset).to_dict()) == TrainedOn.of(dataset)
 
 

@@ -130,6 +130,14 @@ def test_pixels_from_minus_one_to_one_are_moved(table_of):
     assert "moved to 0 to 1" in table.notices[0]
 
 
+def test_a_picture_of_shades_in_the_first_row_is_no_header(table_of):
+    """Nor are a label that stands for a number among names, and a sign that is a class."""
+    shades = [["0", *map(str, range(5, 255, 10))], *ROWS]
+    np.testing.assert_array_equal(table_of(text(shades)).labels, [0, *LABELS])
+    rows = [["0?A"[i % 3], *row[1:]] for i, row in enumerate(ROWS)]
+    assert set(table_of(text(rows)).labels) == {"0", "?", "A"}
+
+
 def changed(row, column, cell, rows=HEADED):
     rows = [list(r) for r in rows]
     rows[row][column] = cell
