@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mnistcore import get_backend, set_num_threads
+from mnistcore import get_backend
 from mnistcore.data import Dataset, load_data
+from mnistcore.kernels.threads import limited_threads
 from mnistcore.ladder.backprop import steps
 from mnistcore.ladder.backprop.command import BATCH_SIZE, EPOCHS, HIDDEN, LEARNING_RATE
 from mnistcore.train import TrainConfig, run
@@ -80,15 +81,13 @@ def measure_seconds(rounds: int) -> dict[str, list[float]]:
         "zeros left out": epochs_of_ours(skip_zeros=True),
     }
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
-    with threadpool_limits(1, "blas"):
-        set_num_threads(1)
+    with limited_threads(1), threadpool_limits(1, "blas"):
         for number in range(rounds + 1):
             for name, epoch in epochs.items():
                 began = time.perf_counter()
                 epoch()
                 if number:
                     seconds[name].append(time.perf_counter() - began)
-        set_num_threads(0)
     return seconds
 
 

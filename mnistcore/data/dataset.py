@@ -396,10 +396,10 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
 
 def _ink(other: Dataset, first: Dataset) -> tuple[str, ...]:
     """Return a remark if ink is dark in one of two sets and light in the other."""
-    dark, light = ("dark", "light") if other.has_dark_ink else ("light", "dark")
     if other.has_dark_ink == first.has_dark_ink:
         return ()
-    return (f"{other.name} has {dark} ink, {first.name} {light} ink: invert one of them.",)
+    here, there = ("dark", "light") if other.has_dark_ink else ("light", "dark")
+    return (f"{other.name} has {here} ink, {first.name} {there} ink: invert one of them.",)
 
 
 def _fitting(other: Dataset, first: Dataset) -> Dataset:

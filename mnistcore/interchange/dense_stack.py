@@ -81,10 +81,12 @@ def _fitting_layout(layers: Sequence[Named], layouts: Sequence[str]) -> str | No
     """Return the layout in which the layers fit in this order; names decide if both fit."""
     fitting = [one for one in layouts if _fits(layers, one)]
     suggested = {layer.layout for layer in layers}
-    if len(fitting) < 2:
+    if not fitting:
+        return None
+    if len(fitting) == 1:
         # Without all biases a wrong order may fit, in the layout that the names do not suggest.
-        doubtful = any(layer.bias is None for layer in layers) and None not in suggested
-        return fitting[0] if fitting and not (doubtful and suggested != set(fitting)) else None
+        contradicted = None not in suggested and suggested != set(fitting)
+        return None if contradicted and any(layer.bias is None for layer in layers) else fitting[0]
     if len(suggested) > 1 or None in suggested:
         raise ValueError("has only square layers; give layout keras or torch")
     return suggested.pop()

@@ -123,13 +123,8 @@ def run(
         if int8:
             loss, not_measured = _measured(model, measured_on)
         if model.float_pixels and to in ("onnx", "c"):
-            low = 0.0 if model.data is None else min(model.data.paper, model.data.ink)
-            if low < 0 and not float_input:
-                raise ValueError(
-                    f"{file or 'the model'}: was trained on pixels below 0, which the bytes that a"
-                    f" file of {to} takes cannot be; export to numpy or torch, or to onnx with"
-                    " float_input"
-                )
+            if not float_input:
+                _check_bytes(model, to, file)
             model = model.taking_bytes()  # these formats take bytes
     header = _header(path) if to == "c" else None
     content, usage = _encoded(model, to, path, int8, float_input, loss)
@@ -139,6 +134,15 @@ def run(
             stack.enter_context(replacing(header)).write(text)
         stack.enter_context(replacing(path)).write(content)
     return Exported(path, len(content), model, usage, header, loss, not_measured)
+
+
+def _check_bytes(model: Model, to: str, file: Path | None) -> None:
+    """Check that bytes can be the pixels of a model of floats."""
+    if model.data is not None and min(model.data.paper, model.data.ink) < 0:
+        raise ValueError(
+            f"{file or 'the model'}: was trained on pixels below 0, which the bytes that a file of"
+            f" {to} takes cannot be; export to numpy or torch, or to onnx with float_input"
+        )
 
 
 def _loaded(source: Any) -> tuple[Source, Path | None]:

@@ -90,11 +90,12 @@ class FittedNetwork:
         if pixel_max is not None and not 0 < pixel_max < np.inf:
             raise ValueError(f"pixel_max must be above 0 and finite, got {pixel_max}")
         shape = image_shape(self.network.layer_sizes[0], input_shape)
-        names, top = self.class_names, None if pixel_max is None else float(pixel_max)
-        if long := next((name for name in names if len(name) > LONGEST_NAME), None):
+        if long := next((name for name in self.class_names if len(name) > LONGEST_NAME), None):
             raise ValueError(
                 f"the class {long[:20]!r}... has {len(long):,} characters, more than the"
                 f" {LONGEST_NAME} of a name"
             )
-        entering = float(scale), float(shift)
-        return Model(self.network, self.params, shape, *entering, names, pixel_max=top)
+        return Model(
+            self.network, self.params, shape, float(scale), float(shift), self.class_names,
+            pixel_max=None if pixel_max is None else float(pixel_max),
+        )  # fmt: skip

@@ -59,6 +59,11 @@ class TrainedOn:
         known = dataset.name, dataset.checksum, dataset.folder, dataset.remarks, look
         return cls(*known, *dataset.paper_and_ink)
 
+    @property
+    def has_dark_ink(self) -> bool:
+        """Whether ink was darker than paper, as in :attr:`.Dataset.has_dark_ink`."""
+        return self.paper > self.ink
+
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON; :func:`parse_trained_on` reads it back."""
         return {**dataclasses.asdict(self), "remarks": list(self.remarks)}

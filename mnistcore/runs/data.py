@@ -103,8 +103,8 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     of_run, of_data = run.model.pixel_max, dataset.pixel_max
     if of_run is not None and not same_scale(of_run, of_data):
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
-    if (known.paper > known.ink) != dataset.has_dark_ink:
-        there, here = ("dark", "light") if known.paper > known.ink else ("light", "dark")
+    if known.has_dark_ink != dataset.has_dark_ink:
+        there, here = ("dark", "light") if known.has_dark_ink else ("light", "dark")
         notice += f" The ink is {there} there and {here} here, so expect most to be read wrong."
     return dataset.noted(notice)
 

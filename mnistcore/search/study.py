@@ -204,9 +204,7 @@ def agree(study: optuna.Study, settings: Mapping[str, Any]) -> None:
         raise StudyMismatchError(
             f"study {study.study_name!r} was not made by mnistcore search; give another --study"
         )
-    none: dict[str, Any] = {"teachers": []}  # which older versions did not keep
-    stored, ours = {**none, **stored}, {**none, **json.loads(json.dumps(settings))}
-    data = stored.get("data")
+    ours, data = json.loads(json.dumps(settings)), stored.get("data")
     if isinstance(data, dict) and isinstance(data.get("checksum"), int):
         raise StudyMismatchError(
             f"study {study.study_name!r} is of an older version, which did not look at test images;"

@@ -43,6 +43,7 @@ SMALLEST_RATE = 1e-6  # at which "adaptive" stops
 class BaseMLP(LearningCurves):
     """Base class of the estimators; not to be used on its own."""
 
+    n_outputs_: int
     _their_type: type = np.float64  # the dtype that scikit-learn's parameters would have
     augment: Any = False  # parameters of the classifier
     label_smoothing: float = 0.0
@@ -66,7 +67,7 @@ class BaseMLP(LearningCurves):
     @property
     def _n_logits(self) -> int:
         """The number of outputs of the network, including a pinned one."""
-        return int(self.n_outputs_)
+        return self.n_outputs_
 
     def _strata(self, targets: np.ndarray) -> np.ndarray | None:
         """Return the labels by which to stratify the validation split, or None."""
@@ -94,10 +95,9 @@ class BaseMLP(LearningCurves):
         sample_weight = self._weigh(sample_weight, X, self._class_weights(y, targets))
         samples = Samples(as_engine_input(X, self._precision), targets, sample_weight)
         n_outputs, activation = self._count_outputs(targets)
-        last = n_outputs if first_pass else int(vars(self)["n_outputs_"])
-        if n_outputs != last:
+        if not first_pass and n_outputs != self.n_outputs_:
             raise ValueError(
-                f"y has {n_outputs} outputs, that of the last fit had {last}; use"
+                f"y has {n_outputs} outputs, that of the last fit had {self.n_outputs_}; use"
                 " warm_start=False and fit"
             )
         self.n_outputs_, self.out_activation_ = n_outputs, activation

@@ -81,8 +81,8 @@ def make_optimizer(
     eps: float,
 ) -> Optimizer:
     """Return a new "sgd" or "adam" optimizer for ``params`` (P,)."""
-    options = make_options(solver, beta1=beta1, beta2=beta2, eps=eps)
-    if solver == "sgd":
-        options["momentum"] = momentum
-        options["nesterov"] = nesterov and momentum > 0
+    options = make_options(
+        solver, momentum=momentum, nesterov=nesterov and momentum > 0, beta1=beta1, beta2=beta2,
+        eps=eps,
+    )  # fmt: skip
     return Optimizer(options, make_state(options, params), learning_rate)

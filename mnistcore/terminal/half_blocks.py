@@ -14,6 +14,11 @@ _LETTERS = (" ", ".", "'", "#")  # in their place where an encoding has ASCII al
 _SHADES = 16  # per channel; few, so that runs of equal pixels share one escape sequence
 
 
+def in_colour(console: "Console") -> bool:
+    """Whether :func:`half_blocks` draws in colours there."""
+    return console.color_system is not None and not console.options.ascii_only
+
+
 def half_blocks(pixels: np.ndarray, console: "Console", bright: np.ndarray | None = None) -> "Text":
     """Draw an image as lines of half-blocks, two rows of pixels per line.
 
@@ -30,13 +35,12 @@ def half_blocks(pixels: np.ndarray, console: "Console", bright: np.ndarray | Non
     """
     from rich.text import Text
 
-    letters = console.options.ascii_only
-    if letters or console.color_system is None:
+    if not in_colour(console):
         if bright is None:
             grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
             bright = grey > (float(grey.max()) + float(grey.min())) / 2
         upper, lower = _halves(bright.astype(int))
-        signs = _LETTERS if letters else _BLOCKS
+        signs = _LETTERS if console.options.ascii_only else _BLOCKS
         return Text("\n".join("".join(signs[cell] for cell in row) for row in 2 * upper + lower))
     step = 255 // (_SHADES - 1)
     shades = pixels.astype(int) * (_SHADES - 1) // 255 * step

@@ -9,7 +9,7 @@ from ..pictures.files import Picture
 from ..pictures.ink import levelled, otsu
 from ..pictures.reading import Digit
 from ..pictures.sheet import thumbnail
-from .half_blocks import half_blocks
+from .half_blocks import half_blocks, in_colour
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -59,7 +59,7 @@ def _original(
     """Draw the picture, with the corners of each digit's box if the console has colours."""
     pixels = np.array(thumbnail(picture, width, height))
     factor = pixels.shape[1] / picture.size[0]
-    if console.color_system is not None and not console.options.ascii_only:
+    if in_colour(console):
         for digit in digits:
             left, top, right, bottom = (round(side * factor) for side in digit.box)
             rows = (max(top - 1, 0), min(bottom, len(pixels) - 1))
@@ -91,16 +91,13 @@ def _bars(digit: Digit, console: "Console") -> "Text":
     from rich.text import Text
 
     text = Text()
-    shown = digit.likeliest(_MOST_BARS)
+    shown, block = digit.likeliest(_MOST_BARS), "#" if console.options.ascii_only else "█"
     width = max(cell_len(digit.names[index]) for index in shown)
     for index in shown:
         name, chance = digit.names[index], digit.probabilities[index]
         style = "bold" if index == digit.index else "dim"
         text.append(set_cell_size(name, width) + " ", style=style)
-        text.append(
-            ("#" if console.options.ascii_only else "█") * round(_BAR * float(chance)),
-            style="blue" if style == "bold" else "",
-        )
+        text.append(block * round(_BAR * float(chance)), style="blue" if style == "bold" else "")
         text.append(f" {100 * chance:.0f} %\n" if chance > 0.005 else "\n", style=style)
     text.rstrip()
     return text
