@@ -158,6 +158,9 @@ Rules
 * With ``ema_decay``, after updates whose number t, from 1, is a multiple of ``AVERAGE_EVERY`` (8),
   the average moves towards the parameters by 1 - d^8, where d is the lesser of ``ema_decay`` and
   (1 + t) / (10 + t).
+* Squares are float32: with components above 1.8e19, those two norms and a variance are infinite,
+  and what is divided by them becomes 0. The compiled backends may take subnormal numbers, those
+  below 1.2e-38, for 0, sample weights as well.
 * Weight decay acts on the weights, not the biases, of layers whose ``decay`` flag is set: SGD and
   Adam add ``weight_decay * w`` to the gradient (L2), AdamW shrinks ``w``.
 * The same seed, backend, instruction set and library versions give the same bits, in the compiled

@@ -215,7 +215,7 @@ def dropout(
     unit), :func:`.layout.random_bits`. The backward pass is the same call on the gradient.
     """
     checks.check_dropout(FLOATS, a, samples, out)
-    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    key = layout.low_bits(seed, epoch, layer)
     _core.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
@@ -234,10 +234,10 @@ def augment(
     """
     side = checks.check_augment(images, order, options, out)
     arrays, plan = (images, order, out), deformation.plan(options, side)
-    key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
+    seed, epoch = layout.low_bits(seed, epoch)
 
     def lead(desk: int, n: int) -> None:
-        _core.augment_images(arrays, *plan, *key, desk, n)
+        _core.augment_images(arrays, *plan, seed, epoch, desk, n)
 
     run_tasks(tasks_team_size(deformation.WORK * len(order) * side * side), lead, _core.attend)
 

@@ -4,6 +4,7 @@ Networks and options are passed as data, so one compiled program serves them all
 int64 table with a row per layer, ``options`` one structured record.
 """
 
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -167,9 +168,10 @@ def skippable_zeros(scale: float, shift: float, params: np.ndarray) -> int:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(params.sum())  # one pass; a sum that overflows only costs time
+        stays = shift == 0.0 and np.isfinite(params.dtype.type(scale))
     if not finite:
         return SKIP_NOTHING
-    return SKIP_ALL if shift == 0.0 and np.isfinite(scale) else SKIP_HIDDEN
+    return SKIP_ALL if stays else SKIP_HIDDEN
 
 
 DENSE_SHARE = 0.75  # of inputs that are not zero: with more, looking for zeros does not pay
@@ -219,6 +221,13 @@ def mix32(bits: np.ndarray) -> np.ndarray:
 
 
 LOW_BITS = 0xFFFFFFFF  # the bits of seed, epoch, sample and layer that are used
+
+
+def low_bits(*numbers: int) -> tuple[int, ...]:
+    """Return the bits used of a seed, an epoch or a layer, whole numbers of any type."""
+    return tuple(operator.index(number) & LOW_BITS for number in numbers)
+
+
 GOLDEN = np.uint32(0x9E3779B9)  # 2**32 / golden ratio, odd: spreads consecutive units
 
 
@@ -230,8 +239,9 @@ def random_bits(samples: np.ndarray, n_units: int, seed: int, epoch: int, layer:
     has no shared state, so any thread can draw any number. Source: the idea of Salmon et al.
     2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
-    key = mix32(np.array([seed & LOW_BITS], np.uint32)) + np.uint32(epoch & LOW_BITS)
+    seed, epoch, layer = low_bits(seed, epoch, layer)
+    key = mix32(np.array([seed], np.uint32)) + np.uint32(epoch)
     key = mix32(key) + (samples & LOW_BITS).astype(np.uint32)
-    key = mix32(mix32(key) + np.uint32(layer & LOW_BITS))
+    key = mix32(mix32(key) + np.uint32(layer))
     units = np.arange(n_units, dtype=np.uint32) * GOLDEN
     return mix32(key[:, None] ^ units)

@@ -162,7 +162,7 @@ def dropout(
     a and out (B, O), samples (B,) int64 ids; the mask comes from :func:`.layout.random_bits`.
     """
     checks.check_dropout(FLOATS, a, samples, out)
-    key = (number & layout.LOW_BITS for number in (seed, epoch, layer))
+    key = layout.low_bits(seed, epoch, layer)
     masks.dropout(a, samples, layout.dropout_threshold(rate), *key, out)
 
 
@@ -184,8 +184,8 @@ def augment(
     side = checks.check_augment(images, order, options, out)
     made = deformation.plan(options, side)
     threads = _tasks_team_size(deformation.WORK * len(order) * side * side)
-    key = seed & layout.LOW_BITS, epoch & layout.LOW_BITS
-    augment_images((images, order, out), made, *key, threads)
+    seed, epoch = layout.low_bits(seed, epoch)
+    augment_images((images, order, out), made, seed, epoch, threads)
 
 
 def sgd_update(

@@ -41,10 +41,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, n_classes: int
     """
     labels, predictions = _pair(labels, predictions)
     for name, ids in (("labels", labels), ("predictions", predictions)):
-        if ids.size and not 0 <= ids.min() <= ids.max() < n_classes:
-            raise ValueError(
-                f"{name} must be class ids in [0, {n_classes}), got {ids.min()} to {ids.max()}"
-            )
+        _check_ids(name, ids, n_classes)
     cells = labels.astype(np.int64) * n_classes + predictions
     return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes)
 
@@ -76,12 +73,11 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
     Raises
     ------
     ValueError
-        If the shapes do not match or k is not positive.
+        If the shapes do not match, a label is out of range, a score is NaN or k is not positive.
     """
-    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise ValueError(
-            f"scores (N, C) and labels (N,) do not fit: {scores.shape} and {labels.shape}"
-        )
+    _check_labels("scores", scores, labels)
+    if np.isnan(scores).any():
+        raise ValueError("scores must be numbers, not NaN")
     if k < 1:
         raise ValueError(f"k must be positive, got {k}")
     if not len(labels):
@@ -235,12 +231,9 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     Raises
     ------
     ValueError
-        If the shapes do not match.
+        If the shapes do not match or a label is out of range.
     """
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(
-            f"logits (N, C) and labels (N,) do not fit: {logits.shape} and {labels.shape}"
-        )
+    _check_labels("logits", logits, labels)
     if not len(logits):
         return float("nan")
     with np.errstate(invalid="ignore"):
@@ -248,6 +241,21 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
         shifted -= shifted.max(axis=1, keepdims=True)
         log_sums = np.log(np.exp(shifted).sum(axis=1))
         return float(np.mean(log_sums - shifted[np.arange(len(labels)), labels]))
+
+
+def _check_labels(name: str, scores: np.ndarray, labels: np.ndarray) -> None:
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(
+            f"{name} (N, C) and labels (N,) do not fit: {scores.shape} and {labels.shape}"
+        )
+    _check_ids("labels", labels, scores.shape[1])
+
+
+def _check_ids(name: str, ids: np.ndarray, n_classes: int) -> None:
+    if ids.size and not 0 <= ids.min() <= ids.max() < n_classes:
+        raise ValueError(
+            f"{name} must be class ids in [0, {n_classes}), got {ids.min()} to {ids.max()}"
+        )
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -188,8 +188,8 @@ def prepared_trainer(job: Job, listener: Listener, check: Callable[[], None]) ->
     job.kernels.compile_programs(listener.compiling)
     trainer = make_trainer(job, check)
     trainer.prepare()
-    images = job.dataset.train_images[:1]
-    job.network.plain.forward(job.kernels, trainer.inference_params(), images)
+    predictor = job.network.plain.predictor(job.kernels, trainer.inference_params())
+    predictor.forward(flatten(job.dataset.train_images[:1]))
     listener.prepared()
     return trainer
 

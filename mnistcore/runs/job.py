@@ -178,8 +178,6 @@ def make_trainer(job: Job, check: Callable[[], None]) -> Trainer:
         how = config.teacher_temperature, config.teacher_weight
         soft = SoftTargets(job.teachers, job.kernels, job.dataset, *how)
         targets, retarget = soft.rows, soft.write
-        if not config.augment:
-            soft.write_all(x)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(_INIT_STREAM,)))
     return Trainer(
         job.kernels,

@@ -20,6 +20,7 @@ from ..models import checkpoint
 from ..models.inference import NOT_FINITE, PART
 from ..models.model import Model
 from ..system.errors import by, few
+from ..training.records import NonFiniteLossError
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,29 +107,42 @@ class SoftTargets:
         temperature: float,
         weight: float,
     ) -> None:
-        models = [teacher.model for teacher in teachers]
         self._kernels, self._labels = kernels, dataset.train_labels
         self._predictors = [
-            model.network.predictor(kernels, model.params, model.scale, model.shift)
-            for model in models
+            teacher.model.network.predictor(
+                kernels, teacher.model.params, teacher.model.scale, teacher.model.shift
+            )
+            for teacher in teachers
         ]
-        self._temperature = np.float32(temperature)
+        self._paths = [teacher.path for teacher in teachers]
+        self._temperature = temperature
         self._label_share = np.float32(1 - weight)
-        self._teacher_share = np.float32(weight / len(models))
+        self._teacher_share = np.float32(weight / len(teachers))
         self.rows = np.empty((len(self._labels), len(dataset.class_names)), np.float32)
 
     def write(self, x: np.ndarray, samples: np.ndarray) -> None:
-        """Write the rows of ``samples``, whose images are those rows of x (N, I)."""
+        """Write the rows of ``samples``, whose images are those rows of x (N, I).
+
+        Raises
+        ------
+        NonFiniteLossError
+            If a teacher's outputs for them are not finite.
+        """
         images, labels = x[samples], self._labels[samples]
         targets = one_hot(labels, self.rows.shape[1]) * self._label_share
-        for predictor in self._predictors:
-            with np.errstate(over="ignore", invalid="ignore"):  # both show up in the loss
-                logits = predictor.forward(images) / self._temperature
+        for path, predictor in zip(self._paths, self._predictors, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):
+                logits = predictor.forward(images)
+            if not np.isfinite(logits).all():
+                raise NonFiniteLossError(f"{path}: {NOT_FINITE}")
+            logits = _divided(logits, self._temperature)
             self._kernels.softmax(logits, logits)
             targets += logits * self._teacher_share
         self.rows[samples] = targets
 
-    def write_all(self, x: np.ndarray) -> None:
-        """Write all rows, for the images x (N, I)."""
-        for first in range(0, len(x), PART):
-            self.write(x, np.arange(first, min(first + PART, len(x))))
+
+def _divided(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Return logits (B, C), less the largest of each row, divided by a temperature."""
+    gaps = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # an infinite gap is a probability of 0
+        return (gaps / temperature).astype(np.float32)

@@ -176,6 +176,13 @@ class BaseMLP(LearningCurves):
         weights = _check_sample_weight(sample_weight, X)
         if by_class is not None:
             weights = weights * by_class
+        limits = np.finfo(self._precision)
+        largest = np.abs(weights).max()
+        if largest and not limits.tiny <= largest <= limits.max:
+            raise ValueError(
+                f"the largest sample weight is {largest:.2g}, outside the range of"
+                f" {np.dtype(self._precision)}; divide the weights by their mean"
+            )
         return np.ascontiguousarray(weights, self._precision)
 
     def _make_network(self, layer_sizes: tuple[int, ...]) -> Network:

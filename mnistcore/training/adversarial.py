@@ -135,4 +135,5 @@ class VirtualAdversary:
 
 
 def _norms(rows: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    # In float64: the gradient of a confident network is so small that its squares leave float32.
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))[:, None]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.preprocess import scale_images
 from ..kernels.layout import AVERAGE_EVERY, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
+from ..models.inference import PART
 from ..models.network import Network
 from ..system.pages import in_large_pages
 from .adversarial import VirtualAdversary
@@ -62,8 +63,9 @@ class Trainer:
     radius
         That of a :class:`.VirtualAdversary`; 0 trains without one.
     retarget
-        Called with the deformed x and the rows of a batch, to write these rows of ``targets``;
-        None leaves the targets of deformed images as they are.
+        Called with x and some of its rows, to write these rows of ``targets``: with x as it is
+        before the first epoch, with deformed images before each batch. None leaves the targets
+        as they are.
 
     Attributes
     ----------
@@ -183,6 +185,7 @@ class Trainer:
         seed = int(self._options["seed"][0])
         order = np.random.default_rng([seed, epoch]).permutation(len(self._indices))
         order = self._indices[order]
+        self._write_targets()
         steps = math.ceil(len(order) / self._batch_size)
         rates = self._rates(self.step - self.epoch_steps, steps)
         self._options["epoch"] = epoch
@@ -194,6 +197,14 @@ class Trainer:
             self._train_slice(samples, rates[done:last])
             on_slice(self._progress(len(order)))
         return self._progress(len(order)), float(rates[-1]), self.epoch_seconds
+
+    def _write_targets(self) -> None:
+        """Write the targets of images that are not deformed, if somebody else knows them."""
+        if self._retarget and not self._augment:
+            for first in range(0, len(self._indices), PART):
+                self._check()
+                self._retarget(self._x, self._indices[first : first + PART])
+            self._retarget = None
 
     def _train_slice(self, samples: np.ndarray, rates: np.ndarray) -> None:
         began = time.perf_counter()

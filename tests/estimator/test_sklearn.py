@@ -246,6 +246,16 @@ def test_class_weight_counts_as_sample_weight(own):
     np.testing.assert_array_equal(by_class.coefs_[0], by_sample.coefs_[0])
 
 
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_weights_that_float32_cannot_hold_are_refused(estimator):
+    """All of them would count 0, or be infinite."""
+    for scale in (1e-39, 1e39):
+        weights = np.full(len(Y_IRIS), scale)
+        with pytest.raises(ValueError, match=r"largest sample weight .*divide the weights by thei"):
+            estimator(max_iter=2).fit(X_IRIS, Y_IRIS, sample_weight=weights)
+    estimator(max_iter=2).fit(X_IRIS, Y_IRIS, sample_weight=np.full(len(Y_IRIS), 1e-37))
+
+
 def test_balanced_classes_raise_the_recall_of_a_rare_one():
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(0, 1, (500, 2)), rng.normal(1.2, 1, (25, 2))])

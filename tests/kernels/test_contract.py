@@ -1,6 +1,7 @@
 """Every backend has the names, signatures, checks and words of the contract."""
 
 import inspect
+import math
 import os
 import re
 import subprocess
@@ -273,7 +274,8 @@ def test_bad_options_are_refused_by_what_takes_them(kernels, case):
 
 BAD_STEPS = {
     "a learning rate that is no number": ({"learning_rates": np.array([np.nan])}, "finite"),
-    "steps before the first": ({"first_step": -1}, "first_step must not be negative, got -1"),
+    "steps before the first": ({"first_step": -1}, "first_step must be in [0, 2**62), got -1"),
+    "steps beyond all": ({"first_step": 2**63}, "first_step must be in [0, 2**62), got 922"),
     "an index too large": ({"order": np.array([0, 2])}, "order must be indices in [0, 2), got 0"),
     "a negative index": ({"order": np.array([1, -1])}, "order must be indices in [0, 2), got -1"),
     "buffers, which nothing uses yet": ({"buffers": _floats(1)}, "buffers must have shape (0)"),
@@ -350,6 +352,8 @@ def test_workspace_size_refuses_what_has_none(kernels, change, words):
             (0.1, 0.9, 0.9, 0.0, 0.0, False, 1),
             "eps must be positive, at least 1.2e-38, got 0.0",
         ),
+        ("adam_update", (0.1, 0.9, 0.9, 1e-8, 0.0, False, 0), "step counts from 1, "),
+        ("adam_update", (0.1, 0.9, 0.9, 1e-8, 0.0, False, 2**63), "step counts from 1, "),
     ],
 )
 def test_constants_out_of_range_are_refused(kernels, name, constants, words):
@@ -434,9 +438,16 @@ def test_empty_matrices(kernels, name, shape):
     kernels.adam_update(nothing[0], 0.1, 0.9, 0.9, 1e-8, 0.0, False, 1, *nothing[1:])
 
 
-@pytest.mark.parametrize("number", [-1, 2**63, 2**70 + 5])
+def test_a_step_that_is_no_whole_number_is_refused(kernels):
+    arrays = [_floats(3) for _ in range(4)]
+    for step in (1.5, math.nan):
+        with pytest.raises(TypeError, match="integer"):
+            kernels.adam_update(arrays[0], 0.1, 0.9, 0.9, 1e-8, 0.0, False, step, *arrays[1:])
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**70 + 5, np.int32(-1), np.uint8(200)])
 def test_seeds_of_any_size_count_by_their_low_bits(kernels, number):
     a, outs = _floats(3, 40), [_floats(3, 40), _floats(3, 40)]
-    for seed, out in zip((number, number % 2**32), outs, strict=True):
+    for seed, out in zip((number, int(number) % 2**32), outs, strict=True):
         kernels.dropout(a, np.arange(3), 0.5, seed, seed, seed, out)
     np.testing.assert_array_equal(*outs)

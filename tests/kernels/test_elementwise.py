@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tolerances import ULPS, assert_relative, assert_ulps, assert_within
 
-from mnistcore.kernels import layout
+from mnistcore.kernels import layout, numpy_kernels
 
 SHAPES = [(1, 1), (3, 5), (2, 16), (5, 17), (7, 33), (64, 10), (1, 1000)]
 SPREAD = np.concatenate(
@@ -132,6 +132,19 @@ def test_cross_entropy_of_weights_that_are_all_zero(kernels):
     labels, weights = np.zeros(2, np.int32), np.zeros(2, np.float32)
     assert kernels.softmax_cross_entropy(_normal(1, 2, 3), labels, weights, dlogits) == 0.0
     assert (dlogits == 0).all()
+
+
+@pytest.mark.parametrize("weight", [1e-45, 1e-39, 1e38])
+def test_the_reference_divides_by_tiny_and_huge_sums_of_weights(weight):
+    labels, logits = np.zeros(2, np.int32), _normal(1, 2, 3)
+    results = []
+    for weights in ([1, 1], [weight, weight]):
+        dlogits = np.empty_like(logits)
+        loss = numpy_kernels.softmax_cross_entropy(
+            logits, labels, np.array(weights, np.float32), dlogits
+        )
+        results.append([loss, *dlogits.ravel()])
+    np.testing.assert_allclose(*results, rtol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -77,6 +77,27 @@ def test_losses(compiled, name):
             _both(compiled, name, [row[None], labels, NONE, _unwritten((1, 3))], 1)
 
 
+@pytest.mark.parametrize("classes", [3, 70])
+def test_a_difference_of_logits_that_overflows(compiled, classes):
+    logits = np.zeros((1, classes), np.float32)
+    logits[0, :2] = 3e38, -3e38
+    labels = np.array([1], np.int32)
+    _, loss = _both(
+        compiled, "softmax_cross_entropy", [logits, labels, NONE, _unwritten(logits.shape)], 1
+    )
+    assert loss == np.inf
+    network = Network((2, classes))
+    params, layers = np.zeros(network.n_params, np.float32), network.layers()
+    network.views(params)[0][1][:] = logits[0]
+    options = make_options("sgd", batch_size=1)
+    workspace = np.zeros(compiled.workspace_size(layers, 1, 0), np.float32)
+    done = compiled.train_steps(
+        np.ones((1, 2), np.float32), labels, NONE, np.arange(1), np.ones(1), layers, options, 0,
+        params, make_state(options, params), NONE, workspace, np.zeros(3),
+    )  # fmt: skip
+    assert done == 0
+
+
 @pytest.mark.parametrize(
     "weights", [*itertools.product([0, 1, -1, np.inf, np.nan], repeat=2)], ids=str
 )
@@ -188,7 +209,7 @@ def _spoiled(network, place, value, n, row):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("place", PLACES[:-1])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_forward_and_predictor(kernels, name, place, value):
+def test_forward_and_predictor(compiled, name, place, value):
     network = NETWORKS[name]
     layers = network.layers()
     for n in (1, 3, 40):
@@ -196,19 +217,28 @@ def test_forward_and_predictor(kernels, name, place, value):
         expected = np.empty((n, network.layer_sizes[-1]), np.float32)
         numpy_kernels.forward(x, params, layers, 1.0, 0.0, NONE, expected)
         logits = _unwritten(expected.shape)
-        workspace = np.full(kernels.workspace_size(layers, n, 0), np.nan, np.float32)
-        kernels.forward(x, params, layers, 1.0, 0.0, workspace, logits)
+        workspace = np.full(compiled.workspace_size(layers, n, 0), np.nan, np.float32)
+        compiled.forward(x, params, layers, 1.0, 0.0, workspace, logits)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
         logits = _unwritten(expected.shape)
-        kernels.Predictor(params, layers, 1.0, 0.0)(x, logits)
+        compiled.Predictor(params, layers, 1.0, 0.0)(x, logits)
         np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scale_that_overflows(kernels):
+    network = NETWORKS["two hidden"]
+    logits = _unwritten((40, 10))
+    params = network.init(np.random.default_rng(1))
+    predictor = kernels.Predictor(params, network.layers(), 1e39, 0.0)
+    predictor(np.zeros((40, 20), np.float32), logits)  # infinity times 0
+    assert np.isnan(logits).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_loss_and_gradient(kernels, name, soft, place, value):
+def test_loss_and_gradient(compiled, name, soft, place, value):
     """Of a loss that is not finite nothing is left but NaN."""
     network = NETWORKS[name]
     layers, options = network.layers(), make_options(seed=3)
@@ -216,7 +246,7 @@ def test_loss_and_gradient(kernels, name, soft, place, value):
     if soft:
         targets = np.eye(network.layer_sizes[-1], dtype=np.float32)[targets]
     results = []
-    for module in (kernels, numpy_kernels):
+    for module in (compiled, numpy_kernels):
         gradient = np.full_like(params, 7)
         workspace = np.zeros(module.workspace_size(layers, 20, 1), np.float32)
         loss = module.loss_and_gradient(
@@ -232,7 +262,7 @@ def test_loss_and_gradient(kernels, name, soft, place, value):
 @pytest.mark.parametrize("step", [0, 2, 5], ids=["first", "middle", "partial"])
 @pytest.mark.parametrize("place", ["x", "x of weight 0", "first weights", "last bias", "weight"])
 @pytest.mark.parametrize("name", ["784-10-10", "two hidden", "dropout of tanh"])
-def test_training_stops_before_the_update(kernels, name, place, step, threads, monkeypatch):
+def test_training_stops_before_the_update(compiled, name, place, step, threads, monkeypatch):
     """The first steps leave the bits that they leave alone; what is spoiled stops the next."""
     monkeypatch.setattr(teams, "WORTHWHILE", 0)
     set_num_threads(threads)
@@ -252,7 +282,7 @@ def test_training_stops_before_the_update(kernels, name, place, step, threads, m
         )  # fmt: skip
         return done, own, state, metrics
 
-    stopped, before = train(kernels, 54), train(kernels, 10 * step)
+    stopped, before = train(compiled, 54), train(compiled, 10 * step)
     assert stopped[0] == before[0] == train(numpy_kernels, 54)[0] == step
     for actual, expected in zip(stopped[1:], before[1:], strict=True):
         np.testing.assert_array_equal(actual, expected)

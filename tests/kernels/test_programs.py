@@ -111,8 +111,8 @@ def _compare(kernels, network, rule, bound=2e-5, **how):
 
 @pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
-def test_steps_match_the_reference(kernels, network, rule):
-    _compare(kernels, network, rule)
+def test_steps_match_the_reference(compiled, network, rule):
+    _compare(compiled, network, rule)
 
 
 CIRCUMSTANCES = [
@@ -123,8 +123,8 @@ CIRCUMSTANCES = [
 
 @pytest.mark.parametrize("how", CIRCUMSTANCES, ids=str)
 @pytest.mark.parametrize("name", ["two hidden", "dropout of tanh"])
-def test_circumstances_match_the_reference(kernels, name, how):
-    _compare(kernels, NETWORKS[name], OPTIMIZERS["adam with decay"], bound=1e-4, **how)
+def test_circumstances_match_the_reference(compiled, name, how):
+    _compare(compiled, NETWORKS[name], OPTIMIZERS["adam with decay"], bound=1e-4, **how)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 13, 14, 15, 29, 31, 32, 33, 57])
@@ -142,15 +142,15 @@ def test_every_batch_size_is_normalised_as_in_the_reference(kernels, batch_size)
 @pytest.mark.parametrize("smoothing", [0.1, 0.9])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ["one layer", "wide classes", "normalised, wide"])
-def test_smoothed_labels_match_the_reference(kernels, name, weighted, smoothing):
+def test_smoothed_labels_match_the_reference(compiled, name, weighted, smoothing):
     network, rule = NETWORKS[name], OPTIMIZERS["adamw"]
-    _compare(kernels, network, rule, weighted=weighted, smoothing=smoothing, bound=1e-4)
+    _compare(compiled, network, rule, weighted=weighted, smoothing=smoothing, bound=1e-4)
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
-def test_soft_targets_match_the_reference(kernels, network, rule):
-    _compare(kernels, network, rule, soft=True, bound=1e-4)
+def test_soft_targets_match_the_reference(compiled, network, rule):
+    _compare(compiled, network, rule, soft=True, bound=1e-4)
 
 
 SPREADS = [
@@ -161,8 +161,8 @@ SPREADS = [
 
 @pytest.mark.parametrize("how", SPREADS, ids=str)
 @pytest.mark.parametrize("name", ["784-10-10", "wide classes"])
-def test_circumstances_of_soft_targets_match_the_reference(kernels, name, how):
-    _compare(kernels, NETWORKS[name], OPTIMIZERS["adamw"], soft=True, bound=1e-4, **how)
+def test_circumstances_of_soft_targets_match_the_reference(compiled, name, how):
+    _compare(compiled, NETWORKS[name], OPTIMIZERS["adamw"], soft=True, bound=1e-4, **how)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -342,17 +342,17 @@ def test_slices_of_an_epoch_are_the_epoch(kernels):
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 @pytest.mark.parametrize("rule", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_update_options_match_the_reference(kernels, name, rule, more):
-    _compare(kernels, NETWORKS[name], rule, more=more)
+def test_update_options_match_the_reference(compiled, name, rule, more):
+    _compare(compiled, NETWORKS[name], rule, more=more)
 
 
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 @pytest.mark.parametrize("batch_size", [1, 16, 57])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", ["two hidden", "normalised, wide"])
-def test_update_options_in_circumstances(kernels, name, weighted, batch_size, more):
+def test_update_options_in_circumstances(compiled, name, weighted, batch_size, more):
     how = {"weighted": weighted, "batch_size": batch_size, "smoothing": 0.1, "images": weighted}
-    _compare(kernels, NETWORKS[name], OPTIMIZERS["adamw"], bound=1e-3, more=more, **how)
+    _compare(compiled, NETWORKS[name], OPTIMIZERS["adamw"], bound=1e-3, more=more, **how)
 
 
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)

@@ -179,6 +179,11 @@ def test_mcnemar_is_a_two_sided_test_of_a_fair_coin(only_first, only_other):
     [
         lambda: top_k_accuracy(np.zeros((3, 2)), np.zeros(2, int), 1),
         lambda: top_k_accuracy(np.zeros((3, 2)), np.zeros(3, int), 0),
+        lambda: top_k_accuracy(np.zeros((3, 2)), np.array([0, 1, 2]), 1),
+        lambda: top_k_accuracy(np.zeros((3, 2)), np.array([0, 1, -1]), 1),
+        lambda: top_k_accuracy(np.full((3, 2), np.nan), np.zeros(3, int), 1),
+        lambda: cross_entropy(np.zeros((3, 2)), np.array([0, 1, 2])),
+        lambda: cross_entropy(np.zeros((3, 2)), np.array([0, 1, -1])),
         lambda: wilson_interval(4, 3),
         lambda: calibration(np.zeros(3), np.zeros(2, bool)),
         lambda: calibration(np.array([np.nan]), np.array([True])),

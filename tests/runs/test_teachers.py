@@ -16,6 +16,7 @@ from mnistcore.models import checkpoint
 from mnistcore.runs.job import prepare
 from mnistcore.runs.teachers import SoftTargets, load_teachers
 from mnistcore.train import TrainConfig, main, run
+from mnistcore.training.records import NonFiniteLossError
 
 
 @pytest.fixture
@@ -48,12 +49,11 @@ def _targets(teachers, kernels, dataset, temperature, weight):
     """The targets of all training images."""
     loaded = load_teachers(teachers, dataset)
     soft = SoftTargets(loaded, kernels, dataset, temperature, weight)
-    soft.write_all(flatten(dataset.train_images))
+    soft.write(flatten(dataset.train_images), np.arange(len(dataset.train_images)))
     return soft.rows
 
 
-def test_targets_are_the_teachers_mean_and_the_label(kernels, dataset, teachers, monkeypatch):
-    monkeypatch.setattr("mnistcore.runs.teachers.PART", 7)
+def test_targets_are_the_teachers_mean_and_the_label(kernels, dataset, teachers):
     targets = _targets(teachers, kernels, dataset, 3.0, 0.7)
     images = dataset.train_images
     mean = (_softened(teachers[0], images, 3.0) + _softened(teachers[1], images, 3.0)) / 2
@@ -180,6 +180,34 @@ def test_a_teacher_whose_outputs_overflow_is_refused(dataset, teachers):
     checkpoint.save("bad.safetensors", dataclasses.replace(model, params=params))
     with pytest.raises(ValueError, match=r"^bad.safetensors: the outputs of the network are not"):
         load_teachers(["bad.safetensors"], dataset)
+
+
+@pytest.mark.parametrize("temperature", [1e-40, 1e-300])
+def test_at_the_lowest_temperature_a_teacher_names_one_class(dataset, teachers, temperature):
+    targets = _targets(teachers[:1], numpy_kernels, dataset, temperature, 1.0)
+    hard = _softened(teachers[0], dataset.train_images, 1).argmax(axis=1)
+    np.testing.assert_array_equal(targets, np.eye(4)[hard])
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_teacher_that_overflows_on_a_later_image_ends_the_training(
+    dataset, teachers, augment, capsys
+):
+    """Its first images, which are tried before, have no ink at a pixel with a damaged weight."""
+    model = checkpoint.load(teachers[0])
+    weights, _ = model.network.views(model.params)[0]
+    weights[0] = 3e38 * (-1) ** np.arange(weights.shape[1])
+    checkpoint.save("bad.safetensors", model)
+    images = np.zeros((1200, *dataset.train_images.shape[1:]), np.uint8)
+    images[1000:] = 255
+    later = dataclasses.replace(
+        dataset, train_images=images, train_labels=np.arange(1200, dtype=np.int32) % 4
+    )
+    config = _config("student", teacher="bad.safetensors", augment=augment)
+    with pytest.raises(NonFiniteLossError, match=r"^\S*bad\.safetensors: the outputs of the netw"):
+        run(config, dataset=later)
+    summary = json.loads(Path("student/summary.json").read_text())
+    assert summary["outcome"] == "diverged"
 
 
 def test_a_teacher_of_other_data_is_told(dataset, teachers):

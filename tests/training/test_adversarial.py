@@ -93,6 +93,19 @@ def test_a_network_that_ignores_its_inputs_is_moved_at_random():
     assert len(np.unique(moves)) > moves.size // 2
 
 
+def test_the_samples_of_a_confident_network_are_moved_as_far():
+    """The squares of its gradients, near 1e-22, are 0 in float32."""
+    spy, params = Spy(), NETWORK.init(np.random.default_rng(1))
+    for _ in range(400):
+        steps(numpy_kernels, 0, 4, params, radius=1e-3)
+    params *= 4
+    steps(spy, 0, 4, params)
+    x = np.concatenate([batch[0][: len(batch[0]) // 2] for batch in spy.batches])
+    moved = np.concatenate([batch[0][len(batch[0]) // 2 :] for batch in spy.batches])
+    assert probabilities(params, x).max(axis=1).max() == 1
+    np.testing.assert_allclose(np.linalg.norm(moved - x, axis=1), RADIUS, rtol=1e-4)
+
+
 def test_an_epoch_may_be_cut_anywhere(kernels):
     whole, cut = (NETWORK.init(np.random.default_rng(1)) for _ in range(2))
     steps(kernels, 0, 4, whole)

@@ -135,7 +135,7 @@ cdef double loss_of_row(
     store(out + start, last * splat(fraction / (rest + own)))
     # probs - 1, without the cancellation that would lose digits as probs nears 1.
     out[label] = -rest * (fraction / (rest + own))
-    return log(<double> (rest + own)) - (<double> picked - <double> top)
+    return log(<double> (rest + own)) - <double> (picked - top)
 
 
 cdef void loss_of_rows(

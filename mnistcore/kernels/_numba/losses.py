@@ -81,7 +81,7 @@ def _softmax_loss_short(base, position, n, label, inverse):
     factor = inverse / (others + own)
     # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
     store(base, position, where_lane(label, splat(-others), e) * splat(factor))
-    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    loss = math.log(np.float64(others + own)) - np.float64(picked - maximum)
     return loss, hit
 
 
@@ -109,7 +109,7 @@ def softmax_loss(base, position, n, label, inverse):
         store(base, position + i, load(base, position + i) * splat(factor))
     # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
     store_scalar(base, position + label, -others * factor)
-    loss = math.log(np.float64(others + own)) - (np.float64(picked) - np.float64(maximum))
+    loss = math.log(np.float64(others + own)) - np.float64(picked - maximum)
     return loss, hit
 
 
@@ -161,7 +161,7 @@ def loss_of_row(logits, at, n, label, inverse, out):
     store_first(out, at + start, last * splat(factor), count)
     # probs - 1 of the label, without the cancellation that loses its digits as probs nears 1.
     store_scalar(out, at + label, -rest * factor)
-    return math.log(np.float64(rest + own)) - (np.float64(picked) - np.float64(maximum))
+    return math.log(np.float64(rest + own)) - np.float64(picked - maximum)
 
 
 @entry

@@ -60,6 +60,12 @@ def weighted_sum(values: np.ndarray, weights: np.ndarray) -> float:
     return float((values.astype(np.float64) * weights).sum())
 
 
+def shares(weights: np.ndarray, total: float) -> np.ndarray:
+    """Return the part of each weight (B,) in their sum, in their dtype; zeros if that is 0."""
+    parts = weights / np.float64(total) if total else np.zeros(len(weights))
+    return parts.astype(weights.dtype)
+
+
 @np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
 def cross_entropy(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
@@ -73,7 +79,7 @@ def cross_entropy(
     sum_others = others.sum(axis=1)
     sum_all = sum_others + np.exp(z_label)
     total = float(weights.sum(dtype=np.float64))
-    factors = weights * (1.0 / total if total else 0.0) / sum_all
+    factors = shares(weights, total) / sum_all
     dlogits = others * factors[:, None]
     # probs - 1 for the label, without the loss of digits by cancellation as probs nears 1.
     dlogits[rows, labels] = -sum_others * factors
@@ -97,7 +103,7 @@ def soft_cross_entropy(
     exponentials = np.exp(z)
     sum_all, whole = exponentials.sum(axis=1), targets.sum(axis=1)
     total = float(weights.sum(dtype=np.float64))
-    factors = weights * (1.0 / total if total else 0.0)
+    factors = shares(weights, total)
     dlogits = (exponentials * (whole / sum_all)[:, None] - targets) * factors[:, None]
     return whole * np.log(sum_all) - (targets * z).sum(axis=1), total, dlogits
 

@@ -4,6 +4,7 @@ The functions raise ValueError or TypeError, as the contract in ``kernels`` says
 """
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -232,8 +233,8 @@ def check_adam(
     shapes = (("params", params, ("P",)), ("m", m, ("P",)), ("v", v, ("P",)))
     first = ("gradient", gradient, ("P",))
     check_kernel("adam_update", floats, first, *shapes, outputs=3, in_place=False)
-    if step < 1:
-        raise ValueError(f"adam_update: step counts from 1, got {step}")
+    if not 1 <= operator.index(step) < 2**63:
+        raise ValueError(f"adam_update: step counts from 1, to less than 2**63, got {step}")
 
 
 def check_constants(function: str, **constants: float) -> None:

@@ -1,6 +1,7 @@
 """Check the arguments of the programs, and the tables that describe a network and a run."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -347,8 +348,8 @@ def check_train_steps(
     _check_targets(function, targets[order], rows[-1][FAN_OUT])
     if not np.isfinite(learning_rates).all():
         raise ValueError(f"{function}: learning_rates must be finite")
-    if first_step < 0:
-        raise ValueError(f"{function}: first_step must not be negative, got {first_step}")
+    if not 0 <= operator.index(first_step) < 2**62:
+        raise ValueError(f"{function}: first_step must be in [0, 2**62), got {first_step}")
     outputs = (
         ("params", params), ("state", state), ("buffers", buffers), ("workspace", workspace),
         ("metrics", metrics),
