@@ -115,7 +115,7 @@ def _data_folders() -> dict[str, str]:
     from .data.folder import find_files
 
     named = os.environ.get("MNISTCORE_DATA_DIR")
-    folders = {"$MNISTCORE_DATA_DIR": Path(named).expanduser() if named else None}
+    folders = {"$MNISTCORE_DATA_DIR": Path(os.path.expanduser(named)) if named else None}
     folders |= {"./data": Path("data"), "cache": cache_folder() / "mnist"}
     states = {}
     for name, folder in folders.items():

@@ -86,7 +86,8 @@ def _parser() -> Parser:
         "--resume",
         metavar="RUN",
         help="go on with the run in this folder, from its last checkpoint; a run that is over goes"
-        " on with more --epochs N: its learning rates are from there on those of N epochs in all",
+        " on with more --epochs N: its learning rates and the fading of its deformations are from"
+        " there on those of N epochs in all",
     )
     parser.add_argument("--config", metavar="FILE", help="read options from a .toml or .json file")
     parser.add_argument(

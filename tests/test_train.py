@@ -13,11 +13,12 @@ from mnistcore.evaluate import run as evaluate
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.models.model import TrainedOn
-from mnistcore.runs.execution import execute
+from mnistcore.runs.execution import _final_test, execute
 from mnistcore.runs.folder import create_run_folder
 from mnistcore.runs.job import engine_options, prepare
 from mnistcore.terminal.training import PlainDisplay
 from mnistcore.train import TrainConfig, TrainingInterrupted, main, run
+from mnistcore.training.fit import Fit
 from mnistcore.training.records import Listener, NonFiniteLossError
 
 SUMMARY = {
@@ -360,6 +361,18 @@ def test_an_interrupted_run_is_saved_and_raised(dataset, make_config):
     assert summary["epochs_run"] == 3
     assert len(read_lines(caught.value.result.folder.path / "metrics.jsonl")) == 3
     np.testing.assert_array_equal(checkpoint.load("run").params, caught.value.result.model.params)
+
+
+def test_a_run_interrupted_in_its_final_test_keeps_its_best_weights(dataset, make_config):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    job = prepare(make_config(), dataset)
+    latest, best = np.zeros((2, job.network.n_params), np.float32)
+    outcome = Fit(latest, best_params=best)
+    assert _final_test(job, outcome, interrupted) is None
+    assert outcome.ending == "interrupted"
+    assert outcome.params is best
 
 
 def test_a_run_works_outside_of_the_main_thread(dataset, make_config):

@@ -97,7 +97,7 @@ def read_class_names(given: Sequence[str]) -> tuple[str, ...]:
     """
     if len(given) != 1:
         return tuple(given)
-    path = Path(given[0]).expanduser()
+    path = Path(os.path.expanduser(given[0]))
     try:
         if not path.is_file():
             return tuple(given)

@@ -102,7 +102,7 @@ def _one(data: str, data_dir: str | Path | None, options: _Options) -> Dataset:
         return _built_in_digits(options)
     finder = MnistFinder(cache_folder())
     if data not in RESERVED:
-        return _from_path(finder, Path(data).expanduser(), options)
+        return _from_path(finder, Path(os.path.expanduser(data)), options)
     found = _named_folder(finder, data_dir)
     insist = data == "mnist"
     try:
@@ -126,7 +126,7 @@ def absolute(data: str | Path) -> str:
 def _parts(data: str | Path) -> list[str]:
     """Split `data` at "+" into names and paths; a path may hold a "+" itself."""
     parts = str(data).split("+")
-    if len(parts) == 1 or is_data(Path(data).expanduser()):
+    if len(parts) == 1 or is_data(Path(os.path.expanduser(data))):
         return [str(data)]
     if "" in parts or "auto" in parts or len(set(parts)) < len(parts):
         raise ValueError(
@@ -150,7 +150,7 @@ def _named_folder(finder: MnistFinder, data_dir: str | Path | None) -> Found | N
     named = data_dir if data_dir is not None else os.environ.get("MNISTCORE_DATA_DIR")
     if data_dir is None and not named:
         return None
-    path = Path(named or "").expanduser()
+    path = Path(os.path.expanduser(named or ""))
     try:
         return finder.in_folder(path)
     except DataNotFoundError as error:

@@ -17,8 +17,6 @@ from .step import load
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_attempts", "keep", "kept"]
-
 MOST = 500  # attempts in a file; older ones are dropped
 _GAP = 0.042  # between two labels, in heights of the axes
 _DOTS = "#0072B2"

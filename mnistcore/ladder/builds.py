@@ -3,8 +3,6 @@
 import importlib
 from types import ModuleType
 
-__all__ = ["build"]
-
 
 def build(instructions: str) -> ModuleType:
     """Return the steps that were compiled for an instruction set: "baseline", "avx2", "avx512".

@@ -14,8 +14,6 @@ from .measure import Climb, Rung, run
 from .step import Ladder, Lesson, Step, load
 from .verify import first_mistake, first_special_mistake, sizes
 
-__all__ = ["Place", "check"]
-
 SECONDS = 3.0
 
 

@@ -7,8 +7,6 @@ from numba import njit
 
 from ..kernels._numba.cache import cache_here
 
-__all__ = ["compiled"]
-
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile to run without the interpreter's lock; cache the result on disk with the kernels.

@@ -15,8 +15,6 @@ from typing import Any
 from .machine_code import Instruction, called, parse
 from .step import Step
 
-__all__ = ["NoMachineCodeError", "machine_code"]
-
 _HEADER = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 
 

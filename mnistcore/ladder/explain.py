@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-__all__ = ["explain", "find_lesson"]
-
 WIDTH = 100
 LONGEST_LISTING = 40  # instructions of a loop that are shown
 

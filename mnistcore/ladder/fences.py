@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Fenced"]
-
 MARGIN = 256  # bytes on either side, a multiple of the alignment
 ALIGNMENT = 64
 BYTE = 0xFF  # four make a NaN in float32: a result computed from a margin is wrong, too

@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-__all__ = [
-    "GREY",
-    "INK",
-    "PALE",
-    "SETTINGS",
-    "TITLES",
-    "digits",
-    "draw",
-    "save",
-    "table",
-    "where_it_pays",
-]
-
 BAR = 8  # characters
 TITLES = {
     "python": "Python",

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["draw_images"]
-
 SIDE = 28  # pixels of a line
 MARGIN = 4  # lines without ink above and below
 HALF_WIDTH = 2.2  # of a stroke

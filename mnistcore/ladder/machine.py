@@ -13,8 +13,6 @@ from types import SimpleNamespace
 
 import numpy as np
 
-__all__ = ["bandwidth_gbs", "best_seconds", "peak_gflops"]
-
 CHAINS = 12  # independent sums: an FMA takes 4 cycles and two may start in each, so 8 would do
 ITERATIONS = 2_000_000  # in a run, which takes about 7 ms
 RUNS = 15

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Instruction", "Loop", "innermost_loop", "parse"]
-
 _LABEL = re.compile(r'^"?([\w.$@]+)"?:')
 _OPERATION = re.compile(r"^\s*(?:(?P<address>[0-9a-f]+):)?\s+(?P<name>[a-z][\w.]*)\s*(?P<rest>.*)")
 _X86_FMA = re.compile(r"vf(?:n?m)(?:add|sub)(?:132|213|231)(?P<kind>[ps][sd])$")

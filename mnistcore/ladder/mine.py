@@ -11,8 +11,6 @@ from typing import Any
 from ..system.errors import place_of, suggestion
 from ..system.text import one_line
 
-__all__ = ["load_function", "split"]
-
 
 def split(words: str) -> tuple[Path, str]:
     """Return the file and the name of the function in FILE:FUNCTION.

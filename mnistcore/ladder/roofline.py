@@ -13,8 +13,6 @@ from .machine import LARGEST_TRIAD, bandwidth_gbs, peak_gflops
 from .measure import run
 from .step import load
 
-__all__ = ["Point", "Roof", "Roofline", "measure_roofline"]
-
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _TRIAD_BYTES, _RUNS = 1 << 26, 7
 

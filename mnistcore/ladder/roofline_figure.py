@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-__all__ = ["dark_name", "draw_roofline", "roofline_table"]
-
 
 class _Theme(NamedTuple):
     paper: str

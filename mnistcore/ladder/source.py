@@ -10,8 +10,6 @@ from typing import Any
 
 from .step import Ladder, Step
 
-__all__ = ["new_lines", "sources"]
-
 
 def sources(ladder: Ladder, step: Step) -> list[str]:
     """Return the text of each function that was written for a step.

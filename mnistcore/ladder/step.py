@@ -10,18 +10,6 @@ import numpy as np
 
 from ..kernels.backends import BackendUnavailableError
 
-__all__ = [
-    "BACKENDS",
-    "LADDERS",
-    "Expected",
-    "Ladder",
-    "Lesson",
-    "Special",
-    "Step",
-    "load",
-    "steps",
-]
-
 LADDERS = ("matmul", "softmax", "adam", "gather", "step")
 _FOLDERS = {"step": "training_step"}  # where the name of a ladder is that of a module here
 BACKENDS = ("numba", "cython")  # whose steps lead to the kernels of training

@@ -8,8 +8,6 @@ import numpy as np
 from .fences import Fenced
 from .step import Expected, Ladder
 
-__all__ = ["first_mistake", "first_special_mistake", "mistake", "sizes"]
-
 
 def first_mistake(
     ladder: Ladder, function: Callable[..., Any], shapes: Sequence[Sequence[int]], seed: int = 0

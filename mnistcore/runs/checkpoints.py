@@ -44,6 +44,7 @@ RUN = ("config", "backend", "data", "teachers", "versions", "total_seconds")  # 
 
 _NAME = "checkpoint-{}.safetensors"
 _MOST = 2**53  # steps, samples or seconds
+_LONGEST = 2**26  # characters of the history of as many epochs as a run may have
 _BEST = "best_params"  # the array that is not the trainer's
 
 
@@ -119,7 +120,7 @@ class Keeper(Listener):
 
     def __init__(
         self,
-        folder: Path,
+        folder: RunFolder,
         every: Interval,
         trainer: Trainer,
         outcome: Fit,
@@ -140,13 +141,14 @@ class Keeper(Listener):
     def save(self) -> None:
         """Save the state now, unless it never is or an exception came in the middle of a slice."""
         if any(self._every) and self._trainer.between_slices:
-            save(self._folder, self._trainer, self._outcome, self._describe())
-            keep(self._folder, KEPT)
+            path = self._folder.checked()
+            save(path, self._trainer, self._outcome, self._describe())
+            keep(path, KEPT)
             self._saved = time.monotonic()
 
     def finish(self) -> None:
         """Keep of a finished run the last checkpoint alone, from which it can be trained longer."""
-        keep(self._folder, 1 if any(self._every) else 0)
+        keep(self._folder.checked(), 1 if any(self._every) else 0)
 
 
 def save(folder: Path, trainer: Trainer, outcome: Fit, run: Mapping[str, Any]) -> None:
@@ -249,7 +251,7 @@ def _decode(arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Check
     if metadata.pop("checksum", None) != _checksum(arrays, metadata):
         raise CheckpointError("is damaged (its checksum is that of another content)")
     counts, run = parsed(metadata["counts"]), parsed(metadata["run"])
-    history = [EpochRecord(**entry) for entry in parsed(metadata["history"])]
+    history = [EpochRecord(**entry) for entry in parsed(metadata["history"], most=_LONGEST)]
     _check_arrays(arrays)
     _check_counts(counts, arrays["metrics"], len(history))
     if not all(_is_record(record, epoch) for epoch, record in enumerate(history, 1)):

@@ -206,7 +206,7 @@ def _train(
     if job.past is not None and job.past.checkpoint is not None:
         job.past.checkpoint.restore(trainer, outcome)
     every = parse_interval(config.checkpoint_every, "checkpoint_every")
-    keeper = Keeper(folder.path, every, trainer, outcome, lambda: describe(job))
+    keeper = Keeper(folder, every, trainer, outcome, lambda: describe(job))
     validate = _validation(job, trainer, check)
     history = job.past.history if job.past else None
     with open_logs(config.log, folder.path, len(job.train_indices), history) as logs:
@@ -250,14 +250,15 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
         return None
     try:
         test = tested(job, outcome.params, check)
-    except KeyboardInterrupt:
-        outcome.ending = "interrupted"
-        return None
-    if not math.isfinite(test.loss):
+        if math.isfinite(test.loss):
+            return test
         outcome.ending = "diverged"
         outcome.message = "the loss on the test set is not finite; try a lower learning rate"
-        return None
-    return test
+    except KeyboardInterrupt:
+        outcome.ending = "interrupted"
+    if outcome.best_params is not None:  # as of a fit that ended so
+        outcome.params = outcome.best_params
+    return None
 
 
 class _Recorder(Listener):

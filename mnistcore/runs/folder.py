@@ -73,27 +73,43 @@ class RunFolder:
             unlock(self._lock)
             self._close()
 
+    def checked(self) -> Path:
+        """Return the path, if it still leads to the folder that this process has locked.
+
+        Raises
+        ------
+        OSError
+            If the folder was moved, or the process has changed to another directory.
+        """
+        if self._lock is not None:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._lock), os.stat(self.path)):
+                    return self.path
+            words = "was moved or replaced; --resume goes on from the last checkpoint in it"
+            raise OSError(errno.ESTALE, words, str(self.path))
+        return self.path
+
     def rewind(self, history: Sequence[EpochRecord]) -> None:
         """Leave the records of these epochs alone, and no summary; the model stays."""
-        with replacing(self.path / METRICS_FILE) as file:
+        with replacing(self.checked() / METRICS_FILE) as file:
             file.write("".join(f"{_line(record)}\n" for record in history).encode())
         (self.path / SUMMARY_FILE).unlink(missing_ok=True)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write ``config.json``."""
-        write_json(self.path / CONFIG_FILE, config)
+        write_json(self.checked() / CONFIG_FILE, config)
 
     def append_metrics(self, record: EpochRecord) -> None:
         """Append an epoch's line to ``metrics.jsonl``."""
-        append_line(self.path / METRICS_FILE, _line(record))
+        append_line(self.checked() / METRICS_FILE, _line(record))
 
     def write_model(self, model: Model) -> None:
         """Write ``model.safetensors``."""
-        checkpoint.save(self.path / checkpoint.MODEL_FILE, model)
+        checkpoint.save(self.checked() / checkpoint.MODEL_FILE, model)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``."""
-        write_json(self.path / SUMMARY_FILE, summary)
+        write_json(self.checked() / SUMMARY_FILE, summary)
 
 
 def _line(record: EpochRecord) -> str:

@@ -50,8 +50,8 @@ def resume(
         Receives progress events.
     changes
         Other values of ``epochs``, ``patience``, ``threads``, ``log``, ``checkpoint_every``,
-        ``data``, ``data_dir`` or ``teacher``. With other ``epochs``, the learning rates are from
-        here on those of a run of so many epochs in all.
+        ``data``, ``data_dir`` or ``teacher``. With other ``epochs``, the learning rates and the
+        fading of deformations are from here on those of a run of so many epochs in all.
 
     Returns
     -------

@@ -1,5 +1,6 @@
 """``MLPClassifier``: binary, multiclass and multilabel classification."""
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from .objectives import Samples
 from .parameters import is_stochastic
 
 
+@dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multi-layer perceptron classifier, on the kernels of this package.
 
@@ -148,74 +150,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "augment": ["boolean", dict],
     }
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        class_weight: Any = None,
-        dropout: Any = 0.0,
-        batch_norm: bool = False,
-        label_smoothing: float = 0.0,
-        augment: Any = False,
-        backend: str = "auto",
-        n_threads: int | None = None,
-        callbacks: Any = None,
-        progress_bar: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.class_weight = class_weight
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.label_smoothing = label_smoothing
-        self.augment = augment
-        self.backend = backend
-        self.n_threads = n_threads
-        self.callbacks = callbacks
-        self.progress_bar = progress_bar
+    hidden_layer_sizes: Any = (100,)
+    activation: str = "relu"
+    _: KW_ONLY
+    class_weight: Any = None
+    label_smoothing: float = 0.0
+    augment: Any = False
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

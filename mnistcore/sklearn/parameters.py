@@ -1,7 +1,7 @@
 """The parameters of both the classifier and the regressor, and their ranges."""
 
-import inspect
 import warnings
+from dataclasses import KW_ONLY, dataclass, fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ OWN_SCHEDULES = ("constant", "invscaling", "adaptive")  # scikit-learn's
 _VERSION = "_mnistcore_version"  # in a pickle
 
 
+@dataclass(eq=False, repr=False)
 class Parameters(BaseEstimator):
     """Base class with the names, types and ranges of the common parameters."""
 
@@ -57,36 +58,34 @@ class Parameters(BaseEstimator):
         "progress_bar": ["boolean"],
     }
 
-    # Set by each estimator's __init__.
-    hidden_layer_sizes: Any
-    activation: str
-    solver: str
-    alpha: float
-    batch_size: Any
-    learning_rate: Any
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    shuffle: bool
-    random_state: Any
-    tol: float
-    verbose: Any
-    warm_start: bool
-    momentum: float
-    nesterovs_momentum: bool
-    early_stopping: bool
-    validation_fraction: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    n_iter_no_change: float
-    max_fun: int
-    dropout: Any
-    batch_norm: bool
-    backend: str
-    n_threads: int | None
-    callbacks: Any
-    progress_bar: bool
+    _: KW_ONLY
+    solver: str = "adam"
+    alpha: float = 0.0001
+    batch_size: Any = "auto"
+    learning_rate: Any = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: Any = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    dropout: Any = 0.0
+    batch_norm: bool = False
+    backend: str = "auto"
+    n_threads: int | None = None
+    callbacks: Any = None
+    progress_bar: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), _VERSION: VERSION}
@@ -106,8 +105,7 @@ class Parameters(BaseEstimator):
                 original_sklearn_version=version,
             )
             warnings.warn(warning, stacklevel=2)
-        parameters = inspect.signature(type(self)).parameters.values()
-        defaults = {each.name: each.default for each in parameters}
+        defaults = {field.name: field.default for field in fields(self)}
         super().__setstate__({**defaults, **state})
 
 

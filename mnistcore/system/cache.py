@@ -7,13 +7,27 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: $MNISTCORE_CACHE_DIR, else the platform's cache directory."""
+    """Return the cache folder: $MNISTCORE_CACHE_DIR, else the platform's cache directory.
+
+    A user without a home folder, as in some containers, has one among the temporary files.
+
+    Raises
+    ------
+    ValueError
+        If there is no home folder, and that one belongs to somebody else.
+    """
     chosen = os.environ.get("MNISTCORE_CACHE_DIR")
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     import platformdirs  # the same call as pooch.os_cache, without the slow import of pooch
 
-    return Path(platformdirs.user_cache_dir("mnistcore"))
+    try:
+        return Path(platformdirs.user_cache_dir("mnistcore"))
+    except RuntimeError:
+        folder = temporary_cache_folder()
+        if is_private(folder):
+            return folder
+        raise ValueError("this user has no home folder; set MNISTCORE_CACHE_DIR") from None
 
 
 def temporary_cache_folder() -> Path:

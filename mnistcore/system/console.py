@@ -1,5 +1,6 @@
 """A console of rich for text that anyone may have written."""
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +20,8 @@ class Console(rich.console.Console):
     def __init__(self, *, stderr: bool = False, **settings: Any) -> None:
         stream = sys.stderr if stderr else sys.stdout
         settings.setdefault("file", getattr(stream, "unescaped", stream))
+        if os.environ.get("COLUMNS") == "0":  # unknown; rich would show nothing
+            settings.setdefault("width", 80)
         super().__init__(stderr=stderr, emoji=False, **{"markup": False, **settings})
 
     def render(

@@ -82,7 +82,7 @@ class DeferredInterrupt:
     def __init__(self, signals: Sequence[int] = (signal.SIGINT,)) -> None:
         self.number = 0
         self._signals = signals
-        self._raised = self._over = False
+        self._raised = self._over = self._pressed = False
 
     def during(self, work: Callable[[], Result]) -> Result:
         """Return ``work()``. Not a context manager: a signal may interrupt ``__exit__``."""
@@ -110,8 +110,9 @@ class DeferredInterrupt:
             signal.signal(number, _default(number))
             if number != signal.SIGINT:
                 signal.raise_signal(number)
-        if number == signal.SIGINT and (self._over or self.number == number):
+        if number == signal.SIGINT and (self._over or self._pressed):
             raise KeyboardInterrupt
+        self._pressed = self._pressed or number == signal.SIGINT
         self.number = self.number or number
 
 

@@ -25,9 +25,12 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def _groups(root: Path) -> Iterator[Path]:
     """Yield the folders of this process's control groups and of all groups that contain them."""
     paths = _paths(_text(root / "proc/self/cgroup"))
-    for line in _text(root / "proc/self/mountinfo").splitlines():
+    for line in _text(root / "proc/self/mountinfo").split(
+        "\n"
+    ):  # a path may hold other ends of lines
         fields, _, rest = line.partition(" - ")
-        kind, *_, options = rest.split(" ") or [""]
+        kind, _, rest = rest.partition(" ")
+        options = rest.rpartition(" ")[2]
         version = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
         if version is None or (version and version not in options.split(",")):
             continue
@@ -42,7 +45,7 @@ def _groups(root: Path) -> Iterator[Path]:
 def _paths(text: str) -> dict[str, str]:
     """Return the process's control group by controller: "cpu" in version 1, "" for version 2."""
     paths: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         paths |= dict.fromkeys(controllers.split(","), path)
     return paths

@@ -51,16 +51,16 @@ def _cell(value: object) -> object:
     return value
 
 
-def parsed(text: str | bytes, loads: Callable[[Any], Any] = json.loads) -> Any:
-    """Parse JSON, or what ``loads`` takes.
+def parsed(text: str | bytes, loads: Callable[[Any], Any] = json.loads, most: int = _MOST) -> Any:
+    """Parse JSON, or what ``loads`` takes, of at most so many characters.
 
     Raises
     ------
     ValueError
         If it is malformed, too long, or nested too deeply for what walks through it later.
     """
-    if len(text) > _MOST:
-        raise ValueError(f"is longer than {_MOST:,} characters")
+    if len(text) > most:
+        raise ValueError(f"is longer than {most:,} characters")
     try:
         value = loads(text)
     except RecursionError:

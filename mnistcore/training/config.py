@@ -111,7 +111,7 @@ class TrainConfig(DataOptions):
         "batch_size", int, "samples in a mini-batch", limits=_COUNT, metavar="N"
     )
     epochs: int = _from_recipe(
-        "epochs", int, "passes over the training images", limits=_COUNT, metavar="N"
+        "epochs", int, "passes over the training images", limits=Range(1, 200_000), metavar="N"
     )
     weight_decay: float = _from_recipe(
         "weight_decay",
@@ -211,7 +211,8 @@ class TrainConfig(DataOptions):
     patience: int | None = option(
         None,
         int,
-        "stop after N epochs without a better validation accuracy and keep the best weights",
+        "stop after N epochs without a better validation (a higher accuracy, or a lower loss at the"
+        " same) and keep the best weights",
         optional=True,
         limits=_COUNT,
         metavar="N",

@@ -1,7 +1,7 @@
 """A fit: epochs one after the other, each validated, and the best weights kept."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,15 +43,15 @@ class Fit:
     @property
     def best_epoch(self) -> int:
         """The epoch with the best validation, the first of equals; 0 without validation."""
-        best = _best(self.history)
-        return best.epoch if best else 0
+        best = max(self.history, key=_standing, default=None)
+        return best.epoch if best and best.validation_accuracy is not None else 0
 
     def add(self, record: EpochRecord, params: np.ndarray) -> None:
         """Add an epoch, and keep the weights after it if its validation is the best so far.
 
         The weights come first: should Ctrl-C fall between the two, the epoch is validated again.
         """
-        if _best([*self.history, record]) is record:
+        if _standing(record) > max(map(_standing, self.history), default=_UNKNOWN):
             self.best_params = params.copy()
         self.history.append(record)
 
@@ -79,8 +79,9 @@ def fit(
     best validation so far or, without validation, the latest ones, which fall back to the initial
     ones if not finite. The best validation has the highest accuracy; lower loss breaks ties.
 
-    Ctrl-C (KeyboardInterrupt) and a loss that is not finite end the fit without an exception;
-    ``ending`` of the result says so.
+    Ctrl-C (KeyboardInterrupt) and a loss or weights that are not finite end the fit without an
+    exception; ``ending`` of the result says so. Only a Ctrl-C in the middle of a slice, whose
+    weights are those of no step, is passed on: while signals are deferred, that is a second one.
 
     Parameters
     ----------
@@ -107,7 +108,14 @@ def fit(
             listener.epoch_done(record)
         if outcome.out_of_patience(patience):
             outcome.ending = "stopped early"
+        if patience is None and not np.isfinite(trainer.inference_params()).all():
+            raise NonFiniteLossError(
+                "the weights are not finite after the last step: training diverged;"
+                " try a lower learning rate"
+            )
     except KeyboardInterrupt:
+        if not trainer.between_slices:
+            raise
         outcome.ending = "interrupted"
     except NonFiniteLossError as error:
         outcome.ending, outcome.message = "diverged", str(error)
@@ -118,14 +126,14 @@ def fit(
     return outcome
 
 
-def _best(history: Sequence[EpochRecord]) -> EpochRecord | None:
-    """Return the first of the epochs with the best validation; None without validation."""
-    best, score = None, (-math.inf, -math.inf)
-    for record in history:
-        accuracy, loss = record.validation_accuracy, record.validation_loss
-        if accuracy is not None and loss is not None and (accuracy, -loss) > score:
-            best, score = record, (accuracy, -loss)
-    return best
+_UNKNOWN = -math.inf, -math.inf
+
+
+def _standing(record: EpochRecord) -> tuple[float, float]:
+    """Return what is larger for a better validation: the accuracy, and less loss for equal ones."""
+    if record.validation_accuracy is None or record.validation_loss is None:
+        return _UNKNOWN
+    return record.validation_accuracy, -record.validation_loss
 
 
 def _one_epoch(

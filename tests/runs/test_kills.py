@@ -36,7 +36,7 @@ def test_a_run_that_is_told_to_end_saves_its_state(tmp_path, number, status):
     write_small_digits(tmp_path / "data")
     folder = tmp_path / "run"
     process = kills.command(
-        *QUICK, "--data", str(tmp_path / "data"), "--epochs", "1000000", "--output", str(folder)
+        *QUICK, "--data", str(tmp_path / "data"), "--epochs", "100000", "--output", str(folder)
     )
     while not (folder / "metrics.jsonl").exists():
         assert process.poll() is None

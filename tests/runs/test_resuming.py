@@ -11,6 +11,7 @@ from small_digits import N_TRAIN, small_digits
 
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
+from mnistcore.runs import checkpoints
 from mnistcore.runs.checkpoints import files
 from mnistcore.runs.folder import RunFolder, load_run
 from mnistcore.runs.resuming import _check_data, prepare_resumed
@@ -84,6 +85,48 @@ def assert_equal(result, wanted):
     assert without_seconds(load_run("run").history) == without_seconds(wanted.history)
     for name in ("test_loss", "test_accuracy", "outcome", "epochs_run", "best_epoch"):
         assert result.summary[name] == wanted.summary[name]
+
+
+class Moves(Listener):
+    """Moves the run's folder away after an epoch, and perhaps puts another there."""
+
+    def __init__(self, other):
+        self._other = other
+
+    def epoch_done(self, record):
+        if record.epoch == 2:
+            Path("run").rename("elsewhere")
+            if self._other:
+                Path("run").mkdir()
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_folder_that_is_moved_ends_the_run_and_nothing_is_mixed(dataset, make_config, other):
+    config = make_config(checkpoint_every="1epochs", epochs=4)
+    with pytest.raises(OSError, match=r"was moved or replaced; --resume goes on from") as caught:
+        run(config, dataset=dataset, listener=Moves(other))
+    assert caught.value.filename == "run"
+    assert list(Path().glob("run/*")) == []
+    assert_equal_weights(resume("elsewhere", dataset=dataset), trained(config, dataset))
+
+
+def assert_equal_weights(result, wanted):
+    assert result.model.params.tobytes() == wanted.model.params.tobytes()
+
+
+def test_the_longest_history_can_be_read_again(dataset, make_config, monkeypatch):
+    run(make_config(epochs=1), dataset=dataset)
+    past, _ = checkpoints.newest(Path("run"))
+    record = dataclasses.replace(past.history[0], seconds=1.2345678901234567e-05)
+    history = [dataclasses.replace(record, epoch=epoch) for epoch in range(1, 200_001)]
+    arrays, counts = past.arrays, past.counts | {"epoch": 200_000}
+    trainer = SimpleNamespace(
+        arrays=lambda: dict(arrays), counts=lambda: counts, step=counts["step"]
+    )
+    checkpoints.save(
+        Path("run"), trainer, SimpleNamespace(best_params=None, history=history), past.run
+    )
+    assert len(checkpoints.newest(Path("run"))[0].history) == 200_000
 
 
 OPTIONS = [
@@ -312,7 +355,7 @@ def test_a_run_lets_its_folder_go_whatever_happens(dataset, make_config):
 
 
 def test_a_state_in_the_middle_of_a_slice_is_not_saved(dataset, make_config, monkeypatch):
-    """Ctrl-C at once, while a slice is trained: the checkpoint before stays."""
+    """A second Ctrl-C, while a slice is trained: the checkpoint before stays, as after a kill."""
     config = make_config(checkpoint_every="1epochs")
     wanted = trained(config, dataset)
 
@@ -327,8 +370,9 @@ def test_a_state_in_the_middle_of_a_slice_is_not_saved(dataset, make_config, mon
             if record.epoch == 2:
                 monkeypatch.setattr(numpy_kernels, "train_steps", cut_off)
 
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(KeyboardInterrupt):
         run(config, dataset=dataset, listener=AtOnce())
+    assert not Path("run/summary.json").exists()
     monkeypatch.setattr(numpy_kernels, "train_steps", train_steps)
     assert files(Path("run"))[0].stem == f"checkpoint-{2 * STEPS}"
     assert_equal(resume("run", dataset=dataset), wanted)

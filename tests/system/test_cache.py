@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pooch
 import pytest
@@ -33,6 +34,21 @@ def test_cache_folder_is_the_one_that_the_environment_names(monkeypatch, tmp_pat
     assert cache_folder().is_absolute()
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", "")
     assert cache_folder() == pooch.os_cache("mnistcore")
+
+
+def test_a_user_without_a_home_has_a_private_folder(tmp_path, monkeypatch):
+    def homeless(name):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", homeless)
+    monkeypatch.delenv("MNISTCORE_CACHE_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder() == temporary_cache_folder()
+    cache_folder().chmod(0o777)
+    with pytest.raises(ValueError, match="has no home folder; set MNISTCORE_CACHE_DIR"):
+        cache_folder()
+    monkeypatch.setenv("MNISTCORE_CACHE_DIR", "~nobody-of-this-name/here")
+    assert cache_folder() == Path("~nobody-of-this-name/here")
 
 
 @pytest.fixture

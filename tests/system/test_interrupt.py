@@ -51,6 +51,20 @@ def test_when_it_is_obeyed(actions, done, raised):
     assert _deferring(*actions) == (actions[:done], raised)
 
 
+def test_the_second_ctrl_c_is_obeyed_at_once_after_another_signal():
+    interrupt, done = DeferredInterrupt(ENDING), []
+
+    def work():
+        signal.raise_signal(signal.SIGTERM)
+        for press in range(3):
+            _press()
+            done.append(press)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.during(work)
+    assert done == [0]
+
+
 def test_one_that_was_raised_and_caught_is_not_raised_again():
     interrupt = DeferredInterrupt()
 

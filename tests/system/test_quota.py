@@ -63,6 +63,14 @@ def test_a_path_with_a_space_is_escaped_in_the_list_of_mounts(tmp_path):
     assert cpu_quota(tmp_path) == 1.0
 
 
+def test_mounts_with_any_ends_of_lines_in_their_paths(tmp_path):
+    odd = "31 1 0:27 / /mnt/a\fb\x85c\u2028d rw - tmpfs none rw\n32 1 0:28 / /e rw\n"
+    mounts = odd + "30 1 0:26 / /mnt rw - cgroup2 none rw\n"
+    files = {"mnt/cpu.max": "100000 100000", "proc/self/cgroup": "0::/\n"}
+    write(tmp_path, {**files, "proc/self/mountinfo": mounts})
+    assert cpu_quota(tmp_path) == 1.0
+
+
 @pytest.fixture(autouse=True)
 def no_limits(monkeypatch):
     """Neither a cap nor a limit of what ran before."""

@@ -320,6 +320,29 @@ def test_an_interrupt_while_validating_ends_the_fit(samples):
     assert (outcome.ending, outcome.history) == ("interrupted", [])
 
 
+def test_an_interrupt_in_the_middle_of_a_slice_is_passed_on(samples, monkeypatch):
+    """The weights there are those of no step: a second Ctrl-C is like a kill."""
+    trainer = make_trainer(samples)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "_train_steps", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer, 3)
+
+
+def test_weights_that_the_last_step_made_infinite_are_a_diverged_run(samples):
+    """No loss comes after it, and without validation nothing else would tell."""
+    trainer = make_trainer(samples, batch_size=N, rate=1e39)
+    start = trainer.params.copy()
+    with np.errstate(all="ignore"):
+        outcome = fit(trainer, 1)
+    assert (trainer.step, outcome.ending) == (1, "diverged")
+    assert "the weights are not finite after the last step" in outcome.message
+    np.testing.assert_array_equal(outcome.params, start)
+
+
 def test_a_loss_that_is_not_finite_stops_before_its_update(samples, kernels):
     trainer = make_trainer(samples, kernels, rate=1e25, activation="identity")
     with pytest.raises(NonFiniteLossError, match=r"no longer finite at step .* lower learning"):

@@ -8,8 +8,6 @@ import numpy as np
 
 from ...kernels import checks
 
-__all__ = ["Update", "checked"]
-
 Update = Callable[..., None]
 
 

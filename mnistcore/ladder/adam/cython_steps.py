@@ -12,9 +12,6 @@ from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "instruction_set", "naive", "one_pass", "production"]
-
-
 _plain, _fast = build("baseline"), build(cython_kernels.INSTRUCTION_SET)
 
 naive = checked(_plain.adam_passes)

@@ -16,8 +16,6 @@ from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "naive", "one_pass", "production", "vectors"]
-
 
 def compiled_as_numpy(function):
     """Compile so that a division by 0 gives inf or NaN as in NumPy, and raises nothing."""

@@ -4,8 +4,6 @@ import numpy as np
 
 from ..step import Lesson, Step
 
-__all__ = ["STEPS"]
-
 
 def passes(
     gradient: np.ndarray,

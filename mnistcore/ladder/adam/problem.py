@@ -7,8 +7,6 @@ import numpy as np
 
 from ..step import Expected, Ladder, Lesson, Special
 
-__all__ = ["LADDER", "LESSONS"]
-
 BYTES = 28  # of a parameter: four float32 are read (w, g, m, v), and three written (w, m, v)
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 SMALLEST = 2.0**-125  # below it, a result may be flushed to 0

@@ -23,8 +23,6 @@ from .lessons import STEPS, Step, measure
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["main", "run", "train"]
-
 HIDDEN, BATCH_SIZE, LEARNING_RATE, EPOCHS = (128, 64), 32, 0.1, 5
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["EPS", "TOLERANCE", "Gradient", "central_differences", "check", "compare"]
-
 EPS = 1e-5  # rounding errors grow below, those of the method above: see docs/backprop.md
 TOLERANCE = 1e-6  # of the norms; right derivatives are 100 times closer, wrong ones 10,000 off
 

@@ -7,8 +7,6 @@ import numpy as np
 
 from .differences import check
 
-__all__ = ["EXERCISES", "check_solution"]
-
 
 def _tanh_backward(backward: Callable[..., Any]) -> None:
     da = np.random.default_rng(0).normal(size=(4, 5))

@@ -9,8 +9,6 @@ import numpy as np
 from . import steps
 from .differences import Gradient, compare
 
-__all__ = ["STEPS", "Step", "measure"]
-
 Example = tuple[Callable[..., Any], tuple[Any, ...]]  # a function for compare, and its arguments
 
 

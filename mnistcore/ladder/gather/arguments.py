@@ -7,8 +7,6 @@ import numpy as np
 
 from ...kernels.checks import arrays as checks
 
-__all__ = ["WORD_BYTES", "Gather", "checked", "row_bytes"]
-
 Gather = Callable[[np.ndarray, np.ndarray, np.float32, np.ndarray, np.ndarray], None]
 
 WORD_BYTES = 8  # marks are read in words of 64 bits

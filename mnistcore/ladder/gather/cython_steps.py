@@ -13,17 +13,6 @@ from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
-__all__ = [
-    "STEPS",
-    "bits",
-    "naive",
-    "prefetching",
-    "production",
-    "row_by_row",
-    "two_loops",
-]
-
-
 _plain, _engine = build("baseline"), cython_kernels._core
 
 naive = checked(_plain.gather_naive)

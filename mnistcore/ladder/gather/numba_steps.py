@@ -18,8 +18,6 @@ from ..step import Step
 from .arguments import WORD_BYTES, checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "bits", "naive", "prefetching", "production", "row_by_row", "two_loops"]
-
 
 @checked
 @compiled

@@ -4,8 +4,6 @@ import numpy as np
 
 from ..step import Lesson, Step
 
-__all__ = ["STEPS"]
-
 
 def passes(
     x: np.ndarray, order: np.ndarray, scale: np.float32, out: np.ndarray, marks: np.ndarray

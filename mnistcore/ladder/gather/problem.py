@@ -9,8 +9,6 @@ from ..images import draw_images
 from ..step import Expected, Ladder, Lesson, Special
 from .arguments import row_bytes
 
-__all__ = ["LADDER", "LESSONS"]
-
 SCALE = np.float32(1 / 255)
 ROUNDING = 2.0**-23  # of a product, or of a quotient by 255, in float32
 DIFFERENT = 256  # images that are drawn; a data set of more repeats them

@@ -6,8 +6,6 @@ from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "python_loops"]
-
 
 @checked
 def python_loops(

@@ -7,8 +7,6 @@ import numpy as np
 
 from ...kernels import checks
 
-__all__ = ["Product", "blocks_of_rows", "checked"]
-
 Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 

@@ -13,21 +13,6 @@ from ..step import Step
 from .arguments import blocks_of_rows, checked
 from .problem import LESSONS
 
-__all__ = [
-    "STEPS",
-    "blocking",
-    "edges",
-    "instruction_set",
-    "loop_order",
-    "naive",
-    "packing",
-    "register_tile",
-    "tasks",
-    "threads",
-    "vectors",
-]
-
-
 _plain, _fast = build("baseline"), build(cython_kernels.INSTRUCTION_SET)
 
 naive = checked(_plain.naive)

@@ -20,19 +20,6 @@ from ..step import Step
 from .arguments import blocks_of_rows, checked
 from .problem import LESSONS
 
-__all__ = [
-    "STEPS",
-    "blocking",
-    "edges",
-    "loop_order",
-    "naive",
-    "packing",
-    "register_tile",
-    "tasks",
-    "threads",
-    "vectors",
-]
-
 
 @checked
 @compiled

@@ -4,8 +4,6 @@ import numpy as np
 
 from ..step import Lesson, Step
 
-__all__ = ["STEPS"]
-
 
 def blas(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     """Multiply matrices with NumPy's BLAS."""

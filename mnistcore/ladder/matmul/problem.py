@@ -6,8 +6,6 @@ import numpy as np
 
 from ..step import Expected, Ladder, Lesson, Special
 
-__all__ = ["LADDER", "LESSONS"]
-
 
 def draw(
     shape: Sequence[int], rng: np.random.Generator

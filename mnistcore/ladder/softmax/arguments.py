@@ -7,8 +7,6 @@ import numpy as np
 
 from ...kernels import checks
 
-__all__ = ["EQUAL_WEIGHTS", "Loss", "checked"]
-
 Loss = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 EQUAL_WEIGHTS = np.empty(0, np.float32)  # the kernels' sample weights if all samples count alike

@@ -12,9 +12,6 @@ from ..step import Step
 from .arguments import EQUAL_WEIGHTS, checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "fused", "instruction_set", "lanes", "naive", "production", "vector_exp"]
-
-
 _plain, _fast = build("baseline"), build(cython_kernels.INSTRUCTION_SET)
 
 naive = checked(_plain.softmax_naive)

@@ -14,8 +14,6 @@ from ..step import Step
 from .arguments import EQUAL_WEIGHTS, checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "fused", "lanes", "naive", "production", "vector_exp"]
-
 
 @compiled
 def _maxima(logits):

@@ -4,8 +4,6 @@ import numpy as np
 
 from ..step import Lesson, Step
 
-__all__ = ["STEPS"]
-
 
 def passes(logits: np.ndarray, labels: np.ndarray, dlogits: np.ndarray) -> float:
     """Compute the loss and its gradient, a pass over an array for each operation."""

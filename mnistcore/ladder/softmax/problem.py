@@ -6,8 +6,6 @@ import numpy as np
 
 from ..step import Expected, Ladder, Lesson, Special
 
-__all__ = ["LADDER", "LESSONS"]
-
 OPERATIONS = 26  # for a logit: 22 for its exponential, and a maximum, two sums, a product
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 SMALLEST = 2.0**-125  # below it, a result may be cut off or flushed to 0

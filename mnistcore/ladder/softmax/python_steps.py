@@ -8,8 +8,6 @@ from ..step import Step
 from .arguments import checked
 from .problem import LESSONS
 
-__all__ = ["STEPS", "python_loops"]
-
 
 def _mean_loss(rows: list[list[float]], labels: list[int]) -> float:
     loss = 0.0

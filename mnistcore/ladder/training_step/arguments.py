@@ -11,8 +11,6 @@ from ...kernels.layout import BIAS_OFFSET, FAN_IN, FAN_OUT, HIT_SUM, LOSS_SUM, W
 from ...kernels.layout import WEIGHT_OFFSET as WEIGHTS
 from ...kernels.threads import limited_threads
 
-__all__ = ["Arguments", "TrainSteps", "batches", "each_batch", "on_one_core"]
-
 Layer = tuple[np.ndarray, np.ndarray]  # weights (fan_in, fan_out) and bias (fan_out,)
 BatchStep = Callable[[np.ndarray, np.ndarray, list[Layer], float], tuple[float, int]]
 TrainSteps = Callable[..., int]

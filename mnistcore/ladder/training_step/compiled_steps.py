@@ -15,8 +15,6 @@ from ..step import Step
 from .arguments import Arguments, Layer, batches, each_batch, on_one_core
 from .problem import LESSONS
 
-__all__ = ["steps_of"]
-
 Product = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # (a, b, out): out = a b
 Kernels = ModuleType | SimpleNamespace
 

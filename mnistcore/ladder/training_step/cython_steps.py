@@ -4,6 +4,4 @@ from ...kernels import cython_kernels
 from ..matmul.cython_steps import loop_order, naive
 from .compiled_steps import steps_of
 
-__all__ = ["STEPS"]
-
 STEPS = steps_of(cython_kernels, naive, loop_order)

@@ -4,6 +4,4 @@ from ...kernels import numba_kernels
 from ..matmul.numba_steps import loop_order, naive
 from .compiled_steps import steps_of
 
-__all__ = ["STEPS"]
-
 STEPS = steps_of(numba_kernels, naive, loop_order)

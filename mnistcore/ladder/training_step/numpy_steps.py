@@ -3,8 +3,6 @@
 from ...kernels import numpy_kernels
 from ..step import Lesson, Step
 
-__all__ = ["STEPS"]
-
 STEPS = [
     Step(
         Lesson("step", "", "", "", "", threaded=True),

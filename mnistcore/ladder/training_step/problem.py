@@ -14,8 +14,6 @@ from ..images import draw_images
 from ..step import Expected, Ladder, Lesson, Special
 from .arguments import Arguments
 
-__all__ = ["LADDER", "LESSONS"]
-
 HIDDEN, CLASSES = (128, 64), 10
 RATE = 0.01
 

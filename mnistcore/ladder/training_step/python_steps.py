@@ -9,8 +9,6 @@ from ..step import Step
 from .arguments import Layer, each_batch
 from .problem import LESSONS
 
-__all__ = ["STEPS", "python_lists"]
-
 Matrix = list[list[float]]
 
 
