@@ -51,7 +51,10 @@ def requested(variable: str) -> bool:
 
 
 def extensions() -> list[Extension]:
-    """Return the extension modules for this kind of machine."""
+    """Return the extension modules for this kind of machine.
+
+    Each may fail to build unless all are required.
+    """
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     debug = requested("MNISTCORE_CYTHON_DEBUG")
     wanted = os.environ.get("MNISTCORE_CYTHON_ISA")
@@ -64,6 +67,7 @@ def extensions() -> list[Extension]:
             extra_compile_args=[*flags, *instructions, *(DEBUG if debug else ())],
             extra_link_args=DEBUG[-2:] if debug else [],
             define_macros=[("CYTHON_INLINE", inline), ("CHECKED", str(int(debug)))],
+            optional=not requested("MNISTCORE_REQUIRE_CYTHON"),
         )
         for source, flags in SOURCES.items()
         for name, instructions in INSTRUCTION_SETS.items()
@@ -72,7 +76,7 @@ def extensions() -> list[Extension]:
 
 
 class BuildKernels(build_ext):
-    """Compile the modules in parallel, and warn of those that were not built."""
+    """Translate and compile the modules in parallel, and warn of those that were not built."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
@@ -81,6 +85,7 @@ class BuildKernels(build_ext):
         self.force = self.force or requested("MNISTCORE_CYTHON_DEBUG")
 
     def run(self) -> None:
+        translate(self.extensions)  # not earlier: a source distribution needs no C
         super().run()
         missing = [
             extension.name
@@ -95,11 +100,11 @@ class BuildKernels(build_ext):
             )
 
 
-def kernels() -> list[Extension]:
-    """Return the modules, translated to C; each may fail to build unless all are required."""
+def translate(extensions: list[Extension]) -> None:
+    """Translate the sources of the modules to C, in place."""
     debug = requested("MNISTCORE_CYTHON_DEBUG")
     modules = cythonize(
-        extensions(),
+        extensions,
         force=debug,
         annotate=requested("MNISTCORE_CYTHON_ANNOTATE"),
         emit_linenums=debug,
@@ -111,10 +116,10 @@ def kernels() -> list[Extension]:
             "cdivision": True,
         },
     )
-    for module in modules:  # cythonize forgets whether an extension was optional
-        module.optional = not requested("MNISTCORE_REQUIRE_CYTHON")
-    return modules
+    sources = {module.name: module.sources for module in modules}
+    for extension in extensions:
+        extension.sources = sources[extension.name]
 
 
 if __name__ == "__main__":
-    setup(ext_modules=kernels(), cmdclass={"build_ext": BuildKernels})
+    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})

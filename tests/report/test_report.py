@@ -42,6 +42,18 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(request, monkeypatch):
+    """Make the figures of a page but do not draw them, which takes most of its time."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("mnistcore.figures.style.encode", lambda figure, kind: b"")
+
+
+@pytest.fixture
+def drawn():
+    """The figures of a test are drawn."""
+
+
 @pytest.fixture
 def here(place, tmp_path, monkeypatch):
     """A working folder with copies of the runs."""
@@ -87,7 +99,7 @@ def read(path):
     return reader
 
 
-def test_the_page_about_a_run_is_whole_and_alone(here):
+def test_the_page_about_a_run_is_whole_and_alone(here, drawn):
     report = run("one", NUMPY)
     assert report.path == Path("one/report.html")
     page = read(report.path)
@@ -256,13 +268,13 @@ def test_what_others_wrote_into_a_run_is_escaped_and_believed_in_no_number(here)
         run("one", NUMPY)
 
 
-def test_equal_runs_make_equal_pages(here, monkeypatch):
+def test_equal_runs_make_equal_pages(here, drawn, monkeypatch):
     monkeypatch.setattr(time, "strftime", lambda form: "today")
     first = run(["one", "two"], NUMPY).path.read_bytes()
     assert run(["one", "two"], NUMPY).path.read_bytes() == first
 
 
-def test_figures_are_written_as_png_and_svg(here):
+def test_figures_are_written_as_png_and_svg(here, drawn):
     config = ReportConfig(backend="numpy", figures="drawn/here", output="page.html")
     report = run(["one", "two"], config)
     assert report.path == Path("page.html")
