@@ -37,6 +37,8 @@ _LYING = (
 class Dataset:
     """Images and labels for training and testing. All arrays are read-only and C-contiguous.
 
+    Arrays that the caller could change are copied; files that are mapped read-only are not.
+
     Images may be integers, booleans or floats. Integers that fit into a byte become uint8, all
     else float32. Either way a network is fed pixels divided by `pixel_max`, the range of the
     training images.
@@ -107,8 +109,9 @@ class Dataset:
                 f" {LONGEST_NAME}; give it a shorter one with class_names"
             )
         for part in ("train", "test"):
-            images = as_pixels(getattr(self, f"{part}_images"), f"{part}_images")
-            labels = as_labels(getattr(self, f"{part}_labels"), f"{part}_labels")
+            given = [getattr(self, f"{part}_{what}") for what in ("images", "labels")]
+            images = as_pixels(given[0], f"{part}_images")
+            labels = as_labels(given[1], f"{part}_labels")
             if len(images) != len(labels):
                 raise ValueError(
                     f"{self.name} has {len(images)} {part} images and {len(labels)} labels"
@@ -118,8 +121,8 @@ class Dataset:
                     f"{part}_labels span {labels.min()}..{labels.max()}; they must lie in"
                     f" 0..{len(self.class_names) - 1}, one for each class name"
                 )
-            object.__setattr__(self, f"{part}_images", _read_only(images))
-            object.__setattr__(self, f"{part}_labels", _read_only(labels))
+            object.__setattr__(self, f"{part}_images", _read_only(images, given[0]))
+            object.__setattr__(self, f"{part}_labels", _read_only(labels, given[1]))
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise ValueError(
                 f"{self.name} has training images of shape {self.train_images.shape[1:]} and test"
@@ -429,7 +432,10 @@ def with_known(dataset: Dataset, **worked_out: object) -> Dataset:
     return dataset
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
-    view = array.view()
+def _read_only(array: np.ndarray, given: Any) -> np.ndarray:
+    """Return a read-only view of an array, or of a copy if whoever gave it could change it."""
+    given = np.asarray(given)
+    theirs = given.flags.writeable and np.shares_memory(array, given)
+    view = array.copy() if theirs else array.view()
     view.flags.writeable = False
     return view

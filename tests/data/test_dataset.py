@@ -51,11 +51,26 @@ def test_images_of_every_kind_become_what_the_kernels_take(images, dtype, pixel_
     assert dataset.pixel_max == pixel_max
 
 
-def test_bytes_are_not_copied_and_stay_writable_for_their_owner():
+@pytest.mark.parametrize("images", [IMAGES, IMAGES.astype(np.float32)])
+def test_a_buffer_that_its_owner_fills_anew_does_not_change_the_data(images):
+    buffers = [images.copy(), LABELS.copy(), images[:10].copy(), LABELS[:10].copy()]
+    given = dataset_of(*buffers)
+    arranged = Dataset.from_arrays(*buffers)
+    for buffer in buffers:
+        assert buffer.flags.writeable
+        buffer[:] = 0
+    for data in (given, arranged):
+        assert np.array_equal(data.train_images, images)
+        assert np.array_equal(data.test_images, images[:10])
+        assert np.array_equal(data.train_labels, LABELS)
+        assert np.array_equal(data.test_labels, LABELS[:10])
+    assert given.checksum == dataset_of(images).checksum
+
+
+def test_what_nobody_can_change_is_not_copied():
     images = IMAGES.copy()
-    dataset = dataset_of(images)
-    assert np.shares_memory(dataset.train_images, images)
-    assert images.flags.writeable
+    images.flags.writeable = False
+    assert np.shares_memory(dataset_of(images).train_images, images)
 
 
 @pytest.mark.parametrize(
