@@ -42,7 +42,7 @@ def get_backend(name: str = "auto") -> ModuleType:
     if name == "auto":
         name = next(name for name in BACKENDS if unavailable_reason(name) is None)
     if name not in BACKENDS:
-        hint = did_you_mean(name, (*BACKENDS, "auto"), "backends")
+        hint = did_you_mean(str(name), (*BACKENDS, "auto"), "backends")
         raise ValueError(f"unknown backend {name!r}; {hint}")
     try:
         return importlib.import_module(f".{name}_kernels", __package__)

@@ -21,6 +21,7 @@ could leave in a wrong state.
 
 import _thread
 import math
+import operator
 import os
 import sys
 import threading
@@ -112,8 +113,8 @@ def set_num_threads(n: int) -> None:
     The default is ``OMP_NUM_THREADS``, or else one thread per core that this process may use (in a
     worker of a ``multiprocessing`` pool one).
     The compiled kernels' results are the same to the bit with any cap. The NumPy backend computes
-    on its BLAS, which has threads of its own: see :mod:`.blas`. Raises ValueError if ``n`` is
-    negative.
+    on its BLAS, which has threads of its own: see :mod:`.blas`. More than 64 count as 64, the most
+    that a kernel uses. Raises ValueError if ``n`` is negative, and TypeError if it is no integer.
 
     Examples
     --------
@@ -124,20 +125,24 @@ def set_num_threads(n: int) -> None:
     >>> mnistcore.set_num_threads(0)
     """
     global _cap
+    _cap = _count_of_threads(n)
+
+
+def _count_of_threads(n: int) -> int:
+    n = int(operator.index(n))  # True is 1
     if n < 0:
         raise ValueError(f"the number of threads must not be negative, got {n}")
-    _cap = n
+    return min(n, MAX_THREADS)
 
 
 def limited_threads(n: int) -> AbstractContextManager[Any]:
     """Return a context in which kernels called by this thread use at most ``n`` threads.
 
     The limit takes the place of ``OMP_NUM_THREADS`` and of a CPU quota, but a kernel never has
-    more threads than there are cores. 0 sets no limit. Raises ValueError if ``n`` is negative.
+    more threads than there are cores. 0 sets no limit. Raises as :func:`set_num_threads`.
     Enter a context before the next is made, or it is forgotten.
     """
-    if n < 0:
-        raise ValueError(f"the number of threads must not be negative, got {n}")
+    n = _count_of_threads(n)
     # Acquiring or releasing a lock is a single step. A signal handler that raises could interrupt
     # an ``__exit__`` written in Python and leave the limit in force.
     block = threading.Lock()

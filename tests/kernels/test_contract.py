@@ -40,6 +40,12 @@ def test_a_backend_says_its_name_and_its_instruction_set(kernels):
     assert bool(kernels.INSTRUCTION_SET) == (kernels is not numpy_kernels)
 
 
+@pytest.mark.parametrize("name", [None, ["numba"], 1, "cuda"])
+def test_what_is_no_name_of_a_backend_is_refused(name):
+    with pytest.raises(ValueError, match="unknown backend"):
+        get_backend(name)
+
+
 def test_a_backend_says_whether_it_would_have_to_compile(kernels, tmp_path):
     """True once it has trained, for other processes too; False where its cache is empty."""
     for call in _programs(kernels, NETWORK.layers(), make_options(batch_size=2)).values():

@@ -315,6 +315,26 @@ def test_the_cap():
         set_num_threads(-1)
 
 
+@pytest.mark.parametrize("n", [1.5, None, "2", np.float32(2)])
+def test_a_cap_that_is_no_whole_number_is_refused(n):
+    before = get_num_threads()
+    with pytest.raises(TypeError, match="integer"):
+        set_num_threads(n)
+    with pytest.raises(TypeError, match="integer"):
+        teams.limited_threads(n)
+    assert get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("n", "cap"), [(np.int64(2), 2), (True, 1), (65, teams.MAX_THREADS), (10**9, teams.MAX_THREADS)]
+)
+def test_caps_are_plain_integers_up_to_the_most_that_a_kernel_uses(n, cap):
+    set_num_threads(n)
+    found = get_num_threads()
+    set_num_threads(0)
+    assert (found, type(found)) == (cap, int)
+
+
 def test_a_team_that_lost_its_cores_is_followed_by_smaller_ones_for_a_while(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(teams.time, "monotonic", lambda: clock[0])
