@@ -45,28 +45,68 @@ SKIP_ALL = 2
 
 
 class Options(NamedTuple):
-    """The fields of the options record, in order."""
+    """The fields of the options record, in order.
+
+    Attributes
+    ----------
+    batch_size
+        Samples of a step.
+    optimizer
+        SGD, ADAM or ADAMW.
+    nesterov
+        0 or 1; for SGD with momentum only.
+    seed
+        Of dropout.
+    epoch
+        Of dropout: a new epoch draws new masks.
+    scale, shift
+        An input value enters as ``value * scale + shift``.
+    momentum
+        Of SGD, in [0, 1).
+    beta1, beta2
+        The decays of Adam's means of gradients and of their squares, in [0, 1).
+    eps
+        The constant in Adam's denominator, above 0.
+    weight_decay
+        The L2 penalty on weights, decoupled in ADAMW; at least 0.
+    probs_clip
+        Reported losses use probs clipped to [clip, 1 - clip]; 0: not clipped.
+    label_smoothing
+        The share of the target that is spread evenly over all classes.
+    norm_momentum
+        The share of a batch in the running statistics of batch normalisation.
+    norm_eps
+        Added to its variances.
+    max_norm
+        The largest norm of a unit's weights, to which larger ones shrink; 0: none.
+    ema_decay
+        Of the average of the parameters, per update; 0: none.
+    clip_norm
+        The largest norm of the whole gradient, to which larger ones shrink; 0: none.
+    skip_zeros
+        0 or 1: skip inputs that are zero; the reference never does.
+    """
 
     batch_size: int
-    optimizer: int  # SGD, ADAM or ADAMW
-    nesterov: int  # 0 or 1; SGD with momentum only
-    seed: int  # of dropout
-    epoch: int  # of dropout: a new epoch draws new masks
-    scale: float  # an input value enters as value * scale + shift
+    optimizer: int
+    nesterov: int
+    seed: int
+    epoch: int
+    scale: float
     shift: float
     momentum: float
     beta1: float
     beta2: float
     eps: float
     weight_decay: float
-    probs_clip: float  # reported losses use probs clipped to [clip, 1 - clip]; 0: not clipped
-    label_smoothing: float  # share of the target that is spread evenly over all classes
-    norm_momentum: float  # share of a batch in the running statistics of batch normalisation
-    norm_eps: float  # added to its variances
-    max_norm: float  # the largest norm of a unit's weights, to which larger ones shrink; 0: none
-    ema_decay: float  # of the average of the parameters, per update; 0: none
-    clip_norm: float  # the largest norm of the whole gradient, to which larger ones shrink; 0: none
-    skip_zeros: int  # 0 or 1: skip inputs that are zero; the reference never does
+    probs_clip: float
+    label_smoothing: float
+    norm_momentum: float
+    norm_eps: float
+    max_norm: float
+    ema_decay: float
+    clip_norm: float
+    skip_zeros: int
 
 
 # The dtype of the options record: eight bytes a field, so that NumPy, Numba and C agree on it.
@@ -80,15 +120,32 @@ class Augmentation(NamedTuple):
     """The fields of the options of the kernel ``augment``, in order: the strength of each part.
 
     The defaults of ``training.augmentation`` suit digits. All parts at 0 leave an image as it is.
+
+    Attributes
+    ----------
+    rotation
+        The largest rotation in degrees, in [0, 90].
+    shear
+        The largest slant: columns of width 1 for each row, in [0, 1].
+    scale
+        The largest change of width, and of height, as a share, in [0, 0.9].
+    shift
+        The largest shift along each axis, as a share of the side, in [0, 1].
+    elastic
+        Root mean square of the elastic displacements, as a share of the side, in [0, 0.5].
+    smoothness
+        Width of the Gaussian that smooths them, as a share of the side, in [0.02, 1].
+    thickness
+        The largest change of strokes: 1 adds a pixel on each side, in [0, 1].
     """
 
-    rotation: float  # the largest rotation in degrees, in [0, 90]
-    shear: float  # the largest slant: columns of width 1 for each row, in [0, 1]
-    scale: float  # the largest change of width, and of height, as a share, in [0, 0.9]
-    shift: float  # the largest shift along each axis, as a share of the side, in [0, 1]
-    elastic: float  # root mean square of the elastic displacements, as a share of the side, to 0.5
-    smoothness: float  # width of the Gaussian that smooths them, share of the side, in [0.02, 1]
-    thickness: float  # the largest change of strokes: 1 adds a pixel on each side, in [0, 1]
+    rotation: float
+    shear: float
+    scale: float
+    shift: float
+    elastic: float
+    smoothness: float
+    thickness: float
 
 
 AUGMENTATION_DTYPE = np.dtype([(name, np.float64) for name in Augmentation._fields], align=True)

@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from ..kernels.checks.kernels import MOST_SIDE
+from ..kernels.checks.kernels import STRENGTHS as RANGES
 from ..kernels.layout import AUGMENTATION_DTYPE, Augmentation
 
 # Chosen by accuracy on images held out of MNIST's training set.
@@ -44,7 +45,7 @@ def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a name is not that of a field.
+        If a name is not that of a field, or a strength is out of the range of its field.
 
     Examples
     --------
@@ -59,7 +60,11 @@ def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
         raise ValueError(f"augment has no strength {', '.join(unknown)}; known: {known}")
     options = np.zeros(1, AUGMENTATION_DTYPE)
     multiplied = {name: factor * getattr(STRENGTHS, name) for name in _MULTIPLIED}
-    options[0] = STRENGTHS._replace(**{**multiplied, **strengths})
+    chosen = STRENGTHS._replace(**{**multiplied, **strengths})
+    for (name, (low, high)), value in zip(RANGES.items(), chosen, strict=True):
+        if not low <= value <= high:
+            raise ValueError(f"augment: {name} must be in [{low}, {high}], got {value}")
+    options[0] = chosen
     return options
 
 

@@ -61,6 +61,21 @@ def test_strengths_are_those_asked_for():
         make_augmentation(turn=3)
 
 
+@pytest.mark.parametrize(
+    ("factor", "strengths", "words"),
+    [
+        (1, {"rotation": 200}, r"rotation must be in \[0, 90\], got 200"),
+        (1, {"elastic": float("nan")}, r"elastic must be in \[0, 0.5\], got nan"),
+        (1, {"smoothness": 0}, r"smoothness must be in \[0.02, 1\], got 0"),
+        (-1, {}, r"rotation must be in \[0, 90\], got -10"),
+        (float("inf"), {}, r"rotation must be in \[0, 90\], got inf"),
+    ],
+)
+def test_a_strength_out_of_range_is_refused(factor, strengths, words):
+    with pytest.raises(ValueError, match=words):
+        make_augmentation(factor, **strengths)
+
+
 def test_strengths_fade_to_none_in_the_last_epochs():
     usual = make_augmentation()
     for epoch, left in ((1, 1), (6, 1), (7, 0.75), (8, 0.5), (10, 0)):
