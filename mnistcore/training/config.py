@@ -44,10 +44,10 @@ def _from_recipe(name: str, kind: type, help: str, source: str = "recipe", **set
 class TrainConfig(DataOptions):
     """The options of a training run, checked and complete.
 
-    Options that are left out or None take the recipe's value, so that
-    ``TrainConfig(recipe="tanh-10-10", epochs=3)`` is that recipe for three epochs. An optimizer
-    other than the recipe's has its own default learning rate. ``hidden`` and ``dropout`` are
-    converted to tuples.
+    Options that a recipe sets take its value if they are left out or None, so that
+    ``TrainConfig(recipe="tanh-10-10", epochs=3)`` is that recipe for three epochs; the others have
+    defaults of their own. An optimizer other than the recipe's has its own default learning rate.
+    ``hidden`` and ``dropout`` are converted to tuples.
 
     Raises
     ------
@@ -240,8 +240,8 @@ class TrainConfig(DataOptions):
     checkpoint_every: str = option(
         "1minutes",
         str,
-        "how often to save the state of the run, which --resume goes on from: 5epochs, 2minutes, or"
-        " none; unless that, also at the end",
+        "how often to save the state of the run, which --resume goes on from: 5epochs, 2minutes,"
+        " 30seconds, or none; unless none, the state is also saved at the end",
         metavar="INTERVAL",
     )
     output: str | None = option(
@@ -273,6 +273,9 @@ class TrainConfig(DataOptions):
         parse_interval(self.checkpoint_every, "checkpoint_every")
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is for optimizer sgd, not {self.optimizer}")
+        for name in ("beta1", "beta2", "eps"):
+            if self.optimizer == "sgd" and getattr(self, name) != getattr(TrainConfig, name):
+                raise ValueError(f"{name} is for optimizer adam or adamw, not sgd")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs optimizer sgd with a momentum above 0")
         if self.patience is not None and not self.validation_fraction:

@@ -1,4 +1,4 @@
-"""How often something is done during a run: "5epochs", "2minutes", or "none" for never."""
+"""How often something is done in a run: "5epochs", "2minutes", "30seconds", or "none"."""
 
 import re
 from typing import NamedTuple
@@ -26,8 +26,8 @@ def parse_interval(text: str, name: str) -> Interval:
     found = re.fullmatch(r"([1-9][0-9]{0,8}) ?(epoch|minute|second)s?", text)
     if found is None:
         raise ValueError(
-            f"{name} must be a number of epochs or minutes, such as 5epochs or 2minutes, or none;"
-            f" got {text!r}"
+            f"{name} must be a number of epochs, minutes or seconds, such as 5epochs, 2minutes or"
+            f" 30seconds, or none; got {text!r}"
         )
     number, unit = int(found[1]), found[2]
     return Interval(epochs=number) if unit == "epoch" else Interval(seconds=number * _SECONDS[unit])
