@@ -218,8 +218,8 @@ def exact_mcnemar(hits: np.ndarray, other_hits: np.ndarray) -> tuple[int, int, f
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of -log softmax(logits)[label] over the rows, in nats; NaN without rows.
 
-    Computed in float64 by log-sum-exp with the row maximum subtracted. Non-finite logits give a
-    non-finite loss.
+    Computed in float64 by log-sum-exp with the row maximum subtracted. Logits of NaN or +inf give
+    a loss that is not finite; a class whose logit is -inf has the probability 0.
 
     Parameters
     ----------
