@@ -172,6 +172,21 @@ def test_what_takes_long_is_measured_on_some_rows(ladder_of):
     assert 3 <= rung.seconds < 6
 
 
+def test_a_call_that_lost_its_core_takes_no_rows_away(ladder_of):
+    calls = []
+
+    def interrupted(a, b, out):
+        calls.append(len(a))
+        if len(a) == 64 and calls.count(64) == 1:
+            time.sleep(0.2)
+        np.matmul(a, b, out=out)
+
+    ladder_of(interrupted)
+    rung, _ = run("matmul", "numba", (256, 5, 5), 0.2).rungs
+    assert 64 in calls
+    assert rung.rows == 256
+
+
 def test_a_wrong_result_is_found_and_told(ladder_of, capsys):
     wrong = [untouched, stale(), off_by_one_row, slightly_off, swapped]
     ladder_of(blas, *wrong)
