@@ -138,7 +138,10 @@ def usage(model: Source, name: str, prefix: str = "model") -> str:
     file, program = shlex.quote(name), "digits" if isinstance(model, Model) else "network"
     tried = "./network < X.bin   # rows of float32 in"
     if isinstance(model, Model):
-        tried = "tail -c +17 t10k-images-idx3-ubyte | ./digits   # pixels in"
+        size = model.network.layer_sizes[0]
+        tried = f"./digits < images.bin   # {size} bytes of pixels for each image in"
+        if model.input_shape == (28, 28):
+            tried = "tail -c +17 t10k-images-idx3-ubyte | ./digits   # pixels in"
     out = "label and probabilities out" if _link(model) in ("softmax", "logistic") else "values out"
     return (
         "".join(f"{each}\n" for each in _signatures(model, prefix)) + "\n"

@@ -151,6 +151,18 @@ def test_the_prefix_of_the_names_comes_from_the_file(stem, prefix):
     assert to_c.prefix_of(stem) == prefix
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("relu", "tail -c +17 t10k-images-idx3-ubyte | ./digits   # pixels in"),
+        ("tanh", "./digits < images.bin   # 36 bytes of pixels for each image in"),
+    ],
+)
+def test_the_command_that_tries_it_is_for_images_of_its_size(name, command):
+    last = to_c.usage(MODELS[name], "model.c").splitlines()[-1]
+    assert last == f"{command}, label and probabilities out"
+
+
 def test_half_an_image_is_told(compiled, tmp_path):
     compiled(to_c.encode(TANH))
     given = IMAGES.tobytes() + bytes(35)
