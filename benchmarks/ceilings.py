@@ -3,7 +3,9 @@
 ``python -m benchmarks.ceilings`` prints both.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 from mnistcore.kernels.threads import available_cores
@@ -32,8 +34,16 @@ def measure_ceilings(threads: list[int]) -> dict[str, dict[str, float]]:
     }
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the limits on one core and on all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ceilings", description=__doc__)
+    parser.parse_args(argv)
     for count, limits in measure_ceilings([1, available_cores()]).items():
         sys.stdout.write(
-            f"{count} threads: {limits['gflops']:.0f} GFLOP/s, {limits['gbs']:.0f} GB/s\n"
+            f"{count} thread{'s' if count > 1 else ''}:"
+            f" {limits['gflops']:.0f} GFLOP/s, {limits['gbs']:.0f} GB/s\n"
         )
+
+
+if __name__ == "__main__":
+    main()

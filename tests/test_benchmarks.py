@@ -14,8 +14,9 @@ import faulty
 import numpy as np
 import pytest
 
+import benchmarks.likeness.__main__ as teach_likeness
 import mnistcore
-from benchmarks import accuracy, backprop, crowded, dense, further, sizes, workloads
+from benchmarks import accuracy, backprop, ceilings, crowded, dense, further, sizes, workloads
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import tables
 from benchmarks.peers.libraries import LIBRARIES, Job
@@ -415,6 +416,22 @@ def test_a_summary_holds_the_quartiles():
     assert summary([1 / 3]) == {"rounds": 1} | dict.fromkeys(
         ("min", "q1", "median", "q3"), 0.333333333
     )
+
+
+@pytest.mark.parametrize("module", [ceilings, teach_likeness])
+def test_help_measures_and_writes_nothing(module, capsys, monkeypatch):
+    monkeypatch.setattr(ceilings, "measure_ceilings", None)
+    monkeypatch.setattr(teach_likeness, "load_data", None)
+    with pytest.raises(SystemExit) as left:
+        module.main(["--help"])
+    assert left.value.code == 0
+    assert f"python -m {module.__package__}" in capsys.readouterr().out
+
+
+def test_the_file_of_weights_is_named_by_who_trains_them(capsys):
+    with pytest.raises(SystemExit):
+        teach_likeness.main([])
+    assert "required: --output" in capsys.readouterr().err
 
 
 def test_ceilings_are_the_highest_of_all_runs():

@@ -66,7 +66,7 @@ def test_teaching_writes_a_file_like_the_one_in_the_package(digits, tmp_path, mo
     monkeypatch.setattr(teach_likeness, "load_data", lambda data: mnist)
     for name, value in (("HELD_OUT", 1000), ("OTHERS", 1000), ("EPOCHS", 1)):
         monkeypatch.setattr(teach_likeness, name, value)
-    teach_likeness.main(tmp_path / "new.safetensors")
+    teach_likeness.main(["--output", str(tmp_path / "new.safetensors")])
     new, shipped = checkpoint.load(tmp_path / "new.safetensors"), checkpoint.load(WEIGHTS)
     assert new.network == shipped.network
     assert new.class_names == shipped.class_names
