@@ -86,7 +86,11 @@ def _parser() -> Parser:
     parser.add_argument(
         "--train-images", type=int, metavar="N", help="train on N images (default: all)"
     )
-    parser.add_argument("--threads", type=int, help="the most threads (default: all cores)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="maximum threads (default: OMP_NUM_THREADS or one per core)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of every random draw (default: 0)")
     parser.add_argument(
         "--output",
@@ -153,12 +157,12 @@ def table(scores: Sequence[Score]) -> "Table":
 def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
     from ..system.console import Console
 
-    console = Console()
+    console, threads = Console(), summary["threads"]
     console.print()
     console.print(table(scores))
     console.print(
         f"\n{summary['data']}: {summary['train_images']:,} training images,"
-        f" {summary['test_images']:,} test images, {summary['threads']} threads;"
+        f" {summary['test_images']:,} test images, {threads} thread{'s' if threads > 1 else ''};"
         " in bold, on the kernels of mnistcore",
         highlight=False,
     )

@@ -159,7 +159,7 @@ def run(
     train_images
         The number of images to train on, a stratified random sample; None for all.
     threads
-        The maximum number of threads of each; None for all cores.
+        The maximum number of threads of each; None for ``OMP_NUM_THREADS`` or one per core.
     seed
         Seed of every random draw.
     on_score

@@ -26,7 +26,7 @@ _EXAMPLES = """
 A searchable option is fixed if it has one value, a choice if it has several, and a range if
 written as LOW:HIGH, LOW:HIGH:log or LOW:HIGH:linear. Ranges of units, learning rates and weight
 decays are logarithmic by default. Architectures are written as 512-256, switches as on and off. If
-no searchable option is given, a default space is searched.
+no option has several values or a range, a default space is searched, less what is fixed.
 
 examples:
   mnistcore search --trials 30 --epochs 5
@@ -134,7 +134,9 @@ def _parser() -> Parser:
     output.add_argument(
         "--json", action="store_true", help="print the summary as JSON and nothing else"
     )
-    searched = parser.add_argument_group("searchable options (VALUE, VALUE VALUE ... or LOW:HIGH)")
+    searched = parser.add_argument_group(
+        "searchable options (VALUE or VALUE VALUE ...; for numbers, but not --hidden, LOW:HIGH)"
+    )
     for name, opt in parameters().items():
         switch = opt.kind is bool
         choices = ("on", "off") if switch else opt.choices

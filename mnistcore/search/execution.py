@@ -71,7 +71,7 @@ def run(
         The options; by default 20 trials of TPE.
     space
         The search space: for each name a list of values or ``{"low", "high", "log", "step"}``.
-        By default the default space.
+        If no name has several values or a range, the default space, less what is fixed.
     train
         Options of :class:`.TrainConfig` that are the same in all trials, such as
         ``{"epochs": 5, "data": "synthetic"}``.

@@ -81,6 +81,7 @@ BAD = [
     ({}, {"epochs": [1, 2]}, {"epochs": 3}, "epochs is given both as searched and as fixed"),
     ({}, None, {"validation_fraction": 0}, "needs validation"),
     ({}, {"optimizer": ["sgd", "adam"]}, {"momentum": 0.9}, "momentum is for optimizer sgd"),
+    ({}, {"optimizer": ["sgd", "adam"]}, {"beta1": 0.8}, "beta1 is for optimizer adam or adamw"),
     ({"sampler": "grid"}, {"dropout": {"low": 0.1, "high": 0.2}}, None, "say how many"),
     ({}, {"dropout": [[0.1, 0.5], [0.3, 0.5]]}, None, "dropout takes one rate for all layers"),
     ({}, {"dropout": [[0.1, 0.5]]}, None, "dropout takes one rate for all layers"),
