@@ -144,7 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures["uses"] = measure_uses(arguments.rounds)
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for section, title in (("fits", f"fit, {arguments.epochs} epochs"), ("uses", "documented use")):
+    epochs = f"{arguments.epochs} epoch{'s' if arguments.epochs > 1 else ''}"
+    for section, title in (("fits", f"fit, {epochs}"), ("uses", "documented use")):
         if section in figures:
             print(table(title, figures[section]), end="\n\n")
     return 0

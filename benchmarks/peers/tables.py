@@ -214,7 +214,7 @@ def _products_table(results: Results) -> str:
     lines = []
     for own in OURS:
         for threads in sorted({row["threads"] for row in shapes}):
-            line = [f"{LIBRARIES[own].title}, {threads} threads"]
+            line = [f"{LIBRARIES[own].title}, {threads} thread{'s' if threads > 1 else ''}"]
             for other in ("numpy", "torch"):
                 ratios = [
                     best[other, *rest] / seconds

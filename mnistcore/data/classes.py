@@ -172,10 +172,11 @@ def _chosen_names(raw: RawData, labels: list[object], chosen: Sequence[str]) -> 
     counted = all(isinstance(label, int) and 0 <= label < len(chosen) for label in labels)
     if counted:
         return tuple(chosen[label] for label in labels if isinstance(label, int))
+    names = f"{len(chosen)} name{'s' if len(chosen) > 1 else ''}"
     missing = f" ({chosen[0]} is no file)" if len(chosen) == 1 else ""
     raise DataError(
         f"{raw.path}: has {len(labels)} classes, labelled {few(list(map(str, labels)))}, but"
-        f" class_names gives {len(chosen)} names; give one for each, in this order{missing}"
+        f" class_names gives {names}; give one for each, in this order{missing}"
     )
 
 

@@ -83,7 +83,8 @@ def load_data(
     options = _Options(transpose, tuple(class_names), progress, tuple(mirrors))
     datasets = [_one(part, data_dir, options) for part in parts]
     if transpose and all(dataset.name in RESERVED for dataset in datasets):
-        raise ValueError(f"{datasets[0].source} is upright; leave transpose out")
+        known = {"mnist": "MNIST is", "synthetic": "the built-in digits are"}[datasets[0].name]
+        raise ValueError(f"{known} upright; leave transpose out")
     return join(datasets) if len(datasets) > 1 else datasets[0]
 
 

@@ -201,7 +201,7 @@ def as_pixels(images: np.ndarray, name: str = "images") -> np.ndarray:
         images = np.ascontiguousarray(images, np.float32)
     pixels = images.reshape(-1)
     if not all(np.isfinite(pixels[i : i + _CHUNK]).all() for i in range(0, pixels.size, _CHUNK)):
-        raise ValueError(f"{name} have pixels that are not finite in float32; replace them")
+        raise ValueError(f"pixels of {name} are not finite in float32; replace them")
     return images
 
 

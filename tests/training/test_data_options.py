@@ -101,7 +101,10 @@ def test_what_is_named_anew_is_read_as_it_is_asked_for(place):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": "synthetic", "transpose": True}, "is upright; leave transpose out"),
+        (
+            {"data": "synthetic", "transpose": True},
+            "digits are upright; leave transpose out",
+        ),
         ({"data": "set", "class_names": ["a", "b"]}, "has 10 classes, .* gives 2 names"),
         ({"data": "set", "class_names": ["a"] * 10}, "two classes of the name 'a'"),
         ({"class_names": [""]}, "class_names must not be empty"),
