@@ -130,6 +130,10 @@ def check(
     watch
         Called again and again with what has been measured so far.
 
+    Returns
+    -------
+    Place
+
     Raises
     ------
     AssertionError
