@@ -35,6 +35,7 @@ def setup(app: Sphinx) -> None:
     """Register what the pages need here and not on a site that shows the repository."""
     app.connect("source-read", _without_links_to_the_repository)
     app.connect("autodoc-process-docstring", _with_one_entry_each, priority=400)
+    app.connect("autodoc-skip-member", _fields_without_words)
 
 
 def _without_links_to_the_repository(app: Sphinx, page: str, source: list[str]) -> None:
@@ -46,6 +47,13 @@ def _without_links_to_the_repository(app: Sphinx, page: str, source: list[str]) 
         return link[1] if target.is_dir() or target.suffix == ".md" else link[0]
 
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)#]+)(?:#[^)]*)?\)", text_of, source[0])
+
+
+def _fields_without_words(
+    app: Sphinx, what: str, name: str, found: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the members of a NamedTuple of which Python says only their number."""
+    return True if str(found.__doc__).startswith("Alias for field number") else None
 
 
 def _with_one_entry_each(
