@@ -80,7 +80,7 @@ def test_what_nobody_can_change_is_not_copied():
         ({"images": IMAGES.astype(str)}, TypeError, "train_images are <U"),
         ({"images": IMAGES[:, 0, 0]}, ValueError, r"train_images have shape \(40,\)"),
         ({"images": np.where(IMAGES > 5, IMAGES, np.nan)}, ValueError, "not finite"),
-        ({"test_images": np.full((10, 5, 4), np.inf)}, ValueError, "test_images have pixels"),
+        ({"test_images": np.full((10, 5, 4), np.inf)}, ValueError, "pixels of test_images"),
         ({"images": IMAGES * 1e300}, ValueError, "not finite in float32"),
         ({"test_images": SIGNALLING}, ValueError, "not finite in float32"),
         ({"images": IMAGES[:30]}, ValueError, "given has 30 train images and 40 labels"),
