@@ -7,8 +7,8 @@ import numpy as np
 _CHUNK = 2**20
 _BYTE = 255.0
 _LOOKED_AT = 500  # images whose rims tell paper from ink
-_NEGATIVE = -0.01  # of the range of pixels: no error of rounding
-_BRIGHT = 0.75  # of the range of pixels: paper, and not a grey between
+_BRIGHT = 0.75  # of an image's own range: paper, and not a grey between
+_NEAR = 0.1  # of the range of pixels: faint ink and uneven paper still end at 0 and 1
 _SPLIT_STREAM = 1  # separates these draws from others of the same seed
 _FOLDS_STREAM = 3
 
@@ -253,16 +253,25 @@ def rim_of(images: np.ndarray) -> np.ndarray:
 def paper_and_ink(images: np.ndarray, pixel_max: float) -> tuple[float, float]:
     """Return the pixels of paper and of ink, in units of `pixel_max`.
 
-    They are 0 and 1, or the least pixel and 1 where pixels are negative; the other way round if
-    the rims of most images are bright, as those of dark ink on white paper are.
+    They are the least and the largest pixel of most images, or exactly 0 and 1 where these are
+    near; the other way round if the rims of most images are bright within their own range, as
+    those of dark ink on paper are.
     """
     if images.ndim != 3 or not images.size:
         return 0.0, 1.0
-    low = 0.0 if images.dtype.kind == "u" else min(float(images.min()) / pixel_max, 0.0)
-    low = low if low < _NEGATIVE else 0.0
     rows = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(np.int64))
-    bright = float(np.median(rim_of(images[rows]))) / pixel_max > low + (1 - low) * _BRIGHT
-    return (1.0, low) if bright else (low, 1.0)
+    some = images[rows].astype(np.float64)
+    lowest, highest = some.min(axis=(1, 2)), some.max(axis=(1, 2))
+    drawn = highest > lowest
+    if not drawn.any():
+        return 0.0, 1.0
+    some, lowest, highest = some[drawn], lowest[drawn], highest[drawn]
+    rims = (np.median(rim_of(some), axis=1) - lowest) / (highest - lowest)
+    low, high = float(np.median(lowest)) / pixel_max, float(np.median(highest)) / pixel_max
+    low, high = 0.0 if abs(low) < _NEAR else low, 1.0 if high > 1 - _NEAR else high
+    if low >= high:
+        return 0.0, 1.0
+    return (high, low) if np.median(rims) > _BRIGHT else (low, high)
 
 
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:

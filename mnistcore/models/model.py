@@ -40,8 +40,8 @@ class TrainedOn:
         How its training images looked: "upright" for upright digits, "no digits", or a
         description of how the digits are turned; None if this could not be determined.
     paper, ink
-        The pixels of both, in units of :attr:`Model.pixel_max`: 0 and 1, where ink is dark 1 and
-        0, and the least pixel in the place of 0 where pixels are negative.
+        The pixels of both, in units of :attr:`Model.pixel_max`: 0 and 1, or 1 and 0 where ink is
+        dark, if the pixels of most images reach from nearly 0 to nearly 1; else their own ends.
     """
 
     name: str

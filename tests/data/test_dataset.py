@@ -149,12 +149,15 @@ def test_test_images_of_another_scale_are_told():
     [
         (lambda x: x, 0, 1),
         (lambda x: 255 - x, 1, 0),
-        (lambda x: 255 - x // 4, 1, 0),  # on grey paper, in grey
+        (lambda x: 255 - x // 4, 1, 192 / 255),  # in grey
+        (lambda x: (180 - x * (160 / 255)).astype(np.uint8), 180 / 255, 0),  # on grey
+        (lambda x: 250 - x // 17 * 15, 1, 0),  # from 250 to 25
         (lambda x: x / np.float32(255), 0, 1),
         (lambda x: x / np.float32(127.5) - 1, -1, 1),
         (lambda x: 1 - x / np.float32(127.5), 1, -1),
-        (lambda x: x // 3 + 60, 0, 1),
+        (lambda x: x // 3 + 60, 60 / 255, 145 / 255),
         (lambda x: (x / np.float32(255) - np.float32(0.13)) / np.float32(0.31), -0.13 / 0.87, 1),
+        (lambda x: (np.float32(0.13) - x / np.float32(255)) / np.float32(0.31), 0.13 / 0.87, -1),
         (lambda x: x / np.float32(255) - np.float32(1e-4), 0, 1),
     ],
 )
@@ -164,6 +167,14 @@ def test_the_rims_of_images_tell_paper_from_ink(change, paper, ink):
     assert dataset.paper_and_ink == pytest.approx((paper, ink))
     assert (TrainedOn.of(dataset).paper, TrainedOn.of(dataset).ink) == dataset.paper_and_ink
     assert parse_trained_on(TrainedOn.of(dataset).to_dict()) == TrainedOn.of(dataset)
+
+
+def test_images_without_ink_tell_nothing():
+    images, labels = make_digits(200, 0)
+    dark = 255 - images
+    dark[::3] = 0
+    assert Dataset.from_arrays(dark, labels).paper_and_ink == (1, 0)
+    assert Dataset.from_arrays(np.full_like(images, 200), labels).paper_and_ink == (0, 1)
 
 
 def test_sets_with_dark_and_with_light_ink_are_told_apart():
