@@ -15,6 +15,7 @@ from .files import shrink
 
 LEAST_CONTRAST = 0.025  # of ink against paper: six grey levels of 255
 _STRIPS = 24  # vertical strips; a ruled line is present in nearly all of them
+_THICKEST_LINE = 0.03  # of the picture's height: pens leave strokes of 5 % and more of a digit's
 _TILTS = np.arange(-40, 41) / 400  # slopes of ruled lines, up to 0.1 (5.7 degrees)
 
 
@@ -211,8 +212,9 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
     """Remove ruled lines: those that cross the whole picture from left to right, maybe tilted.
 
     The picture is cut into vertical strips, each shifted to undo the tilt. What at least four
-    fifths of the strips have at the same height is a line, and its strength is subtracted
-    everywhere, so that a digit written across it stays.
+    fifths of the strips have at the same height is a line, unless it is as thick as a stroke: the
+    bar of a 7 that fills its picture. Its strength is subtracted everywhere, so that a digit
+    written across it stays; what a line as dark as the digit takes of it is given back.
     """
     height, width = strength.shape
     if min(height, width) < 4 * _STRIPS:
@@ -231,12 +233,29 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         level = np.maximum(level - np.median(level), 0)
         if (level**2).sum() > best:
             best, line, shifts = float((level**2).sum()), level, moved
-    if line.max() < LEAST_CONTRAST:
+    thickness = _thickest(line)
+    if line.max() < LEAST_CONTRAST or thickness > max(_THICKEST_LINE * height, 3):
         return strength
     column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
     source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)
     thicker = np.maximum(np.maximum(line, np.roll(line, 1)), np.roll(line, -1))
-    return strength - np.minimum(1.3 * thicker[source], np.maximum(strength, 0))
+    taken = 1.3 * thicker[source]
+    left = strength - np.minimum(taken, np.maximum(strength, 0))
+    return np.where(
+        taken > 0, np.maximum(left, np.minimum(_bridged(left, thickness), strength)), left
+    )
+
+
+def _thickest(line: np.ndarray) -> int:
+    """Return the longest run of rows (H,) above half of their maximum."""
+    ends = np.flatnonzero(np.diff(np.pad(line > line.max() / 2, 1)))
+    return int((ends[1::2] - ends[::2]).max(initial=0))
+
+
+def _bridged(strength: np.ndarray, gap: int) -> np.ndarray:
+    """Close gaps between what lies above and below them, of some rows and one more at each end."""
+    window = 2 * (gap // 2 + 2) + 1
+    return -_sliding_max(-_sliding_max(strength, window, 0), window, 0)
 
 
 def _may_have_line(strips: np.ndarray) -> bool:

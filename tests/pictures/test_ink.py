@@ -81,6 +81,31 @@ def test_ruled_lines_go_and_the_digit_on_them_stays(page):
     assert overlap(strength, page) > 0.85
 
 
+@pytest.mark.parametrize(("thickness", "tilt"), [(1, 0), (2, 0.03), (3, 0), (3, 0.03)])
+@pytest.mark.parametrize("ruled", ["rows", "columns", "both"])
+def test_lines_as_dark_as_the_digit_do_not_cut_it(page, thickness, tilt, ruled):
+    """What they cover of it is closed, but for strokes along a line."""
+    y, x = np.mgrid[:300, :400]
+    rows, columns = (y + tilt * x) % 40 < thickness, (x + tilt * y) % 40 < thickness
+    lines = {"rows": rows, "columns": columns, "both": rows | columns}[ruled]
+    grey = np.where(lines, 0.2, 0.9 - 0.7 * page).astype(np.float32)
+    strength = ink.ink_of(grey, True, 181).strength
+    assert strength[lines & (page < 0.01)].mean() < 0.05
+    assert strength[lines & (page > 0.9)].mean() > 0.6 * strength[~lines & (page > 0.9)].mean()
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_stroke_that_fills_the_picture_is_no_line(upright):
+    """The bar of a 7 that is cropped to its ink, and the stem of a 4."""
+    page = np.zeros((160, 128), np.float32)
+    page[:14] = 1
+    y, x = np.mgrid[:160, :128]
+    page[np.abs(x - 120 + 0.5 * y) < 7] = 1
+    page = page if upright else page.T
+    strength = ink.ink_of(0.9 - 0.7 * page, True, 181).strength
+    assert overlap(strength, page) > 0.95
+
+
 def test_uneven_light_is_levelled(page):
     light = nasty_pictures._gradient(page.shape, np.random.default_rng(2), 0.5, 1.0)
     levelled = ink.levelled((light - 0.3 * page).astype(np.float32))
