@@ -25,6 +25,7 @@ from mnistcore.models.network import Network
 from mnistcore.pictures.frame import normalised
 from mnistcore.predict import predict_pictures
 from mnistcore.terminal.command_line import BAD_INPUT, DONE
+from mnistcore.terminal.readings import summary
 
 ROOT = Path(__file__).parent.parent
 DIGITS = tuple("0123456789")
@@ -219,10 +220,16 @@ def test_a_single_source_is_refused(model, glyphs):
             predict_pictures(model, source)
 
 
-def other_model(sizes, names, value=0.0):
+def other_model(sizes, names, value=0.0, shape=None):
     network = Network(sizes, "relu")
     params = np.full(network.n_params, value, np.float32)
-    return Model(network, params, (sizes[0],), 1.0, 0.0, names)
+    return Model(network, params, shape or (sizes[0],), 1.0, 0.0, names)
+
+
+@pytest.mark.parametrize("shape", [(784,), (28, 28), (1, 28, 28), (28, 28, 1), (784, 1)])
+def test_axes_of_length_one_are_no_other_shape(glyphs, shape):
+    model = other_model((784, 10), DIGITS, shape=shape)
+    assert len(list(predict_pictures(model, [picture(glyphs[2])], backend="numpy"))) == 1
 
 
 @pytest.mark.parametrize("flags", [[], ["--many"], ["--json"], ["--show"]], ids=str)
@@ -240,6 +247,8 @@ def test_a_network_whose_outputs_are_not_finite_gives_no_answer(flags, place, ca
     ("model", "match"),
     [
         (other_model((36, 10), DIGITS), "takes 36 inputs"),
+        (other_model((784, 10), DIGITS, shape=(14, 56)), "takes images of 14 x 56 pixels"),
+        (other_model((784, 10), DIGITS, shape=(4, 1, 14, 14)), "takes images of 4 x 14 x 14 pix"),
         (other_model((784, 2), ("dog", "horse")), "classes are not digits or letters"),
         (other_model((784, 2), ("a", "\n")), "classes are not digits or letters"),
         (other_model((784, 2), ("a", "")), "classes are not digits or letters"),
@@ -274,6 +283,41 @@ def test_a_line_for_each_picture(place, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert re.fullmatch(r"3\.png: 3  \(\d+\.\d %.*\)\n0\.png: 0  \(\d+\.\d %.*\)\n", out)
+
+
+def test_the_second_choice_is_a_class_of_the_network(model, glyphs):
+    """Of one that knows but 4, 8 and 9, and wavers between the last two."""
+    network = Network((784, 3), "relu")
+    params = np.zeros(network.n_params, np.float32)
+    ((_, bias),) = network.views(params)
+    bias[:] = -9, 0, 0.5
+    knows = dataclasses.replace(model, network=network, params=params, class_names=tuple("489"))
+    (reading,) = predict_pictures(knows, [picture(glyphs[9])], backend="numpy")
+    assert summary(reading) == "9  (62.2 %, or 8: 37.8 %)"
+
+
+def test_further_pages_are_told(place, glyphs, capsys):
+    first, second = (Image.open(io.BytesIO(picture(glyphs[digit]))) for digit in (3, 7))
+    first.save("pages.tif", save_all=True, append_images=[second])
+    assert predict("pages.tif", "3.png") == DONE
+    several, one = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"pages.tif: 3  \(.*\); only the first of several pages .* read", several)
+    assert "several" not in one
+    assert predict("--json", "pages.tif", "3.png") == DONE
+    several, one = json.loads(capsys.readouterr().out)
+    assert several["first_of_several"] is True
+    assert "first_of_several" not in one
+
+
+def test_folders_hold_pictures_of_every_common_suffix(place, glyphs):
+    Path("scans").mkdir()
+    image = Image.open(io.BytesIO(picture(glyphs[3]))).convert("L")
+    for name in ("a.jfif", "b.jpe", "c.DIB"):
+        image.save(Path("scans", name), "BMP" if name.endswith("DIB") else "JPEG")
+    readings = predict_pictures("run", ["scans"], backend="numpy")
+    assert [(Path(r.path).name, r.digit) for r in readings] == [
+        ("a.jfif", 3), ("b.jpe", 3), ("c.DIB", 3),
+    ]  # fmt: skip
 
 
 def test_json_is_one_list_in_the_order_of_the_arguments(place, capsys):

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif",
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff",
+    ".avif", ".heic", ".heif",
 )  # fmt: skip
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 100_000_000
@@ -63,22 +64,28 @@ class Picture:
         (H, W, 1) or (H, W, 3) float32 in [0, 1], grey or RGB.
     size
         Width and height of the file once upright; ``pixels`` may be a smaller copy.
+    first_of_several
+        Whether the file has further pages or frames, which were not read.
     """
 
     pixels: np.ndarray
     size: tuple[int, int]
+    first_of_several: bool = False
 
     @property
     def scale(self) -> float:
-        """The file's pixels per pixel of ``pixels``, at least 1."""
-        return self.size[0] / self.pixels.shape[1]
+        """The file's pixels per pixel of ``pixels``, at least 1.
+
+        From the longer side, where the incomplete blocks that were left out weigh less.
+        """
+        return max(self.size) / max(self.pixels.shape[:2])
 
 
 def open_picture(source: str | Path | bytes | BinaryIO) -> Picture:
     """Read a picture from a path, the bytes of a file, or a binary file such as standard input.
 
-    Only the first frame or page is read. AVIF is read if Pillow can, HEIC and HEIF with the extra
-    ``heic``.
+    Only the first frame or page is read; ``first_of_several`` says if there are more. AVIF is read
+    if Pillow can, HEIC and HEIF with the extra ``heic``.
 
     Raises
     ------
@@ -223,10 +230,24 @@ def _picture(image: "Image.Image") -> Picture:
     orientation = image.getexif().get(_ORIENTATION, 1)
     turn = _TURNS.get(orientation)
     pixels = _pixels(image, -(-max(image.size) // LONG_SIDE))
+    several = _has_several(image)
     if turn is None:
-        return Picture(pixels, (width, height))
-    upright = np.ascontiguousarray(turn(pixels))
-    return Picture(upright, (height, width) if orientation >= _FIRST_SIDEWAYS else (width, height))
+        return Picture(pixels, (width, height), several)
+    if orientation >= _FIRST_SIDEWAYS:
+        width, height = height, width
+    return Picture(np.ascontiguousarray(turn(pixels)), (width, height), several)
+
+
+def _has_several(image: "Image.Image") -> bool:
+    """Whether a file has further pages or frames.
+
+    They are not counted: that would go through a file of any number of them. What follows the
+    photograph in a camera's JPEG (MPO) is its preview or its depth.
+    """
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # a damaged second frame is none
+        return False
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
@@ -286,13 +307,22 @@ def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Put a transparent picture on the background that its author most likely had in mind.
 
     Ink of a single colour is put on black or white, whichever contrasts more. A cut-out picture
-    with both paper and ink is continued in its most common colour.
+    with both paper and ink is continued in the colour along its cut. That is also the colour of
+    paper that was made transparent: the ink's soft edges have nearly faded into it.
     """
-    weights = alpha[:, :, 0]
-    solid = colour[weights > 0.5]
-    if not len(solid):
-        solid = colour[weights > 0] if (weights > 0).any() else np.ones((1, 3), np.float32)
-    typical = np.median(solid, axis=0)
-    if np.abs(solid - typical).max(axis=1).mean() < 0.06:
-        typical = np.full(3, float(typical.mean() < 0.5), np.float32)
-    return colour * alpha + typical * (1 - alpha)
+    solid = alpha[:, :, 0] > 0.5
+    if not solid.any():
+        solid = alpha[:, :, 0] > 0
+    own = colour[solid] if solid.any() else np.ones((1, 3), np.float32)
+    ground = np.median(own, axis=0)
+    if np.abs(own - ground).max(axis=1).mean() < 0.06:
+        ground = np.full(3, float(ground.mean() < 0.5), np.float32)
+    elif (rim := solid & _beside(~solid)).any():
+        ground = np.median(colour[rim], axis=0)
+    return colour * alpha + ground * (1 - alpha)
+
+
+def _beside(marked: np.ndarray) -> np.ndarray:
+    """Return which pixels (H, W) have a marked one above, below or at a side."""
+    padded = np.pad(marked, 1)
+    return padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]

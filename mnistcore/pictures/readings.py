@@ -15,7 +15,7 @@ from ..kernels.backends import get_ready_backend
 from ..models.ensemble import Ensemble, Sources, load_together
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
-from ..system.errors import error_words
+from ..system.errors import by, error_words
 from .files import SUFFIXES, Picture, PictureError, open_picture, picture_of
 from .frame import SIZE
 from .marks import NoDigitError
@@ -173,10 +173,12 @@ def predict_pictures(
 def check_characters(model: Model, name: str = "the network") -> None:
     """Raise ValueError if a model, which messages call by a name, cannot read characters."""
     n_inputs = model.network.layer_sizes[0]
-    if n_inputs != SIZE * SIZE:
+    sides = tuple(side for side in model.input_shape if side != 1)
+    if n_inputs != SIZE * SIZE or sides not in ((SIZE, SIZE), (SIZE * SIZE,)):
+        taken = f"{n_inputs} inputs" if len(sides) < 2 else f"images of {by(sides)} pixels"
         raise ValueError(
-            f"the network takes {n_inputs} inputs; {noun_of(model.class_names)}s are shown"
-            f" in {SIZE} x {SIZE} pixels, so give one of {SIZE * SIZE}"
+            f"the network takes {taken}; {noun_of(model.class_names)}s are shown"
+            f" in {SIZE} x {SIZE} pixels, so give one of {SIZE * SIZE} inputs in that shape"
         )
     if not all(0 < len(name) <= _LONGEST and name.isprintable() for name in model.class_names):
         names = ", ".join(model.class_names[:4])
@@ -293,7 +295,8 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
         ``digits``, a list of dicts with ``digit``, ``probabilities``, ``box`` and ``line``. If no
         digit was read, also ``reason``. Of a network that knows other characters, ``character``
         (a class name) and ``characters`` take the place of ``digit`` and ``digits``. Unless the
-        classes are the ten digits, ``class_names`` say what the probabilities belong to.
+        classes are the ten digits, ``class_names`` say what the probabilities belong to. Only if
+        the file has further pages or frames, which were not read, ``first_of_several`` is true.
     """
     entry: dict[str, Any] = {"path": reading.path}
     if reading.names != DIGITS:
@@ -309,6 +312,8 @@ def as_dict(reading: Reading, many: bool = False) -> dict[str, Any]:
     else:
         first = reading.digits[0] if reading.digits else None
         entry |= _entry(reading.noun, first) | {"found": reading.found}
+    if reading.picture is not None and reading.picture.first_of_several:
+        entry["first_of_several"] = True
     return entry | ({} if reading.digits else {"reason": reading.reason})
 
 

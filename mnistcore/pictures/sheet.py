@@ -127,7 +127,7 @@ def _boxed(picture: Picture, digits: Sequence[Digit], width: int, height: int) -
 
     image = thumbnail(picture, width, height)
     draw = ImageDraw.Draw(image)
-    factor = image.width / picture.size[0]
+    factor = max(image.size) / max(picture.size)
     for digit in digits:
         left, top, right, bottom = (side * factor for side in digit.box)
         draw.rectangle((left - 3, top - 3, right + 2, bottom + 2), outline=_BOX, width=2)

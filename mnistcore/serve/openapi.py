@@ -138,6 +138,7 @@ def _schemas() -> dict[str, Any]:
                 "probabilities": {"type": ["array", "null"], "items": _NUMBER},
                 "found": _COUNT,
                 "reason": _TEXT,
+                "first_of_several": {"type": "boolean"},
                 "class_names": {"type": "array", "items": _TEXT},
             },
         },

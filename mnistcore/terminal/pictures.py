@@ -58,7 +58,7 @@ def _original(
 ) -> "Text":
     """Draw the picture, with the corners of each digit's box if the console has colours."""
     pixels = np.array(thumbnail(picture, width, height))
-    factor = pixels.shape[1] / picture.size[0]
+    factor = max(pixels.shape[:2]) / max(picture.size)
     if in_colour(console):
         for digit in digits:
             left, top, right, bottom = (round(side * factor) for side in digit.box)

@@ -105,6 +105,13 @@ def choose_output(
 
 def summary(reading: Reading) -> str:
     """Summarise a reading in one line: the digits and their probability, or why none was read."""
+    words = _summary(reading)
+    if reading.picture is not None and reading.picture.first_of_several:
+        words += "; only the first of several pages or frames was read"
+    return words
+
+
+def _summary(reading: Reading) -> str:
     noun = reading.noun
     if reading.found > 1 and not reading.digits:
         return f"{reading.found} {noun}s found, none read: --many reads several"
@@ -114,8 +121,7 @@ def summary(reading: Reading) -> str:
     *_, second, first = (0, *np.argsort(doubtful.probabilities))
     words = percent(doubtful.probabilities[first], 1)
     if second != first and doubtful.probabilities[second] > _NOTABLE:
-        rival = f"a {second}" if noun == "digit" else doubtful.names[second]
-        words += f", or {rival}: {percent(doubtful.probabilities[second], 1)}"
+        words += f", or {doubtful.names[second]}: {percent(doubtful.probabilities[second], 1)}"
     if len(reading.digits) > 1:
         place = f"{noun} {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
         words = f"least sure is {place}: {words}"

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import nasty_pictures
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageFilter, features
 
 from mnistcore.pictures import files
 from mnistcore.pictures.files import PictureError, open_picture, picture_of, shrink
@@ -99,10 +99,34 @@ def test_what_lies_under_transparent_pixels_is_not_seen(grey):
     np.testing.assert_allclose(pixels[:, 40:], 230 / 255, atol=1e-6)  # as the paper beside it
 
 
-def test_of_an_animation_the_first_picture_is_taken(grey):
-    frames = [Image.fromarray(np.zeros_like(grey))]
-    content = file_of(Image.fromarray(grey), "GIF", save_all=True, append_images=frames)
-    np.testing.assert_allclose(open_picture(content).pixels[:, :, 0], grey / 255, atol=0.01)
+@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("dark", [True, False])
+def test_paper_that_was_made_transparent_is_filled_with_its_like(soft, dark):
+    """As GIF does it: one grey is clear, and the soft edges of the ink are not."""
+    glyph = nasty_pictures.pen_glyphs(1, 0, pen=0.1)[0][0]
+    ink = np.rint(255 * np.pad(glyph, 19)).astype(np.uint8)
+    ink = np.asarray(Image.fromarray(ink).filter(ImageFilter.GaussianBlur(5 * soft)))
+    grey = 255 - ink if dark else ink
+    content = file_of(Image.fromarray(grey), "GIF", transparency=255 if dark else 0)
+    np.testing.assert_allclose(open_picture(content).pixels[:, :, 0], grey / 255, atol=0.15)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+def test_of_several_pictures_in_a_file_the_first_is_taken(grey, kind):
+    frames = [Image.fromarray(np.zeros_like(grey))] * 2
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = file_of(Image.fromarray(grey), kind, save_all=True, append_images=frames, **options)
+    picture = open_picture(content)
+    np.testing.assert_allclose(picture.pixels.mean(axis=2), grey / 255, atol=0.01)
+    assert picture.first_of_several
+    assert not open_picture(file_of(Image.fromarray(grey), kind)).first_of_several
+
+
+def test_what_follows_a_photograph_is_no_page(grey):
+    """Cameras add a preview or the depth to their JPEG, which Pillow calls MPO."""
+    frames = [Image.fromarray(grey)]
+    content = file_of(Image.fromarray(grey), "MPO", save_all=True, append_images=frames)
+    assert not open_picture(content).first_of_several
 
 
 def test_a_large_picture_is_kept_smaller_and_remembers_its_size():
@@ -110,6 +134,13 @@ def test_a_large_picture_is_kept_smaller_and_remembers_its_size():
     assert picture.size == (5000, 3000)
     assert max(picture.pixels.shape) <= files.LONG_SIDE
     assert picture.scale == pytest.approx(5000 / picture.pixels.shape[1])
+
+
+@pytest.mark.parametrize("size", [(301, 9000), (9000, 301)])
+def test_the_scale_of_a_narrow_picture_is_that_of_its_length(size):
+    """301 pixels make 60 blocks of 5, and one pixel is left out."""
+    for picture in (open_picture(file_of(Image.new("L", size), "PNG")), picture_of(np.ones(size))):
+        assert picture.scale == 5
 
 
 def test_paths_files_and_arrays(grey, tmp_path):
