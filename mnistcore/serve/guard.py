@@ -6,6 +6,7 @@ in Host, by an address or as localhost, and come from its own page, if it comes 
 """
 
 import ipaddress
+import secrets
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +24,8 @@ HEADERS = {
     "permissions-policy": "geolocation=(), microphone=()",
 }
 _ENCODED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+# Each server has its own value: "run-1" and "job-1" are other networks in another one.
+SERVER = b"x-mnistcore-server"
 
 
 class Guard:
@@ -38,6 +41,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self._app, self._host = app, host.lower()
+        self._headers = [*_ENCODED, (SERVER, secrets.token_hex(8).encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +50,7 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_ENCODED]
+                message["headers"] = [*message.get("headers", ()), *self._headers]
             await send(message)
 
         refusal = self._refusal(scope)

@@ -23,6 +23,7 @@ from .requests import NO_STORE, Threads, bad_request, body_of, kind_of
 
 MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
 MOST_JSON = 8 * 2**20
+SHORT_JSON = 2**16  # bytes that are parsed within a millisecond or two; more, on a thread
 # Multiply-adds that may hold up the event loop, about a millisecond; more are done on a thread.
 SOON = 2_000_000
 
@@ -38,7 +39,7 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
         return JSONResponse({"models": describe(sources())}, headers=NO_STORE)
 
     async def predict(request: Request) -> JSONResponse:
-        model, content, images = await _sent(request, sources())
+        model, content, images = await _sent(request, sources(), threads)
         if images is None:
             reading = await _on_thread(threads, lambda: read_picture(model, content))
             return JSONResponse(reading_dict(reading), headers=NO_STORE)
@@ -54,7 +55,7 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
         return JSONResponse(answer, headers=NO_STORE)
 
     async def explanation(request: Request) -> JSONResponse:
-        model, content, images = await _sent(request, sources())
+        model, content, images = await _sent(request, sources(), threads)
         if images is not None and images.ndim > 1:
             raise HTTPException(400, "one image is explained at a time")
         answer = await _on_thread(threads, lambda: timed(model, content, images))
@@ -120,7 +121,7 @@ async def _on_thread(threads: Threads, work: Callable[[], Any]) -> Any:
 
 
 async def _sent(
-    request: Request, sources: Mapping[str, Source]
+    request: Request, sources: Mapping[str, Source], threads: Threads
 ) -> tuple[Model, bytes, np.ndarray | None]:
     """Return the model that a request names, a picture's bytes, and pixels if it has those."""
     kind = kind_of(request)
@@ -133,6 +134,8 @@ async def _sent(
     model = _chosen(request.query_params.get("model"), sources)
     if picture:
         return model, body, None
+    if len(body) > SHORT_JSON:
+        return model, b"", await _on_thread(threads, lambda: read_pixels(body))
     with bad_request():
         return model, b"", read_pixels(body)
 

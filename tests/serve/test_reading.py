@@ -1,6 +1,7 @@
 """The page's files, the list of networks, predictions and explanations."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from starlette.routing import Route
 import mnistcore
 from mnistcore.kernels import numpy_kernels
 from mnistcore.pictures.readings import as_dict, predict_pictures
+from mnistcore.serve import reading_api
 from mnistcore.serve.application import make_application
 
 PNG = {"content-type": "image/png"}
@@ -46,6 +48,17 @@ def test_a_sign_of_life(client):
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
+def test_every_answer_tells_servers_apart(client, empty):
+    """Also those that refuse: the identifiers of one server mean other networks in another."""
+    paths = ("/", "/healthz", "/api/models", "/nowhere")
+    names = [
+        {asked.get(path).headers["x-mnistcore-server"] for path in paths}
+        for asked in (client, empty)
+    ]
+    assert [len(one) for one in names] == [1, 1]
+    assert names[0] != names[1]
+
+
 def test_models(client, run_folder, model):
     (served,) = client.get("/api/models").json()["models"]
     summary = json.loads((run_folder / "summary.json").read_text())
@@ -77,6 +90,21 @@ def test_a_single_image_is_answered_by_itself(client, digits, model):
     answer = client.post("/api/predict", json={"pixels": image.tolist()}).json()
     assert set(answer) == {"digit", "probabilities"}
     assert answer["digit"] == int(model.predict(image)[0])
+
+
+@pytest.mark.parametrize(("images", "on_loop"), [(1, True), (1000, False)])
+def test_many_images_do_not_hold_up_the_event_loop(client, digits, monkeypatch, images, on_loop):
+    read, threads = reading_api.read_pixels, []
+
+    def noted(body):
+        threads.append(threading.current_thread().name)
+        return read(body)
+
+    monkeypatch.setattr(reading_api, "read_pixels", noted)
+    pixels = [digits.test_images[0].ravel().tolist()] * images
+    answer = client.post("/api/predict", json={"pixels": pixels}).json()
+    assert len(answer["predictions"]) == images
+    assert ["AnyIO worker" in name for name in threads] == [not on_loop]
 
 
 def test_a_picture_is_read_as_predict_reads_it(client, drawing, model):
