@@ -4,10 +4,12 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from ..system.errors import error_words
+from ..training.records import NonFiniteLossError
 from .background import in_background
 from .feed import Feed
 
 OVER = ("finished", "stopped", "failed")
+_EXPECTED = (ValueError, TypeError, OSError, ImportError, MemoryError, NonFiniteLossError)
 
 
 class Activity(ABC):
@@ -62,7 +64,7 @@ class Activity(ABC):
             self.work()
         except KeyboardInterrupt:
             self.enter("stopped")
-        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        except _EXPECTED as error:
             self.enter("failed", error_words(error))
         except BaseException as error:
             self.enter("failed", f"there is an error in the program ({type(error).__name__})")

@@ -61,6 +61,7 @@ class Monitor:
             "confusion": confusion_matrix(self._labels, found, logits.shape[1]).tolist(),
             "weights": _tiles(network.views(params)[0][0], self._image_shape()),
             "wrong": self._wrong(found),
+            "classes": list(job.dataset.class_names),
         }
         pause = (thread_time() - began) / SHARE
         self._next = perf_counter() + max(INTERVAL, pause)

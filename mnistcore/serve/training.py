@@ -18,7 +18,7 @@ from ..runs.job import Job, prepare
 from ..training.config import TrainConfig
 from ..training.fit import fit
 from ..training.loop import Trainer
-from ..training.records import Listener, Progress
+from ..training.records import Listener, NonFiniteLossError, Progress
 from .activity import Activity
 from .monitor import Monitor
 from .peak import Peak
@@ -78,6 +78,7 @@ class Training(Activity):
             "name": self.name,
             "state": self.state,
             "message": self.message,
+            "drawable": self.model is not None,
             "layers": list(config.hidden),
             "optimizer": config.optimizer,
             "learning_rate": config.learning_rate,
@@ -101,6 +102,10 @@ class Training(Activity):
             "curve": self._curve.copy(),
             "evaluations": self._looks.copy(),
         }
+
+    def enter(self, state: str, message: str = "", **told: Any) -> None:
+        """Take on a state, and tell the feed; also whether one can draw with the network."""
+        super().enter(state, message, drawable=self.model is not None, **told)
 
     def pause(self) -> None:
         """Stand still at the end of the current slice, about a quarter of a second."""
@@ -142,6 +147,11 @@ class Training(Activity):
 
     def _finish(self, job: Job, params: np.ndarray) -> None:
         test = tested(job, params, None)
+        if not np.isfinite(test.loss):
+            raise NonFiniteLossError(
+                "the loss on the test images is not finite: training diverged;"
+                " try a lower learning rate"
+            )
         self.test_accuracy = test.accuracy
         right = f"{percent(test.accuracy, 2)} of the test images are read rightly"
         self.enter("finished", right, test_accuracy=test.accuracy)

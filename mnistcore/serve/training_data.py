@@ -49,5 +49,6 @@ class TrainingData:
             "name": data.name,
             "train": len(data.train_labels),
             "test": len(data.test_labels),
+            "image_shape": list(data.train_images.shape[1:]),
             "classes": list(data.class_names),
         }

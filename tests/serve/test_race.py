@@ -41,6 +41,15 @@ def test_a_race_can_be_stopped(empty):
     assert empty.get("/api/race").json()["races"][0]["state"] == "stopped"
 
 
+def test_a_race_that_diverges_says_so(empty, monkeypatch):
+    monkeypatch.setattr(race, "RATE", 1e30)
+    started = empty.post("/api/race", json={"rungs": ["NumPy"]}).json()
+    with stream(empty, f"/api/race/{started['id']}/events") as events:
+        *_, (_, last) = events
+    assert last["state"] == "failed"
+    assert "training diverged" in last["message"]
+
+
 def test_lanes_run_from_pure_python_to_all_cores(empty):
     lanes = empty.get("/api/race").json()["lanes"]
     names = [lane["name"] for lane in lanes]

@@ -137,10 +137,37 @@ def test_a_training_that_diverges_says_so(empty):
         assert [data["state"] for kind, data in events if kind == "state"] == ["failed"]
 
 
+@pytest.mark.parametrize("rate", [1e30, 3e38])
+def test_a_training_that_diverges_in_its_last_step_says_so(empty, rate):
+    """No loss follows it, and its weights may be finite; what they make of an image is not."""
+    options = SHORT | {"optimizer": "sgd", "learning_rate": rate, "epochs": 1}
+    job = started(empty, options | {"layers": [16, 16, 16], "batch_size": 10_000})
+    failed = wait_for(empty, job, "failed")
+    assert "training diverged; try a lower learning rate" in failed["message"]
+    assert failed["test_accuracy"] is None
+
+
 def test_data_that_is_not_there(empty):
     empty.site.computing.data.load = lambda: mnistcore.load_data("nowhere")
     failed = wait_for(empty, started(empty, SHORT), "failed")
     assert failed["message"].startswith("nowhere: ")
+
+
+def test_one_can_draw_with_what_reads_characters(empty):
+    """The state says whether, when it ends: with the data of some trainings one cannot."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (90, 8, 6), np.uint8), np.arange(90) % 3
+    small = mnistcore.Dataset.from_arrays(images, labels, images, labels)
+    for load, drawable in (
+        (lambda: small, False),
+        (mnistcore.ServeConfig(data="synthetic").load, True),
+    ):
+        empty.site.computing.data.load = load
+        job = started(empty, SHORT)
+        assert wait_for(empty, job, "finished")["drawable"] == drawable
+        with stream(empty, f"/api/jobs/{job}/events") as events:
+            last = [data for kind, data in events if kind == "state"][-1]
+        assert last["drawable"] == drawable
 
 
 def test_an_error_of_ours_ends_the_training_and_not_the_server(empty, monkeypatch):
@@ -208,6 +235,7 @@ def test_the_choices_of_the_form(empty, digits):
         assert time.monotonic() < ends
         time.sleep(0.05)
     assert (data["train"], data["test"]) == (len(digits.train_labels), len(digits.test_labels))
+    assert data["image_shape"] == [28, 28]
     everything = dict(options["defaults"], momentum=0.5, optimizer="sgd", epochs=1, threads=1)
     wait_for(empty, started(empty, everything | {"backend": "numpy"}), "finished")
 
@@ -221,6 +249,7 @@ def test_a_look_at_a_network(digits):
     assert confusion.sum() == look["images"] == min(2000, len(job.validation_indices))
     assert confusion.trace() / confusion.sum() == pytest.approx(look["accuracy"])
     assert look["samples"] == 640
+    assert look["classes"] == list(digits.class_names)
     assert len(look["wrong"]) == 24
     for wrong in look["wrong"]:
         assert wrong["label"] == digits.train_labels[wrong["index"]] != wrong["predicted"]
