@@ -1,6 +1,6 @@
 // Requests to the server. Whatever goes wrong arrives as an ApiError with one clear sentence.
 
-import { lost, reached } from "./connection.js";
+import { lost, reached, server } from "./connection.js";
 
 export const BUSY = 409; // the status while something else computes
 const PATIENCE = 20_000; // milliseconds
@@ -25,6 +25,7 @@ export const postPicture = (path, blob) =>
   request(path, { method: "POST", headers: { "Content-Type": blob.type }, body: blob });
 
 async function request(path, options) {
+  const asked = server;
   let response;
   try {
     response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE) });
@@ -32,7 +33,8 @@ async function request(path, options) {
     lost();
     throw new ApiError("The server does not answer.", 0);
   }
-  reached();
+  reached(response);
+  if (asked !== null && asked !== server) throw new ApiError("The server was started again.", 0);
   const answer = await response.json().catch(() => null);
   if (!response.ok || answer === null) {
     throw new ApiError(answer?.error ?? `The server answered with status ${response.status}.`, response.status);

@@ -30,15 +30,19 @@ function element(tag, name, text = "") {
   return made;
 }
 
-/** Show one model's probabilities, and another's beside them; null empties the bars. */
+/**
+ * Show one model's probabilities; null empties the bars. Another's are beside them: a Map by the
+ * names of its classes, which may be others, or in another order.
+ */
 export function showBars(list, probabilities, others = null) {
   const top = probabilities ? probabilities.indexOf(Math.max(...probabilities)) : -1;
   [...list.children].forEach((row, index) => {
     const share = probabilities?.[index] ?? 0;
+    const name = row.querySelector(".name").textContent;
     row.classList.toggle("likeliest", index === top);
     setBar(row.querySelector(".mine .bar"), share);
     row.querySelector(".track.theirs").hidden = !others;
-    setBar(row.querySelector(".theirs .bar"), others?.[index] ?? 0);
+    setBar(row.querySelector(".theirs .bar"), others?.get(name) ?? 0);
     row.querySelector(".share").textContent = probabilities ? (share < 0.0005 ? "0%" : percent(share)) : "–";
   });
 }

@@ -1,8 +1,9 @@
-// Whether the server answers. While it does not, it is asked again until it does.
+// Whether the server answers, and whether it is another one. While none does, it is asked again.
 
 const PAUSE = 1500; // milliseconds from one attempt to the next
 
-export const connection = new EventTarget(); // events: lost, found
+export const connection = new EventTarget(); // events: lost; found, as it or another one answers
+export let server = null; // what it calls itself; another one means other networks by the same names
 let isLost = false;
 
 export function lost() {
@@ -12,23 +13,27 @@ export function lost() {
   setTimeout(attempt, PAUSE);
 }
 
-export function reached() {
-  if (!isLost) return;
+/** Take note of an answer. */
+export function reached(response) {
+  const before = server;
+  server = response.headers.get("x-mnistcore-server") ?? server; // a proxy's own answer has none
+  const other = before !== null && before !== server;
+  if (!isLost && !other) return;
   isLost = false;
   connection.dispatchEvent(new Event("found"));
 }
 
-/** Find out whether the server is there, as something suggests that it may not be. */
+/** Find out whether the server is there, as something suggests that it or another one may be. */
 export async function check() {
   if (!(await answers())) lost();
 }
 
 async function attempt() {
-  if (await answers()) reached();
-  else setTimeout(attempt, PAUSE);
+  if (!(await answers())) setTimeout(attempt, PAUSE);
 }
 
 async function answers() {
   const response = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
+  if (response?.ok) reached(response);
   return response?.ok ?? false;
 }

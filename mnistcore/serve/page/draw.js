@@ -23,6 +23,7 @@ export class Draw {
   #diagram = new Diagram(at("diagram"), at("diagram-tip"));
   #latest = new Latest(BETWEEN);
   #picture = null; // what was dropped or photographed, instead of strokes
+  #taken = null; // a promise of the one that is being made ready
   #answer = null;
   #words = ""; // what is said, or about to be
   #speech = 0;
@@ -61,6 +62,7 @@ export class Draw {
   }
 
   #drawn() {
+    this.#taken = null;
     this.#setPicture(null);
     at("undo").disabled = at("clear").disabled = this.#pad.empty;
     at("pad-invitation").hidden = !this.#pad.empty;
@@ -69,7 +71,14 @@ export class Draw {
 
   async #take(file) {
     this.#pad.clear();
-    this.#setPicture(await toSend(file));
+    const taken = (this.#taken = toSend(file));
+    const picture = await taken.catch(() => null);
+    if (taken !== this.#taken) return; // a stroke or another picture came meanwhile
+    if (!picture) {
+      if (this.models.chosen) this.#show(null, "The file cannot be read.", true);
+      return;
+    }
+    this.#setPicture(picture);
     at("clear").disabled = false;
     at("pad-invitation").hidden = true;
     this.#read();
@@ -106,17 +115,21 @@ export class Draw {
 
   async #ask() {
     const { chosen, compared } = this.models;
-    const picture = this.#picture ?? (await asPicture(this.#pad.strokes, this.#pad.thickness));
+    const shown = this.#picture;
+    const late = () => {
+      const other = chosen !== this.models.chosen || compared !== this.models.compared;
+      return other || shown !== this.#picture || (this.#pad.empty && !shown);
+    };
+    const picture = shown ?? (await asPicture(this.#pad.strokes, this.#pad.thickness));
     try {
       const [answer, other] = await Promise.all([
         postPicture(`/api/explain?model=${encodeURIComponent(chosen.id)}`, picture),
         compared && postPicture(`/api/predict?model=${encodeURIComponent(compared.id)}`, picture),
       ]);
-      if (this.#pad.empty && !this.#picture) return; // cleared meanwhile
-      if (chosen !== this.models.chosen) return;
+      if (late()) return; // cleared, or something else is shown
       this.#show(answer.probabilities ? { ...answer, other, compared } : null, answer.reason);
     } catch (error) {
-      if (!this.#pad.empty || this.#picture) this.#show(null, error.message, true);
+      if (!late()) this.#show(null, error.message, true);
     }
   }
 
@@ -130,7 +143,7 @@ export class Draw {
     at("verdict-words").classList.toggle("error", failed);
     this.#showOther(answer);
     this.#showLooks();
-    showBars(at("bars"), answer?.probabilities ?? null, answer?.other?.probabilities);
+    showBars(at("bars"), answer?.probabilities ?? null, othersByName(answer));
     this.#diagram.show(answer && { ...answer, digit: found.name });
     at("timing").textContent = answer ? `The server read it in ${answer.milliseconds.toFixed(0)} ms` : "\u00a0";
     this.#speak(found ? `${found.name}, ${found.words}` : complaint);
@@ -162,4 +175,10 @@ export class Draw {
       at("spoken").textContent = words;
     }, SILENCE);
   }
+}
+
+/** The probabilities of the model that is compared, by the names of its classes. */
+function othersByName(answer) {
+  const probabilities = answer?.other?.probabilities;
+  return probabilities ? new Map(answer.compared.classes.map((name, index) => [name, probabilities[index]])) : null;
 }

@@ -10,12 +10,26 @@ const NUMBERS = ["batch_size", "threads", "learning_rate", "epochs", "dropout", 
 const CHECKS = ["batch_norm", "augment"];
 
 export class Form {
+  #optimizers = [];
   #networks = [];
+  #offered = ""; // what it is filled from
 
-  /** Fill in the choices and the defaults of GET /api/options. */
+  constructor() {
+    at("network").addEventListener("change", () => this.#networkChosen());
+    at("optimizer").addEventListener("change", () => {
+      const chosen = this.#optimizers.find(({ name }) => name === at("optimizer").value);
+      at("learning_rate").value = chosen.learning_rate;
+    });
+  }
+
+  /** Fill in the choices and the defaults of GET /api/options, unless they are what is there. */
   fill(options) {
+    const offered = JSON.stringify({ ...options, data: null, peak_gflops: null });
+    if (offered === this.#offered) return; // what was chosen stays
+    this.#offered = offered;
     this.#networks = options.networks;
-    const networks = options.networks.map(({ name, layers }, index) => new Option(`${name}: ${layersInWords([784, ...layers, 10])}`, index));
+    this.#optimizers = options.optimizers;
+    const networks = options.networks.map(({ name }, index) => new Option(name, index));
     at("network").replaceChildren(...networks, new Option("my own …", OWN));
     choose("optimizer", options.optimizers.map(({ name }) => name));
     choose("activation", options.activations);
@@ -27,16 +41,16 @@ export class Form {
     const { layers, units, epochs } = options.limits;
     at("epochs").max = epochs;
     at("layers-hint").textContent = `At most ${layers} layers of ${whole(units)} units; empty for no hidden layer.`;
-    at("network").addEventListener("change", () => this.#networkChosen());
-    at("optimizer").addEventListener("change", () => {
-      const chosen = options.optimizers.find(({ name }) => name === at("optimizer").value);
-      at("learning_rate").value = chosen.learning_rate;
-    });
   }
 
   /** Say what is trained on; null before it is known. */
   describeData(data) {
     at("data-facts").textContent = data ? `${NAMES[data.name] ?? data.name}: ${whole(data.train)} images to learn from, ${whole(data.test)} to test.` : "";
+    const inputs = data?.image_shape.reduce((product, side) => product * side, 1);
+    this.#networks.forEach(({ name, layers }, index) => {
+      const sizes = data ? [inputs, ...layers, data.classes.length] : layers;
+      at("network").options[index].textContent = sizes.length ? `${name}: ${layersInWords(sizes)}` : name;
+    });
   }
 
   /** What the form says, as POST /api/jobs takes it; raises an Error with what to mend. */

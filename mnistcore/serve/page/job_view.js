@@ -18,33 +18,20 @@ const TITLES = {
   failed: "It failed",
 };
 export const GOES_ON = ["compiling", "training", "paused"];
-
-const DIGITS = [..."0123456789"];
+const WRONG = "Unseen images that are read wrong.";
 
 const at = (id) => document.getElementById(id);
 
 export class JobView {
   #accuracy = new Curve(at("accuracy-curve"), ACCURACY, SERIES);
   #loss = new Curve(at("loss-curve"), LOSS, SERIES);
-  #classes = [];
-
-  /** Take what GET /api/options says of the data. */
-  prepare({ data }) {
-    this.#classes = data?.classes ?? DIGITS;
-  }
 
   /** Begin with a job and all that it has reported so far. */
   snapshot({ job, curve, evaluations }) {
+    this.forget();
     this.#setLength(job);
-    this.#accuracy.clear();
-    this.#loss.clear();
-    at("accuracy").textContent = "–";
-    at("weights").replaceChildren();
-    at("wrong").replaceChildren();
-    makeConfusion(at("confusion"), this.#classes);
     for (const point of [...curve, ...evaluations]) this.#addPoint(point);
     this.#describeCurves();
-    this.state(job);
     this.#showEpoch(job);
     if (job.samples_per_second) this.#showSpeed(job);
   }
@@ -54,7 +41,12 @@ export class JobView {
     this.#accuracy.clear();
     this.#loss.clear();
     this.#describeCurves();
-    at("state-epoch").textContent = "";
+    for (const id of ["accuracy", "rate", "gflops"]) at(id).textContent = "–";
+    for (const id of ["weights", "wrong", "confusion"]) at(id).replaceChildren();
+    at("wrong-words").textContent = WRONG;
+    at("job-progress").value = 0;
+    at("peak").hidden = true;
+    at("state-epoch").textContent = at("peak-words").textContent = "";
   }
 
   progress(report) {
@@ -69,16 +61,17 @@ export class JobView {
     this.#addPoint(report);
     this.#describeCurves();
     at("accuracy").textContent = percent(report.accuracy, 2);
+    if (!at("confusion").tBodies.length) makeConfusion(at("confusion"), report.classes);
     showConfusion(at("confusion"), report.confusion);
     showWeights(at("weights"), report.weights);
-    showWrong(at("wrong"), report.wrong, this.#classes, report.weights.shape[1]);
+    showWrong(at("wrong"), report.wrong, report.classes, report.weights.shape[1]);
     const wrong = report.confusion.flatMap((cells, label) => cells.filter((_, read) => read !== label)).reduce((sum, count) => sum + count, 0);
     at("wrong-words").textContent = wrong ? `${whole(wrong)} of ${whole(report.images)} unseen images are read wrong; some of them:` : "None of the unseen images is read wrong.";
   }
 
-  state({ state: name, message, test_accuracy: tested }) {
-    if (tested) at("accuracy").textContent = percent(tested, 2);
-    at("accuracy-words").textContent = tested ? "of the test images right" : "of unseen images right";
+  state({ state: name, message, test_accuracy: tested = null, drawable = false }) {
+    if (tested !== null) at("accuracy").textContent = percent(tested, 2);
+    at("accuracy-words").textContent = tested !== null ? "of the test images right" : "of unseen images right";
     at("live").dataset.state = name;
     at("state").textContent = TITLES[name] ?? name;
     at("state-detail").textContent = ["none", "failed"].includes(name) ? message : "";
@@ -86,7 +79,7 @@ export class JobView {
     at("pause").disabled = name === "compiling";
     at("pause").lastElementChild.textContent = name === "paused" ? "Resume" : "Pause";
     at("pause").querySelector("use").setAttribute("href", name === "paused" ? "#i-play" : "#i-pause");
-    at("try").hidden = GOES_ON.includes(name) || name === "failed";
+    at("try").hidden = GOES_ON.includes(name) || name === "failed" || !drawable;
     const found = at("accuracy").textContent;
     at("train-spoken").textContent = [TITLES[name], message, found === "–" ? "" : `${found} right`].filter(Boolean).join(", ");
   }

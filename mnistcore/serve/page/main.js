@@ -10,6 +10,8 @@ import { Train } from "./train.js";
 // The recipe "fast": 98 % in a second or two.
 const FIRST = { layers: [256], learning_rate: 0.006, epochs: 3, label_smoothing: 0.1 };
 
+const NOT_DRAWN = "The network is trained, but reads images or classes that cannot be drawn; the tab Train shows what it learned.";
+
 const at = (id) => document.getElementById(id);
 
 function notice(words) {
@@ -54,6 +56,7 @@ train.addEventListener("over", ({ detail }) => {
   at("train-now").disabled = false;
   at("train-now-progress").hidden = true;
   if (detail.state === "failed") at("no-model-words").textContent = detail.message;
+  if (detail.id === awaited && detail.state === "finished" && !detail.drawable) at("no-model-words").textContent = NOT_DRAWN;
   draw.load(detail.id === awaited ? detail.id : null).catch(() => {});
 });
 train.addEventListener("draw", async ({ detail }) => {

@@ -43,7 +43,8 @@ export class Pad extends EventTarget {
 
   setThickness(thickness) {
     this.thickness = thickness;
-    this.#changed();
+    if (this.empty) this.paint(); // the pen of the keyboard; nothing is drawn, and a picture stays
+    else this.#changed();
   }
 
   /** Paint all strokes again, or only what has been added to the last one since a point. */

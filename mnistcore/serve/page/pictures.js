@@ -30,14 +30,20 @@ export function listenForPictures({ area, frame, inputs }, take) {
   });
 }
 
-/** Make a picture small enough to send; what the browser cannot decode goes as it is. */
+/**
+ * Make a picture small enough to send; what the browser cannot decode goes as it is. Its bytes are
+ * kept, as its file may change or vanish before they are sent again.
+ */
 export async function toSend(file) {
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap || Math.max(bitmap.width, bitmap.height) <= LONGEST) return file;
+  if (!bitmap || Math.max(bitmap.width, bitmap.height) <= LONGEST) {
+    return new Blob([await file.arrayBuffer()], { type: file.type });
+  }
   const scale = LONGEST / Math.max(bitmap.width, bitmap.height);
   const canvas = document.createElement("canvas");
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+  const kind = file.type === "image/jpeg" ? file.type : "image/png"; // JPEG makes what is transparent black
+  return new Promise((resolve) => canvas.toBlob(resolve, kind, 0.92));
 }

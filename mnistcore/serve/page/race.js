@@ -26,10 +26,12 @@ export class Race {
 
   /** Ask who can race, and follow a race that goes on. */
   async load() {
+    const shown = this.#race;
     const { lanes, races } = await get("/api/race");
     if (this.#rows.size === 0) this.#makeRows(lanes);
     const race = races.findLast(({ state }) => runs(state)) ?? races.at(-1);
-    if (race && race.id !== this.#race) this.#follow(race);
+    // If another one is followed meanwhile, the answer is older than it.
+    if (race && race.id !== shown && shown === this.#race) this.#follow(race);
     return race;
   }
 
@@ -37,7 +39,10 @@ export class Race {
   async #again() {
     this.#close();
     this.#race = null;
-    if (!(await this.load())) this.#setState({ state: "none" });
+    if (await this.load()) return;
+    this.#lanes = [];
+    this.#show();
+    this.#setState({ state: "none" });
   }
 
   #makeRows(lanes) {
@@ -70,13 +75,14 @@ export class Race {
     this.#show();
     for (const [name, row] of this.#rows) row.querySelector("input").checked = lanes.includes(name);
     this.#setState({ state });
-    this.#close = listen(`/api/race/${id}/events`, {
+    const listeners = {
       progress: (report) => {
         this.#lanes = report.lanes;
         this.#show();
       },
       state: (report) => this.#setState(report),
-    });
+    };
+    this.#close = listen(`/api/race/${id}/events`, listeners, () => this.#again().catch(() => {}));
   }
 
   #setState({ state, message }) {

@@ -35,18 +35,19 @@ export class Train extends EventTarget {
   async load() {
     this.#options ??= this.#askOptions();
     await this.#options;
+    const shown = this.#job;
     const { jobs } = await get("/api/jobs");
     const job = jobs.find(({ state }) => GOES_ON.includes(state)) ?? jobs.at(-1);
-    if (job && job.id !== this.#job) this.#follow(job.id);
+    // If another one is followed meanwhile, the answer is older than it.
+    if (job && job.id !== shown && shown === this.#job) this.#follow(job);
     return job;
   }
 
   /** The server is back, or another one is, which may give other trainings the same names. */
   async #again() {
-    const had = this.#job;
     this.#close();
-    this.#job = null;
-    if ((await this.load()) || !had) return;
+    this.#job = this.#options = null;
+    if ((await this.load()) || this.#state === "none") return;
     const message = "The server was started again: what was trained before is gone.";
     this.#view.forget();
     this.#setState({ state: "none", message });
@@ -55,9 +56,9 @@ export class Train extends EventTarget {
   /** Start a training and follow it. */
   async start(settings) {
     await this.load();
-    const { id } = await post("/api/jobs", settings);
-    this.#follow(id);
-    return id;
+    const job = await post("/api/jobs", settings);
+    this.#follow(job);
+    return job.id;
   }
 
   async #askOptions() {
@@ -73,7 +74,6 @@ export class Train extends EventTarget {
 
   /** Take what is known of the data and the machine; ask again while that is not all. */
   #learn(options) {
-    this.#view.prepare(options);
     this.#form.describeData(options.data);
     if (options.data) return;
     setTimeout(async () => this.#learn(await get("/api/options").catch(() => options)), AGAIN);
@@ -100,13 +100,15 @@ export class Train extends EventTarget {
     }
   }
 
-  #follow(id) {
+  #follow(job) {
     this.#close();
-    this.#job = id;
-    this.#close = listen(`/api/jobs/${id}/events`, {
+    this.#job = job.id;
+    this.#view.forget();
+    this.#show(job);
+    const listeners = {
       snapshot: (report) => {
         this.#view.snapshot(report);
-        this.#setState(report.job);
+        this.#show(report.job); // of one that has ended, the last evaluation and the state follow
       },
       progress: (report) => {
         this.#view.progress(report);
@@ -117,18 +119,23 @@ export class Train extends EventTarget {
         this.#tell("learned");
       },
       state: (report) => this.#setState(report),
-    });
+    };
+    this.#close = listen(`/api/jobs/${job.id}/events`, listeners, () => this.#again().catch(() => {}));
   }
 
   #setState(report) {
-    const { state } = report;
-    this.#state = state;
-    this.#view.state(report);
-    at("start").disabled = GOES_ON.includes(state);
-    at("train-dot").hidden = !GOES_ON.includes(state);
-    if (GOES_ON.includes(state)) return;
+    this.#show(report);
+    if (GOES_ON.includes(report.state)) return;
     this.#close(); // or the browser would open the stream again and again
     this.#tell("over", report);
+  }
+
+  #show(report) {
+    this.#state = report.state;
+    this.#view.state(report);
+    const goesOn = GOES_ON.includes(report.state);
+    at("start").disabled = goesOn;
+    at("train-dot").hidden = !goesOn;
   }
 
   #tell(name, detail = {}) {

@@ -8,6 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+NOTHING = "\N{EN DASH}"
+
 
 def points(page, curve):
     """Return how many points a curve has."""
@@ -91,6 +93,80 @@ def test_a_reload_finds_the_training_again(open_page, address, expect):
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
+def test_a_reload_shows_what_a_training_came_to(open_page, address, expect):
+    page = open_page(f"{address}#train")
+    start(page, 1, expect)
+    wait_for(page, "finished")
+    accuracy = page.locator("#accuracy").inner_text()
+    page.reload()
+    wait_for(page, "finished")
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    expect(page.locator("#confusion td.right")).to_have_count(10)
+    expect(page.locator("#accuracy")).to_have_text(accuracy)
+    expect(page.locator("#accuracy-words")).to_have_text("of the test images right")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1100  # as wide as the window
+
+
+def test_a_page_that_nobody_sees_keeps_no_connection(open_page, address, expect):
+    """A browser has six to a server; the training is found again when the page is seen."""
+    page = open_page(f"{address}#train")
+    start(page, 500, expect)
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    see = """(value) => {
+        Object.defineProperty(document, "hidden", { value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange")); }"""
+    page.evaluate(see, True)
+    epoch = page.locator("#state-epoch").inner_text()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#state-epoch")).to_have_text(epoch)
+    page.evaluate(see, False)
+    expect(page.locator("#state-epoch")).not_to_have_text(epoch)
+    page.get_by_role("button", name="Stop").click()
+    wait_for(page, "stopped")
+
+
+def test_refused_events_are_asked_for_again(open_page, address, expect):
+    page = open_page(f"{address}#train", expected_errors=["503"])
+    refused = set()
+
+    def refuse(route):
+        again = route.request.url in refused
+        refused.add(route.request.url)
+        return route.continue_() if again else route.fulfill(status=503)
+
+    page.route("**/events", refuse)
+    start(page, 500, expect)
+    expect(page.locator("#state")).to_have_text("Compiling the kernels")  # as the answer says
+    expect(page.locator("#weights canvas")).to_have_count(64)
+    page.get_by_role("button", name="Stop").click()
+    wait_for(page, "stopped")
+
+
+def test_an_old_answer_does_not_end_the_view_of_a_training(open_page, address, expect):
+    page = open_page(f"{address}#train")
+    start(page, 1, expect)
+    wait_for(page, "finished")
+    page.evaluate(
+        """() => { const real = fetch; let late = true;
+        window.fetch = async (path, options) => {
+          const answer = await real(path, options);
+          if (path !== "/api/jobs" || options.method || !late) return answer;
+          late = false;
+          await new Promise((resolve) => setTimeout(resolve, 4000));
+          document.body.dataset.late = "arrived";
+          return answer;
+        }; }"""
+    )
+    page.get_by_role("tab", name="Train").click()  # asks what there is
+    start(page, 500, expect)
+    wait_for(page, "training")
+    expect(page.locator("body")).to_have_attribute("data-late", "arrived")
+    page.wait_for_timeout(500)
+    wait_for(page, "training")
+    page.get_by_role("button", name="Stop").click()
+    wait_for(page, "stopped")
+
+
 def test_what_cannot_be_trained_is_said(open_page, address, expect):
     page = open_page(f"{address}#train", expected_errors=["400"])
     expect(page.locator("#optimizer")).to_have_value("adam")
@@ -153,6 +229,9 @@ def test_a_server_that_is_started_again_has_forgotten_its_training(
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
     with serving(tmp_path, port=address.rstrip("/").rpartition(":")[2]):
         expect(page.locator("#state-detail")).to_contain_text("started again")
+        expect(page.locator("#accuracy")).to_have_text(NOTHING)
+        expect(page.locator("#rate")).to_have_text(NOTHING)
+        expect(page.locator("#weights canvas")).to_have_count(0)
         expect(page.get_by_role("button", name="Start training")).to_be_enabled()
 
 
@@ -169,3 +248,26 @@ def test_images_of_another_size(open_page, serving, tmp_path, expect):
         expect(wrong).to_have_attribute("width", "6")
         expect(wrong).to_have_attribute("height", "8")
         expect(page.locator("#confusion td.right")).to_have_count(3)
+        expect(page.get_by_role("button", name="Draw with it")).to_be_hidden()
+        expect(page.locator("#network option").first).to_have_text("none: 48\N{EN DASH}3")
+        page.get_by_role("tab", name="Draw").click()
+        page.get_by_role("button", name="Train one now").click()
+        expect(page.locator("#no-model-words")).to_contain_text("cannot be drawn")
+
+
+def test_another_server_shows_its_own_trainings(open_page, serving, tmp_path, expect):
+    """It may have been started while nobody asked, and calls its first training job-1 too."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (300, 8, 6), np.uint8), np.arange(300) % 3
+    np.savez(tmp_path / "small.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with serving(tmp_path) as address:
+        page = open_page(f"{address}#train")
+        start(page, 1, expect)
+        wait_for(page, "finished")
+        page.locator("#seed").fill("7")
+    port = address.rstrip("/").rpartition(":")[2]
+    with serving(tmp_path, "--data", "small.npz", port=port):
+        page.get_by_role("tab", name="Train").click()
+        expect(page.locator("#data-facts")).to_contain_text("300 images to learn from")
+        expect(page.locator("#state-detail")).to_contain_text("started again")
+        expect(page.locator("#seed")).to_have_value("7")  # it offers the same choices
