@@ -16,6 +16,8 @@ from .files import shrink
 LEAST_CONTRAST = 0.025  # of ink against paper: six grey levels of 255
 _STRIPS = 24  # vertical strips; a ruled line is present in nearly all of them
 _THICKEST_LINE = 0.03  # of the picture's height: pens leave strokes of 5 % and more of a digit's
+_THICKEST_STROKE = 0.25  # likewise; what is thicker is shade, which goes as lines do
+_FAINTEST_STROKE = 0.3  # of the darkest ink; what is fainter is shade, too
 _TILTS = np.arange(-40, 41) / 400  # slopes of ruled lines, up to 0.1 (5.7 degrees)
 
 
@@ -233,17 +235,22 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         level = np.maximum(level - np.median(level), 0)
         if (level**2).sum() > best:
             best, line, shifts = float((level**2).sum()), level, moved
-    thickness = _thickest(line)
-    if line.max() < LEAST_CONTRAST or thickness > max(_THICKEST_LINE * height, 3):
+    thickness, limit = _thickest(line), max(_THICKEST_LINE * height, 3)
+    is_stroke = (
+        limit < thickness < _THICKEST_STROKE * height
+        and line.max() > _FAINTEST_STROKE * strength.max()
+    )
+    if line.max() < LEAST_CONTRAST or is_stroke:
         return strength
     column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
     source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)
     thicker = np.maximum(np.maximum(line, np.roll(line, 1)), np.roll(line, -1))
     taken = 1.3 * thicker[source]
     left = strength - np.minimum(taken, np.maximum(strength, 0))
-    return np.where(
-        taken > 0, np.maximum(left, np.minimum(_bridged(left, thickness), strength)), left
-    )
+    if thickness > limit:
+        return left
+    bridged = np.minimum(_bridged(left, thickness), strength)
+    return np.where(taken > 0, np.maximum(left, bridged), left)
 
 
 def _thickest(line: np.ndarray) -> int:

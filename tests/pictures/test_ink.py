@@ -106,6 +106,13 @@ def test_a_stroke_that_fills_the_picture_is_no_line(upright):
     assert overlap(strength, page) > 0.95
 
 
+def test_a_shade_across_the_picture_goes(page):
+    """The dark half of a desk; else it is taken for ink, and the digit for the paper in it."""
+    page[:, :] = np.maximum(page, (np.arange(300) > 180)[:, None] * 0.8)
+    left = ink._without_lines(page.astype(np.float32))
+    assert left[190:].max() < 0.25
+
+
 def test_uneven_light_is_levelled(page):
     light = nasty_pictures._gradient(page.shape, np.random.default_rng(2), 0.5, 1.0)
     levelled = ink.levelled((light - 0.3 * page).astype(np.float32))
