@@ -235,20 +235,22 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         level = np.maximum(level - np.median(level), 0)
         if (level**2).sum() > best:
             best, line, shifts = float((level**2).sum()), level, moved
-    thickness, limit = _thickest(line), max(_THICKEST_LINE * height, 3)
-    is_stroke = (
-        limit < thickness < _THICKEST_STROKE * height
-        and line.max() > _FAINTEST_STROKE * strength.max()
-    )
-    if line.max() < LEAST_CONTRAST or is_stroke:
+    if line.max() < LEAST_CONTRAST:
         return strength
     column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
     source = (rows[:, None] - np.rint(column_shift).astype(int)).clip(0, height - 1)
     thicker = np.maximum(np.maximum(line, np.roll(line, 1)), np.roll(line, -1))
     taken = 1.3 * thicker[source]
     left = strength - np.minimum(taken, np.maximum(strength, 0))
+    thickness, limit = _thickest(line), max(_THICKEST_LINE * height, 3)
     if thickness > limit:
-        return left
+        strongest = float(strength.max())
+        is_stroke = (
+            thickness < _THICKEST_STROKE * height
+            and line.max() > _FAINTEST_STROKE * strongest
+            and left.max() > strongest / 2  # the rest of the digit: no edge of a shade has one
+        )
+        return strength if is_stroke else left
     bridged = np.minimum(_bridged(left, thickness), strength)
     return np.where(taken > 0, np.maximum(left, bridged), left)
 

@@ -64,7 +64,7 @@ def test_a_network_that_reads_no_digits_is_named(capsys, tmp_path):
 
     save(tmp_path / "small.safetensors", MODELS["tanh"])
     line = refused(capsys, str(tmp_path / "small.safetensors"))
-    assert f"{tmp_path}/small.safetensors: the network takes 36 inputs" in line
+    assert f"{tmp_path}/small.safetensors: the network takes images of 6 x 6 pixels" in line
 
 
 def test_without_the_extra_the_command_names_it(capsys, monkeypatch):
