@@ -189,7 +189,8 @@ def test_what_must_be_known_of_the_data_is_kept(dataset, make_config):
     assert told == "As told."
     assert "seem to be on another scale" in remark
     data = checkpoint.load("run").data
-    assert data == TrainedOn("data", shown.checksum, dataset.folder, (remark,))
+    told = TrainedOn("data", shown.checksum, dataset.folder, (remark,))
+    assert data == dataclasses.replace(told, ink=shown.paper_and_ink[1])
     assert result.summary["data_checksum"] == shown.checksum
 
 
