@@ -108,13 +108,11 @@ class SoftTargets:
         weight: float,
     ) -> None:
         self._kernels, self._labels = kernels, dataset.train_labels
+        models = [(teacher.path, teacher.model) for teacher in teachers]
         self._predictors = [
-            teacher.model.network.predictor(
-                kernels, teacher.model.params, teacher.model.scale, teacher.model.shift
-            )
-            for teacher in teachers
+            (path, model.network.predictor(kernels, model.params, model.scale, model.shift))
+            for path, model in models
         ]
-        self._paths = [teacher.path for teacher in teachers]
         self._temperature = temperature
         self._label_share = np.float32(1 - weight)
         self._teacher_share = np.float32(weight / len(teachers))
@@ -130,7 +128,7 @@ class SoftTargets:
         """
         images, labels = x[samples], self._labels[samples]
         targets = one_hot(labels, self.rows.shape[1]) * self._label_share
-        for path, predictor in zip(self._paths, self._predictors, strict=True):
+        for path, predictor in self._predictors:
             with np.errstate(over="ignore", invalid="ignore"):
                 logits = predictor.forward(images)
             if not np.isfinite(logits).all():

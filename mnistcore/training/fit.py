@@ -108,20 +108,23 @@ def fit(
             listener.epoch_done(record)
         if outcome.out_of_patience(patience):
             outcome.ending = "stopped early"
-        if patience is None and not np.isfinite(trainer.inference_params()).all():
-            raise NonFiniteLossError(
-                "the weights are not finite after the last step: training diverged;"
-                " try a lower learning rate"
-            )
     except KeyboardInterrupt:
         if not trainer.between_slices:
             raise
         outcome.ending = "interrupted"
     except NonFiniteLossError as error:
         outcome.ending, outcome.message = "diverged", str(error)
+    latest = trainer.inference_params()
+    finite = np.isfinite(latest).all()
+    if not finite and outcome.ending == "finished" and patience is None:
+        outcome.ending = "diverged"
+        outcome.message = (
+            "the weights are not finite after the last step: training diverged;"
+            " try a lower learning rate"
+        )
     if outcome.best_params is not None and (patience is not None or outcome.ending != "finished"):
         outcome.params = outcome.best_params
-    elif np.isfinite(latest := trainer.inference_params()).all():
+    elif finite:
         outcome.params = latest
     return outcome
 

@@ -1,5 +1,4 @@
-"""No kernel reads or writes outside its arrays: each array ends, or begins, at a page that may not
-be touched.
+"""No kernel reads or writes outside its arrays: beside each lies a page that may not be touched.
 
 Neither the uncompiled run nor bounds checks see past raw loads; the machine does: a float too far
 is a segmentation fault. So calls are made in child processes.
