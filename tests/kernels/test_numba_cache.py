@@ -1,7 +1,7 @@
 """The disk cache of the Numba backend: processes that start at once where nothing is compiled."""
 
-import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,18 +22,6 @@ FOLDERS = [str(folder) for folder in Path(__file__).parents[:2]]  # of the modul
 pytestmark = pytest.mark.slow
 
 pytest.importorskip("numba")
-
-TRAINING = """
-import hashlib
-import sys
-import numpy as np
-sys.path[:0] = {folders!r}
-from test_numba_cache import train_one_step, trained
-from mnistcore.kernels import numba_kernels
-from mnistcore.kernels._numba.cache import CACHE_FOLDER
-train_one_step(numba_kernels)
-print(hashlib.sha256(trained(numba_kernels)).hexdigest(), CACHE_FOLDER)
-"""
 
 # With two cores to use, wherever the test runs. It prints the helpers' process numbers and what
 # this process compiles.
@@ -59,7 +47,7 @@ numba_kernels.begin_compiling()
 numba_kernels.compile_programs(lambda text: print("compiling", text, flush=True))
 assert numba_kernels.compiled()
 train_one_step(numba_kernels)
-trained(numba_kernels)
+print("predictions", trained(numba_kernels), flush=True)
 from pathlib import Path
 from mnistcore.kernels._numba.cache import CACHE_FOLDER
 print("files", len(list(Path(CACHE_FOLDER).rglob("*.nbc"))), flush=True)
@@ -67,11 +55,11 @@ print("files", len(list(Path(CACHE_FOLDER).rglob("*.nbc"))), flush=True)
 
 
 def trained(kernels):
-    """The predictions for a few images, as bytes; they take most of what is compiled."""
+    """The predictions for a few images, as text; they take most of what is compiled."""
     network = Network((20, UNITS, UNITS))
     x = np.random.default_rng(0).integers(0, 256, (30, 20)).astype(np.uint8)
     params = network.init(np.random.default_rng(1))
-    return network.predict(kernels, params, x, 1 / 255).tobytes()
+    return network.predict(kernels, params, x, 1 / 255).tobytes().hex()
 
 
 def train_one_step(kernels, dtype=np.uint8, frozen=False):
@@ -88,19 +76,17 @@ def train_one_step(kernels, dtype=np.uint8, frozen=False):
     )  # fmt: skip
 
 
-IN_TURN = """
+MULTIPLYING = """
 import sys
 from pathlib import Path
 import numpy as np
 from mnistcore.kernels import numba_kernels
 from mnistcore.kernels._numba.cache import CACHE_FOLDER
-def show():
-    names = {path.name.split("-")[0] for path in Path(CACHE_FOLDER).rglob("*.nbc")}
-    print(numba_kernels.compiled(), *sorted(names))
-show()
-a = np.ones((3, 3), np.float32)
-numba_kernels.matmul(a, a, np.empty_like(a))
-show()
+before = numba_kernels.compiled()
+a, out = np.arange(9, dtype=np.float32).reshape(3, 3), np.empty((3, 3), np.float32)
+numba_kernels.matmul(a, a, out)
+names = {path.name.split("-")[0] for path in Path(CACHE_FOLDER).rglob("*.nbc")}
+print(before, numba_kernels.compiled(), *out.ravel().astype(int), *sorted(names))
 """
 
 needs_jit = pytest.mark.skipif(UNCOMPILED, reason="nothing is compiled")
@@ -112,17 +98,50 @@ def _fresh_environment(folder, **variables):
     return environment
 
 
-@needs_jit
-def test_only_what_is_called_is_compiled(tmp_path):
-    environment = _fresh_environment(tmp_path, MNISTCORE_NUMBA_LANES="4")
-    answer = subprocess.run(
-        [sys.executable, "-c", IN_TURN], capture_output=True, text=True, env=environment, check=True
+def _run(code, folder):
+    """A process that computes with vectors of 4, whose functions come from a cache or go there."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_fresh_environment(folder, MNISTCORE_NUMBA_LANES="4"),
     )
-    imported, multiplied = (line.split() for line in answer.stdout.splitlines())
-    assert imported == ["False"]
-    modules = {name.split(".")[0] for name in multiplied[1:]}
-    assert multiplied[0] == "False"
-    assert modules == {"matmul", "tile"}
+
+
+def _output(process):
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return out
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory):
+    """A cache that was empty when two processes began to multiply, and what they print."""
+    folder = tmp_path_factory.mktemp("raced")
+    return folder, [_output(process) for process in [_run(MULTIPLYING, folder) for _ in range(2)]]
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    """A cache with all functions, and what the process prints that compiled them."""
+    folder = tmp_path_factory.mktemp("complete")
+    return folder, _output(_run(COMPILING.format(folders=FOLDERS, then="pass"), folder))
+
+
+@needs_jit
+def test_processes_that_start_at_once_on_an_empty_cache(raced):
+    for out in raced[1]:
+        before, after, *values = out.split()[:11]
+        assert (before, after) == ("False", "False")
+        assert [int(value) for value in values] == [15, 18, 21, 42, 54, 66, 69, 90, 111]
+
+
+@needs_jit
+def test_only_what_is_called_is_compiled(raced):
+    for out in raced[1]:
+        modules = {name.split(".")[0] for name in out.split()[11:]}
+        assert modules == {"matmul", "tile"}
 
 
 @needs_jit
@@ -143,26 +162,21 @@ print(address_in(id(np.zeros(3))) > 0)
 
 
 @needs_jit
-def test_what_is_damaged_in_the_cache_is_compiled_anew(tmp_path):
-    environment = _fresh_environment(tmp_path, MNISTCORE_NUMBA_LANES="4")
-
-    def call():
-        command = [sys.executable, "-c", IN_TURN]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
-        return {path: path.read_bytes() for path in tmp_path.rglob("*.nbc")}
-
-    files = call()
+def test_what_is_damaged_in_the_cache_is_compiled_anew(raced, tmp_path):
+    shutil.copytree(raced[0], tmp_path, dirs_exist_ok=True)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.nbc")}
     assert len(files) > 1
     rng = np.random.default_rng(0)
     for number, (path, content) in enumerate(files.items()):
         damaged = bytearray(content)
         damaged[rng.integers(len(content))] ^= 1 << rng.integers(8)
         path.write_bytes(damaged if number else content[:40])
-    mended = call()
+    wanted = raced[1][0]
+    assert _output(_run(MULTIPLYING, tmp_path)) == wanted
+    mended = {path: path.read_bytes() for path in tmp_path.rglob("*.nbc")}
     assert mended.keys() == files.keys()
     times = {path: path.stat().st_mtime_ns for path in files}
-    assert call() == mended
+    assert _output(_run(MULTIPLYING, tmp_path)) == wanted
     assert {path: path.stat().st_mtime_ns for path in files} == times  # nothing is compiled again
 
 
@@ -225,16 +239,15 @@ def test_functions_that_are_saved_at_once_are_each_loaded_as_they_were(tmp_path,
         assert checked_files(tmp_path).load(key) == f"code of {key}"
 
 
-def _compile(folder, then="pass"):
-    """Start a process that compiles everything for vectors of 4, with one helper."""
-    code = COMPILING.format(folders=FOLDERS, then=then)
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_fresh_environment(folder, MNISTCORE_NUMBA_LANES="4"),
-    )
+FEW = slice(2, 10)  # of the functions by size: enough for a helper, compiled in two seconds
+
+
+def _compile(complete, folder, then="pass"):
+    """Start a process that compiles what a cache lacks, a few functions of all, with one helper."""
+    shutil.copytree(complete[0], folder, dirs_exist_ok=True)
+    for path in sorted(folder.rglob("*.nbc"), key=lambda path: path.stat().st_size)[FEW]:
+        path.unlink()
+    return _run(COMPILING.format(folders=FOLDERS, then=then), folder)
 
 
 def _ended(pid, seconds=30.0):
@@ -253,36 +266,31 @@ def _ended(pid, seconds=30.0):
 
 
 @needs_jit
-def test_a_helper_compiles_a_part(tmp_path):
-    process = _compile(tmp_path)
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    lines = out.splitlines()
+def test_a_helper_compiles_a_part(complete):
+    lines = complete[1].splitlines()
     (helper,) = [int(line.split()[1]) for line in lines if line.startswith("helper")]
     own = [line for line in lines if line.startswith("compiling")]
     all_functions = len(programs().TRAINING._functions)
     assert own[0] == f"compiling train (1 of {all_functions})"
     assert len(own) < all_functions
     # Nothing else was compiled by training and predicting.
-    assert lines[-1] == f"files {all_functions}"
+    assert lines[-2:] == [f"predictions {trained(numpy_kernels)}", f"files {all_functions}"]
     assert _ended(helper, 1.0)
 
 
 @needs_jit
 @pytest.mark.parametrize("seconds", [0.0, 1.5])
-def test_a_helper_that_is_killed_leaves_its_work_to_others(tmp_path, seconds):
+def test_a_helper_that_is_killed_leaves_its_work_to_others(complete, tmp_path, seconds):
     kill = "import threading; threading.Timer({}, helper.kill).start()"
-    process = _compile(tmp_path, kill.format(seconds))
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert out.splitlines()[-1] == f"files {len(programs().TRAINING._functions)}"
+    out = _output(_compile(complete, tmp_path, kill.format(seconds)))
+    assert out.splitlines()[-1] == complete[1].splitlines()[-1]
 
 
 @needs_jit
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_helper_outlives_its_caller(tmp_path, number):
-    process = _compile(tmp_path)
+def test_no_helper_outlives_its_caller(complete, tmp_path, number):
+    process = _compile(complete, tmp_path)
     helper = int(process.stdout.readline().split()[1])
     assert process.stdout.readline().startswith("compiling")
     process.send_signal(number)
@@ -290,9 +298,8 @@ def test_no_helper_outlives_its_caller(tmp_path, number):
     assert process.returncode
     # One that is told nothing finishes its function first.
     assert _ended(helper, 1.0 if number == signal.SIGINT else 30.0)
-    process = _compile(tmp_path)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    out = _output(_run(COMPILING.format(folders=FOLDERS, then="pass"), tmp_path))
+    assert out.splitlines()[-2:] == complete[1].splitlines()[-2:]
 
 
 def programs():
@@ -344,27 +351,3 @@ def test_a_program_has_one_signature():
     train_one_step(numba_kernels)
     train_one_step(numba_kernels, np.float32, frozen=True)
     assert training.train.signatures == [training.SIGNATURE]
-
-
-@needs_jit
-def test_processes_that_start_at_once_on_an_empty_cache(tmp_path):
-    environment = _fresh_environment(tmp_path)
-    code = TRAINING.format(folders=FOLDERS)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for _ in range(2)
-    ]
-    answers = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
-    expected = hashlib.sha256(trained(numpy_kernels)).hexdigest()
-    for out, _ in answers:
-        digest, folder = out.split(maxsplit=1)
-        assert digest == expected
-        assert Path(folder.strip()).is_relative_to(tmp_path)
-        assert any(Path(folder.strip()).rglob("*.nbc"))
