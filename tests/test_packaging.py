@@ -155,3 +155,31 @@ def test_a_failing_compiler_fails_where_kernels_are_required(checkout):
         checkout, "build_ext", "--inplace", **BROKEN, MNISTCORE_REQUIRE_CYTHON="1"
     )
     assert status != 0
+
+
+STALE = """
+import os
+import sys
+from setuptools import Distribution
+import setup
+(module,) = [module for module in setup.extensions() if module.name.endswith("_cython.baseline")]
+command = setup.BuildKernels(Distribution({"ext_modules": [module]}))
+command.inplace = True
+command.ensure_finalized()
+print(command.is_stale(module))
+command.path(module).touch()
+print(command.is_stale(module))
+for source in sys.argv[1:]:
+    os.utime(source, (2e9, 2e9))
+    print(command.is_stale(module))
+command.path(module).unlink()
+"""
+
+
+def test_only_what_is_older_than_its_sources_is_built_again(checkout):
+    sources = ["ladder/matmul/steps.pxi", "kernels/_cython/tile.pxi"]  # the second is a part of it
+    done = subprocess.run(
+        [sys.executable, "-c", STALE, *(f"mnistcore/{source}" for source in sources)],
+        cwd=checkout, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "False", "False", "True"], done.stderr
