@@ -1,4 +1,4 @@
-"""On the real MNIST: the accuracies of the recipes, and the backends' agreement over 200 steps."""
+"""On the real MNIST: the accuracies of the recipes, and the backends' agreement over many steps."""
 
 import functools
 
@@ -26,9 +26,16 @@ BANDS = {
     "relu-1024-128": (0.982, 0.990),
     "fast": (0.979, 0.988),
 }
-# The norm of the difference over the norm of the parameters, from the float64 reference.
-AGREEMENT = {"tanh-10-10": 1e-5, "relu-two-hidden": 1e-5, "relu-1024-128": 1e-3}
-STEPS = 200
+# The default recipe on both; the backends agree step by step, so one is enough for the others.
+TRAINED = [
+    ("numba", "tanh-10-10"),
+    ("numba", "relu-two-hidden"),
+    ("cython", "relu-two-hidden"),
+    ("cython", "relu-1024-128"),
+    ("cython", "fast"),
+]
+# As many as take some tenths of a second: in more, more units come near to their kinks.
+STEPS = {"tanh-10-10": 200, "relu-two-hidden": 100, "relu-1024-128": 50}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def mnist(mnist_dir):
     return load_data("mnist", mnist_dir)
 
 
-@pytest.mark.parametrize("recipe", BANDS)
+@pytest.mark.parametrize(("compiled", "recipe"), TRAINED, indirect=["compiled"])
 def test_accuracy(compiled, recipe, mnist, tmp_path):
     backend = compiled.NAME
     config = TrainConfig(recipe=recipe, backend=backend, output=str(tmp_path / "run"), seed=1)
@@ -46,8 +53,8 @@ def test_accuracy(compiled, recipe, mnist, tmp_path):
 
 
 def _train(kernels, recipe, mnist, dtype, seed):
-    """Parameters, state and running sums after STEPS steps from one initialisation."""
-    settings = RECIPES[recipe].settings
+    """Parameters, state and running sums after the STEPS of a recipe from one initialisation."""
+    settings, steps = RECIPES[recipe].settings, STEPS[recipe]
     network = Network((784, *settings["hidden"], 10), settings["activation"])
     options = make_options(
         settings["optimizer"],
@@ -58,16 +65,16 @@ def _train(kernels, recipe, mnist, dtype, seed):
     params = network.init(np.random.default_rng(seed)).astype(dtype)
     state, layers = make_state(options, params), network.layers()
     x = np.ascontiguousarray(mnist.train_images.reshape(-1, 784))
-    order = np.random.default_rng(1).permutation(len(x))[: STEPS * settings["batch_size"]]
+    order = np.random.default_rng(1).permutation(len(x))[: steps * settings["batch_size"]]
     size = kernels.workspace_size(layers, settings["batch_size"], len(state))
     metrics, none = np.zeros(3), np.zeros(0, dtype)
     total_steps = settings["epochs"] * -(-len(x) // settings["batch_size"])
-    rates = learning_rates(settings["schedule"], settings["learning_rate"], 0, STEPS, total_steps)
+    rates = learning_rates(settings["schedule"], settings["learning_rate"], 0, steps, total_steps)
     done = kernels.train_steps(
         x, np.ascontiguousarray(mnist.train_labels), none, order, rates, layers, options, 0,
         params, state, none, np.zeros(size, np.float32), metrics,
     )  # fmt: skip
-    assert done == STEPS
+    assert done == steps
     return params, state, metrics
 
 
@@ -83,24 +90,24 @@ def exact(mnist):
     return train
 
 
-@pytest.mark.parametrize("recipe", AGREEMENT)
-def test_two_hundred_steps_agree_with_float64(compiled, recipe, mnist, exact):
+@pytest.mark.parametrize("recipe", STEPS)
+def test_many_steps_agree_with_float64(compiled, recipe, mnist, exact):
     """The median of several initialisations.
 
-    In about one of three, NumPy's float32 included, some unit of ReLU comes so near to its kink
-    that float32 and float64 take different sides, and a step differs by a whole sample.
+    In some, NumPy's float32 included, a unit of ReLU comes so near to its kink that float32 and
+    float64 take different sides, and a step differs by a whole sample.
     """
     differences = []
-    for seed in range(5 if AGREEMENT[recipe] < 1e-4 else 3):
+    for seed in range(3):
         right, sums = exact(recipe, seed)
         params, _, metrics = _train(compiled, recipe, mnist, np.float32, seed)
         differences.append(np.linalg.norm(params - right) / np.linalg.norm(right))
         np.testing.assert_allclose(metrics, sums, rtol=1e-3)
-    assert np.median(differences) < AGREEMENT[recipe], differences
+    assert np.median(differences) < 1e-5, differences
 
 
-@pytest.mark.parametrize("recipe", AGREEMENT)
-def test_two_hundred_steps_have_the_same_bits_for_every_number_of_threads(compiled, recipe, mnist):
+@pytest.mark.parametrize("recipe", STEPS)
+def test_many_steps_have_the_same_bits_for_every_number_of_threads(compiled, recipe, mnist):
     runs = []
     for threads in (1, 2, 3, 4, 4):
         set_num_threads(threads)
