@@ -166,7 +166,9 @@ def test_dropout_and_backends(kernels):
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_nothing_has_the_size_of_dense_inputs(solver):
-    x = sp.random_array((2000, 20_000), density=5e-4, format="csr", random_state=0)
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, 2000, 20_000), rng.integers(0, 20_000, 20_000)
+    x = sp.coo_array((rng.random(20_000), places), shape=(2000, 20_000)).tocsr()
     y = np.arange(2000) % 3
     settings = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0, "solver": solver}
     MLPClassifier(**settings).fit(x[:9], y[:9])  # what is loaded once is no matter

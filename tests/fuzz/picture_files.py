@@ -73,6 +73,6 @@ def _read(path):
 
 TARGETS = {
     "picture": Target(
-        _picture_seeds, _read, (PictureError,), _with_right_sums, megabytes=1000, short=2000
+        _picture_seeds, _read, (PictureError,), _with_right_sums, megabytes=1000, short=1000
     ),
 }

@@ -142,7 +142,7 @@ def test_children_forked_while_other_threads_compute(compiled):
     for caller in callers:
         caller.start()
     exits = []
-    for _ in range(int(os.environ.get("MNISTCORE_FORKS", "40"))):
+    for _ in range(int(os.environ.get("MNISTCORE_FORKS", "20"))):
         child = os.fork()
         if child == 0:
             try:
