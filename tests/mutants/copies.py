@@ -24,8 +24,11 @@ import setuptools, sys
 import setup
 (wanted,) = (module for module in setup.extensions() if module.name == sys.argv[1])
 wanted.extra_compile_args.append("-O1")
-setup.extensions = lambda: [wanted]
-setuptools.setup(ext_modules=setup.kernels(), script_args=["-q", "build_ext", "--inplace"])
+wanted.optional = False
+setuptools.setup(
+    ext_modules=[wanted], cmdclass={"build_ext": setup.BuildKernels},
+    script_args=["-q", "build_ext", "--inplace"],
+)
 """
 
 
