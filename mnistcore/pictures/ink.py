@@ -6,6 +6,7 @@ Mathematical Morphology", 1982) therefore keeps the paper and its shadows and re
 strokes. The difference is ink.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -227,14 +228,15 @@ def _without_lines(strength: np.ndarray) -> np.ndarray:
         return strength
     centres = (edges[:-1] + edges[1:] - width) / 2
     rows = np.arange(height)
-    best, line, shifts = 0.0, np.zeros(height), np.zeros(_STRIPS)
-    for tilt in _TILTS:
-        moved = np.rint(tilt * centres).astype(int)
-        aligned = strips[np.arange(_STRIPS)[:, None], (rows + moved[:, None]).clip(0, height - 1)]
-        level = _fifth(aligned)
-        level = np.maximum(level - np.median(level), 0)
-        if (level**2).sum() > best:
-            best, line, shifts = float((level**2).sum()), level, moved
+    moved = np.rint(_TILTS[:, None] * centres).astype(int)
+    aligned = (
+        strip[(rows + shift[:, None]).clip(0, height - 1)]
+        for strip, shift in zip(strips, moved.T, strict=True)
+    )
+    levels = _fifth(aligned)  # (T, H), at each tilt
+    levels = np.maximum(levels - np.median(levels, axis=1, keepdims=True), 0)
+    best = (levels**2).sum(axis=1).argmax()
+    line, shifts = levels[best], moved[best]
     if line.max() < LEAST_CONTRAST:
         return strength
     column_shift = np.interp(np.arange(width), (edges[:-1] + edges[1:]) / 2, shifts)
@@ -276,6 +278,15 @@ def _may_have_line(strips: np.ndarray) -> bool:
     return bool(strongest >= LEAST_CONTRAST)
 
 
-def _fifth(strips: np.ndarray) -> np.ndarray:
-    """Return what four fifths of the strips (S, ...) reach."""
-    return np.partition(strips, _STRIPS // 5, axis=0)[_STRIPS // 5]
+def _fifth(strips: Iterable[np.ndarray]) -> np.ndarray:
+    """Return what four fifths of the strips (S of any shape) reach, at each place.
+
+    The least ones so far are kept in order, and each strip is sorted in: several times as fast as
+    sorting the few strips of every place.
+    """
+    least: list[np.ndarray] = []
+    for strip in strips:
+        for i, lower in enumerate(least):
+            least[i], strip = np.minimum(lower, strip), np.maximum(lower, strip)
+        least = [*least, strip][: _STRIPS // 5 + 1]
+    return least[-1]
