@@ -6,6 +6,7 @@ MNIST (`glyph_of`) or from the strokes of a pen (`pen_glyphs`).
 """
 
 import io
+from itertools import product
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -72,9 +73,9 @@ def _skeleton(mask):
     while changed:
         changed = False
         for first in (True, False):
-            p = [np.roll(mask, step, (0, 1)) for step in _AROUND]
-            count = np.sum(p, axis=0)
-            turns = np.sum([~a & b for a, b in zip(p, [*p[1:], p[0]], strict=True)], axis=0)
+            p = np.stack([np.roll(mask, step, (0, 1)) for step in _AROUND])
+            count = p.sum(axis=0, dtype=np.uint8)
+            turns = (~p & np.roll(p, -1, axis=0)).sum(axis=0, dtype=np.uint8)
             n, e, s, w = p[0], p[2], p[4], p[6]
             open_ = (~(n & e & s) & ~(e & s & w)) if first else (~(n & e & w) & ~(n & s & w))
             gone = mask & (count >= 2) & (count <= 6) & (turns == 1) & open_
@@ -88,24 +89,22 @@ def opened(glyph, gap=0.07):
     leaves a short stroke to the left of a tall one."""
     height, width = glyph.shape
     y, x = np.mgrid[:height, :width]
-    best = None
-    for slope in np.linspace(-0.5, 0.5, 11):
-        for across in np.linspace(0.35, 0.9, 23):
-            slit = np.abs(x - (across * width - slope * (y - height / 2))) < gap * height / 2
-            marks = find_regions((glyph * ~slit) > 0.4)
-            large = np.flatnonzero(marks.area > 0.12 * marks.area.sum())
-            if len(marks) > 2 or len(large) != 2:
-                continue
-            left, right = sorted(large, key=lambda mark: marks.left[mark])
-            heights = (marks.bottom - marks.top) / height
-            lost = float((glyph * slit).sum())
-            if heights[right] > 0.6 and 0.3 < heights[left] < 0.95:
-                best = min(best or (lost, slope, across), (lost, slope, across))
-    if best is None:
-        return None
-    _, slope, across = best
-    slit = np.abs(x - (across * width - slope * (y - height / 2))) < gap * height / 2
-    return cropped(glyph * ~slit)
+
+    def slit(slope, across):
+        return np.abs(x - (across * width - slope * (y - height / 2))) < gap * height / 2
+
+    slits = product(np.linspace(-0.5, 0.5, 11), np.linspace(0.35, 0.9, 23))
+    for _, *place in sorted((float(glyph[slit(*place)].sum()), *place) for place in slits):
+        cut = glyph * ~slit(*place)  # the first one that will do takes the least ink
+        marks = find_regions(cut > 0.4)
+        large = np.flatnonzero(marks.area > 0.12 * marks.area.sum())
+        if len(marks) > 2 or len(large) != 2:
+            continue
+        left, right = sorted(large, key=lambda mark: marks.left[mark])
+        heights = (marks.bottom - marks.top) / height
+        if heights[right] > 0.6 and 0.3 < heights[left] < 0.95:
+            return cropped(cut)
+    return None
 
 
 def cropped(glyph):
@@ -445,7 +444,7 @@ def photograph(rng, glyph):
 
 def on_a_table(rng, glyph):
     """A sheet of paper that does not fill the picture."""
-    side = int(rng.integers(400, 1200))
+    side = int(rng.integers(300, 800))
     shape = (side, int(side * 1.3))
     table = 0.35 + 0.05 * _grain(shape, rng, 9) + 0.1 * _gradient(shape, rng)
     pixels = _grey3(table) * np.array([1, 0.75, 0.5])

@@ -64,9 +64,9 @@ def test_pictures_of_digits_are_read(model):
 
 
 def test_mnist_passes(mnist_dir):
-    """At most a hundredth of the test images, on which nothing was chosen."""
-    images = load_data("mnist", mnist_dir).test_images
-    margins = np.concatenate([digit_margins(part[:, None]) for part in np.split(images, 10)])
+    """At most a hundredth of a quarter of the test images, on which nothing was chosen."""
+    images = load_data("mnist", mnist_dir).test_images[::4, None]
+    margins = np.concatenate([digit_margins(part) for part in np.split(images, 5)])
     assert (margins < 0).mean() <= 0.01
 
 
