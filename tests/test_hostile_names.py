@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from mnistcore.__main__ import COMMANDS as KNOWN
+from mnistcore.figures import style
 from mnistcore.interchange import to_numpy
 from mnistcore.models import checkpoint
 
@@ -160,6 +161,8 @@ class _Tags(HTMLParser):
 def test_a_page_shows_names_and_runs_none(runs, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     page, figures = tmp_path / "page.html", tmp_path / "figures"
+    encode = style.encode
+    monkeypatch.setattr(style, "encode", lambda f, kind: b"" if kind == "png" else encode(f, kind))
     words = ["report", *runs, *DATA, "--output", str(page), "--figures", str(figures)]
     assert run_command(words)[0] == 0
     parser = _Tags()

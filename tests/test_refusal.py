@@ -42,11 +42,11 @@ def on_paper(shape):
 
 
 def test_nine_of_ten_pictures_of_no_digit_are_refused(model):
-    """Of 200, in five sorts; and most of every sort."""
+    """Of 100, in five sorts; and most of every sort."""
     pictures = not_digits.pictures(0)
     readings = predict_pictures(model, [content for _, _, content in pictures])
     refused = np.array([reading.digit is None for reading in readings])
-    assert len(refused) == 200
+    assert len(refused) == 100
     assert refused.mean() >= 0.9
     sorts = np.array([sort for sort, _, _ in pictures])
     for sort in ("letter", "word", "symbol", "doodle", "nothing"):

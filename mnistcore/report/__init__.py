@@ -202,9 +202,8 @@ def _write_figures(page: Page, folder: str | None) -> tuple[Path, ...]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     written = []
     for drawing in page.drawings:
-        for kind in ("png", "svg"):
+        for kind, content in (("png", encode(drawing.figure, "png")), ("svg", drawing.svg)):
             path = Path(folder, f"{drawing.name}.{kind}")
-            content = encode(drawing.figure, kind)
             with replacing(path) as file:
                 file.write(content)
             written.append(path)

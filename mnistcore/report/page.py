@@ -7,6 +7,7 @@ fill them.
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -85,11 +86,16 @@ class Drawing:
     figure: "Figure"
     caption: str
 
-    def html(self) -> str:
-        """The part as HTML, with the figure embedded as SVG."""
+    @cached_property
+    def svg(self) -> bytes:
+        """The figure as an SVG file, drawn once: the page and the folder of figures have it."""
         from ..figures.style import encode
 
-        content = base64.b64encode(encode(self.figure, "svg")).decode()
+        return encode(self.figure, "svg")
+
+    def html(self) -> str:
+        """The part as HTML, with the figure embedded as SVG."""
+        content = base64.b64encode(self.svg).decode()
         share = min(100.0, 100 * self.figure.get_size_inches()[0] / _FULL_WIDTH)
         kind = "" if share == 100 else ' class="narrow"'
         caption, source = escape(self.caption), f"data:image/svg+xml;base64,{content}"

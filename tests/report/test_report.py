@@ -44,8 +44,10 @@ def place(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _undrawn(request, monkeypatch):
-    """Make the figures of a page but do not draw them, which takes most of its time."""
+    """Make the figures of a page but do not draw them, and few cards: most of its time."""
     if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(single, "_MISTAKES", 2)
+        monkeypatch.setattr(single, "_SHOWN", 2)
         monkeypatch.setattr("mnistcore.figures.style.encode", lambda figure, kind: b"")
 
 

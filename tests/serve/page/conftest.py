@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -93,11 +94,26 @@ def browser(consumer):
 
 @pytest.fixture(scope="module")
 def expect(browser):
-    """Playwright's expectations, which wait."""
+    """Playwright's expectations, which wait; left alone they soon look once a second only."""
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=PATIENCE)
-    return expect
+    class Often:
+        def __init__(self, locator):
+            self.expected = expect(locator)
+
+        def __getattr__(self, name):
+            def wait(*arguments):
+                end = time.monotonic() + PATIENCE / 1000
+                while True:
+                    try:
+                        return getattr(self.expected, name)(*arguments, timeout=150)
+                    except AssertionError:
+                        if time.monotonic() > end:
+                            raise
+
+            return wait
+
+    return Often
 
 
 @pytest.fixture

@@ -150,7 +150,8 @@ def test_the_last_picture_is_the_one_that_is_read(open_page, address, draw, expe
     page.evaluate(
         """() => { const real = createImageBitmap;
         window.createImageBitmap = async (file) => {
-          if (file.name === "slow.png") await new Promise((resolve) => setTimeout(resolve, 1500));
+          while (file.name === "slow.png" && !window.go)
+            await new Promise((resolve) => setTimeout(resolve, 10));
           return real(file);
         }; }"""
     )
@@ -159,12 +160,15 @@ def test_the_last_picture_is_the_one_that_is_read(open_page, address, draw, expe
     page.locator("#file").set_input_files(slow)
     page.locator("#file").set_input_files(quick)
     expect(page.locator("#digit")).to_have_text("2")
-    page.wait_for_timeout(2500)
+    page.evaluate("window.go = true")
+    page.wait_for_timeout(1000)
     expect(page.locator("#digit")).to_have_text("2")
     page.get_by_role("button", name="Clear").click()
+    page.evaluate("window.go = false")
     page.locator("#file").set_input_files(slow)
     draw(page, 7)
-    page.wait_for_timeout(2000)
+    page.evaluate("window.go = true")
+    page.wait_for_timeout(1000)
     expect(page.locator("#digit")).to_have_text("7")
     expect(page.locator("#pad-picture")).to_be_hidden()
 

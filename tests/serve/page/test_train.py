@@ -152,7 +152,7 @@ def test_an_old_answer_does_not_end_the_view_of_a_training(open_page, address, e
           const answer = await real(path, options);
           if (path !== "/api/jobs" || options.method || !late) return answer;
           late = false;
-          await new Promise((resolve) => setTimeout(resolve, 4000));
+          while (!window.go) await new Promise((resolve) => setTimeout(resolve, 10));
           document.body.dataset.late = "arrived";
           return answer;
         }; }"""
@@ -160,6 +160,7 @@ def test_an_old_answer_does_not_end_the_view_of_a_training(open_page, address, e
     page.get_by_role("tab", name="Train").click()  # asks what there is
     start(page, 500, expect)
     wait_for(page, "training")
+    page.evaluate("window.go = true")
     expect(page.locator("body")).to_have_attribute("data-late", "arrived")
     page.wait_for_timeout(500)
     wait_for(page, "training")
