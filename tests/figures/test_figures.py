@@ -308,7 +308,7 @@ def test_runs_are_compared_the_best_on_top():
 
 
 def test_names_are_drawn_as_they_stand():
-    names = ["$x^2$", "a_b$", r"\frac{", "$" * 3, "\ud800", "ü字\x01", "x" * 300]
+    names = ["$x^2$", "a_b$", r"$\frac{$", "$" * 3, "\ud800", "ü字\x01", "x" * 300]
     n = len(names)
     draws(figures.confusion_matrix(np.eye(n, dtype=int), names))
     draws(figures.compare_accuracy(dict.fromkeys(names, 0.5), dict.fromkeys(names, (0.4, 0.6))))
