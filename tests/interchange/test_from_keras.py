@@ -412,9 +412,13 @@ def test_options_that_contradict_the_file_are_refused(place, capsys, flags, mess
     config = files.sequential([rescaling(), *NETWORKS["plain"][0]])
     path = write("keras", config, files.variables_of(config))
     refused(capsys, path, message, *flags)
-    assert (
-        main(["convert", str(path), "--activation", "relu", "--scale", "-1", "--shift", "255"]) == 0
-    )
+
+
+def test_options_that_say_what_the_file_says_are_taken(place):
+    config = files.sequential([rescaling(), *NETWORKS["plain"][0]])
+    path = write("keras", config, files.variables_of(config))
+    flags = ["--activation", "relu", "--scale", "-1", "--shift", "255"]
+    assert main(["convert", str(path), *flags]) == 0
 
 
 def nothing_inside(config, variables):
