@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import faulty
 import numpy as np
 import pytest
+from small_digits import write_small_digits
 
 import benchmarks.likeness.__main__ as teach_likeness
 import mnistcore
@@ -689,7 +690,7 @@ def test_the_web_server_is_measured(tmp_path, capsys):
     from benchmarks.serve import main
 
     config = mnistcore.TrainConfig(
-        data="synthetic", epochs=1, backend="numpy", output=str(tmp_path / "run")
+        data="synthetic", epochs=1, hidden=16, backend="numpy", output=str(tmp_path / "run")
     )
     mnistcore.train(config)
     flags = ["--run", str(tmp_path / "run"), "--connections", "4", "--seconds", "0.5"]
@@ -718,26 +719,26 @@ def test_errors_on_images_held_out(tmp_path, capsys):
 
 
 def test_a_training_that_was_ended_goes_on_where_it_is_kept(tmp_path):
+    data = str(write_small_digits(tmp_path / "data"))
+
     class Ends(Listener):
         def slice_done(self, progress):
             raise KeyboardInterrupt
 
     folder = tmp_path / "fast-numpy-0"
-    config = mnistcore.TrainConfig(
-        recipe="fast", backend="numpy", data="synthetic", output=str(folder)
-    )
+    config = mnistcore.TrainConfig(recipe="fast", backend="numpy", data=data, output=str(folder))
     with pytest.raises(TrainingInterrupted):
         mnistcore.train.run(config, listener=Ends())
     before = accuracy.summary_of(folder)["total_seconds"]
-    ended = accuracy.measure("fast", "numpy", 0, "synthetic", str(tmp_path))
+    ended = accuracy.measure("fast", "numpy", 0, data, str(tmp_path))
     assert accuracy.summary_of(folder)["epochs_run"] == config.epochs
     assert ended["seconds"][0] > before
-    assert accuracy.measure("fast", "numpy", 0, "synthetic", str(tmp_path)) == ended
-    alone = accuracy.measure("fast", "numpy", 0, "synthetic", None)
+    assert accuracy.measure("fast", "numpy", 0, data, str(tmp_path)) == ended
+    alone = accuracy.measure("fast", "numpy", 0, data, None)
     assert alone["test_accuracies"] == ended["test_accuracies"]
     folder.rename(tmp_path / "fast-99-numpy-0")
     with pytest.raises(ValueError, match=r"fast-99-numpy-0: is not of the settings that"):
-        accuracy.measure("fast-99", "numpy", 0, "synthetic", str(tmp_path))
+        accuracy.measure("fast-99", "numpy", 0, data, str(tmp_path))
 
 
 def trained(seed, reached, **changed):

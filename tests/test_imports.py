@@ -5,6 +5,7 @@ literal name and the ``include`` and ``cimport`` statements of Cython files.
 """
 
 import ast
+import functools
 import graphlib
 import posixpath
 import re
@@ -117,6 +118,11 @@ ALLOWED: dict[str, set[str]] = {
 
 def sources() -> dict[str, str]:
     """Return the text of every compiled or interpreted file, by its path in the package."""
+    return dict(_sources())
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
     return {
         path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
         for pattern in ("*.py", "*.pyx", "*.pxi", "*.pxd")
@@ -133,6 +139,7 @@ def row_of(path: str) -> str:
     return found
 
 
+@functools.cache  # a test that plants an import in one file parses no other again
 def imports_of(path: str, text: str) -> set[str]:
     """Return the package's modules that a file imports, as dotted names from the root."""
     if path.endswith(".py"):

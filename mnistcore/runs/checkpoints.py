@@ -13,7 +13,6 @@ checksum        SHA-256 of all the rest
 ==============  ==============================================================================
 """
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -162,7 +161,7 @@ def save(folder: Path, trainer: Trainer, outcome: Fit, run: Mapping[str, Any]) -
     arrays = trainer.arrays()
     if outcome.best_params is not None:
         arrays[_BEST] = outcome.best_params
-    history = [dataclasses.asdict(record) for record in outcome.history]
+    history = [vars(record) for record in outcome.history]
     entries = {"run": run, "counts": trainer.counts(), "history": history}
     metadata = {name: json.dumps(entry, allow_nan=False) for name, entry in entries.items()}
     metadata |= {"format": STATE_FORMAT, "format_version": str(FORMAT_VERSION)}
@@ -294,7 +293,7 @@ def _check_counts(counts: Any, metrics: np.ndarray, epochs: int) -> None:
 
 def _is_record(record: EpochRecord, epoch: int) -> bool:
     """Whether a record is that of an epoch, in which all or nothing was validated."""
-    values = dataclasses.asdict(record)
+    values = dict(vars(record))
     if record.validation_loss is None and record.validation_accuracy is None:
         del values["validation_loss"], values["validation_accuracy"]
     return record.epoch == epoch and all(map(_is_number, values.values()))

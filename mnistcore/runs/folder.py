@@ -113,7 +113,7 @@ class RunFolder:
 
 
 def _line(record: EpochRecord) -> str:
-    return json.dumps(dataclasses.asdict(record))
+    return json.dumps(vars(record))
 
 
 def check_output(output: str | None, option: str = "output") -> None:

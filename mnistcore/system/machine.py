@@ -3,6 +3,7 @@
 import platform
 import re
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +25,12 @@ _LIBRARIES = {"numpy": ("numpy",), "numba": ("numpy", "numba", "llvmlite"), "cyt
 def library_versions(backend: str) -> dict[str, str]:
     """Return the versions of mnistcore, Python and the libraries that a backend uses."""
     versions = {"mnistcore": VERSION, "python": platform.python_version()}
-    return versions | {name: metadata.version(name) for name in _LIBRARIES[backend]}
+    return versions | {name: _version(name) for name in _LIBRARIES[backend]}
+
+
+@cache  # each checkpoint has the versions, and to look one up takes milliseconds
+def _version(library: str) -> str:
+    return metadata.version(library)
 
 
 def installed_version(library: str) -> str | None:

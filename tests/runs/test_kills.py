@@ -22,8 +22,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_comes_to_the_same(tmp_path, compiled):
-    done, hits = kills.experiment(tmp_path, compiled.NAME, kills=4, epochs=600, every="2epochs")
+def test_a_run_that_is_killed_again_and_again_comes_to_the_same(tmp_path):
+    """Of one backend: those of resuming compare the bits that each goes on to."""
+    done, hits = kills.experiment(tmp_path, "auto", kills=3, epochs=200, every="2epochs")
     assert done > 2
     assert hits > 0
 

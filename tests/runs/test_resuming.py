@@ -16,7 +16,7 @@ from mnistcore.runs.checkpoints import files
 from mnistcore.runs.folder import RunFolder, load_run
 from mnistcore.runs.resuming import _check_data, prepare_resumed
 from mnistcore.train import TrainConfig, TrainingInterrupted, resume, run
-from mnistcore.training.records import Listener
+from mnistcore.training.records import EpochRecord, Listener
 
 BATCH = 16
 STEPS = -(-N_TRAIN * 9 // 10 // BATCH)  # of an epoch
@@ -117,8 +117,8 @@ def assert_equal_weights(result, wanted):
 def test_the_longest_history_can_be_read_again(dataset, make_config, monkeypatch):
     run(make_config(epochs=1), dataset=dataset)
     past, _ = checkpoints.newest(Path("run"))
-    record = dataclasses.replace(past.history[0], seconds=1.2345678901234567e-05)
-    history = [dataclasses.replace(record, epoch=epoch) for epoch in range(1, 200_001)]
+    fields = vars(past.history[0]) | {"seconds": 1.2345678901234567e-05}
+    history = [EpochRecord(**fields | {"epoch": epoch}) for epoch in range(1, 200_001)]
     arrays, counts = past.arrays, past.counts | {"epoch": 200_000}
     trainer = SimpleNamespace(
         arrays=lambda: dict(arrays), counts=lambda: counts, step=counts["step"]

@@ -57,10 +57,8 @@ def test_commands_flags_and_values_are_offered(line, offered):
     assert completions(line, *PROGRAM) == offered
 
 
-def test_every_command_is_offered_and_completes():
+def test_every_command_is_offered():
     assert set(completions("mnistcore ", *PROGRAM)) >= {*COMMANDS, "help", "--version"}
-    for command in COMMANDS:
-        assert "--help" in completions(f"mnistcore {command} --", *PROGRAM)
 
 
 def test_the_module_is_completed_too():
@@ -76,7 +74,7 @@ def test_the_program_says_that_it_can_complete():
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])
-def test_completing_loads_nothing_heavy(command):
+def test_every_command_completes_and_loads_nothing_heavy(command, tmp_path):
     code = (
         "import os, sys\nfrom mnistcore.__main__ import main\n"
         f"os._exit = lambda status: sys.exit(str([m for m in {HEAVY!r} if m in sys.modules]))\n"
@@ -85,12 +83,14 @@ def test_completing_loads_nothing_heavy(command):
     line = f"mnistcore {command} --"
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "COMP_LINE": line, "COMP_POINT": str(len(line)),
-        "_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": os.devnull,
+        "_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered"),
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )
     assert done.stderr.splitlines()[-1] == "[]"
+    assert "--help" in (tmp_path / "offered").read_text().split()
 
 
 def test_without_a_shell_that_asks_the_library_is_not_loaded():
