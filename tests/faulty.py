@@ -32,17 +32,24 @@ def _arrays(arguments):
     return [argument for argument in arguments if isinstance(argument, np.ndarray)]
 
 
+def _writeable(argument):
+    """Whether it is an array that may be written: the many images of a training may not."""
+    return isinstance(argument, np.ndarray) and argument.flags.writeable
+
+
 def _run(function, arguments):
     """What a function returns and (array, values) of each array that it would write.
 
     A predictor's logits count even where memory that is used again holds the right ones already.
     """
-    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+    copies = [a.copy() if _writeable(a) else a for a in arguments]
     returned = function(*copies)
     logits = arguments[-1] if isinstance(function, numpy_kernels.Predictor) else None
     pairs = zip(_arrays(arguments), _arrays(copies), strict=True)
     return returned, [
-        (array, new) for array, new in pairs if array is logits or array.tobytes() != new.tobytes()
+        (array, new)
+        for array, new in pairs
+        if array is logits or (array is not new and array.tobytes() != new.tobytes())
     ]
 
 

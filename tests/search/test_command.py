@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_digits import write_small_digits
 from small_search import FLAGS, ROOT
 
 from mnistcore.__main__ import main
@@ -35,6 +36,26 @@ def search(*flags):
     return main(["search", "--data", "../data", *FLAGS, *flags])
 
 
+ONE = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
+
+
+@pytest.fixture
+def done(place, done_once):
+    """A search of one trial, in the folder out."""
+    shutil.copytree(done_once, "out")
+
+
+@pytest.fixture(scope="module")
+def done_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("done")
+    write_small_digits(folder / "data")
+    (folder / "work").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "work")
+        assert search(*ONE) == command_line.DONE
+    return folder / "work" / "out"
+
+
 def start(*flags):
     """The command in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
@@ -48,7 +69,7 @@ def start(*flags):
 
 
 def test_a_search_leaves_its_results_behind(place, capsys):
-    flags = ["--output", "out", "--workers", "2", "--trials", "5"]
+    flags = ["--output", "out", "--workers", "2", "--trials", "5", "--epochs", "1"]
     assert search(*flags) == command_line.DONE
     out, err = capsys.readouterr()
     assert err == ""
@@ -81,11 +102,10 @@ def test_the_winner_is_what_train_makes_of_best_toml(place, capsys):
 
 
 def test_a_complete_study_is_told_again_without_reading_the_test_set(place, capsys):
-    flags = ["--output", "out", "--workers", "1", "--trials", "1"]
-    assert search(*flags, "--quiet") == command_line.DONE
+    assert search(*ONE) == command_line.DONE
     first = capsys.readouterr().out
     before = set(Path("out").rglob("*"))
-    assert search(*flags, "--json") == command_line.DONE
+    assert search(*ONE[:-1], "--json") == command_line.DONE
     told = json.loads(capsys.readouterr().out)
     assert set(Path("out").rglob("*")) == before  # no second run folder
     assert f"test accuracy {100 * told['test']['accuracy']:.2f} %" in first
@@ -140,7 +160,8 @@ def test_a_flag_of_architectures_wins_over_layers_and_units(place, capsys):
 
 
 def test_ctrl_c_leaves_a_study_that_goes_on(place):
-    flags = ["--output", "out", "--workers", "2", "--trials", "3", "--quiet", "--epochs", "40"]
+    flags = ["--output", "out", "--workers", "2", "--trials", "2", "--quiet", "--epochs", "60"]
+    flags += ["--pruner", "none"]
     process = start(*flags)
     database = Path("out/study.db")
     deadline = time.monotonic() + 60
@@ -155,7 +176,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
     process = start(*flags)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 3
+    assert json.loads(Path("out/summary.json").read_text())["finished_trials"] == 2
 
 
 def test_a_killed_command_takes_its_workers_along(place):
@@ -235,45 +256,35 @@ def test_a_bad_command_line_gets_one_clear_line(place, capsys, flags, message):
     assert Path("full", "thesis.tex").read_text() == "years of work"
 
 
-def test_the_study_of_another_space_is_refused(place, capsys):
-    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
-    assert search(*flags) == command_line.DONE
-    capsys.readouterr()
-    assert search(*flags, "--activation", "relu", "tanh") == command_line.BAD_INPUT
+def test_the_study_of_another_space_is_refused(done, capsys):
+    assert search(*ONE, "--activation", "relu", "tanh") == command_line.BAD_INPUT
     err = capsys.readouterr().err
     assert "study 'search' is another search: its activation is not given, not" in err
     assert err.count("\n") == 1
 
 
-def test_other_data_and_other_teachers_are_another_search(place, capsys):
-    """Test images, too: the test accuracy of a study is that of one winner on one test set."""
-    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet", *FLAGS]
-    shutil.copytree("../data", "copy")
-    quick = ["--data", "copy", "--epochs", "1", "--backend", "numpy", "--hidden", "8"]
+def test_other_teachers_are_another_search(place, capsys):
+    quick = ["--data", "../data", "--epochs", "1", "--backend", "numpy", "--hidden", "8"]
     assert main(["train", *quick, "--output", "teacher", "--quiet"]) == command_line.DONE
-    taught = [*flags, "--teacher", "teacher"]
-    assert main(["search", "--data", "copy", *taught]) == command_line.DONE
+    assert search(*ONE, "--teacher", "teacher") == command_line.DONE
     shutil.rmtree("teacher")
     assert main(["train", *quick, "--seed", "1", "--output", "teacher", "--quiet"]) == 0
     capsys.readouterr()
-    assert main(["search", "--data", "copy", *taught]) == command_line.BAD_INPUT
+    assert search(*ONE, "--teacher", "teacher") == command_line.BAD_INPUT
     assert "study 'search' is another search: its teachers" in capsys.readouterr().err
-    shutil.rmtree("out")
-    assert main(["search", "--data", "copy", *flags]) == command_line.DONE
-    labels = read_idx(next(Path("copy").glob("t10k-labels*")))
-    next(Path("copy").glob("t10k-labels*")).unlink()
-    write_idx("copy/t10k-labels-idx1-ubyte", 3 - labels)
-    capsys.readouterr()
-    assert main(["search", "--data", "copy", *flags]) == command_line.BAD_INPUT
+
+
+def test_other_test_images_are_another_search(done, capsys):
+    """The test accuracy of a study is that of one winner on one test set."""
+    (labels,) = Path("../data").glob("t10k-labels*")
+    write_idx(labels, 3 - read_idx(labels))
+    assert search(*ONE) == command_line.BAD_INPUT
     assert "study 'search' is another search: its checksum is" in capsys.readouterr().err
 
 
-def test_a_folder_has_the_results_of_one_study(place, capsys):
-    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
-    assert search(*flags) == command_line.DONE
+def test_a_folder_has_the_results_of_one_study(done, capsys):
     before = Path("out/best.toml").read_bytes()
-    capsys.readouterr()
-    assert search(*flags, "--study", "other") == command_line.BAD_INPUT
+    assert search(*ONE, "--study", "other") == command_line.BAD_INPUT
     assert "out: has the results of study 'search'; give another output" in capsys.readouterr().err
     assert Path("out/best.toml").read_bytes() == before
 
@@ -284,10 +295,9 @@ def test_a_signal_while_the_winner_is_trained_gives_its_status(place, monkeypatc
         raise TrainingInterrupted(result)
 
     monkeypatch.setattr("mnistcore.search.execution.train", train)
-    flags = ["--output", "out", "--workers", "1", "--trials", "1", "--quiet"]
-    assert search(*flags) == 143
+    assert search(*ONE) == 143
     assert Path("out/winner-0").is_dir()  # of its own, also beside another command
-    assert search(*flags) == 143
+    assert search(*ONE) == 143
     assert Path("out/winner-0-2").is_dir()
 
 

@@ -1,6 +1,7 @@
 """A study in a real PostgreSQL server, which is started for these tests."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from mnistcore.search.study import SURPLUS, WORKER
 
 pytestmark = pytest.mark.slow
 
-LONG = ["--epochs", "200", "--pruner", "none", "--sampler", "random", "--quiet"]
+LONG = ["--epochs", "100", "--pruner", "none", "--sampler", "random", "--quiet"]
 
 
 def _binaries():
@@ -92,10 +93,14 @@ def command(server, study, output, *flags):
     )
 
 
+@functools.cache  # connecting takes longer than looking
+def storage(server):
+    return optuna.storages.RDBStorage(server.replace("postgresql://", "postgresql+psycopg://"))
+
+
 def trials(server, study):
-    url = server.replace("postgresql://", "postgresql+psycopg://")
     try:
-        return optuna.load_study(study_name=study, storage=url).get_trials()
+        return optuna.load_study(study_name=study, storage=storage(server)).get_trials()
     except KeyError:  # it is not there yet
         return []
 
@@ -143,20 +148,20 @@ def check(server, study, wanted):
 
 
 def test_a_worker_that_is_killed_loses_only_its_trial(place, server):
-    process = command(server, "killed", "out", "--workers", "2", "--trials", "4")
+    process = command(server, "killed", "out", "--workers", "2", "--trials", "3")
     victim = stopped_in_a_trial(server, "killed", 2)
     os.kill(victim, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
-    (lost,) = check(server, "killed", 4)
+    (lost,) = check(server, "killed", 3)
     assert lost.user_attrs[WORKER].endswith(f":{victim}")
     summary = json.loads(Path("out/summary.json").read_text())
-    assert (summary["finished_trials"], summary["lost_trials"]) == (4, 1)
+    assert (summary["finished_trials"], summary["lost_trials"]) == (3, 1)
 
 
 def test_a_machine_that_dies_loses_only_its_trial(place, server):
     """Two commands share the study; one is killed with its worker and nobody cleans up."""
-    flags = ["--workers", "1", "--trials", "4", "--grace", "2"]
+    flags = ["--workers", "1", "--trials", "3", "--grace", "2"]
     dying = command(server, "machines", "there", *flags)
     victim = stopped_in_a_trial(server, "machines", 1)
     dying.kill()
@@ -165,5 +170,5 @@ def test_a_machine_that_dies_loses_only_its_trial(place, server):
     staying = command(server, "machines", "here", *flags)
     _, err = staying.communicate(timeout=120)
     assert (staying.returncode, err) == (0, "")
-    (lost,) = check(server, "machines", 4)
+    (lost,) = check(server, "machines", 3)
     assert lost.user_attrs[WORKER].endswith(f":{victim}")

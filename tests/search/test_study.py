@@ -1,12 +1,14 @@
 """The study as the workers share it: counting, resuming, losing trials, all in one process."""
 
 import contextlib
+import shutil
 import sqlite3
 import threading
 import time
 
 import pytest
 from optuna.trial import TrialState
+from small_digits import small_digits
 from small_search import SPACE, TRAIN, compute, open_small, small_plan
 
 from mnistcore.search.objective import Objective
@@ -24,6 +26,7 @@ from mnistcore.search.worker import _StoppedError, work
 pytestmark = pytest.mark.slow
 
 GRID = {"hidden": [[4], [8]], "learning_rate": [0.003, 0.01, 0.03]}
+SHORT = {**TRAIN, "epochs": 1}  # where the trials count, not what they come to
 
 
 def points(study):
@@ -31,42 +34,40 @@ def points(study):
 
 
 def test_a_grid_tries_each_point_once(dataset, tmp_path):
-    plan = small_plan(tmp_path / "out", GRID, sampler="grid")
+    plan = small_plan(tmp_path / "out", GRID, SHORT, sampler="grid")
     study = compute(plan, dataset)
     assert len(standing_of(study).finished) == 6
     assert len(set(points(study))) == 6
 
 
 def test_a_study_goes_on_to_a_larger_number_and_stops_there(dataset, tmp_path):
-    study = compute(small_plan(tmp_path / "out", trials=2), dataset)
-    study = compute(small_plan(tmp_path / "out", trials=5), dataset)
-    assert len(study.trials) == 5
-    compute(small_plan(tmp_path / "out", trials=5), dataset)
-    compute(small_plan(tmp_path / "out", trials=3), dataset)
-    assert len(study.trials) == 5
+    for trials, wanted in ((1, 1), (3, 3), (3, 3), (2, 3)):
+        study = compute(small_plan(tmp_path / "out", train=SHORT, trials=trials), dataset)
+        assert len(study.trials) == wanted
 
 
 def test_random_points_depend_on_the_seed_and_the_number_alone(dataset, tmp_path):
-    whole = compute(small_plan(tmp_path / "a", sampler="random", trials=4, pruner="none"), dataset)
-    parts = compute(small_plan(tmp_path / "b", sampler="random", trials=1, pruner="none"), dataset)
-    parts = compute(small_plan(tmp_path / "b", sampler="random", trials=4, pruner="none"), dataset)
-    other = compute(
-        small_plan(tmp_path / "c", train={**TRAIN, "seed": 1}, sampler="random", trials=4), dataset
-    )
-    assert points(whole) == points(parts)
-    assert not set(points(whole)) & set(points(other))
-    assert len(set(points(whole))) == 4
+    def computed(name, trials, seed=0):
+        train = {**SHORT, "seed": seed}
+        plan = small_plan(tmp_path / name, train=train, sampler="random", trials=trials)
+        return points(compute(plan, dataset))
+
+    whole, _, parts, other = (
+        computed("a", 3), computed("b", 1), computed("b", 3), computed("c", 3, seed=1)
+    )  # fmt: skip
+    assert whole == parts
+    assert not set(whole) & set(other)
+    assert len(set(whole)) == 3
 
 
 def test_tpe_repeats_itself(dataset, tmp_path):
-    one, two = (
-        compute(small_plan(tmp_path / name, sampler="tpe", trials=11), dataset) for name in "ab"
-    )
+    plans = (small_plan(tmp_path / name, train=SHORT, sampler="tpe", trials=11) for name in "ab")
+    one, two = (compute(plan, dataset) for plan in plans)
     assert [t.params for t in one.trials] == [t.params for t in two.trials]
 
 
 def test_workers_at_once_finish_as_many_as_were_asked_for(dataset, tmp_path):
-    plan = small_plan(tmp_path / "out", GRID, sampler="grid")
+    plan = small_plan(tmp_path / "out", GRID, SHORT, sampler="grid")
     open_small(plan)
     threads = [threading.Thread(target=compute, args=(plan, dataset)) for _ in range(3)]
     for thread in threads:
@@ -185,12 +186,12 @@ def test_a_trial_that_diverges_is_pruned(dataset, tmp_path):
 @pytest.mark.parametrize("pruner", ["median", "successive-halving", "hyperband"])
 def test_bad_trials_are_ended_early(dataset, tmp_path, pruner):
     space = {"learning_rate": {"low": 1e-7, "high": 3e-2}}
-    train = {**TRAIN, "hidden": 8, "epochs": 9}
-    plan = small_plan(tmp_path / "out", space, train, sampler="random", pruner=pruner, trials=16)
+    train = {**TRAIN, "hidden": 8, "epochs": 9, "seed": 1}
+    plan = small_plan(tmp_path / "out", space, train, sampler="random", pruner=pruner, trials=9)
     study = compute(plan, dataset)
     standing = standing_of(study)
-    assert len(standing.finished) == 16
-    assert 0 < standing.pruned < 16
+    assert len(standing.finished) == 9
+    assert 0 < standing.pruned < 9
     pruned = [record for record in standing.finished if record.state == "pruned"]
     assert all(record.reports < 9 for record in pruned)
     assert standing.winner.reports == 9
@@ -261,6 +262,16 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         open_storage(storage_url(None, tmp_path), 60)
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """The database of a study with a trial."""
+    folder = tmp_path_factory.mktemp("computed")
+    plan = small_plan(folder / "out", trials=1)
+    agree(open_small(plan), {})
+    compute(plan, small_digits(folder / "data"))
+    return folder / "out" / "study.db"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -275,11 +286,10 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         "study_directions SET direction = 'UP'",
     ],
 )
-def test_a_damaged_study_is_named(dataset, tmp_path, change):
-    plan = small_plan(tmp_path / "out", trials=1)
-    agree(open_small(plan), {})
-    compute(plan, dataset)
-    with contextlib.closing(sqlite3.connect(tmp_path / "out" / "study.db")) as database:
+def test_a_damaged_study_is_named(computed, tmp_path, change):
+    plan = small_plan(tmp_path, trials=1)
+    shutil.copy(computed, tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "study.db")) as database:
         assert database.execute(f"UPDATE {change}").rowcount
         database.commit()
     with pytest.raises(StorageUnreachableError, match=r"study\.db: cannot be used: "):
