@@ -710,7 +710,12 @@ def test_errors_on_images_held_out(tmp_path, capsys):
 
     path = str(tmp_path / "run")
     config = mnistcore.TrainConfig(
-        recipe="fast", backend="numpy", data="synthetic", validation_fraction=0.1, output=path
+        recipe="fast",
+        epochs=3,
+        backend="numpy",
+        data="synthetic",
+        validation_fraction=0.1,
+        output=path,
     )
     result = mnistcore.train.run(config)
     n, wrong, deformed = errors(path, 2)
