@@ -711,7 +711,7 @@ def test_errors_on_images_held_out(tmp_path, capsys):
     path = str(tmp_path / "run")
     config = mnistcore.TrainConfig(
         recipe="fast",
-        epochs=3,
+        epochs=1,
         backend="numpy",
         data="synthetic",
         validation_fraction=0.1,
