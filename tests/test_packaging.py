@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 from importlib import metadata
@@ -19,6 +20,7 @@ import mnistcore
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 WEIGHTS = "mnistcore/pictures/likeness.safetensors"
 PAGE = ROOT / "mnistcore" / "serve" / "page"
 
@@ -182,6 +184,10 @@ def short_sources(checkout, tmp_path_factory):
 
 
 def test_a_failing_compiler_does_not_break_the_build(short_sources):
+    """Nor does it leave a module of older sources, which would be used without a word."""
+    old = short_sources / "mnistcore/kernels/_cython" / f"baseline{SUFFIX}"
+    old.touch()
+    os.utime(old, (0, 0))
     status, output = run_setup(short_sources, "build_ext", "--inplace", **BROKEN)
     assert status == 0, output
     assert "not built: mnistcore.kernels._cython." in output
