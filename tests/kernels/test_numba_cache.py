@@ -23,10 +23,10 @@ pytestmark = pytest.mark.slow
 
 pytest.importorskip("numba")
 
-# With two cores to use, wherever the test runs. It prints the helpers' process numbers and what
-# this process compiles.
 UNITS = 128  # enough for panels of the greatest width, whose functions are compiled beforehand
 
+# With two cores to use, wherever the test runs. It prints the helpers' process numbers and what
+# this process compiles.
 COMPILING = """
 import os
 import signal
@@ -109,6 +109,11 @@ def _run(code, folder):
     )
 
 
+def _compile(folder, then="pass"):
+    """A process that compiles what a cache lacks of all functions, with one helper."""
+    return _run(COMPILING.format(folders=FOLDERS, then=then), folder)
+
+
 def _output(process):
     out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -126,7 +131,7 @@ def raced(tmp_path_factory):
 def complete(tmp_path_factory):
     """A cache with all functions, and what the process prints that compiled them."""
     folder = tmp_path_factory.mktemp("complete")
-    return folder, _output(_run(COMPILING.format(folders=FOLDERS, then="pass"), folder))
+    return folder, _output(_compile(folder))
 
 
 @needs_jit
@@ -242,12 +247,13 @@ def test_functions_that_are_saved_at_once_are_each_loaded_as_they_were(tmp_path,
 FEW = slice(2, 10)  # of the functions by size: enough for a helper, compiled in two seconds
 
 
-def _compile(complete, folder, then="pass"):
-    """Start a process that compiles what a cache lacks, a few functions of all, with one helper."""
-    shutil.copytree(complete[0], folder, dirs_exist_ok=True)
-    for path in sorted(folder.rglob("*.nbc"), key=lambda path: path.stat().st_size)[FEW]:
+@pytest.fixture
+def incomplete(complete, tmp_path):
+    """A copy of the complete cache without a few of its functions."""
+    shutil.copytree(complete[0], tmp_path, dirs_exist_ok=True)
+    for path in sorted(tmp_path.rglob("*.nbc"), key=lambda path: path.stat().st_size)[FEW]:
         path.unlink()
-    return _run(COMPILING.format(folders=FOLDERS, then=then), folder)
+    return tmp_path
 
 
 def _ended(pid, seconds=30.0):
@@ -280,17 +286,17 @@ def test_a_helper_compiles_a_part(complete):
 
 @needs_jit
 @pytest.mark.parametrize("seconds", [0.0, 1.5])
-def test_a_helper_that_is_killed_leaves_its_work_to_others(complete, tmp_path, seconds):
+def test_a_helper_that_is_killed_leaves_its_work_to_others(complete, incomplete, seconds):
     kill = "import threading; threading.Timer({}, helper.kill).start()"
-    out = _output(_compile(complete, tmp_path, kill.format(seconds)))
+    out = _output(_compile(incomplete, kill.format(seconds)))
     assert out.splitlines()[-1] == complete[1].splitlines()[-1]
 
 
 @needs_jit
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_helper_outlives_its_caller(complete, tmp_path, number):
-    process = _compile(complete, tmp_path)
+def test_no_helper_outlives_its_caller(complete, incomplete, number):
+    process = _compile(incomplete)
     helper = int(process.stdout.readline().split()[1])
     assert process.stdout.readline().startswith("compiling")
     process.send_signal(number)
@@ -298,7 +304,7 @@ def test_no_helper_outlives_its_caller(complete, tmp_path, number):
     assert process.returncode
     # One that is told nothing finishes its function first.
     assert _ended(helper, 1.0 if number == signal.SIGINT else 30.0)
-    out = _output(_run(COMPILING.format(folders=FOLDERS, then="pass"), tmp_path))
+    out = _output(_compile(incomplete))
     assert out.splitlines()[-2:] == complete[1].splitlines()[-2:]
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def glyphs():
-    return nasty_pictures.pen_glyphs(5, 3, pen=0.07)[0]
+    return nasty_pictures.pen_glyphs(8, 3, pen=0.07)[0]
 
 
 def likeness(a, b):
@@ -26,7 +26,7 @@ def likeness(a, b):
 
 @pytest.mark.parametrize("kind", nasty_pictures.KINDS)
 def test_what_is_found_looks_like_what_was_drawn(glyphs, kind):
-    """In four of five pictures; their noise, gaps and dirt may spoil one."""
+    """In seven of eight pictures; their noise, gaps and dirt may spoil one."""
     rng = np.random.default_rng(0)
     alike = []
     for glyph in glyphs:
