@@ -21,7 +21,10 @@ def test_right_with_special_numbers(step, ladder):
     assert first_special_mistake(ladder, step) is None
 
 
-def test_read_only_inputs_will_do(step, ladder):
+def test_read_only_inputs_will_do(step, ladder, request):
+    _, language, name = request.node.callspec.params["step"]
+    if language == "numba" and name != ladder.steps(language)[-1].name:
+        pytest.skip("read-only arrays are types of their own: half a minute to compile them all")
     arguments = ladder.draw(ladder.edges[5], np.random.default_rng(0))
     for name, argument in zip(ladder.arguments, arguments, strict=True):
         if isinstance(argument, np.ndarray) and name not in ladder.outputs:
