@@ -143,9 +143,18 @@ def test_refused_events_are_asked_for_again(open_page, address, expect):
 
 
 def test_an_old_answer_does_not_end_the_view_of_a_training(open_page, address, expect):
+    """It tells of a training of another window; the page has begun one of its own meanwhile."""
     page = open_page(f"{address}#train")
-    start(page, 1, expect)
-    wait_for(page, "finished")
+    expect(page.locator("#optimizer")).to_have_value("adam")
+    page.evaluate(
+        """async () => {
+        const headers = { "content-type": "application/json" }, body = '{"epochs": 1}';
+        const answer = await fetch("/api/jobs", { method: "POST", headers, body });
+        const { id } = await answer.json();
+        const ended = ({ id: other, state }) => other === id && state === "finished";
+        while (!(await (await fetch("/api/jobs")).json()).jobs.some(ended))
+          await new Promise((resolve) => setTimeout(resolve, 50)); }"""
+    )
     page.evaluate(
         """() => { const real = fetch; let late = true;
         window.fetch = async (path, options) => {
