@@ -142,6 +142,7 @@ def translate(extensions: list[Extension]) -> None:
     debug = requested("MNISTCORE_CYTHON_DEBUG")
     modules = cythonize(
         extensions,
+        nthreads=os.cpu_count() or 1,
         force=debug,
         annotate=requested("MNISTCORE_CYTHON_ANNOTATE"),
         emit_linenums=debug,
