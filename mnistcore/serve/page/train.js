@@ -76,7 +76,10 @@ export class Train extends EventTarget {
   #learn(options) {
     this.#form.describeData(options.data);
     if (options.data) return;
-    setTimeout(async () => this.#learn(await get("/api/options").catch(() => options)), AGAIN);
+    setTimeout(async () => {
+      const known = await get("/api/options").catch((error) => (error.status ? options : null));
+      if (known) this.#learn(known); // without an answer, everything is asked when there is one again
+    }, AGAIN);
   }
 
   async #submit() {
