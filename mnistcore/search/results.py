@@ -125,11 +125,11 @@ def importances_of(study: Study) -> dict[str, float]:
     PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) on the complete trials. Empty if there
     are fewer than 4 of them, or all have the same accuracy.
     """
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
     complete = in_state(study.get_trials(deepcopy=False), TrialState.COMPLETE)
     if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
         return {}
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # a second
+
     shares = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: share for name, share in shares.items() if math.isfinite(share)}
 

@@ -123,7 +123,7 @@ def _texts(value):
 
 def _ones(kind):
     """Return a small array of a type and a shape; a number where they are none."""
-    with contextlib.suppress(ValueError, TypeError, OverflowError, IndexError, SyntaxError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError, LookupError, SyntaxError):
         dtype, shape = np.dtype(kind[0]), tuple(map(int, kind[1:]))
         if dtype.kind in "biuf" and 0 <= math.prod(shape) < 10_000 and min(shape, default=0) >= 0:
             return np.ones(shape, dtype)

@@ -20,7 +20,7 @@ from mnistcore.search.study import SURPLUS, WORKER
 
 pytestmark = pytest.mark.slow
 
-LONG = ["--epochs", "100", "--pruner", "none", "--sampler", "random", "--quiet"]
+LONG = ["--epochs", "60", "--pruner", "none", "--sampler", "random", "--quiet"]
 
 
 def _binaries():
