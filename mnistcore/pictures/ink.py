@@ -114,7 +114,8 @@ def otsu(values: np.ndarray) -> float:
     The middle of them if several thresholds do equally well (N. Otsu, "A threshold selection
     method from gray-level histograms", 1979).
     """
-    counts, edges = np.histogram(values, 256)
+    # In float32 there are not 256 numbers between values that differ in their rounding alone.
+    counts, edges = np.histogram(values.astype(np.float64), 256)
     middle = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
     above = counts.sum() - below

@@ -71,6 +71,7 @@ def _nothing():
         "black": np.zeros((200, 300), np.uint8),
         "grey, 28 x 28": np.full((28, 28), 128, np.uint8),
         "light from a side": nasty_pictures._gradient((300, 400), rng),
+        "an exact ramp": np.add.outer(np.linspace(0.1, 0.2, 46), np.linspace(0, 0.1, 57)),
         "noise": rng.random((300, 400)),
         "noise, 28 x 28": rng.random((28, 28)),
         "noisy paper": 0.8 + 0.03 * rng.normal(size=(300, 400)),

@@ -35,6 +35,12 @@ def test_otsu_splits_as_well_as_the_best_of_all_thresholds():
     assert ink.otsu(np.repeat([0.0, 1.0], 50)) == pytest.approx(0.5, abs=0.01)
 
 
+def test_otsu_of_values_that_differ_in_their_rounding_alone():
+    low = np.float32(0.7)
+    values = np.repeat([low, np.nextafter(low, np.float32(1))], 50)
+    assert low <= ink.otsu(values) <= values[-1]
+
+
 def overlap(strength, page):
     """How well ink that was found matches what was drawn: intersection over union."""
     found, drawn = strength > strength.max() / 2, page > 0.5
