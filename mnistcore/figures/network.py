@@ -132,7 +132,7 @@ def _draw_class_means(
     for row in range(len(class_names)):
         members = labels == row
         if members.any():
-            means[row] = shown[members].mean(axis=0)
+            means[row] = shown[members].mean(axis=0, dtype=np.float64)
     reach = float(np.nanmax(np.abs(means))) if np.isfinite(means).any() else 1.0
     signed = bool((means < 0).any())
     drawn = axes.imshow(
@@ -151,7 +151,9 @@ def _draw_class_means(
 
 
 def _draw_values(axes: Axes, layer: np.ndarray) -> None:
-    counts, edges = np.histogram(layer, bins=40)
+    # Edges in float64: float32 has not 40 numbers between values that differ in their rounding.
+    reach = (np.float64(layer.min()), np.float64(layer.max())) if layer.size else None
+    counts, edges = np.histogram(layer, 40, reach)
     shares = 100 * counts / max(layer.size, 1)
     if style.spans_decades(shares[shares > 0]):
         seen = shares > 0

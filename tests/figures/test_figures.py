@@ -277,6 +277,13 @@ def test_hidden_activations_are_means_by_class():
     draws(figures.hidden_activations([RNG.normal(size=(9, 300))] * 2, np.arange(9) % 3, "abc"))
 
 
+@pytest.mark.parametrize("values", [(0.5, 0.50000006), (0, 1e-45), (-3e38, 3e38)])
+def test_hidden_activations_at_the_limits_of_float32(values):
+    layer = RNG.choice(np.array(values, np.float32), (50, 6))
+    draws(figures.hidden_activations([layer], np.arange(50) % 3, "abc"))
+    draws(figures.hidden_projection(layer, np.arange(50) % 3, "abc"))
+
+
 @pytest.mark.parametrize("n_classes", [1, 3, 26])
 def test_a_projection_names_every_class_once(n_classes):
     labels = np.arange(60) % n_classes
