@@ -338,9 +338,17 @@ def test_options_reach_the_kernels(dataset, make_config):
     assert len(weights) == len(configs)
 
 
-def test_a_diverged_run_is_saved_and_raised(kernels, dataset, make_config):
-    options = {"optimizer": "sgd", "activation": "identity", "learning_rate": 1e25}
-    config = make_config(backend=backend_of(kernels), **options)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "identity", "learning_rate": 1e25},
+        {"batch_norm": True, "learning_rate": 1e25},
+        {"adversarial": 1.0, "learning_rate": 1e25},
+    ],
+)
+def test_a_diverged_run_is_saved_and_raised(kernels, dataset, make_config, options):
+    config = make_config(backend=backend_of(kernels), optimizer="sgd", **options)
     with pytest.raises(NonFiniteLossError, match="lower learning rate"):
         run(config, dataset=dataset)
     summary = json.loads(Path("run/summary.json").read_text())

@@ -134,19 +134,29 @@ class Model:
     float_pixels: bool = False
     data: TrainedOn | None = None
 
+    @property
+    def full_ink(self) -> float | None:
+        """The raw pixel value of full ink, 255 if unknown.
+
+        None for a network of unknown range that takes its inputs unscaled: they may be any numbers.
+        """
+        unscaled = (self.scale, self.shift) == (1, 0)
+        return _BYTE if self.pixel_max is None and not unscaled else self.pixel_max
+
     def taking(self, pixel_max: float) -> "Model":
         """Return the model rescaled for raw pixels in [0, pixel_max]; full ink stays full ink.
 
-        Returns the model itself if its own range is unknown or the same.
+        Returns the model itself if its inputs may be any numbers or its own range is the same.
         """
-        if self.pixel_max in (None, pixel_max):
+        full = self.full_ink
+        if full is None or full == pixel_max:
             return self
-        scale = self.scale * self.pixel_max / pixel_max
-        return dataclasses.replace(self, scale=scale, pixel_max=pixel_max)
+        return dataclasses.replace(self, scale=self.scale * full / pixel_max, pixel_max=pixel_max)
 
     def scaled_alike(self, pixel_max: float) -> "Model":
         """Return the model, rescaled if its scale is not that of pixels up to ``pixel_max``."""
-        if self.pixel_max is None or same_scale(self.pixel_max, pixel_max):
+        full = self.full_ink
+        if full is None or same_scale(full, pixel_max):
             return self
         return self.taking(pixel_max)
 
@@ -342,11 +352,11 @@ class Model:
                 f"the model takes images of {by(self.input_shape)} pixels, as an array"
                 f" (N, {shape}); got an array of shape {images.shape}"
             )
-        if self.pixel_max is None and (self.scale, self.shift) == (1, 0):
+        if self.full_ink is None:
             return self, as_pixels(images.reshape(len(images), n_inputs))  # features, not pixels
         if pixel_max is None and images.dtype == bool:
             pixel_max = 1.0
-        model = dataclasses.replace(self, pixel_max=self.pixel_max or _BYTE)
+        model = dataclasses.replace(self, pixel_max=self.full_ink)
         x = as_pixels(images.reshape(len(images), n_inputs))
         model._check_scale(x, pixel_max)
         return model if pixel_max is None else model.taking(pixel_max), x

@@ -188,6 +188,7 @@ class Network:
         """The network without batch normalisation, whose parameters :meth:`folded` returns."""
         return dataclasses.replace(self, batch_norm=False) if self.batch_norm else self
 
+    @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
     def folded(self, params: np.ndarray, buffers: np.ndarray, eps: float = 1e-5) -> np.ndarray:
         """Return the parameters of :attr:`plain` that compute the same without normalising.
 
@@ -219,6 +220,7 @@ class Network:
                 position += len(bias)
         return folded
 
+    @np.errstate(over="ignore", invalid="ignore")
     def statistics(
         self, kernels: ModuleType, params: np.ndarray, x: np.ndarray, eps: float
     ) -> np.ndarray:
@@ -231,7 +233,8 @@ class Network:
             means.append(z.mean(axis=0))
             variances.append(z.var(axis=0))
             x = (z - means[-1]) * (gains / np.sqrt(variances[-1] + params.dtype.type(eps))) + bias
-            getattr(kernels, f"{self.activation}_forward")(x, x)
+            if self.activation != "identity":
+                getattr(kernels, f"{self.activation}_forward")(x, x)
         return np.concatenate([*means, *variances])
 
     def forward(

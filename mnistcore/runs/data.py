@@ -81,10 +81,15 @@ def compared(run: Run | Sequence[Run], dataset: Dataset) -> Dataset:
 def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     dataset = fitted(run.model, dataset)
     known, name = run.model.data, run.summary.get("data")
+    of_run, of_data = run.model.full_ink, dataset.pixel_max
+    differs = of_run is not None and not same_scale(of_run, of_data)
     if known is None:
-        if not isinstance(name, str) or name == dataset.name:
-            return dataset
-        return dataset.noted(_other(of_which, name, dataset.name))
+        if isinstance(name, str) and name != dataset.name:
+            dataset = dataset.noted(_other(of_which, name, dataset.name))
+        if differs:
+            notice = f"The network{of_which} takes pixels up to {of_run:g}; those here, up to"
+            dataset = dataset.noted(f"{notice} {of_data:g}, are scaled alike.")
+        return dataset
     if known.checksum == dataset.checksum:
         return dataset
     then, now = known.name, dataset.name
@@ -100,8 +105,7 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
             notice += " Other images are held out now: the network was trained on some of them."
     if dataset.name not in known.name.split("+"):
         dataset = dataset.all_for_test()  # the run saw none of its images
-    of_run, of_data = run.model.pixel_max, dataset.pixel_max
-    if of_run is not None and not same_scale(of_run, of_data):
+    if differs:
         notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
     if known.has_dark_ink != dataset.has_dark_ink:
         there, here = ("dark", "light") if known.has_dark_ink else ("light", "dark")

@@ -69,6 +69,12 @@ class Job:
     teachers: tuple[Teacher, ...]
     past: Past | None = None
 
+    def __post_init__(self) -> None:
+        # Moved images are normalised together with those that they were made of.
+        normalises = self.network.batch_norm and not self.config.adversarial
+        if normalises and len(self.train_indices) == 1:
+            raise ValueError("batch_norm needs more than one image to train on, and there is one")
+
     @property
     def backend(self) -> str:
         """The name of the backend, never "auto"."""

@@ -225,11 +225,12 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """Return, for JSON, the settings that every command joining the study must share.
 
-        The data folder may differ between machines, so its content is compared instead.
+        The folders of the data and of teachers may differ between machines, so their content is
+        compared instead.
         """
         same = ("sampler", "pruner", "folds", "grid_points")
         space = {name: _plain(entry) for name, entry in self.entries.items()}
-        here = ("data", "data_dir", "transpose", "class_names")
+        here = ("data", "data_dir", "transpose", "class_names", "teacher")
         train = {name: _plain(self.train[name]) for name in sorted(self.train) if name not in here}
         return {
             **{name: getattr(self.config, name) for name in same},

@@ -215,11 +215,19 @@ class Space:
         return list(points.values())
 
     def corners(self) -> list[Point]:
-        """Return points that cover each limit and each choice at least once, for validation."""
+        """Return points for validation: each pair of limits and choices of two parameters.
+
+        The other parameters have their first values, and again their last ones.
+        """
         ends = {name: _ends(dimension) for name, dimension in self.dimensions.items()}
-        first = {name: values[0] for name, values in ends.items()}
-        points = [{**first, name: value} for name, values in ends.items() for value in values]
-        return [_applicable(point) for point in points]
+        points: dict[tuple[Any, ...], Point] = {}
+        for others in (0, -1):
+            usual = {name: values[others] for name, values in ends.items()}
+            for one, other in itertools.combinations_with_replacement(ends, 2):
+                for pair in itertools.product(ends[one], ends[other]):
+                    point = _applicable({**usual, one: pair[0], other: pair[1]})
+                    points.setdefault(tuple(point.items()), point)
+        return list(points.values())
 
     def describe(self) -> list[str]:
         """Return a description of each parameter and its values."""

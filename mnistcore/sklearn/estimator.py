@@ -22,14 +22,13 @@ from ..models.fitted import FittedNetwork
 from ..models.inference import logits_of
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
-from ..training.augmentation import make_augmentation
 from ..training.schedules import SCHEDULES
 from .curves import NOT_FINITE, LearningCurves
 from .inputs import as_engine_input, float_type
 from .layerwise import LayerwiseObjective, sparse_logits
 from .links import SOFTMAX
 from .notices import warn
-from .objectives import EMPTY, Objective, Samples, SoftmaxObjective
+from .objectives import EMPTY, Objective, Samples, SoftmaxObjective, strengths_of
 from .optimizer import Optimizer, make_optimizer
 from .parameters import OWN_SCHEDULES
 from .progress import progress_bar
@@ -135,13 +134,12 @@ class BaseMLP(LearningCurves):
 
     def _objective(self, network: Network, samples: Samples) -> Objective:
         """Return the objective of the stochastic solvers."""
+        strengths = strengths_of(self.augment)
         if self._link is not SOFTMAX or issparse(samples.x):
-            if self.augment:
+            if strengths is not None:
                 raise ValueError("augment is for a dense X, and for one label per sample")
             return self._layerwise(network, samples)
-        pinned, strengths = self._n_logits > self.n_outputs_, None
-        if self.augment:
-            strengths = make_augmentation(**({} if self.augment is True else self.augment))
+        pinned = self._n_logits > self.n_outputs_
         kernels, smoothing = get_backend(self.backend), float(self.label_smoothing)
         return SoftmaxObjective(kernels, network, samples, self._eps, pinned, smoothing, strengths)
 
@@ -152,8 +150,9 @@ class BaseMLP(LearningCurves):
             raise ValueError(
                 "dropout needs solver='sgd' or 'adam': lbfgs minimises one fixed function"
             )
-        for name in ("augment", "batch_norm"):
-            if self.solver == "lbfgs" and getattr(self, name):
+        deforms = strengths_of(self.augment) is not None
+        for name, is_on in ("augment", deforms), ("batch_norm", self.batch_norm):
+            if self.solver == "lbfgs" and is_on:
                 raise ValueError(f"{name} needs solver='sgd' or 'adam'")
         for callback in self._callbacks():
             if not callable(callback):
@@ -340,7 +339,7 @@ class BaseMLP(LearningCurves):
                 self.beta_2,
                 self.epsilon,
             )
-            if np.any(self.dropout) or self.augment:
+            if np.any(self.dropout) or strengths_of(self.augment) is not None:
                 self._optimizer.options["seed"] = self._random_state.randint(2**31 - 1)
         if self._optimizer.options.dtype != OPTIONS_DTYPE:
             raise ValueError(

@@ -18,7 +18,7 @@ import numpy as np
 from ..kernels.layout import BIAS_OFFSET, METRICS, WEIGHT_OFFSET
 from ..kernels.threads import WAKING, limited_threads, team_size
 from ..models.network import Network
-from ..training.augmentation import Augmenter, check_images
+from ..training.augmentation import Augmenter, check_images, make_augmentation
 from .optimizer import Optimizer
 from .weights import Weights
 
@@ -181,6 +181,13 @@ class SoftmaxObjective(Objective):
         return self._workspace
 
 
+def strengths_of(augment: Any) -> np.ndarray | None:
+    """Return the options of deformed images, for a value of ``augment``; None if it is off."""
+    if isinstance(augment, dict):
+        return make_augmentation(**augment)
+    return make_augmentation() if augment else None
+
+
 def _pixels(x: np.ndarray) -> tuple[np.ndarray, float]:
     """Return images (N, side * side) as uint8, and what a pixel of 1 was in x.
 
@@ -191,7 +198,7 @@ def _pixels(x: np.ndarray) -> tuple[np.ndarray, float]:
         if not 0 <= x.min() <= x.max() <= 1:
             raise ValueError(
                 "augment deforms 8-bit pixels: X must be uint8, or floats in [0, 1],"
-                f" got {x.min():g} to {x.max():g}"
+                f" got {x.min()} to {x.max()}"
             )
         x, scale = np.rint(x * 255).astype(np.uint8), 1 / 255
     check_images(x.reshape(-1, side, side) if side * side == x.shape[1] else x)

@@ -85,6 +85,7 @@ class VirtualAdversary:
                 return step
         return len(learning_rates)
 
+    @np.errstate(over="ignore", invalid="ignore")  # the outputs will show it
     def _fill(
         self,
         x: np.ndarray,

@@ -1,6 +1,7 @@
 """Images that are deformed for training, anew in each epoch, or for a test: see ``augment``."""
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 from types import ModuleType
 
 import numpy as np
@@ -44,6 +45,8 @@ def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If a strength is not a number.
     ValueError
         If a name is not that of a field, or a strength is out of the range of its field.
 
@@ -62,6 +65,8 @@ def make_augmentation(factor: float = 1.0, /, **strengths: float) -> np.ndarray:
     multiplied = {name: factor * getattr(STRENGTHS, name) for name in _MULTIPLIED}
     chosen = STRENGTHS._replace(**{**multiplied, **strengths})
     for (name, (low, high)), value in zip(RANGES.items(), chosen, strict=True):
+        if not isinstance(value, Real):
+            raise TypeError(f"augment: {name} must be a number, got {value!r}")
         if not low <= value <= high:
             raise ValueError(f"augment: {name} must be in [{low}, {high}], got {value}")
     options[0] = chosen

@@ -198,7 +198,7 @@ class TrainConfig(DataOptions):
         "adversarial",
         float,
         "train on images moved by this norm to confuse the network, too; 0: no such images",
-        limits=Range(0),
+        limits=Range(0, 10**6),
         metavar="RADIUS",
     )
     validation_fraction: float = _from_recipe(

@@ -60,6 +60,13 @@ def test_bytes_and_the_same_pixels_as_floats_train_alike(digits, monkeypatch):
     np.testing.assert_allclose(model.loss_curve_, plain.loss_curve_, rtol=1e-4)
 
 
+@pytest.mark.parametrize("augment", [{}, np.True_, {"rotation": 10}])
+def test_what_sets_no_other_strengths_has_the_default_ones(digits, augment):
+    X, y = digits
+    model, default = (fit(X, y, augment=a, max_iter=1) for a in (augment, True))
+    np.testing.assert_array_equal(model.coefs_[0], default.coefs_[0])
+
+
 def test_two_classes_partial_fit_and_early_stopping(digits):
     X, y = digits
     model = fit(X / 255, y % 2, augment=True, early_stopping=True, max_iter=3)
@@ -74,18 +81,19 @@ def test_two_classes_partial_fit_and_early_stopping(digits):
     ("change", "settings", "message"),
     [
         (lambda X: X[:, :50], {}, "square images .* these are 50"),
-        (lambda X: X * 1.0, {}, r"floats in \[0, 1\], got 0 to 255"),
+        (lambda X: X * 1.0, {}, r"floats in \[0, 1\], got 0.0 to 255.0"),
         (lambda X: X / 255 - 0.5, {}, r"floats in \[0, 1\], got -0.5 to 0.5"),
         (lambda X: X, {"solver": "lbfgs"}, "augment needs solver"),
         (lambda X: X, {"augment": {"turn": 3}}, "augment has no strength turn"),
         (lambda X: X, {"augment": {"shear": -1}}, r"augment: shear must be in \[0, 1\]"),
         (lambda X: X, {"augment": {"shear": np.nan}}, r"augment: shear must be in \[0, 1\]"),
+        (lambda X: X, {"augment": {"shear": "a"}}, "augment: shear must be a number, got 'a'"),
         (lambda X: X, {"augment": 3}, "'augment' parameter"),
     ],
 )
 def test_what_cannot_be_deformed_is_told(digits, change, settings, message):
     X, y = digits
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         fit(change(X), y, **{"augment": True, **settings})
 
 

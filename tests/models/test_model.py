@@ -106,6 +106,17 @@ def test_images_on_another_scale_are_refused(model, images, full):
     model.predict(images, pixel_max=full)
 
 
+def test_full_ink_that_is_unknown_is_255_where_inputs_are_scaled():
+    unknown = dataclasses.replace(MODEL, pixel_max=None)
+    in_unit_range = (IMAGES / 255).astype(np.float32)
+    logits = MODEL.logits(numpy_kernels, IMAGES)
+    for model in (unknown.scaled_alike(1.0), unknown.taking(1.0)):
+        np.testing.assert_allclose(model.logits(numpy_kernels, in_unit_range), logits, rtol=1e-4)
+    assert unknown.scaled_alike(255.0) is unknown
+    features = dataclasses.replace(unknown, scale=1.0)
+    assert features.scaled_alike(3.0) is features
+
+
 def test_standardised_images_are_refused_by_a_network_of_bytes():
     standardised = (IMAGES / 255 - 0.13) / 0.31
     with pytest.raises(ValueError, match=r"go down to -0.4.* before they were standardised"):

@@ -267,6 +267,8 @@ def test_other_teachers_are_another_search(place, capsys):
     quick = ["--data", "../data", "--epochs", "1", "--backend", "numpy", "--hidden", "8"]
     assert main(["train", *quick, "--output", "teacher", "--quiet"]) == command_line.DONE
     assert search(*ONE, "--teacher", "teacher") == command_line.DONE
+    shutil.copytree("teacher", "elsewhere")  # the same one
+    assert search(*ONE, "--teacher", "elsewhere") == command_line.DONE
     shutil.rmtree("teacher")
     assert main(["train", *quick, "--seed", "1", "--output", "teacher", "--quiet"]) == 0
     capsys.readouterr()

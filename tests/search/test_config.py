@@ -53,6 +53,13 @@ def test_layers_or_units_may_be_one_value(space, hidden):
     assert {plan.train_config(point).hidden for point in plan.space.corners()} == hidden
 
 
+@pytest.mark.parametrize("sizes", [[8, 1], [1, 8]])
+def test_two_searched_options_that_contradict_each_other_are_refused(sizes):
+    space = {"hidden": [[8], [4]], "batch_norm": [False, True], "batch_size": sizes}
+    with pytest.raises(ValueError, match="batch_norm needs more than one image in a batch"):
+        make_plan(SearchConfig(), space, None)
+
+
 def test_a_plan_survives_its_way_to_a_worker():
     space = {"hidden": [[8], [16, 8]], "learning_rate": {"low": 0.1, "high": 0.2}}
     plan = make_plan(SearchConfig(trials=3), space, {"dropout": (0.1,)})

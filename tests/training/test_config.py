@@ -127,6 +127,7 @@ def test_a_recipe_with_deformed_images_can_do_without():
         ({"optimizer": "sgd", "eps": 1e-6}, "eps is for optimizer adam or adamw, not sgd"),
         ({"nesterov": True}, "nesterov needs"),
         ({"batch_norm": True, "batch_size": 1}, "batch_norm needs more than one image in a batch"),
+        ({"adversarial": 1e39}, "adversarial must be in"),
         ({"teacher_weight": 0.9}, "teacher_weight is for a teacher, and there is none"),
         ({"teacher_temperature": 3.0}, "teacher_temperature is for a teacher, and there is none"),
         ({"checkpoint_every": "often"}, "every must be a number of epochs, minutes or seconds"),
