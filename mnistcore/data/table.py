@@ -114,6 +114,8 @@ def read_table(path: Path) -> Table:
     ids: list[str] = []
     row = 0
     for numbers, lines in _chunks(path, layout):
+        if row + len(lines) > n_rows:
+            raise DataError(f"{path}: has grown while it was read; try again")
         values = _parsed(path, layout, layout.pixels, numbers, lines)
         if values.dtype != pixels.dtype and pixels.dtype == np.uint8:
             if 4 * n_bytes > MAX_BYTES:

@@ -58,7 +58,7 @@ def name_size(names: Sequence[str]) -> int:
     ValueError
         If that is more than C99 compilers must take.
     """
-    size = 1 + max(len(name.encode()) for name in names)
+    size = 1 + max(len(name.encode("utf-8", "replace")) for name in names)
     if size > _LONGEST:
         raise ValueError(f"a class has a name of {size - 1:,} bytes; C takes {_LONGEST - 1:,}")
     return size
@@ -76,7 +76,7 @@ def names_table(names: Sequence[str]) -> str:
 def _string(text: str) -> list[str]:
     """Write a text as a C string in UTF-8, in parts that fit a line."""
     plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in '"\\?'}
-    signs = [plain.get(byte, f"\\{byte:03o}") for byte in text.encode()]
+    signs = [plain.get(byte, f"\\{byte:03o}") for byte in text.encode("utf-8", "replace")]
     parts, part = [], ""
     for sign in signs:
         if len(part) + len(sign) > LINE - 8:

@@ -71,7 +71,7 @@ def encode(model: Source, int8: bool = False, prefix: str = "model", remark: str
         *names,
         own.fill(c_code.MAIN.replace("$show", c_code.SHOW[link].strip("\n"))),
     ]
-    return "\n".join(part.strip("\n") + "\n" for part in parts).encode()
+    return "\n".join(part.strip("\n") + "\n" for part in parts).encode("utf-8", "replace")
 
 
 class _Placeholders:

@@ -162,6 +162,8 @@ def _rates(network: Network) -> tuple[float, ...]:
 def _read(path: Path) -> Model:
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb"):  # else safe_open takes any failure for a file that is not there
+        pass
     try:
         with safe_open(path, framework="numpy") as file:
             return _decode(file, file.metadata() or {})

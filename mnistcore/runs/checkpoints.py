@@ -15,7 +15,7 @@ checksum        SHA-256 of all the rest
 
 import hashlib
 import json
-import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,10 +41,15 @@ KEPT = 2  # checkpoints of a run that trains; should the newest be damaged, ther
 
 RUN = ("config", "backend", "data", "teachers", "versions", "total_seconds")  # the entry run
 
-_NAME = "checkpoint-{}.safetensors"
+BEGINNING = "checkpoint-"  # of the names of the files
+_NAME = BEGINNING + "{}.safetensors"
 _MOST = 2**53  # steps, samples or seconds
 _LONGEST = 2**26  # characters of the history of as many epochs as a run may have
 _BEST = "best_params"  # the array that is not the trainer's
+
+
+class _OtherVersionError(CheckpointError):
+    """A checkpoint is whole, but of another version of the format."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +199,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, str]:
     Raises
     ------
     CheckpointError
-        If all are damaged.
+        If all are damaged, or a newer one is whole and of another version.
     OSError
         If a file cannot be read.
     """
@@ -202,6 +207,8 @@ def newest(folder: Path) -> tuple[Checkpoint | None, str]:
     for path in files(folder):
         try:
             checkpoint = load(path)
+        except _OtherVersionError:
+            raise
         except CheckpointError as error:
             damaged = damaged or str(error)
             continue
@@ -225,13 +232,15 @@ def load(path: Path) -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb"):  # else safe_open takes any failure for a file that is not there
+        pass
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _decode(arrays, metadata)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
     except (SafetensorError, *_MALFORMED) as error:
         raise CheckpointError(f"{path}: is damaged ({reason_of(error)})") from error
 
@@ -242,13 +251,13 @@ _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 def _decode(arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Checkpoint:
     if metadata.get("format") != STATE_FORMAT:
         raise CheckpointError("is not a checkpoint of mnistcore")
-    if metadata.get("format_version") != str(FORMAT_VERSION):
-        version = spelled(metadata.get("format_version"))
-        raise CheckpointError(
-            f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
-        )
     if metadata.pop("checksum", None) != _checksum(arrays, metadata):
         raise CheckpointError("is damaged (its checksum is that of another content)")
+    if metadata.get("format_version") != str(FORMAT_VERSION):
+        version = spelled(metadata.get("format_version"))
+        raise _OtherVersionError(
+            f"has format version {version}; this mnistcore reads version {FORMAT_VERSION}"
+        )
     counts, run = parsed(metadata["counts"]), parsed(metadata["run"])
     history = [EpochRecord(**entry) for entry in parsed(metadata["history"], most=_LONGEST)]
     _check_arrays(arrays)
@@ -308,8 +317,10 @@ def _check_run(run: Any) -> None:
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value of JSON is a finite number."""
-    return isinstance(value, int | float) and type(value) is not bool and abs(value) < math.inf
+    """Whether a value of JSON is a number that a float can be."""
+    if not isinstance(value, int | float) or type(value) is bool:
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:

@@ -207,7 +207,10 @@ def describe(job: Job) -> dict[str, Any]:
     return {
         "config": job.config.to_dict(),
         "backend": job.backend,
-        "data": TrainedOn.of(job.dataset).to_dict(),
+        "data": {
+            **TrainedOn.of(job.dataset).to_dict(),
+            "classes": list(job.dataset.class_names),
+        },
         "teachers": [teacher.checksum for teacher in job.teachers],
         "versions": versions,
         "total_seconds": job.total_seconds,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..data import Dataset
 from ..kernels.layout import METRICS, Options, buffer_size, state_slots
+from ..models.checkpoint import MODEL_FILE
 from ..system.errors import few
 from ..system.text import one_line
 from ..training.config import TrainConfig
@@ -19,16 +20,20 @@ from ..training.fit import Fit
 from ..training.options import read_options
 from ..training.recipes import COMMON
 from ..training.records import Listener
-from .checkpoints import Checkpoint, Past, newest
+from .checkpoints import BEGINNING, Checkpoint, Past, newest
 from .execution import COMPLETE, TrainResult, completed, execute
-from .folder import CONFIG_FILE, RunFolder, read_summary
+from .folder import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, RunFolder, read_summary
 from .job import Job, describe, engine_options, prepare
+from .logs import CSV_FILE
 
 # The options that may change; all others decide what each step computes. Where the data and the
 # teachers are may change too: their checksums may not.
 MAY_CHANGE = (
     "epochs", "patience", "threads", "log", "checkpoint_every", "data", "data_dir", "teacher",
 )  # fmt: skip
+
+# What a run writes into its folder, checkpoints and TensorBoard's new files apart.
+_WRITTEN = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE, CSV_FILE)
 
 
 def resume(
@@ -89,12 +94,21 @@ def prepare_resumed(
     path = Path(path)
     if not (path / CONFIG_FILE).is_file():
         raise ValueError(f"{path}: is not a run folder; it has no {CONFIG_FILE}")
+    _check_files(path)
     folder = RunFolder(path)
     try:
         return _prepared(folder, changes, dataset, progress)
     except BaseException:
         folder.release()
         raise
+
+
+def _check_files(path: Path) -> None:
+    """Check that what a run writes to is its own: the folder of somebody else may have links."""
+    for file in path.iterdir():
+        written = file.name in _WRITTEN or file.name.startswith(BEGINNING)
+        if written and (file.is_symlink() or not file.is_file()):
+            raise ValueError(f"{file}: is a link, or no file; a run goes on in files of its own")
 
 
 def _prepared(
@@ -163,6 +177,9 @@ def _check_data(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
         here = now["data"].get("folder") or now["data"]["name"]
         reason = f"{then}, not {here}" if then != here else f"{then} as it was then"
         raise ValueError(f"{path}: was trained on other data: {reason}; name them with data")
+    classes = now["data"]["classes"]
+    if before["data"].get("classes", classes) != classes:  # an older version did not say
+        raise ValueError(f"{path}: was trained on other classes than {few(classes)}")
     if before["teachers"] != now["teachers"]:
         raise ValueError(f"{path}: the teachers have changed since the run began")
 

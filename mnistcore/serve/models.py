@@ -60,7 +60,9 @@ def _load(path: str | Path) -> SavedRun:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     accuracy = run.summary.get("test_accuracy")
-    return SavedRun(run.name, run.model, accuracy if isinstance(accuracy, int | float) else None)
+    if not isinstance(accuracy, int | float) or not 0 <= accuracy <= 1:
+        accuracy = None
+    return SavedRun(run.name, run.model, accuracy)
 
 
 def describe(sources: Mapping[str, Source]) -> list[dict[str, Any]]:

@@ -2,30 +2,30 @@
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from .computing import Computing
 from .event_stream import Streams
 from .race import Race, lane_names
-from .requests import NO_STORE, bad_request, json_of
+from .requests import NO_STORE, Json, bad_request, json_of
 
 
 def race_routes(computing: Computing, streams: Streams) -> list[Route]:
     """Return the routes."""
     known = lane_names()
 
-    async def there(request: Request) -> JSONResponse:
+    async def there(request: Request) -> Json:
         lanes = [{"name": name, "default": default} for name, default in known.items()]
         races = [race.describe() for race in computing.races.values()]
-        return JSONResponse({"lanes": lanes, "races": races}, headers=NO_STORE)
+        return Json({"lanes": lanes, "races": races}, headers=NO_STORE)
 
-    async def start(request: Request) -> JSONResponse:
+    async def start(request: Request) -> Json:
         asked = await json_of(request)
         with bad_request():
             names = _chosen(asked, known)
         race = computing.race(names)
-        return JSONResponse(race.describe(), 201, NO_STORE)
+        return Json(race.describe(), 201, NO_STORE)
 
     def found(request: Request) -> Race:
         race = computing.races.get(request.path_params["id"])
@@ -33,10 +33,10 @@ def race_routes(computing: Computing, streams: Streams) -> list[Route]:
             raise HTTPException(404, "there is no race of this name; /api/race lists them")
         return race
 
-    async def stop(request: Request) -> JSONResponse:
+    async def stop(request: Request) -> Json:
         race = found(request)
         race.stop()
-        return JSONResponse(race.describe(), headers=NO_STORE)
+        return Json(race.describe(), headers=NO_STORE)
 
     async def events(request: Request) -> Response:
         return streams.of(request, found(request).feed)

@@ -1,6 +1,6 @@
 """``/api/models``, ``/api/predict`` and ``/api/explain``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
 from types import ModuleType
 from typing import Any
@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ..kernels.backends import get_ready_backend
@@ -19,15 +18,18 @@ from ..models.network import Predictor
 from .explaining import explain
 from .images import PIXELS, prediction, read_picture, read_pixels, reading_dict
 from .models import Source, describe
-from .requests import NO_STORE, Threads, bad_request, body_of, kind_of
+from .requests import NO_STORE, Json, Threads, bad_request, body_of, kind_of
 
 MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
 MOST_JSON = 8 * 2**20
+LARGE = 2**20  # bytes of a body; more
+MOST_LARGE = 16  # of such requests there are at once, so that they hold at most 384 MiB
 SHORT_JSON = 2**16  # bytes that are parsed within a millisecond or two; more, on a thread
 # Multiply-adds that may hold up the event loop, about a millisecond; more are done on a thread.
 SOON = 2_000_000
 
 Sources = Callable[[], Mapping[str, Source]]
+Handler = Callable[[Request], Awaitable[Json]]
 
 
 def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
@@ -35,14 +37,14 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
     kernels = get_ready_backend()
     probabilities = Probabilities(kernels)
 
-    async def models(request: Request) -> JSONResponse:
-        return JSONResponse({"models": describe(sources())}, headers=NO_STORE)
+    async def models(request: Request) -> Json:
+        return Json({"models": describe(sources())}, headers=NO_STORE)
 
-    async def predict(request: Request) -> JSONResponse:
+    async def predict(request: Request) -> Json:
         model, content, images = await _sent(request, sources(), threads)
         if images is None:
             reading = await _on_thread(threads, lambda: read_picture(model, content))
-            return JSONResponse(reading_dict(reading), headers=NO_STORE)
+            return Json(reading_dict(reading), headers=NO_STORE)
         work = images.size // images.shape[-1] * model.network.n_params
 
         def chances() -> np.ndarray:
@@ -52,14 +54,14 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
             found = chances() if work < SOON else await threads.run(chances)
         answers = [prediction(model, row) for row in found]
         answer = answers[0] if images.ndim == 1 else {"predictions": answers}
-        return JSONResponse(answer, headers=NO_STORE)
+        return Json(answer, headers=NO_STORE)
 
-    async def explanation(request: Request) -> JSONResponse:
+    async def explanation(request: Request) -> Json:
         model, content, images = await _sent(request, sources(), threads)
         if images is not None and images.ndim > 1:
             raise HTTPException(400, "one image is explained at a time")
         answer = await _on_thread(threads, lambda: timed(model, content, images))
-        return JSONResponse(answer, headers=NO_STORE)
+        return Json(answer, headers=NO_STORE)
 
     def timed(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
         began = perf_counter()
@@ -76,10 +78,11 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
             return reading_dict(reading) | nothing
         return reading_dict(reading) | explain(model, kernels, reading.digits[0].seen)
 
+    few = _Few()
     return [
         Route("/api/models", models),
-        Route("/api/predict", predict, methods=["POST"]),
-        Route("/api/explain", explanation, methods=["POST"]),
+        Route("/api/predict", few.of(predict), methods=["POST"]),
+        Route("/api/explain", few.of(explanation), methods=["POST"]),
     ]
 
 
@@ -113,6 +116,31 @@ class Probabilities:
             raise ValueError(NOT_FINITE)
         self._kernels.softmax(logits, logits)
         return logits
+
+
+class _Few:
+    """Lets few requests with large bodies in at once, each from its beginning to its end."""
+
+    def __init__(self) -> None:
+        self._at_once = 0
+
+    def of(self, handler: Handler) -> Handler:
+        """Return the handler, which answers 503 to one too many."""
+
+        async def bounded(request: Request) -> Json:
+            announced = request.headers.get("content-length", "0")
+            if int(announced) <= LARGE and "transfer-encoding" not in request.headers:
+                return await handler(request)
+            if self._at_once >= MOST_LARGE:
+                busy = "the server is busy with large bodies; try again in a moment"
+                raise HTTPException(503, busy, {"connection": "close"})
+            self._at_once += 1
+            try:
+                return await handler(request)
+            finally:
+                self._at_once -= 1
+
+        return bounded
 
 
 async def _on_thread(threads: Threads, work: Callable[[], Any]) -> Any:

@@ -1,6 +1,7 @@
 """What handlers have in common: bounded bodies, work on threads, errors as one sentence."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,6 +20,13 @@ MOST_WAITING = 100  # requests that wait for a thread
 NO_STORE = {"cache-control": "no-store"}
 
 Result = TypeVar("Result")
+
+
+class Json(JSONResponse):
+    """An answer in JSON, in ASCII: names of files and classes may be no text of any encoding."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 class Threads:
@@ -106,10 +114,10 @@ def no_error_page(request: Request, error: Exception) -> Response:
     return error_response(error.status_code, detail, error.headers)
 
 
-def error_response(status: int, sentence: str, headers: object = None) -> JSONResponse:
+def error_response(status: int, sentence: str, headers: object = None) -> Json:
     """Return an error as JSON."""
     own = dict(headers) if headers else {}  # type: ignore[call-overload]
-    return JSONResponse({"error": sentence}, status, {**NO_STORE, **own})
+    return Json({"error": sentence}, status, {**NO_STORE, **own})
 
 
 def server_error(request: Request, error: Exception) -> Response:

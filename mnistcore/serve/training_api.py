@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..kernels.threads import available_cores
@@ -13,7 +13,7 @@ from .computing import Computing
 from .config import ServeConfig
 from .event_stream import Streams
 from .form import chosen, form
-from .requests import NO_STORE, bad_request, json_of
+from .requests import NO_STORE, Json, bad_request, json_of
 from .training import Training
 
 
@@ -21,20 +21,20 @@ def training_routes(config: ServeConfig, computing: Computing, streams: Streams)
     """Return the routes."""
     fixed, jobs = form(), computing.jobs
 
-    async def options(request: Request) -> JSONResponse:
+    async def options(request: Request) -> Json:
         computing.peak.begin()
         computing.data.begin()
         measured = {
             "peak_gflops": computing.peak.of(available_cores()),
             "data": computing.data.describe(),
         }
-        return JSONResponse(fixed | measured, headers=NO_STORE)
+        return Json(fixed | measured, headers=NO_STORE)
 
-    async def jobs_there(request: Request) -> JSONResponse:
+    async def jobs_there(request: Request) -> Json:
         answer = {"jobs": [job.describe() for job in jobs.values()]}
-        return JSONResponse(answer, headers=NO_STORE)
+        return Json(answer, headers=NO_STORE)
 
-    async def start(request: Request) -> JSONResponse:
+    async def start(request: Request) -> Json:
         asked = await json_of(request)
         with bad_request():
             options = chosen(asked, config)
@@ -47,7 +47,7 @@ def training_routes(config: ServeConfig, computing: Computing, streams: Streams)
         return job
 
     def order(give: Callable[[Training], None]) -> Callable[[Request], Any]:
-        async def ordered(request: Request) -> JSONResponse:
+        async def ordered(request: Request) -> Json:
             job = found(request)
             give(job)
             return _state(job, 200)
@@ -69,5 +69,5 @@ def training_routes(config: ServeConfig, computing: Computing, streams: Streams)
     ]
 
 
-def _state(job: Training, status: int) -> JSONResponse:
-    return JSONResponse({"id": job.id, "state": job.state}, status, NO_STORE)
+def _state(job: Training, status: int) -> Json:
+    return Json({"id": job.id, "state": job.state}, status, NO_STORE)

@@ -51,6 +51,12 @@ def check_folder(path: Path) -> None:
     ValueError
         If it cannot.
     """
+    try:
+        is_name = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise ValueError(f"{os.fspath(path)!r}: is no name of a folder")
     parents = (path.absolute(), *path.absolute().parents)
     existing = next(parent for parent in parents if parent.exists())
     if not existing.is_dir():

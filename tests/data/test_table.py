@@ -203,6 +203,18 @@ def test_sizes_are_bounded(table_of, monkeypatch):
         table_of(text([[row[0], "0.5", *row[2:]] for row in ROWS]))
 
 
+def test_a_table_that_grows_while_it_is_read_is_told(table_of, monkeypatch):
+    layout_and_rows = table_module._scan
+
+    def before(path):
+        layout, rows = layout_and_rows(path)
+        return layout, rows - 1
+
+    monkeypatch.setattr(table_module, "_scan", before)
+    with pytest.raises(DataError, match="has grown while it was read; try again"):
+        table_of(PLAIN)
+
+
 def test_a_bomb_is_not_unpacked(table_of):
     content = gzip.compress(b"1" * 2**26)
     tracemalloc.start()

@@ -171,7 +171,9 @@ def test_half_an_image_is_told(compiled, tmp_path):
     assert (done.returncode, done.stderr) == (1, b"the last image has 35 of 36 bytes\n")
 
 
-@pytest.mark.parametrize("name", ["*/ int x;", "/*", "a\nb", "\\", "\N{SNOWMAN}", "x " * 90, "??/"])
+@pytest.mark.parametrize(
+    "name", ["*/ int x;", "/*", "a\nb", "\\", "\N{SNOWMAN}", "x " * 90, "??/", "\ud800"]
+)
 def test_class_names_stay_in_their_comment_and_their_table(compiled, name):
     content = to_c.encode(dataclasses.replace(TANH, class_names=(name,) * 4), prefix="x")
     assert compiled(content)(IMAGES)[0].shape == (1,)

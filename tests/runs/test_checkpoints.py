@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mnistcore.kernels.layout import METRICS
 from mnistcore.models.checkpoint import CheckpointError
 from mnistcore.models.checkpoint import load as load_model
 from mnistcore.models.network import Network
+from mnistcore.runs import checkpoints
 from mnistcore.runs.checkpoints import RUN, files, keep, load, newest, save
 from mnistcore.training.fit import Fit, fit
 from mnistcore.training.loop import Trainer
@@ -120,6 +122,26 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_notice(saved):
         newest(folder)
 
 
+def test_a_checkpoint_of_another_version_is_not_passed_over(saved, monkeypatch):
+    folder, trainer, outcome = saved
+    last, _ = files(folder)
+    monkeypatch.setattr(checkpoints, "FORMAT_VERSION", 2)
+    save(folder, trainer, outcome, DESCRIBED)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=f"{last}: has format version '2'; this mnistcore"):
+        newest(folder)
+    assert len(files(folder)) == 2
+
+
+def test_a_checkpoint_that_cannot_be_opened_is_not_a_missing_one(saved, monkeypatch):
+    def refused(path, mode):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        load(files(saved[0])[0])
+
+
 def test_a_folder_without_checkpoints_has_none(tmp_path):
     for name in ("checkpoint-.safetensors", "checkpoint-x.safetensors", "model.safetensors"):
         (tmp_path / name).touch()
@@ -180,6 +202,8 @@ def history(**changes):
         ({"metadata": {"run": json.dumps({**DESCRIBED, "config": []})}}, "does not say"),
         ({"metadata": {"run": json.dumps({**DESCRIBED, "data": {}})}}, "has a 'data' that"),
         ({"metadata": {"run": json.dumps({**DESCRIBED, "total_seconds": 1e999})}}, "does not say"),
+        ({"metadata": {"run": json.dumps({**DESCRIBED, "total_seconds": 10**400})}}, "not say"),
+        ({"metadata": {"history": history(train_loss=10**400)}}, "has a history"),
         ({"metrics": np.full(METRICS, np.nan)}, "has counts"),
         ({"params": np.zeros(3, np.float32)}, "has arrays that are not"),
         ({"params": np.zeros(3)}, "has arrays that are not"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -308,8 +309,32 @@ def test_other_data_are_refused(dataset, make_config):
         resume("run", dataset=other)
 
 
+def test_classes_of_other_names_are_refused(dataset, make_config):
+    """Labels are counted in the order of their names, so the same numbers may mean others."""
+    interrupted(make_config(), dataset, 20)
+    renamed = [f"new {name}" for name in dataset.class_names]
+    with pytest.raises(ValueError, match="run: was trained on other classes than new 0, new 1"):
+        resume("run", dataset=dataclasses.replace(dataset, class_names=tuple(renamed)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes links and pipes")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "summary.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["link", "broken link", "pipe"])
+def test_a_run_writes_into_files_of_its_own_alone(dataset, make_config, name, kind):
+    """The folder of somebody else may have a link to a file of ours."""
+    run(make_config(), dataset=dataset)
+    Path("thesis").write_text("years of work")
+    path = Path("run", name)
+    path.unlink()
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("../" * ("b" not in kind) + "thesis")
+    with pytest.raises(ValueError, match=f"run/{name}: is a link, or no file"):
+        resume("run", dataset=dataset, epochs=5)
+    assert Path("thesis").read_text() == "years of work"
+
+
 def test_other_data_are_named_without_a_folder():
-    before, now = ({"data": {"name": name, "checksum": name}} for name in ("digits", "letters"))
+    names = "digits", "letters"
+    before, now = ({"data": {"name": n, "checksum": n, "classes": []}} for n in names)
     with pytest.raises(ValueError, match="other data: digits, not letters; name them"):
         _check_data(Path("run"), before, now)
 

@@ -51,6 +51,12 @@ def serving(runs, **options):
         assert not thread.is_alive()
 
 
+@pytest.fixture(name="serving")
+def the_server():
+    """A function that serves runs in a context; see :func:`serving`."""
+    return serving
+
+
 @pytest.fixture(scope="session")
 def client(run_folder):
     """A client of a server that all tests share."""

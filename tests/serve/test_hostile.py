@@ -152,6 +152,27 @@ def test_a_huge_body_is_refused_and_not_kept(client, monkeypatch, announced):
     assert_alive(client)
 
 
+def test_few_large_bodies_are_held_at_once(client, monkeypatch):
+    monkeypatch.setattr(reading_api, "MOST_LARGE", 2)
+    large = head(client, "POST /api/predict", "content-type: image/png", length=2**21)
+    with connected(client) as one, connected(client) as another, connected(client) as third:
+        for sock in (one, another):
+            sock.sendall(large)
+        time.sleep(0.3)
+        third.sendall(large)
+        status, body = answer_of(third)
+        assert status == 503
+        assert body["error"] == "the server is busy with large bodies; try again in a moment"
+        answer = client.post("/api/predict", json={"pixels": IMAGE})
+        assert answer.status_code == 200
+    time.sleep(0.3)
+    with connected(client) as sock:  # the others have ended
+        sock.sendall(large)
+        sock.sendall(bytes(2**21))
+        assert answer_of(sock)[0] == 400
+    assert_alive(client)
+
+
 def test_a_slow_body_is_given_up(client, monkeypatch):
     monkeypatch.setattr(requests, "BODY_SECONDS", 0.3)
     with connected(client) as sock:

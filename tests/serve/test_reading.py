@@ -1,6 +1,9 @@
 """The page's files, the list of networks, predictions and explanations."""
 
 import json
+import os
+import shutil
+import sys
 import threading
 
 import numpy as np
@@ -73,6 +76,16 @@ def test_models(client, run_folder, model):
         "parameters": model.network.n_params,
         "test_accuracy": summary["test_accuracy"],
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes")
+def test_a_run_whose_name_is_no_text_and_whose_accuracy_is_no_number(serving, run_folder, tmp_path):
+    odd = tmp_path / os.fsdecode(b"r\xff")
+    shutil.copytree(run_folder, odd)
+    (odd / "summary.json").write_text('{"test_accuracy": NaN}')
+    with serving([odd]) as client:
+        (served,) = client.get("/api/models").json()["models"]
+    assert (served["name"], served["test_accuracy"]) == ("r\udcff", None)
 
 
 @pytest.mark.parametrize("n", [1, 3, 70])

@@ -10,7 +10,7 @@ import pytest
 
 from mnistcore.system import files
 from mnistcore.system.errors import error_words
-from mnistcore.system.files import append_line, check_target, replacing
+from mnistcore.system.files import append_line, check_folder, check_target, replacing
 
 ADVICE = "cannot be written (No space left on device); free some space, or write elsewhere"
 
@@ -141,3 +141,9 @@ def test_no_process_takes_a_file_for_a_leftover_before_it_has_its_name(tmp_path,
     with replacing(tmp_path / "a") as file:
         file.write(b"whole")
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_what_cannot_be_a_name_is_no_folder(tmp_path, name):
+    with pytest.raises(ValueError, match=r"a\\.*b': is no name of a folder"):
+        check_folder(tmp_path / name)
