@@ -1,5 +1,6 @@
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numba
@@ -13,11 +14,12 @@ from mnistcore.system.machine import cpu_model, folder_size, installed_version, 
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path, tmp_path_factory, monkeypatch):
     """A cache with something of ours in it and something of the user's beside."""
     available_backends()  # Numba settles on its cache folder once: not on this one
     monkeypatch.setenv("MNISTCORE_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     for name in ("mnist", "synthetic", "numba/abc", "photographs"):
         folder = tmp_path / name
         folder.mkdir(parents=True)

@@ -136,17 +136,14 @@ class Model:
 
     @property
     def full_ink(self) -> float | None:
-        """The raw pixel value of full ink, 255 if unknown.
-
-        None for a network of unknown range that takes its inputs unscaled: they may be any numbers.
-        """
+        """The raw pixel value of full ink, 255 if unknown; None if inputs may be any numbers."""
         unscaled = (self.scale, self.shift) == (1, 0)
         return _BYTE if self.pixel_max is None and not unscaled else self.pixel_max
 
     def taking(self, pixel_max: float) -> "Model":
         """Return the model rescaled for raw pixels in [0, pixel_max]; full ink stays full ink.
 
-        Returns the model itself if its inputs may be any numbers or its own range is the same.
+        Returns the model itself if its inputs may be any numbers, or reach the same.
         """
         full = self.full_ink
         if full is None or full == pixel_max:
@@ -156,9 +153,7 @@ class Model:
     def scaled_alike(self, pixel_max: float) -> "Model":
         """Return the model, rescaled if its scale is not that of pixels up to ``pixel_max``."""
         full = self.full_ink
-        if full is None or same_scale(full, pixel_max):
-            return self
-        return self.taking(pixel_max)
+        return self if full is None or same_scale(full, pixel_max) else self.taking(pixel_max)
 
     def taking_bytes(self) -> "Model":
         """Return the model rescaled for pixels from 0 to 255."""
