@@ -18,7 +18,7 @@ from .openapi import describe_api
 from .page_files import INDEX, PageFile, read_page
 from .race_api import race_routes
 from .reading_api import reading_routes
-from .requests import NO_STORE, Json, Threads, no_error_page, server_error
+from .requests import Json, Threads, no_error_page, server_error
 from .training_api import training_routes
 
 OURS = ("auto", "mnist", "synthetic")  # data that is loaded when the page first wants it
@@ -82,12 +82,12 @@ def page_routes(page: Mapping[str, PageFile]) -> list[Route]:
         return answer(request, page[name])
 
     async def health(request: Request) -> Response:
-        return Json({"status": "ok"}, headers=NO_STORE)
+        return Json({"status": "ok"})
 
     description = describe_api()
 
     async def openapi(request: Request) -> Response:
-        return Json(description, headers=NO_STORE)
+        return Json(description)
 
     def answer(request: Request, file: PageFile) -> Response:
         headers = {"etag": file.tag, "cache-control": "no-cache"}

@@ -8,7 +8,7 @@ from starlette.routing import Route
 from .computing import Computing
 from .event_stream import Streams
 from .race import Race, lane_names
-from .requests import NO_STORE, Json, bad_request, json_of
+from .requests import Json, bad_request, json_of
 
 
 def race_routes(computing: Computing, streams: Streams) -> list[Route]:
@@ -18,14 +18,14 @@ def race_routes(computing: Computing, streams: Streams) -> list[Route]:
     async def there(request: Request) -> Json:
         lanes = [{"name": name, "default": default} for name, default in known.items()]
         races = [race.describe() for race in computing.races.values()]
-        return Json({"lanes": lanes, "races": races}, headers=NO_STORE)
+        return Json({"lanes": lanes, "races": races})
 
     async def start(request: Request) -> Json:
         asked = await json_of(request)
         with bad_request():
             names = _chosen(asked, known)
         race = computing.race(names)
-        return Json(race.describe(), 201, NO_STORE)
+        return Json(race.describe(), 201)
 
     def found(request: Request) -> Race:
         race = computing.races.get(request.path_params["id"])
@@ -36,7 +36,7 @@ def race_routes(computing: Computing, streams: Streams) -> list[Route]:
     async def stop(request: Request) -> Json:
         race = found(request)
         race.stop()
-        return Json(race.describe(), headers=NO_STORE)
+        return Json(race.describe())
 
     async def events(request: Request) -> Response:
         return streams.of(request, found(request).feed)

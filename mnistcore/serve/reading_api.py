@@ -18,7 +18,7 @@ from ..models.network import Predictor
 from .explaining import explain
 from .images import PIXELS, prediction, read_picture, read_pixels, reading_dict
 from .models import Source, describe
-from .requests import NO_STORE, Json, Threads, bad_request, body_of, kind_of
+from .requests import Json, Threads, bad_request, body_of, kind_of
 
 MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
 MOST_JSON = 8 * 2**20
@@ -38,13 +38,13 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
     probabilities = Probabilities(kernels)
 
     async def models(request: Request) -> Json:
-        return Json({"models": describe(sources())}, headers=NO_STORE)
+        return Json({"models": describe(sources())})
 
     async def predict(request: Request) -> Json:
         model, content, images = await _sent(request, sources(), threads)
         if images is None:
             reading = await _on_thread(threads, lambda: read_picture(model, content))
-            return Json(reading_dict(reading), headers=NO_STORE)
+            return Json(reading_dict(reading))
         work = images.size // images.shape[-1] * model.network.n_params
 
         def chances() -> np.ndarray:
@@ -54,14 +54,14 @@ def reading_routes(sources: Sources, threads: Threads) -> list[Route]:
             found = chances() if work < SOON else await threads.run(chances)
         answers = [prediction(model, row) for row in found]
         answer = answers[0] if images.ndim == 1 else {"predictions": answers}
-        return Json(answer, headers=NO_STORE)
+        return Json(answer)
 
     async def explanation(request: Request) -> Json:
         model, content, images = await _sent(request, sources(), threads)
         if images is not None and images.ndim > 1:
             raise HTTPException(400, "one image is explained at a time")
         answer = await _on_thread(threads, lambda: timed(model, content, images))
-        return Json(answer, headers=NO_STORE)
+        return Json(answer)
 
     def timed(model: Model, content: bytes, image: np.ndarray | None) -> dict[str, Any]:
         began = perf_counter()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,7 +23,15 @@ Result = TypeVar("Result")
 
 
 class Json(JSONResponse):
-    """An answer in JSON, in ASCII: names of files and classes may be no text of any encoding."""
+    """An answer in JSON, which nobody keeps.
+
+    In ASCII: names of files and classes may be no text of any encoding.
+    """
+
+    def __init__(
+        self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(content, status, {**NO_STORE, **(headers or {})})
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, allow_nan=False).encode()
@@ -114,10 +122,9 @@ def no_error_page(request: Request, error: Exception) -> Response:
     return error_response(error.status_code, detail, error.headers)
 
 
-def error_response(status: int, sentence: str, headers: object = None) -> Json:
+def error_response(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Json:
     """Return an error as JSON."""
-    own = dict(headers) if headers else {}  # type: ignore[call-overload]
-    return Json({"error": sentence}, status, {**NO_STORE, **own})
+    return Json({"error": sentence}, status, headers)
 
 
 def server_error(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from .computing import Computing
 from .config import ServeConfig
 from .event_stream import Streams
 from .form import chosen, form
-from .requests import NO_STORE, Json, bad_request, json_of
+from .requests import Json, bad_request, json_of
 from .training import Training
 
 
@@ -28,11 +28,11 @@ def training_routes(config: ServeConfig, computing: Computing, streams: Streams)
             "peak_gflops": computing.peak.of(available_cores()),
             "data": computing.data.describe(),
         }
-        return Json(fixed | measured, headers=NO_STORE)
+        return Json(fixed | measured)
 
     async def jobs_there(request: Request) -> Json:
         answer = {"jobs": [job.describe() for job in jobs.values()]}
-        return Json(answer, headers=NO_STORE)
+        return Json(answer)
 
     async def start(request: Request) -> Json:
         asked = await json_of(request)
@@ -70,4 +70,4 @@ def training_routes(config: ServeConfig, computing: Computing, streams: Streams)
 
 
 def _state(job: Training, status: int) -> Json:
-    return Json({"id": job.id, "state": job.state}, status, NO_STORE)
+    return Json({"id": job.id, "state": job.state}, status)

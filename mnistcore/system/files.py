@@ -52,11 +52,10 @@ def check_folder(path: Path) -> None:
         If it cannot.
     """
     try:
-        is_name = b"\0" not in os.fsencode(path)
-    except UnicodeEncodeError:
-        is_name = False
-    if not is_name:
-        raise ValueError(f"{os.fspath(path)!r}: is no name of a folder")
+        with suppress(OSError):
+            os.lstat(path)
+    except ValueError:
+        raise ValueError(f"{os.fspath(path)!r}: is no name of a folder") from None
     parents = (path.absolute(), *path.absolute().parents)
     existing = next(parent for parent in parents if parent.exists())
     if not existing.is_dir():

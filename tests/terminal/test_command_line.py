@@ -418,7 +418,7 @@ def test_a_run_ends_with_commands_to_go_on_with(place, capsys):
         ["mnistcore", name] for name in ("evaluate", "report", "predict", "export")
     ]
     assert all(line[2] == "it's mine" for line in lines)
-    assert main(lines[0][1:]) == main([*lines[3][1:-1], "c"]) == 0
+    assert main(lines[0][1:]) == main(lines[1][1:]) == main([*lines[3][1:-1], "c"]) == 0
 
 
 def test_without_a_run_the_newest_is_taken_and_named(place, capsys):
