@@ -159,13 +159,19 @@ def _rates(network: Network) -> tuple[float, ...]:
     return (network.dropout,) * (len(network.layer_sizes) - 2)
 
 
-def _read(path: Path) -> Model:
-    from safetensors import SafetensorError, safe_open
+def open_tensors(path: Path) -> Any:
+    """Open a safetensors file; raise OSError or SafetensorError."""
+    from safetensors import safe_open
 
     with path.open("rb"):  # else safe_open takes any failure for a file that is not there
-        pass
+        return safe_open(path, framework="numpy")
+
+
+def _read(path: Path) -> Model:
+    from safetensors import SafetensorError
+
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_tensors(path) as file:
             return _decode(file, file.metadata() or {})
     except SafetensorError as error:
         reason = reason_of(error)

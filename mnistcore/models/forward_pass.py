@@ -4,7 +4,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .network import Network
+from .network import Network, activate
 
 
 class ForwardPass:
@@ -66,8 +66,7 @@ class ForwardPass:
         self.logits = self.hidden.pop()
 
     def _activated(self, z: np.ndarray) -> np.ndarray:
-        if self._activation != "identity":
-            getattr(self._kernels, f"{self._activation}_forward")(z, z)
+        activate(self._kernels, self._activation, z)
         return z
 
     def probabilities(self) -> np.ndarray:

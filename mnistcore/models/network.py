@@ -18,6 +18,12 @@ INITIALIZATIONS = ("auto", "he", "glorot")
 _MOST_ROWS = 8192  # that a workspace is for: a block for each of 64 threads
 
 
+def activate(kernels: ModuleType, activation: str, z: np.ndarray) -> None:
+    """Apply an activation to z in place; there is no kernel for the identity."""
+    if activation != "identity":
+        getattr(kernels, f"{activation}_forward")(z, z)
+
+
 @dataclass(frozen=True)
 class Network:
     """A multi-layer perceptron: layer sizes, activation and dropout of the hidden layers.
@@ -233,8 +239,7 @@ class Network:
             means.append(z.mean(axis=0))
             variances.append(z.var(axis=0))
             x = (z - means[-1]) * (gains / np.sqrt(variances[-1] + params.dtype.type(eps))) + bias
-            if self.activation != "identity":
-                getattr(kernels, f"{self.activation}_forward")(x, x)
+            activate(kernels, self.activation, x)
         return np.concatenate([*means, *variances])
 
     def forward(

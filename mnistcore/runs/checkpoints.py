@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.layout import METRICS, WEIGHT_SUM
-from ..models.checkpoint import STATE_FORMAT, CheckpointError, encode
+from ..models.checkpoint import STATE_FORMAT, CheckpointError, encode, open_tensors
 from ..models.model import parse_trained_on
 from ..system.errors import reason_of
 from ..system.files import replacing
@@ -230,12 +230,10 @@ def load(path: Path) -> Checkpoint:
     OSError
         If it cannot be read.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
-    with path.open("rb"):  # else safe_open takes any failure for a file that is not there
-        pass
     try:
-        with safe_open(path, framework="numpy") as file:
+        with open_tensors(path) as file:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return _decode(arrays, metadata)

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from ..kernels.layout import DROPOUT, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import PART, logits_of
-from ..models.network import Network
+from ..models.network import Network, activate
 from ..training.optimizers import make_options
 from .links import Link, residuals, smoothed_losses
 from .normalization import Normalized, backward, normalize, update_statistics
@@ -240,14 +240,12 @@ def sparse_logits(kernels: ModuleType, activation: str, layers: Pairs, x: Any) -
         sizes = (len(bias), *(len(b) for _, b in others))
         rest = Network(sizes, activation)
         params = np.concatenate([part.ravel() for pair in others for part in pair])
-        activate = None if activation == "identity" else getattr(kernels, f"{activation}_forward")
     parts = []
     for first in range(0, x.shape[0], PART):
         z = (x[first : first + PART] if x.shape[0] > PART else x) @ weights
         kernels.add_bias(z, bias, z)
         if len(others):
-            if activate:
-                activate(z, z)
+            activate(kernels, activation, z)
             z = logits_of(kernels, rest, params, z)
         parts.append(z)
     return np.concatenate(parts)
