@@ -177,7 +177,8 @@ def open_study(plan: Plan, storage: RDBStorage) -> optuna.Study:
 
 def _check_rows(study: optuna.Study) -> None:
     """Read all rows of a study, so that a damaged one is found here."""
-    settings, test = (study.user_attrs.get(name, {}) for name in (SETTINGS, TEST))
+    attributes = study.user_attrs  # each look at it is a query
+    settings, test = (attributes.get(name, {}) for name in (SETTINGS, TEST))
     good = isinstance(settings, dict) and isinstance(test, dict)
     good &= not test or all(isinstance(test.get(name), kind) for name, kind in _TESTED.items())
     for trial in study.get_trials(deepcopy=False):

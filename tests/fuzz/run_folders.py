@@ -1,13 +1,10 @@
-"""Run folders, checkpoints and studies, which commands read as others left them."""
+"""Run folders and checkpoints, which commands read as others left them."""
 
 import contextlib
 import dataclasses
 import functools
 import json
-import sqlite3
 import tempfile
-import threading
-import time
 import zlib
 from pathlib import Path
 from unittest import mock
@@ -40,11 +37,10 @@ SHOWN = 40  # through a command
 USED = 6  # its run is evaluated or exported
 REPORTED, DRAWN = 3, 15_000  # its run is written as a page; this has figures
 TRAINED = 8  # its run is trained further
-SEARCHED = 20  # its search goes on
 
 
 @functools.cache
-def _data(side):
+def data_of(side):
     """A data set, kept as a file as well, for commands."""
     folder = Path(tempfile.mkdtemp(prefix="mnistcore-fuzz-"))
     return load_data(digits_file(folder, DIGITS, side)), folder
@@ -85,7 +81,7 @@ def _run_folder(parts):
     return {**rest, **joined(parts, "model.safetensors")}
 
 
-def _number_of(folder):
+def number_of(folder):
     """A number that depends on nothing but the files."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return zlib.crc32(b"".join(path.read_bytes() for path in files))
@@ -108,7 +104,7 @@ def _exported(model):
 
 
 def _read_run(folder):
-    number = _number_of(folder)
+    number = number_of(folder)
     if number % SHOWN == 0:
         words = _words(folder)[number // SHOWN % 3]
         run_command([*words, *(["--json"] if number % 2 else [])])
@@ -116,13 +112,13 @@ def _read_run(folder):
     with np.errstate(all="ignore"):
         run = load_run(folder)
         if number % USED < 2:
-            _evaluated(run, _data(SIDE)[0])
+            _evaluated(run, data_of(SIDE)[0])
         elif number % USED == 2:
             _exported(run.model)
 
 
 def _words(folder):
-    _, place = _data(SIDE)
+    _, place = data_of(SIDE)
     numpy = ["--backend", "numpy"]
     return (
         ["evaluate", str(folder), "--data", str(place / "digits.npz"), *numpy],
@@ -157,8 +153,8 @@ def _without_figures():
 
 
 def _report(folder):
-    number = _number_of(folder)
-    dataset, _ = _data(SIDE)
+    number = number_of(folder)
+    dataset, _ = data_of(SIDE)
     drawn = number % DRAWN == 0
     with contextlib.nullcontext() if drawn else _without_figures(), np.errstate(all="ignore"):
         run = load_run(folder)
@@ -178,13 +174,13 @@ def _report(folder):
 
 @functools.cache
 def _trained():
-    dataset, _ = _data(SIDE)
+    dataset, _ = data_of(SIDE)
     options = {"hidden": (4,), "epochs": 2, "batch_norm": True, "ema": 0.9, "patience": 5}
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent, "run")
         config = TrainConfig(
             **options, backend="numpy", batch_size=16, checkpoint_every="1epochs",
-            output=str(folder), data=str(_data(SIDE)[1] / "digits.npz"),
+            output=str(folder), data=str(data_of(SIDE)[1] / "digits.npz"),
         )  # fmt: skip
         train(config, dataset=dataset)
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -236,7 +232,7 @@ def _resumable(parts):
 
 
 def _resume(folder):
-    number, dataset = _number_of(folder), _data(SIDE)[0]
+    number, dataset = number_of(folder), data_of(SIDE)[0]
     if number % 3 == 0:
         (folder / "summary.json").unlink()  # as that of a run that was killed
     with contextlib.suppress(NonFiniteLossError), np.errstate(all="ignore"):
@@ -245,103 +241,14 @@ def _resume(folder):
             return
         resume(folder, dataset=dataset, epochs=3)
     for path in folder.glob("*.json"):
-        _strict(path.read_bytes())
+        strict_json(path.read_bytes())
 
 
-def _strict(text):
+def strict_json(text):
     def refuse(word):
         raise AssertionError(f"{word} in JSON")
 
     json.loads(text, parse_constant=refuse)
-
-
-# The database of a search
-
-# Places in the database: a table, a column, a row, and the value there.
-_PLACES = (
-    ("study_user_attributes", "value_json"), ("trial_params", "distribution_json"),
-    ("trial_params", "param_value"), ("trial_user_attributes", "value_json"),
-    ("trial_values", "value"), ("trial_intermediate_values", "step"),
-    ("trials", "state"), ("trials", "datetime_complete"), ("study_directions", "direction"),
-)  # fmt: skip
-
-
-@functools.cache
-def _studied():
-    with tempfile.TemporaryDirectory() as parent:
-        _search(Path(parent))
-        names = ("study.db", "search.json")
-        files = {name: Path(parent, name).read_bytes() for name in names}
-        with contextlib.closing(sqlite3.connect(Path(parent, "study.db"))) as database:
-            edits = [
-                [table, column, row, value]
-                for table, column in _PLACES
-                for row, value in database.execute(f"SELECT rowid, {column} FROM {table} LIMIT 3")
-            ]
-    return {**files, "edits": json.dumps(edits).encode()}
-
-
-def _study(parts):
-    """Pack the files of a search, with some values in its database replaced."""
-    files = {name: content for name, content in parts.items() if name != "edits"}
-    with contextlib.suppress(ValueError, TypeError, sqlite3.Error, OverflowError, RecursionError):
-        edits = json.loads(parts["edits"])
-        with contextlib.closing(sqlite3.connect(":memory:")) as database:
-            database.deserialize(files["study.db"])
-            for table, column, row, value in edits:
-                if (table, column) in _PLACES:
-                    database.execute(
-                        f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row)
-                    )
-            database.commit()
-            files["study.db"] = database.serialize()
-    return files
-
-
-def _plan(folder):
-    from mnistcore.search.config import SearchConfig, make_plan
-
-    data = str(_data(SIDE)[1] / "digits.npz")
-    train = {"backend": "numpy", "epochs": 1, "hidden": (3,), "data": data}
-    train["optimizer"] = "sgd"
-    space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "momentum": [0.1, 0.9]}
-    return make_plan(SearchConfig(output=str(folder), trials=5, workers=1), space, train)
-
-
-@contextlib.contextmanager
-def _searching_here():
-    """Compute the trials of a search in this process, and draw none of its figures."""
-    from mnistcore.search import execution, worker
-    from mnistcore.search.objective import Objective
-
-    def compute(search, listener, check):
-        objective = Objective(search.plan, search.job.dataset, lambda: None)
-        deadline = time.time() + 0.3
-        worker.work(search.study, search.plan, objective, threading.Event(), deadline)
-
-    with (
-        mock.patch.object(execution, "_compute", compute),
-        mock.patch.object(execution, "write_figures", new=_undrawn),
-    ):
-        yield
-
-
-def _search(folder, whole=True):
-    from mnistcore.search.execution import NoWinnerError, execute
-    from mnistcore.search.preparation import prepare
-
-    search = prepare(_plan(folder))
-    if not whole:
-        search.standing()
-        return
-    with _searching_here(), contextlib.suppress(NoWinnerError):
-        execute(search)
-    for path in folder.glob("*.json"):
-        _strict(path.read_bytes())
-
-
-def _open_study(folder):
-    _search(folder, _number_of(folder) % SEARCHED == 0)
 
 
 TARGETS = {
@@ -355,9 +262,5 @@ TARGETS = {
     "resume": Target(
         _checkpoint_seeds, _resume, pack=_resumable, folder=True, writes=True, seconds=20,
         short=15,
-    ),
-    "study": Target(
-        lambda: [_studied()], _open_study, pack=_study, folder=True, writes=True, seconds=20,
-        short=20,
     ),
 }  # fmt: skip
