@@ -13,6 +13,8 @@ def error_words(error: BaseException) -> str:
         return f"there is not enough memory: {error}".removesuffix(": ")
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, FileNotFoundError) and error.strerror:  # of os.getcwd, without a name
+        return "the working folder does not exist any more; change to another"
     return str(error)
 
 

@@ -391,6 +391,16 @@ def test_errors_never_go_to_stdout(place):
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.parametrize("command", ["train", "search", "report"])
+def test_a_working_folder_that_was_removed_is_said_to_be(tmp_path, monkeypatch, capsys, command):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main([command, *(["x"] if command == "report" else ["--data", "synthetic"])]) == 2
+    assert "the working folder does not exist any more" in capsys.readouterr().err
+
+
 def test_a_disk_that_takes_no_more_is_named_with_the_file(place):
     done = shell(f"ulimit -f 1; {TRAIN} --hidden 100 --quiet")  # a file may have 1 KiB
     assert done.returncode == 2
