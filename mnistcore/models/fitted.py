@@ -1,9 +1,11 @@
 """The network of a fitted estimator, which reads rows of features rather than images."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.arrays import labels_of
 from ..data.raw import LONGEST_NAME
 from .model import Model, image_shape
 from .network import Network
@@ -45,7 +47,7 @@ class FittedNetwork:
                 f"the network has {outputs} outputs, and the number of its classes is"
                 f" {len(self.classes)}"
             )
-        if self.classes.dtype.hasobject:
+        if self.classes.dtype.hasobject or self.classes.dtype.kind in "SMm":
             object.__setattr__(self, "classes", self.classes.astype(str))
 
     @property
@@ -60,7 +62,9 @@ class FittedNetwork:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The name of each class or label."""
+        """The name of each class or label; a number or boolean is named as in a data set."""
+        with suppress(ValueError):  # 0.5 is no label there
+            return tuple(map(str, labels_of(self.classes).tolist()))
         return tuple(map(str, self.classes.tolist()))
 
     def to_model(

@@ -223,10 +223,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "class_weight='balanced' is not supported by partial_fit, which does not see all"
                 " of y: give a dict, for instance from sklearn.utils.compute_class_weight"
             )
-        if _check_partial_fit_first_call(self, classes):
-            multilabel = type_of_target(y).startswith("multilabel")
-            self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        with self._unchanged_if_refused():
+            if _check_partial_fit_first_call(self, classes):
+                multilabel = type_of_target(y).startswith("multilabel")
+                self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
+            self._fit(X, y, sample_weight, incremental=True)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -339,6 +340,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
         if self._multilabel:
+            if y.ndim != 2 or y.shape[1] != len(self.classes_):
+                raise ValueError(
+                    f"y has shape {y.shape}; it must be (n_samples, {len(self.classes_)}), an"
+                    " indicator 0 or 1 for each label, as what the classifier was fitted to"
+                )
             return self._label_binarizer.transform(y).astype(np.float64)
         if y.ndim > 1:
             raise ValueError("The object was not fitted with multilabel input.")

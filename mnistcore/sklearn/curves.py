@@ -3,7 +3,8 @@
 import abc
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,6 +83,17 @@ class LearningCurves(Parameters, abc.ABC):
         self.best_loss_ = None if self._stops_by_score else np.inf
         self.best_validation_score_ = self._best_weights = None
         self._no_improvement_count = 0
+
+    @contextmanager
+    def _unchanged_if_refused(self) -> Iterator[None]:
+        """Put all attributes back if the block raises before training begins."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            if self.__dict__.get("_began") == before.get("_began"):
+                self.__dict__ = before
+            raise
 
     def _begin(self, validation: Samples | None) -> None:
         """Prepare for training; warm start and ``partial_fit`` continue the existing history."""

@@ -19,6 +19,7 @@ from ..kernels.backends import get_backend
 from ..kernels.blas import limited
 from ..kernels.layout import OPTIONS_DTYPE
 from ..models.fitted import FittedNetwork
+from ..models.inference import NOT_FINITE as OUTPUTS_NOT_FINITE
 from ..models.inference import logits_of
 from ..models.network import Network
 from ..system.interrupt import DeferredInterrupt
@@ -27,7 +28,7 @@ from .curves import NOT_FINITE, LearningCurves
 from .inputs import as_engine_input, float_type
 from .layerwise import LayerwiseObjective, sparse_logits
 from .links import SOFTMAX
-from .notices import warn
+from .notices import warn, warn_of_lbfgs
 from .objectives import EMPTY, Objective, Samples, SoftmaxObjective, strengths_of
 from .optimizer import Optimizer, make_optimizer
 from .parameters import OWN_SCHEDULES
@@ -87,36 +88,37 @@ class BaseMLP(LearningCurves):
         X_val: Any = None,
         y_val: Any = None,
     ) -> "BaseMLP":
-        self._check_settings(incremental)
-        sizes = self._hidden_sizes()
-        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
-        sample_weight = self._weigh(sample_weight, X, self._class_weights(y, targets))
-        samples = Samples(as_engine_input(X, self._precision), targets, sample_weight)
-        n_outputs, activation = self._count_outputs(targets)
-        if not first_pass and n_outputs != self.n_outputs_:
-            raise ValueError(
-                f"y has {n_outputs} outputs, that of the last fit had {self.n_outputs_}; use"
-                " warm_start=False and fit"
-            )
-        self.n_outputs_, self.out_activation_ = n_outputs, activation
-        self._random_state = check_random_state(self.random_state)
-        network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
-        if first_pass:
-            self._initialize(network)
-            self._their_type = float_type(X)
-        # The eps of the dtype in which scikit-learn would compute probabilities.
-        self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
-        weights = self._starting_weights(network, first_pass)
-        self._unfolded = weights if self.batch_norm else None
-        own_validation = self._own_validation(X_val, y_val)
-        with computing_on(self.n_threads, self.backend):
-            if self.solver == "lbfgs":
-                self._fit_lbfgs(samples, own_validation, weights)
-            else:
-                self._fit_stochastic(samples, own_validation, weights, incremental)
-        if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
-            raise ValueError(NOT_FINITE)
+        with self._unchanged_if_refused():
+            self._check_settings(incremental)
+            sizes = self._hidden_sizes()
+            first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+            X, y, targets = self._validate_input(X, y, incremental, reset=first_pass)
+            sample_weight = self._weigh(sample_weight, X, self._class_weights(y, targets))
+            samples = Samples(as_engine_input(X, self._precision), targets, sample_weight)
+            n_outputs, activation = self._count_outputs(targets)
+            if not first_pass and n_outputs != self.n_outputs_:
+                raise ValueError(
+                    f"y has {n_outputs} outputs, that of the last fit had {self.n_outputs_}; use"
+                    " warm_start=False and fit"
+                )
+            self.n_outputs_, self.out_activation_ = n_outputs, activation
+            self._random_state = check_random_state(self.random_state)
+            network = self._make_network((samples.x.shape[1], *sizes, self._n_logits))
+            if first_pass:
+                self._initialize(network)
+                self._their_type = float_type(X)
+            # The eps of the dtype in which scikit-learn would compute probabilities.
+            self._eps = float(np.finfo(np.result_type(self._their_type, float_type(X))).eps)
+            weights = self._starting_weights(network, first_pass)
+            self._unfolded = weights if self.batch_norm else None
+            own_validation = self._own_validation(X_val, y_val)
+            with computing_on(self.n_threads, self.backend):
+                if self.solver == "lbfgs":
+                    self._fit_lbfgs(samples, own_validation, weights)
+                else:
+                    self._fit_stochastic(samples, own_validation, weights, incremental)
+            if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
+                raise ValueError(NOT_FINITE)
         return self
 
     @property
@@ -175,6 +177,8 @@ class BaseMLP(LearningCurves):
         weights = _check_sample_weight(sample_weight, X)
         if by_class is not None:
             weights = weights * by_class
+        if not weights.min() >= 0:  # nor if it is NaN
+            raise ValueError("the weights of samples and classes must be at least 0")
         limits = np.finfo(self._precision)
         largest = np.abs(weights).max()
         if largest and not limits.tiny <= largest <= limits.max:
@@ -432,31 +436,21 @@ class BaseMLP(LearningCurves):
         if not math.isfinite(self.loss_):
             raise ValueError(NOT_FINITE)
         if result.status != 0 and not stopped:
-            self._warn_of_lbfgs(result)
-
-    def _warn_of_lbfgs(self, result: Any) -> None:
-        """Warn in scikit-learn's words, with advice that fits the reason."""
-        advice = "scale the data"
-        if result.nit >= self.max_iter:
-            advice = f"Increase the number of iterations (max_iter={self.max_iter}) or {advice}"
-        elif result.nfev >= self.max_fun:
-            advice = f"Increase the number of evaluations (max_fun={self.max_fun}) or {advice}"
-        warn(
-            f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={result.status}):"
-            f"\n{result.message}\n{advice[:1].upper()}{advice[1:]}.",
-            ConvergenceWarning,
-        )
+            warn_of_lbfgs(result, self.n_iter_, self.max_iter, self.max_fun)
 
     # ---- use --------------------------------------------------------------------------------
 
     def _logits(self, X: Any) -> np.ndarray:
-        """Return the logits (N, O) float64 of a validated X."""
+        """Return the logits (N, O) float64 of a validated X, which are finite."""
         x = as_engine_input(X)
-        if issparse(x):
-            return self._sparse_logits(x)
-        network, params = self._packed()
         with computing_on(self.n_threads, self.backend):
-            return logits_of(get_backend(self.backend), network, params, x).astype(np.float64)
+            if issparse(x):
+                logits = self._sparse_logits(x)
+            else:
+                logits = logits_of(get_backend(self.backend), *self._packed(), x)
+        if not np.isfinite(logits).all():
+            raise ValueError(f"{OUTPUTS_NOT_FINITE}, or X is far larger than what it was fitted to")
+        return logits.astype(np.float64)
 
     def _packed(self) -> tuple[Network, np.ndarray]:
         """Return the network, with a pinned output if there is one, and its parameters (P,)."""
@@ -486,11 +480,10 @@ class BaseMLP(LearningCurves):
             (np.asarray(weights, np.float32), np.asarray(bias, np.float32))
             for weights, bias in zip(self.coefs_, self.intercepts_, strict=True)
         ]
-        with computing_on(self.n_threads, self.backend):
-            logits = sparse_logits(get_backend(self.backend), self.activation, pairs, x)
+        logits = sparse_logits(get_backend(self.backend), self.activation, pairs, x)
         if logits.shape[1] < self._n_logits:  # the pinned output is always 0
             logits = np.hstack([np.zeros_like(logits), logits])
-        return logits.astype(np.float64)
+        return logits
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,16 +14,23 @@ DENSE = 1 / 6  # a sparse matrix with more of its values stored is faster as a d
 def as_engine_input(X: Any, dtype: type = np.float32) -> Any:
     """Convert a validated X to a C-contiguous array of uint8, float32 or ``dtype``, or to CSR.
 
-    A sparse matrix stays sparse unless a share of more than DENSE of its values is stored.
+    A sparse matrix stays sparse unless a share of more than DENSE of its values is stored. Raises
+    ValueError if a value is beyond the range of ``dtype``.
     """
+    try:
+        with np.errstate(over="raise"):
+            return _converted(X, dtype)
+    except FloatingPointError:  # in scikit-learn's words
+        raise ValueError(
+            f"Input X contains infinity or a value too large for {np.dtype(dtype)!r}."
+        ) from None
+
+
+def _converted(X: Any, dtype: type) -> Any:
     if issparse(X):
         X = X.tocsr().astype(dtype, copy=False)
-        if X.nnz <= DENSE * X.shape[0] * X.shape[1]:
-            return X
-        return X.toarray()
-    if X.dtype in (np.uint8, np.float32):
-        dtype = X.dtype
-    return np.ascontiguousarray(X, dtype)
+        return X if X.nnz <= DENSE * X.shape[0] * X.shape[1] else X.toarray()
+    return np.ascontiguousarray(X, X.dtype if X.dtype in (np.uint8, np.float32) else dtype)
 
 
 def flat_column(y: np.ndarray) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 import sys
 import warnings
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
 
 # The module of scikit-learn's networks, so that existing filters for their warnings, such as
 # ``filterwarnings("ignore", module="sklearn")``, also match ours.
@@ -21,4 +24,18 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         frame.f_lineno,
         MODULE,
         frame.f_globals.setdefault("__warningregistry__", {}),
+    )
+
+
+def warn_of_lbfgs(result: Any, n_iter: int, max_iter: int, max_fun: int) -> None:
+    """Warn of SciPy's result in scikit-learn's words, with advice that fits the reason."""
+    advice = "scale the data"
+    if result.nit >= max_iter:
+        advice = f"Increase the number of iterations (max_iter={max_iter}) or {advice}"
+    elif result.nfev >= max_fun:
+        advice = f"Increase the number of evaluations (max_fun={max_fun}) or {advice}"
+    warn(
+        f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):"
+        f"\n{result.message}\n{advice[:1].upper()}{advice[1:]}.",
+        ConvergenceWarning,
     )

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small_digits import small_digits
 
-from mnistcore import export, get_backend
+from mnistcore import Dataset, export, get_backend
 from mnistcore.convert import run as convert
 from mnistcore.evaluate import run as evaluate
 from mnistcore.models import checkpoint
@@ -244,6 +244,38 @@ def test_a_saved_classifier_is_evaluated_and_quantised_like_any_model(place):
     exported = export.run("digits.safetensors", "c", int8=True, measured_on=measured_on)
     assert exported.int8_loss.float_accuracy == expected
     assert exported.int8_loss.same_labels >= 117
+
+
+@pytest.mark.parametrize("kind", [int, np.float64, np.float32, np.uint8])
+def test_whole_numbers_of_any_type_are_named_as_in_a_data_set(kind):
+    labels = np.array([0, 1, 5])[Y].astype(kind)
+    model = MLPClassifier((4,), max_iter=2).fit(X, labels).to_model()
+    pixels = np.zeros((len(X), 2, 2), np.uint8)
+    assert model.class_names == Dataset.from_arrays(pixels, labels).class_names == ("0", "1", "5")
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([False, True, False], ("0", "1")),
+        ([0.0, 1.0, 2.0**40], ("0.0", "1.0", "1099511627776.0")),
+        (np.array([1, 2, 3], "m8[D]"), ("1 days", "2 days", "3 days")),
+    ],
+)
+def test_labels_of_a_type_of_their_own_have_names(labels, names):
+    fitted = MLPClassifier((4,), max_iter=2).fit(X, np.array(labels)[Y]).fitted_network()
+    assert fitted.class_names == names
+
+
+@pytest.mark.parametrize("to", export.FORMATS)
+def test_labels_that_are_dates_are_exported_as_text(consumer, to):
+    if to == "onnx":
+        consumer("onnx")
+    days = np.array(["2001-01-01", "2002-02-02", "2003-03-03"], "M8[D]")
+    fitted = MLPClassifier((4,), max_iter=2).fit(X, days[Y])
+    file = f"m{export.FORMATS[to].removeprefix('-torch')}"
+    content = export.run(fitted, to, file).path.read_bytes()
+    assert b"2002-02-02" in content.replace(b"\0", b"")  # NumPy's characters have four bytes
 
 
 @pytest.mark.parametrize("to", export.FORMATS)
