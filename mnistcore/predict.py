@@ -69,7 +69,7 @@ def _predict_table(model: Model | Ensemble, table: Path, arguments: Namespace) -
         raise ValueError(f"{table}: is a table, for which --{other} does nothing; leave it out")
     output = Path(arguments.output) if arguments.output else None
     if output is not None:
-        check_target(output)
+        check_target(output, table)
     found = predict_table(model, table, arguments.backend)
     for notice in found.notices:
         print(notice, file=sys.stderr)

@@ -403,6 +403,10 @@ def refused(capsys, arguments, message):
         (["--activation", "relu", "--input-shape", "28", "28"], "28 x 28 pixels do not fit"),
         (["--activation", "relu", "--input-shape", "-6", "-6"], "-6 x -6 pixels do not fit"),
         (["--activation", "relu", "--class-names", "a"], "got 1 class names for a network with 4"),
+        (
+            ["--activation", "relu", "--class-names", "a", "b", "a", "c"],
+            "the class name 'a' is given twice",
+        ),
         (["--activation", "relu", "--output", "x.npz"], "x.npz: .* must end in .safetensors"),
         (["--activation", "relu", "--output", "weights.safetensors"], "is the file that is read"),
     ],

@@ -50,6 +50,7 @@ def prepare(
 
     Parameters and errors as :func:`.dataset_of`.
     """
+    raw = _of_one_kind(raw)
     name = _name(raw.path)
     notices = list(raw.notices)
     classes = _classes(raw)
@@ -122,6 +123,19 @@ def _name(path: Path) -> str:
     while len(parts) > 2 and parts[-1] in _SAY_NOTHING:
         parts = parts[:-1]
     return str(Path(*parts[-2:])) if parts[-1] in RESERVED else parts[-1]
+
+
+def _of_one_kind(raw: RawData) -> RawData:
+    """Return the data with labels that are text in both parts if they are in one.
+
+    A test set of which only digits are there has numbers, where training has letters as well.
+    """
+    if raw.test is None or (raw.train.labels.dtype.kind == "U") == (
+        raw.test.labels.dtype.kind == "U"
+    ):
+        return raw
+    train, test = (part._replace(labels=part.labels.astype(str)) for part in (raw.train, raw.test))
+    return raw._replace(train=train, test=test)
 
 
 def _classes(raw: RawData) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mnistcore.data.named_sets import characters
 from mnistcore.data.published import FASHION
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.data.table import Table, looks_like_table, read_table
+from mnistcore.data.table import Table, looks_like_table, read_table, read_tables
 from mnistcore.data.text import files_in, is_training, partner_of, stem_of
 
 _SUFFIXES = (".csv", ".tsv")
@@ -42,7 +42,8 @@ def read(path: Path) -> RawData:
         If the table is malformed, has no labels, or a folder holds several to choose from.
     """
     file = _chosen(path) if path.is_dir() else path
-    table = read_table(file)
+    beside = partner_of(file) if path.is_dir() or is_training(file.name) else None
+    table, other = read_tables(file, beside) if beside else (read_table(file), None)
     if table.labels is None:
         raise DataError(
             f"{file}: has no column of labels; name the table with labels, or try"
@@ -50,18 +51,17 @@ def read(path: Path) -> RawData:
         )
     names, transposed = _class_names(file), is_transposed(file)
     train, test = _part(table, transposed), None
-    notices, beside = list(table.notices), partner_of(file)
-    if beside is not None and (path.is_dir() or is_training(file.name)):
-        other = read_table(beside)
-        if other.labels is None:
-            notices.append(
-                f"{beside} has no labels and was left aside; mnistcore predict RUN {beside}"
-                " predicts them."
-            )
-        else:
-            test = _part(other, transposed)
-            notices += other.notices
-    source = str(file) if test is None or beside is None else f"{file} and {beside.name}"
+    notices = list(table.notices)
+    source = str(file)
+    if beside and other and other.labels is None:
+        notices.append(
+            f"{beside} has no labels and was left aside; mnistcore predict RUN {beside} predicts"
+            " them."
+        )
+    elif beside and other:
+        test = _part(other, transposed)
+        notices += other.notices
+        source += f" and {beside.name}"
     if transposed:
         source += ", turned upright"
     notices = list(dict.fromkeys(notices))

@@ -18,6 +18,7 @@ from mnistcore.data.preprocess import (
     as_pixels,
     fold_split,
     paper_and_ink,
+    pixel_ends,
     pixel_range,
     same_scale,
     train_validation_split,
@@ -189,6 +190,11 @@ class Dataset:
     def paper_and_ink(self) -> tuple[float, float]:
         """The pixels of paper and of ink of the training images, in units of `pixel_max`."""
         return paper_and_ink(self.train_images, self.pixel_max)
+
+    @property
+    def pixel_ends(self) -> tuple[float, float]:
+        """The ends of the training images' range of pixels, such as 0 and 255, or -1 and 1."""
+        return pixel_ends(*self.paper_and_ink, self.pixel_max)
 
     @property
     def has_dark_ink(self) -> bool:
@@ -376,9 +382,16 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     Raises
     ------
     ValueError
-        The sizes, the scales or the classes do not fit.
+        The sizes, the scales or the classes do not fit, or two sets are the same.
     """
     first = datasets[0]
+    sums = [dataset.checksum for dataset in datasets]
+    for dataset, checksum in zip(datasets, sums, strict=True):
+        if sums.count(checksum) > 1:
+            raise ValueError(
+                f"{dataset.name} is joined with itself ({dataset.source}): validation images would"
+                " be trained on, too"
+            )
     datasets = [first, *(_fitting(other, first) for other in datasets[1:])]
     together = replace(
         first,
@@ -391,7 +404,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     )
     return with_known(
         together,
-        checksum=checksum_of([dataset.checksum for dataset in datasets]),
+        checksum=checksum_of(sums),
         looks=first.looks,
         remarks=tuple(dict.fromkeys(r for d in datasets for r in (*d.remarks, *_ink(d, first)))),
     )

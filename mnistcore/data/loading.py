@@ -129,7 +129,10 @@ def _parts(data: str | Path) -> list[str]:
     parts = str(data).split("+")
     if len(parts) == 1 or is_data(Path(os.path.expanduser(data))):
         return [str(data)]
-    if "" in parts or "auto" in parts or len(set(parts)) < len(parts):
+    places = {
+        part if part in RESERVED else os.path.realpath(os.path.expanduser(part)) for part in parts
+    }
+    if "" in parts or "auto" in parts or len(places) < len(parts):
         raise ValueError(
             f"data is {data}; join sets as in mnist+synthetic, each by its name or path and only"
             " once; auto cannot be joined"

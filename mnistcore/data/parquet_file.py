@@ -20,7 +20,7 @@ from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import LONGEST_NAME, DataError, Part, RawData
 from mnistcore.system import copying
-from mnistcore.system.errors import by
+from mnistcore.system.errors import by, few
 from mnistcore.system.extras import require
 from mnistcore.system.parquet_content import IMAGES, LABELS
 
@@ -169,7 +169,13 @@ def _rows(files: Sequence[Path], names: dict[int, str]) -> Iterator[tuple[str, b
             index = _json(copied)
             for known in (IMAGES, LABELS):
                 _check_column(file, index["columns"], known)
-            names |= dict(enumerate(index["names"]))
+            theirs = dict(enumerate(index["names"]))
+            if names and theirs and theirs != names:
+                raise DataError(
+                    f"{file}: names its classes {few(index['names'])}, unlike the files before,"
+                    f" {few(list(names.values()))}; they do not belong together"
+                )
+            names |= theirs
             row = 0
             while copied.tell() < end:
                 for content, label in _batch(copied):

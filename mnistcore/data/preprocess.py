@@ -8,7 +8,7 @@ _CHUNK = 2**20
 _BYTE = 255.0
 _LOOKED_AT = 500  # images whose rims tell paper from ink
 _BRIGHT = 0.75  # of an image's own range: paper, and not a grey between
-_NEAR = 0.1  # of the range of pixels: faint ink and uneven paper still end at 0 and 1
+NEAR = 0.1  # of the range of pixels: faint ink and uneven paper still end at 0 and 1
 _SPLIT_STREAM = 1  # separates these draws from others of the same seed
 _FOLDS_STREAM = 3
 
@@ -268,10 +268,16 @@ def paper_and_ink(images: np.ndarray, pixel_max: float) -> tuple[float, float]:
     some, lowest, highest = some[drawn], lowest[drawn], highest[drawn]
     rims = (np.median(rim_of(some), axis=1) - lowest) / (highest - lowest)
     low, high = float(np.median(lowest)) / pixel_max, float(np.median(highest)) / pixel_max
-    low, high = 0.0 if abs(low) < _NEAR else low, 1.0 if high > 1 - _NEAR else high
+    low, high = 0.0 if abs(low) < NEAR else low, 1.0 if high > 1 - NEAR else high
     if low >= high:
         return 0.0, 1.0
     return (high, low) if np.median(rims) > _BRIGHT else (low, high)
+
+
+def pixel_ends(paper: float, ink: float, pixel_max: float) -> tuple[float, float]:
+    """Return the ends of the pixels' range: 0 and `pixel_max`, unless paper or ink is below 0."""
+    low, high = sorted((paper, ink))
+    return (low * pixel_max, high * pixel_max) if low < 0 else (0.0, pixel_max)
 
 
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:

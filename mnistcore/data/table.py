@@ -89,19 +89,38 @@ def looks_like_table(path: Path) -> bool:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table of square pictures.
+    """Read a table of square pictures; see :func:`read_tables`."""
+    return read_tables(path)[0]
+
+
+def read_tables(*paths: Path) -> list[Table]:
+    """Read tables of square pictures, which have one scale.
 
     Labels are in the column named ``label``, ``class``, ``target`` or the like; without a name,
     in the first column, or in the last if the first nearly always has the same value, as the
     corner of a picture has, or holds more different values; or one-hot in the last columns.
     If the number of columns is a square, there are no labels. Whole pixels from 0 to 255 become
-    bytes, others float32; pixels from -1 to 1 are moved to 0 to 1.
+    bytes, others float32; pixels from -1 to 1 are moved to 0 to 1, in all tables or in none.
 
     Raises
     ------
     DataError
-        If the file is no such table, a cell is no number, or the table is too large.
+        If a file is no such table, a cell is no number, or a table is too large.
     """
+    tables = list(map(_read, paths))
+    reach = [(float(table.pixels.min()), float(table.pixels.max())) for table in tables]
+    if min(low for low, _ in reach) == -1 and max(high for _, high in reach) <= 1:
+        return [_moved(table, path) for table, path in zip(tables, paths, strict=True)]
+    return [table._replace(pixels=_as_bytes(table.pixels)) for table in tables]
+
+
+def _moved(table: Table, path: Path) -> Table:
+    notice = f"The pixels of {path.name}, from -1 to 1, were moved to 0 to 1."
+    moved = (table.pixels.astype(np.float32) + 1) / 2
+    return table._replace(pixels=moved, notices=(notice,))
+
+
+def _read(path: Path) -> Table:
     layout, n_rows = _scan(path)
     n_bytes = n_rows * len(layout.pixels)
     if n_bytes > MAX_BYTES:
@@ -130,14 +149,13 @@ def read_table(path: Path) -> Table:
         if layout.row_id is not None:
             ids += _names(path, layout, layout.row_id, numbers, lines)
         row += len(lines)
-    pixels, notices = _usual_pixels(pixels[:row], path)
     found = None
     if layout.label is not None:
         found = _as_labels(labels, path, layout)
     elif layout.n_classes:
         found = hot[:row].argmax(axis=1)
     name = layout.names[layout.row_id] if layout.row_id is not None else ""
-    return Table(pixels, found, ids or None, name, notices)
+    return Table(pixels[:row], found, ids or None, name, ())
 
 
 def _scan(path: Path) -> tuple[_Layout, int]:
@@ -359,22 +377,12 @@ def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
     return np.array([values[text] for text in texts], np.int64)
 
 
-def _usual_pixels(pixels: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Make bytes of whole numbers in 0..255; move -1..1 to 0..1."""
-    if pixels.dtype == np.uint8:
-        return pixels, ()
-    low, high = float(pixels.min()), float(pixels.max())
-    if low == -1 and high <= 1:
-        return (pixels + 1) / 2, (
-            f"The pixels of {path.name}, from -1 to 1, were moved to 0 to 1.",
-        )
-    if (
-        low >= 0
-        and high <= 255
-        and all((pixels[i : i + _CHUNK] % 1 == 0).all() for i in range(0, len(pixels), _CHUNK))
-    ):
-        return pixels.astype(np.uint8), ()
-    return pixels, ()
+def _as_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Return whole numbers in 0..255 as bytes, other pixels as they are."""
+    if pixels.dtype == np.uint8 or not 0 <= pixels.min() <= pixels.max() <= 255:
+        return pixels
+    parts = (pixels[i : i + _CHUNK] for i in range(0, len(pixels), _CHUNK))
+    return pixels.astype(np.uint8) if all((part % 1 == 0).all() for part in parts) else pixels
 
 
 def _chunks(path: Path, layout: _Layout) -> Iterator[tuple[list[int], list[str]]]:

@@ -1,23 +1,32 @@
 """Decide where batch normalisation acts, in files that hold arrays without a description.
 
 The names tell which dense layer it belongs to. Whether it comes before or after the activation is
-visible only in the numbers of ``torch.nn.Sequential``: in 0, 1 (ReLU), 2 the third follows the
-activation. Otherwise the common order is taken, dense layer, batch normalisation, activation.
+visible only in the numbers of ``torch.nn.Sequential``: if 0 and 3 are dense and 2 is the batch
+normalisation, the activation is 1. If 0 and 4 are dense, it may be 1 or 3, and dropout the other:
+dropout is most often last. Without such numbers the common order is taken, dense layer, batch
+normalisation, activation.
 """
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .dense_stack import Product
 from .named_arrays import BatchNorm, container
 
 PLACES = ("before", "after")  # the activation
 
-Placed = dict[int, tuple[BatchNorm, str | None]]  # by layer, -1 for the input; place if known
+
+class Placed(NamedTuple):
+    """A batch normalisation, where it acts, and whether that can be seen."""
+
+    norm: BatchNorm
+    where: str
+    sure: bool
 
 
-def place(norms: Sequence[BatchNorm], layers: Sequence[Product]) -> Placed:
-    """Return the layer that each batch normalisation follows, and where if it can be seen.
+def place(norms: Sequence[BatchNorm], layers: Sequence[Product]) -> dict[int, Placed]:
+    """Return batch normalisations by the layer that they follow, -1 for the input.
 
     Parameters
     ----------
@@ -31,29 +40,33 @@ def place(norms: Sequence[BatchNorm], layers: Sequence[Product]) -> Placed:
     ValueError
         If one fits after no layer, or it is not clear after which.
     """
-    placed: Placed = {}
+    placed: dict[int, Placed] = {}
     rest = []
     for norm in norms:
         found = _beside(norm, layers)
         if found is None:
             rest.append(norm)
-        elif found[0] in placed:
+            continue
+        index, where, sure = found
+        if index in placed:
             raise ValueError(f"has two batch normalisations beside one layer: {norm.name}")
-        else:
-            _check(norm, layers, found[0])
-            placed[found[0]] = (norm, found[1])
+        _check(norm, layers, index)
+        placed[index] = Placed(norm, where, sure)
     if rest:
         free = [index for index in range(-1, len(layers)) if index not in placed]
         for index, norm in zip(_by_sizes(rest, layers, free), rest, strict=True):
-            placed[index] = (norm, None)
+            placed[index] = Placed(norm, "before", sure=False)
     return placed
 
 
-def _beside(norm: BatchNorm, layers: Sequence[Product]) -> tuple[int, str | None] | None:
-    """Find the layer by names: its own, its number in a Sequential, or the only one beside it."""
+def _beside(norm: BatchNorm, layers: Sequence[Product]) -> tuple[int, str, bool] | None:
+    """Find the layer by names: its own, its number in a Sequential, or the only one beside it.
+
+    Returned with where the normalisation acts, and whether that can be seen.
+    """
     names = [layer.name for layer in layers]
     if norm.name in names:
-        return names.index(norm.name), "before"
+        return names.index(norm.name), "before", True
     module = container(norm.name)
     inside = [index for index, name in enumerate(names) if container(name) == module]
     number = _place_in_sequential(norm.name)
@@ -61,9 +74,11 @@ def _beside(norm: BatchNorm, layers: Sequence[Product]) -> tuple[int, str | None
     if number is not None and numbers and None not in numbers:
         earlier = [one for one in numbers if one is not None and one < number]
         if not earlier:
-            return -1, None
-        return numbers[max(earlier)], "before" if max(earlier) == number - 1 else "after"
-    return (inside[0], None) if len(inside) == 1 and len(layers) > 1 else None
+            return -1, "before", False
+        if max(earlier) == number - 1:
+            return numbers[max(earlier)], "before", True
+        return numbers[max(earlier)], "after", number + 1 in numbers
+    return (inside[0], "before", False) if len(inside) == 1 and len(layers) > 1 else None
 
 
 def _place_in_sequential(name: str) -> int | None:

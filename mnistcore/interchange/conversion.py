@@ -244,13 +244,13 @@ def _fill(
     for index in range(-1, last + 1):
         read.steps += [layers[index]] if index >= 0 else []
         between: list[Step] = [Activation(activation)] if 0 <= index < last else []
-        norm, seen = placed.get(index, (None, None))
-        if norm is not None:
+        if found := placed.get(index):
+            norm = found.norm
             eps = norm.eps if options.bn_eps is None else options.bn_eps
-            where = options.batch_norm or seen or "before"
+            where = options.batch_norm or found.where
             between.insert(0 if where == "before" else len(between), affine(norm, eps))
             if between[1:]:
-                sure = "" if options.batch_norm or seen else ", as it is most often"
+                sure = "" if options.batch_norm or found.sure else ", as it is most often"
                 read.remarks.append(
                     f"batch normalisation {norm.name} (eps {eps:g}) acts {where} the activation"
                     f" of {layers[index].name}{sure}"
@@ -407,9 +407,10 @@ def _scaling(
 def _input_shape(
     n_inputs: int, option: Sequence[int] | None, stated: tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    if option and stated and tuple(option) != stated:
+    shape = image_shape(n_inputs, option or stated)
+    if option and stated and shape != image_shape(n_inputs, stated):
         raise ValueError(f"says that images have {by(stated)} pixels; got {by(option)}")
-    return image_shape(n_inputs, option or stated)
+    return shape
 
 
 def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -419,4 +420,7 @@ def _class_names(n_classes: int, names: Sequence[str] | None) -> tuple[str, ...]
         raise ValueError(f"got {len(names)} class names for a network with {n_classes} outputs")
     if max(map(len, names)) > LONGEST_NAME:
         raise ValueError(f"names of classes have at most {LONGEST_NAME} characters")
+    if "" in names or len(set(names)) < n_classes:
+        name = next(one for one in names if not one or names.count(one) > 1)
+        raise ValueError(f"the class name {name!r} is {'given twice' if name else 'empty'}")
     return tuple(names)

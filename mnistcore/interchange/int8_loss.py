@@ -7,8 +7,9 @@ import numpy as np
 from ..data import Dataset
 from ..data.preprocess import as_bytes
 from ..kernels.backends import get_backend
+from ..models.datasets import fitted
 from ..models.metrics import accuracy, percent
-from ..models.model import Model, fitted
+from ..models.model import Model
 from .int8 import int8_logits, quantize
 
 _PART = 1000  # images at a time
@@ -57,7 +58,7 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     """
     dataset = fitted(model, dataset)
     images, labels = dataset.test_images, dataset.test_labels
-    model = model.scaled_alike(dataset.pixel_max)
+    model = model.scaled_alike(*dataset.pixel_ends)
     if model.float_pixels:  # the file takes bytes
         images = as_bytes(images, model.pixel_max or dataset.pixel_max)
         model = model.taking_bytes()

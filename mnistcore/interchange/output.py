@@ -24,9 +24,7 @@ def output_path(output: str | Path | None, default: Path, source: Path | None) -
         written.
     """
     path = default if output is None else Path(output)
-    check_target(path)
+    check_target(path, *([source] if source else []))
     if path.suffix.lower() != default.suffix:
         raise ValueError(f"{path}: the name of this output must end in {default.suffix}")
-    if source and path.exists() and path.samefile(source):
-        raise ValueError(f"{path}: is the file that is read; give output another name")
     return path

@@ -92,9 +92,9 @@ class Ensemble:
         """Return the ensemble with each member for pixels from 0, paper, to 255, ink."""
         return self.each(Model.taking_pictures)
 
-    def scaled_alike(self, pixel_max: float) -> "Ensemble":
-        """Return the ensemble with each member on the scale of pixels up to ``pixel_max``."""
-        return self.each(lambda member: member.scaled_alike(pixel_max))
+    def scaled_alike(self, low: float, high: float) -> "Ensemble":
+        """Return the ensemble with each member for pixels from low to high."""
+        return self.each(lambda member: member.scaled_alike(low, high))
 
     def each(self, change: Callable[[Model], Model]) -> "Ensemble":
         """Return the ensemble of the changed members, which still agree: nothing is checked."""

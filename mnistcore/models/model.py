@@ -9,8 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataNotFoundError, Dataset, load_data
-from ..data.preprocess import as_pixels, flatten, pixel_range, same_scale, scale_images
+from ..data import Dataset
+from ..data.preprocess import (
+    NEAR,
+    as_pixels,
+    flatten,
+    pixel_ends,
+    pixel_range,
+    same_scale,
+    scale_images,
+)
 from ..kernels.backends import get_ready_backend
 from ..system.errors import by
 from ..system.text import spelled
@@ -140,6 +148,14 @@ class Model:
         unscaled = (self.scale, self.shift) == (1, 0)
         return _BYTE if self.pixel_max is None and not unscaled else self.pixel_max
 
+    @property
+    def pixel_ends(self) -> tuple[float, float]:
+        """The raw pixels that are ends of a range: 0 and full ink, unless it began below 0."""
+        full = self.full_ink or self.pixel_max or _BYTE
+        return (
+            (0.0, full) if self.data is None else pixel_ends(self.data.paper, self.data.ink, full)
+        )
+
     def taking(self, pixel_max: float) -> "Model":
         """Return the model rescaled for raw pixels in [0, pixel_max]; full ink stays full ink.
 
@@ -150,10 +166,24 @@ class Model:
             return self
         return dataclasses.replace(self, scale=self.scale * full / pixel_max, pixel_max=pixel_max)
 
-    def scaled_alike(self, pixel_max: float) -> "Model":
-        """Return the model, rescaled if its scale is not that of pixels up to ``pixel_max``."""
-        full = self.full_ink
-        return self if full is None or same_scale(full, pixel_max) else self.taking(pixel_max)
+    def scaled_alike(self, low: float, high: float) -> "Model":
+        """Return the model, rescaled if the range of its pixels is not that from low to high.
+
+        Ranges are alike if both ends are about the same. Those of features may be any.
+        """
+        own_low, own_high = self.pixel_ends
+        begin_alike = own_low == low or same_scale(-own_low, -low)
+        if self.full_ink is None or (begin_alike and same_scale(own_high, high)):
+            return self
+        if own_low == low == 0:
+            return self.taking(high)
+        ratio = (own_high - own_low) / (high - low)
+        shift = self.shift + self.scale * (own_low - ratio * low)
+        paper, ink = (1, low / high) if self.data and self.data.has_dark_ink else (low / high, 1)
+        data = self.data and dataclasses.replace(self.data, paper=paper, ink=ink)
+        return dataclasses.replace(
+            self, scale=self.scale * ratio, shift=shift, pixel_max=high, data=data
+        )
 
     def taking_bytes(self) -> "Model":
         """Return the model rescaled for pixels from 0 to 255."""
@@ -224,8 +254,8 @@ class Model:
         ValueError
             If the images have another size, hold pixels that are not finite, or are not on the
             scale that ``pixel_max`` says: reaching more than twice that value, or at most 1 where
-            the network was trained on larger pixels, or below 0 where it was trained on bytes.
-            Also if the outputs are not finite.
+            the network was trained on larger pixels, or below 0 where it was trained on pixels
+            from 0, or the other way round. Also if the outputs are not finite.
         BackendUnavailableError
             If the backend cannot be loaded.
 
@@ -353,30 +383,45 @@ class Model:
             pixel_max = 1.0
         model = dataclasses.replace(self, pixel_max=self.full_ink)
         x = as_pixels(images.reshape(len(images), n_inputs))
-        model._check_scale(x, pixel_max)
-        return model if pixel_max is None else model.taking(pixel_max), x
+        lowest = model._check_scale(x, pixel_max)
+        if pixel_max is None:
+            return model, x
+        if model.pixel_ends[0] < 0 <= lowest:
+            return model.scaled_alike(0.0, pixel_max), x
+        return model.taking(pixel_max), x
 
-    def _check_scale(self, x: np.ndarray, pixel_max: float | None) -> None:
-        """Raise ValueError if pixels are not on the scale of ``pixel_max``, or of the training."""
+    def _check_scale(self, x: np.ndarray, pixel_max: float | None) -> float:
+        """Return the least pixel, or 0 if there is none.
+
+        Raises ValueError if pixels are not on the scale of ``pixel_max``, or of the training.
+        """
         assert self.pixel_max is not None
         if pixel_max is not None and not 0 < pixel_max < math.inf:
             raise ValueError(f"pixel_max must be above 0 and finite, got {pixel_max}")
         lowest, highest = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
         top = max(highest, -lowest)
         full = pixel_max or self.pixel_max
+        unit = 1 if top <= 1 else pixel_range(x)
         in_unit_range = pixel_max is None and 0 < top <= 1 and full > 2
         if top > 2 * full or in_unit_range:
             said = "pixel_max is" if pixel_max else "those of the training reach"
-            unit = 1 if in_unit_range else pixel_range(x)
             raise ValueError(
                 f"pixels reach {top:g} here, {said} {full:g}; give pixel_max={unit:g} if that is"
                 " full ink in these images"
             )
-        if lowest < 0 and not self.float_pixels:
+        low, kind = self.pixel_ends[0], "pixels" if self.float_pixels else "bytes"
+        if low < 0 <= lowest and top and pixel_max is None:
             raise ValueError(
-                f"pixels go down to {lowest:g}, but the network was trained on bytes from 0; give"
+                f"no pixel is below 0, but the network was trained on pixels from {low:g}; give"
+                f" pixel_max={unit:g} if that is full ink in these images"
+            )
+        unexpected = lowest < (-NEAR * full if self.float_pixels else 0) and low == 0
+        if unexpected and not (self.float_pixels and self.data is None):
+            raise ValueError(
+                f"pixels go down to {lowest:g}, but the network was trained on {kind} from 0; give"
                 " the images as they were before they were standardised"
             )
+        return lowest
 
 
 def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -386,6 +431,8 @@ def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return the shape of an image of so many pixels: the given one, or a square if possible.
+
+    28 x 28 x 1, an image with a channel, is 28 x 28.
 
     Raises
     ------
@@ -399,102 +446,4 @@ def image_shape(n_inputs: int, shape: Sequence[int] | None = None) -> tuple[int,
         raise ValueError(
             f"images of {by(shape)} pixels do not fit a network with {n_inputs} inputs"
         )
-    return tuple(map(int, shape))
-
-
-def fitted(model: Model, dataset: Dataset) -> Dataset:
-    """Return a data set with its labels counted in the classes of a model, matched by name.
-
-    The data may lack classes of the model: a network of ten digits can be evaluated on two. The
-    data that a model of an older version was trained on may have names that the model lacks; its
-    classes are then those of the model in the same order.
-
-    Raises
-    ------
-    ValueError
-        If the images have another size, or a class of the data is none of the model's.
-    """
-    shape = dataset.train_images.shape[1:]
-    flat = (math.prod(shape),)  # models trained on flat vectors have no rows and columns
-    if model.input_shape not in (shape, flat):
-        raise ValueError(
-            f"the model takes images of {by(model.input_shape)} pixels;"
-            f" {dataset.name} has {by(shape)}"
-        )
-    numbered = model.class_names == tuple(map(str, range(len(model.class_names))))
-    as_many = len(dataset.class_names) == len(model.class_names)
-    if numbered and as_many and _is_own(model, dataset):
-        return dataset.renamed(model.class_names)
-    try:
-        return dataset.aligned(model.class_names)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}, the classes of the model; if they are the same under other names, give"
-            " the model's with class_names"
-        ) from error
-
-
-def _is_own(model: Model, dataset: Dataset) -> bool:
-    """Whether a model was trained on a data set, as far as it is known."""
-    if model.data is not None:
-        return model.data.checksum == dataset.checksum
-    return dataset.folder is not None and dataset.folder == _text(model.config, "data")
-
-
-def own_data(
-    model: Model,
-    name: object = None,
-    *,
-    transpose: bool | None = None,
-    class_names: Sequence[str] = (),
-    **options: Any,
-) -> Dataset:
-    """Load the data set that a model was trained on, from its original place.
-
-    Parameters
-    ----------
-    model
-        The model. Models of older versions record only their training options.
-    name
-        The name of the data in the run's summary, if there is one.
-    transpose, class_names
-        As in :func:`.data.load_data`; by default as in the training.
-    options
-        Further options of :func:`.data.load_data`.
-
-    Raises
-    ------
-    DataNotFoundError
-        If the data is no longer there. A subclass of ValueError.
-    """
-    known, config = model.data, model.config
-    data, data_dir = _text(config, "data") or "auto", _text(config, "data_dir")
-    if known is not None and known.folder is not None:
-        data, data_dir = known.folder, None
-    elif data == "auto" and (known.name if known else name) == "synthetic":
-        data, data_dir = "synthetic", None
-    if transpose is None:
-        transpose = config.get("transpose") is True
-    class_names = class_names or _texts(config, "class_names")
-    try:
-        return load_data(data, data_dir, transpose=transpose, class_names=class_names, **options)
-    except DataNotFoundError as error:
-        if known is not None and known.folder is not None:
-            reason = str(error).split(";")[0]
-            raise DataNotFoundError(
-                f"the run was trained on {known.name}, which is not where it was ({reason}); if it"
-                " has moved, name its folder with data"
-            ) from error
-        raise DataNotFoundError(f"the data of the run: {error}") from error
-
-
-def _texts(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    value = options.get(name)
-    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
-        return tuple(value)
-    return ()
-
-
-def _text(options: Mapping[str, Any], name: str) -> str | None:
-    value = options.get(name)
-    return value if isinstance(value, str) else None
+    return tuple(map(int, _long_axes(tuple(shape)))) or (1,)

@@ -37,7 +37,7 @@ _MOST_ACTIVATIONS = 50_000_000  # values of one layer
 def page(kernels: ModuleType, run: Run, dataset: Dataset) -> Page:
     """Evaluate a run on the test images and describe it: numbers, figures, configuration."""
     scores = score(kernels, run, dataset)
-    images, model = dataset.test_images, run.model.scaled_alike(dataset.pixel_max)
+    images, model = dataset.test_images, run.model.scaled_alike(*dataset.pixel_ends)
     sections = [
         Section("Results", [_tiles(scores, run.summary), _class_table(scores)]),
         Section("Learning", list(_learning(run))),

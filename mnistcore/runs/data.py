@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data import Dataset
-from ..data.preprocess import same_scale
-from ..models.model import Model, fitted
+from ..models.datasets import fitted
+from ..models.model import Model
 from ..training.data_options import RunDataOptions
 from .folder import Run, as_runs
 
@@ -68,7 +68,7 @@ def compared(run: Run | Sequence[Run], dataset: Dataset) -> Dataset:
     Raises
     ------
     ValueError
-        If the size of the images or the classes do not fit; see :func:`.model.fitted`.
+        If the size of the images or the classes do not fit; see :func:`.datasets.fitted`.
     """
     runs = as_runs(run)
     found = [_compared(one, dataset, f" of {one.path}" * (len(runs) > 1)) for one in runs]
@@ -78,17 +78,22 @@ def compared(run: Run | Sequence[Run], dataset: Dataset) -> Dataset:
     return least.noted("\n".join(new))
 
 
+def _range(ends: tuple[float, float]) -> str:
+    low, high = ends
+    return f"from {low:g} to {high:g}" if low < 0 else f"up to {high:g}"
+
+
 def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     dataset = fitted(run.model, dataset)
     known, name = run.model.data, run.summary.get("data")
-    of_run, of_data = run.model.full_ink, dataset.pixel_max
-    differs = of_run is not None and not same_scale(of_run, of_data)
+    of_run, of_data = run.model.pixel_ends, dataset.pixel_ends
+    differs = run.model.scaled_alike(*of_data) is not run.model
     if known is None:
         if isinstance(name, str) and name != dataset.name:
             dataset = dataset.noted(_other(of_which, name, dataset.name))
         if differs:
-            notice = f"The network{of_which} takes pixels up to {of_run:g}; those here, up to"
-            dataset = dataset.noted(f"{notice} {of_data:g}, are scaled alike.")
+            notice = f"The network{of_which} takes pixels {_range(of_run)}; those here,"
+            dataset = dataset.noted(f"{notice} {_range(of_data)}, are scaled alike.")
         return dataset
     if known.checksum == dataset.checksum:
         return dataset
@@ -106,7 +111,8 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     if dataset.name not in known.name.split("+"):
         dataset = dataset.all_for_test()  # the run saw none of its images
     if differs:
-        notice += f" Pixels reach {of_run:g} there, {of_data:g} here; they are scaled alike."
+        here, there = _range(of_data), _range(of_run)
+        notice += f" Pixels go {there} there, {here} here; they are scaled alike."
     if known.has_dark_ink != dataset.has_dark_ink:
         there, here = ("dark", "light") if known.has_dark_ink else ("light", "dark")
         notice += f" The ink is {there} there and {here} here, so expect most to be read wrong."

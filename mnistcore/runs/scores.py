@@ -13,6 +13,7 @@ import numpy as np
 from ..data import Dataset
 from ..kernels.backends import BACKENDS, get_backend
 from ..kernels.blas import limited
+from ..models.datasets import fitted
 from ..models.ensemble import Ensemble, averaged
 from ..models.inference import NOT_FINITE
 from ..models.metrics import (
@@ -25,7 +26,6 @@ from ..models.metrics import (
     top_k_accuracy,
     wilson_interval,
 )
-from ..models.model import fitted
 from ..training.augmentation import versions_of
 from ..training.data_options import RunDataOptions
 from ..training.options import Range, document_options, option
@@ -390,7 +390,7 @@ def _fitted(ensemble: Ensemble, dataset: Dataset) -> tuple[Ensemble, Dataset]:
     """Return the members scaled for the pixels of the data, and the data in their classes."""
     for member in ensemble.members:
         dataset = fitted(member, dataset)
-    return ensemble.scaled_alike(dataset.pixel_max), dataset
+    return ensemble.scaled_alike(*dataset.pixel_ends), dataset
 
 
 def _logits(

@@ -69,7 +69,7 @@ def _load(path: str, dataset: Dataset) -> Teacher:
             f"{path}: the classes of the teacher are {few(model.class_names)}; those of"
             f" {dataset.name} are {few(names)}"
         )
-    model = model.scaled_alike(dataset.pixel_max)
+    model = model.scaled_alike(*dataset.pixel_ends)
     first = model.logits(get_backend("numpy"), dataset.train_images[:PART])
     if not np.isfinite(first).all():
         raise ValueError(f"{path}: {NOT_FINITE}")

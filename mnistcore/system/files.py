@@ -22,14 +22,17 @@ _MOST = 2**26
 _DESCRIPTORS = ("/dev", "/dev/fd", "/proc/self/fd")
 
 
-def check_target(path: Path) -> None:
+def check_target(path: Path, *sources: Path) -> None:
     """Check that a file can be written at this path, before the work for it is done.
 
     Raises
     ------
     ValueError
-        If the path is a folder, or its parent is missing or write-protected.
+        If the path is a folder or one of the ``sources``, which are read, or its parent is missing
+        or write-protected.
     """
+    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
+        raise ValueError(f"{path}: is the file that is read; give output another name")
     if path.is_dir():
         raise ValueError(f"{path}: cannot be written, because it is a folder; name a file")
     path = _behind(path)

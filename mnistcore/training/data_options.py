@@ -6,7 +6,8 @@ from typing import Any
 
 from ..data import Dataset, load_data, read_class_names
 from ..data.formats import known_formats
-from ..models.model import Model, own_data
+from ..models.datasets import own_data
+from ..models.model import Model
 from .options import option, options_of
 
 _DATA = f"mnist, synthetic, or a file or folder: {known_formats()}"

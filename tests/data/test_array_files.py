@@ -77,6 +77,10 @@ FAULTS = {
         npz(train_images=X, train_labels=Y, val_images=X[:, :3], val_labels=Y),
         "has validation images of 3 x 4 pixels, training images of 4 x 4",
     ),
+    "scale of the validation images": (
+        npz(x_train=X, y_train=Y, x_val=X / 255, y_val=Y),
+        "has validation images that reach .*, training images that reach 255; they must be on one",
+    ),
     "truncated": (npz(x=X, y=Y)[:-40], "is a damaged .npz file"),
     "no zip": (b"hello", "is a damaged .npz file"),
     "empty": (b"", "is a damaged .npz file"),

@@ -24,6 +24,15 @@ def raw(labels, test_labels=None, **settings) -> RawData:
     return RawData(Path("some/place"), "a test", part(labels), test, **settings)
 
 
+@pytest.mark.parametrize("test_labels", [[9, 0], ["9", "0"]])
+def test_numbers_of_the_test_are_names_where_training_has_letters(test_labels):
+    dataset = dataset_of(raw(["0", "9", "A"], test_labels))
+    assert dataset.class_names == ("0", "9", "A")
+    np.testing.assert_array_equal(dataset.test_labels, [1, 0])
+    mirrored = dataset_of(raw([0, 9], ["9", "0"]))
+    np.testing.assert_array_equal(mirrored.test_labels, [1, 0])
+
+
 @pytest.mark.parametrize(
     ("labels", "names", "ids"),
     [

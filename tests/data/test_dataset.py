@@ -183,7 +183,17 @@ def test_sets_with_dark_and_with_light_ink_are_told_apart():
     dark = Dataset.from_arrays(255 - images, labels, name="dark")
     words = "dark has dark ink, light light ink: invert one of them."
     assert words in join([light, dark]).notices
-    assert not any("ink" in notice for notice in join([light, light]).notices)
+    more = Dataset.from_arrays(images[::-1], labels[::-1], name="more")
+    assert not any("ink" in notice for notice in join([light, more]).notices)
+
+
+def test_a_set_is_not_joined_with_itself():
+    """Else validation images would be among the training images."""
+    images, labels = make_digits(50, 0)
+    one = Dataset.from_arrays(images, labels, name="one")
+    same = Dataset.from_arrays(images.copy(), labels.copy(), name="same")
+    with pytest.raises(ValueError, match="one is joined with itself"):
+        join([one, same])
 
 
 def test_digits_that_lie_on_their_side_are_told():

@@ -274,9 +274,9 @@ def test_transpose_turns_what_a_path_of_a_sum_gives(tmp_path, arrays, synthetic)
     np.testing.assert_array_equal(alone.train_images, turned)
     (tmp_path / "other").mkdir()
     for name, array in zip(FILE_NAMES, square, strict=True):
-        write_idx(tmp_path / "other" / name, array)
+        write_idx(tmp_path / "other" / name, array[::-1])
     both = load_data(f"{tmp_path / 'set'}+{tmp_path / 'other'}", transpose=True)
-    np.testing.assert_array_equal(both.train_images, np.concatenate([turned, turned]))
+    np.testing.assert_array_equal(both.train_images, np.concatenate([turned, turned[::-1]]))
 
 
 def test_other_data_in_the_folder_of_mnist_is_to_be_named_as_data(tmp_path, monkeypatch):
@@ -298,7 +298,9 @@ def test_other_data_in_the_folder_of_mnist_is_to_be_named_as_data(tmp_path, monk
 
 
 def test_joined_sets_train_on_all_and_are_measured_on_the_first(make_folder, arrays):
-    first, second, third = map(make_folder, ("first", "second", "third"))
+    first = make_folder("first")
+    second = make_folder("second", test_images=arrays.test_images[::-1])
+    third = make_folder("third", test_images=arrays.test_images // 2)
     dataset = load_data(f"{first}+{second}+{third}")
     n = len(arrays.train_labels)
     assert dataset.name == "first+second+third"
@@ -317,8 +319,11 @@ def test_joined_sets_train_on_all_and_are_measured_on_the_first(make_folder, arr
         np.testing.assert_array_equal(train, np.concatenate([own_train, np.arange(n, 3 * n)]))
 
 
-def test_mnist_joined_with_the_built_in_digits(make_folder, published, synthetic):
+def test_mnist_joined_with_the_built_in_digits(make_folder, published, synthetic, monkeypatch):
     folder = make_folder("anything")
+    other_sums = types.SimpleNamespace(**vars(sys.modules["mnistcore.data.synthetic"]))
+    other_sums.cached_sha256 = lambda cache: tuple("abcd")
+    monkeypatch.setitem(sys.modules, "mnistcore.data.synthetic", other_sums)
     dataset = load_data("mnist+synthetic", folder)
     assert dataset.name == "mnist+synthetic"
     assert str(folder) in dataset.source
@@ -334,6 +339,15 @@ def test_a_folder_may_have_a_plus_in_its_name(make_folder):
 def test_sums_that_make_no_sense(data):
     with pytest.raises(ValueError, match="join sets as in mnist\\+synthetic"):
         load_data(data)
+
+
+@pytest.mark.parametrize("other", ["{}/../{}", "{}/../link", "./{}"])
+def test_a_set_is_joined_only_once_by_any_name(make_folder, tmp_path, monkeypatch, other):
+    monkeypatch.chdir(tmp_path)
+    name = make_folder("set").name
+    (tmp_path / "link").symlink_to(name)
+    with pytest.raises(ValueError, match="only once"):
+        load_data(f"{name}+{other.format(name, name)}")
 
 
 def test_what_is_wrong_with_a_part_is_said_of_the_part(make_folder, tmp_path):

@@ -1,6 +1,7 @@
 """Folders of pictures and Parquet files of them: kinds of pictures, and what is refused."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -177,13 +178,18 @@ def parquet(tmp_path):
     """Write a Parquet file with some columns."""
     core, arro3_io = pytest.importorskip("arro3.core"), pytest.importorskip("arro3.io")
 
-    def write(name="train.parquet", label=(0, 1, 0, 1), image=None, column="image"):
+    def write(name="train.parquet", label=(0, 1, 0, 1), image=None, column="image", names=()):
         content = image or [png(x) for x in X]
         types = core.DataType.utf8() if isinstance(label[0], str) else core.DataType.int64()
         columns = {column: core.Array(content, core.DataType.binary())}
         columns["label"] = core.Array(list(label), types)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        arro3_io.write_parquet(core.Table.from_pydict(columns), str(tmp_path / name))
+        table = core.Table.from_pydict(columns)
+        if names:
+            hub = json.dumps({"info": {"features": {"label": {"names": names}}}})
+            schema = table.schema.with_metadata({"huggingface": hub})
+            table = core.Table.from_arrays([*columns.values()], schema=schema)
+        arro3_io.write_parquet(table, str(tmp_path / name))
         return tmp_path / name
 
     return write
@@ -193,6 +199,16 @@ def png(image) -> bytes:
     content = io.BytesIO()
     Image.fromarray(image).save(content, "PNG")
     return content.getvalue()
+
+
+def test_parquet_files_that_name_their_classes_otherwise_are_refused(parquet, tmp_path):
+    """Else 0 would be a cat in training, and a dog in the test."""
+    parquet("train-00000-of-00001.parquet", names=["cat", "dog"])
+    other = parquet("test-00000-of-00001.parquet", names=["cat", "dog"])
+    assert load_data(tmp_path).class_names == ("cat", "dog")
+    parquet(other.name, names=["dog", "cat"])
+    with pytest.raises(DataError, match=r"names its classes dog, cat, unlike .* before, cat, dog"):
+        load_data(tmp_path)
 
 
 def test_layouts_of_parquet(parquet, tmp_path):

@@ -130,6 +130,17 @@ def test_pixels_from_minus_one_to_one_are_moved(table_of):
     assert "moved to 0 to 1" in table.notices[0]
 
 
+def test_both_tables_of_a_set_are_moved_or_neither(tmp_path):
+    """Also where no picture of the test has a pixel of exactly -1."""
+    rows = [[row[0], *(f"{float(p) / 127.5 - 1:.5f}" for p in row[1:])] for row in ROWS]
+    (tmp_path / "x_train.csv").write_text(text(rows))
+    inner = [[row[0], *(f"{max(float(cell), -0.9)}" for cell in row[1:])] for row in rows]
+    (tmp_path / "x_test.csv").write_text(text(inner))
+    raw = csv_file.read(tmp_path / "x_train.csv")
+    assert raw.test.images.min() == pytest.approx(0.05)
+    assert len(raw.notices) == 2
+
+
 def test_a_picture_of_shades_in_the_first_row_is_no_header(table_of):
     """Nor are a label that stands for a number among names, and a sign that is a class."""
     shades = [["0", *map(str, range(5, 255, 10))], *ROWS]

@@ -82,10 +82,10 @@ def test_labels_for_each_sample_are_not_taken_for_classes(y_val):
 
 
 @pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array], ids=["dense", "sparse"])
-@pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
-def test_values_that_float32_cannot_hold_are_refused(Estimator, kind):
+@pytest.mark.parametrize("kind_of_estimator", [MLPClassifier, MLPRegressor])
+def test_values_that_float32_cannot_hold_are_refused(kind_of_estimator, kind):
     """As scikit-learn's trees do, which compute in float32, too."""
-    fitted = Estimator(hidden_layer_sizes=(5,), **QUICK).fit(X, LABELS)
+    fitted = kind_of_estimator(hidden_layer_sizes=(5,), **QUICK).fit(X, LABELS)
     words = "infinity or a value too large for dtype.'float32'"
     with pytest.raises(ValueError, match=words):
         fitted.predict(kind(ONE_LARGE))

@@ -149,12 +149,24 @@ def test_the_numbers_of_a_sequential_tell_the_place(torch, place, order, affine,
     save(torch, network, f"w{suffix}")
     found = check(torch, f"w{suffix}", network)
     places = ((2, 1), (6, 5)) if order == "before" else ((3, 1), (7, 5))
-    assert found.remarks[:2] == tuple(
+    first, second = (
         f"batch normalisation {norm} (eps 1e-05) acts {order} the activation of {layer}"
         for norm, layer in places
     )
+    unseen = "" if order == "before" else ", as it is most often"  # the dropout could be a ReLU
+    assert found.remarks[:2] == (first + unseen, second)
     assert found.remarks[2:] == ("0 is folded into the first layer",)
     assert not found.left_out
+
+
+def test_room_on_both_sides_of_a_normalisation_is_said_and_decided(torch, place):
+    nn = torch.nn
+    layers = nn.Linear(36, 8), nn.Dropout(), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)
+    network = with_statistics(torch, nn.Sequential(*layers))
+    save(torch, network, "w.safetensors")
+    found = run("w.safetensors", activation="relu")
+    assert found.remarks[0].endswith("acts after the activation of 0, as it is most often")
+    check(torch, "w.safetensors", network, batch_norm="before")
 
 
 def save(torch, network, path):

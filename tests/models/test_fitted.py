@@ -10,7 +10,8 @@ from small_models import make_model
 from mnistcore.data import Dataset
 from mnistcore.data.dataset import dataset_of
 from mnistcore.data.raw import Part, RawData
-from mnistcore.models.model import TrainedOn, fitted
+from mnistcore.models.datasets import fitted
+from mnistcore.models.model import TrainedOn
 from mnistcore.runs.folder import Run
 from mnistcore.runs.scores import EvaluateConfig, run
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mnistcore.kernels import numpy_kernels
-from mnistcore.models.model import Model
+from mnistcore.models.model import Model, TrainedOn
 from mnistcore.models.network import Network
 
 RNG = np.random.default_rng(0)
@@ -110,11 +110,45 @@ def test_full_ink_that_is_unknown_is_255_where_inputs_are_scaled():
     unknown = dataclasses.replace(MODEL, pixel_max=None)
     in_unit_range = (IMAGES / 255).astype(np.float32)
     logits = MODEL.logits(numpy_kernels, IMAGES)
-    for model in (unknown.scaled_alike(1.0), unknown.taking(1.0)):
+    for model in (unknown.scaled_alike(0.0, 1.0), unknown.taking(1.0)):
         np.testing.assert_allclose(model.logits(numpy_kernels, in_unit_range), logits, rtol=1e-4)
-    assert unknown.scaled_alike(255.0) is unknown
+    assert unknown.scaled_alike(0.0, 255.0) is unknown
     features = dataclasses.replace(unknown, scale=1.0)
-    assert features.scaled_alike(3.0) is features
+    assert features.scaled_alike(0.0, 3.0) is features
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (-0.42, 2.8)])
+def test_a_network_of_pixels_below_0_takes_images_of_any_range(low, high):
+    """Its least pixel is paper, as 0 is in other images."""
+    data = TrainedOn("x", "0" * 64, paper=low / high, ink=1.0)
+    shift = {"scale": 1 / (high - low), "shift": -low / (high - low)}
+    model = dataclasses.replace(OF_FLOATS, pixel_max=high, data=data, **shift)
+    images = np.float32(low + IMAGES / 255 * (high - low))
+    images[:, 0, 0] = low
+    bytes_ = IMAGES.copy()
+    bytes_[:, 0, 0] = 0
+    expected = MODEL.predict_proba(bytes_)
+    np.testing.assert_allclose(model.predict_proba(images), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(bytes_, pixel_max=255), expected, atol=1e-5)
+    with pytest.raises(
+        ValueError, match=r"(from -1|reach 2\.8); give pixel_max=1 if"
+    ):
+        model.predict(bytes_ / 255)
+    for ends, same in (((0, 255), bytes_), ((0, 1), bytes_ / 255), ((-3, 3), bytes_ / 42.5 - 3)):
+        alike = model.scaled_alike(*ends)
+        logits = alike.logits(numpy_kernels, np.float32(same))
+        np.testing.assert_allclose(logits, MODEL.logits(numpy_kernels, bytes_), atol=1e-4)
+        again = alike.scaled_alike(low, high).logits(numpy_kernels, images)
+        np.testing.assert_allclose(again, logits, atol=1e-4)
+
+
+def test_a_network_of_bytes_takes_images_around_0_by_their_ends():
+    around = np.float32(IMAGES / 127.5 - 1)
+    logits = MODEL.scaled_alike(-1.0, 1.0).logits(numpy_kernels, around)
+    np.testing.assert_allclose(logits, MODEL.logits(numpy_kernels, IMAGES), atol=1e-4)
+    known = dataclasses.replace(OF_FLOATS, data=TrainedOn("x", "0" * 64))
+    with pytest.raises(ValueError, match="trained on pixels from 0"):
+        known.predict(around)
 
 
 def test_standardised_images_are_refused_by_a_network_of_bytes():

@@ -13,7 +13,8 @@ from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.preprocess import train_validation_split
 from mnistcore.data.synthetic import make_digits
 from mnistcore.models import checkpoint
-from mnistcore.models.model import TrainedOn, own_data
+from mnistcore.models.datasets import own_data
+from mnistcore.models.model import TrainedOn
 from mnistcore.runs.data import compared, load_run_data, split_indices, trained_on
 from mnistcore.runs.folder import load_run
 from mnistcore.train import TrainConfig, run
@@ -184,7 +185,7 @@ def test_a_model_of_an_older_version_does_not_know_its_data(folder):
 def test_a_run_that_fell_back_on_the_built_in_digits_stays_with_them(folder, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "mnistcore.models.model.load_data",
+        "mnistcore.models.datasets.load_data",
         lambda *arguments, **settings: asked.append(arguments) or load_data(trained_data(folder)),
     )
     model, config = load_run(folder).model, {"data": "auto", "data_dir": None}

@@ -13,6 +13,7 @@ from mnistcore.data import DataError
 from mnistcore.kernels import numpy_kernels
 from mnistcore.models import checkpoint
 from mnistcore.models.ensemble import Ensemble
+from mnistcore.models.model import TrainedOn
 from mnistcore.runs.table import only_table, predict_table
 from mnistcore.terminal.command_line import BAD_INPUT, DONE
 
@@ -108,6 +109,15 @@ def test_an_ensemble_predicts_by_its_mean_probabilities(model, expected, tmp_pat
     assert found.classes == [NAMES[i] for i in mean.argmax(axis=1)] != expected
 
 
+@pytest.mark.parametrize("images", [X, X / 255, X / 127.5 - 1], ids=["bytes", "to 1", "around 0"])
+def test_a_network_of_pixels_around_0_reads_every_table(model, expected, images, tmp_path):
+    around = dataclasses.replace(
+        model, scale=127.5 * model.scale, shift=model.shift + 127.5 * model.scale, pixel_max=1.0,
+        float_pixels=True, data=TrainedOn("x", "0" * 64, paper=-1.0),
+    )  # fmt: skip
+    assert predict_table(around, write(tmp_path / "t.csv", images), "numpy").classes == expected
+
+
 def test_tables_that_do_not_fit(model, tmp_path):
     path = write(tmp_path / "test.csv", X[:, :5, :5], header=",".join(HEADER.split(",")[:25]))
     with pytest.raises(ValueError, match="holds pictures of 5 x 5 pixels, the network takes 6 x 6"):
@@ -152,6 +162,7 @@ def test_the_command_prints_or_writes_what_kaggle_expects(place, model, capsys):
         (["test.csv", "--show"], "--show does nothing"),
         (["test.csv", "photo.png"], "is predicted alone"),
         (["test.csv", "--output", "none/here.csv"], "there is no folder none"),
+        (["test.csv", "--output", "./test.csv"], "test.csv: is the file that is read"),
         (["photo.png", "--output", "x.csv"], "--output is for a table of pictures"),
         (["broken.csv"], "broken.csv: line 2, column 3 (pixel2) holds 'x'"),
         (["broken.csv", "--output", "x.csv"], "broken.csv: line 2"),
