@@ -130,9 +130,8 @@ def _of_one_kind(raw: RawData) -> RawData:
 
     A test set of which only digits are there has numbers, where training has letters as well.
     """
-    if raw.test is None or (raw.train.labels.dtype.kind == "U") == (
-        raw.test.labels.dtype.kind == "U"
-    ):
+    kinds = {part.labels.dtype.kind == "U" for part in (raw.train, raw.test) if part}
+    if raw.test is None or len(kinds) == 1:
         return raw
     train, test = (part._replace(labels=part.labels.astype(str)) for part in (raw.train, raw.test))
     return raw._replace(train=train, test=test)

@@ -179,10 +179,12 @@ class Model:
             return self.taking(high)
         ratio = (own_high - own_low) / (high - low)
         shift = self.shift + self.scale * (own_low - ratio * low)
-        paper, ink = (1, low / high) if self.data and self.data.has_dark_ink else (low / high, 1)
-        data = self.data and dataclasses.replace(self.data, paper=paper, ink=ink)
+        top, data = max(-low, high), self.data
+        if data is not None:
+            paper, ink = sorted((low / top, high / top), reverse=data.has_dark_ink)
+            data = dataclasses.replace(data, paper=paper, ink=ink)
         return dataclasses.replace(
-            self, scale=self.scale * ratio, shift=shift, pixel_max=high, data=data
+            self, scale=self.scale * ratio, shift=shift, pixel_max=top, data=data
         )
 
     def taking_bytes(self) -> "Model":

@@ -130,11 +130,10 @@ def test_a_network_of_pixels_below_0_takes_images_of_any_range(low, high):
     expected = MODEL.predict_proba(bytes_)
     np.testing.assert_allclose(model.predict_proba(images), expected, atol=1e-5)
     np.testing.assert_allclose(model.predict_proba(bytes_, pixel_max=255), expected, atol=1e-5)
-    with pytest.raises(
-        ValueError, match=r"(from -1|reach 2\.8); give pixel_max=1 if"
-    ):
+    with pytest.raises(ValueError, match=r"(from -1|reach 2\.8); give pixel_max=1 if"):
         model.predict(bytes_ / 255)
-    for ends, same in (((0, 255), bytes_), ((0, 1), bytes_ / 255), ((-3, 3), bytes_ / 42.5 - 3)):
+    for ends in ((0, 255), (0, 1), (-3, 3), (-1, 0)):
+        same = ends[0] + bytes_ / 255 * (ends[1] - ends[0])
         alike = model.scaled_alike(*ends)
         logits = alike.logits(numpy_kernels, np.float32(same))
         np.testing.assert_allclose(logits, MODEL.logits(numpy_kernels, bytes_), atol=1e-4)
