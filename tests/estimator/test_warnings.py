@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mnistcore.sklearn import MLPClassifier, MLPRegressor
+from mnistcore.sklearn.notices import warn_of_lbfgs
 
 X, Y = load_iris(return_X_y=True)
 OCCASIONS = {
@@ -104,8 +105,6 @@ def test_the_line_is_that_of_the_users_call(solver, within):
 
 
 def test_advice_on_lbfgs_is_what_would_help():
-    model = MLPClassifier(solver="lbfgs", max_iter=20, max_fun=50)
-    model.n_iter_ = 7
     for nit, nfev, wanted, unwanted in (
         (20, 30, "max_iter=20", "max_fun"),
         (7, 50, "max_fun=50", "max_iter"),
@@ -113,7 +112,7 @@ def test_advice_on_lbfgs_is_what_would_help():
     ):
         result = OptimizeResult(status=2, nit=nit, nfev=nfev, message="ABNORMAL: ")
         with pytest.warns(ConvergenceWarning, match="ABNORMAL") as caught:
-            model._warn_of_lbfgs(result)
+            warn_of_lbfgs(result, n_iter=7, max_iter=20, max_fun=50)
         assert wanted in str(caught[0].message)
         assert unwanted not in str(caught[0].message)
 
