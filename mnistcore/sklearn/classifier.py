@@ -185,7 +185,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Raises
         ------
         ValueError
-            If an argument is not valid, or training diverges.
+            If an argument is not valid, and then the estimator is what it was before; or training
+            diverges.
 
         Examples
         --------
@@ -238,6 +239,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ndarray, shape (n_samples,)
             Labels of the type given to :meth:`fit`; for a multilabel target, indicators 0 and 1 of
             shape (n_samples, n_labels).
+
+        Raises
+        ------
+        ValueError
+            If X is not valid, holds values beyond float32, or gives outputs that are not finite.
         """
         check_is_fitted(self)
         logits = self._logits(self._validate_x(X))
@@ -252,6 +258,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         ndarray, shape (n_samples, n_classes)
             Columns in the order of ``classes_``; float32 for float32 X, and float64 otherwise.
+
+        Raises
+        ------
+        ValueError
+            If X is not valid, holds values beyond float32, or gives outputs that are not finite.
         """
         check_is_fitted(self)
         X = self._validate_x(X)

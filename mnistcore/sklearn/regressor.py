@@ -166,7 +166,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Raises
         ------
         ValueError
-            If an argument is not valid, or training diverges.
+            If an argument is not valid, and then the estimator is what it was before; or training
+            diverges.
         """
         self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val)
         return self
@@ -185,6 +186,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         ndarray, shape (n_samples,) or (n_samples, n_outputs)
             float32 for float32 X, and float64 otherwise.
+
+        Raises
+        ------
+        ValueError
+            If X is not valid, holds values beyond float32, or gives outputs that are not finite.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
