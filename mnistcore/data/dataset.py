@@ -16,10 +16,12 @@ from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import (
     as_labels,
     as_pixels,
+    ends_of,
     fold_split,
     paper_and_ink,
     pixel_ends,
     pixel_range,
+    range_in_words,
     same_scale,
     train_validation_split,
 )
@@ -230,11 +232,12 @@ class Dataset:
     def remarks(self) -> tuple[str, ...]:
         """Warnings for the user about the data, a sentence or two each."""
         found = []
-        test_max = pixel_range(self.test_images)
-        if len(self.test_images) and not same_scale(test_max, self.pixel_max):
+        here, there = ends_of(self.test_images), self.pixel_ends
+        if len(self.test_images) and not same_scale(here, there):
             found.append(
-                f"The test images of {self.name} reach {test_max:g}, its training images"
-                f" {self.pixel_max:g}: they seem to be on another scale."
+                f"The pixels of {self.name} go {range_in_words(*here)} in its test images,"
+                f" {range_in_words(*there)} in its training images: they seem to be on another"
+                " scale."
             )
         turned = {
             part: look
@@ -426,10 +429,10 @@ def _fitting(other: Dataset, first: Dataset) -> Dataset:
             f"{other.name} has images of {by(theirs)} pixels, {first.name} of {by(ours)};"
             " only sets of one size can be joined"
         )
-    if not same_scale(other.pixel_max, first.pixel_max):
+    if not same_scale(other.pixel_ends, first.pixel_ends):
         raise ValueError(
-            f"{other.name} has pixels up to {other.pixel_max:g}, {first.name} up to"
-            f" {first.pixel_max:g}; only sets of the same scale can be joined"
+            f"{other.name} has pixels {range_in_words(*other.pixel_ends)}, {first.name}"
+            f" {range_in_words(*first.pixel_ends)}; only sets of the same scale can be joined"
         )
     try:
         return other.aligned(first.class_names)

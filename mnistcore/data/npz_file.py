@@ -12,7 +12,7 @@ import numpy as np
 
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
-from mnistcore.data.preprocess import pixel_range, same_scale
+from mnistcore.data.preprocess import ends_of, range_in_words, same_scale
 from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by
@@ -67,11 +67,12 @@ def read(path: Path) -> RawData:
                 f"{file}: has validation images of {by(validation.images.shape[1:])} pixels,"
                 f" training images of {by(train.images.shape[1:])}; they must be the same"
             )
-        tops = [pixel_range(part.images) for part in (validation, train)]
-        if not same_scale(*tops):
+        ends = [ends_of(part.images) for part in (validation, train)]
+        if not same_scale(*ends):
+            here, there = (range_in_words(*one) for one in ends)
             raise DataError(
-                f"{file}: has validation images that reach {tops[0]:g}, training images that reach"
-                f" {tops[1]:g}; they must be on one scale"
+                f"{file}: has pixels {here} in its validation images, {there} in its training"
+                " images; they must be on one scale"
             )
         train = Part(*(np.concatenate(pair) for pair in zip(train, validation, strict=True)))
         notices.append(

@@ -9,6 +9,7 @@ _BYTE = 255.0
 _LOOKED_AT = 500  # images whose rims tell paper from ink
 _BRIGHT = 0.75  # of an image's own range: paper, and not a grey between
 NEAR = 0.1  # of the range of pixels: faint ink and uneven paper still end at 0 and 1
+_APART = 0.5  # of what pixels reach: ends that are so far apart are those of different scales
 _SPLIT_STREAM = 1  # separates these draws from others of the same seed
 _FOLDS_STREAM = 3
 
@@ -239,9 +240,20 @@ def pixel_range(images: np.ndarray) -> float:
     return _BYTE if top == 0 or _BYTE / 2 < top <= _BYTE else top
 
 
-def same_scale(one: float, other: float) -> bool:
-    """Whether two pixel ranges are on the same scale: less than a factor of 2 apart."""
-    return one < 2 * other and other < 2 * one
+def same_scale(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two ranges of pixels are alike: less than a factor of 2 apart, and at similar ends.
+
+    So 0 to 1 and -1 to 1 are not, nor 0 to 1 and 0 to 255.
+    """
+    top, other_top = (max(map(abs, ends)) for ends in (one, other))
+    if not (top < 2 * other_top and other_top < 2 * top):
+        return False
+    return all(abs(a / top - b / other_top) < _APART for a, b in zip(one, other, strict=True))
+
+
+def range_in_words(low: float, high: float) -> str:
+    """Return a range of pixels as messages name it."""
+    return f"from {low:g} to {high:g}" if low < 0 else f"up to {high:g}"
 
 
 def rim_of(images: np.ndarray) -> np.ndarray:
@@ -278,6 +290,12 @@ def pixel_ends(paper: float, ink: float, pixel_max: float) -> tuple[float, float
     """Return the ends of the pixels' range: 0 and `pixel_max`, unless paper or ink is below 0."""
     low, high = sorted((paper, ink))
     return (low * pixel_max, high * pixel_max) if low < 0 else (0.0, pixel_max)
+
+
+def ends_of(images: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the range of images' pixels; see :func:`pixel_ends`."""
+    top = pixel_range(images)
+    return pixel_ends(*paper_and_ink(images, top), top)
 
 
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:

@@ -169,11 +169,10 @@ class Model:
     def scaled_alike(self, low: float, high: float) -> "Model":
         """Return the model, rescaled if the range of its pixels is not that from low to high.
 
-        Ranges are alike if both ends are about the same. Those of features may be any.
+        Those of features may be any.
         """
         own_low, own_high = self.pixel_ends
-        begin_alike = own_low == low or same_scale(-own_low, -low)
-        if self.full_ink is None or (begin_alike and same_scale(own_high, high)):
+        if self.full_ink is None or same_scale((own_low, own_high), (low, high)):
             return self
         if own_low == low == 0:
             return self.taking(high)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data import Dataset
+from ..data.preprocess import range_in_words
 from ..models.datasets import fitted
 from ..models.model import Model
 from ..training.data_options import RunDataOptions
@@ -78,11 +79,6 @@ def compared(run: Run | Sequence[Run], dataset: Dataset) -> Dataset:
     return least.noted("\n".join(new))
 
 
-def _range(ends: tuple[float, float]) -> str:
-    low, high = ends
-    return f"from {low:g} to {high:g}" if low < 0 else f"up to {high:g}"
-
-
 def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     dataset = fitted(run.model, dataset)
     known, name = run.model.data, run.summary.get("data")
@@ -92,8 +88,8 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
         if isinstance(name, str) and name != dataset.name:
             dataset = dataset.noted(_other(of_which, name, dataset.name))
         if differs:
-            notice = f"The network{of_which} takes pixels {_range(of_run)}; those here,"
-            dataset = dataset.noted(f"{notice} {_range(of_data)}, are scaled alike.")
+            notice = f"The network{of_which} takes pixels {range_in_words(*of_run)}; those here,"
+            dataset = dataset.noted(f"{notice} {range_in_words(*of_data)}, are scaled alike.")
         return dataset
     if known.checksum == dataset.checksum:
         return dataset
@@ -111,7 +107,7 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     if dataset.name not in known.name.split("+"):
         dataset = dataset.all_for_test()  # the run saw none of its images
     if differs:
-        here, there = _range(of_data), _range(of_run)
+        here, there = range_in_words(*of_data), range_in_words(*of_run)
         notice += f" Pixels go {there} there, {here} here; they are scaled alike."
     if known.has_dark_ink != dataset.has_dark_ink:
         there, here = ("dark", "light") if known.has_dark_ink else ("light", "dark")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.csv_file import is_transposed, recognises
-from ..data.preprocess import paper_and_ink, pixel_ends, pixel_range
+from ..data.preprocess import ends_of
 from ..data.table import read_table
 from ..kernels.backends import get_ready_backend
 from ..models.ensemble import Ensemble
@@ -111,8 +111,7 @@ def _learnt_transposed(model: Model | Ensemble) -> bool:
 
 
 def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-    top = pixel_range(images)
-    model = model.scaled_alike(*pixel_ends(*paper_and_ink(images, top), top))
+    model = model.scaled_alike(*ends_of(images))
     with np.errstate(over="ignore", invalid="ignore"):
         logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():

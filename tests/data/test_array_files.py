@@ -79,7 +79,7 @@ FAULTS = {
     ),
     "scale of the validation images": (
         npz(x_train=X, y_train=Y, x_val=X / 255, y_val=Y),
-        "has validation images that reach .*, training images that reach 255; they must be on one",
+        "has pixels up to .* in its validation images, up to 255 in its training images; they must",
     ),
     "truncated": (npz(x=X, y=Y)[:-40], "is a damaged .npz file"),
     "no zip": (b"hello", "is a damaged .npz file"),

@@ -137,9 +137,13 @@ def test_the_checksum_of_the_files_is_that_of_the_arrays(clean_place, make_folde
 
 def test_test_images_of_another_scale_are_told():
     (remark,) = dataset_of(IMAGES // 16, test_images=IMAGES[:10]).remarks
-    assert "test images of given reach 255, its training images 15" in remark
+    words = "pixels of given go up to 255 in its test images, up to 15 in its training images"
+    assert words in remark
     (remark,) = dataset_of(IMAGES, test_images=IMAGES / 255, test_labels=LABELS).remarks
-    assert "reach 1, its training images 255" in remark
+    assert "up to 1 in its test images, up to 255 in its training images" in remark
+    unit = np.float32(IMAGES / 255)
+    (remark,) = dataset_of(unit, test_images=2 * unit - 1, test_labels=LABELS).remarks
+    assert "from -0.94902 to 0.898039 in its test images, up to 1 in its training" in remark
     assert dataset_of(IMAGES // 16, test_images=IMAGES[:10] // 18).remarks == ()
     assert dataset_of(test_images=IMAGES[:0], test_labels=LABELS[:0]).remarks == ()
 
@@ -185,6 +189,14 @@ def test_sets_with_dark_and_with_light_ink_are_told_apart():
     assert words in join([light, dark]).notices
     more = Dataset.from_arrays(images[::-1], labels[::-1], name="more")
     assert not any("ink" in notice for notice in join([light, more]).notices)
+
+
+def test_sets_around_0_and_from_0_are_not_joined():
+    images, labels = make_digits(50, 0)
+    unit = np.float32(images / 255)
+    around = Dataset.from_arrays(2 * unit - 1, labels, name="around")
+    with pytest.raises(ValueError, match=r"unit has pixels up to 1, around from -1 to 1; only"):
+        join([around, Dataset.from_arrays(unit, labels, name="unit")])
 
 
 def test_a_set_is_not_joined_with_itself():

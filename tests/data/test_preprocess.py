@@ -147,12 +147,13 @@ def test_no_image_has_a_byte_for_its_range():
 
 
 def test_a_scale_is_another_from_a_factor_of_two_on():
-    assert same_scale(16, 15)
-    assert same_scale(1, 0.6)
-    assert not same_scale(1, 2)
-    assert not same_scale(2, 1)
-    assert not same_scale(255, 127)
-    assert not same_scale(1, 255)
+    for one, other in ((16, 15), (1, 0.6)):
+        assert same_scale((0, one), (0, other))
+    for one, other in ((1, 2), (2, 1), (255, 127), (1, 255)):
+        assert not same_scale((0, one), (0, other))
+    assert same_scale((-1, 1), (-0.8, 1))
+    assert not same_scale((-1, 1), (0, 1))
+    assert not same_scale((-1, 1), (-1, 0))
 
 
 def test_images_are_shown_in_bytes():
