@@ -524,6 +524,18 @@ def test_a_large_safetensors_file_is_told_by_its_size(place, capsys, model, monk
 
 
 @pytest.mark.parametrize(
+    "names", [np.array([b"a", b"b", b"c", b"d"]), np.array("2001-01-01", "M8")]
+)
+def test_a_description_in_arrays_of_odd_types_is_refused(place, capsys, names):
+    checkpoint.save("m.safetensors", make_model((36, 4), shape=(6, 6)))
+    assert main(["export", "m.safetensors", "--to", "numpy", "--output", "m.npz"]) == 0
+    with np.load("m.npz") as file:
+        np.savez("w.npz", **{**file, "class_names": names})
+    capsys.readouterr()
+    refused(capsys, ["w.npz"], "w.npz: has a description that cannot be read")
+
+
+@pytest.mark.parametrize(
     "description", ["{", "[]", "{}", '{"activations": ["gelu", "identity"]}', "[" * 100_000]
 )
 def test_a_description_that_cannot_be_right_is_refused(place, capsys, model, description):

@@ -377,7 +377,11 @@ def _description(
         except (TypeError, ValueError):
             raise ValueError(f"has a {name!r} that cannot be read") from None
     rest = {name: array for name, array in arrays.items() if name not in describing}
-    return rest, parse_description(json.dumps(values))
+    try:
+        text = json.dumps(values)
+    except TypeError as error:  # an array of bytes, dates or complex numbers
+        raise ValueError(f"has a description that cannot be read ({error})") from error
+    return rest, parse_description(text)
 
 
 def _scaling(

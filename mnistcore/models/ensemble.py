@@ -180,7 +180,8 @@ def averaged(parts: Iterable[np.ndarray]) -> np.ndarray:
     for part in chain([second], parts):
         with np.errstate(invalid="ignore"):  # NaN stays NaN
             n, total = n + 1, np.logaddexp(total, _log_softmax(part))
-    return (total - np.log(n)).astype(first.dtype)
+    with np.errstate(over="ignore"):  # the logarithm of a probability of 0
+        return (total - np.log(n)).astype(first.dtype)
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -397,6 +397,18 @@ def test_weight_decay_acts_on_the_weights_of_flagged_layers_alone(kernels, rule,
 # ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("error")
+def test_logits_whose_difference_is_infinite_are_sure(kernels):
+    logits = np.array([[3e38, -3e38, 3e38]], np.float32)
+    probs = np.empty_like(logits)
+    kernels.softmax(logits, probs)
+    np.testing.assert_array_equal(probs, [[0.5, 0, 0.5]])
+    equal_weights = np.empty(0, np.float32)
+    loss = kernels.softmax_cross_entropy(logits, np.zeros(1, np.int32), equal_weights, probs)
+    assert loss == pytest.approx(np.log(2))
+    np.testing.assert_array_equal(probs, [[-0.5, 0, 0.5]])
+
+
 @pytest.mark.parametrize("rows", [0, 3])
 def test_a_softmax_of_no_classes_is_refused(kernels, rows):
     logits, labels, none = _floats(rows, 0), np.zeros(0, np.int32), _floats(0)

@@ -66,7 +66,7 @@ def shares(weights: np.ndarray, total: float) -> np.ndarray:
     return parts.astype(weights.dtype)
 
 
-@np.errstate(invalid="ignore")  # infinity - infinity: the loss will show it
+@np.errstate(over="ignore", invalid="ignore")  # infinity - infinity: the loss will show it
 def cross_entropy(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, float, np.ndarray]:
@@ -86,7 +86,7 @@ def cross_entropy(
     return np.log(sum_all) - z_label, total, dlogits
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(over="ignore", invalid="ignore")
 def soft_cross_entropy(
     logits: np.ndarray, targets: np.ndarray, weights: np.ndarray, smoothing: float
 ) -> tuple[np.ndarray, float, np.ndarray]:
