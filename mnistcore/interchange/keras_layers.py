@@ -225,7 +225,13 @@ def _steps(chain: Sequence[_Layer], shape: tuple[int, ...] | None) -> list[Step]
     for layer in chain:
         if layer.kind in _INACTIVE:
             continue
-        steps += _READERS[layer.kind](layer, shape)
+        found = _READERS[layer.kind](layer, shape)
+        if len(shape or ()) > 1 and Activation("softmax") in found:
+            raise ValueError(
+                f"has {layer.name}, a softmax over a part of outputs of shape {shape}; only that"
+                " over all of them is converted"
+            )
+        steps += found
         shape = _output_shape(layer, shape)
     return steps
 
@@ -289,6 +295,9 @@ def _relu(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:
 
 
 def _softmax(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:
+    axis = layer.config.get("axis", -1)
+    if axis not in (-1, 1, [-1], [1]):
+        raise ValueError(f"has {layer.name} along the axis {_shown(axis)}, which is not converted")
     return [Activation("softmax")]
 
 

@@ -504,6 +504,31 @@ def missing_array(config, variables):
 
 
 @pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([files.layer("Softmax", "s", axis=0)], "has s along the axis 0, which is not converted"),
+        (
+            [
+                files.layer("Reshape", "r", target_shape=[5, 2]),
+                files.layer("Softmax", "s", axis=-1),
+            ],
+            r"has s, a softmax over a part of outputs of shape \(5, 2\)",
+        ),
+        (
+            [
+                files.layer("Reshape", "r", target_shape=[5, 2]),
+                files.layer("Activation", "a", activation="softmax"),
+            ],
+            r"has a, a softmax over a part of outputs of shape \(5, 2\)",
+        ),
+    ],
+)
+def test_a_softmax_over_something_else_than_the_classes_is_refused(place, capsys, layers, message):
+    config = files.sequential([flatten(), files.dense("dense", 10), *layers])
+    refused(capsys, write("keras", config, files.variables_of(config)), message)
+
+
+@pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (nothing_inside, "is a damaged HDF5 file"),
