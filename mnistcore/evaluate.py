@@ -35,8 +35,9 @@ def _main(argv: Sequence[str]) -> int:
         if arguments.json not in (None, "-"):
             if is_run(arguments.json):
                 raise CommandError(f"--json {arguments.json}: is a run; name it before --json")
-            sources = (config.data or "").split("+")
-            check_target(Path(arguments.json), *map(Path, filter(None, sources)))
+            named = config.data or ""  # several sets, or one with a "+" in its name
+            sources = {named, *named.split("+")} - {""}
+            check_target(Path(arguments.json), *map(Path, sources))
         if arguments.test_index is not None and config.split != "test":
             raise CommandError("--test-index counts the test images; leave --split out")
         runs = load_members(runs_or_newest(arguments.runs))

@@ -313,13 +313,14 @@ def test_json_goes_to_a_file_beside_the_tables(here, capsys):
     assert json.loads(Path("out.json").read_text())["images"] == N_TEST
 
 
-def test_figures_do_not_replace_the_data(here, place, capsys):
+@pytest.mark.parametrize("name", ["x.csv", "x+y.csv"])
+def test_figures_do_not_replace_the_data(here, place, capsys, name):
     rows = [",".join(map(str, [0, *range(36)]))] * 4
-    Path("x.csv").write_text("\n".join(rows))
-    before = Path("x.csv").read_bytes()
-    assert evaluate("run", "--data", "x.csv", "--json", "./x.csv") == command_line.BAD_INPUT
+    Path(name).write_text("\n".join(rows))
+    before = Path(name).read_bytes()
+    assert evaluate("run", "--data", name, "--json", f"./{name}") == command_line.BAD_INPUT
     assert "is the file that is read" in capsys.readouterr().err
-    assert Path("x.csv").read_bytes() == before
+    assert Path(name).read_bytes() == before
 
 
 def test_one_sample_as_json(here, capsys):
