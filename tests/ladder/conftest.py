@@ -41,3 +41,10 @@ def step(request):
 def ladder(request, step):
     """The ladder of the step."""
     return load(request.node.callspec.params["step"][0])
+
+
+@pytest.fixture
+def compiled():
+    """Skip the test where Numba is missing, or runs its functions as Python."""
+    if pytest.importorskip("numba").config.DISABLE_JIT:
+        pytest.skip("only what is compiled can be measured and has machine code")

@@ -152,10 +152,8 @@ def test_what_cannot_be_called_so_is_refused(function):
         check(function)
 
 
+@pytest.mark.usefixtures("compiled")
 def test_a_right_function_finds_its_place():
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("only what is compiled can be measured")
     place = check(right, **SMALL)
     assert place.function == "right"
     assert place.rate == pytest.approx(2e-9 * 9 * 20 * 33 / place.seconds)
@@ -176,6 +174,7 @@ def test_a_right_function_finds_its_place():
     assert "below every step; the slowest is step 1 (python loops" in f"{place}"
 
 
+@pytest.mark.usefixtures("compiled")
 def test_what_becomes_wrong_after_many_calls_is_wrong():
     calls = []
 

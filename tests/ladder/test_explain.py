@@ -153,10 +153,8 @@ def test_only_one_thing_is_done_at_a_time(capsys):
     assert "not allowed with argument" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("compiled")
 def test_a_step_in_numba_is_explained(capsys, monkeypatch):
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("only what is compiled has machine code")
     monkeypatch.setenv("COLUMNS", "160")
     assert main(["--explain", "loop order", "--backend", "numba"]) == 0
     out, err = capsys.readouterr()

@@ -114,10 +114,8 @@ def ladder_of(monkeypatch):
     return replace
 
 
+@pytest.mark.usefixtures("compiled")
 def test_every_step_is_measured_and_right():
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("only what is compiled can be measured")
     climb = run("matmul", "numba", **SMALL)
     steps = load("matmul").steps("numba")
     assert [rung.language for rung in climb.rungs] == ["python"] + ["numba"] * len(steps) + [
@@ -343,10 +341,8 @@ def test_the_page_names_every_step(name):
             pytest.skip(str(error))
 
 
+@pytest.mark.usefixtures("compiled")
 def test_the_peak_is_above_what_a_product_reaches():
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("the peak is that of compiled code")
     kernels = get_backend("numba")
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 192, 192)).astype(np.float32)
@@ -378,9 +374,7 @@ def test_the_chart_shows_a_dot_per_step_and_no_bar_on_its_logarithmic_axis(tmp_p
         assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"] == [0.2]
 
 
+@pytest.mark.usefixtures("compiled")
 def test_the_bandwidth_of_a_cache_is_above_that_of_memory():
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("the bandwidth is that of compiled code")
     assert bandwidth_gbs(1, 1 << 16) > 1.2 * bandwidth_gbs(1, 1 << 28, runs=3) > 1
     assert bandwidth_gbs(2, 1 << 16, runs=3, in_place=True) > 1

@@ -43,10 +43,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.usefixtures("compiled")
 def test_attempts_are_kept_and_drawn(folder, capsys):
-    numba = pytest.importorskip("numba")
-    if numba.config.DISABLE_JIT:
-        pytest.skip("only what is compiled can be measured")
     assert main(["--mine", "product.py:right", *FLAGS]) == 0
     out, err = capsys.readouterr()
     assert err == ""

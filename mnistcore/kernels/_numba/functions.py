@@ -5,12 +5,13 @@
 ``c_function``  called through a pointer; compiled when its pointer is first needed, and cached
 
 Declaring one compiles nothing. Under ``NUMBA_DISABLE_JIT=1`` all of them are the Python functions
-that they decorate.
+that they decorate; NumPy then warns of an overflow as little as compiled code does.
 """
 
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, sigutils
@@ -30,6 +31,8 @@ _WITHOUT_OBJECTS = {"_nrt": False}  # references are not counted, and no array c
 
 def entry(function):
     """Declare a function that is compiled at its first call from Python."""
+    if not JIT:
+        return np.errstate(all="ignore")(function)
     with cache_here():
         return numba.njit(**OPTIONS, cache=True, pipeline_class=OuterCompiler)(function)
 
@@ -38,6 +41,8 @@ def entry_of(signature):
     """Declare an :func:`entry` with one signature, compiled when its module is imported."""
 
     def compile_now(function):
+        if not JIT:
+            return np.errstate(all="ignore")(function)
         with cache_here():
             return numba.njit(signature, **OPTIONS, cache=True, pipeline_class=OuterCompiler)(
                 function
