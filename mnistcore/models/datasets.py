@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data import DataNotFoundError, Dataset, load_data
+from ..data.preprocess import range_in_words
 from ..system.errors import by
 from .model import Model
 
@@ -105,3 +106,14 @@ def _texts(options: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def _text(options: Mapping[str, Any], name: str) -> str | None:
     value = options.get(name)
     return value if isinstance(value, str) else None
+
+
+def scaling_notice(model: Model, ends: tuple[float, float], of_which: str = "") -> str:
+    """Return a sentence if :meth:`.Model.scaled_alike` changes the model, else "".
+
+    ``of_which`` names the network among several, as " of runs/first" does.
+    """
+    if model.scaled_alike(*ends) is model:
+        return ""
+    taken, given = range_in_words(*model.pixel_ends), range_in_words(*ends)
+    return f"The network{of_which} takes pixels {taken}; those here, {given}, are scaled alike."

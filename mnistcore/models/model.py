@@ -384,25 +384,22 @@ class Model:
             pixel_max = 1.0
         model = dataclasses.replace(self, pixel_max=self.full_ink)
         x = as_pixels(images.reshape(len(images), n_inputs))
-        lowest = model._check_scale(x, pixel_max)
+        lowest, highest = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+        model._check_scale(lowest, highest, pixel_max)
         if pixel_max is None:
             return model, x
         if model.pixel_ends[0] < 0 <= lowest:
             return model.scaled_alike(0.0, pixel_max), x
         return model.taking(pixel_max), x
 
-    def _check_scale(self, x: np.ndarray, pixel_max: float | None) -> float:
-        """Return the least pixel, or 0 if there is none.
-
-        Raises ValueError if pixels are not on the scale of ``pixel_max``, or of the training.
-        """
+    def _check_scale(self, lowest: float, highest: float, pixel_max: float | None) -> None:
+        """Raise ValueError if pixels are not on the scale of ``pixel_max``, or of the training."""
         assert self.pixel_max is not None
         if pixel_max is not None and not 0 < pixel_max < math.inf:
             raise ValueError(f"pixel_max must be above 0 and finite, got {pixel_max}")
-        lowest, highest = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
         top = max(highest, -lowest)
         full = pixel_max or self.pixel_max
-        unit = 1 if top <= 1 else pixel_range(x)
+        unit = 1 if top <= 1 else pixel_range(np.array([lowest, highest]))
         in_unit_range = pixel_max is None and 0 < top <= 1 and full > 2
         if top > 2 * full or in_unit_range:
             said = "pixel_max is" if pixel_max else "those of the training reach"
@@ -416,13 +413,14 @@ class Model:
                 f"no pixel is below 0, but the network was trained on pixels from {low:g}; give"
                 f" pixel_max={unit:g} if that is full ink in these images"
             )
-        unexpected = lowest < (-NEAR * full if self.float_pixels else 0) and low == 0
-        if unexpected and not (self.float_pixels and self.data is None):
+        least = 0.0
+        if self.float_pixels:  # paper may be a little below 0, and without data nobody knows
+            least = -math.inf if self.data is None else -NEAR * full
+        if low == 0 and lowest < least:
             raise ValueError(
                 f"pixels go down to {lowest:g}, but the network was trained on {kind} from 0; give"
                 " the images as they were before they were standardised"
             )
-        return lowest
 
 
 def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data import Dataset
-from ..data.preprocess import range_in_words
-from ..models.datasets import fitted
+from ..models.datasets import fitted, scaling_notice
 from ..models.model import Model
 from ..training.data_options import RunDataOptions
 from .folder import Run, as_runs
@@ -82,15 +81,11 @@ def compared(run: Run | Sequence[Run], dataset: Dataset) -> Dataset:
 def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
     dataset = fitted(run.model, dataset)
     known, name = run.model.data, run.summary.get("data")
-    of_run, of_data = run.model.pixel_ends, dataset.pixel_ends
-    differs = run.model.scaled_alike(*of_data) is not run.model
+    scaling = scaling_notice(run.model, dataset.pixel_ends, of_which)
     if known is None:
         if isinstance(name, str) and name != dataset.name:
             dataset = dataset.noted(_other(of_which, name, dataset.name))
-        if differs:
-            notice = f"The network{of_which} takes pixels {range_in_words(*of_run)}; those here,"
-            dataset = dataset.noted(f"{notice} {range_in_words(*of_data)}, are scaled alike.")
-        return dataset
+        return dataset.noted(scaling)
     if known.checksum == dataset.checksum:
         return dataset
     then, now = known.name, dataset.name
@@ -106,9 +101,8 @@ def _compared(run: Run, dataset: Dataset, of_which: str) -> Dataset:
             notice += " Other images are held out now: the network was trained on some of them."
     if dataset.name not in known.name.split("+"):
         dataset = dataset.all_for_test()  # the run saw none of its images
-    if differs:
-        here, there = range_in_words(*of_data), range_in_words(*of_run)
-        notice += f" Pixels go {there} there, {here} here; they are scaled alike."
+    if scaling:
+        notice += f" {scaling}"
     if known.has_dark_ink != dataset.has_dark_ink:
         there, here = ("dark", "light") if known.has_dark_ink else ("light", "dark")
         notice += f" The ink is {there} there and {here} here, so expect most to be read wrong."

@@ -12,6 +12,7 @@ from ..data.csv_file import is_transposed, recognises
 from ..data.preprocess import ends_of
 from ..data.table import read_table
 from ..kernels.backends import get_ready_backend
+from ..models.datasets import scaling_notice
 from ..models.ensemble import Ensemble
 from ..models.inference import NOT_FINITE
 from ..models.model import Model
@@ -78,10 +79,11 @@ def predict_table(
     path = Path(path)
     table = read_table(path)
     images, notices = table.images, list(table.notices)
+    members = model.members if isinstance(model, Ensemble) else (model,)
     if is_transposed(path):
         images = images.transpose(0, 2, 1)
         notices.append(f"The pictures of {path} were turned upright, as those of EMNIST lie.")
-    elif _learnt_transposed(model):
+    elif _learnt_transposed(members):
         images = images.transpose(0, 2, 1)
         notices.append(f"The pictures of {path} were transposed, as those of the training were.")
     if images[0].size != math.prod(model.input_shape):
@@ -91,7 +93,10 @@ def predict_table(
         )
     if table.labels is not None:
         notices.append(f"The labels in {path} are not used; mnistcore evaluate scores them.")
-    ids = _classes(model, get_ready_backend(backend), images)
+    ends = ends_of(images)
+    said = (scaling_notice(member, ends) for member in members)
+    notices += filter(None, dict.fromkeys(said))
+    ids = _classes(model.scaled_alike(*ends), get_ready_backend(backend), images)
     classes = [model.class_names[i] for i in ids]
     if table.ids is not None:
         return TablePredictions((table.id_name, "label"), table.ids, classes, tuple(notices))
@@ -99,9 +104,8 @@ def predict_table(
     return TablePredictions(("ImageId", "Label"), rows, classes, tuple(notices))
 
 
-def _learnt_transposed(model: Model | Ensemble) -> bool:
-    """Whether the network was trained with ``transpose``; networks must agree."""
-    members = model.members if isinstance(model, Ensemble) else (model,)
+def _learnt_transposed(members: Sequence[Model]) -> bool:
+    """Whether the networks were trained with ``transpose``; they must agree."""
     ways = {member.config.get("transpose") is True for member in members}
     if len(ways) > 1:
         raise ValueError(
@@ -111,7 +115,6 @@ def _learnt_transposed(model: Model | Ensemble) -> bool:
 
 
 def _classes(model: Model | Ensemble, kernels: ModuleType, images: np.ndarray) -> np.ndarray:
-    model = model.scaled_alike(*ends_of(images))
     with np.errstate(over="ignore", invalid="ignore"):
         logits = model.logits(kernels, np.ascontiguousarray(images))
     if not np.isfinite(logits).all():

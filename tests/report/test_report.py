@@ -217,7 +217,7 @@ def test_the_page_about_pixels_of_another_range(here, place, change):
     text = " ".join(read(report.path).text)
     assert f"{100 * accuracy:.2f} %" in text
     report = run("one", NUMPY, dataset=dataset)  # of a network that was trained on bytes
-    assert "they are scaled alike" in report.notices[0]
+    assert "are scaled alike" in report.notices[0]
     scores = evaluate("one", dataset=dataset)
     summary = json.loads(Path("one/summary.json").read_text())
     assert scores.accuracy == pytest.approx(summary["test_accuracy"], abs=0.03)

@@ -98,6 +98,9 @@ def test_labels_are_not_used(model, expected, tmp_path):
 def test_pixels_on_another_scale(model, expected, tmp_path):
     found = predict_table(model, write(tmp_path / "test.csv", X / 255), "numpy")
     assert sum(a == b for a, b in zip(found.classes, expected, strict=True)) >= 29
+    top = float((X / 255).max().astype(np.float32))
+    said = f"The network takes pixels up to 255; those here, up to {top:g}, are scaled alike."
+    assert found.notices == (said,)
 
 
 def test_an_ensemble_predicts_by_its_mean_probabilities(model, expected, tmp_path):
