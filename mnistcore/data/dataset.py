@@ -409,7 +409,8 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         together,
         checksum=checksum_of(sums),
         looks=first.looks,
-        remarks=tuple(dict.fromkeys(r for d in datasets for r in (*d.remarks, *_ink(d, first)))),
+        remarks=tuple(dict.fromkeys(r for d in datasets for r in (*d.remarks, *_ink(d, first))))
+        + tuple(r for d in datasets[1:] for r in _repeated(d, first)),
     )
 
 
@@ -419,6 +420,22 @@ def _ink(other: Dataset, first: Dataset) -> tuple[str, ...]:
         return ()
     here, there = ("dark", "light") if other.has_dark_ink else ("light", "dark")
     return (f"{other.name} has {here} ink, {first.name} {there} ink: invert one of them.",)
+
+
+def _repeated(other: Dataset, first: Dataset) -> tuple[str, ...]:
+    """Return a remark if another set has images of the first, which may validate or test."""
+    dtype = np.result_type(other.train_images, first.train_images)
+    own, added = (
+        [hash(image.tobytes()) for image in images.astype(dtype, copy=False)]
+        for images in (np.concatenate([first.train_images, first.test_images]), other.train_images)
+    )
+    n_repeated = np.isin(added, own).sum()
+    if not n_repeated:
+        return ()
+    return (
+        f"{n_repeated:,} of the {len(added):,} images of {other.name} are also in {first.name}, so"
+        " the network is trained on some of the images that validate or test it.",
+    )
 
 
 def _fitting(other: Dataset, first: Dataset) -> Dataset:

@@ -208,6 +208,18 @@ def test_a_set_is_not_joined_with_itself():
         join([one, same])
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_images_of_both_sets_are_counted(kind):
+    images, labels = make_digits(90, 0)
+    parts = [(images[i : i + 30], labels[i : i + 30]) for i in (0, 30, 60)]
+    first = Dataset.from_arrays(*parts[0], *parts[1], name="first")
+    mixed = (images[25:65].astype(kind), labels[25:65])  # 5 of training, 30 of test, 5 new
+    found = join([first, Dataset.from_arrays(*mixed, *mixed, name="mixed")]).remarks
+    assert any("35 of the 40 images of mixed are also in first" in remark for remark in found)
+    new = Dataset.from_arrays(*parts[2], name="new")
+    assert not any("also in" in remark for remark in join([first, new]).remarks)
+
+
 def test_digits_that_lie_on_their_side_are_told():
     images, labels = make_digits(600, 3)
     names = "0123456789"
