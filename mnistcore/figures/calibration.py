@@ -38,11 +38,7 @@ def reliability_diagram(calibration: Calibration) -> Figure:
     reliability.set_aspect("equal", adjustable="box")
     title = f"Expected calibration error {percent(calibration.expected_error)}"
     style.dress(reliability, title, "confidence", "accuracy", grid="both")
-    handles, labels = reliability.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower left", ncols=3, frameon=False,
-        fontsize=style.SMALL, labelcolor=style.INK,
-    )  # fmt: skip
+    style.legend_below(figure, reliability, 3, "outside lower left")
     numbers.plot(middle[filled], calibration.counts[filled], "o", color=style.BLUE, markersize=6)
     numbers.set_yscale("log")
     numbers.set_ylim(0.7, max(10, 2 * calibration.counts.max(initial=1)))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..training.records import EpochRecord
@@ -89,7 +88,7 @@ def compare_learning(histories: Mapping[str, Sequence[EpochRecord]]) -> Figure:
             axes.xaxis.set_major_formatter("{x:.0f}")
         else:
             style.whole_numbers(axes.xaxis)
-    _common_legend(figure, loss)
+    style.legend_below(figure, loss, min(3, len(histories)))
     return figure
 
 
@@ -101,16 +100,6 @@ def _marker(epochs: int, validated: bool) -> str:
     if not validated:
         return "x"
     return "o" if epochs <= 30 else ""
-
-
-def _common_legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    if not handles:
-        return
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False,
-        fontsize=style.SMALL, labelcolor=style.INK,
-    )  # fmt: skip
 
 
 def _colours(names: Mapping[str, object]) -> dict[str, str]:

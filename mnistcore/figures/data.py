@@ -44,12 +44,7 @@ def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[s
     for axes in (numbers, shares):
         _name_classes(axes, class_names)
     style.whole_numbers(numbers.yaxis)
-    if filled:
-        handles, labels_shown = numbers.get_legend_handles_labels()
-        figure.legend(
-            handles, labels_shown, loc="outside lower center", ncols=len(filled), frameon=False,
-            fontsize=style.SMALL, labelcolor=style.INK,
-        )  # fmt: skip
+    style.legend_below(figure, numbers, len(filled))
     return figure
 
 

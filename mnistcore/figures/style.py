@@ -109,12 +109,26 @@ def legend(axes: Axes, **settings: Any) -> None:
     axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK, **settings)
 
 
-def colour_bar(figure: Figure, artist: Any, axes: Axes | Sequence[Axes], label: str = "") -> None:
+def legend_below(
+    figure: Figure,
+    axes: Axes,
+    columns: int,
+    place: Literal["outside lower left", "outside lower center"] = "outside lower center",
+) -> None:
+    """Add a legend of what axes show below all of a figure, unless nothing there has a label."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(
+            handles, labels, loc=place, ncols=columns, frameon=False,
+            fontsize=SMALL, labelcolor=INK,
+        )  # fmt: skip
+
+
+def colour_bar(figure: Figure, artist: Any, axes: Axes) -> None:
     """Add the colour scale of an image beside it."""
     bar = figure.colorbar(artist, ax=axes, shrink=0.8, aspect=25, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=SMALL, labelcolor=FAINT_INK)
-    bar.set_label(label, fontsize=SMALL, color=FAINT_INK)
 
 
 def say(axes: Axes, text: str) -> None:

@@ -85,14 +85,9 @@ def description(model: Source) -> dict[str, Any]:
     }
 
 
-def full_ink(model: Model) -> float:
-    """Return the raw pixel value of full ink; 255 if the model does not say."""
-    return 255.0 if model.pixel_max is None else model.pixel_max
-
-
 def spelled_ink(model: Model) -> str:
-    """Return :func:`full_ink` as text."""
-    full = full_ink(model)
+    """Return :attr:`.Model.brightest` as text."""
+    full = model.brightest
     return f"{full:.0f}" if full == round(full) else repr(full)
 
 

@@ -332,14 +332,8 @@ def _normalization(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:
 
 def _batch_normalization(layer: _Layer, shape: tuple[int, ...] | None) -> list[Step]:
     learned = {"gamma": layer.config.get("scale", True), "beta": layer.config.get("center", True)}
-    roles = [role for role, used in learned.items() if used]
-    found = dict(
-        zip(
-            [*roles, "moving_mean", "moving_variance"],
-            layer.arrays([*roles, "moving_mean", "moving_variance"]),
-            strict=True,
-        )
-    )
+    roles = [*(role for role, used in learned.items() if used), "moving_mean", "moving_variance"]
+    found = dict(zip(roles, layer.arrays(roles), strict=True))
     axis = layer.config.get("axis", -1)
     spread = {role: np.atleast_1d(_spread(part, axis, shape)) for role, part in found.items()}
     mean, variance = spread["moving_mean"], spread["moving_variance"]

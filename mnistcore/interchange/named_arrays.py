@@ -157,10 +157,10 @@ def _norm(
     beta: np.ndarray | None,
     eps: float,
 ) -> BatchNorm:
-    for role, spelled in (("mean", "mean"), ("variance", "variance")):
+    for role in ("mean", "variance"):
         if role not in found:
             raise ValueError(
-                f"has normalisation {name} without a running {spelled}; only batch normalisation"
+                f"has normalisation {name} without a running {role}; only batch normalisation"
                 " that keeps one is folded into dense layers"
             )
     shape = found["mean"].shape

@@ -21,7 +21,7 @@ from ..models.fitted import FittedNetwork
 from ..models.model import Model
 from ..system.extras import require
 from ..system.version import VERSION
-from .dense import Source, dense_layers, full_ink, spelled_ink
+from .dense import Source, dense_layers, spelled_ink
 
 OPSET = 13
 IR_VERSION = 7  # the version of the file format at the time of opset 13
@@ -158,7 +158,7 @@ def _classifier_of_images(onnx: Any, model: Model, float_input: bool) -> Any:
     graph.then("Flatten", "pixels", axis=1)
     if not float_input:
         graph.then("Cast", "floats", to=kinds.FLOAT)
-    scale = np.float32(model.scale * full_ink(model) if float_input else model.scale)
+    scale = np.float32(model.scale * model.brightest if float_input else model.scale)
     if scale != 1:
         graph.then("Mul", "scaled", graph.constant("scale", np.asarray(scale)))
     if model.shift:

@@ -14,7 +14,7 @@ import numpy as np
 from ..models import checkpoint
 from ..models.fitted import FittedNetwork
 from ..models.model import Model
-from .dense import Source, dense_layers, description, full_ink, plus, spelled_ink
+from .dense import Source, dense_layers, description, plus, spelled_ink
 
 DESCRIPTION = "mnistcore"  # the metadata entry with the description of the model
 
@@ -76,7 +76,7 @@ def _input(model: Source) -> str:
 
 def scaling(model: Model) -> str:
     """Return the scaling of raw pixels for the first layer, as the end of an expression."""
-    divided = model.scale == 1 / full_ink(model)
+    divided = model.scale == 1 / model.brightest
     factor = f" / {spelled_ink(model)}" if divided else f" * {model.scale!r}"
     return factor + (plus(repr(model.shift)) if model.shift else "")
 

@@ -16,6 +16,7 @@ data            the training data: name, folder, checksum, remarks, look; absent
 """
 
 import json
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -122,7 +123,7 @@ def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> by
 
 
 def _metadata(model: Model) -> dict[str, str]:
-    sizes, rates = model.network.layer_sizes, _rates(model.network)
+    sizes, rates = model.network.layer_sizes, model.network.rates
     layers = [
         {
             "kind": "dense",
@@ -150,13 +151,6 @@ def _metadata(model: Model) -> dict[str, str]:
         "config": json.dumps(dict(model.config)),
         **data,
     }
-
-
-def _rates(network: Network) -> tuple[float, ...]:
-    """Return the dropout rate of each hidden layer."""
-    if isinstance(network.dropout, tuple):
-        return network.dropout
-    return (network.dropout,) * (len(network.layer_sizes) - 2)
 
 
 def open_tensors(path: Path) -> Any:
@@ -270,12 +264,9 @@ def _input(
         pixel_max = None if entry.get("pixel_max") is None else float(entry["pixel_max"])
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"has an 'input' that cannot be read ({spelled(error)})") from error
-    product = 1
-    for length in shape:
-        product *= length
     if pixel_max is not None and not 0 < pixel_max < np.inf:
         raise CheckpointError(f"has pixels up to {pixel_max}; that must be above 0")
-    if product != n_inputs or not np.isfinite([scale, shift]).all():
+    if math.prod(shape) != n_inputs or not np.isfinite([scale, shift]).all():
         raise CheckpointError(
             f"has an input of shape {shape} and scale {scale}, {shift} for {n_inputs} inputs"
         )

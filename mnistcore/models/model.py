@@ -149,9 +149,14 @@ class Model:
         return _BYTE if self.pixel_max is None and not unscaled else self.pixel_max
 
     @property
+    def brightest(self) -> float:
+        """The raw pixel value of full ink, 255 if unknown."""
+        return self.full_ink or _BYTE
+
+    @property
     def pixel_ends(self) -> tuple[float, float]:
         """The raw pixels that are ends of a range: 0 and full ink, unless it began below 0."""
-        full = self.full_ink or self.pixel_max or _BYTE
+        full = self.brightest
         return (
             (0.0, full) if self.data is None else pixel_ends(self.data.paper, self.data.ink, full)
         )

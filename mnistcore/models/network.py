@@ -36,7 +36,7 @@ class Network:
         The activation of the hidden layers: "relu", "tanh", "logistic" or "identity". The
         outputs are logits.
     dropout
-        The dropout rate after the hidden layers: one for all, or one per layer.
+        The dropout rate after the hidden layers: one for all, or one per layer, as it is kept.
     batch_norm
         Whether the hidden layers are normalised over the batch before their activation. Such a
         network is trained; for anything else, :meth:`folded` makes an ordinary one of it.
@@ -71,8 +71,13 @@ class Network:
         if self.activation not in layout.ACTIVATIONS:
             known = ", ".join(layout.ACTIVATIONS)
             raise ValueError(f"unknown activation {self.activation!r}; choose from {known}")
+        hidden = len(sizes) - 2
+        rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * hidden
+        if len(rates) != hidden:
+            raise ValueError(f"dropout needs one rate or {hidden}, one a hidden layer; got {rates}")
         object.__setattr__(self, "layer_sizes", sizes)
-        self.layers()  # raises if a dropout rate is out of range or their number is wrong
+        object.__setattr__(self, "dropout", tuple(map(float, rates)))
+        self.layers()  # raises if a dropout rate is out of range
 
     def __str__(self) -> str:
         """Describe the network, such as "784-128-64-10, relu, 109,386 parameters"."""
@@ -81,6 +86,12 @@ class Network:
         if self.batch_norm and len(self.layer_sizes) > 2:
             activation += ", batch normalisation"
         return f"{sizes}, {activation}, {self.n_params:,} parameters"
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The dropout rate after each hidden layer."""
+        assert isinstance(self.dropout, tuple)
+        return self.dropout
 
     @property
     def n_params(self) -> int:
@@ -102,9 +113,6 @@ class Network:
     def layers(self) -> np.ndarray:
         """Return the layer table (n_layers, 8) int64 of the kernels; see ``kernels.layout``."""
         hidden = len(self.layer_sizes) - 2
-        rates = self.dropout if isinstance(self.dropout, Sequence) else (self.dropout,) * hidden
-        if len(rates) != hidden:
-            raise ValueError(f"dropout needs one rate or {hidden}, one a hidden layer; got {rates}")
         table = np.zeros((hidden + 1, layout.LAYER_COLUMNS), np.int64)
         offset = 0
         for index, row in enumerate(table):
@@ -120,7 +128,7 @@ class Network:
             row[layout.WEIGHT_OFFSET] = offset
             row[layout.BIAS_OFFSET] = offset + fan_in * fan_out
             row[layout.DECAY] = 1
-            row[layout.DROPOUT] = 0 if last else layout.dropout_threshold(rates[index])
+            row[layout.DROPOUT] = 0 if last else layout.dropout_threshold(self.rates[index])
             offset += (fan_in + 1 + normalized) * fan_out
         return table
 

@@ -116,8 +116,8 @@ def _learning(run: Run) -> Iterable[Part]:
                 str(r.epoch),
                 _figure(r.train_loss),
                 _figure(r.validation_loss),
-                _share(r.train_accuracy),
-                _share(r.validation_accuracy),
+                percent(r.train_accuracy),
+                percent(r.validation_accuracy),
                 f"{r.learning_rate:.3g}" if math.isfinite(r.learning_rate) else "-",
                 f"{r.seconds:.2f}" if math.isfinite(r.seconds) else "-",
             ]
@@ -152,10 +152,6 @@ def _thinned(history: list[Any]) -> list[Any]:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else percent(value)
 
 
 def _mistakes(scores: Scores, images: np.ndarray) -> Iterable[Part]:

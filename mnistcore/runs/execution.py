@@ -249,11 +249,9 @@ def _final_test(job: Job, outcome: Fit, check: Callable[[], None]) -> Evaluation
     if outcome.ending not in COMPLETE:
         return None
     try:
-        test = tested(job, outcome.params, check)
-        if math.isfinite(test.loss):
-            return test
-        outcome.ending = "diverged"
-        outcome.message = "the loss on the test set is not finite; try a lower learning rate"
+        return tested(job, outcome.params, check)
+    except NonFiniteLossError as error:
+        outcome.ending, outcome.message = "diverged", str(error)
     except KeyboardInterrupt:
         outcome.ending = "interrupted"
     if outcome.best_params is not None:  # as of a fit that ended so
@@ -292,9 +290,21 @@ def _validation(
 
 
 def tested(job: Job, params: np.ndarray, check: Callable[[], None] | None) -> Evaluation:
-    """Return how a job's plain network does on the test set."""
+    """Return how a job's plain network does on the test set.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If its loss is not finite.
+    """
     x, labels = flatten(job.dataset.test_images), job.dataset.test_labels
-    return _evaluate(job, params, x, labels, check)
+    test = _evaluate(job, params, x, labels, check)
+    if not math.isfinite(test.loss):
+        raise NonFiniteLossError(
+            "the loss on the test images is not finite: training diverged;"
+            " try a lower learning rate"
+        )
+    return test
 
 
 def _evaluate(

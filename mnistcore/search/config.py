@@ -13,7 +13,7 @@ from ..system.errors import did_you_mean, reason_of
 from ..system.files import read_bounded
 from ..system.text import parsed, spelled
 from ..training.config import TrainConfig
-from ..training.options import Range, document_options, option, options_of
+from ..training.options import Option, Range, document_options, option, options_of
 from .space import (
     DEFAULT_GRID,
     DEFAULT_SPACE,
@@ -277,7 +277,7 @@ def make_plan(
         plan.train_config(point)
     if not plan.base.validation_fraction and config.folds is None:
         raise ValueError("a search needs validation: a validation_fraction above 0, or folds")
-    assert plan.n_trials  # builds the grid, which may raise
+    plan.grid  # noqa: B018, which raises if a range does not say how many points it has
     return plan
 
 
@@ -312,8 +312,8 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
         content = parsed(encoded.decode("utf-8-sig"), tomllib.loads)
     except ValueError as error:
         raise ValueError(f"{path}: is not valid TOML: {reason_of(error)}") from error
-    tables = {"search": options_of(SearchConfig), "space": parameters(), "train": None}
-    tables["train"] = {k: v for k, v in options_of(TrainConfig).items() if k not in OURS}
+    fixable = {name: opt for name, opt in options_of(TrainConfig).items() if name not in OURS}
+    tables = {"search": options_of(SearchConfig), "space": parameters(), "train": fixable}
     for name, table in content.items():
         if name not in tables or not isinstance(table, dict):
             raise ValueError(
@@ -329,8 +329,7 @@ def read_file(path: str | Path) -> tuple[dict[str, Any], dict[str, Any], dict[st
     return read["search"], read["space"], read["train"]
 
 
-def _check_table(table: dict[str, Any], options: Mapping[str, Any] | None, name: str) -> None:
-    assert options is not None
+def _check_table(table: dict[str, Any], options: Mapping[str, Option], name: str) -> None:
     for key, value in table.items():
         if key not in options:
             hint = did_you_mean(key, options, "options")

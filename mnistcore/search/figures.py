@@ -65,11 +65,7 @@ def history(records: Sequence[TrialRecord]) -> Figure:
     axes.set_ylim(low - room, high + room)
     style.whole_numbers(axes.xaxis)
     style.dress(axes, "History of the search", "trial", "validation accuracy (%)", grid="y")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False,
-        fontsize=style.SMALL, labelcolor=style.INK,
-    )  # fmt: skip
+    style.legend_below(figure, axes, 3)
     return figure
 
 

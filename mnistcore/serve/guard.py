@@ -9,6 +9,7 @@ import ipaddress
 import secrets
 from collections.abc import Mapping
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .requests import error_response
@@ -59,8 +60,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return the status and the reason to refuse a request, or None."""
-        headers = {name.decode("latin-1"): value.decode("latin-1")
-                   for name, value in scope["headers"]}  # fmt: skip
+        headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if not self._names_us(host):
             return 421, "the request is for another host than this server"

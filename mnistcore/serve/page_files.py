@@ -11,11 +11,7 @@ KINDS = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
-    "png": "image/png",
-    "ico": "image/x-icon",
     "woff2": "font/woff2",
-    "json": "application/json",
-    "webmanifest": "application/manifest+json",
     "txt": "text/plain; charset=utf-8",
 }
 

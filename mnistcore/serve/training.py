@@ -18,7 +18,7 @@ from ..runs.job import Job, prepare
 from ..training.config import TrainConfig
 from ..training.fit import fit
 from ..training.loop import Trainer
-from ..training.records import Listener, NonFiniteLossError, Progress
+from ..training.records import Listener, Progress
 from .activity import Activity
 from .monitor import Monitor
 from .peak import Peak
@@ -147,11 +147,6 @@ class Training(Activity):
 
     def _finish(self, job: Job, params: np.ndarray) -> None:
         test = tested(job, params, None)
-        if not np.isfinite(test.loss):
-            raise NonFiniteLossError(
-                "the loss on the test images is not finite: training diverged;"
-                " try a lower learning rate"
-            )
         self.test_accuracy = test.accuracy
         right = f"{percent(test.accuracy, 2)} of the test images are read rightly"
         self.enter("finished", right, test_accuracy=test.accuracy)

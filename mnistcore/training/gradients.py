@@ -278,7 +278,7 @@ def _network_case(
         )  # fmt: skip
         return loss, gradient
 
-    how = ", dropout" if network.dropout else ""
+    how = ", dropout" if any(network.rates) else ""
     how += ", normalised" if network.batch_norm else ""
     how += ", soft targets" if soft else ""
     hidden = len(network.layer_sizes) > 2
