@@ -15,6 +15,7 @@ from .runs.folder import check_output
 from .runs.table import only_table, predict_table
 from .system.callable_module import make_callable
 from .system.files import check_target, replacing
+from .system.text import counted
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
 from .terminal.runs import runs_or_newest, split_runs
@@ -78,7 +79,7 @@ def _predict_table(model: Model | Ensemble, table: Path, arguments: Namespace) -
         return DONE
     with replacing(output) as file:
         file.write(found.to_csv().encode())
-    print(f"{len(found.rows):,} predictions are in {output}")
+    print(f"{counted(len(found.rows), 'prediction is', 'predictions are')} in {output}")
     return DONE
 
 

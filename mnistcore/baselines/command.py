@@ -11,6 +11,7 @@ from ..kernels.threads import default_threads
 from ..models.metrics import percent
 from ..system.files import check_folder, replacing, write_json
 from ..system.machine import cpu_model, installed_version
+from ..system.text import counted
 from ..terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from ..terminal.display import print_json
 from ..terminal.flags import add_flags, flags_given
@@ -162,7 +163,7 @@ def _show(scores: Sequence[Score], summary: Mapping[str, Any]) -> None:
     console.print(table(scores))
     console.print(
         f"\n{summary['data']}: {summary['train_images']:,} training images,"
-        f" {summary['test_images']:,} test images, {threads} thread{'s' if threads > 1 else ''};"
+        f" {summary['test_images']:,} test images, {counted(threads, 'thread')};"
         " in bold, on the kernels of mnistcore",
         highlight=False,
     )

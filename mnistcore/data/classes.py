@@ -16,6 +16,7 @@ from mnistcore.data.preprocess import train_validation_split
 from mnistcore.data.published import HASHED_SHAPE, PUBLISHED
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import few
+from mnistcore.system.text import counted
 
 RESERVED = ("auto", "mnist", "synthetic")  # what `load_data` does not read as paths
 _SAY_NOTHING = ("raw", "gzip")  # names of folders inside that of a data set
@@ -182,14 +183,14 @@ def _names(
 def _chosen_names(raw: RawData, labels: list[object], chosen: Sequence[str]) -> tuple[str, ...]:
     if len(chosen) == len(labels):
         return tuple(chosen)
-    counted = all(isinstance(label, int) and 0 <= label < len(chosen) for label in labels)
-    if counted:
+    are_ids = all(isinstance(label, int) and 0 <= label < len(chosen) for label in labels)
+    if are_ids:
         return tuple(chosen[label] for label in labels if isinstance(label, int))
-    names = f"{len(chosen)} name{'s' if len(chosen) > 1 else ''}"
     missing = f" ({chosen[0]} is no file)" if len(chosen) == 1 else ""
     raise DataError(
         f"{raw.path}: has {len(labels)} classes, labelled {few(list(map(str, labels)))}, but"
-        f" class_names gives {names}; give one for each, in this order{missing}"
+        f" class_names gives {counted(len(chosen), 'name')}; give one for each,"
+        f" in this order{missing}"
     )
 
 

@@ -13,6 +13,7 @@ from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.system.errors import by, error_words
+from mnistcore.system.text import counted
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _PARTS = {
@@ -143,11 +144,8 @@ def _left_out(path: Path, parts: dict[str, Path]) -> Iterator[str]:
                 names = [e.name for e in entries if not _is_hidden(e.name)]
             strange += [folder / name for name in names if not _is_picture(name)]
     if strange:
-        what = (
-            "1 entry that is no picture was"
-            if len(strange) == 1
-            else (f"{len(strange)} entries that are no pictures were")
-        )
+        one, several = "entry that is no picture was", "entries that are no pictures were"
+        what = counted(len(strange), one, several)
         yield f"{what} skipped, such as {strange[0]}."
     if "test" not in parts:
         for folder in _folders(path):

@@ -50,15 +50,17 @@ def get_backend(name: str = "auto") -> ModuleType:
         raise BackendUnavailableError(f"backend {name} is not available: {error}") from error
 
 
-def get_ready_backend(name: str = "auto") -> ModuleType:
+def get_ready_backend(backend: str | ModuleType = "auto") -> ModuleType:
     """Return the kernels module of a backend; "auto" selects one that need not compile.
 
     That is cython if available, otherwise numpy: a single picture is read before Numba would have
-    compiled its kernels. Raises as :func:`get_backend`.
+    compiled its kernels. A module is returned as it is. Raises as :func:`get_backend`.
     """
-    if name == "auto":
-        name = "numpy" if unavailable_reason("cython") else "cython"
-    return get_backend(name)
+    if isinstance(backend, ModuleType):
+        return backend
+    if backend == "auto":
+        backend = "numpy" if unavailable_reason("cython") else "cython"
+    return get_backend(backend)
 
 
 def unavailable_reason(name: str) -> str | None:

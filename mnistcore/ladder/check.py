@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..system.errors import place_of
-from ..system.text import one_line
+from ..system.text import counted, one_line
 from .figures import TITLES, digits
 from .measure import Climb, Rung, run
 from .step import Ladder, Lesson, Step, load
@@ -69,7 +69,7 @@ class Place:
 
     def _speed(self) -> str:
         limits = (
-            f"{100 * self.rate / peak:.2g} % of what {_cores(count)} can do"
+            f"{100 * self.rate / peak:.2g} % of what {counted(count, 'core')} can do"
             for count, peak in self.climb.peaks.items()
         )
         where = sizes(load(self.ladder), self.shape)
@@ -96,10 +96,6 @@ class Place:
             for rung in self.climb.rungs
             if rung.language == "numpy"
         ]
-
-
-def _cores(count: int) -> str:
-    return "one core" if count == 1 else f"{count} cores"
 
 
 def check(

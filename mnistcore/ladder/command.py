@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system.files import write_json
-from ..system.text import one_line
+from ..system.text import counted, one_line
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
 from . import backprop
 from .attempts import draw_attempts, keep, kept
@@ -141,7 +141,8 @@ def _roofline(arguments: Namespace, console: "Console") -> int:
         draw_roofline(roofline, arguments.roofline)
     for roof in roofline.roofs:
         rates = ", ".join(f"{name} {rate:.0f} GB/s" for name, rate in roof.bandwidths.items())
-        console.print(f"{_cores(roof.threads)}: {roof.peak:.0f} GFLOP/s; {rates}", soft_wrap=True)
+        peak = f"{counted(roof.threads, 'core')}: {roof.peak:.0f} GFLOP/s"
+        console.print(f"{peak}; {rates}", soft_wrap=True)
     console.print()
     console.print(roofline_table(roofline))
     for name in roofline.uncounted:
@@ -256,7 +257,7 @@ def _show(climb: Climb, console: "Console") -> None:
     ladder = load(climb.ladder)
     shape = ", ".join(f"{n} = {size:,}" for n, size in zip(ladder.sizes, climb.shape, strict=True))
     console.print(f"{ladder.title}; {shape}")
-    peaks = (f"{peak:.0f} {ladder.unit} on {_cores(c)}" for c, peak in climb.peaks.items())
+    peaks = (f"{peak:.0f} {ladder.unit} on {counted(c, 'core')}" for c, peak in climb.peaks.items())
     console.print(f"limit of this machine: {', '.join(peaks)}\n")
     console.print(table(climb, console.width))
     for line in where_it_pays(climb):
@@ -271,7 +272,3 @@ def _show(climb: Climb, console: "Console") -> None:
         if rung.wrong:
             console.print(f"[bold red]{rung.language}, {rung.step}: WRONG[/]", end=" ")
             console.print(rung.wrong, markup=False)
-
-
-def _cores(count: int) -> str:
-    return "1 core" if count == 1 else f"{count} cores"

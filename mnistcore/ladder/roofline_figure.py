@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..system.machine import cpu_model
+from ..system.text import counted
 from .figures import SETTINGS, TITLES, digits, save
 from .roofline import Point, Roof, Roofline
 from .step import load
@@ -72,7 +73,7 @@ def _draw(roofline: Roofline, path: Path, theme: _Theme) -> None:
             points = [point for point in roofline.points if point.threads == roof.threads]
             _panel(axes, roof, roofline, theme)
             _dots(axes, points, theme)
-            axes.set_title("one core" if roof.threads == 1 else f"{roof.threads} cores", pad=10)
+            axes.set_title(counted(roof.threads, "core"), pad=10)
         panels[0].set_ylabel("GFLOP/s", color=theme.grey)
         _legend(panels[-1], theme)
         figure.text(0.99, 0.006, cpu_model(), ha="right", va="bottom", fontsize=8, color=theme.grey)

@@ -124,7 +124,7 @@ class Ensemble:
 
         Parameters and errors are those of :meth:`.Model.predict_proba`.
         """
-        kernels = get_ready_backend(backend) if isinstance(backend, str) else backend
+        kernels = get_ready_backend(backend)
         alike = self.each(lambda member: replace(member, input_shape=self.input_shape))
         alike = alike if alike.pixel_max is None else alike.taking(alike.pixel_max)
         each = [m.predict_proba(images, kernels, pixel_max=pixel_max) for m in alike.members]

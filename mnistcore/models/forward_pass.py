@@ -4,7 +4,7 @@ from types import ModuleType
 
 import numpy as np
 
-from .network import Network, activate
+from .network import Network, activate, differentiate
 
 
 class ForwardPass:
@@ -61,13 +61,11 @@ class ForwardPass:
             z = np.empty((len(x), len(bias)), params.dtype)
             kernels.matmul(a, weights, z)
             kernels.add_bias(z, bias, z)
-            a = self._activated(z) if len(self.hidden) < len(layers) - 1 else z
-            self.hidden.append(a)
+            if len(self.hidden) < len(layers) - 1:
+                activate(kernels, network.activation, z)
+            self.hidden.append(z)
+            a = z
         self.logits = self.hidden.pop()
-
-    def _activated(self, z: np.ndarray) -> np.ndarray:
-        activate(self._kernels, self._activation, z)
-        return z
 
     def probabilities(self) -> np.ndarray:
         """Return the softmax (B, C) of the logits."""
@@ -80,8 +78,7 @@ class ForwardPass:
         dz = dlogits
         for weights, a in zip(self._weights[:0:-1], self.hidden[::-1], strict=True):
             dz = self._times_transposed(dz, weights)
-            if self._activation != "identity":
-                getattr(self._kernels, f"{self._activation}_backward")(dz, a, dz)
+            differentiate(self._kernels, self._activation, dz, a)
         return self._times_transposed(dz, self._weights[0])
 
     def _times_transposed(self, dz: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -346,7 +346,7 @@ class Model:
         >>> model.saliency(mnistcore.load_data("synthetic").test_images[:3]).shape
         (3, 28, 28)
         """
-        kernels = get_ready_backend(backend) if isinstance(backend, str) else backend
+        kernels = get_ready_backend(backend)
         model, x = self._taken(images, pixel_max)
         gradient = np.empty((len(x), *self.input_shape), np.float32)
         for first in range(0, len(x), PART):
@@ -363,7 +363,7 @@ class Model:
     def _checked_logits(
         self, images: Any, backend: str | ModuleType, pixel_max: float | None
     ) -> tuple[ModuleType, np.ndarray]:
-        kernels = get_ready_backend(backend) if isinstance(backend, str) else backend
+        kernels = get_ready_backend(backend)
         model, x = self._taken(images, pixel_max)
         logits = model.logits(kernels, x)
         if not np.isfinite(logits).all():

@@ -24,6 +24,12 @@ def activate(kernels: ModuleType, activation: str, z: np.ndarray) -> None:
         getattr(kernels, f"{activation}_forward")(z, z)
 
 
+def differentiate(kernels: ModuleType, activation: str, dz: np.ndarray, a: np.ndarray) -> None:
+    """Multiply dz in place by the derivative of an activation where its outputs are a."""
+    if activation != "identity":
+        getattr(kernels, f"{activation}_backward")(dz, a, dz)
+
+
 @dataclass(frozen=True)
 class Network:
     """A multi-layer perceptron: layer sizes, activation and dropout of the hidden layers.

@@ -20,6 +20,7 @@ from ..runs.scores import SourceConfig
 from ..system.callable_module import make_callable
 from ..system.files import check_folder, check_target, replacing
 from ..system.machine import cpu_model
+from ..system.text import counted
 from ..terminal.command_line import DONE, Parser, busy, run_command, user_errors
 from ..terminal.flags import add_flags, flag_of, flags_given
 from ..terminal.runs import add_runs, runs_or_newest
@@ -137,10 +138,9 @@ def run(
 
 def _made(paths: Sequence[Path], config: ReportConfig) -> dict[str, str]:
     """Say when, where and by which command a page was made, and how to repeat a single run."""
-    cores = available_cores()
     made = {
         "Written": time.strftime("%Y-%m-%d %H:%M %z"),
-        "Machine": f"{cpu_model()}, {cores} core{'s' if cores > 1 else ''}",
+        "Machine": f"{cpu_model()}, {counted(available_cores(), 'core')}",
         "Command": shlex.join(["mnistcore", "report", *map(str, paths), *_flags(config)]),
     }
     if len(paths) == 1 and (paths[0] / CONFIG_FILE).is_file():

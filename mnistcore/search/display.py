@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..models.metrics import percent
+from ..system.text import counted
 from ..terminal.display import Screen, choose, print_json
 from ..terminal.tables import facts_table, notice_panel
 from ..terminal.training import preparing_line
@@ -72,7 +73,7 @@ class PlainDisplay(SearchDisplay):
         if self._told is None:
             self._told = {record.number for record in standing.finished}
             if self._told:
-                self._line(f"resuming with {len(self._told)} finished trials")
+                self._line(f"resuming with {counted(len(self._told), 'finished trial')}")
         for record in standing.finished:
             if record.number not in self._told:
                 self._told.add(record.number)
@@ -381,8 +382,8 @@ def _workers(plan: "Plan") -> str:
 
     threads = shares_of(plan)
     low, high = min(threads), max(threads)
-    spelled = f"{low}" if low == high else f"{low} or {high}"
-    return f"{len(threads)}, with {spelled} thread{'s' if high > 1 else ''} each"
+    others = "" if low == high else f"{low} or "
+    return f"{len(threads)}, with {others}{counted(high, 'thread')} each"
 
 
 def _figures(result: SearchResult) -> Mapping[str, str]:

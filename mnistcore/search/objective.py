@@ -13,16 +13,11 @@ from ..runs.execution import fit_in_memory
 from ..runs.job import Job, prepare
 from ..training.records import EpochRecord, Listener
 from .config import Plan
-from .study import LOSS, SURPLUS, WORKER, host_name, is_surplus
+from .study import LOSS, SURPLUS, WORKER, is_surplus, worker_name
 
 
 class SurplusError(Exception):
     """The trial is surplus: the study needs no more."""
-
-
-def worker_name() -> str:
-    """Return the name of this worker: host name and process id."""
-    return f"{host_name()}:{os.getpid()}"
 
 
 class Objective:
@@ -56,7 +51,7 @@ class Objective:
         if is_surplus(trial.study.get_trials(deepcopy=False), trial.number, self._plan):
             trial.set_user_attr(SURPLUS, True)
             raise SurplusError
-        trial.set_user_attr(WORKER, worker_name())
+        trial.set_user_attr(WORKER, worker_name(os.getpid()))
         config = self._plan.train_config(self._plan.space.suggest(trial))
         job = prepare(config, self._dataset)
         if self._plan.config.folds is None:

@@ -1,14 +1,11 @@
 """The worker processes of one command: starting, watching, replacing and ending them."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -17,12 +14,12 @@ from optuna.trial import TrialState
 
 from ..kernels.blas import VARIABLES
 from ..kernels.threads import default_threads
+from ..system.child_process import environment
 from .config import Plan
-from .study import WORKER, give_up, host_name, in_state
+from .study import WORKER, give_up, in_state, worker_name
 
 _ENDING_SECONDS = 10  # before a worker is killed; it looks every 0.25 s whether to end
 _DEATHS = 3  # per worker, without a finished trial in between: no coincidence
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkersFailedError(RuntimeError):
@@ -121,7 +118,7 @@ class Pool:
 
     def _requeue_trial_of(self, worker: "_Worker") -> None:
         """Queue the trial of a dead worker again, without waiting for the grace period."""
-        name = f"{host_name()}:{worker.pid}"
+        name = worker_name(worker.pid)
         for trial in in_state(self._study.get_trials(), TrialState.RUNNING):
             if trial.user_attrs.get(WORKER) == name:
                 give_up(self._study, trial)
@@ -180,14 +177,8 @@ class _Worker:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Return this process's environment with the package path and a BLAS thread limit added.
+    """Return a worker's environment: BLAS has one thread unless a number was asked for.
 
-    BLAS has one thread unless a number was asked for: see :mod:`.blas`.
+    See :mod:`.blas`.
     """
-    paths = [str(_PACKAGE_ROOT), *_split(os.environ.get("PYTHONPATH"))]
-    caps = dict.fromkeys(VARIABLES, str(threads or 1))
-    return {**os.environ, **caps, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _split(paths: str | None) -> Sequence[str]:
-    return paths.split(os.pathsep) if paths else ()
+    return {**environment(), **dict.fromkeys(VARIABLES, str(threads or 1))}

@@ -238,6 +238,11 @@ def host_name() -> str:
     return socket.gethostname()
 
 
+def worker_name(pid: int) -> str:
+    """Return the name of the worker on this machine with a process id."""
+    return f"{host_name()}:{pid}"
+
+
 def in_state(trials: Sequence[FrozenTrial], *states: TrialState) -> list[FrozenTrial]:
     """Return the trials that are in one of the given states."""
     return [trial for trial in trials if trial.state in states]

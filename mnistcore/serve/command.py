@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runs.folder import newest_run
 from ..system.extras import require
 from ..system.interrupt import Signalled
 from ..terminal.command_line import DONE, SIGNALLED, Parser, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
+from ..terminal.runs import runs_or_newest
 from .background import end_at_once
 from .config import ServeConfig
 
@@ -61,7 +61,7 @@ def _main(argv: Sequence[str]) -> int:
     try:
         with user_errors():
             config = ServeConfig(**flags_given(arguments, ServeConfig))
-            run(arguments.runs or _newest(), config)
+            run(_runs(arguments.runs), config)
     except KeyboardInterrupt as interrupt:  # how a server ends: nothing to say
         number = interrupt.number if isinstance(interrupt, Signalled) else signal.SIGINT
         status = SIGNALLED + number
@@ -69,15 +69,13 @@ def _main(argv: Sequence[str]) -> int:
     return status
 
 
-def _newest() -> list[Path]:
-    """Return the newest run in runs/, and say which it is; none if there is none."""
+def _runs(named: Sequence[str]) -> list[str]:
+    """Return the runs that were named, or the newest one; none if there is none."""
     try:
-        newest = newest_run()
+        return runs_or_newest(named)
     except FileNotFoundError:
         print("no run was named: the page can train a network", file=sys.stderr)
         return []
-    print(f"the newest run: {newest}", file=sys.stderr)
-    return [newest]
 
 
 def _parser() -> Parser:

@@ -18,7 +18,7 @@ from ..models.network import Predictor
 from .explaining import explain
 from .images import PIXELS, prediction, read_picture, read_pixels, reading_dict
 from .models import Source, describe
-from .requests import Json, Threads, bad_request, body_of, kind_of
+from .requests import Json, Threads, announced_size, bad_request, body_of, kind_of
 
 MOST_PICTURE = 24 * 2**20  # bytes: photographs of phones have up to 15 MB
 MOST_JSON = 8 * 2**20
@@ -128,8 +128,7 @@ class _Few:
         """Return the handler, which answers 503 to one too many."""
 
         async def bounded(request: Request) -> Json:
-            announced = request.headers.get("content-length", "0")
-            if int(announced) <= LARGE and "transfer-encoding" not in request.headers:
+            if announced_size(request) <= LARGE and "transfer-encoding" not in request.headers:
                 return await handler(request)
             if self._at_once >= MOST_LARGE:
                 busy = "the server is busy with large bodies; try again in a moment"

@@ -59,18 +59,22 @@ class Threads:
             self._free.release()
 
 
+def announced_size(request: Request) -> int:
+    """Return the bytes of a body that the head of a request announces; 0 if it does not say."""
+    return int(request.headers.get("content-length", "0"))
+
+
 async def body_of(request: Request, most: int) -> bytes:
     """Return the body of a request, of at most so many bytes.
 
     A longer one is read to its end, but not kept, so that the answer reaches its sender; only if
     it says how long it is, the answer comes at once.
     """
-    announced = request.headers.get("content-length", "0")
     too_large = HTTPException(413, f"the body is larger than {most // 2**10:,} KiB")
     body, size = bytearray(), 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            if int(announced) > most:
+            if announced_size(request) > most:
                 raise too_large
             async for part in request.stream():
                 size += len(part)

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from ..kernels.layout import DROPOUT, HIT_SUM, LOSS_SUM, METRICS, WEIGHT_SUM
 from ..models.inference import PART, logits_of
-from ..models.network import Network, activate
+from ..models.network import Network, activate, differentiate
 from ..training.optimizers import make_options
 from .links import Link, residuals, smoothed_losses
 from .normalization import Normalized, backward, normalize, update_statistics
@@ -78,9 +78,6 @@ class LayerwiseObjective(Objective):
         self.counts_hits = link.hits is not None
         self._gradient: np.ndarray = np.empty(network.n_params, dtype)
         self._rates = [int(row[DROPOUT]) / 2**32 for row in self._layers]
-        name = network.activation
-        self._activate = None if name == "identity" else getattr(kernels, f"{name}_forward")
-        self._derive = None if name == "identity" else getattr(kernels, f"{name}_backward")
 
     def train(
         self, order: np.ndarray, rates: np.ndarray, optimizer: Optimizer, weights: Weights
@@ -179,8 +176,7 @@ class LayerwiseObjective(Objective):
             self._kernels.add_bias(z, bias, z)
             if index == len(layers.pairs) - 1:
                 break
-            if self._activate:
-                self._activate(z, z)
+            activate(self._kernels, self.network.activation, z)
             outputs.append(z)
             a = self._drop(z, rows, index, draw)
             inputs.append(a)
@@ -216,8 +212,7 @@ class LayerwiseObjective(Objective):
                 da = np.empty_like(a)
                 self._kernels.matmul_nt(dz, layers.pairs[index][0], da)
                 dz = self._drop(da, rows, index - 1, draw)
-                if self._derive:
-                    self._derive(dz, passed.outputs[index - 1], dz)
+                differentiate(self._kernels, self.network.activation, dz, passed.outputs[index - 1])
 
     def _drop(
         self, a: np.ndarray, rows: Rows, index: int, draw: tuple[int, int] | None

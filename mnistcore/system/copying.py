@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from .child_process import environment
 from .errors import reason_of
 from .text import one_line
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE, _SLOWEST = 30.0, 2e7  # seconds to start; bytes a second on a slow disk
 _REST = 2**28  # bytes of memory beside the arrays
 _REFUSED = 2  # exit status
@@ -51,7 +51,7 @@ def run(copier: str, kind: str, source: Path | bytes, numbers: list[int], into: 
     command = [sys.executable, *_program(copier), name, *map(str, numbers)]
     try:
         done = subprocess.run(
-            command, input=given, stdout=into, stderr=subprocess.PIPE, env=_environment(),
+            command, input=given, stdout=into, stderr=subprocess.PIPE, env=environment(),
             timeout=_PATIENCE + size / _SLOWEST,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
@@ -66,11 +66,6 @@ def run(copier: str, kind: str, source: Path | bytes, numbers: list[int], into: 
 
 def _program(copier: str) -> list[str]:
     return ["-P", "-m", f"{__package__}.{copier}"]
-
-
-def _environment() -> dict[str, str]:
-    paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def write(array: np.ndarray, into: BinaryIO) -> None:
@@ -108,9 +103,8 @@ def outcome(
         raise
     except BaseException as error:  # a panic of Rust is no Exception
         known = type(error) is ValueError
-        return _REFUSED, one_line(
-            error
-        ) if known else f"is a damaged {kind} file ({reason_of(error)})"
+        damaged = f"is a damaged {kind} file ({reason_of(error)})"
+        return _REFUSED, one_line(error) if known else damaged
 
 
 def bound_memory(most: int) -> None:

@@ -1,4 +1,4 @@
-"""Text that anyone may have written, made safe: for a terminal, for a line, for a spreadsheet."""
+"""Text; what anyone may have written is made safe: for a terminal, a line, a spreadsheet."""
 
 import csv
 import io
@@ -32,6 +32,11 @@ def one_line(text: object, longest: int = _LONGEST) -> str:
 def spelled(value: object) -> str:
     """Return a value as Python spells it, short enough for a message."""
     return one_line(repr(value), 200)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and its noun, whose plural ends in "s" by default: "1 core", "2 cores"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def csv_row(cells: Iterable[object]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from ..models.metrics import percent
 from ..pictures.reader import noun_of
 from ..pictures.readings import Reading, as_dict
-from ..system.text import csv_row, one_line
+from ..system.text import counted, csv_row, one_line
 from .display import print_json
 
 if TYPE_CHECKING:
@@ -126,9 +126,8 @@ def _summary(reading: Reading) -> str:
         place = f"{noun} {reading.digits.index(doubtful) + 1} of {len(reading.digits)}"
         words = f"least sure is {place}: {words}"
     if reading.left_out:
-        marks = "1 mark that resembles" if reading.left_out == 1 else None
-        words += f"; left out {marks or f'{reading.left_out} marks that resemble'} no {noun}"
+        marks = counted(reading.left_out, "mark that resembles", "marks that resemble")
+        words += f"; left out {marks} no {noun}"
     if reading.at_edge:
-        marks = "1 mark" if reading.at_edge == 1 else f"{reading.at_edge} marks"
-        words += f"; left out {marks} along the edge of the picture"
+        words += f"; left out {counted(reading.at_edge, 'mark')} along the edge of the picture"
     return f"{' / '.join(reading.text.splitlines())}  ({words})"

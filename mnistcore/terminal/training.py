@@ -16,6 +16,7 @@ import numpy as np
 from ..kernels.blas import threads_of
 from ..models.metrics import percent
 from ..runs.checkpoints import files
+from ..system.text import counted
 from ..training.recipes import RECIPES
 from ..training.records import EpochRecord, Listener, Progress
 from .display import Screen, choose, print_json
@@ -242,7 +243,7 @@ def last_line(result: "TrainResult") -> str:
     if summary["test_accuracy"] is not None:
         how += f"test accuracy {percent(summary['test_accuracy'])}, "
         how += f"test loss {summary['test_loss']:.4f}, "
-    epochs = f"{_epochs(summary['epochs_run'])} in {summary['train_seconds']:.2f} s"
+    epochs = f"{counted(summary['epochs_run'], 'epoch')} in {summary['train_seconds']:.2f} s"
     return f"{how}{epochs}, {result.folder.path}"
 
 
@@ -255,7 +256,7 @@ def _intentions(job: "Job") -> Mapping[str, str]:
     return {
         "network": str(job.network),
         "training": f"{config.optimizer}, learning rate {config.learning_rate:g}"
-        f" ({config.schedule}), batches of {config.batch_size}, {_epochs(config.epochs)}",
+        f" ({config.schedule}), batches of {config.batch_size}, {counted(config.epochs, 'epoch')}",
         **_teachers(config),
         "data": f"{dataset.name}: {images}, {len(dataset.test_labels):,} for the test",
         "from": dataset.source,
@@ -301,7 +302,7 @@ def _pixels(pixel_max: float, standardized: bool) -> Mapping[str, str]:
 
 def _threads(job: "Job") -> str:
     threads = threads_of(job.backend, job.config.threads)
-    return f", up to {threads} threads" if threads > 1 else ", 1 thread"
+    return f", {'up to ' * (threads > 1)}{counted(threads, 'thread')}"
 
 
 def _figures(result: "TrainResult") -> Mapping[str, str]:
@@ -314,7 +315,7 @@ def _figures(result: "TrainResult") -> Mapping[str, str]:
     if summary["outcome"] != "finished":
         figures["outcome"] = _outcome(result)
     figures["training"] = (
-        f"{summary['train_seconds']:.2f} s, {_epochs(summary['epochs_run'])},"
+        f"{summary['train_seconds']:.2f} s, {counted(summary['epochs_run'], 'epoch')},"
         f" {summary['samples_per_second']:,.0f} samples/s"
     )
     figures["in all"] = f"{summary['total_seconds']:.2f} s"
@@ -336,7 +337,3 @@ def _clock(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"
