@@ -53,7 +53,9 @@ def _parser() -> Parser:
         " scikit-learn or NumPy.",
     )
     parser.add_argument(
-        "file", metavar="FILE", help="the weights: .safetensors, .npz, .h5, .keras, .pt or .pth"
+        "file",
+        metavar="FILE",
+        help="the weights: .safetensors, .npz, .h5, .keras, .pt, .pth, .bin",
     )
     parser.add_argument(
         "--activation",

@@ -109,7 +109,7 @@ def run(
     ----------
     source
         A file with the weights of dense layers: safetensors, ``.npz``, ``.h5`` or ``.keras`` of
-        Keras, ``.pt`` or ``.pth`` of PyTorch.
+        Keras, ``.pt``, ``.pth`` or ``.bin`` of PyTorch.
     output
         The model file; by default beside the source, with "-mnistcore" in its name.
     activation

@@ -63,7 +63,10 @@ class ReportConfig(SourceConfig):
 
 @dataclass(frozen=True)
 class Report:
-    """The files that were written: the page, and those of the figures if requested."""
+    """The files that were written: the page, and those of the figures if requested.
+
+    ``notices`` are what the user should know about the data.
+    """
 
     path: Path
     notices: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Checkpoints: the state of a run in the middle of its training, to go on from bit for bit.
 
 ``checkpoint-N.safetensors``, written after N updates, has the arrays of the :class:`.Trainer` and
-the weights with the best validation. The values of its metadata are strings, four of them JSON:
+the weights with the best validation. The values of its metadata are strings, three of them JSON:
 
 ==============  ==============================================================================
 format          "mnistcore checkpoint"
@@ -115,7 +115,7 @@ class Keeper(Listener):
     folder
         The run folder.
     every
-        The interval; "never" saves nothing.
+        The interval; "none" saves nothing.
     trainer, outcome
         Whose state it is.
     describe

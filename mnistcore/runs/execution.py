@@ -39,7 +39,7 @@ class TrainResult:
     """The result of a run: model, a record per epoch, content of ``summary.json``, run folder.
 
     ``message`` says why training diverged, and is empty otherwise. ``signal`` is the number of
-    the one that interrupted the run, or 0.
+    the signal that interrupted the run, or 0.
     """
 
     model: Model

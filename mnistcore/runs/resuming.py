@@ -67,7 +67,7 @@ def resume(
     ------
     ValueError
         If the folder is not that of a run, or the run is over, was trained on other data or with
-        other options, or has no checkpoint that can be read. Else as :func:`.job.run`.
+        other options, or has no checkpoint that can be read. Else as :func:`.execution.run`.
 
     Examples
     --------

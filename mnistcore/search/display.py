@@ -27,10 +27,10 @@ _INDENT = 7  # of what continues a line: below the column after the number
 
 
 class SearchDisplay(Screen, SearchListener):
-    """Base class of the displays; prints only the notices of the data set, to stderr."""
+    """Base class of the displays; prints only the notices, to stderr."""
 
     def started(self, search: Search) -> None:
-        for notice in search.job.dataset.notices:
+        for notice in search.job.notices:
             print(notice, file=sys.stderr)
 
 
@@ -60,7 +60,7 @@ class PlainDisplay(SearchDisplay):
 
     def started(self, search: Search) -> None:
         self._wanted = search.plan.n_trials
-        for notice in search.job.dataset.notices:
+        for notice in search.job.notices:
             self._console.print(notice_panel(notice))
         self._console.print(facts_table(_intentions(search)))
         self._console.print()

@@ -88,7 +88,7 @@ def run(
     TypeError, ValueError
         If an option is not valid, the storage cannot be reached, or it holds another search
         under this name.
-    BackendUnavailableError, OSError
+    BackendUnavailableError, OSError, NonFiniteLossError
         As in training.
     WorkersFailedError
         If workers fail or die repeatedly.

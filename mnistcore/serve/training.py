@@ -66,7 +66,7 @@ class Training(Activity):
 
     @property
     def name(self) -> str:
-        """The layers, the optimizer and the backend."""
+        """The layers and the optimizer."""
         layers = "-".join(map(str, self.config.hidden)) or "no hidden layer"
         return f"{layers}, {self.config.optimizer}"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Display(Screen, Listener):
-    """Base class of the displays; prints only the notices of the data set, to stderr."""
+    """Base class of the displays; prints only the notices, to stderr."""
 
     def started(self, job: "Job") -> None:
         """Called when the data is loaded and training is about to begin."""

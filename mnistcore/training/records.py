@@ -7,7 +7,7 @@ LOGS = ("csv", "tensorboard")
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the parameters are those before that step's update."""
+    """A loss, or what it is made of, is NaN or infinite: training diverged."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import io
+from types import SimpleNamespace
 
 from rich.console import Console
 from small_search import optuna
@@ -6,6 +7,7 @@ from small_search import optuna
 from mnistcore.search.display import (
     LiveDisplay,
     PlainDisplay,
+    QuietDisplay,
     best_table,
     live_view,
     spelled,
@@ -41,6 +43,12 @@ def test_values_near_1_are_not_rounded_to_it():
     assert spelled({"ema": 0.9995, "augment_strength": 1.25}) == (
         "ema 0.9995, augment strength 1.25"
     )
+
+
+def test_what_a_training_should_be_told_a_search_is_told(capsys):
+    job = SimpleNamespace(notices=("The teacher was trained on other data.",))
+    QuietDisplay().started(SimpleNamespace(job=job))
+    assert capsys.readouterr().err == "The teacher was trained on other data.\n"
 
 
 def test_a_finished_trial_is_a_line():
