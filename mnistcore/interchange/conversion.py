@@ -206,7 +206,7 @@ def _read(file: WeightFile, options: _Options) -> _Read:
     left_out = [*file.left_out, *found.left_out]
     if not options.layers:
         _check_left_out(arrays, left_out, layers)
-    activation = _agreed("activation", options.activation, described.activation)
+    activation = _agreed(options.activation, described.activation)
     if activation is None and len(layers) > 1:
         known = ", ".join(ACTIVATIONS)
         raise ValueError(f"does not say the hidden layers' activation; give one of {known}")
@@ -273,11 +273,11 @@ def _check_left_out(
             )
 
 
-def _agreed(what: str, option: str | None, stated: str | None) -> str | None:
-    """Return an option and what the file says about the same; they may not differ."""
+def _agreed(option: str | None, stated: str | None) -> str | None:
+    """Return the activation of the option or of the file; they may not differ."""
     option = option and SYNONYMS.get(option, option)
     if option and stated and option != stated:
-        raise ValueError(f"says that the {what} is {stated}; the option says {option}")
+        raise ValueError(f"says that the activation is {stated}; the option says {option}")
     return option or stated
 
 
@@ -320,7 +320,7 @@ def _hidden_activation(folded: Folded, option: str | None) -> str:
         )
     if hidden[0] not in ACTIVATIONS:
         raise ValueError(f"has {hidden[0]} between its layers, which is not converted")
-    return _agreed("activation", option if folded.activations[:-1] else None, hidden[0]) or ""
+    return _agreed(option if folded.activations[:-1] else None, hidden[0]) or ""
 
 
 def _enter(folded: Folded, read: _Read, scaling: tuple[float | None, float]) -> tuple[float, float]:

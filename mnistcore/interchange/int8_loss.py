@@ -8,11 +8,10 @@ from ..data import Dataset
 from ..data.preprocess import as_bytes
 from ..kernels.backends import get_backend
 from ..models.datasets import fitted
+from ..models.inference import PART
 from ..models.metrics import accuracy, percent
 from ..models.model import Model
 from .int8 import int8_logits, quantize
-
-_PART = 1000  # images at a time
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ def measure(model: Model, dataset: Dataset) -> Int8Loss:
     layers = quantize(model)
     rounded = np.concatenate(
         [
-            int8_logits(layers, model.scale, images[first : first + _PART]).argmax(axis=1)
-            for first in range(0, len(images), _PART)
+            int8_logits(layers, model.scale, images[first : first + PART]).argmax(axis=1)
+            for first in range(0, len(images), PART)
         ]
     )
     known = model.data is None or model.data.checksum == dataset.checksum

@@ -23,12 +23,13 @@ def page(kernels: ModuleType, runs: Sequence[Run], datasets: Sequence[Dataset]) 
     results = dict(zip(names, all_scores, strict=True))
     by_name = dict(zip(names, runs, strict=True))
     sections = [Section("Results", list(_results(by_name, results, datasets)))]
-    if _same_data(all_scores, datasets):
+    alike = _same_data(all_scores, datasets)
+    if alike:
         sections[0].parts.append(_together(all_scores))
         sections.append(Section("More than chance?", list(_chance(results)), False))
     sections.append(Section("Learning", list(_learning(by_name)), False))
     sections.append(Section("What differs", list(_differences(by_name)), False))
-    if _same_data(all_scores, datasets):
+    if alike:
         images = datasets[0].test_images
         sections.append(Section("Misread by every run", list(_hardest(results, images)), False))
     where = " and ".join(dict.fromkeys(_data_names(datasets)))

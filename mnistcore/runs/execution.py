@@ -205,7 +205,7 @@ def _train(
     outcome = Fit(trainer.inference_params().copy())
     if job.past is not None and job.past.checkpoint is not None:
         job.past.checkpoint.restore(trainer, outcome)
-    every = parse_interval(config.checkpoint_every, "checkpoint_every")
+    every = parse_interval(config.checkpoint_every)
     keeper = Keeper(folder, every, trainer, outcome, lambda: describe(job))
     validate = _validation(job, trainer, check)
     history = job.past.history if job.past else None

@@ -116,10 +116,13 @@ def _prepared(
 ) -> Job:
     path = folder.path
     checkpoint, damage = newest(path)
-    config = TrainConfig(**{**COMMON, **read_options(path / CONFIG_FILE, TrainConfig), **changes})
+    options = read_options(path / CONFIG_FILE, TrainConfig)
+    config = TrainConfig(**{**COMMON, **options, **changes})
     if checkpoint is not None and config.backend == "auto":
         config = replace(config, backend=checkpoint.run["backend"])
-    _check_options(path, checkpoint, config)
+    if checkpoint is not None:
+        options = {**checkpoint.run["config"], "backend": checkpoint.run["backend"]}
+    _check_options(path, options, config)
     _check_ending(path, checkpoint, config)
     job = prepare(config, dataset, progress, Past(folder, checkpoint))
     if checkpoint is None:
@@ -131,14 +134,10 @@ def _prepared(
     return replace(job, past=Past(folder, checkpoint, notices))
 
 
-def _check_options(path: Path, checkpoint: Checkpoint | None, config: TrainConfig) -> None:
-    """Check that the run goes on with the options that it had."""
+def _check_options(path: Path, before: Mapping[str, Any], config: TrainConfig) -> None:
+    """Check that the run goes on with the options that it had before."""
     if config.output is not None and Path(config.output).resolve() != path.resolve():
         raise ValueError(f"{path}: the run goes on in its folder; leave output out")
-    if checkpoint is not None:
-        before = {**checkpoint.run["config"], "backend": checkpoint.run["backend"]}
-    else:
-        before = read_options(path / CONFIG_FILE, TrainConfig)
     before, now = (json.loads(json.dumps(options)) for options in (before, config.to_dict()))
     changed = [
         f"{name} is {one_line(now[name], 200)}, not {one_line(before[name], 200)}"

@@ -9,6 +9,7 @@ import numpy as np
 from ..kernels.checks.kernels import MOST_SIDE
 from ..kernels.checks.kernels import STRENGTHS as RANGES
 from ..kernels.layout import AUGMENTATION_DTYPE, Augmentation
+from ..system.errors import by
 
 # Chosen by accuracy on images held out of MNIST's training set.
 STRENGTHS = Augmentation(
@@ -94,9 +95,9 @@ def check_images(images: np.ndarray, what: str = "augment") -> None:
     """
     shape = images.shape[1:]
     if len(shape) != 2 or shape[0] != shape[1] or not 1 <= shape[0] <= MOST_SIDE:
-        size = " x ".join(map(str, shape))
         raise ValueError(
-            f"{what} deforms square images of up to {MOST_SIDE} pixels a side; these are {size}"
+            f"{what} deforms square images of up to {MOST_SIDE} pixels a side; these are"
+            f" {by(shape)}"
         )
     if images.dtype != np.uint8:
         raise ValueError(

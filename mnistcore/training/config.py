@@ -270,7 +270,7 @@ class TrainConfig(DataOptions):
                 self._set(name, value)
 
     def _check_together(self) -> None:
-        parse_interval(self.checkpoint_every, "checkpoint_every")
+        parse_interval(self.checkpoint_every)
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is for optimizer sgd, not {self.optimizer}")
         for name in ("beta1", "beta2", "eps"):

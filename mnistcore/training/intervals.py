@@ -13,21 +13,21 @@ class Interval(NamedTuple):
     seconds: int = 0
 
 
-def parse_interval(text: str, name: str) -> Interval:
-    """Read a whole number and its unit: epochs, minutes or seconds; or "none".
+def parse_interval(text: str) -> Interval:
+    """Read ``checkpoint_every``: a whole number of epochs, minutes or seconds; or "none".
 
     Raises
     ------
     ValueError
-        If the text is anything else; the message begins with ``name``.
+        If the text is anything else.
     """
     if text == "none":
         return Interval()
     found = re.fullmatch(r"([1-9][0-9]{0,8}) ?(epoch|minute|second)s?", text)
     if found is None:
         raise ValueError(
-            f"{name} must be a number of epochs, minutes or seconds, such as 5epochs, 2minutes or"
-            f" 30seconds, or none; got {text!r}"
+            "checkpoint_every must be a number of epochs, minutes or seconds, such as 5epochs,"
+            f" 2minutes or 30seconds, or none; got {text!r}"
         )
     number, unit = int(found[1]), found[2]
     return Interval(epochs=number) if unit == "epoch" else Interval(seconds=number * _SECONDS[unit])
