@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .system import interrupt
 
 if interrupt.starts_command():
-    interrupt.end_at_once()
+    interrupt.leave_to_system()
 
 from .kernels.backends import BackendUnavailableError, available_backends, get_backend
 from .kernels.threads import get_num_threads, set_num_threads

@@ -27,6 +27,7 @@ from .page import Beside, Drawing, Page, Part, Section, Table, Text, Tiles
 
 _SHOWN = 16  # predictions in the gallery
 _EXPLAINED = 10  # images with the pixels that speak for the answer
+_ROWS = 24  # most epochs that the table lists
 _MISTAKES = 20
 _DEFORMED, _EPOCHS = 6, 8  # training images and epochs that show augmentation
 _WATCHED = 2000  # images whose hidden activations are drawn
@@ -137,9 +138,6 @@ def _harder(config: Mapping[str, Any]) -> str:
         "for smoothed labels": config.get("label_smoothing"),
     }
     return "".join(f", {reason}" for reason, holds in reasons.items() if holds)
-
-
-_ROWS = 24  # most epochs that the table lists
 
 
 def _thinned(history: list[Any]) -> list[Any]:

@@ -46,6 +46,7 @@ _NAME = BEGINNING + "{}.safetensors"
 _MOST = 2**53  # steps, samples or seconds
 _LONGEST = 2**26  # characters of the history of as many epochs as a run may have
 _BEST = "best_params"  # the array that is not the trainer's
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class _OtherVersionError(CheckpointError):
@@ -241,9 +242,6 @@ def load(path: Path) -> Checkpoint:
         raise type(error)(f"{path}: {error}") from error
     except (SafetensorError, *_MALFORMED) as error:
         raise CheckpointError(f"{path}: is damaged ({reason_of(error)})") from error
-
-
-_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def _decode(arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> Checkpoint:

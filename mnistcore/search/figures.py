@@ -19,6 +19,7 @@ from .space import worded
 _TICKS = 5  # values of a parameter that are all labelled
 _BINS = 7  # at most, between round numbers
 _APART = 0.055  # of an axis, from one label to the next
+_EDGE = 0.04  # of the height, between the outermost markers and the edges
 _LONGEST = 14  # characters of a label, which must end before the next axis
 _STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))  # ticks of a decade, coarse to fine
 
@@ -67,9 +68,6 @@ def history(records: Sequence[TrialRecord]) -> Figure:
     style.dress(axes, "History of the search", "trial", "validation accuracy (%)", grid="y")
     style.legend_below(figure, axes, 3)
     return figure
-
-
-_EDGE = 0.04  # of the height, between the outermost markers and the edges
 
 
 def _dots(

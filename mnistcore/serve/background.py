@@ -18,7 +18,7 @@ def in_background(name: str, work: Callable[..., object], *arguments: object) ->
     thread.start()
 
 
-def end_at_once(status: int) -> None:
+def exit_at_once(status: int) -> None:
     """End the process with a status if it runs this command, and a thread still computes.
 
     The interpreter cannot be taken down around a thread that compiles or trains. Nothing of what

@@ -10,7 +10,7 @@ from ..system.interrupt import Signalled
 from ..terminal.command_line import DONE, SIGNALLED, Parser, run_command, user_errors
 from ..terminal.flags import add_flags, flags_given
 from ..terminal.runs import runs_or_newest
-from .background import end_at_once
+from .background import exit_at_once
 from .config import ServeConfig
 
 
@@ -65,7 +65,7 @@ def _main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as interrupt:  # how a server ends: nothing to say
         number = interrupt.number if isinstance(interrupt, Signalled) else signal.SIGINT
         status = SIGNALLED + number
-    end_at_once(status)
+    exit_at_once(status)
     return status
 
 

@@ -1,7 +1,7 @@
 """Deferred Ctrl-C, so that it never leaves arrays or files in an inconsistent state.
 
 And Ctrl-C while a command of the shell still imports what it needs: the process ends without a
-traceback, since :func:`end_at_once` leaves it to the system until :func:`answered` takes over.
+traceback, since :func:`leave_to_system` leaves it to the system until :func:`answered` takes over.
 """
 
 import os
@@ -34,8 +34,8 @@ def starts_command() -> bool:
     return os.path.basename(program) == "mnistcore" and program in words
 
 
-def end_at_once() -> None:
-    """Let Ctrl-C end this process, unless it is ignored."""
+def leave_to_system() -> None:
+    """Leave Ctrl-C to the system, which ends this process, unless it is ignored."""
     if _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -25,9 +25,8 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def _groups(root: Path) -> Iterator[Path]:
     """Yield the folders of this process's control groups and of all groups that contain them."""
     paths = _paths(_text(root / "proc/self/cgroup"))
-    for line in _text(root / "proc/self/mountinfo").split(
-        "\n"
-    ):  # a path may hold other ends of lines
+    lines = _text(root / "proc/self/mountinfo").split("\n")  # paths may hold other ends of lines
+    for line in lines:
         fields, _, rest = line.partition(" - ")
         kind, _, rest = rest.partition(" ")
         options = rest.rpartition(" ")[2]

@@ -15,6 +15,9 @@ from .records import EpochRecord, Listener, NonFiniteLossError
 Ending = Literal["finished", "stopped early", "interrupted", "diverged"]
 
 
+_UNKNOWN = -math.inf, -math.inf  # worse than any validation
+
+
 @dataclass(eq=False)
 class Fit:
     """The result of a fit, or what it has come to so far.
@@ -127,9 +130,6 @@ def fit(
     elif finite:
         outcome.params = latest
     return outcome
-
-
-_UNKNOWN = -math.inf, -math.inf
 
 
 def _standing(record: EpochRecord) -> tuple[float, float]:

@@ -6,7 +6,13 @@ import threading
 import pytest
 from interruptions import interrupted_everywhere
 
-from mnistcore.system.interrupt import ENDING, DeferredInterrupt, Signalled, answered, end_at_once
+from mnistcore.system.interrupt import (
+    ENDING,
+    DeferredInterrupt,
+    Signalled,
+    answered,
+    leave_to_system,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -94,13 +100,13 @@ def test_other_signals_are_deferred_if_wanted_and_never_obeyed_at_once(numbers):
 
 
 def test_a_command_that_starts_leaves_ctrl_c_to_the_system():
-    end_at_once()
+    leave_to_system()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     with pytest.raises(KeyboardInterrupt), answered():
         _press()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_at_once()
+    leave_to_system()
     with answered():
         _press()
     signal.signal(signal.SIGINT, signal.default_int_handler)
