@@ -256,7 +256,9 @@ class TrainConfig(DataOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._complete_from_recipe()
-        self._check_together()
+        parse_interval(self.checkpoint_every)
+        self._check_training()
+        self._check_network()
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -269,8 +271,8 @@ class TrainConfig(DataOptions):
             if getattr(self, name) is None:
                 self._set(name, value)
 
-    def _check_together(self) -> None:
-        parse_interval(self.checkpoint_every)
+    def _check_training(self) -> None:
+        """Check the options of the optimizer, of validation, of deformed images and of teachers."""
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum is for optimizer sgd, not {self.optimizer}")
         for name in ("beta1", "beta2", "eps"):
@@ -284,13 +286,16 @@ class TrainConfig(DataOptions):
             usual = COMMON[name], RECIPES[self.recipe].settings[name]
             if not self.augment and getattr(self, name) not in usual:
                 raise ValueError(f"{name} is for deformed images, and augment is off")
+        for name in ("teacher_temperature", "teacher_weight"):
+            if not self.teacher and getattr(self, name) != getattr(TrainConfig, name):
+                raise ValueError(f"{name} is for a teacher, and there is none")
+
+    def _check_network(self) -> None:
+        """Check the options of the hidden layers."""
         if self.batch_norm and not self.hidden:
             raise ValueError("batch_norm is for hidden layers, and hidden is none")
         if self.batch_norm and self.batch_size == 1 and not self.adversarial:
             raise ValueError("batch_norm needs more than one image in a batch; batch_size is 1")
-        for name in ("teacher_temperature", "teacher_weight"):
-            if not self.teacher and getattr(self, name) != getattr(TrainConfig, name):
-                raise ValueError(f"{name} is for a teacher, and there is none")
         rates, layers = len(self.dropout), len(self.hidden)
         if any(self.dropout) and not layers:
             raise ValueError("dropout is for hidden layers, and hidden is none")

@@ -117,7 +117,12 @@ def fit(
         outcome.ending = "interrupted"
     except NonFiniteLossError as error:
         outcome.ending, outcome.message = "diverged", str(error)
-    latest = trainer.inference_params()
+    _keep_weights(outcome, trainer.inference_params(), patience)
+    return outcome
+
+
+def _keep_weights(outcome: Fit, latest: np.ndarray, patience: int | None) -> None:
+    """Choose the weights that a fit keeps; it diverged if the latest are needed and not finite."""
     finite = np.isfinite(latest).all()
     if not finite and outcome.ending == "finished" and patience is None:
         outcome.ending = "diverged"
@@ -129,7 +134,6 @@ def fit(
         outcome.params = outcome.best_params
     elif finite:
         outcome.params = latest
-    return outcome
 
 
 def _standing(record: EpochRecord) -> tuple[float, float]:
