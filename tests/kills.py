@@ -38,7 +38,10 @@ def command(*flags):
 def finish(*flags):
     """Run the command to its end."""
     process = command(*flags)
-    _, errors = process.communicate(timeout=600)
+    try:
+        _, errors = process.communicate(timeout=1800)
+    finally:
+        process.kill()
     assert process.returncode == 0, errors
 
 
