@@ -23,8 +23,9 @@ from mnistcore.data.raw import LONGEST_NAME, MAX_IMAGES, DataError
 from mnistcore.data.text import first_line, text_lines
 
 LABEL_NAMES = ("label", "labels", "class", "target", "y", "digit", "letter")
-_ID_NAMES = ("", "id", "imageid", "index", "unnamed: 0")
+_ID_NAMES = ("", "id", "imageid", "rowid", "index", "unnamed:0")
 _HEADINGS = {*LABEL_NAMES, *_ID_NAMES} - {"", "y"}  # cells of a header, and no names of classes
+_FEWEST_OWN = 100  # rows of a table in which labels that are all different are none
 _MISSING = ("nan", "na", "n/a", "null", "none")  # in the place of a number
 _LEAST_SIDE = 5  # fewer columns are a table of something else, such as 16 measures of a letter
 _FEWEST_CELLS = 17
@@ -32,6 +33,7 @@ _CHUNK, _LONGEST_CHUNK = 2000, 2**24  # rows parsed at a time, and their charact
 _LONGEST_NUMBER, _MOST_DISTINCT = 40, 100_000  # what is counted of the values of a column
 _CONSTANT = 0.9  # a pixel in the corner has one value in at least this share of the rows
 _INSIDE_QUOTES = "\x1f"  # stands for a delimiter that separates no cells
+_COUNTED = re.compile(r"(\D*)(\d{1,9})(\D*)")
 _MANGLED = re.compile(r"(.+)\.(\d+)")
 
 
@@ -99,15 +101,24 @@ def read_tables(*paths: Path) -> list[Table]:
     Labels are in the column named ``label``, ``class``, ``target`` or the like; without a name,
     in the first column, or in the last if the first nearly always has the same value, as the
     corner of a picture has, or holds more different values; or one-hot in the last columns.
-    If the number of columns is a square, there are no labels. Whole pixels from 0 to 255 become
+    If the number of columns is a square, there are no labels. Where a header does not say it, all
+    tables have the label in the same column as the first. Pixels whose names count them, such as
+    ``pixel12``, are in the order of the numbers. Whole pixels from 0 to 255 become
     bytes, others float32; pixels from -1 to 1 are moved to 0 to 1, in all tables or in none.
 
     Raises
     ------
     DataError
-        If a file is no such table, a cell is no number, or a table is too large.
+        If a file is no such table, a cell is no number, or a table is too large; or if tables
+        have the same columns in another order.
     """
-    tables = list(map(_read, paths))
+    tables, first = [], None
+    for path in paths:
+        layout, n_rows = _scan(path, first)
+        if first is not None:
+            _check_order(path, layout, first)
+        tables.append(_read(path, layout, n_rows))
+        first = first or layout
     reach = [(float(table.pixels.min()), float(table.pixels.max())) for table in tables]
     if min(low for low, _ in reach) == -1 and max(high for _, high in reach) <= 1:
         return [_moved(table, path) for table, path in zip(tables, paths, strict=True)]
@@ -120,8 +131,18 @@ def _moved(table: Table, path: Path) -> Table:
     return table._replace(pixels=moved, notices=(notice,))
 
 
-def _read(path: Path) -> Table:
-    layout, n_rows = _scan(path)
+def _check_order(path: Path, layout: _Layout, first: _Layout) -> None:
+    """Check that the pixels of two tables, if they have the same names, are in the same order."""
+    if not (layout.names and first.names):
+        return
+    names, others = ([one.names[i] for i in one.pixels] for one in (layout, first))
+    if names != others and sorted(names) == sorted(others):
+        raise DataError(
+            f"{path}: has the columns of the training table in another order; write both in one"
+        )
+
+
+def _read(path: Path, layout: _Layout, n_rows: int) -> Table:
     n_bytes = n_rows * len(layout.pixels)
     if n_bytes > MAX_BYTES:
         raise DataError(f"{path}: holds {n_bytes:,} pixels; at most {MAX_BYTES:,} are read")
@@ -158,8 +179,11 @@ def _read(path: Path) -> Table:
     return Table(pixels[:row], found, ids or None, name, ())
 
 
-def _scan(path: Path) -> tuple[_Layout, int]:
-    """Return the layout and the number of rows; check that all rows have as many columns."""
+def _scan(path: Path, like: _Layout | None = None) -> tuple[_Layout, int]:
+    """Return the layout and the number of rows; check that all rows have as many columns.
+
+    ``like`` is that of the training table, for a test table.
+    """
     delimiter: str | None = None
     names: tuple[str, ...] = ()
     n_columns = n_rows = 0
@@ -182,12 +206,12 @@ def _scan(path: Path) -> tuple[_Layout, int]:
             )
         first = first or _cells(line, delimiter)
         n_rows += 1
-        skipped = int(bool(names) and names[0].lower() in _ID_NAMES)
+        skipped = int(bool(names) and _is_id(_plain(names[0])))
         _count(ends[0], line.split(delimiter, skipped + 1)[skipped])
         _count(ends[1], line.rsplit(delimiter, 1)[-1])
     if not n_rows:
         raise DataError(f"{path}: holds no rows; check the file")
-    return _layout_of(path, delimiter, names, first, ends), n_rows
+    return _layout_of(path, delimiter, names, first, ends, like), n_rows
 
 
 def _count(counts: Counter[str], cell: str) -> None:
@@ -202,17 +226,20 @@ def _layout_of(
     names: tuple[str, ...],
     first: list[str],
     ends: tuple[Counter[str], Counter[str]],
+    like: _Layout | None,
 ) -> _Layout:
     """Decide which columns hold what, by the header, the first row and the outer columns."""
-    lower = [name.strip().lower() for name in names]
+    plain = [_plain(name) for name in names]
+    kinds = [name.removesuffix("id") for name in plain]  # a class_id is a class
     n_columns = len(first)
-    label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
-    row_id = next((i for i, name in enumerate(lower) if name in _ID_NAMES and i != label), None)
+    label = next((kinds.index(name) for name in LABEL_NAMES if name in kinds), None)
+    row_id = next((i for i, name in enumerate(plain) if _is_id(name) and i != label), None)
     rest = [i for i in range(n_columns) if i not in (label, row_id)]
     if label is not None or _is_square(len(rest)):
         pixels, one_hot = rest, 0
     elif _is_square(len(rest) - 1):
-        label, one_hot = (rest[-1] if _label_is_last(*ends) else rest[0]), 0
+        last = like.label == rest[-1] if like else _label_is_last(first, *ends)
+        label, one_hot = rest[-1] if last else rest[0], 0
         pixels = [i for i in rest if i != label]
     else:
         one_hot = len(rest) - math.isqrt(len(rest)) ** 2
@@ -226,7 +253,24 @@ def _layout_of(
             f"{path}: its rows have {n_columns} cells, too few for pictures, which have a cell for"
             f" each pixel, at least {_LEAST_SIDE} x {_LEAST_SIDE}; this table holds something else"
         )
-    return _Layout(delimiter, names, n_columns, pixels, label, row_id, one_hot)
+    return _Layout(delimiter, names, n_columns, _in_order(pixels, names), label, row_id, one_hot)
+
+
+def _plain(name: str) -> str:
+    """Return the name of a column in lower case without what separates its words."""
+    return re.sub("[ _-]", "", name.strip().lower())
+
+
+def _is_id(name: str) -> bool:
+    return name in _ID_NAMES or name.endswith("id")
+
+
+def _in_order(pixels: list[int], names: Sequence[str]) -> list[int]:
+    """Return the columns of the pixels by the number in their names, if names differ in just it."""
+    found = [match for i in pixels if names and (match := _COUNTED.fullmatch(names[i]))]
+    if len(found) < len(pixels) or len({match.group(1, 3) for match in found}) > 1:
+        return pixels
+    return [i for _, i in sorted(zip((int(match[2]) for match in found), pixels, strict=True))]
 
 
 def _not_square(path: Path, n: int, labelled: bool) -> str:
@@ -242,14 +286,20 @@ def _not_square(path: Path, n: int, labelled: bool) -> str:
     return f"{path}: has {n} columns{beside}, {why}"
 
 
-def _label_is_last(first: Counter[str], last: Counter[str]) -> bool:
-    """Whether the last column, not the first, holds the labels, by how often each value occurs."""
+def _label_is_last(row: list[str], first: Counter[str], last: Counter[str]) -> bool:
+    """Whether the last column, not the first, holds the labels, by how often each value occurs.
+
+    Where nearly all rows are of one class, a label differs from the corners of the pictures.
+    """
 
     def constant(counts: Counter[str]) -> bool:
         return max(counts.values()) > _CONSTANT * counts.total()
 
+    if constant(first) and constant(last):
+        ends = first.most_common(1)[0][0], last.most_common(1)[0][0]
+        return row[-2] == ends[0] and row[1] != ends[1]
     if constant(first) or constant(last):
-        return constant(first) and not constant(last)
+        return constant(first)
     return len(last) < len(first)
 
 
@@ -314,7 +364,8 @@ def _parsed(
         cells = _cells(line, layout.delimiter)
         for column in columns:
             if not _is_number(cells[column]):
-                what = repr(cells[column][:20]) if cells[column] else "nothing"
+                cell = cells[column].replace(_INSIDE_QUOTES, layout.delimiter or "")
+                what = repr(cell[:20]) if cell else "nothing"
                 raise DataError(
                     f"{path}: line {number}, {layout.name(column)} holds {what} where the number"
                     " of a pixel belongs; mend or remove that line"
@@ -365,8 +416,8 @@ def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
                 n for n, line in _rows(path, layout) if layout.cell(line, layout.label or 0) == text
             )
             raise DataError(f"{path}: line {number} has no label; mend or remove that line")
-        if not _is_number(text):
-            return np.array(texts)
+        if not numeric:
+            continue
         value = float(text)
         if not value.is_integer() or abs(value) > 2**31:
             raise DataError(
@@ -374,6 +425,13 @@ def _as_labels(texts: list[str], path: Path, layout: _Layout) -> np.ndarray:
                 " whole numbers or names"
             )
         values[text] = int(value)
+    if not numeric:
+        return np.array(texts)
+    if len(values) == len(texts) >= _FEWEST_OWN:
+        raise DataError(
+            f"{path}: {layout.name(layout.label or 0)} holds another number in each row, so no"
+            " labels; name a column of labels label, and one of numbers id"
+        )
     return np.array([values[text] for text in texts], np.int64)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mnistcore.data import DataError, csv_file
 from mnistcore.data import table as table_module
-from mnistcore.data.table import read_table
+from mnistcore.data.table import read_table, read_tables
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 25), np.uint8)
@@ -39,6 +39,7 @@ def table_of(tmp_path):
 
 PLAIN = text().encode()
 HEADED = [["label", *(f"p{i}" for i in range(25))], *ROWS]
+COLUMNS = list(zip(*HEADED, strict=True))
 MOVED = [[*row[1:8], row[0], *row[8:]] for row in HEADED]
 SAME_TABLES = {
     "commas": PLAIN,
@@ -57,6 +58,8 @@ SAME_TABLES = {
     "xz": lzma.compress(PLAIN),
     "floats": text([[f"{float(cell):.1f}" for cell in row] for row in ROWS]),
     "label in the middle": text(MOVED),
+    "columns in the order of the alphabet": text(zip(*sorted(COLUMNS), strict=True)),
+    "a class_id": text([["class_id", *HEADED[0][1:]], *ROWS]),
     "Class": text([["Class", *HEADED[0][1:]], *ROWS]),
     "label last": text([[*row[1:], row[0]] for row in ROWS]),
     "one-hot": text([[*row[1:], *("01"[int(row[0]) == k] for k in range(3))] for row in ROWS]),
@@ -123,6 +126,49 @@ def test_labels_beside_pictures_that_fill_their_corners(last, index, table_of):
     np.testing.assert_array_equal(table_of(text(rows)).labels, LABELS)
 
 
+@pytest.mark.parametrize("header", [[], [[*(f"p{i}" for i in range(25)), "which"]]])
+def test_the_label_of_a_single_class_is_told_from_the_pixel_in_the_corner(header, table_of):
+    rows = [["3", *row[1:]] for row in ROWS]
+    first = table_of(text([["which", *header[0][:-1]] for _ in header] + rows))
+    last = table_of(text(header + [[*row[1:], row[0]] for row in rows]))
+    for table in (first, last):
+        assert table.labels.tolist() == [3] * 12
+        np.testing.assert_array_equal(table.pixels, PIXELS)
+
+
+def test_two_tables_have_the_label_in_one_place(tmp_path):
+    """A test set of a single class, the zeros, cannot tell where its label is."""
+    zeros = [row for row in ROWS if row[0] == "0"]
+    for name, rows in (("m_train.csv", ROWS), ("m_test.csv", zeros)):
+        (tmp_path / name).write_text(text([[*row[1:], row[0]] for row in rows]))
+    train, test = read_tables(tmp_path / "m_train.csv", tmp_path / "m_test.csv")
+    np.testing.assert_array_equal(train.labels, LABELS)
+    np.testing.assert_array_equal(test.pixels, PIXELS[LABELS == 0])
+
+
+def test_two_tables_have_their_columns_in_one_order(tmp_path):
+    names = [*"abcdefghijklmnopqrstuvwxy"]
+    for file, order in (("m_train.csv", names), ("m_test.csv", names[::-1])):
+        (tmp_path / file).write_text(text([["label", *order], *ROWS]))
+    with pytest.raises(DataError, match=r"m_test.csv: has the columns of the training table in an"):
+        csv_file.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["image_id", "Row ID", "sample-id"])
+def test_a_column_of_ids_is_no_label(name, table_of):
+    rows = [[name, *HEADED[0][1:]], *([str(i), *row[1:]] for i, row in enumerate(ROWS, 70))]
+    table = table_of(text(rows))
+    assert table.labels is None
+    assert table.ids == [str(i) for i in range(70, 82)]
+    np.testing.assert_array_equal(table.pixels, PIXELS)
+
+
+def test_numbers_of_rows_are_no_labels(table_of):
+    rows = [["number", *HEADED[0][1:]], *([str(i), *ROWS[i % 12][1:]] for i in range(100))]
+    with pytest.raises(DataError, match=r"column 1 \(number\) holds another number in each row"):
+        table_of(text(rows))
+
+
 def test_pixels_from_minus_one_to_one_are_moved(table_of):
     rows = [[row[0], *(f"{float(p) / 127.5 - 1:.5f}" for p in row[1:])] for row in ROWS]
     table = table_of(text(rows))
@@ -164,6 +210,10 @@ FAULTS = {
     "ragged": (text([*HEADED, ROWS[0][:-1]]), "line 14 has 25 columns, the header has 26"),
     "ragged rows": (text([*ROWS, [*ROWS[0], "1"]]), "line 13 has 27 columns, the first row has 26"),
     "no label": (changed(4, 0, ""), "line 5 has no label"),
+    "no label among names": (
+        text([["AB"[i % 2] * (i != 4), *r[1:]] for i, r in enumerate(ROWS)]),
+        "line 5 has no label",
+    ),
     "a missing label": (changed(4, 0, "NaN"), "line 5 has no label"),
     "Latin-1": (changed(4, 0, "\xe4").encode("latin-1"), "line 5 holds letters that are not in"),
     "half a label": (changed(4, 0, "2.5"), "holds the label 2.5; labels are whole numbers"),
@@ -217,8 +267,8 @@ def test_sizes_are_bounded(table_of, monkeypatch):
 def test_a_table_that_grows_while_it_is_read_is_told(table_of, monkeypatch):
     layout_and_rows = table_module._scan
 
-    def before(path):
-        layout, rows = layout_and_rows(path)
+    def before(path, like):
+        layout, rows = layout_and_rows(path, like)
         return layout, rows - 1
 
     monkeypatch.setattr(table_module, "_scan", before)
