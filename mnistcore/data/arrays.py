@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mnistcore.data.picture import check_ink, grey
 from mnistcore.data.preprocess import as_pixels
 from mnistcore.data.raw import MAX_IMAGES, Part, RawData
 from mnistcore.system.errors import by, reason_of
@@ -152,6 +153,8 @@ def _array(values: Any, name: str) -> np.ndarray:
     """Return anything array-like as an array; see the tensors' and frames' own ``__array__``."""
     if hasattr(values, "toarray"):  # a SciPy sparse matrix
         values = values.toarray()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values; fill them in, or leave their rows out")
     if hasattr(values, "detach"):  # a tensor that records gradients is no array yet
         values = values.detach()
     try:
@@ -171,7 +174,9 @@ def _without_pictures(x: Any, name: str) -> Any:
     if len(sizes) > 1:
         one, other = list(sizes)[:2]
         raise ValueError(f"{name} holds images of {by(one)} and {by(other)} pixels; resize them")
-    return np.stack([np.asarray(picture.convert("L")) for picture in x])
+    read = np.stack([grey(f"{name}[{i}]", picture.copy()) for i, picture in enumerate(x)])
+    check_ink(read, name)
+    return read
 
 
 def _names(array: np.ndarray, name: str) -> np.ndarray:

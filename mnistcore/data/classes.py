@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnistcore.data.duplicates import repeated_notice
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import train_validation_split
 from mnistcore.data.published import HASHED_SHAPE, PUBLISHED
@@ -65,9 +66,12 @@ def prepare(
             f" {len(raw.train.labels):,} images were held out for the test, the same in every run."
         )
         notices.append(held_out)
+    if not sha256 or sha256[0] not in PUBLISHED:  # no published set repeats what counts
+        notices.append(repeated_notice(test.images, train.images, name))
     if transpose and raw.upright:
         raise DataError(
-            f"{raw.path}: is turned upright already, as its format is known; leave transpose out"
+            f"{raw.path}: is turned upright already, as its name says how it lies; leave transpose"
+            " out, or rename it if that is wrong"
         )
     if transpose:
         train, test = (
@@ -81,7 +85,7 @@ def prepare(
         _ids(test.labels, classes),
         names,
         raw.source,
-        "\n".join(notices) or None,
+        "\n".join(filter(None, notices)) or None,
         os.path.abspath(raw.path),
         held_out,
     )
@@ -141,6 +145,9 @@ def _of_one_kind(raw: RawData) -> RawData:
 def _classes(raw: RawData) -> np.ndarray:
     """Return the labels that there are, (C,) in order; the test images must not have others."""
     classes = np.unique(raw.train.labels)
+    if classes.dtype.kind == "U" and not all(map(str.strip, classes)):
+        row = next(i for i, label in enumerate(raw.train.labels) if not label.strip())
+        raise DataError(f"{raw.path}: image {row} of the training images has no label")
     if raw.test is not None:
         unseen = np.setdiff1d(raw.test.labels, classes)
         if unseen.size:

@@ -12,12 +12,14 @@ import numpy as np
 
 from mnistcore.data.arrays import from_arrays
 from mnistcore.data.classes import prepare
+from mnistcore.data.duplicates import n_repeated
 from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import (
     as_labels,
     as_pixels,
     ends_of,
     fold_split,
+    has_dark_ink,
     paper_and_ink,
     pixel_ends,
     pixel_range,
@@ -239,6 +241,13 @@ class Dataset:
                 f" {range_in_words(*there)} in its training images: they seem to be on another"
                 " scale."
             )
+        dark = has_dark_ink(self.test_images)
+        if len(self.test_images) and dark != self.has_dark_ink:
+            ink, other = ("dark", "light") if dark else ("light", "dark")
+            found.append(
+                f"{self.name} has {ink} ink in its test images, {other} ink in its training"
+                " images: invert one of them."
+            )
         turned = {
             part: look
             for part, look in zip(("training", "test"), self.looks, strict=True)
@@ -424,17 +433,13 @@ def _ink(other: Dataset, first: Dataset) -> tuple[str, ...]:
 
 def _repeated(other: Dataset, first: Dataset) -> tuple[str, ...]:
     """Return a remark if another set has images of the first, which may validate or test."""
-    dtype = np.result_type(other.train_images, first.train_images)
-    own, added = (
-        [hash(image.tobytes()) for image in images.astype(dtype, copy=False)]
-        for images in (np.concatenate([first.train_images, first.test_images]), other.train_images)
-    )
-    n_repeated = np.isin(added, own).sum()
-    if not n_repeated:
+    own, added = np.concatenate([first.train_images, first.test_images]), other.train_images
+    count = n_repeated(added, own)
+    if not count:
         return ()
     return (
-        f"{n_repeated:,} of the {len(added):,} images of {other.name} are also in {first.name}, so"
-        " the network is trained on some of the images that validate or test it.",
+        f"{count:,} of the {len(added):,} images of {other.name} are also in {first.name}, so the"
+        " network is trained on images that may validate or test it.",
     )
 
 

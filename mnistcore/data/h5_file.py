@@ -1,4 +1,7 @@
-"""USPS as an HDF5 file: the groups ``train`` and ``test``, each with ``data`` and ``target``."""
+"""USPS as an HDF5 file: the groups ``train`` and ``test``, each with ``data`` and ``target``.
+
+A group ``val`` is added to the training images.
+"""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -7,6 +10,7 @@ from pathlib import Path
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.data.validation import WORDS, with_validation
 from mnistcore.system import hdf5
 from mnistcore.system.npz import Header
 
@@ -41,8 +45,15 @@ def read(path: Path) -> RawData:
             f"{file}: holds {_few(groups)}; the groups train and test, each with data and target,"
             " can be read. Save other arrays with numpy.savez"
         )
+    train, notices = _part(file, "train", content), []
     test = _part(file, "test", content) if "test" in groups else None
-    return RawData(path, str(file), _part(file, "train", content), test)
+    for name in groups:
+        if name in WORDS:
+            train, notice = with_validation(train, _part(file, name, content), str(file))
+            notices.append(notice)
+        elif name not in ("train", "test"):
+            notices.append(f"{name} in {file} is neither train nor test and was left aside.")
+    return RawData(path, str(file), train, test, {}, tuple(notices))
 
 
 def _few(names: Iterable[str]) -> str:
@@ -67,6 +78,9 @@ def _part(file: Path, name: str, content: hdf5.Content) -> Part:
     keys = [path.removeprefix(f"{name}/") for path in content.arrays if path.startswith(f"{name}/")]
     images = next((key for key in _IMAGES if key in keys), None)
     labels = next((key for key in _LABELS if key in keys), None)
+    strange = [f"{name}/{key}" for key in (*_IMAGES, *_LABELS) if f"{name}/{key}" in content.others]
+    if (images is None or labels is None) and strange:
+        raise DataError(f"{file}: {strange[0]} holds no numbers")
     if images is None or labels is None:
         raise DataError(f"{file}: {name} holds {_few(keys)}; data and target are needed")
     x, y = (content.arrays[f"{name}/{key}"] for key in (images, labels))

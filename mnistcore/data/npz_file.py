@@ -12,18 +12,16 @@ import numpy as np
 
 from mnistcore.data.arrays import part_of
 from mnistcore.data.idx import MAX_BYTES
-from mnistcore.data.preprocess import ends_of, range_in_words, same_scale
 from mnistcore.data.published import KUZUSHIJI
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.system.errors import by
+from mnistcore.data.validation import WORDS, with_validation
 from mnistcore.system.files import read_bounded
 from mnistcore.system.npz import Npz
 
 # Images and labels of a part, as published or as people name them; lower case.
 _IMAGES = ("x", "images", "imgs", "data", "image", "features")
 _LABELS = ("y", "labels", "label", "target", "targets")
-_PARTS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"),
-          "test": ("test", "testing")}  # fmt: skip
+_PARTS = {"train": ("train", "training"), "validation": WORDS, "test": ("test", "testing")}
 _SINGLE = re.compile(r"(.*)-(train|test)-(imgs|labels)\.npz")  # kmnist-train-imgs.npz
 
 
@@ -62,23 +60,8 @@ def read(path: Path) -> RawData:
         parts["train"] = alone
     train, notices = parts["train"], []
     if validation := parts.get("validation"):
-        if validation.images.shape[1:] != train.images.shape[1:]:
-            raise DataError(
-                f"{file}: has validation images of {by(validation.images.shape[1:])} pixels,"
-                f" training images of {by(train.images.shape[1:])}; they must be the same"
-            )
-        ends = [ends_of(part.images) for part in (validation, train)]
-        if not same_scale(*ends):
-            here, there = (range_in_words(*one) for one in ends)
-            raise DataError(
-                f"{file}: has pixels {here} in its validation images, {there} in its training"
-                " images; they must be on one scale"
-            )
-        train = Part(*(np.concatenate(pair) for pair in zip(train, validation, strict=True)))
-        notices.append(
-            f"The {len(validation.labels):,} validation images of {file.name} are among the"
-            " training images; a run takes its own validation images from them."
-        )
+        train, notice = with_validation(train, validation, str(file))
+        notices.append(notice)
     return RawData(path, str(file), train, parts.get("test"), {}, tuple(notices))
 
 
@@ -174,8 +157,16 @@ class _Arrays:
             for word in words or ("",)
             for pair in ((kind, word), (word, kind))
         ]
-        plain = {re.sub("[^a-z]", "", name.lower()): name for name in self.names}
-        return next((plain[name] for name in wanted if name in plain), None)
+        plain: dict[str, list[str]] = {}
+        for name in self.names:
+            plain.setdefault(re.sub("[^a-z]", "", name.lower()), []).append(name)
+        found = next((plain[name] for name in wanted if name in plain), [])
+        if len(found) > 1:
+            raise DataError(
+                f"{self._file}: holds {' and '.join(found[:3])}, of which one is needed; save it"
+                " without the others"
+            )
+        return found[0] if found else None
 
     def _read(self, name: str) -> np.ndarray:
         with self._errors():

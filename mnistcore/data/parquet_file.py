@@ -19,12 +19,13 @@ import numpy as np
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import LONGEST_NAME, DataError, Part, RawData
+from mnistcore.data.validation import with_validation
 from mnistcore.system import copying
 from mnistcore.system.errors import by, few
 from mnistcore.system.extras import require
 from mnistcore.system.parquet_content import IMAGES, LABELS
 
-_PARTS = {"train": ("train",), "validation": ("valid",), "test": ("test",)}
+_PARTS = {"train": ("train",), "validation": ("val", "dev"), "test": ("test",)}
 _SHARD = re.compile(r"(.*-)(\d{2,9})-of-(\d{2,9})\b")
 _MOST_SHARDS = 10_000
 _OF_A_ROW = 1000  # bytes that a picture counts at least, as one of 28 x 28 pixels takes
@@ -56,22 +57,26 @@ def read(path: Path) -> RawData:
     parts = _parts(folder)
     if path != folder and path not in parts.get("train", ()):
         parts = {"train": [path]}  # a single file, or one that is no training set
+    elif path != folder:
+        parts["train"] = [file for file in parts["train"] if _table_of(file) == _table_of(path)]
     if "train" not in parts:
         raise DataError(
             f"{path}: holds no file whose name begins with train; name one of its files"
         )
     notices: list[str] = []
     names: dict[int, str] = {}
-    if validation := parts.pop("validation", []):
-        parts["train"] += validation
-        notices.append(
-            f"{validation[0].name} is among the training images; a run takes its own validation"
-            " images from them."
-        )
+    for files in parts.values():
+        if len(set(map(_table_of, files))) > 1:
+            some = ", ".join(file.name for file in files[:5])
+            raise DataError(f"{folder}: holds several tables ({some}); keep or name one of them")
     notices += filter(None, map(_incomplete, parts.values()))
     read = {part: _read(files, names) for part, files in parts.items()}
-    check_ink(read["train"].images, str(path))
-    return RawData(path, str(path), read["train"], read.get("test"), names, tuple(notices))
+    train = read["train"]
+    check_ink(train.images, str(path))
+    if "validation" in read:
+        train, notice = with_validation(train, read["validation"], str(parts["validation"][0]))
+        notices.insert(0, notice)
+    return RawData(path, str(path), train, read.get("test"), names, tuple(notices))
 
 
 def _parts(folder: Path, levels: int = 1) -> dict[str, list[Path]]:
@@ -93,6 +98,13 @@ def _parts(folder: Path, levels: int = 1) -> dict[str, list[Path]]:
         return {"train": own} if len(own) == 1 else {}
     inner = [parts for f in folders if levels and (parts := _parts(f, levels - 1))]
     return found or (inner[0] if len(inner) == 1 else {})
+
+
+def _table_of(file: Path) -> str:
+    """Return what the names of the parts of one table have in common."""
+    if found := _SHARD.match(file.name):
+        return f"{found[1]}#-of-{found[3]}"
+    return re.sub(r"\d+", "#", file.name)
 
 
 def _incomplete(files: Sequence[Path]) -> str:

@@ -12,15 +12,17 @@ import numpy as np
 from mnistcore.data.idx import MAX_BYTES
 from mnistcore.data.picture import check_ink, grey, opened
 from mnistcore.data.raw import DataError, Part, RawData
+from mnistcore.data.validation import WORDS, with_validation
 from mnistcore.system.errors import by, error_words
 from mnistcore.system.text import counted
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 _PARTS = {
     "train": ("train", "training", "trainingset", "train_images"),
-    "validation": ("val", "valid", "validation"),
+    "validation": WORDS,
     "test": ("test", "testing", "testset", "testingset", "test_images"),
 }
+_BESIDE = (*_PARTS["validation"], *_PARTS["test"])
 _SKIPPED = ("thumbs.db", "desktop.ini", "__macosx")
 _LOOKED_AT = 1000  # files of a folder that decide what it is
 
@@ -54,19 +56,18 @@ def read(path: Path) -> RawData:
         )
     notices: list[str] = []
     try:
+        _check_parts(path, parts)
         files = {part: list(_files(folder)) for part, folder in parts.items()}
         notices += _left_out(path, parts)
     except OSError as error:
         raise DataError(f"{error_words(error)}; check the folder") from error
-    if validation := files.pop("validation", []):
-        files["train"] += validation
-        notices.append(
-            f"The pictures of {parts['validation']} ({len(validation):,}) are among the training"
-            " images; a run takes its own validation images from these."
-        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata; sizes are checked
-        train, test = _read_all(path, files["train"], files.get("test", []))
+        wanted = (files.get(part, []) for part in ("train", "validation", "test"))
+        train, validation, test = _read_all(path, *wanted)
+    if len(validation.labels):
+        train, notice = with_validation(train, validation, str(parts["validation"]))
+        notices.append(notice)
     return RawData(path, str(path), train, test if len(test.labels) else None, {}, tuple(notices))
 
 
@@ -86,11 +87,26 @@ def _parts(path: Path, levels: int = 2) -> dict[str, Path]:
         }
         if "train" in parts:
             return parts
-        if any(map(_has_pictures, folders)):
-            return {"train": path}
+        if any(map(_has_pictures, _class_folders(path))):
+            return {**parts, "train": path}
     except OSError:
         return {}
     return _parts(folders[0], levels - 1) if levels and len(folders) == 1 else {}
+
+
+def _check_parts(path: Path, parts: dict[str, Path]) -> None:
+    """Check that no part is there under two names."""
+    for part, folder in parts.items():
+        beside = _folders(folder.parent) if folder.name.lower() in _PARTS[part] else []
+        twice = [f for f in beside if f.name.lower() in _PARTS[part] and _with_classes(f)]
+        if len(twice) > 1:
+            names = " and ".join(f.name for f in twice)
+            raise DataError(f"{path}: holds {names}, of which one is needed; move the others away")
+
+
+def _class_folders(path: Path) -> list[Path]:
+    """Return the folders of a part that are its classes; beside them may be other parts."""
+    return [folder for folder in _folders(path) if folder.name.lower() not in _BESIDE]
 
 
 def _with_classes(path: Path) -> Path | None:
@@ -128,7 +144,7 @@ def _is_wanted(entry: os.DirEntry[str]) -> bool:
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the path and the class of each picture, in the order of their names."""
-    for class_folder in _folders(folder):
+    for class_folder in _class_folders(folder):
         with os.scandir(class_folder) as entries:
             names = sorted(e.name for e in entries if _is_picture(e.name) and _is_wanted(e))
         for name in names:
@@ -139,7 +155,7 @@ def _left_out(path: Path, parts: dict[str, Path]) -> Iterator[str]:
     """Yield notices about what lies in the folders and was not read."""
     strange = []
     for part in parts.values():
-        for folder in _folders(part):
+        for folder in _class_folders(part):
             with os.scandir(folder) as entries:
                 names = [e.name for e in entries if not _is_hidden(e.name)]
             strange += [folder / name for name in names if not _is_picture(name)]
@@ -147,9 +163,9 @@ def _left_out(path: Path, parts: dict[str, Path]) -> Iterator[str]:
         one, several = "entry that is no picture was", "entries that are no pictures were"
         what = counted(len(strange), one, several)
         yield f"{what} skipped, such as {strange[0]}."
-    if "test" not in parts:
+    for beside in ("validation", "test"):
         for folder in _folders(path):
-            if folder.name.lower() in _PARTS["test"]:
+            if beside not in parts and folder.name.lower() in _PARTS[beside]:
                 yield f"{folder} has no folder for each class and was left aside."
 
 

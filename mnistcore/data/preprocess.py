@@ -298,6 +298,12 @@ def ends_of(images: np.ndarray) -> tuple[float, float]:
     return pixel_ends(*paper_and_ink(images, top), top)
 
 
+def has_dark_ink(images: np.ndarray) -> bool:
+    """Whether the ink of images (N, H, W) is darker than their paper, unlike MNIST's."""
+    paper, ink = paper_and_ink(images, pixel_range(images))
+    return paper > ink
+
+
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:
     """Return images for display, as uint8: 0 stays 0 and `pixel_max` becomes 255."""
     if images.dtype == np.uint8 and pixel_max == _BYTE:

@@ -59,8 +59,8 @@ def text_lines(path: Path) -> Iterator[str]:
             yield line.rstrip("\r\n")
 
 
-def first_line(path: Path) -> str | None:
-    """Return the first line that is not blank of a text file; None if it is none."""
+def first_line(path: Path, comments: tuple[str, ...] = ()) -> str | None:
+    """Return the first line of a text file that is not blank, nor begins so; None if it is none."""
     try:
         if not os.path.isfile(path):
             return None
@@ -71,7 +71,8 @@ def first_line(path: Path) -> str | None:
         return None
     if "\0" in start:
         return None
-    return next((line for line in start.splitlines() if line.strip()), None)
+    lines = (line for line in start.splitlines() if not line.startswith(comments))
+    return next((line for line in lines if line.strip()), None)
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from mnistcore.data import DataError, h5_file, libsvm_file, load_data, npz_file
+from mnistcore.data.synthetic import make_digits
 from mnistcore.system import copying
 from mnistcore.system.extras import MissingExtraError
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (6, 4, 4), np.uint8)
 Y = np.arange(6, dtype=np.uint8) % 3
+INK = np.zeros((6, 4, 4), np.uint8)
+INK[:, 1:3, 1:3] = 250
 
 
 def npz(**arrays) -> bytes:
@@ -81,6 +84,16 @@ FAULTS = {
         npz(x_train=X, y_train=Y, x_val=X / 255, y_val=Y),
         "has pixels up to .* in its validation images, up to 255 in its training images; they must",
     ),
+    "ink of the validation images": (
+        npz(x_train=INK, y_train=Y, x_val=255 - INK, y_val=Y),
+        "has dark ink in its validation images, light ink in its training images; invert one",
+    ),
+    "two of a name": (npz(x_1=X, x_2=X, y=Y), "holds x_1 and x_2, of which one is needed"),
+    "two by capitals": (npz(x=X, X=X, y=Y), "holds x and X, of which one is needed"),
+    "a label that is empty": (
+        npz(x=X, y=np.array([*"ababa", " "])),
+        "image 5 of the training images has no label",
+    ),
     "truncated": (npz(x=X, y=Y)[:-40], "is a damaged .npz file"),
     "no zip": (b"hello", "is a damaged .npz file"),
     "empty": (b"", "is a damaged .npz file"),
@@ -141,7 +154,7 @@ SPARSE = sparse(X, Y)
 @pytest.mark.parametrize(
     "line",
     [
-        *("1 3:x", "1 3:4 3:5", "1 0:4", "1.5 1:1", "1 2:nan", "1 2", "1 1.5:3"),
+        *("1 3:x", "1 3:4 3:5", "1 -1:4", "1.5 1:1", "1 2:nan", "1 2", "1 1.5:3"),
         *("1 99999999999:1", "x 1:1", "1 16777217:1", "1 1:1e39", "1e300 1:1"),
     ],
 )
@@ -167,6 +180,46 @@ def test_sparse_pictures_are_square_and_bounded(tmp_path, monkeypatch):
         libsvm_file.read(path)
 
 
+def test_indices_from_0_as_scikit_learn_writes_them(tmp_path):
+    """One that is 0 tells, or the comment; else they count from 1, which a notice says."""
+    from sklearn.datasets import dump_svmlight_file as dump
+
+    path, flat = tmp_path / "digits", X.reshape(6, 16).astype(float)
+    blank = flat.copy()
+    blank[:, 0] = 0
+    for x, written, first in (
+        (flat, {}, 0), (blank, {"comment": "digits"}, 0), (blank, {"zero_based": False}, 1),
+        (flat, {"query_id": np.arange(6), "zero_based": False}, 1),
+    ):  # fmt: skip
+        dump(x, Y.astype(int), str(path), **written)
+        assert libsvm_file.recognises(path)
+        raw = libsvm_file.read(path)
+        np.testing.assert_array_equal(raw.train.images, x.reshape(6, 4, 4))
+        assert f"pictures of 4 x 4 pixels whose indices count from {first}," in raw.notices[0]
+
+
+@pytest.mark.parametrize("side", [28, 30, 32])
+def test_pictures_keep_their_side_whatever_is_blank(side, tmp_path):
+    images = np.pad(make_digits(40, 0)[0], ((0, 0), *[((side - 28) // 2,) * 2] * 2))
+    (tmp_path / "digits").write_text(sparse(images, np.arange(40)))
+    np.testing.assert_array_equal(libsvm_file.read(tmp_path / "digits").train.images, images)
+
+
+def test_a_group_of_validation_images_in_hdf5(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "digits.h5", "w") as file:
+        for group in ("train", "val", "extra"):
+            file[f"{group}/data"], file[f"{group}/target"] = X, Y
+    raw = h5_file.read(tmp_path / "digits.h5")
+    np.testing.assert_array_equal(raw.train.images, [*X, *X])
+    path = tmp_path / "digits.h5"
+    assert raw.notices == (
+        f"extra in {path} is neither train nor test and was left aside.",
+        f"6 validation images of {path} are among the training images; a run takes its own"
+        " validation images from them.",
+    )
+
+
 def test_hdf5_files(tmp_path, monkeypatch):
     h5py = pytest.importorskip("h5py")
     path = tmp_path / "usps.h5"
@@ -183,6 +236,9 @@ def test_hdf5_files(tmp_path, monkeypatch):
     with h5py.File(path, "w") as file:
         file["train/data"] = X
     assert f"{path}: train holds data; data and target are needed" in fault()
+    with h5py.File(path, "w") as file:
+        file["train/data"], file["train/target"] = X, ["a"] * 6
+    assert "train/target holds no numbers" in fault()
     with h5py.File(path, "w") as file:
         file["train/data"], file["train/target"] = X, Y[:5]
     assert "train/data holds 6 images, train/target 5 labels" in fault()

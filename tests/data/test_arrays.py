@@ -73,6 +73,24 @@ def test_booleans_are_bytes_and_large_integers_floats():
     np.testing.assert_array_equal(images, X * np.float32(100) - 5)
 
 
+def test_pictures_of_16_bits_keep_their_shades():
+    """As folders of them do; Pillow's own conversion would cut them off at 255."""
+    pictures = [Image.fromarray(x.astype(np.uint16) * 257) for x in X]
+    np.testing.assert_array_equal(images_of(pictures), X)
+    half = Image.new("LA", (4, 4))
+    with pytest.raises(ValueError, match=r"x\[0\]: has I pixels of 32 bits; save it with 8"):
+        images_of([Image.new("I", (4, 4))] * 2)
+    half.putpixel((1, 1), (0, 255))  # black ink on a transparent ground
+    assert images_of([half])[0].tolist()[1] == [255, 0, 255, 255]
+
+
+def test_masked_values_are_refused():
+    with pytest.raises(ValueError, match=r"^x has masked values; fill them in"):
+        images_of(np.ma.masked_greater(X, 200))
+    with pytest.raises(ValueError, match=r"^y has masked values"):
+        labels_of(np.ma.masked_equal(Y, Y[0]))
+
+
 def test_torch_tensors():
     torch = pytest.importorskip("torch")
     x = torch.tensor(X / 256, dtype=torch.float32, requires_grad=True)

@@ -191,6 +191,25 @@ def test_sets_with_dark_and_with_light_ink_are_told_apart():
     assert not any("ink" in notice for notice in join([light, more]).notices)
 
 
+def test_test_images_with_the_ink_the_other_way_round_are_told():
+    images, labels = make_digits(200, 0)
+    halves = (images[:100], labels[:100]), (images[100:], labels[100:])
+    alike = Dataset.from_arrays(*halves[0], *halves[1], name="alike")
+    assert alike.notices == ()
+    other = Dataset.from_arrays(*halves[0], 255 - halves[1][0], halves[1][1], name="other")
+    words = "other has dark ink in its test images, light ink in its training images: invert one"
+    assert other.notices == (f"{words} of them.",)
+
+
+def test_test_images_that_are_training_images_are_counted():
+    images, labels = make_digits(200, 0)
+    dataset = Dataset.from_arrays(images, labels, images[190:], labels[190:], name="seen")
+    (notice,) = dataset.notices
+    assert notice.startswith("10 of the 10 test images of seen are training images too, so the")
+    twice = Dataset.from_arrays(np.tile(images, (2, 1, 1)), np.tile(labels, 2), name="twice")
+    assert any("test images of twice are training images too" in n for n in twice.notices)
+
+
 def test_sets_around_0_and_from_0_are_not_joined():
     images, labels = make_digits(50, 0)
     unit = np.float32(images / 255)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 
@@ -129,7 +130,46 @@ def test_a_validation_part_and_an_unlabelled_test_part(folder, tmp_path):
     assert raw.test is None
     left_aside, added = raw.notices
     assert left_aside == f"{root / 'Test'} has no folder for each class and was left aside."
-    assert added.startswith(f"The pictures of {root / 'Valid'} (1) are among the training images")
+    assert added.startswith(f"1 validation image of {root / 'Valid'} is among the training images")
+
+
+def test_a_test_part_beside_the_classes(folder):
+    """It is no class of its own: with classes in it, it is the test set; else it is left aside."""
+    for part in ("test", "dev"):
+        (folder / part).mkdir()
+        Image.fromarray(X[0]).save(folder / part / "9.png")
+    raw = picture_folder.read(folder)
+    assert sorted(set(raw.train.labels)) == ["a", "b"]
+    assert raw.notices == tuple(
+        f"{folder / part} has no folder for each class and was left aside."
+        for part in ("dev", "test")
+    )
+    (folder / "test" / "9.png").unlink()
+    (folder / "test" / "b").mkdir()
+    Image.fromarray(X[3]).save(folder / "test" / "b" / "9.png")
+    raw = picture_folder.read(folder)
+    np.testing.assert_array_equal(raw.test.images, X[3:])
+    assert raw.test.labels.tolist() == ["b"]
+
+
+def test_a_part_under_two_names(folder, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(folder, root / "train")
+    shutil.copytree(folder, root / "Training")
+    with pytest.raises(DataError, match="root: holds Training and train, of which one is needed"):
+        picture_folder.read(root)
+
+
+def test_validation_pictures_with_the_ink_the_other_way_round(tmp_path):
+    for part, sign in (("train", 1), ("val", -1)):
+        place = tmp_path / part / "a"
+        place.mkdir(parents=True)
+        for i in range(4):
+            image = np.zeros((6, 6), np.uint8)
+            image[2:4, 1 + i % 3 : 3 + i % 3] = 250
+            Image.fromarray(image if sign > 0 else 255 - image).save(place / f"{i}.png")
+    with pytest.raises(DataError, match="val: has dark ink in its validation images, light ink in"):
+        picture_folder.read(tmp_path)
 
 
 def fault_in(folder, words):
@@ -225,7 +265,13 @@ def test_layouts_of_parquet(parquet, tmp_path):
     assert len(raw.train.labels) == 12
     assert len(raw.test.labels) == 4
     (notice,) = raw.notices
-    assert "validation-00000-of-00001.parquet is among the training images" in notice
+    assert "4 validation images of" in notice
+    assert "validation-00000-of-00001.parquet are among the training images" in notice
+    parquet("train.parquet")
+    with pytest.raises(DataError, match=r"holds several tables \(train-00000-of-00002.parquet,"):
+        parquet_file.read(tmp_path)
+    assert len(parquet_file.read(tmp_path / "train.parquet").train.labels) == 8
+    (tmp_path / "train.parquet").unlink()
     for name in ("train-00000-of-00002.parquet", "train-00001-of-00002.parquet"):
         (tmp_path / name).unlink()
     for names, words in (
