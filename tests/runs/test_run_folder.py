@@ -163,9 +163,11 @@ def test_a_run_is_found_its_data_from_another_folder(folder, tmp_path, monkeypat
 def test_ink_that_is_dark_there_and_light_here_is_told(trained):
     loaded = load_run(trained.folder.path)
     here = load_data(loaded.model.config["data"])
-    dark = np.full_like(here.train_images, 255)
-    dark[:, 2:4, 2:4] = here.train_images[:, 2:4, 2:4]
-    (notice,) = compared(loaded, dataclasses.replace(here, train_images=dark)).notices
+    parts = {}
+    for part, images in (("train_images", here.train_images), ("test_images", here.test_images)):
+        parts[part] = np.full_like(images, 255)
+        parts[part][:, 2:4, 2:4] = images[:, 2:4, 2:4]
+    (notice,) = compared(loaded, dataclasses.replace(here, **parts)).notices
     assert notice.endswith(
         " The ink is light there and dark here, so expect most to be read wrong."
     )

@@ -224,7 +224,7 @@ def test_augment_on_dark_ink_is_told(dataset):
     images[:, 2:4, 2:4] = 0
     dark = dataclasses.replace(dataset, train_images=images)
     said = [prepare(_config("run", augment=on), dark).notices for on in (False, True)]
-    assert [sum("dark ink" in notice for notice in notices) for notices in said] == [0, 1]
+    assert [sum("augment moves in" in notice for notice in notices) for notices in said] == [0, 1]
 
 
 def test_the_plain_display_names_the_teachers(dataset, teachers, capsys):
