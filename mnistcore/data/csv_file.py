@@ -11,6 +11,7 @@ from mnistcore.data.published import FASHION
 from mnistcore.data.raw import DataError, Part, RawData
 from mnistcore.data.table import Table, looks_like_table, read_table, read_tables
 from mnistcore.data.text import files_in, is_training, partner_of, stem_of
+from mnistcore.system.errors import few
 
 _SUFFIXES = (".csv", ".tsv")
 _LETTERS = dict(enumerate(string.ascii_uppercase))
@@ -64,6 +65,9 @@ def read(path: Path) -> RawData:
         source += f" and {beside.name}"
     if transposed:
         source += ", turned upright"
+    others = [t.name for t in (_tables(path) if path.is_dir() else ()) if t not in (file, beside)]
+    if others:
+        notices.append(f"Not read in {path}: {few(others)}.")
     notices = list(dict.fromkeys(notices))
     return RawData(path, source, train, test, names, tuple(notices), transposed)
 

@@ -154,6 +154,12 @@ def test_two_tables_have_their_columns_in_one_order(tmp_path):
         csv_file.read(tmp_path)
 
 
+def test_a_table_that_is_neither_training_nor_test_is_named(tmp_path):
+    for part in ("train", "test", "val"):
+        (tmp_path / f"m_{part}.csv").write_text(text())
+    assert csv_file.read(tmp_path).notices == (f"Not read in {tmp_path}: m_val.csv.",)
+
+
 @pytest.mark.parametrize("name", ["image_id", "Row ID", "sample-id"])
 def test_a_column_of_ids_is_no_label(name, table_of):
     rows = [[name, *HEADED[0][1:]], *([str(i), *row[1:]] for i, row in enumerate(ROWS, 70))]
