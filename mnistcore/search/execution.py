@@ -12,9 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..runs.execution import TrainingInterrupted, load_kernels
 from ..runs.execution import run as train
-from ..system.errors import reason_of
 from ..system.files import write_json
-from ..system.interrupt import DeferredInterrupt
+from ..system.interrupt import ENDING, DeferredInterrupt, Signalled
 from ..training.config import TrainConfig
 from .config import Plan, SearchConfig, make_plan
 from .figures import write_figures
@@ -32,10 +31,11 @@ from .study import (
     TEST,
     WORKER,
     StorageErrors,
-    StorageUnreachableError,
     give_up,
     host_name,
     in_state,
+    lost,
+    storage_url,
 )
 
 _LOOK_SECONDS = 0.5  # interval for polling the study and the workers
@@ -119,16 +119,19 @@ def execute(search: Search, listener: SearchListener | None = None) -> SearchRes
     listener = listener or SearchListener()
     load_kernels(search.job, listener)  # before the workers, or each would compile them
     try:
-        interrupt = DeferredInterrupt()
+        interrupt = DeferredInterrupt(ENDING)
         interrupt.during(lambda: _compute(search, listener, interrupt.check))
         return _finish(search, listener, began)
     except TrainingInterrupted as error:
         raise SearchInterrupted(search.folder, error.result.signal) from error
     except KeyboardInterrupt as error:
-        raise SearchInterrupted(search.folder) from error
-    except StorageErrors as error:
-        words = reason_of(error)
-        raise StorageUnreachableError(f"the study can no longer be reached: {words}") from error
+        number = error.number if isinstance(error, Signalled) else signal.SIGINT
+        raise SearchInterrupted(search.folder, number) from error
+    except (*StorageErrors, KeyError) as error:
+        config = search.plan.config
+        if (told := lost(storage_url(config.storage, config.folder), error)) is None:
+            raise
+        raise told from error
 
 
 def _finish(search: Search, listener: SearchListener, began: float) -> SearchResult:

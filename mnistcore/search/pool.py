@@ -16,7 +16,15 @@ from ..kernels.blas import VARIABLES
 from ..kernels.threads import default_threads
 from ..system.child_process import environment
 from .config import Plan
-from .study import WORKER, give_up, in_state, worker_name
+from .study import (
+    LOST_STORAGE,
+    WORKER,
+    StorageErrors,
+    StorageUnreachableError,
+    give_up,
+    in_state,
+    worker_name,
+)
 
 _ENDING_SECONDS = 10  # before a worker is killed; it looks every 0.25 s whether to end
 _DEATHS = 3  # per worker, without a finished trial in between: no coincidence
@@ -76,7 +84,9 @@ class Pool:
         deadline = time.monotonic() + _ENDING_SECONDS
         for worker in self._workers:
             worker.end(max(0.1, deadline - time.monotonic()))
-            self._requeue_trial_of(worker)
+        with suppress(*StorageErrors, LookupError):  # who has lost the study says so already
+            for worker in self._workers:
+                self._requeue_trial_of(worker)
 
     def _start(self, threads: int) -> "_Worker":
         return _Worker(self._plan, threads, self._deadline)
@@ -96,6 +106,8 @@ class Pool:
 
         Raises
         ------
+        StorageUnreachableError
+            If a worker has lost the study.
         WorkersFailedError
             If a worker exited with an error, or too many died without a trial being finished.
         """
@@ -103,6 +115,8 @@ class Pool:
             status = worker.status()
             if status is None or status == 0:
                 continue
+            if status == LOST_STORAGE:
+                raise StorageUnreachableError(worker.last_words())
             self._requeue_trial_of(worker)
             if status > 0:
                 raise WorkersFailedError(f"a worker failed: {worker.last_words()}")
@@ -132,7 +146,7 @@ class _Worker:
         self.finished = 0
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed in end()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker"],
+            [sys.executable, "-P", "-m", f"{__package__}.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,

@@ -35,6 +35,7 @@ TEST = "test"  # of the study: the result of the winner's test
 POINT = "point"  # of a trial: the number of its point in the grid
 LOSS = "validation_loss"  # of a trial
 WORKER = "worker"  # of a trial: the name of its worker
+LOST_STORAGE = 3  # exit status of a worker that cannot reach the study
 SURPLUS = "surplus"  # of a trial: not needed, given up before training
 DATABASE = "study.db"
 
@@ -46,6 +47,7 @@ _LOCK_SECONDS = 60  # timeout for the lock of a SQLite file
 _CONNECT_SECONDS = 10
 
 StorageErrors = (SQLAlchemyError, StorageInternalError)
+_GONE = "Record does not exist."  # a KeyError of Optuna, if a study or a trial was deleted
 _DamageErrors = (ValueError, TypeError, LookupError)  # of Optuna and SQLAlchemy
 
 
@@ -104,10 +106,30 @@ def _storage_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except (*StorageErrors, *_DamageErrors, ImportError, RuntimeError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        original = getattr(cause, "orig", None) or cause or error
-        words = reason_of(original)
+        words = _words_of(error)
         raise StorageUnreachableError(f"{shown(url)}: cannot be used: {words}") from error
+
+
+def _words_of(error: BaseException) -> str:
+    """Return what the database says, from beneath the errors of Optuna and SQLAlchemy."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return reason_of(getattr(cause, "orig", None) or cause or error)
+
+
+def lost(url: URL, error: BaseException) -> StorageUnreachableError | None:
+    """Return what to raise if an error, or one beneath it, means that an open study is lost.
+
+    Where a trial cannot be ended, Optuna raises an error of its own, whose context is that of the
+    database.
+    """
+    beneath: BaseException | None = error
+    while beneath is not None:
+        gone = isinstance(beneath, KeyError) and beneath.args == (_GONE,)
+        if gone or isinstance(beneath, (*StorageErrors, StorageUnreachableError)):
+            words = "it is not in there any more" if gone else _words_of(beneath)
+            return StorageUnreachableError(f"{shown(url)}: the study cannot be reached: {words}")
+        beneath = beneath.__cause__ or beneath.__context__
+    return None
 
 
 def shown(url: URL) -> str:

@@ -15,15 +15,15 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from ..kernels.threads import set_num_threads
-from ..system.errors import reason_of
 from .config import Plan
 from .objective import Objective, SurplusError
 from .study import (
     FINISHED,
-    StorageErrors,
+    LOST_STORAGE,
     StorageUnreachableError,
     enqueue_point,
     in_state,
+    lost,
     open_storage,
     open_study,
     quiet_optuna,
@@ -31,7 +31,6 @@ from .study import (
     storage_url,
 )
 
-LOST_STORAGE = 3  # exit status of a worker that cannot reach the study
 _PAUSE = 0.5  # seconds between polls of a study that has no work for this worker
 
 
@@ -96,11 +95,17 @@ def _main() -> int:
     plan = Plan.from_json(task["plan"])
     config = plan.config
     objective = Objective(plan, plan.base.load(), check)
+    url = storage_url(config.storage, config.folder)
     try:
-        storage = open_storage(storage_url(config.storage, config.folder), config.grace)
-        work(open_study(plan, storage), plan, objective, stop, task["deadline"])
-    except (StorageUnreachableError, *StorageErrors) as error:
-        print(reason_of(error), file=sys.stderr)
+        study = open_study(plan, open_storage(url, config.grace))
+        work(study, plan, objective, stop, task["deadline"])
+    except StorageUnreachableError as error:
+        print(error, file=sys.stderr)
+        return LOST_STORAGE
+    except Exception as error:
+        if (told := lost(url, error)) is None:
+            raise
+        print(told, file=sys.stderr)
         return LOST_STORAGE
     return 0
 

@@ -61,7 +61,13 @@ def announce(site: Site, listening: socket.socket) -> None:
 def serve(site: Site, listening: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, which then has its usual effect."""
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").addFilter(_is_fault)
     make_server(site, listening).run([listening])
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
+    """Whether a message of asyncio is none of the thousands about clients there is no room for."""
+    return "socket.accept()" not in record.getMessage()
 
 
 def make_server(site: Site, listening: socket.socket) -> "Server":

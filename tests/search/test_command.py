@@ -1,11 +1,13 @@
 """The command as it is typed: exit status, what it prints, what it leaves on disk."""
 
+import contextlib
 import csv
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -57,10 +59,10 @@ def done_once(tmp_path_factory):
 
 
 def start(*flags):
-    """The command in a process of its own."""
+    """The command in a process of its own, which finds no modules in the working folder."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "mnistcore.search", "--data", "../data", *FLAGS, *flags],
+        [sys.executable, "-P", "-m", "mnistcore.search", "--data", "../data", *FLAGS, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -192,10 +194,52 @@ def test_a_killed_command_takes_its_workers_along(place):
     assert not _running(database)  # it gave its trial back before it left
 
 
+LOSSES = {
+    "deleted": ("DELETE FROM studies", "the study cannot be reached: it is not in there any more"),
+    "without its tables": (
+        "DROP TABLE trial_values",
+        "cannot be reached: no such table",
+    ),
+}
+
+
+@pytest.mark.parametrize(("query", "words"), LOSSES.values(), ids=LOSSES.keys())
+def test_a_study_that_is_lost_while_it_is_searched_gets_one_clear_line(query, words, place):
+    """Nor do the workers find modules in the working folder."""
+    Path("random.py").write_text("raise RuntimeError('the random of the working folder')\n")
+    database = Path("out/study.db")
+    process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "3000")
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        connection.execute(query)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == command_line.BAD_INPUT
+    assert out == ""
+    assert err.startswith("mnistcore search: error: ")
+    assert "study.db" in err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_a_study_that_goes_on(name, place):
+    database, number = Path("out/study.db"), getattr(signal, name)
+    process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "3000")
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == command_line.SIGNALLED + number
+    assert out == ""
+    assert err == "mnistcore search: interrupted; the same command resumes the study in out\n"
+    assert not _running(database)
+
+
 def _running(database):
     """How many trials run, by the database alone."""
-    import sqlite3
-
     if not database.exists():
         return 0
     try:
