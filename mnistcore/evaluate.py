@@ -14,11 +14,11 @@ from .runs.data import load_run_data, trained_on
 from .runs.folder import Run, is_run
 from .runs.scores import EvaluateConfig, Sample, Scores, load_members, run, run_sample
 from .system.callable_module import make_callable
-from .system.files import check_target, write_json
+from .system.files import write_json
 from .terminal.command_line import DONE, CommandError, Parser, busy, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
-from .terminal.runs import add_runs, runs_or_newest
+from .terminal.runs import add_runs, check_written, runs_or_newest
 
 __all__ = ["EvaluateConfig", "Sample", "Scores", "main", "run", "run_sample"]
 
@@ -37,11 +37,15 @@ def _main(argv: Sequence[str]) -> int:
                 raise CommandError(f"--json {arguments.json}: is a run; name it before --json")
             named = config.data or ""  # several sets, or one with a "+" in its name
             sources = {named, *named.split("+")} - {""}
-            check_target(Path(arguments.json), *map(Path, sources))
+            check_written(Path(arguments.json), *map(Path, sources))
         if arguments.test_index is not None and config.split != "test":
             raise CommandError("--test-index counts the test images; leave --split out")
         runs = load_members(runs_or_newest(arguments.runs))
         dataset = load_run_data(runs, config)
+        if arguments.json not in (None, "-"):
+            check_written(Path(arguments.json), *(one.path for one in runs))
+            if dataset.folder is not None:
+                _check_no_data(Path(arguments.json), Path(dataset.folder))
         for notice in dataset.notices:
             print(notice, file=sys.stderr)
         with busy("evaluating (the first run with numba compiles its kernels)"):
@@ -64,6 +68,14 @@ def _main(argv: Sequence[str]) -> int:
     else:
         show_scores(Console(), runs, dataset, scores, config.mistakes)
     return DONE
+
+
+def _check_no_data(path: Path, data: Path) -> None:
+    """Check that a JSON file is not the data, nor a file of another kind in the data's folder."""
+    check_written(path, data)
+    inside = path.is_file() and path.resolve().is_relative_to(data.resolve())
+    if data.is_dir() and inside and path.suffix != ".json":
+        raise CommandError(f"--json {path}: is in the folder of the data; give it another name")
 
 
 def _about(runs: Sequence[Run], dataset: Dataset) -> dict[str, Any]:

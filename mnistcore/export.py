@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .interchange import to_c, to_onnx
@@ -12,7 +13,7 @@ from .system.callable_module import make_callable
 from .terminal.command_line import DONE, CommandError, Parser, run_command, user_errors
 from .terminal.display import print_json
 from .terminal.flags import add_flags, flags_given
-from .terminal.runs import add_runs, runs_or_newest
+from .terminal.runs import add_runs, check_written, runs_or_newest
 from .training.data_options import RunDataOptions
 
 __all__ = ["FORMATS", "Exported", "main", "run"]
@@ -29,6 +30,8 @@ def _main(argv: Sequence[str]) -> int:
         source, *others = runs_or_newest(arguments.runs)
         if others:
             raise CommandError("no format holds several networks; export each RUN alone")
+        if arguments.output is not None:
+            check_written(Path(arguments.output))
         exported = run(
             source,
             arguments.to,

@@ -14,11 +14,11 @@ from .pictures.readings import STDIN, Reading, doubt, predict_pictures
 from .runs.folder import check_output
 from .runs.table import only_table, predict_table
 from .system.callable_module import make_callable
-from .system.files import check_target, replacing
+from .system.files import replacing
 from .system.text import counted
 from .terminal.command_line import BAD_INPUT, DONE, Parser, complain, run_command, user_errors
 from .terminal.readings import choose_output, summary
-from .terminal.runs import runs_or_newest, split_runs
+from .terminal.runs import check_written, runs_or_newest, split_runs
 from .terminal.streams import output_error
 
 __all__ = ["Reading", "main", "predict_pictures", "run"]
@@ -38,9 +38,10 @@ def _main(argv: Sequence[str]) -> int:
         if folder is not None:
             check_output(arguments.pictures, "--pictures")
         named, pictures = split_runs(arguments.words)
-        model = load_together(runs_or_newest(named))
+        runs = runs_or_newest(named)
+        model = load_together(runs)
         if table := only_table(pictures):
-            return _predict_table(model, table, arguments)
+            return _predict_table(model, table, arguments, runs)
         if arguments.output:
             raise ValueError("--output is for a table of pictures, such as test.csv")
         readings = predict_pictures(model, pictures, arguments.many, arguments.backend)
@@ -63,14 +64,16 @@ def _main(argv: Sequence[str]) -> int:
     return status
 
 
-def _predict_table(model: Model | Ensemble, table: Path, arguments: Namespace) -> int:
+def _predict_table(
+    model: Model | Ensemble, table: Path, arguments: Namespace, runs: Sequence[str]
+) -> int:
     """Write Kaggle's ImageId,Label for a table to a file, or to stdout."""
     others = ("many", "show", "json", "pictures")
     if other := next((name for name in others if getattr(arguments, name)), None):
         raise ValueError(f"{table}: is a table, for which --{other} does nothing; leave it out")
     output = Path(arguments.output) if arguments.output else None
     if output is not None:
-        check_target(output, table)
+        check_written(output, table, *map(Path, runs))
     found = predict_table(model, table, arguments.backend)
     for notice in found.notices:
         print(notice, file=sys.stderr)

@@ -323,6 +323,23 @@ def test_figures_do_not_replace_the_data(here, place, capsys, name):
     assert Path(name).read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "model.safetensors"])
+def test_figures_do_not_replace_a_file_of_a_run(here, capsys, name):
+    before = Path("run", name).read_bytes()
+    assert evaluate("run", "--json", f"run/{name}") == command_line.BAD_INPUT
+    assert f"run/{name}: is a " in capsys.readouterr().err
+    assert Path("run", name).read_bytes() == before
+
+
+def test_figures_do_not_replace_the_data_that_the_run_records(here, capsys):
+    folder = Path(json.loads(Path("run/config.json").read_text())["data"])
+    file = next(path for path in folder.iterdir() if path.is_file())
+    before = file.read_bytes()
+    assert evaluate("run", "--json", str(file)) == command_line.BAD_INPUT
+    assert "is in the folder of the data" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
 def test_one_sample_as_json(here, capsys):
     assert evaluate("run", "--backend", "numpy", "--test-index", "42", "--json") == 0
     facts = json.loads(capsys.readouterr().out)

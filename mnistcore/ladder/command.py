@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..system.files import write_json
+from ..system.files import check_target, write_json
 from ..system.text import counted, one_line
 from ..terminal.command_line import BAD_RESULT, DONE, CommandError, Parser, run_command, user_errors
 from . import backprop
@@ -41,7 +41,7 @@ def _main(argv: Sequence[str]) -> int:
         (arguments.roofline, PICTURES),
     ):
         if path is not None:
-            _check_place(path, suffixes)
+            _check_place(path, suffixes, arguments.mine)
 
     from ..system.console import Console
 
@@ -230,14 +230,14 @@ def _either(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _check_place(path: Path, suffixes: Sequence[str]) -> None:
-    """Check before measuring that an output file can be written."""
+def _check_place(path: Path, suffixes: Sequence[str], mine: str | None) -> None:
+    """Check before measuring that an output file can be written, and is not the reader's own."""
     if suffixes and path.suffix not in suffixes:
         raise CommandError(f"{path}: a picture must end in {_either(suffixes)}")
-    if path.is_dir():
-        raise CommandError(f"{path}: is a folder; name a file")
-    if not path.parent.is_dir():
-        raise CommandError(f"{path.parent}: no such folder")
+    try:
+        check_target(path, *([Path(mine.rpartition(":")[0])] if mine else []))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 @contextlib.contextmanager

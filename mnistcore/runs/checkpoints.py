@@ -34,15 +34,14 @@ from ..training.fit import Fit
 from ..training.intervals import Interval
 from ..training.loop import COUNTS, Trainer
 from ..training.records import EpochRecord, Listener, Progress
-from .folder import RunFolder
+from .folder import CHECKPOINT, RunFolder
 
 FORMAT_VERSION = 1
 KEPT = 2  # checkpoints of a run that trains; should the newest be damaged, there is another
 
 RUN = ("config", "backend", "data", "teachers", "versions", "total_seconds")  # the entry run
 
-BEGINNING = "checkpoint-"  # of the names of the files
-_NAME = BEGINNING + "{}.safetensors"
+_NAME = CHECKPOINT + "{}.safetensors"
 _MOST = 2**53  # steps, samples or seconds
 _LONGEST = 2**26  # characters of the history of as many epochs as a run may have
 _BEST = "best_params"  # the array that is not the trainer's

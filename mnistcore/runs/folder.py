@@ -42,6 +42,9 @@ RUNS = "runs"  # the parent of run folders that the user does not name
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
+CSV_FILE = "metrics.csv"
+CHECKPOINT = "checkpoint-"  # what the names of checkpoints begin with
+_WRITTEN = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, CSV_FILE, checkpoint.MODEL_FILE)
 
 _NOT_EMPTY = "is not empty; give {} a new or an empty folder"
 
@@ -251,6 +254,12 @@ def is_run(path: str | Path) -> bool:
     if path.suffix == Path(checkpoint.MODEL_FILE).suffix:
         return True
     return any((path / name).is_file() for name in (checkpoint.MODEL_FILE, CONFIG_FILE))
+
+
+def is_run_file(path: Path) -> bool:
+    """Return whether a run has written a file, by its name and the config beside it."""
+    written = path.name in _WRITTEN or path.name.startswith(CHECKPOINT)
+    return written and (path.parent / CONFIG_FILE).is_file()
 
 
 def _read_metrics(path: Path) -> list[EpochRecord]:

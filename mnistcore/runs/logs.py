@@ -15,8 +15,8 @@ from typing import Any
 from ..system.extras import require
 from ..system.files import append_line, naming, replacing
 from ..training.records import EpochRecord, Listener
+from .folder import CSV_FILE
 
-CSV_FILE = "metrics.csv"
 EVENTS_FILE = "events.out.tfevents"  # what the names of event files begin with
 
 # The name of each figure in TensorBoard, which groups them by what is before the slash.

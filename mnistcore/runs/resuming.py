@@ -12,7 +12,6 @@ from typing import Any
 
 from ..data import Dataset
 from ..kernels.layout import METRICS, Options, buffer_size, state_slots
-from ..models.checkpoint import MODEL_FILE
 from ..system.errors import few
 from ..system.text import one_line
 from ..training.config import TrainConfig
@@ -20,20 +19,16 @@ from ..training.fit import Fit
 from ..training.options import read_options
 from ..training.recipes import COMMON
 from ..training.records import Listener
-from .checkpoints import BEGINNING, Checkpoint, Past, newest
+from .checkpoints import Checkpoint, Past, newest
 from .execution import COMPLETE, TrainResult, completed, execute
-from .folder import CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, RunFolder, read_summary
+from .folder import CONFIG_FILE, RunFolder, is_run_file, read_summary
 from .job import Job, describe, engine_options, prepare
-from .logs import CSV_FILE
 
 # The options that may change; all others decide what each step computes. Where the data and the
 # teachers are may change too: their checksums may not.
 MAY_CHANGE = (
     "epochs", "patience", "threads", "log", "checkpoint_every", "data", "data_dir", "teacher",
 )  # fmt: skip
-
-# What a run writes into its folder, checkpoints and TensorBoard's new files apart.
-_WRITTEN = (CONFIG_FILE, METRICS_FILE, SUMMARY_FILE, MODEL_FILE, CSV_FILE)
 
 
 def resume(
@@ -106,8 +101,7 @@ def prepare_resumed(
 def _check_files(path: Path) -> None:
     """Check that what a run writes to is its own: the folder of somebody else may have links."""
     for file in path.iterdir():
-        written = file.name in _WRITTEN or file.name.startswith(BEGINNING)
-        if written and (file.is_symlink() or not file.is_file()):
+        if is_run_file(file) and (file.is_symlink() or not file.is_file()):
             raise ValueError(f"{file}: is a link, or no file; a run goes on in files of its own")
 
 

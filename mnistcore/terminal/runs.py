@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from ..runs.folder import is_run, newest_run
+from ..models.checkpoint import model_file
+from ..runs.folder import is_run, is_run_file, newest_run
+from ..system.files import check_target
 from .command_line import Parser
 
 
@@ -19,6 +21,21 @@ def add_runs(parser: Parser, several: str = "") -> None:
         nargs="*",
         help="a run folder or a .safetensors file (default: the newest run in runs/)" + several,
     )
+
+
+def check_written(path: Path, *sources: Path) -> None:
+    """Check that a command can write a file, which is none that it reads or that a run has written.
+
+    Of a run folder among the ``sources`` the model is read.
+
+    Raises
+    ------
+    ValueError
+        If it is; or as :func:`.files.check_target`.
+    """
+    if path.exists() and is_run_file(path):
+        raise ValueError(f"{path}: is a file of a run; give output another name")
+    check_target(path, *(model_file(source) if is_run(source) else source for source in sources))
 
 
 def runs_or_newest(runs: Sequence[str]) -> list[str]:

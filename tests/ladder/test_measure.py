@@ -245,9 +245,9 @@ def test_pictures_of_other_kinds(ladder_of, kind, tmp_path):
         (["--seconds", "0"], "seconds must be above 0 and at most 3600, got 0"),
         (["--seconds", "nan"], "seconds must be above 0"),
         (["--plot", "ladder.txt"], "ladder.txt: a picture must end in .svg, .png or .pdf"),
-        (["--json", "."], "is a folder; name a file"),
-        (["--json", "nowhere/a.json"], "nowhere: no such folder"),
-        (["--plot", "nowhere/a.png"], "nowhere: no such folder"),
+        (["--json", "."], "it is a folder; name a file"),
+        (["--json", "nowhere/a.json"], "there is no folder nowhere"),
+        (["--plot", "nowhere/a.png"], "there is no folder nowhere"),
         (["stray"], "must be one of .*, got 'stray'"),
     ],
 )

@@ -43,6 +43,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_figures_do_not_replace_the_file_of_the_reader(folder, capsys):
+    assert main(["--mine", "product.py:right", "--json", "./product.py", *FLAGS]) == 2
+    assert "product.py: is the file that is read" in capsys.readouterr().err
+    assert (folder / "product.py").read_text() == PRODUCT
+
+
 @pytest.mark.usefixtures("compiled")
 def test_attempts_are_kept_and_drawn(folder, capsys):
     assert main(["--mine", "product.py:right", *FLAGS]) == 0

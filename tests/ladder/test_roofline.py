@@ -127,7 +127,7 @@ def test_the_command_draws_all_ladders_or_one(measured, tmp_path, capsys):
     ("flags", "message"),
     [
         (["--roofline", "roof.txt"], "a picture must end in"),
-        (["--roofline", "nowhere/roof.svg"], "nowhere: no such folder"),
+        (["--roofline", "nowhere/roof.svg"], "there is no folder nowhere"),
         (
             ["--roofline", "roof.svg", "--shape", "1", "2", "3"],
             "--roofline has no use for --shape; leave it out",

@@ -166,6 +166,7 @@ def test_the_command_prints_or_writes_what_kaggle_expects(place, model, capsys):
         (["test.csv", "photo.png"], "is predicted alone"),
         (["test.csv", "--output", "none/here.csv"], "there is no folder none"),
         (["test.csv", "--output", "./test.csv"], "test.csv: is the file that is read"),
+        (["test.csv", "--output", "./model.safetensors"], "model.safetensors: is the file that is"),
         (["photo.png", "--output", "x.csv"], "--output is for a table of pictures"),
         (["broken.csv"], "broken.csv: line 2, column 3 (pixel2) holds 'x'"),
         (["broken.csv", "--output", "x.csv"], "broken.csv: line 2"),
