@@ -9,7 +9,8 @@ from pathlib import Path
 from mnistcore.data.named_sets import characters
 from mnistcore.data.published import FASHION
 from mnistcore.data.raw import DataError, Part, RawData
-from mnistcore.data.table import Table, looks_like_table, read_table, read_tables
+from mnistcore.data.table import Table, read_table, read_tables
+from mnistcore.data.table_layout import looks_like_table
 from mnistcore.data.text import files_in, is_training, partner_of, stem_of
 from mnistcore.system.errors import few
 

@@ -2,12 +2,23 @@
 
 import gzip
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from mnistcore.convert import run as convert
-from mnistcore.data import DataError, Dataset, arrays, folder, libsvm_file, load_data, table, text
+from mnistcore.data import (
+    DataError,
+    Dataset,
+    arrays,
+    folder,
+    libsvm_file,
+    load_data,
+    table,
+    table_layout,
+    text,
+)
 from mnistcore.data.folder import FILE_NAMES
 from mnistcore.data.raw import LONGEST_NAME
 from mnistcore.data.table import read_table
@@ -43,11 +54,11 @@ def test_names_in_a_table_are_short(tmp_path, header):
 
 
 def test_the_values_of_outer_columns_are_counted_in_little_memory(monkeypatch):
-    monkeypatch.setattr(table, "_MOST_DISTINCT", 3)
-    counts = table.Counter()
+    monkeypatch.setattr(table_layout, "_MOST_DISTINCT", 3)
+    counts = Counter()
     for cell in ("1", "2", "9" * 1000, "4", "5", "1"):
-        table._count(counts, cell)
-    assert counts == {"1": 2, "2": 1, "9" * table._LONGEST_NUMBER: 1, "": 2}
+        table_layout._count(counts, cell)
+    assert counts == {"1": 2, "2": 1, "9" * table_layout._LONGEST_NUMBER: 1, "": 2}
 
 
 def test_long_rows_are_parsed_few_at_a_time(tmp_path, monkeypatch):
@@ -55,7 +66,7 @@ def test_long_rows_are_parsed_few_at_a_time(tmp_path, monkeypatch):
     (tmp_path / "x.csv").write_text("\n".join(rows))
     whole = read_table(tmp_path / "x.csv")
     monkeypatch.setattr(table, "_LONGEST_CHUNK", 100)
-    layout, _ = table._scan(tmp_path / "x.csv")
+    layout, _ = table.scan(tmp_path / "x.csv")
     assert [len(lines) for _, lines in table._chunks(tmp_path / "x.csv", layout)] == [2, 2, 1]
     np.testing.assert_array_equal(read_table(tmp_path / "x.csv").pixels, whole.pixels)
 

@@ -271,13 +271,13 @@ def test_sizes_are_bounded(table_of, monkeypatch):
 
 
 def test_a_table_that_grows_while_it_is_read_is_told(table_of, monkeypatch):
-    layout_and_rows = table_module._scan
+    layout_and_rows = table_module.scan
 
     def before(path, like):
         layout, rows = layout_and_rows(path, like)
         return layout, rows - 1
 
-    monkeypatch.setattr(table_module, "_scan", before)
+    monkeypatch.setattr(table_module, "scan", before)
     with pytest.raises(DataError, match="has grown while it was read; try again"):
         table_of(PLAIN)
 
