@@ -9,7 +9,7 @@ def n_repeated(images: np.ndarray, others: np.ndarray) -> int:
     """Return how many of some images (N, H, W) are among others (M, H, W), pixel for pixel."""
     dtype = np.result_type(images, others)
     ours, theirs = (
-        np.fromiter((hash(image.tobytes()) for image in each.astype(dtype, copy=False)), np.int64)
+        np.fromiter((hash(image.astype(dtype, copy=False).tobytes()) for image in each), np.int64)
         for each in (images, others)
     )
     return int(np.isin(ours, theirs).sum())
