@@ -35,9 +35,9 @@ TEST = "test"  # of the study: the result of the winner's test
 POINT = "point"  # of a trial: the number of its point in the grid
 LOSS = "validation_loss"  # of a trial
 WORKER = "worker"  # of a trial: the name of its worker
-LOST_STORAGE = 3  # exit status of a worker that cannot reach the study
 SURPLUS = "surplus"  # of a trial: not needed, given up before training
 DATABASE = "study.db"
+LOST_STORAGE = 3  # exit status of a worker that cannot reach the study
 
 _TESTED = {"accuracy": int | float, "run_folder": str, "machine": str}  # what is shown of TEST
 
