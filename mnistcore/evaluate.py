@@ -43,9 +43,7 @@ def _main(argv: Sequence[str]) -> int:
         runs = load_members(runs_or_newest(arguments.runs))
         dataset = load_run_data(runs, config)
         if arguments.json not in (None, "-"):
-            check_written(Path(arguments.json), *(one.path for one in runs))
-            if dataset.folder is not None:
-                _check_no_data(Path(arguments.json), Path(dataset.folder))
+            _check_read(Path(arguments.json), runs, dataset)
         for notice in dataset.notices:
             print(notice, file=sys.stderr)
         with busy("evaluating (the first run with numba compiles its kernels)"):
@@ -70,11 +68,12 @@ def _main(argv: Sequence[str]) -> int:
     return DONE
 
 
-def _check_no_data(path: Path, data: Path) -> None:
-    """Check that a JSON file is not the data, nor a file of another kind in the data's folder."""
-    check_written(path, data)
-    inside = path.is_file() and path.resolve().is_relative_to(data.resolve())
-    if data.is_dir() and inside and path.suffix != ".json":
+def _check_read(path: Path, runs: Sequence[Run], dataset: Dataset) -> None:
+    """Check that a JSON file is no run, nor its data or a file of another kind among them."""
+    data = [Path(dataset.folder)] if dataset.folder is not None else []
+    check_written(path, *(one.path for one in runs), *data)
+    among = any(d.is_dir() and path.resolve().is_relative_to(d.resolve()) for d in data)
+    if among and path.is_file() and path.suffix != ".json":
         raise CommandError(f"--json {path}: is in the folder of the data; give it another name")
 
 

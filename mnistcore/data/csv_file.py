@@ -43,7 +43,8 @@ def read(path: Path) -> RawData:
     DataError
         If the table is malformed, has no labels, or a folder holds several to choose from.
     """
-    file = _chosen(path) if path.is_dir() else path
+    tables = _tables(path) if path.is_dir() else []
+    file = _chosen(path, tables) if path.is_dir() else path
     beside = partner_of(file) if path.is_dir() or is_training(file.name) else None
     table, other = read_tables(file, beside) if beside else (read_table(file), None)
     if table.labels is None:
@@ -66,8 +67,7 @@ def read(path: Path) -> RawData:
         source += f" and {beside.name}"
     if transposed:
         source += ", turned upright"
-    others = [t.name for t in (_tables(path) if path.is_dir() else ()) if t not in (file, beside)]
-    if others:
+    if others := [table.name for table in tables if table not in (file, beside)]:
         notices.append(f"Not read in {path}: {few(others)}.")
     notices = list(dict.fromkeys(notices))
     return RawData(path, source, train, test, names, tuple(notices), transposed)
@@ -100,9 +100,8 @@ def _tables(folder: Path) -> list[Path]:
     return [path for path in files_in(folder) if looks_like_table(path)]
 
 
-def _chosen(folder: Path) -> Path:
-    """Return the table of a folder to train on."""
-    tables = _tables(folder)
+def _chosen(folder: Path, tables: list[Path]) -> Path:
+    """Return the table of a folder to train on, among those in it."""
     training = [path for path in tables if is_training(path.name)] or tables
     stems = {stem_of(path.name) for path in training}
     if len(stems) > 1:

@@ -17,9 +17,8 @@ from mnistcore.data.idx import idx_sha256
 from mnistcore.data.preprocess import (
     as_labels,
     as_pixels,
-    ends_of,
+    ends_and_ink,
     fold_split,
-    has_dark_ink,
     paper_and_ink,
     pixel_ends,
     pixel_range,
@@ -234,14 +233,13 @@ class Dataset:
     def remarks(self) -> tuple[str, ...]:
         """Warnings for the user about the data, a sentence or two each."""
         found = []
-        here, there = ends_of(self.test_images), self.pixel_ends
+        (here, dark), there = ends_and_ink(self.test_images), self.pixel_ends
         if len(self.test_images) and not same_scale(here, there):
             found.append(
                 f"The pixels of {self.name} go {range_in_words(*here)} in its test images,"
                 f" {range_in_words(*there)} in its training images: they seem to be on another"
                 " scale."
             )
-        dark = has_dark_ink(self.test_images)
         if len(self.test_images) and dark != self.has_dark_ink:
             ink, other = ("dark", "light") if dark else ("light", "dark")
             found.append(

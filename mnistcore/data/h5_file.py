@@ -78,10 +78,10 @@ def _part(file: Path, name: str, content: hdf5.Content) -> Part:
     keys = [path.removeprefix(f"{name}/") for path in content.arrays if path.startswith(f"{name}/")]
     images = next((key for key in _IMAGES if key in keys), None)
     labels = next((key for key in _LABELS if key in keys), None)
-    strange = [f"{name}/{key}" for key in (*_IMAGES, *_LABELS) if f"{name}/{key}" in content.others]
-    if (images is None or labels is None) and strange:
-        raise DataError(f"{file}: {strange[0]} holds no numbers")
     if images is None or labels is None:
+        for place in (f"{name}/{key}" for key in (*_IMAGES, *_LABELS)):
+            if place in content.others:
+                raise DataError(f"{file}: {place} holds no numbers")
         raise DataError(f"{file}: {name} holds {_few(keys)}; data and target are needed")
     x, y = (content.arrays[f"{name}/{key}"] for key in (images, labels))
     size = sum(Header(array.shape, array.dtype).pixels for array in (x, y))

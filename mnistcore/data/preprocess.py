@@ -294,14 +294,14 @@ def pixel_ends(paper: float, ink: float, pixel_max: float) -> tuple[float, float
 
 def ends_of(images: np.ndarray) -> tuple[float, float]:
     """Return the ends of the range of images' pixels; see :func:`pixel_ends`."""
+    return ends_and_ink(images)[0]
+
+
+def ends_and_ink(images: np.ndarray) -> tuple[tuple[float, float], bool]:
+    """Return :func:`ends_of` images (N, H, W), and whether their ink is darker than their paper."""
     top = pixel_range(images)
-    return pixel_ends(*paper_and_ink(images, top), top)
-
-
-def has_dark_ink(images: np.ndarray) -> bool:
-    """Whether the ink of images (N, H, W) is darker than their paper, unlike MNIST's."""
-    paper, ink = paper_and_ink(images, pixel_range(images))
-    return paper > ink
+    paper, ink = paper_and_ink(images, top)
+    return pixel_ends(paper, ink, top), paper > ink
 
 
 def as_bytes(images: np.ndarray, pixel_max: float) -> np.ndarray:

@@ -267,6 +267,7 @@ def _delimiter(line: str) -> str | None:
 
 
 def cells_of(line: str, delimiter: str | None) -> list[str]:
+    """Return the cells of a line, without quotes and spaces around them."""
     return [cell.strip() for cell in line.replace('"', "").split(delimiter)]
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnistcore.data.preprocess import ends_of, has_dark_ink, range_in_words, same_scale
+from mnistcore.data.preprocess import ends_and_ink, range_in_words, same_scale
 from mnistcore.data.raw import DataError, Part
 from mnistcore.system.errors import by
 from mnistcore.system.text import counted
@@ -24,14 +24,13 @@ def with_validation(train: Part, validation: Part, source: str) -> tuple[Part, s
             f"{source}: has validation images of {sizes[0]} pixels, training images of {sizes[1]};"
             " they must be the same"
         )
-    ends = [ends_of(part.images) for part in (validation, train)]
+    ends, dark = zip(*(ends_and_ink(part.images) for part in (validation, train)), strict=True)
     if not same_scale(*ends):
         here, there = (range_in_words(*one) for one in ends)
         raise DataError(
             f"{source}: has pixels {here} in its validation images, {there} in its training"
             " images; they must be on one scale"
         )
-    dark = [has_dark_ink(part.images) for part in (validation, train)]
     if dark[0] != dark[1]:
         here, there = ("dark", "light") if dark[0] else ("light", "dark")
         raise DataError(
@@ -41,9 +40,8 @@ def with_validation(train: Part, validation: Part, source: str) -> tuple[Part, s
     if train.labels.dtype.kind != validation.labels.dtype.kind:
         train, validation = (p._replace(labels=p.labels.astype(str)) for p in (train, validation))
     together = Part(*(np.concatenate(pair) for pair in zip(train, validation, strict=True)))
-    count = counted(len(validation.labels), "validation image of", "validation images of")
-    verb = "is" if len(validation.labels) == 1 else "are"
+    one, several = f"validation image of {source} is", f"validation images of {source} are"
     return together, (
-        f"{count} {source} {verb} among the training images; a run takes its own validation"
-        " images from them."
+        f"{counted(len(validation.labels), one, several)} among the training images; a run takes"
+        " its own validation images from them."
     )

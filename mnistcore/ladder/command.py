@@ -235,7 +235,7 @@ def _check_place(path: Path, suffixes: Sequence[str], mine: str | None) -> None:
     if suffixes and path.suffix not in suffixes:
         raise CommandError(f"{path}: a picture must end in {_either(suffixes)}")
     try:
-        check_target(path, *([Path(mine.rpartition(":")[0])] if mine else []))
+        check_target(path, *([split(mine)[0]] if mine else []))
     except ValueError as error:
         raise CommandError(str(error)) from error
 

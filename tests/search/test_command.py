@@ -166,9 +166,7 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
     flags += ["--pruner", "none"]
     process = start(*flags)
     database = Path("out/study.db")
-    deadline = time.monotonic() + 60
-    while not _running(database) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _await_trial(database)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == command_line.INTERRUPTED, err
@@ -184,11 +182,10 @@ def test_ctrl_c_leaves_a_study_that_goes_on(place):
 def test_a_killed_command_takes_its_workers_along(place):
     process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "2000")
     database = Path("out/study.db")
-    deadline = time.monotonic() + 60
-    while not _running(database) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _await_trial(database)
     process.kill()
     process.communicate()
+    deadline = time.monotonic() + 60
     while _running(database) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _running(database)  # it gave its trial back before it left
@@ -209,9 +206,7 @@ def test_a_study_that_is_lost_while_it_is_searched_gets_one_clear_line(query, wo
     Path("random.py").write_text("raise RuntimeError('the random of the working folder')\n")
     database = Path("out/study.db")
     process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "3000")
-    deadline = time.monotonic() + 60
-    while not _running(database) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _await_trial(database)
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         connection.execute(query)
     out, err = process.communicate(timeout=120)
@@ -226,15 +221,20 @@ def test_a_study_that_is_lost_while_it_is_searched_gets_one_clear_line(query, wo
 def test_sigterm_leaves_a_study_that_goes_on(place):
     database = Path("out/study.db")
     process = start("--output", "out", "--workers", "1", "--quiet", "--epochs", "3000")
-    deadline = time.monotonic() + 60
-    while not _running(database) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _await_trial(database)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == command_line.SIGNALLED + signal.SIGTERM
     assert out == ""
     assert err == "mnistcore search: interrupted; the same command resumes the study in out\n"
     assert not _running(database)
+
+
+def _await_trial(database):
+    """Wait until a trial runs."""
+    deadline = time.monotonic() + 60
+    while not _running(database) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _running(database):
