@@ -145,8 +145,6 @@ def _roofline(arguments: Namespace, console: "Console") -> int:
         console.print(f"{peak}; {rates}", soft_wrap=True)
     console.print()
     console.print(roofline_table(roofline))
-    for name in roofline.uncounted:
-        console.print(f"{name}: nobody has counted its operations and bytes")
     console.print(
         f"\ndrawn to {arguments.roofline} and {dark_name(arguments.roofline)}",
         markup=False,

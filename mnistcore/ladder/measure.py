@@ -279,8 +279,7 @@ class _Trial:
     def working_set(self) -> int:
         """The bytes of its arguments, or fewer if a call does not need all of them."""
         held: int = sum(getattr(argument, "nbytes", 0) for argument in self._arguments)
-        moved = self._ladder.moved((self.rows, *self.shape[1:]))
-        return min(held, int(moved)) if moved else held
+        return min(held, int(self._ladder.moved((self.rows, *self.shape[1:]))))
 
     def _call(self) -> float:
         self._ladder.renew(self._arguments)

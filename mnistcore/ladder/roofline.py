@@ -75,11 +75,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Roofline:
-    """The roofs of one core and of all, the steps below them, and ladders without a count."""
+    """The roofs of one core and of all, and the steps below them."""
 
     roofs: list[Roof]
     points: list[Point]
-    uncounted: list[str]
 
 
 def measure_roofline(
@@ -102,14 +101,10 @@ def measure_roofline(
         Called with a line about the current activity.
     """
     points: list[Point] = []
-    uncounted = []
     for name in ladders:
         ladder = load(name)
         shape = ladder.quick if quick else ladder.shape
         flops, moved = ladder.flops(shape), ladder.moved(shape)
-        if not flops or not moved:
-            uncounted.append(name)
-            continue
         report(f"measuring {name}")
         climb = run(name, backend, shape, seconds, quick=quick)
         points += [
@@ -121,7 +116,7 @@ def measure_roofline(
         ]
     report("measuring the limits of this machine")
     counts = sorted({1, get_num_threads(), *(point.threads for point in points)})
-    return Roofline([_roof(threads) for threads in counts], points, uncounted)
+    return Roofline([_roof(threads) for threads in counts], points)
 
 
 def _roof(threads: int) -> Roof:

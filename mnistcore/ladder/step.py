@@ -124,10 +124,6 @@ class Special(NamedTuple):
     expected: Mapping[str, Expected] | None = None
 
 
-def _nothing_special(rng: np.random.Generator) -> Iterable[Special]:
-    return ()
-
-
 def _nothing_new(arguments: tuple[Any, ...]) -> None:
     pass
 
@@ -169,7 +165,7 @@ class Ladder:
         ``special(rng)`` returns calls to test with numbers that ``draw`` does not return.
     other
         ``other(shape)``: the operations if ``work`` returns bytes, or else the bytes, if every
-        array is moved once. None if nobody has counted them.
+        array is moved once.
     in_place
         Whether every array that is written is also read: the limit in GB/s is then that of a loop
         which does the same.
@@ -191,8 +187,8 @@ class Ladder:
     unit: str
     lessons: tuple[Lesson, ...]
     edges: tuple[tuple[int, ...], ...]
-    special: Callable[[np.random.Generator], Iterable[Special]] = _nothing_special
-    other: Callable[[Sequence[int]], float] | None = None
+    special: Callable[[np.random.Generator], Iterable[Special]]
+    other: Callable[[Sequence[int]], float]
     in_place: bool = False
     renew: Callable[[tuple[Any, ...]], None] = _nothing_new
 
@@ -201,17 +197,13 @@ class Ladder:
         names = [lesson.name for lesson in self.lessons]
         return names.index(name) + 1 if name in names else None
 
-    def flops(self, shape: Sequence[int]) -> float | None:
-        """Return the floating-point operations of a call, if somebody has counted them."""
-        return self._count("GFLOP/s", shape)
+    def flops(self, shape: Sequence[int]) -> float:
+        """Return the floating-point operations of a call."""
+        return self.work(shape) if self.unit == "GFLOP/s" else self.other(shape)
 
-    def moved(self, shape: Sequence[int]) -> float | None:
-        """Return the bytes that a call must move, if somebody has counted them."""
-        return self._count("GB/s", shape)
-
-    def _count(self, unit: str, shape: Sequence[int]) -> float | None:
-        count = self.work if self.unit == unit else self.other
-        return count(shape) if count else None
+    def moved(self, shape: Sequence[int]) -> float:
+        """Return the bytes that a call must move."""
+        return self.work(shape) if self.unit == "GB/s" else self.other(shape)
 
     def steps(self, language: str) -> list[Step]:
         """Return the steps in a language, the slowest first.

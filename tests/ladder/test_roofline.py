@@ -1,7 +1,6 @@
 """``mnistcore ladder --roofline``: the limits of the machine, and the steps below them."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -54,14 +53,6 @@ def test_the_place_of_a_step_is_its_operations_for_each_byte(measured):
     assert two == [1 << 15, 1 << 19, 1 << 24, 1 << 28]  # L1 and L2 belong to a core
 
 
-def test_a_ladder_without_a_count_is_left_out(measured, monkeypatch):
-    uncounted = replace(load("matmul"), other=None)
-    monkeypatch.setattr(roofline, "load", lambda name: uncounted)
-    found = measure_roofline(["matmul"])
-    assert found.points == []
-    assert found.uncounted == ["matmul"]
-
-
 SIZES = {"L1": 1 << 14, "memory": 1 << 28}
 
 
@@ -84,7 +75,7 @@ def test_the_table_tells_the_fraction_of_the_roof():
         Point("matmul", "numba", last, 0.5, 1e6, 4.0, 1),
         Point("matmul", "numba", "loop order", 0.5, 1e6, 3.0, 1),
     ]
-    table = roofline_table(Roofline(roofs, points, []))
+    table = roofline_table(Roofline(roofs, points))
     cells = [list(column.cells) for column in table.columns]
     assert cells == [
         ["matmul"], ["Numba"], ["0.500"], ["4.00"], ["1"], ["80 %"], ["memory"],
