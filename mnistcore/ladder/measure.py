@@ -117,7 +117,6 @@ def run(
     *,
     quick: bool = False,
     others: Sequence[Step] = (),
-    report: Callable[[str], None] = lambda text: None,
     watch: Callable[[Climb], None] = lambda climb: None,
 ) -> Climb:
     """Measure the steps of a ladder: in Python, in one backend or both, and in NumPy.
@@ -140,8 +139,6 @@ def run(
         Measure a smaller shape, and only that.
     others
         Functions of your own to measure in the same rounds, in the language "yours".
-    report
-        Called with a line about the current activity.
     watch
         Called again and again with what has been measured so far.
 
@@ -163,15 +160,13 @@ def run(
     own_shapes = not quick and shape is None
     whole = _check_shape(chosen, shape or (chosen.quick if quick else chosen.shape))
     _check_compiler()
-    report("loading and compiling (the first run takes longest)")
     candidates, missing = _candidates(chosen, backend)
     candidates += [("yours", step) for step in others]
     climbing = _Climbing(chosen, whole, candidates, missing)
     share = seconds * (1 - OWN_SHAPES if own_shapes else 1)
-    report(f"measuring {len(candidates)} steps for {seconds:.0f} s")
     climbing.measure(share, watch)
     if own_shapes:
-        climbing.measure_own_shapes(seconds - share, report, watch)
+        climbing.measure_own_shapes(seconds - share, watch)
     return climbing.climb()
 
 
@@ -326,9 +321,7 @@ class _Climbing:
                 peak = bandwidth_gbs(threads, working_set, moved, runs=2, in_place=in_place)
             self._peaks[threads] = max(self._peaks[threads], peak)
 
-    def measure_own_shapes(
-        self, seconds: float, report: Callable[[str], None], watch: Callable[[Climb], None]
-    ) -> None:
+    def measure_own_shapes(self, seconds: float, watch: Callable[[Climb], None]) -> None:
         """Measure each step that has a shape of its own there, beside the step before it."""
         pairs = [
             (trial, before)
@@ -337,7 +330,6 @@ class _Climbing:
         ]
         for trial, before in pairs:
             shape = trial.step.lesson.shape or self._shape
-            report(f"measuring {trial.step.name} at {' '.join(map(str, shape))}")
             pair = tuple(_Trial(self._ladder, t.language, t.step, shape) for t in (trial, before))
             for one in pair:
                 one.prepare(seconds / len(pairs) / 6)

@@ -51,13 +51,6 @@ class Lesson:
     threaded: bool = False
     vectors: bool = False
 
-    def docstring(self) -> str:
-        """Return the lesson as one text, for ``help`` and ``--explain``."""
-        parts = {"Idea": self.idea, "Why it is faster": self.why, "Expect": self.expect}
-        return "\n\n".join(
-            f"{title}: {text}" for title, text in (parts | {"Read": self.read}).items()
-        )
-
 
 @dataclass(frozen=True)
 class Step:
