@@ -17,6 +17,7 @@ from ..system.decoding import decode
 from ..system.errors import reason_of
 from ..system.extras import MissingExtraError, installation, require
 from .kinds import is_avif, is_heif, is_raw, what_it_is
+from .regions import grown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -317,12 +318,6 @@ def _filled(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     ground = np.median(own, axis=0)
     if np.abs(own - ground).max(axis=1).mean() < 0.06:
         ground = np.full(3, float(ground.mean() < 0.5), np.float32)
-    elif (rim := solid & _beside(~solid)).any():
+    elif (rim := solid & grown(~solid, 1)).any():
         ground = np.median(colour[rim], axis=0)
     return colour * alpha + ground * (1 - alpha)
-
-
-def _beside(marked: np.ndarray) -> np.ndarray:
-    """Return which pixels (H, W) have a marked one above, below or at a side."""
-    padded = np.pad(marked, 1)
-    return padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from .ink import LEAST_CONTRAST, Ink, grey_of, ink_of, levelled, otsu, softened, without_specks
-from .regions import Regions, find_regions
+from .regions import Regions, find_regions, grown
 
 _UNSURE = -0.5  # above this vote dark ink is tried first, because most ink is dark
 
@@ -209,14 +209,3 @@ def support(ink: Ink, regions: Regions, chosen: np.ndarray) -> float:
     light = ink.light[area]
     drop = light[beside] - np.median(light[own])
     return float((drop > 0.4 * np.median(ink.strength[area][own])).mean())
-
-
-def grown(mask: np.ndarray, by: int) -> np.ndarray:
-    """Dilate a mask (H, W) by ``by`` pixels."""
-    for _ in range(by):
-        padded = np.pad(mask, 1)
-        mask = (
-            padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1]
-            | padded[1:-1, :-2] | padded[1:-1, 2:]
-        )  # fmt: skip
-    return mask

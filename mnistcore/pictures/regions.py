@@ -78,6 +78,17 @@ def find_regions(mask: np.ndarray) -> Regions:
     return Regions(labels, area, top, left, bottom, right, contact, stroke)
 
 
+def grown(mask: np.ndarray, by: int) -> np.ndarray:
+    """Dilate a mask (H, W) by ``by`` pixels."""
+    for _ in range(by):
+        padded = np.pad(mask, 1)
+        mask = (
+            padded[1:-1, 1:-1] | padded[:-2, 1:-1] | padded[2:, 1:-1]
+            | padded[1:-1, :-2] | padded[1:-1, 2:]
+        )  # fmt: skip
+    return mask
+
+
 def _runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return row, first column and end column (exclusive) of each run, row by row."""
     width = mask.shape[1] + 1  # with a gap after each row
