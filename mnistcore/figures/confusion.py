@@ -78,10 +78,8 @@ def _write_numbers(axes: style.Axes, values: np.ndarray, largest: float, shares:
 
 
 def _name_ticks(axes: style.Axes, class_names: Sequence[str]) -> None:
-    n = len(class_names)
-    step = -(-n // 62)  # more names would be illegible
-    names = [style.plain(name, 12) for name in class_names[::step]]
+    places, names = style.class_places(class_names)
     turned = 90 if max(map(len, names)) > 3 else 0
-    size = style.SMALL if n <= 30 else 7.5
-    axes.set_xticks(range(0, n, step), names, rotation=turned, fontsize=size)
-    axes.set_yticks(range(0, n, step), names, fontsize=size)
+    size = style.SMALL if len(class_names) <= 30 else 7.5
+    axes.set_xticks(places, names, rotation=turned, fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)

@@ -49,11 +49,10 @@ def class_distribution(splits: Mapping[str, np.ndarray], class_names: Sequence[s
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str]) -> None:
-    step = -(-len(class_names) // 62)
-    names = [style.plain(name, 12) for name in class_names[::step]]
+    places, names = style.class_places(class_names)
     crowded = sum(map(len, names)) > _UPRIGHT and max(map(len, names)) > 1
     turned = 90 if crowded else 0
-    axes.set_xticks(range(0, len(class_names), step), names, rotation=turned)
+    axes.set_xticks(places, names, rotation=turned)
 
 
 def sample_sheet(

@@ -143,9 +143,7 @@ def _draw_class_means(
         aspect="auto",
         interpolation="nearest",
     )
-    step = -(-len(class_names) // 62)
-    names = [style.plain(name, 12) for name in class_names[::step]]
-    axes.set_yticks(range(0, len(class_names), step), names)
+    axes.set_yticks(*style.class_places(class_names))
     style.whole_numbers(axes.xaxis)
     style.colour_bar(figure, drawn, axes)
 

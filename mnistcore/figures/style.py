@@ -149,6 +149,12 @@ def plain(text: str, longest: int = 40) -> str:
     return text.replace("$", r"\$")
 
 
+def class_places(class_names: Sequence[str]) -> tuple[range, list[str]]:
+    """Return the places of classes on an axis, and their names: those of 62 at most."""
+    step = -(-len(class_names) // 62)  # more names would be illegible
+    return range(0, len(class_names), step), [plain(name, 12) for name in class_names[::step]]
+
+
 def as_image(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Reshape one sample of any shape to rows and columns of pixels.
 
