@@ -191,22 +191,12 @@ def _named(model: Source) -> bool:
 
 
 def _signatures(model: Source, prefix: str) -> list[str]:
-    """Return the public functions, as they are declared."""
-    inputs, outputs = model.network.layer_sizes[0], model.network.layer_sizes[-1]
-    given = f"const float x[{inputs}]"
-    if isinstance(model, Model):
-        given = f"const uint8_t image[{inputs}]"
-    probabilities = f"void {prefix}_predict_proba({given}, float probabilities[{outputs}]);"
-    names = []
-    if _named(model):
-        size = name_size(model.class_names)
-        names = [f"void {prefix}_class_name(int label, char name[{size}]);"]
-    if _link(model) == "softmax":
-        return [f"int {prefix}_predict({given});", probabilities, *names]
-    if _link(model) == "logistic":
-        labels = f"void {prefix}_predict({given}, uint8_t labels[{outputs}]);"
-        return [labels, probabilities, *names]
-    return [f"void {prefix}_predict({given}, float values[{outputs}]);"]
+    """Return the declarations of the public functions: the heads of their definitions."""
+    code = c_code.FUNCTIONS[_link(model)] + (c_code.CLASS_NAME if _named(model) else "")
+    inputs, *_, outputs = model.network.layer_sizes
+    code = code.replace("[OUTPUTS]", f"[{outputs}]")
+    code = _Placeholders(model, prefix).fill(code).replace("[INPUTS]", f"[{inputs}]")
+    return [f"{head};" for head in re.findall(r"^\w.*\)$", code, re.MULTILINE)]
 
 
 def _explained(model: Source) -> list[str]:
