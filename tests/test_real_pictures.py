@@ -68,7 +68,7 @@ def test_broken_digits_of_mnist_are_not_several(model, mnist):
 def test_lines_of_digits_are_counted_without_many(model, mnist):
     rng = np.random.default_rng(1)
     counted, several = [], []
-    for _ in range(14):
+    for _ in range(8):
         lines = [rng.choice(len(mnist.test_images), n) for n in rng.integers(2, 8, 2)]
         glyphs = [[nasty_pictures.glyph_of(mnist.test_images[i]) for i in line] for line in lines]
         (reading,) = predict_pictures(model, [nasty_pictures.number(rng, glyphs)])
