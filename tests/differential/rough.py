@@ -12,11 +12,16 @@ from tolerances import ULPS, UNIT_ROUNDOFF
 
 CONFIDENCE = 8.0
 TINY = 2.0**-126  # results, and operands, below it are flushed to zero
+_CORNER = 1e-7  # of an error in float32: what float64 makes of the same formula, and some more
 LARGEST = 1e18  # of a number whose square is to be within the range of float32
 
 
 class BeyondFloat32Error(ArithmeticError):
     """A number is so large that a sum of squares might overflow."""
+
+
+class AtCornerError(ArithmeticError):
+    """A ReLU's input is 0 but for the rounding of float64: nobody knows its derivative."""
 
 
 class Rough:
@@ -170,4 +175,6 @@ def _relu(z):
     a = Rough(np.maximum(z.value, 0), np.where(z.high > 0, z.error, 0.0))
     # Either derivative, also for some numbers at once: an error that is twice as large as one.
     unsure = (z.low <= 0) & (z.high >= 0) & (z.error > 0)
+    if (unsure & (np.abs(z.value) < _CORNER * z.error)).any():
+        raise AtCornerError
     return a, Rough((z.value > 0) * 1.0, np.where(unsure, 2 / CONFIDENCE, 0.0))

@@ -29,6 +29,14 @@ def test_cases_agree_with_the_reference(compiled):
     assert found is None, f"{found[1]}\n{found[0].line()}"
 
 
+def test_the_corner_of_a_relu_is_left_out_where_float64_rounds_across_it(compiled):
+    case = Case(
+        "train_steps", magnitude=-1, hidden=(15,), activation="relu", batch_norm=True,
+        zero_params=True, batch_size=46, steps=2,
+    )  # fmt: skip
+    attempt_with(compiled)(case)
+
+
 def test_a_case_is_its_line():
     rng = random.Random(0)
     for _ in range(100):
